@@ -1,0 +1,96 @@
+# All commands of the project. `make check` is what CI runs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The interpreter that makes .venv; override with `make PYTHON=...`.
+PYTHON = $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+# CI gives --locked: Cargo.lock must be up to date.
+CARGO_FLAGS ?=
+
+# Everything runs in the project's own environment, whichever is active outside.
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+ENVIRONMENT := .venv/.installed
+EXTENSION := python/rivers/_rivers.abi3.so
+RUST := $(shell find rust -type f -not -name '.*' 2>/dev/null) Cargo.toml Cargo.lock
+
+.PHONY: help .venv build demo test test-rust test-python check lint types bench bench-peers fmt lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
+		| while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+.venv: $(ENVIRONMENT) ## Make the development environment, if it is missing or out of date
+
+$(ENVIRONMENT): pyproject.toml requirements-dev.lock
+	@test -n '$(PYTHON)' || { echo 'rivers needs Python 3.11 or newer: make PYTHON=...' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' # maturin asks it for groups
+	python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	touch $@
+
+build: $(EXTENSION) ## Build the extension into .venv, if its sources have changed
+
+# Python sources are used where they are, so only Rust needs a build.
+$(EXTENSION): $(ENVIRONMENT) $(RUST)
+	maturin develop --release --quiet $(CARGO_FLAGS)
+	touch $@
+
+demo: build ## Run the main example on real data
+	python examples/flights.py
+
+test: test-rust test-python ## Run all tests
+
+test-rust:
+	if cargo nextest --version >/dev/null 2>&1; \
+		then cargo nextest run -p rivers-core $(CARGO_FLAGS); \
+		else cargo test -p rivers-core --lib --tests $(CARGO_FLAGS); fi
+	cargo test --doc -p rivers-core $(CARGO_FLAGS)
+
+test-python: build
+	python -m pytest
+
+lint: $(ENVIRONMENT) ## Check format and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	ruff format --check
+	ruff check
+
+types: build ## Check types, and the stub against the binary
+	mypy
+	python -m mypy.stubtest rivers._rivers --mypy-config-file pyproject.toml \
+		--allowlist tests/stubtest-allowlist.txt
+
+check: ## All that CI checks: lints, types, tests, the README's examples, the demo
+	$(MAKE) lint
+	$(MAKE) types
+	$(MAKE) test
+	$(MAKE) demo
+
+bench: build ## Measure
+	python -m pytest benches --benchmark-only --ignore benches/peers
+
+bench-peers: build ## Measure the same work on the peers
+	python benches/peers/compare.py
+
+fmt: $(ENVIRONMENT) ## Format, and fix what can be fixed
+	cargo fmt --all
+	ruff check --fix-only --quiet
+	ruff format
+
+lock: $(ENVIRONMENT) ## Bring requirements-dev.lock up to date with pyproject.toml
+	python -m pip install --quiet uv
+	uv pip compile pyproject.toml --group dev --universal --no-header --upgrade \
+		--quiet -o requirements-dev.lock
+
+clean: ## Remove all that was built
+	rm -rf .venv target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -f python/rivers/_rivers*.so
+	find python tests benches examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,86 @@
+//! The one error type of the core. Each variant becomes one Python exception (see the binding's
+//! error table); the text is complete: what was given, what is allowed, the nearest right thing.
+
+/// What can go wrong in the core.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A partitions definition, key or strategy is wrong in itself.
+    #[error("{0}")]
+    PartitionDefinition(String),
+    /// A key or a range does not belong to the definition it is used with.
+    #[error("{0}")]
+    PartitionValidation(String),
+    /// An argument has a value that is not allowed.
+    #[error("{0}")]
+    Configuration(String),
+    /// Refused at submission, or failed while running.
+    #[error("{0}")]
+    Execution(String),
+    /// No backfill has this id.
+    #[error("no backfill has the id {0:?}; CodeRepository.backfills() lists those there are")]
+    BackfillNotFound(String),
+    /// The storage could not be opened, read or written.
+    #[error("storage {path}: {message}")]
+    Storage {
+        /// The file, or `memory`.
+        path: String,
+        /// What happened and what to do.
+        message: String,
+    },
+}
+
+/// A result of the core.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The candidates that read most like `given`, best first, at most three.
+pub fn close_spellings<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    const LEAST_LIKENESS: f64 = 0.7;
+    const MOST: usize = 3;
+    let folded = given.to_lowercase();
+    let mut best: Vec<(f64, &str)> = Vec::with_capacity(MOST + 1);
+    for candidate in candidates {
+        let likeness = strsim::jaro_winkler(&folded, &candidate.to_lowercase());
+        if likeness >= LEAST_LIKENESS {
+            let place = best.partition_point(|(other, _)| *other >= likeness);
+            best.insert(place, (likeness, candidate));
+            best.truncate(MOST);
+        }
+    }
+    best.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// `; did you mean "x" or "y"?`, or nothing when nothing is close.
+pub fn did_you_mean<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    let close = close_spellings(given, candidates);
+    if close.is_empty() {
+        return String::new();
+    }
+    let quoted: Vec<String> = close.iter().map(|name| format!("{name:?}")).collect();
+    format!("; did you mean {}?", quoted.join(" or "))
+}
+
+/// The first few names, quoted, and how many more there are.
+pub fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let total = names.len();
+    let mut shown: Vec<String> = names.take(SHOWN).map(|name| format!("{name:?}")).collect();
+    if total > SHOWN {
+        shown.push(format!("... ({total} in all)"));
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_spellings_come_best_first_and_few() {
+        let names = ["region", "date", "regional", "customer"];
+        assert_eq!(
+            close_spellings("regoin", names.into_iter()),
+            ["region", "regional"]
+        );
+        assert_eq!(did_you_mean("zzz", names.into_iter()), "");
+    }
+}

@@ -1,0 +1,152 @@
+//! Grouping by dimension: by arithmetic for a product, in one pass for single keys.
+
+use hashbrown::HashMap;
+use roaring::RoaringTreemap;
+
+use crate::error::{Error, Result};
+use crate::space::{IndexSet, Members, PositionSet, Selection, Space};
+
+/// Runs of a product: one per combination of the chosen dimensions.
+#[derive(Debug, Clone)]
+pub struct DimensionGroups {
+    /// Per dimension: the number of its keys, if runs iterate it.
+    run_lens: Vec<Option<u64>>,
+    num_runs: u64,
+    partitions_per_run: u64,
+}
+
+impl DimensionGroups {
+    /// Groups a product by the dimensions at these places.
+    pub fn new(sets: &[IndexSet], dims: &[usize]) -> Self {
+        let lens = sets.iter().enumerate();
+        let run_lens: Vec<Option<u64>> = lens
+            .map(|(at, set)| dims.contains(&at).then(|| set.len()))
+            .collect();
+        if sets.iter().any(IndexSet::is_empty) {
+            return Self {
+                run_lens,
+                num_runs: 0,
+                partitions_per_run: 0,
+            };
+        }
+        let batched = sets.iter().zip(&run_lens).filter(|(_, len)| len.is_none());
+        Self {
+            num_runs: run_lens.iter().flatten().product(),
+            partitions_per_run: batched.map(|(set, _)| set.len()).product(),
+            run_lens,
+        }
+    }
+
+    /// How many runs.
+    pub fn num_runs(&self) -> u64 {
+        self.num_runs
+    }
+
+    /// How many partitions each has.
+    pub fn partitions_per_run(&self) -> u64 {
+        self.partitions_per_run
+    }
+
+    /// The run's part of the product.
+    pub fn run(&self, sets: &[IndexSet], run: u64) -> Vec<IndexSet> {
+        let mut rest = run;
+        let mut part = sets.to_vec();
+        for (at, len) in self.run_lens.iter().enumerate().rev() {
+            if let Some(len) = len {
+                part[at] = IndexSet::one(sets[at].nth(rest % len));
+                rest /= len;
+            }
+        }
+        part
+    }
+}
+
+/// Most single keys that are grouped: it takes 16 bytes a key, and twice as much while it is done.
+pub const MOST_GROUPED_KEYS: u64 = 100_000_000;
+
+/// Runs of single keys: one per combination of the chosen dimensions that occurs, in order of first
+/// appearance.
+#[derive(Debug)]
+pub struct KeyGroups {
+    /// The partitions, run by run, ascending within a run.
+    members: Vec<u64>,
+    /// Where each run's partitions end.
+    ends: Vec<u64>,
+}
+
+/// The combination of the chosen dimensions as one number.
+fn group_number(space: &Space, dims: &[usize], partition: u64) -> u64 {
+    dims.iter().fold(0, |number, &dim| {
+        let width = u64::from(space.dims()[dim].axis.len());
+        number * width + u64::from(space.index(partition, dim))
+    })
+}
+
+impl KeyGroups {
+    /// Groups the keys by the dimensions at these places.
+    ///
+    /// # Errors
+    /// `Execution` when there are more keys than are grouped one by one.
+    pub fn new(selection: &Selection, dims: &[usize]) -> Result<Self> {
+        if selection.len() > MOST_GROUPED_KEYS {
+            return Err(Error::Execution(format!(
+                "per_dimension groups at most {MOST_GROUPED_KEYS} single keys, these are {}; \
+                 give a range, or use multi_run() or single_run()",
+                selection.len()
+            )));
+        }
+        let space = selection.space();
+        let mut run_by_group: HashMap<u64, u64> = HashMap::new();
+        let mut counts: Vec<u64> = Vec::new();
+        let mut keyed: Vec<(u64, u64)> = Vec::with_capacity(selection.len() as usize);
+        for partition in selection.iter() {
+            let next = counts.len() as u64;
+            let run = *run_by_group
+                .entry(group_number(space, dims, partition))
+                .or_insert(next);
+            if run == next {
+                counts.push(0);
+            }
+            counts[run as usize] += 1;
+            keyed.push((run, partition));
+        }
+        keyed.sort_unstable();
+        let members = keyed.into_iter().map(|(_, partition)| partition).collect();
+        let mut end = 0;
+        let ends = counts
+            .into_iter()
+            .map(|count| {
+                end += count;
+                end
+            })
+            .collect();
+        Ok(Self { members, ends })
+    }
+
+    /// How many runs.
+    pub fn num_runs(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
+    /// How many partitions a run has.
+    pub fn run_len(&self, run: u64) -> u64 {
+        self.ends[run as usize] - self.start(run)
+    }
+
+    fn start(&self, run: u64) -> u64 {
+        run.checked_sub(1)
+            .map_or(0, |before| self.ends[before as usize])
+    }
+
+    /// The run's partitions.
+    pub fn run(&self, run: u64) -> Members {
+        let part = &self.members[self.start(run) as usize..self.ends[run as usize] as usize];
+        match part {
+            [one] => Members::One(*one),
+            several => {
+                let set: RoaringTreemap = several.iter().copied().collect();
+                Members::Explicit(PositionSet::ascending(set))
+            }
+        }
+    }
+}

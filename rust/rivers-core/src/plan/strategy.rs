@@ -1,0 +1,151 @@
+//! How partitions are grouped into runs: the user's choice, checked.
+
+use crate::error::{Error, Result, some_of};
+use crate::space::Space;
+
+/// How partitions are grouped into runs (SEMANTICS 5).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub enum Strategy {
+    /// One run per partition.
+    MultiRun,
+    /// All partitions in one run.
+    SingleRun,
+    /// One run per distinct combination of some dimensions.
+    PerDimension {
+        /// Dimensions iterated across runs.
+        multi_run: Vec<String>,
+        /// Dimensions batched within a run.
+        single_run: Vec<String>,
+    },
+}
+
+/// The stored form; reading it checks what a user's strategy is checked for.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Stored {
+    MultiRun,
+    SingleRun,
+    PerDimension {
+        multi_run: Vec<String>,
+        single_run: Vec<String>,
+    },
+}
+
+impl TryFrom<Stored> for Strategy {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        match stored {
+            Stored::MultiRun => Ok(Self::MultiRun),
+            Stored::SingleRun => Ok(Self::SingleRun),
+            Stored::PerDimension {
+                multi_run,
+                single_run,
+            } => Self::per_dimension(multi_run, single_run),
+        }
+    }
+}
+
+impl From<Strategy> for Stored {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::MultiRun => Self::MultiRun,
+            Strategy::SingleRun => Self::SingleRun,
+            Strategy::PerDimension {
+                multi_run,
+                single_run,
+            } => Self::PerDimension {
+                multi_run,
+                single_run,
+            },
+        }
+    }
+}
+
+impl Strategy {
+    /// Checks what can be checked without a space.
+    ///
+    /// # Errors
+    /// `Configuration` for an empty list, a duplicate, or a dimension in both lists.
+    pub fn per_dimension(multi_run: Vec<String>, single_run: Vec<String>) -> Result<Self> {
+        let refused =
+            |reason: String| Err(Error::Configuration(format!("per_dimension: {reason}")));
+        for (argument, names) in [("multi_run", &multi_run), ("single_run", &single_run)] {
+            if names.is_empty() {
+                return refused(format!(
+                    "{argument} is empty; it needs at least one dimension"
+                ));
+            }
+            for (at, name) in names.iter().enumerate() {
+                if names[..at].contains(name) {
+                    return refused(format!("{argument} names the dimension {name:?} twice"));
+                }
+            }
+        }
+        if let Some(both) = multi_run.iter().find(|name| single_run.contains(name)) {
+            return refused(format!(
+                "the dimension {both:?} is in both multi_run and single_run; it can be in one only"
+            ));
+        }
+        Ok(Self::PerDimension {
+            multi_run,
+            single_run,
+        })
+    }
+
+    /// The places of the dimensions iterated across runs, ascending.
+    ///
+    /// # Errors
+    /// `Configuration` when the space has no named dimensions, or not these.
+    pub fn run_dimensions(&self, space: &Space) -> Result<Vec<usize>> {
+        let Self::PerDimension {
+            multi_run,
+            single_run,
+        } = self
+        else {
+            return Ok(Vec::new());
+        };
+        if !space.is_multi() {
+            return Err(Error::Configuration(
+                "per_dimension needs partitions with several dimensions (PartitionsDefinition.multi()); \
+                 use multi_run() or single_run() here"
+                    .into(),
+            ));
+        }
+        let place = |name: &String| {
+            space.dimension(name).map_err(|_| {
+                let names = space.dims().iter().map(|dim| dim.name.as_str());
+                Error::Configuration(format!(
+                    "per_dimension names the dimension {name:?}; the dimensions are {}{}",
+                    some_of(names.clone()),
+                    crate::error::did_you_mean(name, names)
+                ))
+            })
+        };
+        for name in single_run {
+            place(name)?;
+        }
+        let mut places: Vec<usize> = multi_run.iter().map(place).collect::<Result<_>>()?;
+        places.sort_unstable();
+        Ok(places)
+    }
+}
+
+impl std::fmt::Display for Strategy {
+    /// As the API writes it: `multi_run()`, `per_dimension(multi_run=["date"], single_run=["region"])`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MultiRun => f.write_str("multi_run()"),
+            Self::SingleRun => f.write_str("single_run()"),
+            Self::PerDimension {
+                multi_run,
+                single_run,
+            } => {
+                write!(
+                    f,
+                    "per_dimension(multi_run={multi_run:?}, single_run={single_run:?})"
+                )
+            }
+        }
+    }
+}

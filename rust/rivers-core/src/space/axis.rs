@@ -1,0 +1,148 @@
+//! One resolved dimension: its keys in order, by position.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::calendar::{Calendar, NotAWindow, TimeAxis};
+use super::labels::Labels;
+use crate::error::{Error, Result, did_you_mean, some_of};
+
+/// The keys of one dimension at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "StoredAxis", into = "StoredAxis")]
+pub enum Axis {
+    /// Names, static or dynamic.
+    Labels(Arc<Labels>),
+    /// Time windows.
+    Time(TimeAxis),
+}
+
+/// The stored form: a calendar and its length, or the names.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum StoredAxis {
+    Labels(Arc<Labels>),
+    Time(Box<Calendar>, u32),
+}
+
+impl TryFrom<StoredAxis> for Axis {
+    type Error = Error;
+
+    fn try_from(stored: StoredAxis) -> Result<Self> {
+        Ok(match stored {
+            StoredAxis::Labels(labels) => Self::Labels(labels),
+            StoredAxis::Time(calendar, len) => {
+                Self::Time(TimeAxis::with_len(Arc::from(calendar), len)?)
+            }
+        })
+    }
+}
+
+impl From<Axis> for StoredAxis {
+    fn from(axis: Axis) -> Self {
+        match axis {
+            Axis::Labels(labels) => Self::Labels(labels),
+            Axis::Time(time) => Self::Time(Box::new(Calendar::clone(time.calendar())), time.len()),
+        }
+    }
+}
+
+impl Axis {
+    /// How many keys.
+    pub fn len(&self) -> u32 {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Time(time) => time.len(),
+        }
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The key at a position.
+    pub fn label(&self, position: u32) -> Cow<'_, str> {
+        match self {
+            Self::Labels(labels) => Cow::Borrowed(labels.get(position)),
+            Self::Time(time) => Cow::Owned(time.label(position)),
+        }
+    }
+
+    /// Where a key stands, if it is one.
+    pub fn position(&self, key: &str) -> Option<u32> {
+        match self {
+            Self::Labels(labels) => labels.position(key),
+            Self::Time(time) => time.position(key).ok(),
+        }
+    }
+
+    /// Where a key stands.
+    ///
+    /// # Errors
+    /// `PartitionValidation` naming the key, what is wrong with it, and the nearest right ones;
+    /// `subject` says what the key is to the user ("the partition key", "the range's end").
+    pub fn locate(&self, key: &str, subject: &str, dimension: &str) -> Result<u32> {
+        let refused = |reason: String| {
+            let whose = if dimension.is_empty() {
+                String::new()
+            } else {
+                format!(" of the dimension {dimension:?}")
+            };
+            Err(Error::PartitionValidation(format!(
+                "{subject} {key:?}{whose} {reason}"
+            )))
+        };
+        match self {
+            Self::Labels(labels) => match labels.position(key) {
+                Some(position) => Ok(position),
+                None => refused(format!(
+                    "is not defined; there are {}{}",
+                    if labels.is_empty() {
+                        "none".into()
+                    } else {
+                        some_of(labels.iter())
+                    },
+                    did_you_mean(key, labels.iter())
+                )),
+            },
+            Self::Time(time) => time.position(key).or_else(|reason| {
+                let format = &time.calendar().declared().fmt;
+                let what = match reason {
+                    NotAWindow::Format => format!("does not have the format {format:?}"),
+                    NotAWindow::BeforeStart => "is before the start".into(),
+                    NotAWindow::AfterEnd if time.is_empty() => {
+                        "is not defined: no window has begun yet".into()
+                    }
+                    NotAWindow::AfterEnd => "is after the end".into(),
+                    NotAWindow::OffGrid => "is not on the grid: no window starts then".into(),
+                };
+                let nearest = time.nearest(key);
+                let hint = if nearest.is_empty() {
+                    String::new()
+                } else {
+                    format!(
+                        "; the nearest valid keys: {}",
+                        some_of(nearest.iter().map(String::as_str))
+                    )
+                };
+                refused(format!("{what}{hint}"))
+            }),
+        }
+    }
+
+    /// For each position here, the position of the same key there, where both have it.
+    pub fn translate(&self, other: &Self, position: u32) -> Option<u32> {
+        if let (Self::Time(here), Self::Time(there)) = (self, other)
+            && here.calendar() == there.calendar()
+        {
+            return (position < there.len()).then_some(position);
+        }
+        // Only what costs nothing is compared here: this is asked for one position after the other.
+        if let (Self::Labels(here), Self::Labels(there)) = (self, other)
+            && Arc::ptr_eq(here, there)
+        {
+            return (position < there.len()).then_some(position);
+        }
+        other.position(&self.label(position))
+    }
+}

@@ -1,0 +1,208 @@
+//! A set of partitions that is no product: numbers, compressed, with the order the user gave.
+
+use roaring::RoaringTreemap;
+
+/// About every so many members a landmark is kept, so that the n-th is found without counting from the first.
+const STRIDE: u64 = 1024;
+
+/// Distinct partition numbers, in ascending order or in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PositionSet {
+    set: RoaringTreemap,
+    order: Order,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Order {
+    /// Ascending; the landmarks by rank.
+    Ascending(Vec<Landmark>),
+    /// As given.
+    Given(Vec<u64>),
+}
+
+/// A stretch of consecutive members. A stretch of `STRIDE` or more has one of its own, so that there
+/// are as many as the compressed set is large, however many members a stretch holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Landmark {
+    rank: u64,
+    first: u64,
+    len: u64,
+}
+
+fn landmarks(set: &RoaringTreemap) -> Vec<Landmark> {
+    let mut marks = Vec::new();
+    let (mut rank, mut due) = (0, 0);
+    for (high, bitmap) in set.bitmaps() {
+        let mut stretches = bitmap.iter();
+        while let Some(stretch) = stretches.next_range() {
+            let first = (u64::from(high) << 32) | u64::from(*stretch.start());
+            let len = u64::from(stretch.end() - stretch.start()) + 1;
+            if rank >= due || len >= STRIDE {
+                marks.push(Landmark { rank, first, len });
+                due = rank + len.max(STRIDE);
+            }
+            rank += len;
+        }
+    }
+    marks
+}
+
+impl PositionSet {
+    /// In ascending order.
+    pub fn ascending(set: RoaringTreemap) -> Self {
+        let order = Order::Ascending(landmarks(&set));
+        Self { set, order }
+    }
+
+    /// In the order given; of duplicates the first is kept.
+    pub fn in_order(positions: impl IntoIterator<Item = u64>) -> Self {
+        let mut set = RoaringTreemap::new();
+        let mut order = Vec::new();
+        let mut ascending = true;
+        for position in positions {
+            if set.insert(position) {
+                ascending &= order.last().is_none_or(|&last| last < position);
+                order.push(position);
+            }
+        }
+        if ascending {
+            return Self::ascending(set);
+        }
+        Self {
+            set,
+            order: Order::Given(order),
+        }
+    }
+
+    /// The numbers themselves.
+    pub fn set(&self) -> &RoaringTreemap {
+        &self.set
+    }
+
+    /// How many.
+    pub fn len(&self) -> u64 {
+        self.set.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
+    /// The n-th in order, counted from 0; `n` must be below `len`.
+    pub fn nth(&self, n: u64) -> u64 {
+        match &self.order {
+            Order::Given(order) => order[n as usize],
+            Order::Ascending(marks) => {
+                let near = marks[marks.partition_point(|mark| mark.rank <= n) - 1];
+                let beyond = n - near.rank;
+                if beyond < near.len {
+                    return near.first + beyond;
+                }
+                let mut rest = self.set.iter();
+                rest.advance_to(near.first);
+                rest.nth(beyond as usize).unwrap_or_default()
+            }
+        }
+    }
+
+    /// All from the n-th on, in order.
+    pub fn iter_from(&self, n: u64) -> Box<dyn Iterator<Item = u64> + '_> {
+        if n >= self.len() {
+            return Box::new(std::iter::empty());
+        }
+        match &self.order {
+            Order::Given(order) => Box::new(order[n as usize..].iter().copied()),
+            Order::Ascending(_) => {
+                let mut rest = self.set.iter();
+                rest.advance_to(self.nth(n));
+                Box::new(rest)
+            }
+        }
+    }
+
+    /// The same numbers, ascending.
+    #[must_use]
+    pub fn sorted(&self) -> Self {
+        match self.order {
+            Order::Ascending(_) => self.clone(),
+            Order::Given(_) => Self::ascending(self.set.clone()),
+        }
+    }
+
+    /// Those for which the test holds, in the same order.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(u64) -> bool) -> Self {
+        let kept = self.iter_from(0).filter(|&position| keep(position));
+        match self.order {
+            Order::Ascending(_) => Self::ascending(kept.collect()),
+            Order::Given(_) => Self::in_order(kept),
+        }
+    }
+
+    /// Those that are not in the other set, in the same order.
+    #[must_use]
+    pub fn without(&self, other: &RoaringTreemap) -> Self {
+        match self.order {
+            Order::Ascending(_) => Self::ascending(&self.set - other),
+            Order::Given(_) => self.filter(|position| !other.contains(position)),
+        }
+    }
+}
+
+/// The stored form: the order where it matters, else the compressed set.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Stored {
+    Ascending(Vec<u8>),
+    Given(Vec<u64>),
+}
+
+impl serde::Serialize for PositionSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.order {
+            Order::Given(order) => Stored::Given(order.clone()),
+            Order::Ascending(_) => {
+                let mut bytes = Vec::with_capacity(self.set.serialized_size());
+                self.set
+                    .serialize_into(&mut bytes)
+                    .map_err(serde::ser::Error::custom)?;
+                Stored::Ascending(bytes)
+            }
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PositionSet {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored::Given(order) => Self::in_order(order),
+            Stored::Ascending(bytes) => Self::ascending(
+                RoaringTreemap::deserialize_from(&bytes[..]).map_err(serde::de::Error::custom)?,
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn order_and_duplicates(given in proptest::collection::vec(0..5_000_u64, 0..4_000), sort: bool) {
+            let mut given = given;
+            if sort { given.sort_unstable(); }
+            let set = PositionSet::in_order(given.iter().copied());
+            let mut seen = std::collections::HashSet::new();
+            let expected: Vec<u64> = given.into_iter().filter(|p| seen.insert(*p)).collect();
+            prop_assert_eq!(set.len(), expected.len() as u64);
+            prop_assert_eq!(set.iter_from(0).collect::<Vec<_>>(), expected.clone());
+            for n in (0..expected.len()).step_by(97) {
+                prop_assert_eq!(set.nth(n as u64), expected[n]);
+                prop_assert_eq!(set.iter_from(n as u64).next(), Some(expected[n]));
+            }
+        }
+    }
+}

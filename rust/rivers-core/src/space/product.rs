@@ -1,0 +1,165 @@
+//! The space: a product of axes. A partition is its position in it, in mixed radix, the first
+//! dimension slowest.
+
+use std::sync::Arc;
+
+use super::axis::Axis;
+use crate::error::{Error, Result, did_you_mean, some_of};
+
+/// Most partitions of one space: numbers stay exact in `u64` and in SQLite's `i64`.
+pub const MAX_PARTITIONS: u64 = 1 << 63;
+
+/// A named axis.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Dim {
+    /// The dimension's name; empty in a single-dimension space.
+    pub name: String,
+    /// Its keys.
+    pub axis: Axis,
+}
+
+/// All partitions of a definition at one moment. Without dimensions it is the space of something
+/// unpartitioned, which has exactly one member.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Vec<Dim>", into = "Vec<Dim>")]
+pub struct Space {
+    dims: Vec<Dim>,
+    strides: Vec<u64>,
+    len: u64,
+}
+
+impl TryFrom<Vec<Dim>> for Space {
+    type Error = Error;
+
+    fn try_from(dims: Vec<Dim>) -> Result<Self> {
+        let lens = || dims.iter().map(|dim| u64::from(dim.axis.len()));
+        let exact = if lens().any(|len| len == 0) {
+            Some(0)
+        } else {
+            lens().try_fold(1_u128, |product, len| product.checked_mul(u128::from(len)))
+        };
+        let len = exact.filter(|&product| product <= u128::from(MAX_PARTITIONS)).ok_or_else(|| {
+            let factors: Vec<String> = lens().map(|len| len.to_string()).collect();
+            let product = exact.map_or_else(|| "more than 2^128".to_owned(), |p| p.to_string());
+            Error::PartitionDefinition(format!(
+                "the product {} has {product} partitions; at most 2^63 = {MAX_PARTITIONS} can be numbered",
+                factors.join(" x ")
+            ))
+        })? as u64;
+        let mut strides = vec![1_u64; dims.len()];
+        for at in (1..dims.len()).rev() {
+            // An empty axis makes the whole space empty, and its strides are never used.
+            strides[at - 1] = strides[at].saturating_mul(u64::from(dims[at].axis.len()));
+        }
+        Ok(Self { dims, strides, len })
+    }
+}
+
+impl From<Space> for Vec<Dim> {
+    fn from(space: Space) -> Self {
+        space.dims
+    }
+}
+
+impl Space {
+    /// The space of something unpartitioned.
+    pub fn unpartitioned() -> Arc<Self> {
+        Arc::new(Self {
+            dims: Vec::new(),
+            strides: Vec::new(),
+            len: 1,
+        })
+    }
+
+    /// Its dimensions, the slowest first.
+    pub fn dims(&self) -> &[Dim] {
+        &self.dims
+    }
+
+    /// How many partitions.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether its keys have named dimensions.
+    pub fn is_multi(&self) -> bool {
+        self.dims.first().is_some_and(|dim| !dim.name.is_empty())
+    }
+
+    /// The position within one dimension of a partition.
+    pub fn index(&self, partition: u64, dim: usize) -> u32 {
+        (partition / self.strides[dim] % u64::from(self.dims[dim].axis.len())) as u32
+    }
+
+    /// By how much a step in the dimension moves the partition's number.
+    pub fn stride(&self, dim: usize) -> u64 {
+        self.strides[dim]
+    }
+
+    /// The partition with these positions, one per dimension.
+    pub fn partition(&self, indices: &[u32]) -> u64 {
+        indices
+            .iter()
+            .zip(&self.strides)
+            .map(|(&index, stride)| u64::from(index) * stride)
+            .sum()
+    }
+
+    /// Which dimension has this name.
+    ///
+    /// # Errors
+    /// `PartitionValidation` naming it and those there are.
+    pub fn dimension(&self, name: &str) -> Result<usize> {
+        self.dims
+            .iter()
+            .position(|dim| dim.name == name)
+            .ok_or_else(|| {
+                let names = || self.dims.iter().map(|dim| dim.name.as_str());
+                Error::PartitionValidation(format!(
+                    "there is no dimension {name:?}; the dimensions are {}{}",
+                    some_of(names()),
+                    did_you_mean(name, names())
+                ))
+            })
+    }
+
+    /// The key's text form: `us`, or `date=2024-01-01|region=us`; empty where nothing is partitioned.
+    pub fn text(&self, partition: u64) -> String {
+        let mut text = String::new();
+        for (at, dim) in self.dims.iter().enumerate() {
+            if at > 0 {
+                text.push('|');
+            }
+            if !dim.name.is_empty() {
+                text.push_str(&dim.name);
+                text.push('=');
+            }
+            text.push_str(&dim.axis.label(self.index(partition, at)));
+        }
+        text
+    }
+
+    /// The partition of another space with the same keys, dimension by dimension.
+    pub fn translate(&self, other: &Self, partition: u64) -> Option<u64> {
+        if self.dims.len() != other.dims.len() {
+            return None;
+        }
+        let mut there = 0;
+        for (at, dim) in self.dims.iter().enumerate() {
+            let same = other
+                .dims
+                .iter()
+                .position(|candidate| candidate.name == dim.name)?;
+            let index = dim
+                .axis
+                .translate(&other.dims[same].axis, self.index(partition, at))?;
+            there += u64::from(index) * other.strides[same];
+        }
+        Some(there)
+    }
+}
