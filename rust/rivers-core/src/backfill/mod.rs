@@ -1,0 +1,15 @@
+//! What does an outcome change?
+//!
+//! Pure: events go in, the new state comes out. The engine applies it and the store records it.
+
+pub mod outcome;
+pub mod progress;
+pub mod record;
+pub mod run_set;
+pub mod state;
+
+pub use outcome::{FailureRow, Failures, RunRow};
+pub use progress::{Counts, Status};
+pub use record::{Cause, Failure, FailurePolicy, Kind, Request, RunEnd};
+pub use run_set::RunSet;
+pub use state::{Event, Phase, State};

@@ -1,0 +1,118 @@
+//! What a backfill's records say of its partitions: which were completed, which failed, which are
+//! materialized for one asset. Nothing of it is stored twice; it follows from the plan and the runs.
+
+use hashbrown::{HashMap, HashSet};
+use roaring::RoaringTreemap;
+
+use crate::clock::Micros;
+use crate::plan::Plan;
+
+/// The record of a run that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its number.
+    pub run: u64,
+    /// When it began.
+    pub started_at: Micros,
+    /// When it ended.
+    pub ended_at: Micros,
+    /// How many of its partitions failed.
+    pub failed: u64,
+}
+
+/// The record of something that a run did not materialize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailureRow {
+    /// The run's number.
+    pub run: u64,
+    /// Place of the asset in the request.
+    pub asset: u32,
+    /// The partition; `None`: all of the run.
+    pub partition: Option<u64>,
+    /// Where the reason stands; `None`: skipped.
+    pub cause: Option<i64>,
+}
+
+/// What failed, by run.
+#[derive(Debug, Default)]
+pub struct Failures {
+    by_run: HashMap<u64, Vec<FailureRow>>,
+}
+
+impl FromIterator<FailureRow> for Failures {
+    fn from_iter<I: IntoIterator<Item = FailureRow>>(rows: I) -> Self {
+        let mut by_run: HashMap<u64, Vec<FailureRow>> = HashMap::new();
+        for row in rows {
+            by_run.entry(row.run).or_default().push(row);
+        }
+        Self { by_run }
+    }
+}
+
+/// The part of a run that something failed or skipped.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// Nothing.
+    Nothing,
+    /// All its partitions.
+    All,
+    /// Some of them.
+    Some(HashSet<u64>),
+}
+
+impl Missed {
+    /// Whether a partition of the run is in it.
+    pub fn has(&self, partition: u64) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Some(partitions) => partitions.contains(&partition),
+        }
+    }
+}
+
+impl Failures {
+    /// What the run missed: of one asset, or (`None`) what counts as failed in the backfill.
+    pub fn missed(&self, run: u64, asset: Option<u32>) -> Missed {
+        let Some(rows) = self.by_run.get(&run) else { return Missed::Nothing };
+        let counted = rows.iter().filter(|row| match asset {
+            Some(asset) => row.asset == asset,
+            None => row.cause.is_some(),
+        });
+        let mut some = HashSet::new();
+        for row in counted {
+            match row.partition {
+                None => return Missed::All,
+                Some(partition) => some.insert(partition),
+            };
+        }
+        if some.is_empty() { Missed::Nothing } else { Missed::Some(some) }
+    }
+
+    /// The first reason that a partition of the run failed for.
+    pub fn cause(&self, run: u64, partition: u64) -> Option<i64> {
+        let rows = self.by_run.get(&run)?;
+        let own = rows.iter().filter(|row| row.partition.is_none_or(|own| own == partition));
+        own.filter_map(|row| row.cause).next()
+    }
+}
+
+/// The partitions of the ended runs that nothing failed (`asset` `None`), or that one asset
+/// materialized.
+pub fn done(
+    plan: &Plan,
+    ended: impl IntoIterator<Item = RunRow>,
+    failures: &Failures,
+    asset: Option<u32>,
+) -> RoaringTreemap {
+    let mut done = RoaringTreemap::new();
+    for row in ended {
+        let missed = if row.failed == 0 { Missed::Nothing } else { failures.missed(row.run, asset) };
+        if missed == Missed::All {
+            continue;
+        }
+        let partitions = plan.run(row.run);
+        done.extend(partitions.iter().filter(|&partition| !missed.has(partition)));
+    }
+    done
+}

@@ -1,0 +1,153 @@
+//! What is known of a backfill: the request as given, and how each run ended.
+
+use std::sync::Arc;
+
+use crate::clock::Micros;
+
+/// Who asked for the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Kind {
+    /// `CodeRepository.backfill()` and its kin.
+    Backfill,
+    /// `CodeRepository.materialize()`: one run.
+    Manual,
+}
+
+/// What a failed partition means for the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum FailurePolicy {
+    /// Go on.
+    Continue,
+    /// Start nothing more.
+    StopOnFailure,
+}
+
+/// One asset of a request.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RequestedAsset {
+    /// Its name.
+    pub name: String,
+    /// The version of its code, where it declares one.
+    pub code_version: Option<String>,
+    /// Whether it has the request's partitions (only `materialize()` runs assets that have none).
+    pub partitioned: bool,
+}
+
+/// What a user asked for, fixed at submission; the partitions stand in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Request {
+    /// Unique, and sorted by time.
+    pub id: String,
+    /// Who asked.
+    pub kind: Kind,
+    /// In the order in which a run executes them.
+    pub assets: Vec<RequestedAsset>,
+    /// What to do after a failure.
+    pub failure_policy: FailurePolicy,
+    /// Most runs in flight.
+    pub max_concurrency: u32,
+    /// Place in the queue: higher goes first.
+    pub priority: i64,
+    /// Attached to each run.
+    pub tags: Vec<(String, String)>,
+    /// The configuration of the assets, as JSON text.
+    pub config: Option<String>,
+    /// When it was submitted.
+    pub created_at: Micros,
+}
+
+impl Request {
+    /// The id of a run: it follows from the backfill's and is stored nowhere.
+    pub fn run_id(&self, run: u64) -> String {
+        run_id(&self.id, run)
+    }
+}
+
+/// The id of a run of a backfill.
+pub fn run_id(backfill: &str, run: u64) -> String {
+    format!("{backfill}.{run}")
+}
+
+/// The backfill and the number in a run's id.
+pub fn parse_run_id(id: &str) -> Option<(&str, u64)> {
+    let (backfill, run) = id.rsplit_once('.')?;
+    Some((backfill, run.parse().ok().filter(|number: &u64| number.to_string() == run)?))
+}
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Cause {
+    /// The exception's type, or `mark_partition_failed`.
+    pub error_type: String,
+    /// Its message.
+    pub message: String,
+    /// Where it happened, if it was an exception.
+    pub traceback: Option<String>,
+}
+
+/// Something of a run that was not materialized.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    /// Place of the asset in the request.
+    pub asset: u32,
+    /// The partition, or all the run's.
+    pub partition: Option<u64>,
+    /// Why; `None`: skipped, since what it needs failed.
+    pub cause: Option<Arc<Cause>>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunEnd {
+    /// Its number.
+    pub run: u64,
+    /// When it began.
+    pub started_at: Micros,
+    /// When it ended.
+    pub ended_at: Micros,
+    /// How many partitions it has.
+    pub partitions: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// What was not materialized, in the order in which it happened.
+    pub failures: Vec<Failure>,
+}
+
+impl RunEnd {
+    /// How many partitions the failures take with them: all, where an asset failed as a whole.
+    pub fn failed_partitions(failures: &[Failure], partitions: u64) -> u64 {
+        let failed = || failures.iter().filter(|failure| failure.cause.is_some());
+        if failed().any(|failure| failure.partition.is_none()) {
+            return partitions;
+        }
+        let distinct: std::collections::BTreeSet<u64> =
+            failed().filter_map(|failure| failure.partition).collect();
+        distinct.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_leads_back_to_its_backfill_and_number() {
+        assert_eq!(parse_run_id(&run_id("a.b", 17)), Some(("a.b", 17)));
+        assert_eq!(parse_run_id("a.017"), None);
+        assert_eq!(parse_run_id("a"), None);
+    }
+
+    #[test]
+    fn a_partition_that_fails_in_two_assets_counts_once() {
+        let cause = Some(Arc::new(Cause {
+            error_type: "ValueError".into(),
+            message: "bad".into(),
+            traceback: None,
+        }));
+        let mark = |asset, partition| Failure { asset, partition, cause: cause.clone() };
+        assert_eq!(RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, Some(3))], 5), 1);
+        assert_eq!(RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, None)], 5), 5);
+        let skipped = Failure { asset: 1, partition: None, cause: None };
+        assert_eq!(RunEnd::failed_partitions(&[mark(0, Some(3)), skipped], 5), 1);
+    }
+}

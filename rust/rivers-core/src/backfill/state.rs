@@ -1,0 +1,228 @@
+//! The life of a backfill.
+//!
+//! ```text
+//! phase     event        next phase
+//! --------  -----------  ------------------------------------------------------------
+//! running   Took         running
+//! running   Ended        running; stopping after a failure under `stop_on_failure`
+//! running   Returned     running
+//! running   Released     running; ended when nothing is left to start and nobody is at work
+//! running   Cancel       stopping; ended when nobody is at work
+//! stopping  Ended        stopping
+//! stopping  Returned     stopping
+//! stopping  Released     stopping; ended when nobody is at work
+//! stopping  Cancel       stopping
+//! ended     Cancel       ended
+//! ```
+//!
+//! Any other pair is a mistake of the engine. Only this file changes a phase or a count, so that
+//! `pending + running + completed + failed + canceled == total` after every event.
+
+use std::ops::Range;
+
+use super::progress::Counts;
+use super::record::{FailurePolicy, RunEnd};
+use super::run_set::RunSet;
+
+/// Where a backfill is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Runs may start.
+    Running,
+    /// Nothing new starts; what is in flight ends.
+    Stopping,
+    /// Everything has ended.
+    Ended,
+}
+
+/// What can happen to a backfill.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A worker took these runs.
+    Took(Range<u64>),
+    /// These runs, taken before, have ended.
+    Ended(&'a [RunEnd]),
+    /// These runs, taken before, will not be executed by that worker: back they go.
+    Returned(Range<u64>),
+    /// A worker that took runs has nothing left in its hands.
+    Released,
+    /// The user wants it to stop.
+    Cancel,
+}
+
+/// A backfill in memory: what is to be done, what is in flight, what has ended.
+#[derive(Debug, Clone)]
+pub struct State {
+    phase: Phase,
+    policy: FailurePolicy,
+    todo: RunSet,
+    runs_in_flight: u64,
+    workers: u64,
+    total: u64,
+    counts: Counts,
+}
+
+impl State {
+    /// A backfill of so many partitions, of which `counts` have ended and `todo` are to be started.
+    pub fn new(policy: FailurePolicy, total: u64, todo: RunSet, counts: Counts) -> Self {
+        let phase = if todo.is_empty() { Phase::Ended } else { Phase::Running };
+        Self { phase, policy, todo, runs_in_flight: 0, workers: 0, total, counts }
+    }
+
+    /// The phase.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The partitions that have ended.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many runs nobody has taken.
+    pub fn runs_to_start(&self) -> u64 {
+        match self.phase {
+            Phase::Running => self.todo.len(),
+            Phase::Stopping | Phase::Ended => 0,
+        }
+    }
+
+    /// How many runs workers have in their hands.
+    pub fn runs_in_flight(&self) -> u64 {
+        self.runs_in_flight
+    }
+
+    /// Takes the next runs, at most so many, in order.
+    pub fn take(&mut self, most: u64) -> Option<Range<u64>> {
+        if self.phase != Phase::Running {
+            return None;
+        }
+        let runs = self.todo.take(most)?;
+        self.apply(Event::Took(runs.clone()));
+        Some(runs)
+    }
+
+    /// Applies an event; see the table above.
+    pub fn apply(&mut self, event: Event<'_>) {
+        self.phase = match (self.phase, event) {
+            (Phase::Running, Event::Took(runs)) => {
+                self.runs_in_flight += runs.end - runs.start;
+                self.workers += 1;
+                Phase::Running
+            }
+            (phase @ (Phase::Running | Phase::Stopping), Event::Ended(ends)) => {
+                for end in ends {
+                    self.counts.add_run(end.partitions, end.failed);
+                }
+                self.runs_in_flight -= ends.len() as u64;
+                let failed = ends.iter().any(|end| end.failed > 0);
+                match self.policy {
+                    FailurePolicy::StopOnFailure if failed => Phase::Stopping,
+                    FailurePolicy::StopOnFailure | FailurePolicy::Continue => phase,
+                }
+            }
+            (phase @ (Phase::Running | Phase::Stopping), Event::Returned(runs)) => {
+                self.runs_in_flight -= runs.end - runs.start;
+                self.todo.insert(runs);
+                phase
+            }
+            (phase @ (Phase::Running | Phase::Stopping), Event::Released) => {
+                self.workers -= 1;
+                self.settle(phase)
+            }
+            (Phase::Running | Phase::Stopping, Event::Cancel) => self.settle(Phase::Stopping),
+            (Phase::Ended, Event::Cancel) => Phase::Ended,
+            (phase, event) => unreachable!("{event:?} cannot happen to a backfill that is {phase:?}"),
+        };
+    }
+
+    /// Ended, if nothing more will start and nobody is at work: the rest is canceled.
+    fn settle(&mut self, phase: Phase) -> Phase {
+        let nothing_starts = phase == Phase::Stopping || self.todo.is_empty();
+        if !nothing_starts || self.workers > 0 {
+            return phase;
+        }
+        self.counts.canceled = self.total - self.counts.completed - self.counts.failed;
+        Phase::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn end(run: u64, failed: u64) -> RunEnd {
+        RunEnd { run, started_at: 0, ended_at: 0, partitions: 1, failed, failures: Vec::new() }
+    }
+
+    fn fresh(policy: FailurePolicy, runs: u64) -> State {
+        State::new(policy, runs, RunSet::all(runs), Counts::default())
+    }
+
+    #[test]
+    fn a_failure_under_stop_on_failure_cancels_the_rest() {
+        let mut state = fresh(FailurePolicy::StopOnFailure, 10);
+        let taken = state.take(2).expect("ten to start");
+        state.apply(Event::Ended(&[end(taken.start, 1)]));
+        assert_eq!((state.phase(), state.take(1)), (Phase::Stopping, None));
+        state.apply(Event::Returned(1..2));
+        assert_eq!(state.phase(), Phase::Stopping);
+        state.apply(Event::Released);
+        assert_eq!(state.phase(), Phase::Ended);
+        let counts = Counts { completed: 0, failed: 1, canceled: 9, runs_ended: 1 };
+        assert_eq!(state.counts(), counts);
+    }
+
+    #[test]
+    fn a_cancel_lets_what_is_in_flight_end() {
+        let mut state = fresh(FailurePolicy::Continue, 3);
+        state.take(1);
+        state.apply(Event::Cancel);
+        assert_eq!(state.phase(), Phase::Stopping);
+        state.apply(Event::Ended(&[end(0, 0)]));
+        state.apply(Event::Released);
+        assert_eq!(state.phase(), Phase::Ended);
+        state.apply(Event::Cancel);
+        assert_eq!(state.counts().canceled, 2);
+    }
+
+    #[test]
+    fn a_backfill_without_runs_has_ended() {
+        assert_eq!(fresh(FailurePolicy::Continue, 0).phase(), Phase::Ended);
+    }
+
+    proptest! {
+        /// Invariant 3, over every sequence of legal events.
+        #[test]
+        fn counts_add_up_after_every_event(
+            stop: bool, runs in 1..30_u64, steps in proptest::collection::vec((0..4_u8, 1..5_u64), 0..80),
+        ) {
+            let policy = if stop { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
+            let mut state = fresh(policy, runs);
+            let mut hands: Vec<Range<u64>> = Vec::new();
+            for (what, size) in steps {
+                match what {
+                    0 => hands.extend(state.take(size)),
+                    1 | 2 => if let Some(mut runs) = hands.pop() {
+                        state.apply(Event::Ended(&[end(runs.start, u64::from(what == 2))]));
+                        runs.start += 1;
+                        if runs.is_empty() || size > 3 {
+                            state.apply(Event::Returned(runs));
+                            state.apply(Event::Released);
+                        } else {
+                            hands.push(runs);
+                        }
+                    },
+                    _ => if size == 1 { state.apply(Event::Cancel) },
+                }
+                let counts = state.counts();
+                let in_hands: u64 = hands.iter().map(|runs| runs.end - runs.start).sum();
+                prop_assert_eq!(state.runs_in_flight(), in_hands);
+                let pending = state.todo.len() - counts.canceled;
+                prop_assert_eq!(pending + in_hands + counts.ended(), runs);
+                prop_assert_eq!(counts.canceled > 0, state.phase() == Phase::Ended && counts.completed + counts.failed < runs);
+            }
+        }
+    }
+}

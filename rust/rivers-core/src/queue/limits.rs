@@ -1,0 +1,374 @@
+//! The limits that users set, and the counters that keep them.
+//!
+//! A [`TagLimit`] is a rule; a counter is what a rule counts: one for the whole rule, or, with
+//! `per_unique_value`, one for each value that an entry in the queue has. A counter that no entry needs is gone.
+
+use std::collections::HashMap;
+
+/// How many runs with a tag may be in flight at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagLimit {
+    /// The tag's key.
+    pub key: String,
+    /// The tag's value; `None` for every value of the key.
+    pub value: Option<String>,
+    /// The most runs in flight; 0 blocks for ever.
+    pub limit: u32,
+    /// Without a `value`: whether each value of the key has the limit for itself, rather than all sharing it.
+    pub per_unique_value: bool,
+}
+
+/// What bounds a queue; by default nothing does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The most runs in flight at once, of all entries together; `None` for no limit.
+    pub max_concurrent_runs: Option<u32>,
+    /// Limits on runs with certain tags; all that apply to an entry hold for it.
+    pub tag_limits: Vec<TagLimit>,
+}
+
+/// A counter's place in [`Counters`]; used again once the counter is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(super) struct CounterId(pub(super) usize);
+
+/// A rule's position, and the tag's value where each value counts for itself.
+type CounterName = (usize, Option<String>);
+
+#[derive(Debug)]
+struct Counter {
+    name: CounterName,
+    limit: u32,
+    in_flight: u32,
+    users: usize,
+}
+
+/// The counters of the rules, for the tags that entries have.
+#[derive(Debug)]
+pub(super) struct Counters {
+    rules: Vec<TagLimit>,
+    counters: Vec<Counter>,
+    vacant: Vec<CounterId>,
+    by_name: HashMap<CounterName, CounterId>,
+}
+
+impl Counters {
+    pub(super) fn new(rules: Vec<TagLimit>) -> Self {
+        Self {
+            rules,
+            counters: Vec::new(),
+            vacant: Vec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    /// The counters that apply to these tags, sorted, each once; every one of them has one more user.
+    pub(super) fn acquire(&mut self, tags: &[(String, String)]) -> Vec<CounterId> {
+        let mut names: Vec<CounterName> = Vec::new();
+        for (position, rule) in self.rules.iter().enumerate() {
+            for (_, value) in tags.iter().filter(|(key, _)| *key == rule.key) {
+                match &rule.value {
+                    Some(only) if only != value => {}
+                    None if rule.per_unique_value => names.push((position, Some(value.clone()))),
+                    Some(_) | None => names.push((position, None)),
+                }
+            }
+        }
+        // A key may stand in the tags more than once, and a run takes one slot of a counter at most.
+        names.sort_unstable();
+        names.dedup();
+        let mut found: Vec<CounterId> = names.into_iter().map(|name| self.intern(name)).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// One user less for each of these counters.
+    pub(super) fn abandon(&mut self, ids: &[CounterId]) {
+        for &id in ids {
+            let counter = &mut self.counters[id.0];
+            counter.users -= 1;
+            if counter.users == 0 {
+                debug_assert_eq!(counter.in_flight, 0, "who leaves has given back its slots");
+                self.by_name.remove(&counter.name);
+                counter.name.1 = None;
+                self.vacant.push(id);
+            }
+        }
+    }
+
+    pub(super) fn is_full(&self, id: CounterId) -> bool {
+        let counter = &self.counters[id.0];
+        counter.in_flight >= counter.limit
+    }
+
+    /// Takes a slot.
+    pub(super) fn take(&mut self, id: CounterId) {
+        self.counters[id.0].in_flight += 1;
+    }
+
+    /// Gives back this many slots.
+    pub(super) fn give_back(&mut self, id: CounterId, slots: u32) {
+        self.counters[id.0].in_flight -= slots;
+    }
+
+    fn intern(&mut self, name: CounterName) -> CounterId {
+        if let Some(&id) = self.by_name.get(&name) {
+            self.counters[id.0].users += 1;
+            return id;
+        }
+        let counter = Counter {
+            limit: self.rules[name.0].limit,
+            name: name.clone(),
+            in_flight: 0,
+            users: 1,
+        };
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.counters[id.0] = counter;
+                id
+            }
+            None => {
+                self.counters.push(counter);
+                CounterId(self.counters.len() - 1)
+            }
+        };
+        self.by_name.insert(name, id);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Entry, EntryId, Queue};
+
+    fn rule(key: &str, value: Option<&str>, limit: u32, per_unique_value: bool) -> TagLimit {
+        TagLimit {
+            key: key.into(),
+            value: value.map(Into::into),
+            limit,
+            per_unique_value,
+        }
+    }
+
+    fn queue(tag_limits: Vec<TagLimit>) -> Queue {
+        Queue::new(Limits {
+            max_concurrent_runs: None,
+            tag_limits,
+        })
+    }
+
+    fn push(queue: &mut Queue, tags: &[(&str, &str)]) -> EntryId {
+        let tags = tags
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect();
+        queue.push(Entry {
+            priority: 0,
+            tags,
+            max_concurrency: 1,
+        })
+    }
+
+    fn drain(queue: &mut Queue) -> Vec<EntryId> {
+        std::iter::from_fn(|| queue.decide()).collect()
+    }
+
+    fn entry(priority: i64, max_concurrency: u32) -> Entry {
+        Entry {
+            priority,
+            tags: Vec::new(),
+            max_concurrency,
+        }
+    }
+
+    fn whole(max_concurrent_runs: u32) -> Queue {
+        Queue::new(Limits {
+            max_concurrent_runs: Some(max_concurrent_runs),
+            tag_limits: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn an_entry_stays_within_its_own_concurrency() {
+        let mut queue = Queue::new(Limits::default());
+        let first = queue.push(entry(0, 2));
+        let second = queue.push(entry(0, 1));
+        assert_eq!(
+            [queue.decide(), queue.decide(), queue.decide()],
+            [Some(first), Some(first), Some(second)]
+        );
+        assert_eq!(
+            (
+                queue.decide(),
+                queue.in_flight(first),
+                queue.total_in_flight()
+            ),
+            (None, 2, 3)
+        );
+        queue.release(first);
+        assert_eq!((queue.decide(), queue.decide()), (Some(first), None));
+    }
+
+    #[test]
+    fn the_whole_stays_within_max_concurrent_runs() {
+        let mut queue = whole(2);
+        let first = queue.push(entry(0, 1));
+        let second = queue.push(entry(0, 9));
+        assert_eq!(
+            [queue.decide(), queue.decide(), queue.decide()],
+            [Some(first), Some(second), None]
+        );
+        queue.set_ready(first, false);
+        queue.release(first);
+        assert_eq!((queue.decide(), queue.decide()), (Some(second), None));
+
+        let mut closed = whole(0);
+        closed.push(entry(0, 1));
+        assert_eq!((closed.can_decide(), closed.decide()), (false, None));
+    }
+
+    #[test]
+    fn an_entry_that_is_not_ready_is_passed_over() {
+        let mut queue = Queue::new(Limits::default());
+        let first = queue.push(entry(0, 9));
+        let second = queue.push(entry(0, 9));
+        queue.set_ready(first, false);
+        assert_eq!(queue.decide(), Some(second));
+        queue.set_ready(first, true);
+        assert_eq!(queue.decide(), Some(first));
+    }
+
+    #[test]
+    fn removing_gives_back_what_the_entry_held() {
+        let mut queue = whole(2);
+        let first = queue.push(entry(0, 2));
+        let second = queue.push(entry(0, 2));
+        assert_eq!([queue.decide(), queue.decide()], [Some(first), Some(first)]);
+        queue.remove(first);
+        assert_eq!(
+            (queue.len(), queue.in_flight(first), queue.total_in_flight()),
+            (1, 0, 0)
+        );
+        queue.release(first);
+        assert_eq!(
+            [queue.decide(), queue.decide(), queue.decide()],
+            [Some(second), Some(second), None]
+        );
+        queue.remove(second);
+        assert!(queue.is_empty());
+        assert!(
+            queue.push(entry(0, 1)) > second,
+            "a number is never given out again"
+        );
+    }
+
+    #[test]
+    fn lowering_concurrency_waits_for_runs_in_flight() {
+        let mut queue = Queue::new(Limits::default());
+        let id = queue.push(entry(0, 3));
+        assert_eq!(
+            [queue.decide(), queue.decide(), queue.decide()],
+            [Some(id); 3]
+        );
+        queue.update(id, None, Some(1));
+        queue.release(id);
+        queue.release(id);
+        assert!(!queue.can_decide());
+        queue.release(id);
+        assert_eq!((queue.decide(), queue.decide()), (Some(id), None));
+        queue.update(id, None, Some(2));
+        assert_eq!(queue.decide(), Some(id));
+    }
+
+    #[test]
+    fn releasing_too_often_frees_nothing() {
+        let mut queue = whole(1);
+        let idle = queue.push(entry(-1, 1));
+        let busy = queue.push(entry(0, 1));
+        assert_eq!(queue.decide(), Some(busy));
+        queue.release(idle);
+        assert_eq!((queue.total_in_flight(), queue.can_decide()), (1, false));
+    }
+
+    #[test]
+    fn a_value_limits_the_entries_that_have_it() {
+        for per_unique_value in [false, true] {
+            let mut queue = queue(vec![rule("db", Some("main"), 1, per_unique_value)]);
+            let first = push(&mut queue, &[("db", "main")]);
+            let second = push(&mut queue, &[("db", "main")]);
+            let other = push(&mut queue, &[("db", "copy")]);
+            let none = push(&mut queue, &[("team", "main")]);
+            assert_eq!(drain(&mut queue), [first, other, none]);
+            queue.release(other);
+            assert_eq!(drain(&mut queue), [other]);
+            queue.remove(first);
+            assert_eq!(drain(&mut queue), [second]);
+        }
+    }
+
+    #[test]
+    fn without_a_value_the_key_shares_one_limit() {
+        let mut queue = queue(vec![rule("db", None, 2, false)]);
+        let [first, second] = ["a", "b"].map(|value| push(&mut queue, &[("db", value)]));
+        let third = push(&mut queue, &[("db", "c")]);
+        assert_eq!(drain(&mut queue), [first, second]);
+        queue.remove(second);
+        assert_eq!(drain(&mut queue), [third]);
+    }
+
+    #[test]
+    fn per_unique_value_gives_each_value_its_own_limit() {
+        let mut queue = queue(vec![rule("db", None, 1, true)]);
+        let [first, _, third] = ["a", "a", "b"].map(|value| push(&mut queue, &[("db", value)]));
+        assert_eq!(drain(&mut queue), [first, third]);
+    }
+
+    #[test]
+    fn a_limit_of_zero_blocks_for_ever() {
+        let mut queue = queue(vec![rule("db", None, 0, false)]);
+        push(&mut queue, &[("db", "a")]);
+        let free = push(&mut queue, &[]);
+        assert_eq!(drain(&mut queue), [free]);
+    }
+
+    #[test]
+    fn an_entry_under_several_limits_needs_a_slot_of_each() {
+        let mut queue = queue(vec![
+            rule("db", None, 1, false),
+            rule("api", None, 1, false),
+        ]);
+        let db = push(&mut queue, &[("db", "a")]);
+        let api = push(&mut queue, &[("api", "a")]);
+        let both = push(&mut queue, &[("db", "a"), ("api", "a")]);
+        let later = push(&mut queue, &[("db", "a")]);
+        assert_eq!(drain(&mut queue), [db, api]);
+        // Its turn for the first limit has come, but not for the second: the next one in line goes.
+        queue.remove(db);
+        assert_eq!(drain(&mut queue), [later]);
+        queue.remove(api);
+        assert_eq!(drain(&mut queue), []);
+        queue.remove(later);
+        assert_eq!(drain(&mut queue), [both]);
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_counts_once() {
+        let mut queue = queue(vec![rule("db", None, 2, false), rule("db", None, 1, true)]);
+        let both = push(&mut queue, &[("db", "a"), ("db", "b"), ("db", "a")]);
+        push(&mut queue, &[("db", "b")]);
+        let third = push(&mut queue, &[("db", "c")]);
+        assert_eq!(drain(&mut queue), [both, third]);
+    }
+
+    #[test]
+    fn counters_go_with_their_last_user() {
+        let mut counters =
+            Counters::new(vec![rule("db", None, 1, true), rule("db", None, 9, false)]);
+        for value in 0..1_000 {
+            let ids = counters.acquire(&[("db".into(), value.to_string())]);
+            assert_eq!((ids.len(), counters.by_name.len()), (2, 2));
+            counters.abandon(&ids);
+        }
+        assert_eq!((counters.counters.len(), counters.by_name.len()), (2, 0));
+    }
+}

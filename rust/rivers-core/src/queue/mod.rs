@@ -1,0 +1,389 @@
+//! Which run goes next?
+//!
+//! A [`Queue`] holds one entry for each backfill or single run, whatever the number of its runs, and hands out
+//! one slot at a time: higher priority first, then first come. It is pure: the caller tells it what has ended,
+//! and it answers with a decision.
+//!
+//! An entry is in one of three places:
+//!
+//! ```text
+//! place     why                                                 leaves when
+//! idle      it has nothing to start, or its own                 set_ready, release, update
+//!           max_concurrency is used up
+//! offered   it may go                                           decide takes it
+//! parked    a tag limit that applies to it is exhausted         that limit gets a free slot
+//! ```
+//!
+//! Invariant: nothing here grows with the partitions or the runs of an entry, and a decision does not look at
+//! entries that are idle or parked.
+
+mod limits;
+mod priority;
+
+use std::collections::HashMap;
+
+pub use limits::{Limits, TagLimit};
+use priority::{LaneId, Lanes, Rank};
+
+/// An entry of the queue: its arrival number, which is never given out again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct EntryId(pub u64);
+
+/// What arrives in the queue: a backfill with all its runs, or a single run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The higher goes first; entries of the same priority go in the order in which they arrived.
+    pub priority: i64,
+    /// Key and value of each tag; they decide which tag limits apply.
+    pub tags: Vec<(String, String)>,
+    /// The most runs of this entry that may be in flight at once; 0 holds it back until it is updated.
+    pub max_concurrency: u32,
+}
+
+/// Decides which run goes next.
+#[derive(Debug)]
+pub struct Queue {
+    max_concurrent_runs: u32,
+    in_flight: u32,
+    next_id: u64,
+    entries: HashMap<EntryId, Slot>,
+    lanes: Lanes,
+}
+
+/// An entry, as the queue remembers it.
+#[derive(Debug)]
+struct Slot {
+    rank: Rank,
+    lane: LaneId,
+    max_concurrency: u32,
+    in_flight: u32,
+    ready: bool,
+    /// Whether it stands in its lane: it has a run to start, and its own concurrency lets it.
+    in_lane: bool,
+}
+
+impl Queue {
+    /// An empty queue under these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            // Without a limit, what the count can hold is the limit.
+            max_concurrent_runs: limits.max_concurrent_runs.unwrap_or(u32::MAX),
+            in_flight: 0,
+            next_id: 0,
+            entries: HashMap::new(),
+            lanes: Lanes::new(limits.tag_limits),
+        }
+    }
+
+    /// Adds an entry, which is ready, behind those of its priority.
+    pub fn push(&mut self, entry: Entry) -> EntryId {
+        let id = EntryId(self.next_id);
+        self.next_id += 1;
+        let slot = Slot {
+            rank: Rank::new(entry.priority, id),
+            lane: self.lanes.join(&entry.tags),
+            max_concurrency: entry.max_concurrency,
+            in_flight: 0,
+            ready: true,
+            in_lane: false,
+        };
+        self.entries.insert(id, slot);
+        self.settle(id);
+        id
+    }
+
+    /// The entry that may put one more run in flight, or `None` if there is none.
+    ///
+    /// Takes a slot of the entry, of the whole queue, and of each tag limit that applies.
+    pub fn decide(&mut self) -> Option<EntryId> {
+        let id = self.best()?;
+        let slot = self.entries.get_mut(&id)?;
+        slot.in_flight += 1;
+        self.in_flight += 1;
+        let lane = slot.lane;
+        // Out of its lane first, if this was its last slot: what it leaves is then looked at once.
+        self.settle(id);
+        self.lanes.take(lane);
+        Some(id)
+    }
+
+    /// Whether [`decide`](Self::decide) would name an entry; takes nothing.
+    pub fn can_decide(&mut self) -> bool {
+        self.best().is_some()
+    }
+
+    /// A run of the entry has ended: gives back the slots that it held.
+    ///
+    /// Does nothing if the entry has no run in flight or was removed, which already gave them back.
+    pub fn release(&mut self, id: EntryId) {
+        let Some(slot) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if slot.in_flight == 0 {
+            return;
+        }
+        slot.in_flight -= 1;
+        self.in_flight -= 1;
+        self.lanes.give_back(slot.lane, 1);
+        self.settle(id);
+    }
+
+    /// Says whether the entry has a run to start now: not while it is paused, nor once all are started.
+    pub fn set_ready(&mut self, id: EntryId, ready: bool) {
+        if let Some(slot) = self.entries.get_mut(&id) {
+            slot.ready = ready;
+            self.settle(id);
+        }
+    }
+
+    /// Forgets an entry that has ended, and gives back the slots that it still held.
+    pub fn remove(&mut self, id: EntryId) {
+        let Some(slot) = self.entries.remove(&id) else {
+            return;
+        };
+        if slot.in_lane {
+            self.lanes.exit(slot.lane, slot.rank);
+        }
+        self.in_flight -= slot.in_flight;
+        self.lanes.give_back(slot.lane, slot.in_flight);
+        self.lanes.leave(slot.lane);
+    }
+
+    /// Changes the entry's priority or concurrency; `None` leaves it as it is.
+    ///
+    /// Runs in flight stay so: an entry above its new concurrency waits until enough of them have ended.
+    pub fn update(&mut self, id: EntryId, priority: Option<i64>, max_concurrency: Option<u32>) {
+        let Some(slot) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Some(max_concurrency) = max_concurrency {
+            slot.max_concurrency = max_concurrency;
+        }
+        if let Some(priority) = priority {
+            if std::mem::take(&mut slot.in_lane) {
+                self.lanes.exit(slot.lane, slot.rank);
+            }
+            slot.rank = Rank::new(priority, id);
+        }
+        self.settle(id);
+    }
+
+    /// How many runs of the entry are in flight; 0 for one that was removed.
+    pub fn in_flight(&self, id: EntryId) -> u32 {
+        self.entries.get(&id).map_or(0, |slot| slot.in_flight)
+    }
+
+    /// How many runs of all entries are in flight.
+    pub fn total_in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// How many entries there are, ready or not.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn best(&mut self) -> Option<EntryId> {
+        if self.in_flight >= self.max_concurrent_runs {
+            return None;
+        }
+        self.lanes.best().map(|rank| rank.id)
+    }
+
+    /// Puts the entry into its lane or takes it out, after something that decides it has changed.
+    fn settle(&mut self, id: EntryId) {
+        let Some(slot) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let belongs = slot.ready && slot.in_flight < slot.max_concurrency;
+        match (slot.in_lane, belongs) {
+            (false, true) => self.lanes.enter(slot.lane, slot.rank),
+            (true, false) => self.lanes.exit(slot.lane, slot.rank),
+            (true, true) | (false, false) => {}
+        }
+        slot.in_lane = belongs;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The rules, as they are written down, with a scan over all entries.
+    struct Oracle {
+        limits: Limits,
+        entries: Vec<(EntryId, Entry, u32, bool)>,
+    }
+
+    impl Oracle {
+        fn get(&mut self, id: EntryId) -> Option<&mut (EntryId, Entry, u32, bool)> {
+            self.entries.iter_mut().find(|entry| entry.0 == id)
+        }
+
+        fn total(&self) -> u32 {
+            self.entries.iter().map(|entry| entry.2).sum()
+        }
+
+        fn held(&self, applies: impl Fn(&(String, String)) -> bool) -> u32 {
+            self.entries
+                .iter()
+                .filter(|entry| entry.1.tags.iter().any(&applies))
+                .map(|entry| entry.2)
+                .sum()
+        }
+
+        fn blocked(&self, tags: &[(String, String)]) -> bool {
+            tags.iter().any(|(key, value)| {
+                self.limits
+                    .tag_limits
+                    .iter()
+                    .filter(|rule| rule.key == *key)
+                    .any(|rule| match &rule.value {
+                        Some(only) => {
+                            only == value
+                                && self.held(|tag| tag.0 == *key && tag.1 == *only) >= rule.limit
+                        }
+                        None if rule.per_unique_value => {
+                            self.held(|tag| tag.0 == *key && tag.1 == *value) >= rule.limit
+                        }
+                        None => self.held(|tag| tag.0 == *key) >= rule.limit,
+                    })
+            })
+        }
+
+        fn decide(&mut self) -> Option<EntryId> {
+            if self
+                .limits
+                .max_concurrent_runs
+                .is_some_and(|most| self.total() >= most)
+            {
+                return None;
+            }
+            let id = self
+                .entries
+                .iter()
+                .filter(|(_, entry, held, ready)| *ready && *held < entry.max_concurrency)
+                .filter(|(_, entry, ..)| !self.blocked(&entry.tags))
+                .max_by_key(|(id, entry, ..)| (entry.priority, std::cmp::Reverse(*id)))?
+                .0;
+            self.get(id)?.2 += 1;
+            Some(id)
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(Entry),
+        Decide,
+        Release(usize),
+        SetReady(usize, bool),
+        Remove(usize),
+        Update(usize, Option<i64>, Option<u32>),
+    }
+
+    fn tag() -> impl Strategy<Value = (String, String)> {
+        ("[ab]", "[xyz]")
+    }
+
+    fn limits() -> impl Strategy<Value = Limits> {
+        let rule = (tag(), any::<bool>(), 0..4u32, any::<bool>()).prop_map(
+            |(tag, any_value, limit, unique)| {
+                let value = (!any_value).then_some(tag.1);
+                TagLimit {
+                    key: tag.0,
+                    value,
+                    limit,
+                    per_unique_value: unique,
+                }
+            },
+        );
+        (
+            prop::option::of(0..12u32),
+            prop::collection::vec(rule, 0..5),
+        )
+            .prop_map(|(max_concurrent_runs, tag_limits)| Limits {
+                max_concurrent_runs,
+                tag_limits,
+            })
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let entry = (-2..3i64, prop::collection::vec(tag(), 0..4), 0..4u32).prop_map(
+            |(priority, tags, max_concurrency)| Entry {
+                priority,
+                tags,
+                max_concurrency,
+            },
+        );
+        let id = 0..40usize;
+        prop_oneof![
+            4 => entry.prop_map(Step::Push),
+            8 => Just(Step::Decide),
+            5 => id.clone().prop_map(Step::Release),
+            2 => (id.clone(), any::<bool>()).prop_map(|(id, ready)| Step::SetReady(id, ready)),
+            1 => id.clone().prop_map(Step::Remove),
+            2 => (id, prop::option::of(-2..3i64), prop::option::of(0..4u32))
+                .prop_map(|(id, priority, concurrency)| Step::Update(id, priority, concurrency)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        #[test]
+        fn decides_as_a_scan_would(limits in limits(), steps in prop::collection::vec(step(), 1..200)) {
+            let mut queue = Queue::new(limits.clone());
+            let mut oracle = Oracle { limits, entries: Vec::new() };
+            let mut pushed = Vec::new();
+            // Numbers beyond what was pushed stand for the latest entries, so that every step finds one.
+            let pick = |pushed: &[EntryId], at: usize| pushed.iter().rev().cycle().nth(at).copied();
+            for step in steps {
+                match step {
+                    Step::Push(entry) => {
+                        let id = queue.push(entry.clone());
+                        oracle.entries.push((id, entry, 0, true));
+                        pushed.push(id);
+                    }
+                    Step::Decide => {
+                        let could = queue.can_decide();
+                        let decided = queue.decide();
+                        prop_assert_eq!(could, decided.is_some());
+                        prop_assert_eq!(decided, oracle.decide());
+                    }
+                    Step::Release(at) => if let Some(id) = pick(&pushed, at) {
+                        queue.release(id);
+                        if let Some(entry) = oracle.get(id) { entry.2 = entry.2.saturating_sub(1); }
+                    },
+                    Step::SetReady(at, ready) => if let Some(id) = pick(&pushed, at) {
+                        queue.set_ready(id, ready);
+                        if let Some(entry) = oracle.get(id) { entry.3 = ready; }
+                    },
+                    Step::Remove(at) => if let Some(id) = pick(&pushed, at) {
+                        queue.remove(id);
+                        oracle.entries.retain(|entry| entry.0 != id);
+                    },
+                    Step::Update(at, priority, concurrency) => if let Some(id) = pick(&pushed, at) {
+                        queue.update(id, priority, concurrency);
+                        if let Some(entry) = oracle.get(id) {
+                            entry.1.priority = priority.unwrap_or(entry.1.priority);
+                            entry.1.max_concurrency = concurrency.unwrap_or(entry.1.max_concurrency);
+                        }
+                    },
+                }
+                prop_assert_eq!((queue.len(), queue.total_in_flight()), (oracle.entries.len(), oracle.total()));
+                for (id, _, held, _) in &oracle.entries {
+                    prop_assert_eq!(queue.in_flight(*id), *held);
+                }
+            }
+            while let Some(id) = oracle.decide() {
+                prop_assert_eq!(queue.decide(), Some(id));
+            }
+            prop_assert_eq!(queue.decide(), None);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The order in which entries go, and where the blocked ones wait.
+//!
+//! Entries to which the same counters apply are alike but for their rank, so they stand in one *lane*, and only
+//! the first of a lane is looked at. A lane is parked under one of its counters; a counter with a free slot
+//! offers the best lane parked under it, an exhausted one offers nothing:
+//!
+//! ```text
+//! offers  <-  counter "db"   <-  lane {db}:      entries by rank
+//!                            <-  lane {db, api}: entries by rank
+//!         <-  counter "api"  <-  lane {api}:     entries by rank
+//!         <-  lane {}:           entries by rank
+//! ```
+//!
+//! The best offer goes, unless another counter of its lane is exhausted: then the lane is parked there, and its
+//! counter offers the next one. So what is blocked is not looked at until the counter that blocks it has a slot.
+//!
+//! A decision costs the same whatever the number of entries in a lane. The exception: lanes are as many as
+//! values where `per_unique_value` applies, and if two further limits on all of them are exhausted in turn,
+//! each turn moves every lane from the one to the other (0.2 us a lane).
+//!
+//! Invariant: `seat` alone changes where a lane is parked, `offer` alone what a counter offers.
+//! Invariant: an exhausted counter offers nothing; `best` comes to an end because of it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use super::EntryId;
+use super::limits::{CounterId, Counters, TagLimit};
+
+/// An entry's place in the order: the least goes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Rank {
+    priority: Reverse<i64>,
+    pub(super) id: EntryId,
+}
+
+impl Rank {
+    pub(super) fn new(priority: i64, id: EntryId) -> Self {
+        Self {
+            priority: Reverse(priority),
+            id,
+        }
+    }
+}
+
+/// A lane's place in [`Lanes`]; used again once the lane is gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct LaneId(usize);
+
+/// Entries to which the same counters apply.
+#[derive(Debug, Default)]
+struct Lane {
+    counters: Box<[CounterId]>,
+    /// How many entries belong to it, waiting or not.
+    members: usize,
+    waiting: BTreeSet<Rank>,
+    /// The counter it is parked under, if any applies.
+    under: Option<CounterId>,
+    /// The first of `waiting`, as `parked` or `offers` have it.
+    head: Option<Rank>,
+}
+
+/// The lanes that are parked under a counter.
+#[derive(Debug, Default)]
+struct Parked {
+    heads: BTreeSet<(Rank, LaneId)>,
+    /// The first of `heads`, if the counter offers it.
+    offered: Option<(Rank, LaneId)>,
+}
+
+/// All entries that have a run to start, by counters and rank.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    counters: Counters,
+    lanes: Vec<Lane>,
+    vacant: Vec<LaneId>,
+    by_counters: HashMap<Box<[CounterId]>, LaneId>,
+    /// By the number of the counter.
+    parked: Vec<Parked>,
+    offers: BTreeSet<(Rank, LaneId)>,
+}
+
+impl Lanes {
+    pub(super) fn new(rules: Vec<TagLimit>) -> Self {
+        Self {
+            counters: Counters::new(rules),
+            lanes: Vec::new(),
+            vacant: Vec::new(),
+            by_counters: HashMap::new(),
+            parked: Vec::new(),
+            offers: BTreeSet::new(),
+        }
+    }
+
+    /// The lane for an entry with these tags, which is a member of it from now on.
+    pub(super) fn join(&mut self, tags: &[(String, String)]) -> LaneId {
+        let counters = self.counters.acquire(tags).into_boxed_slice();
+        if let Some(last) = counters.last() {
+            let needed = self.parked.len().max(last.0 + 1);
+            self.parked.resize_with(needed, Parked::default);
+        }
+        if let Some(&id) = self.by_counters.get(&counters) {
+            self.lanes[id.0].members += 1;
+            return id;
+        }
+        let under = counters.first().copied();
+        let lane = Lane {
+            counters: counters.clone(),
+            members: 1,
+            under,
+            ..Lane::default()
+        };
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.lanes[id.0] = lane;
+                id
+            }
+            None => {
+                self.lanes.push(lane);
+                LaneId(self.lanes.len() - 1)
+            }
+        };
+        self.by_counters.insert(counters, id);
+        id
+    }
+
+    /// One member less, which waits no more and has given back its slots.
+    pub(super) fn leave(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id.0];
+        self.counters.abandon(&lane.counters);
+        lane.members -= 1;
+        if lane.members == 0 {
+            debug_assert!(lane.waiting.is_empty(), "who leaves waits no more");
+            let lane = std::mem::take(lane);
+            self.by_counters.remove(&lane.counters);
+            self.vacant.push(id);
+        }
+    }
+
+    /// An entry of the lane has a run to start.
+    pub(super) fn enter(&mut self, id: LaneId, rank: Rank) {
+        self.lanes[id.0].waiting.insert(rank);
+        self.seat(id, self.lanes[id.0].under);
+    }
+
+    /// An entry of the lane has no run to start any more.
+    pub(super) fn exit(&mut self, id: LaneId, rank: Rank) {
+        self.lanes[id.0].waiting.remove(&rank);
+        self.seat(id, self.lanes[id.0].under);
+    }
+
+    /// The first entry that no counter blocks. Parks the lanes that it finds blocked on the way.
+    pub(super) fn best(&mut self) -> Option<Rank> {
+        loop {
+            let &(rank, id) = self.offers.first()?;
+            let blocking = self.lanes[id.0]
+                .counters
+                .iter()
+                .find(|counter| self.counters.is_full(**counter));
+            match blocking {
+                None => return Some(rank),
+                // An exhausted counter offers nothing, so this comes to an end: one offer less.
+                Some(&counter) => self.seat(id, Some(counter)),
+            }
+        }
+    }
+
+    /// Takes a slot of each counter of the lane.
+    pub(super) fn take(&mut self, id: LaneId) {
+        for at in 0..self.lanes[id.0].counters.len() {
+            let counter = self.lanes[id.0].counters[at];
+            self.counters.take(counter);
+            self.offer(counter);
+        }
+    }
+
+    /// Gives back this many slots of each counter of the lane.
+    pub(super) fn give_back(&mut self, id: LaneId, slots: u32) {
+        for at in 0..self.lanes[id.0].counters.len() {
+            let counter = self.lanes[id.0].counters[at];
+            self.counters.give_back(counter, slots);
+            self.offer(counter);
+        }
+    }
+
+    /// Brings the lane's head up to date, and parks the lane under this counter: the one it is under, or an
+    /// exhausted one, which has nothing to offer.
+    fn seat(&mut self, id: LaneId, under: Option<CounterId>) {
+        let lane = &mut self.lanes[id.0];
+        let head = lane.waiting.first().copied();
+        let (old_under, old_head) = (lane.under, lane.head);
+        if (old_under, old_head) == (under, head) {
+            return;
+        }
+        (lane.under, lane.head) = (under, head);
+        if let Some(rank) = old_head {
+            self.heads(old_under).remove(&(rank, id));
+        }
+        if let Some(rank) = head {
+            self.heads(under).insert((rank, id));
+        }
+        if let Some(counter) = old_under {
+            self.offer(counter);
+        }
+    }
+
+    /// Where the heads of lanes under this counter stand; without a counter, they are offers themselves.
+    fn heads(&mut self, under: Option<CounterId>) -> &mut BTreeSet<(Rank, LaneId)> {
+        match under {
+            Some(counter) => &mut self.parked[counter.0].heads,
+            None => &mut self.offers,
+        }
+    }
+
+    /// Brings up to date what the counter offers.
+    fn offer(&mut self, counter: CounterId) {
+        let parked = &mut self.parked[counter.0];
+        let best = if self.counters.is_full(counter) {
+            None
+        } else {
+            parked.heads.first().copied()
+        };
+        if parked.offered == best {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut parked.offered, best) {
+            self.offers.remove(&old);
+        }
+        self.offers.extend(best);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Entry, Limits, Queue};
+
+    fn push(queue: &mut Queue, priority: i64, tags: &[(&str, &str)]) -> EntryId {
+        let tags = tags
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect();
+        queue.push(Entry {
+            priority,
+            tags,
+            max_concurrency: 1,
+        })
+    }
+
+    fn drain(queue: &mut Queue) -> Vec<EntryId> {
+        std::iter::from_fn(|| queue.decide()).collect()
+    }
+
+    fn one_each(keys: &[&str], per_unique_value: bool) -> Limits {
+        let rule = |key: &&str| TagLimit {
+            key: key.to_string(),
+            value: None,
+            limit: 1,
+            per_unique_value,
+        };
+        Limits {
+            max_concurrent_runs: None,
+            tag_limits: keys.iter().map(rule).collect(),
+        }
+    }
+
+    #[test]
+    fn higher_priority_first_then_first_come() {
+        let mut queue = Queue::new(Limits::default());
+        let [low, first, second, high] =
+            [-10, 0, 0, 5].map(|priority| push(&mut queue, priority, &[]));
+        assert_eq!(drain(&mut queue), [high, first, second, low]);
+        let extremes = [i64::MIN, i64::MAX].map(|priority| push(&mut queue, priority, &[]));
+        assert_eq!(drain(&mut queue), [extremes[1], extremes[0]]);
+    }
+
+    #[test]
+    fn a_new_priority_counts_at_once_and_keeps_the_arrival() {
+        let mut queue = Queue::new(Limits::default());
+        let [first, second, third] = [0, 0, 1].map(|priority| push(&mut queue, priority, &[]));
+        queue.update(second, Some(2), None);
+        queue.update(first, Some(1), None);
+        assert_eq!(drain(&mut queue), [second, first, third]);
+    }
+
+    #[test]
+    fn a_slot_goes_to_the_best_that_waits_for_it() {
+        let mut queue = Queue::new(one_each(&["db"], false));
+        let holder = push(&mut queue, 0, &[("db", "a")]);
+        assert_eq!(drain(&mut queue), [holder]);
+        let [low, high] = [0, 3].map(|priority| push(&mut queue, priority, &[("db", "b")]));
+        assert_eq!(drain(&mut queue), []);
+        queue.update(low, Some(4), None);
+        queue.remove(holder);
+        assert_eq!(drain(&mut queue), [low]);
+        queue.remove(low);
+        assert_eq!(drain(&mut queue), [high]);
+    }
+
+    #[test]
+    fn a_blocked_lane_is_looked_at_once() {
+        let mut queue = Queue::new(one_each(&["db", "api"], false));
+        for _ in 0..100 {
+            push(&mut queue, 0, &[("db", "a"), ("api", "a")]);
+        }
+        queue.decide();
+        assert_eq!((queue.lanes.lanes.len(), queue.can_decide()), (1, false));
+        assert!(queue.lanes.offers.is_empty(), "nothing is left to look at");
+    }
+
+    #[test]
+    fn lanes_and_what_they_need_go_with_their_last_member() {
+        let mut queue = Queue::new(one_each(&["db", "api"], true));
+        for value in 0..1_000 {
+            let value = value.to_string();
+            let id = push(&mut queue, 0, &[("db", &value), ("api", &value)]);
+            assert_eq!(drain(&mut queue), [id]);
+            queue.remove(id);
+        }
+        let lanes = &queue.lanes;
+        assert_eq!(
+            (
+                lanes.lanes.len(),
+                lanes.by_counters.len(),
+                lanes.parked.len()
+            ),
+            (1, 0, 2)
+        );
+        assert!(
+            lanes.offers.is_empty() && lanes.parked.iter().all(|parked| parked.heads.is_empty())
+        );
+    }
+}
