@@ -1,0 +1,125 @@
+//! What can be done to a backfill that was submitted: cancel, abandon, resume.
+
+use std::sync::Arc;
+
+use super::{Engine, Execution};
+use crate::backfill::{Event, RunSet, State, Status};
+use crate::error::{Error, Result};
+use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
+
+impl Engine {
+    /// Cancels a backfill (SEMANTICS 8). `true`: it is live in this process and was told to stop.
+    ///
+    /// # Errors
+    /// `BackfillNotFound`, `Storage`.
+    pub fn cancel(&self, id: &str) -> Result<bool> {
+        let row = self.row(id)?;
+        if self.shared.hub().cancel(row.key) {
+            self.shared.changed.notify_all();
+            self.shared.to_write.notify_all();
+            return Ok(true);
+        }
+        if row.status != Status::InProgress {
+            return Ok(false);
+        }
+        self.shared.store.request_cancel(row.key)?;
+        if !self.has_live_owner(&row) {
+            self.end_orphan(&row)?;
+        }
+        Ok(false)
+    }
+
+    /// Stops a live backfill at once and leaves it resumable; what is in flight is not recorded.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn abandon(&self, key: Key) -> Result<()> {
+        self.shared.hub().abandon(key, None);
+        self.shared.changed.notify_all();
+        self.shared.room.notify_all();
+        self.shared.store.release(key, &self.shared.owner)
+    }
+
+    /// Stops a backfill whose runs cannot be executed here, and leaves it resumable.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn break_off(&self, key: Key, reason: String) -> Result<()> {
+        self.shared.hub().abandon(key, Some(Error::Execution(reason)));
+        self.shared.changed.notify_all();
+        self.shared.store.release(key, &self.shared.owner)
+    }
+
+    /// Continues a backfill whose owner is gone.
+    ///
+    /// # Errors
+    /// `BackfillNotFound`; `Execution` when it has ended or its owner lives; `Storage`.
+    pub fn resume(&self, id: &str, execution: Execution) -> Result<Key> {
+        let row = self.row(id)?;
+        if row.status != Status::InProgress {
+            return Err(Error::Execution(format!(
+                "the backfill {id:?} has ended ({}); only one that was interrupted can be resumed, \
+                 rerun_backfill() runs what failed or was canceled again",
+                row.status.name()
+            )));
+        }
+        if self.has_live_owner(&row) {
+            return Err(Error::Execution(format!(
+                "the backfill {id:?} is running; wait for it, or cancel it with cancel_backfill({id:?})"
+            )));
+        }
+        self.take_over(&row)?;
+        let plan = self.shared.store.plan(row.key)?;
+        let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
+        let todo = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
+        self.admit(row.key, row.request, plan, todo, row.counts, execution);
+        Ok(row.key)
+    }
+
+    /// Whether a process that lives runs the backfill.
+    pub fn has_live_owner(&self, row: &BackfillRow) -> bool {
+        let alive = |lease: &Lease| {
+            lease.expires_at > self.now() && self.shared.store.is_alive(&lease.owner)
+        };
+        row.lease.as_ref().is_some_and(alive)
+    }
+
+    /// Ends a backfill that nobody runs: what was not recorded as ended is canceled.
+    fn end_orphan(&self, row: &BackfillRow) -> Result<()> {
+        let lease = self.take_over(row)?;
+        // The owner may have ended more between our look and the takeover.
+        let row = self.row(&row.request.id)?;
+        let left = RunSet::all(row.num_runs - row.counts.runs_ended);
+        let mut state = State::new(row.request.failure_policy, row.num_partitions, left, row.counts);
+        state.apply(Event::Cancel);
+        let counts = state.counts();
+        let commit = Commit {
+            key: row.key,
+            ended: Vec::new(),
+            counts,
+            in_flight: Vec::new(),
+            finished: Some((counts.final_status(), self.now())),
+        };
+        match self.shared.store.commit(&lease, &[commit])?.as_slice() {
+            [Committed::Kept] => Ok(()),
+            _ => Err(taken(&row.request.id)),
+        }
+    }
+
+    fn take_over(&self, row: &BackfillRow) -> Result<Lease> {
+        let lease = self.shared.lease();
+        if self.shared.store.take_over(row.key, row.lease.as_ref(), &lease)? {
+            return Ok(lease);
+        }
+        Err(taken(&row.request.id))
+    }
+
+    fn row(&self, id: &str) -> Result<BackfillRow> {
+        let store = Arc::clone(&self.shared.store);
+        store.find(id)?.ok_or_else(|| Self::not_found(id))
+    }
+}
+
+fn taken(id: &str) -> Error {
+    Error::Execution(format!("the backfill {id:?} was just taken over by another process"))
+}

@@ -1,0 +1,229 @@
+//! What is live in this process, under one lock that is taken per batch, never per run.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashMap;
+
+use super::{Execution, Program, Progress};
+use super::live::{Hand, Live};
+use crate::backfill::{Counts, Event, Phase, Request, RunEnd, RunSet, Status};
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::queue::{Entry, EntryId, Limits, Queue};
+use crate::store::{Commit, Key};
+
+/// Outcomes that may wait for the writer before workers wait for it too.
+const MOST_UNWRITTEN: usize = 65_536;
+
+/// All live backfills, and the queue that decides among them.
+pub(super) struct Hub {
+    queue: Queue,
+    live: HashMap<Key, Live>,
+    by_entry: HashMap<EntryId, Key>,
+    unwritten: usize,
+    /// Workers waiting in `take`.
+    pub(super) idle_workers: usize,
+    /// Backfills that stopped here without having ended, and why.
+    pub(super) broken: HashMap<Key, Error>,
+    pub(super) closed: bool,
+}
+
+/// Runs that a worker has taken.
+pub(super) struct Taken {
+    pub(super) key: Key,
+    pub(super) entry: EntryId,
+    pub(super) plan: Arc<Plan>,
+    pub(super) request: Arc<Request>,
+    pub(super) hand: Arc<Hand>,
+    pub(super) program: Program,
+}
+
+impl Hub {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            queue: Queue::new(limits),
+            live: HashMap::new(),
+            by_entry: HashMap::new(),
+            unwritten: 0,
+            idle_workers: 0,
+            broken: HashMap::new(),
+            closed: false,
+        }
+    }
+
+    pub(super) fn admit(&mut self, key: Key, request: Request, plan: Plan, todo: RunSet, counts: Counts, execution: Execution) {
+        let entry = self.queue.push(Entry {
+            priority: request.priority,
+            tags: request.tags.clone(),
+            max_concurrency: request.max_concurrency.min(execution.workers),
+        });
+        self.broken.remove(&key);
+        self.by_entry.insert(entry, key);
+        self.live.insert(key, Live::new(entry, request, plan, todo, counts, execution.program));
+        self.settle(key);
+    }
+
+    /// Tells the queue whether the backfill has runs to start, and the writer when it has ended.
+    fn settle(&mut self, key: Key) {
+        if let Some(live) = self.live.get_mut(&key) {
+            self.queue.set_ready(live.entry, live.state.runs_to_start() > 0);
+            if live.state.phase() != Phase::Running {
+                live.stop.store(true, Ordering::Release);
+            }
+            live.dirty = true;
+        }
+    }
+
+    pub(super) fn can_take(&mut self) -> bool {
+        self.queue.can_decide()
+    }
+
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        let entry = self.queue.decide()?;
+        let key = *self.by_entry.get(&entry)?;
+        let live = self.live.get_mut(&key)?;
+        let Some(runs) = live.take_batch() else {
+            unreachable!("the queue only decides for entries that are ready");
+        };
+        let hand = Hand::new(runs, Arc::clone(&live.stop));
+        live.hands.push(Arc::clone(&hand));
+        let taken = Taken {
+            key,
+            entry,
+            plan: Arc::clone(&live.plan),
+            request: Arc::clone(&live.request),
+            hand,
+            program: Arc::clone(&live.program),
+        };
+        self.settle(key);
+        Some(taken)
+    }
+
+    /// Whether a worker holds runs that it has not begun.
+    pub(super) fn has_unclaimed(&self) -> bool {
+        self.live.values().flat_map(|live| &live.hands).any(|hand| hand.unclaimed() > 0)
+    }
+
+    /// Takes back what lies behind a slow run, so that others can have it.
+    pub(super) fn reclaim_stalled(&mut self, now: Micros) {
+        let mut keys = Vec::new();
+        for (&key, live) in &mut self.live {
+            for at in 0..live.hands.len() {
+                if let Some(runs) = live.hands[at].give_up_if_stalled(now) {
+                    live.state.apply(Event::Returned(runs));
+                    keys.push(key);
+                }
+            }
+        }
+        for key in keys {
+            self.settle(key);
+        }
+    }
+
+    /// Whether workers must wait for the writer before they bring more.
+    pub(super) fn is_full(&self) -> bool {
+        self.unwritten >= MOST_UNWRITTEN && !self.closed
+    }
+
+    /// The backfill that runs were taken from, if it is still that one: after it was abandoned here
+    /// and perhaps resumed, late outcomes are dropped, since those runs are executed again.
+    fn same(&mut self, key: Key, entry: EntryId) -> Option<&mut Live> {
+        self.live.get_mut(&key).filter(|live| live.entry == entry)
+    }
+
+    /// Applies outcomes.
+    pub(super) fn ended(&mut self, key: Key, entry: EntryId, ends: Vec<RunEnd>) {
+        let brought = ends.len();
+        let Some(live) = self.same(key, entry) else { return };
+        live.learn(&ends);
+        live.state.apply(Event::Ended(&ends));
+        live.outbox.extend(ends);
+        self.unwritten += brought;
+        self.settle(key);
+    }
+
+    /// Takes a worker's hand away, with what it did not begin.
+    pub(super) fn released(&mut self, key: Key, entry: EntryId, hand: &Arc<Hand>) {
+        let Some(live) = self.same(key, entry) else { return };
+        live.hands.retain(|other| !Arc::ptr_eq(other, hand));
+        live.state.apply(Event::Returned(hand.give_up()));
+        live.state.apply(Event::Released);
+        self.queue.release(entry);
+        self.settle(key);
+    }
+
+    /// Stops a backfill. `false`: it is not live here.
+    pub(super) fn cancel(&mut self, key: Key) -> bool {
+        let Some(live) = self.live.get_mut(&key) else { return false };
+        live.state.apply(Event::Cancel);
+        self.settle(key);
+        true
+    }
+
+    /// Forgets a backfill that has not ended; its workers find out between runs.
+    pub(super) fn abandon(&mut self, key: Key, reason: Option<Error>) {
+        if let Some(live) = self.live.remove(&key) {
+            live.stop.store(true, Ordering::Release);
+            self.queue.remove(live.entry);
+            self.by_entry.remove(&live.entry);
+            self.unwritten -= live.outbox.len();
+        }
+        if let Some(reason) = reason {
+            self.broken.insert(key, reason);
+        }
+    }
+
+    /// What is to be written: of each backfill all since the last time.
+    pub(super) fn collect(&mut self, now: Micros, urgent_only: bool) -> Vec<Commit> {
+        let mut commits = Vec::new();
+        for (&key, live) in &mut self.live {
+            let ended = live.state.phase() == Phase::Ended;
+            if live.written_end || !(live.dirty && (!urgent_only || ended || !live.outbox.is_empty())) {
+                continue;
+            }
+            live.dirty = false;
+            live.written_end = ended;
+            let counts = live.state.counts();
+            commits.push(Commit {
+                key,
+                ended: std::mem::take(&mut live.outbox),
+                counts,
+                in_flight: live.hands.iter().filter_map(|hand| hand.current()).collect(),
+                finished: ended.then(|| (counts.final_status(), now)),
+            });
+        }
+        commits
+    }
+
+    /// A commit is on disk: what it says may be told.
+    pub(super) fn committed(&mut self, commit: &Commit) {
+        self.unwritten -= commit.ended.len();
+        let Some(live) = self.live.get_mut(&commit.key) else { return };
+        live.reported = commit.counts;
+        if matches!(commit.finished, Some((status, _)) if status != Status::InProgress) {
+            self.abandon(commit.key, None);
+        }
+    }
+
+    /// A commit failed: the backfill stops here, and can be resumed.
+    pub(super) fn failed(&mut self, commit: &Commit, reason: &Error) {
+        self.unwritten -= commit.ended.len();
+        self.abandon(commit.key, Some(reason.clone()));
+    }
+
+    pub(super) fn is_live(&self, key: Key) -> bool {
+        self.live.contains_key(&key)
+    }
+
+    pub(super) fn live_keys(&self) -> Vec<Key> {
+        self.live.keys().copied().collect()
+    }
+
+    pub(super) fn progress(&self, key: Key) -> Option<Progress> {
+        let live = self.live.get(&key)?;
+        let running = live.hands.iter().filter(|hand| hand.current().is_some()).count();
+        Some(Progress { counts: live.reported, runs_in_flight: running as u64 })
+    }
+}

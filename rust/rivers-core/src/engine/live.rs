@@ -1,0 +1,171 @@
+//! One backfill while it runs, and the hands that its runs are in.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Program;
+use crate::backfill::{Counts, Request, RunEnd, RunSet, State};
+use crate::clock::Micros;
+use crate::plan::Plan;
+use crate::queue::EntryId;
+
+/// How long the runs of one batch should take together: long enough that what a batch costs does not
+/// count, short enough that a run with a higher priority starts soon.
+const BATCH_TARGET: f64 = 20_000.0;
+/// Most runs in one batch.
+const MOST_IN_BATCH: f64 = 8_192.0;
+/// A batch may be so many times larger than the one before: run times are learnt, not assumed.
+const GROWTH: f64 = 4.0;
+/// How much of what is known of run times each batch of outcomes replaces.
+const LEARNING: f64 = 0.3;
+/// A run that has taken so long no longer holds back those behind it in its batch.
+pub(super) const STALLED_AFTER: Duration = Duration::from_millis(25);
+
+/// A backfill in this process.
+pub(super) struct Live {
+    pub(super) entry: EntryId,
+    pub(super) request: Arc<Request>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) program: Program,
+    pub(super) state: State,
+    /// Seen by workers between runs.
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) hands: Vec<Arc<Hand>>,
+    /// Outcomes that are not written yet.
+    pub(super) outbox: Vec<RunEnd>,
+    /// Something is to be written, if only what is in flight.
+    pub(super) dirty: bool,
+    /// Its end is with the writer.
+    pub(super) written_end: bool,
+    /// What is committed.
+    pub(super) reported: Counts,
+    mean_run: Option<f64>,
+    last_batch: f64,
+}
+
+impl Live {
+    pub(super) fn new(entry: EntryId, request: Request, plan: Plan, todo: RunSet, counts: Counts, program: Program) -> Self {
+        Self {
+            entry,
+            program,
+            state: State::new(request.failure_policy, plan.selection().len(), todo, counts),
+            request: Arc::new(request),
+            plan: Arc::new(plan),
+            stop: Arc::new(AtomicBool::new(false)),
+            hands: Vec::new(),
+            outbox: Vec::new(),
+            dirty: true,
+            written_end: false,
+            reported: counts,
+            mean_run: None,
+            last_batch: 0.25,
+        }
+    }
+
+    /// The next runs for one worker: as many as fill a batch, but a fair share of what is left.
+    pub(super) fn take_batch(&mut self) -> Option<Range<u64>> {
+        let fitting = self.mean_run.map_or(1.0, |mean| BATCH_TARGET / mean.max(0.1));
+        let workers = f64::from(self.request.max_concurrency);
+        let share = (self.state.runs_to_start() as f64 / (2.0 * workers)).ceil();
+        let size = fitting.min(self.last_batch * GROWTH).min(share).clamp(1.0, MOST_IN_BATCH);
+        self.last_batch = size;
+        self.state.take(size as u64)
+    }
+
+    /// Learns how long runs take.
+    pub(super) fn learn(&mut self, ends: &[RunEnd]) {
+        if ends.is_empty() {
+            return;
+        }
+        let total: Micros = ends.iter().map(|end| end.ended_at - end.started_at).sum();
+        let mean = total.max(0) as f64 / ends.len() as f64;
+        self.mean_run = Some(match self.mean_run {
+            Some(known) => known + LEARNING * (mean - known),
+            None => mean,
+        });
+    }
+}
+
+/// The runs that one worker has taken: what it has begun, and what it has not.
+pub(super) struct Hand {
+    held: Mutex<Held>,
+    stop: Arc<AtomicBool>,
+}
+
+struct Held {
+    unclaimed: Range<u64>,
+    current: Option<(u64, Micros)>,
+}
+
+impl Hand {
+    pub(super) fn new(runs: Range<u64>, stop: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self { held: Mutex::new(Held { unclaimed: runs, current: None }), stop })
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the current run and begins the next; `None` when there is none, or none may start.
+    pub(super) fn claim(&self, now: Micros) -> Option<u64> {
+        let mut held = self.held();
+        held.current = None;
+        if self.stop.load(Ordering::Acquire) {
+            return None;
+        }
+        let run = held.unclaimed.next()?;
+        held.current = Some((run, now));
+        Some(run)
+    }
+
+    /// Takes all unclaimed runs to execute them elsewhere; the first counts as the current one.
+    pub(super) fn claim_all(&self, now: Micros) -> Option<Range<u64>> {
+        let mut held = self.held();
+        if self.stop.load(Ordering::Acquire) || held.unclaimed.is_empty() {
+            return None;
+        }
+        held.current = Some((held.unclaimed.start, now));
+        let end = held.unclaimed.end;
+        Some(std::mem::replace(&mut held.unclaimed, end..end))
+    }
+
+    /// Gets back what was claimed but not begun elsewhere.
+    pub(super) fn unclaim(&self, runs: Range<u64>) {
+        let mut held = self.held();
+        held.current = None;
+        held.unclaimed = runs;
+    }
+
+    /// No run starts from this hand any more.
+    pub(super) fn stop_all(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    pub(super) fn current(&self) -> Option<(u64, Micros)> {
+        self.held().current
+    }
+
+    pub(super) fn unclaimed(&self) -> u64 {
+        let held = self.held();
+        held.unclaimed.end - held.unclaimed.start
+    }
+
+    /// All that is unclaimed.
+    pub(super) fn give_up(&self) -> Range<u64> {
+        let mut held = self.held();
+        let end = held.unclaimed.end;
+        std::mem::replace(&mut held.unclaimed, end..end)
+    }
+
+    /// All that is unclaimed, if the current run is a slow one.
+    pub(super) fn give_up_if_stalled(&self, now: Micros) -> Option<Range<u64>> {
+        let stalled = {
+            let held = self.held();
+            let since = held.current.map_or(now, |(_, since)| since);
+            !held.unclaimed.is_empty() && now - since > STALLED_AFTER.as_micros() as Micros
+        };
+        stalled.then(|| self.give_up())
+    }
+}

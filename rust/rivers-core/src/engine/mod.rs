@@ -1,0 +1,235 @@
+//! Who holds the threads, the lease and the clock?
+//!
+//! The engine wires the stages: it records a submission, lets the queue decide whose runs go next,
+//! hands them to workers in batches, applies their outcomes to the backfill's state, and has one
+//! writer thread commit them. It knows nothing of how a run is executed.
+
+mod batch;
+mod control;
+mod hub;
+mod live;
+mod run;
+mod writer;
+
+pub use batch::{Batch, WorkerBatch};
+pub use run::{Run, Worked};
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::backfill::{Counts, Request, RunSet};
+use crate::clock::{Clock, Micros, SECOND};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::queue::Limits;
+use crate::store::{Key, Lease, Store};
+use hub::Hub;
+
+/// How long a lease lasts without being renewed.
+pub const LEASE: Micros = 15 * SECOND;
+/// How often it is renewed.
+const RENEWAL: Micros = 3 * SECOND;
+
+/// Runs backfills of one storage in this process.
+pub struct Engine {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the engine, its batches and its writer share.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    owner: String,
+    _alive: Box<dyn Send + Sync>,
+    hub: Mutex<Hub>,
+    /// Something that workers or callers wait for may have happened.
+    changed: Condvar,
+    /// There is something to write.
+    to_write: Condvar,
+    /// The writer has caught up.
+    room: Condvar,
+}
+
+impl Shared {
+    /// Nobody panics while holding the hub but by a mistake of ours; the others may go on.
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lease(&self) -> Lease {
+        Lease { owner: self.owner.clone(), expires_at: self.clock.now() + LEASE }
+    }
+}
+
+/// What executes the runs of a backfill, as far as the engine is concerned: something to hand to the
+/// worker along with them.
+pub type Program = Arc<dyn std::any::Any + Send + Sync>;
+
+/// What is submitted besides the request and its plan.
+pub struct Execution {
+    /// Handed to the workers.
+    pub program: Program,
+    /// Most runs that can be in flight where the program is executed.
+    pub workers: u32,
+}
+
+/// A new backfill id: unique, and sorted by time.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// How a live backfill stands, as far as it is committed.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// What has ended.
+    pub counts: Counts,
+    /// Runs being executed.
+    pub runs_in_flight: u64,
+}
+
+impl Engine {
+    /// An engine over a storage, with the limits of the run queue.
+    ///
+    /// # Errors
+    /// `Storage` when the process cannot show that it is alive.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Self> {
+        let owner = uuid::Uuid::now_v7().simple().to_string();
+        let alive = store.register_owner(&owner)?;
+        let shared = Shared {
+            store,
+            clock,
+            owner,
+            _alive: alive,
+            hub: Mutex::new(Hub::new(limits)),
+            changed: Condvar::new(),
+            to_write: Condvar::new(),
+            room: Condvar::new(),
+        };
+        Ok(Self { shared: Arc::new(shared), writer: Mutex::new(None) })
+    }
+
+    /// Records a request and puts it in the queue.
+    ///
+    /// # Errors
+    /// `Storage`; nothing is queued then.
+    pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
+        let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
+        let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
+        if lease.is_some() {
+            let todo = RunSet::all(plan.num_runs());
+            self.admit(key, request, plan, todo, Counts::default(), execution);
+        }
+        Ok(key)
+    }
+
+    /// Puts a recorded backfill in the queue.
+    fn admit(&self, key: Key, request: Request, plan: Plan, todo: RunSet, counts: Counts, execution: Execution) {
+        self.ensure_writer();
+        self.shared.hub().admit(key, request, plan, todo, counts, execution);
+        self.shared.changed.notify_all();
+        self.shared.to_write.notify_all();
+    }
+
+    /// The next batch of runs for a worker; waits for one at most so long. `None`: there was none.
+    pub fn take(&self, patience: Duration) -> Option<Batch> {
+        let deadline = Instant::now() + patience;
+        let mut hub = self.shared.hub();
+        hub.idle_workers += 1;
+        let batch = loop {
+            let now = self.shared.clock.now();
+            hub.reclaim_stalled(now);
+            if let Some(taken) = hub.take() {
+                break Some(Batch::new(&self.shared, taken));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || hub.closed {
+                break None;
+            }
+            let nap = if hub.has_unclaimed() { left.min(live::STALLED_AFTER) } else { left };
+            let waited = self.shared.changed.wait_timeout(hub, nap);
+            hub = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        hub.idle_workers -= 1;
+        if batch.is_some() {
+            self.shared.to_write.notify_one();
+        }
+        batch
+    }
+
+    /// Whether one more worker would find something to do.
+    pub fn wants_worker(&self) -> bool {
+        let mut hub = self.shared.hub();
+        hub.idle_workers == 0 && hub.can_take()
+    }
+
+    /// Waits at most so long for a backfill to end. `true`: it has, and that is committed.
+    ///
+    /// # Errors
+    /// Why it will not end here: the storage failed, or the lease was lost.
+    pub fn wait(&self, key: Key, patience: Duration) -> Result<bool> {
+        let deadline = Instant::now() + patience;
+        let mut hub = self.shared.hub();
+        loop {
+            if let Some(error) = hub.broken.get(&key) {
+                return Err(error.clone());
+            }
+            if !hub.is_live(key) {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let waited = self.shared.changed.wait_timeout(hub, left);
+            hub = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Backfills that have not ended in this process.
+    pub fn live(&self) -> Vec<Key> {
+        self.shared.hub().live_keys()
+    }
+
+    /// How a live backfill stands; `None` when it is not live here.
+    pub fn progress(&self, key: Key) -> Option<Progress> {
+        self.shared.hub().progress(key)
+    }
+
+    /// The moment, by the engine's clock.
+    pub fn now(&self) -> Micros {
+        self.shared.clock.now()
+    }
+
+    fn ensure_writer(&self) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            let shared = Arc::clone(&self.shared);
+            *writer = Some(std::thread::spawn(move || writer::run(&shared)));
+        }
+    }
+
+    /// Ends the writer; what is live stays resumable.
+    pub fn close(&self) {
+        self.shared.hub().closed = true;
+        self.shared.changed.notify_all();
+        self.shared.to_write.notify_all();
+        self.shared.room.notify_all();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A writer that panicked has left its backfills resumable; there is nothing to add.
+            let _ = writer.join();
+        }
+    }
+
+    fn not_found(id: &str) -> Error {
+        Error::BackfillNotFound(id.to_owned())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,144 @@
+//! One run while it is executed: its partitions, and what failed in it so far.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashSet;
+
+use crate::backfill::{Cause, Failure, Request, RunEnd};
+use crate::clock::Micros;
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::space::{Members, PositionSet, Selection};
+
+/// What a run needs to know of its backfill, wherever it is executed.
+#[derive(Debug, Clone)]
+pub struct Worked {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The request.
+    pub request: Arc<Request>,
+}
+
+/// A run being executed.
+#[derive(Debug)]
+pub struct Run {
+    worked: Worked,
+    number: u64,
+    started_at: Micros,
+    partitions: Selection,
+    failures: Mutex<Vec<Failure>>,
+}
+
+impl Run {
+    pub(super) fn new(worked: Worked, number: u64, started_at: Micros) -> Arc<Self> {
+        let partitions = worked.plan.run(number);
+        Arc::new(Self { worked, number, started_at, partitions, failures: Mutex::new(Vec::new()) })
+    }
+
+    /// Its number in the backfill.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its backfill.
+    pub fn request(&self) -> &Request {
+        &self.worked.request
+    }
+
+    /// Its partitions, in definition order.
+    pub fn partitions(&self) -> &Selection {
+        &self.partitions
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Vec<Failure>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing has failed so far.
+    pub fn is_sound(&self) -> bool {
+        self.failures().is_empty()
+    }
+
+    /// The asset failed, for all the run's partitions.
+    pub fn fail(&self, asset: u32, cause: Cause) {
+        self.failures().push(Failure { asset, partition: None, cause: Some(Arc::new(cause)) });
+    }
+
+    /// The asset was not executed, since something it needs failed.
+    pub fn skip(&self, asset: u32) {
+        self.failures().push(Failure { asset, partition: None, cause: None });
+    }
+
+    /// Whether the asset failed or was skipped as a whole.
+    pub fn missed(&self, asset: u32) -> bool {
+        self.failures().iter().any(|failure| failure.asset == asset && failure.partition.is_none())
+    }
+
+    /// The asset failed for one partition; said twice, the last reason stays.
+    ///
+    /// # Errors
+    /// `PartitionValidation` for a partition that is not the run's.
+    pub fn mark_failed(&self, asset: u32, partition: u64, cause: Cause) -> Result<()> {
+        if !self.partitions.contains(partition) {
+            return Err(Error::PartitionValidation(format!(
+                "the partition {:?} is not one of this run's {}",
+                self.partitions.space().text(partition),
+                self.partitions.len()
+            )));
+        }
+        let mut failures = self.failures();
+        let cause = Some(Arc::new(cause));
+        let same = |failure: &&mut Failure| {
+            failure.asset == asset && failure.partition == Some(partition)
+        };
+        match failures.iter_mut().find(same) {
+            Some(known) => known.cause = cause,
+            None => failures.push(Failure { asset, partition: Some(partition), cause }),
+        }
+        Ok(())
+    }
+
+    /// The partitions that single marks of an asset leave over; `None`: all.
+    pub fn survivors(&self, asset: u32) -> Option<Selection> {
+        self.without(&[asset])
+    }
+
+    /// The partitions that an asset gets: without those that failed in what it needs, which are
+    /// recorded as skipped. `None`: all.
+    pub fn enter(&self, asset: u32, needs: &[u32]) -> Option<Selection> {
+        let left = self.without(needs)?;
+        let gone = self.partitions.iter().filter(|&partition| !left.contains(partition));
+        let skipped = gone.map(|partition| Failure { asset, partition: Some(partition), cause: None });
+        self.failures().extend(skipped.collect::<Vec<_>>());
+        Some(left)
+    }
+
+    fn without(&self, assets: &[u32]) -> Option<Selection> {
+        let gone: HashSet<u64> = self
+            .failures()
+            .iter()
+            .filter(|failure| assets.contains(&failure.asset))
+            .filter_map(|failure| failure.partition)
+            .collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let left = self.partitions.iter().filter(|partition| !gone.contains(partition));
+        let space = Arc::clone(self.partitions.space());
+        Some(Selection::new(space, Members::Explicit(PositionSet::in_order(left))))
+    }
+
+    /// Its record.
+    pub(super) fn end(&self, now: Micros) -> RunEnd {
+        let failures = std::mem::take(&mut *self.failures());
+        let partitions = self.partitions.len();
+        RunEnd {
+            run: self.number,
+            started_at: self.started_at,
+            ended_at: now,
+            partitions,
+            failed: RunEnd::failed_partitions(&failures, partitions),
+            failures,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The writer: one thread that commits what workers bring, keeps the leases, and hears of cancels
+//! from other processes. While it commits, more gathers: the busier, the larger the transactions.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::{RENEWAL, Shared};
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::store::{Commit, Committed};
+
+/// How often it looks for cancels from other processes and records what is in flight.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Writes until the engine is closed.
+pub(super) fn run(shared: &Shared) {
+    let (mut renewed_at, mut ticked_at) = (shared.clock.now(), shared.clock.now());
+    loop {
+        let now = shared.clock.now();
+        let ticks = now - ticked_at >= TICK.as_micros() as Micros;
+        let commits = {
+            let mut hub = shared.hub();
+            let commits = hub.collect(now, !ticks);
+            if commits.is_empty() && hub.closed {
+                return;
+            }
+            if commits.is_empty() && !ticks {
+                // With nothing live there is no lease to keep: sleep until there is.
+                let nap = if hub.live_keys().is_empty() { Duration::MAX } else { TICK };
+                if nap == Duration::MAX {
+                    drop(shared.to_write.wait(hub).unwrap_or_else(PoisonError::into_inner));
+                } else {
+                    let waited = shared.to_write.wait_timeout(hub, nap);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                }
+                continue;
+            }
+            commits
+        };
+        if !commits.is_empty() {
+            write(shared, &commits);
+        }
+        if ticks {
+            ticked_at = now;
+            hear_cancels(shared);
+        }
+        if now - renewed_at >= RENEWAL {
+            renewed_at = now;
+            // A storage that cannot be written now may be writable at the next commit, which tells.
+            let _ = shared.store.renew(&shared.lease());
+        }
+    }
+}
+
+fn write(shared: &Shared, commits: &[Commit]) {
+    let outcome = shared.store.commit(&shared.lease(), commits);
+    let mut hub = shared.hub();
+    match outcome {
+        Ok(verdicts) => {
+            for (commit, verdict) in commits.iter().zip(verdicts) {
+                match verdict {
+                    Committed::Kept => hub.committed(commit),
+                    Committed::LeaseLost => hub.failed(commit, &lease_lost()),
+                }
+            }
+        }
+        Err(error) => {
+            for commit in commits {
+                hub.failed(commit, &error);
+            }
+        }
+    }
+    drop(hub);
+    shared.changed.notify_all();
+    shared.room.notify_all();
+}
+
+fn hear_cancels(shared: &Shared) {
+    let Ok(keys) = shared.store.cancel_requests(&shared.owner) else { return };
+    if keys.is_empty() {
+        return;
+    }
+    let mut hub = shared.hub();
+    for key in keys {
+        hub.cancel(key);
+    }
+    drop(hub);
+    shared.changed.notify_all();
+}
+
+fn lease_lost() -> Error {
+    Error::Execution(
+        "this process lost the lease of the backfill: it was not renewed in time and another process took \
+         the backfill over; nothing more was recorded here"
+            .into(),
+    )
+}

@@ -1,0 +1,222 @@
+//! What is true after a crash?
+//!
+//! The trait has one method per transaction that the engine or a reader needs. It is implemented
+//! over SQLite; nothing outside this folder writes SQL.
+
+pub mod sqlite;
+pub mod view;
+
+use std::sync::Arc;
+
+use crate::backfill::{Cause, Counts, FailureRow, Request, RunEnd, RunRow, Status};
+use crate::clock::Micros;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::space::labels::Labels;
+
+/// A backfill's number in the storage; its id is text.
+pub type Key = i64;
+
+/// The right to run a backfill: whose it is, and until when if it is not renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The engine that holds it.
+    pub owner: String,
+    /// When it may be taken over.
+    pub expires_at: Micros,
+}
+
+/// A backfill as stored, without its plan: reading it costs the same at any size.
+#[derive(Debug, Clone)]
+pub struct BackfillRow {
+    /// Its number in the storage.
+    pub key: Key,
+    /// As asked for.
+    pub request: Request,
+    /// The strategy's name.
+    pub strategy: String,
+    /// How many partitions.
+    pub num_partitions: u64,
+    /// How many runs are planned.
+    pub num_runs: u64,
+    /// How it stands.
+    pub status: Status,
+    /// What has ended.
+    pub counts: Counts,
+    /// Runs that have begun and not ended, as of the last commit: number and start.
+    pub in_flight: Vec<(u64, Micros)>,
+    /// When it ended.
+    pub ended_at: Option<Micros>,
+    /// Whether another process asked for it to stop.
+    pub cancel_requested: bool,
+    /// Who runs it.
+    pub lease: Option<Lease>,
+}
+
+/// The first failure of a backfill.
+#[derive(Debug, Clone)]
+pub struct FirstFailure {
+    /// The run's number.
+    pub run: u64,
+    /// Place of the asset in the request.
+    pub asset: u32,
+    /// The partition, if a single one failed.
+    pub partition: Option<u64>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What a commit says of one backfill.
+#[derive(Debug)]
+pub struct Commit {
+    /// Which.
+    pub key: Key,
+    /// Runs that have ended since the last commit.
+    pub ended: Vec<RunEnd>,
+    /// What has ended in all, these runs included.
+    pub counts: Counts,
+    /// What is in flight now.
+    pub in_flight: Vec<(u64, Micros)>,
+    /// How and when the backfill ended, if it did; its lease ends with it.
+    pub finished: Option<(Status, Micros)>,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It is on disk.
+    Kept,
+    /// The lease is another's now: nothing of it was written.
+    LeaseLost,
+}
+
+/// Where everything is recorded.
+pub trait Store: Send + Sync {
+    /// The file, or `memory`.
+    fn path(&self) -> String;
+
+    /// Records a new backfill; without a lease it has ended already (it has no runs).
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key>;
+
+    /// Writes outcomes and counts of any number of backfills in one transaction, and renews their
+    /// leases until `lease.expires_at`.
+    ///
+    /// # Errors
+    /// `Storage`; nothing of it was written then.
+    fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>>;
+
+    /// Renews the leases of all the owner's backfills.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn renew(&self, lease: &Lease) -> Result<()>;
+
+    /// Which of the owner's backfills are asked to stop.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn cancel_requests(&self, owner: &str) -> Result<Vec<Key>>;
+
+    /// Gives the lease of a backfill back, so that it can be resumed at once.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn release(&self, key: Key, owner: &str) -> Result<()>;
+
+    /// Takes the lease of a backfill that is in progress from `previous`. `false`: someone was
+    /// faster.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &Lease) -> Result<bool>;
+
+    /// Whether the owner's process still runs.
+    fn is_alive(&self, owner: &str) -> bool;
+
+    /// Registers a new owner for the life of the returned guard.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>>;
+
+    /// Asks the owner of a backfill, whoever that is, to stop it.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn request_cancel(&self, key: Key) -> Result<()>;
+
+    /// A backfill by its id.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn find(&self, id: &str) -> Result<Option<BackfillRow>>;
+
+    /// A backfill by its number.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn get(&self, key: Key) -> Result<Option<BackfillRow>>;
+
+    /// The latest backfills and manual runs, newest first; of one asset, if named.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn list(&self, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>>;
+
+    /// The plan of a backfill.
+    ///
+    /// # Errors
+    /// `Storage`; `Execution` when it is damaged.
+    fn plan(&self, key: Key) -> Result<Plan>;
+
+    /// Runs that have ended, by number, from one number to before another.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn runs(&self, key: Key, numbers: std::ops::Range<u64>) -> Result<Vec<RunRow>>;
+
+    /// The latest runs that have ended, of the latest backfill first, with a failure or without.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>>;
+
+    /// The failures of a backfill, in the order in which they were recorded; of one run, if given.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>>;
+
+    /// The first failure of a backfill.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn first_failure(&self, key: Key) -> Result<Option<FirstFailure>>;
+
+    /// The reasons with these numbers.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn causes(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>>;
+
+    /// Adds keys to a dynamic dimension, in order; those that are there stay where they are.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()>;
+
+    /// Takes a key out of a dynamic dimension; `false`: it was not there.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn delete_dynamic(&self, name: &str, key: &str) -> Result<bool>;
+
+    /// The keys of a dynamic dimension, in order of registration.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn dynamic(&self, name: &str) -> Result<Arc<Labels>>;
+}

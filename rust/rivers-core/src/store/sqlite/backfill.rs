@@ -1,0 +1,234 @@
+//! The tables `backfill`, `backfill_asset` and `space`.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
+
+use super::digest::digest;
+use crate::backfill::{Counts, Request, Status};
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::plan::{Plan, codec};
+use crate::store::{BackfillRow, Commit, Key, Lease};
+
+const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
+                       canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at";
+
+/// A request and its plan as they are stored, made before the transaction.
+pub(super) struct Encoded {
+    request: String,
+    space: Vec<u8>,
+    plan: Vec<u8>,
+}
+
+impl Encoded {
+    pub(super) fn new(request: &Request, plan: &Plan) -> crate::error::Result<Self> {
+        let json = serde_json::to_string(request);
+        Ok(Self {
+            request: json.map_err(|error| Error::Execution(format!("the request cannot be stored: {error}")))?,
+            space: codec::encode_space(plan.selection().space())?,
+            plan: codec::encode_plan(plan)?,
+        })
+    }
+}
+
+pub(super) fn create(
+    transaction: &Transaction<'_>,
+    request: &Request,
+    plan: &Plan,
+    encoded: &Encoded,
+    lease: Option<&Lease>,
+) -> Result<Key> {
+    let space = space_id(transaction, &encoded.space)?;
+    let status = if lease.is_some() { Status::InProgress } else { Status::Completed };
+    let ended_at = lease.is_none().then_some(request.created_at);
+    let key = transaction
+        .prepare_cached(
+            "INSERT INTO backfill (id, request, strategy, space, plan, num_partitions, num_runs, status,
+                                   ended_at, owner, lease_expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .insert(params![
+            request.id,
+            encoded.request,
+            plan.strategy().to_string(),
+            space,
+            encoded.plan,
+            plan.selection().len().cast_signed(),
+            plan.num_runs().cast_signed(),
+            status_code(status),
+            ended_at,
+            lease.map(|lease| &lease.owner),
+            lease.map(|lease| lease.expires_at),
+        ])?;
+    let mut insert =
+        transaction.prepare_cached("INSERT OR IGNORE INTO backfill_asset (asset, backfill) VALUES (?1, ?2)")?;
+    for asset in &request.assets {
+        insert.execute(params![asset.name, key])?;
+    }
+    Ok(key)
+}
+
+fn space_id(transaction: &Transaction<'_>, body: &[u8]) -> Result<i64> {
+    let digest = digest(body);
+    let known = transaction
+        .prepare_cached("SELECT id FROM space WHERE digest = ?1 AND body = ?2")?
+        .query_row(params![digest, body], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(id) => Ok(id),
+        None => transaction
+            .prepare_cached("INSERT INTO space (digest, body) VALUES (?1, ?2)")?
+            .insert(params![digest, body]),
+    }
+}
+
+/// Writes the counts and renews the lease; `false` when the lease is another's.
+pub(super) fn update(transaction: &Transaction<'_>, lease: &Lease, commit: &Commit) -> Result<bool> {
+    let in_flight = postcard::to_stdvec(&commit.in_flight)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let (status, ended_at) = match commit.finished {
+        Some((status, at)) => (status, Some(at)),
+        None => (Status::InProgress, None),
+    };
+    let keeps = commit.finished.is_none();
+    let changed = transaction
+        .prepare_cached(
+            "UPDATE backfill SET status = ?3, completed = ?4, failed = ?5, canceled = ?6, runs_ended = ?7,
+                                 in_flight = ?8, ended_at = ?9, owner = ?10, lease_expires_at = ?11
+             WHERE key = ?1 AND owner = ?2",
+        )?
+        .execute(params![
+            commit.key,
+            lease.owner,
+            status_code(status),
+            commit.counts.completed.cast_signed(),
+            commit.counts.failed.cast_signed(),
+            commit.counts.canceled.cast_signed(),
+            commit.counts.runs_ended.cast_signed(),
+            in_flight,
+            ended_at,
+            keeps.then_some(&lease.owner),
+            keeps.then_some(lease.expires_at),
+        ])?;
+    Ok(changed == 1)
+}
+
+pub(super) fn renew(transaction: &Transaction<'_>, lease: &Lease) -> Result<()> {
+    transaction
+        .prepare_cached("UPDATE backfill SET lease_expires_at = ?2 WHERE owner = ?1")?
+        .execute(params![lease.owner, lease.expires_at])
+        .map(|_| ())
+}
+
+pub(super) fn cancel_requests(connection: &Connection, owner: &str) -> Result<Vec<Key>> {
+    connection
+        .prepare_cached("SELECT key FROM backfill WHERE owner = ?1 AND cancel_requested = 1")?
+        .query_map([owner], |row| row.get(0))?
+        .collect()
+}
+
+pub(super) fn release(transaction: &Transaction<'_>, key: Key, owner: &str) -> Result<()> {
+    let sql = "UPDATE backfill SET owner = NULL, lease_expires_at = NULL WHERE key = ?1 AND owner = ?2";
+    transaction.prepare_cached(sql)?.execute(params![key, owner]).map(|_| ())
+}
+
+pub(super) fn take_over(
+    transaction: &Transaction<'_>,
+    key: Key,
+    previous: Option<&Lease>,
+    lease: &Lease,
+) -> Result<bool> {
+    let changed = transaction
+        .prepare_cached(
+            "UPDATE backfill SET owner = ?2, lease_expires_at = ?3
+             WHERE key = ?1 AND status = ?4 AND owner IS ?5 AND lease_expires_at IS ?6",
+        )?
+        .execute(params![
+            key,
+            lease.owner,
+            lease.expires_at,
+            status_code(Status::InProgress),
+            previous.map(|lease| &lease.owner),
+            previous.map(|lease| lease.expires_at),
+        ])?;
+    Ok(changed == 1)
+}
+
+pub(super) fn request_cancel(transaction: &Transaction<'_>, key: Key) -> Result<()> {
+    let sql = "UPDATE backfill SET cancel_requested = 1 WHERE key = ?1 AND status = ?2";
+    let in_progress = status_code(Status::InProgress);
+    transaction.prepare_cached(sql)?.execute(params![key, in_progress]).map(|_| ())
+}
+
+pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<BackfillRow>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM backfill WHERE id = ?1"))?
+        .query_row([id], read)
+        .optional()
+}
+
+pub(super) fn get(connection: &Connection, key: Key) -> Result<Option<BackfillRow>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM backfill WHERE key = ?1"))?
+        .query_row([key], read)
+        .optional()
+}
+
+/// SQLite's bound for "as many as there are".
+pub(super) fn bound(limit: Option<u64>) -> i64 {
+    limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+pub(super) fn list(connection: &Connection, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
+    let limit = bound(limit);
+    let sql = match asset {
+        Some(_) => format!(
+            "SELECT {COLUMNS} FROM backfill_asset JOIN backfill ON key = backfill
+             WHERE asset = ?1 ORDER BY key DESC LIMIT ?2"
+        ),
+        None => format!("SELECT {COLUMNS} FROM backfill WHERE ?1 IS NULL ORDER BY key DESC LIMIT ?2"),
+    };
+    connection.prepare_cached(&sql)?.query_map(params![asset, limit], read)?.collect()
+}
+
+pub(super) fn plan(connection: &Connection, key: Key) -> Result<(Vec<u8>, Vec<u8>)> {
+    connection
+        .prepare_cached("SELECT body, plan FROM backfill JOIN space ON space.id = space WHERE key = ?1")?
+        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+fn read(row: &Row<'_>) -> Result<BackfillRow> {
+    let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
+    let damaged = |at: usize, error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error)
+    };
+    let owner: Option<String> = row.get(13)?;
+    let expires_at: Option<Micros> = row.get(14)?;
+    Ok(BackfillRow {
+        key: row.get(0)?,
+        request: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| damaged(1, Box::new(error)))?,
+        strategy: row.get(2)?,
+        num_partitions: count(3)?,
+        num_runs: count(4)?,
+        status: status_from(row.get(5)?).ok_or_else(|| damaged(5, "unknown status".into()))?,
+        counts: Counts { completed: count(6)?, failed: count(7)?, canceled: count(8)?, runs_ended: count(9)? },
+        in_flight: postcard::from_bytes(row.get_ref(10)?.as_blob()?).map_err(|error| damaged(10, Box::new(error)))?,
+        ended_at: row.get(11)?,
+        cancel_requested: row.get(12)?,
+        lease: owner.zip(expires_at).map(|(owner, expires_at)| Lease { owner, expires_at }),
+    })
+}
+
+fn status_code(status: Status) -> i64 {
+    match status {
+        Status::InProgress => 0,
+        Status::Completed => 1,
+        Status::Failed => 2,
+        Status::Canceled => 3,
+    }
+}
+
+fn status_from(code: i64) -> Option<Status> {
+    [Status::InProgress, Status::Completed, Status::Failed, Status::Canceled]
+        .into_iter()
+        .find(|&status| status_code(status) == code)
+}

@@ -1,0 +1,97 @@
+//! The tables `failure` and `cause`.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
+
+use super::digest::digest;
+use crate::backfill::{Cause, FailureRow, RunEnd};
+use crate::store::{FirstFailure, Key};
+
+pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) -> Result<()> {
+    if ended.iter().all(|end| end.failures.is_empty()) {
+        return Ok(());
+    }
+    let mut seq: i64 = transaction
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM failure WHERE backfill = ?1")?
+        .query_row([key], |row| row.get(0))?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO failure (backfill, seq, run, asset, partition, cause) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for end in ended {
+        for failure in &end.failures {
+            seq += 1;
+            let cause = match &failure.cause {
+                Some(cause) => Some(cause_id(transaction, cause)?),
+                None => None,
+            };
+            let partition = failure.partition.map(u64::cast_signed);
+            insert.execute(params![key, seq, end.run.cast_signed(), failure.asset, partition, cause])?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of a reason, recorded once.
+fn cause_id(transaction: &Transaction<'_>, cause: &Cause) -> Result<i64> {
+    let digest = digest(cause);
+    let known = transaction
+        .prepare_cached(
+            "SELECT id FROM cause WHERE digest = ?1 AND error_type = ?2 AND message = ?3 AND traceback IS ?4",
+        )?
+        .query_row(params![digest, cause.error_type, cause.message, cause.traceback], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO cause (digest, error_type, message, traceback) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .insert(params![digest, cause.error_type, cause.message, cause.traceback])
+}
+
+pub(super) fn select(connection: &Connection, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {
+    let sql = "SELECT run, asset, partition, cause FROM failure
+               WHERE backfill = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY seq";
+    connection
+        .prepare_cached(sql)?
+        .query_map(params![key, run.map(u64::cast_signed)], |row| {
+            Ok(FailureRow {
+                run: row.get::<_, i64>(0)?.cast_unsigned(),
+                asset: row.get(1)?,
+                partition: partition(row, 2)?,
+                cause: row.get(3)?,
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn first(connection: &Connection, key: Key) -> Result<Option<FirstFailure>> {
+    let sql = "SELECT run, asset, partition, error_type, message, traceback
+               FROM failure JOIN cause ON cause.id = failure.cause
+               WHERE backfill = ?1 ORDER BY seq LIMIT 1";
+    connection
+        .prepare_cached(sql)?
+        .query_row([key], |row| {
+            Ok(FirstFailure {
+                run: row.get::<_, i64>(0)?.cast_unsigned(),
+                asset: row.get(1)?,
+                partition: partition(row, 2)?,
+                cause: cause(row, 3)?,
+            })
+        })
+        .optional()
+}
+
+pub(super) fn causes(connection: &Connection, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
+    let sql = "SELECT error_type, message, traceback FROM cause WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    ids.iter().map(|&id| Ok((id, statement.query_row([id], |row| cause(row, 0))?))).collect()
+}
+
+fn partition(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(at)?.map(i64::cast_unsigned))
+}
+
+fn cause(row: &Row<'_>, at: usize) -> Result<Cause> {
+    Ok(Cause { error_type: row.get(at)?, message: row.get(at + 1)?, traceback: row.get(at + 2)? })
+}

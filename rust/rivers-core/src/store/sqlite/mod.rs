@@ -1,0 +1,266 @@
+//! The embedded storage: one SQLite file (WAL, `synchronous=FULL`), or the same in memory.
+//!
+//! One connection writes and one reads, so that a status never waits for a commit. A file is written
+//! by several processes; each waits its turn.
+
+mod backfill;
+mod digest;
+mod dynamic;
+mod failure;
+mod migrate;
+mod owner;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store};
+use crate::backfill::{Cause, FailureRow, Request, RunRow};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::space::labels::Labels;
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Marks a file as ours: "rivr".
+const APPLICATION_ID: i64 = 0x7269_7672;
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// A SQLite database.
+pub struct SqliteStore {
+    place: Place,
+    writer: Mutex<Connection>,
+    /// A file has a second connection to read with; memory is one connection.
+    reader: Option<Mutex<Connection>>,
+}
+
+/// Where the database is.
+enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+impl Place {
+    fn error(&self, error: &rusqlite::Error) -> Error {
+        let path = self.to_string();
+        let advice = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => "; free some space, then resume",
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                "; another process holds it, try again"
+            }
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                "; it is no sound SQLite file: name another path, or restore it from a backup"
+            }
+            Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+                "; is it a file in a directory that you may write to?"
+            }
+            _ => "",
+        };
+        Error::Storage { path, message: format!("{error}{advice}") }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, making it and its directory if they are missing, and migrates it.
+    ///
+    /// # Errors
+    /// `Storage`: it cannot be opened, is no database of rivers, or is of a newer rivers.
+    pub fn open(path: &Path) -> Result<Self> {
+        let place = Place::File(path.to_owned());
+        let failed = |message: String| Error::Storage { path: place.to_string(), message };
+        if path.is_dir() {
+            return Err(failed("is a directory; name a file in it, such as rivers.db".into()));
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| failed(format!("its directory cannot be made: {error}")))?;
+        }
+        let open = || -> Result<(Connection, Connection), rusqlite::Error> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let writer = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
+            prepare(&writer)?;
+            let reader = Connection::open_with_flags(path, flags)?;
+            reader.busy_timeout(BUSY_TIMEOUT)?;
+            reader.set_prepared_statement_cache_capacity(STATEMENTS);
+            Ok((writer, reader))
+        };
+        let (mut writer, reader) = open().map_err(|error| place.error(&error))?;
+        migrate::migrate(&mut writer, &place)?;
+        Ok(Self { place, writer: Mutex::new(writer), reader: Some(Mutex::new(reader)) })
+    }
+
+    /// A storage that lives as long as this value.
+    ///
+    /// # Errors
+    /// `Storage` when there is no memory for it.
+    pub fn memory() -> Result<Self> {
+        let place = Place::Memory;
+        let open = || -> Result<Connection, rusqlite::Error> {
+            let writer = Connection::open_in_memory()?;
+            prepare(&writer)?;
+            Ok(writer)
+        };
+        let mut writer = open().map_err(|error| place.error(&error))?;
+        migrate::migrate(&mut writer, &place)?;
+        Ok(Self { place, writer: Mutex::new(writer), reader: None })
+    }
+
+    /// Runs a transaction that writes.
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T> {
+        let mut connection = lock(&self.writer);
+        let result = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            });
+        result.map_err(|error| self.place.error(&error))
+    }
+
+    /// Runs statements that only read.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>) -> Result<T> {
+        let connection = lock(self.reader.as_ref().unwrap_or(&self.writer));
+        work(&connection).map_err(|error| self.place.error(&error))
+    }
+}
+
+/// A panic while a connection was held leaves no transaction open: the connection is good.
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", false)
+}
+
+impl Store for SqliteStore {
+    fn path(&self) -> String {
+        self.place.to_string()
+    }
+
+    fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key> {
+        let encoded = backfill::Encoded::new(request, plan)?;
+        self.write(|transaction| backfill::create(transaction, request, plan, &encoded, lease))
+    }
+
+    fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>> {
+        self.write(|transaction| {
+            commits
+                .iter()
+                .map(|commit| {
+                    if !backfill::update(transaction, lease, commit)? {
+                        return Ok(Committed::LeaseLost);
+                    }
+                    run::insert(transaction, commit.key, &commit.ended)?;
+                    failure::insert(transaction, commit.key, &commit.ended)?;
+                    Ok(Committed::Kept)
+                })
+                .collect()
+        })
+    }
+
+    fn renew(&self, lease: &Lease) -> Result<()> {
+        self.write(|transaction| backfill::renew(transaction, lease))
+    }
+
+    fn cancel_requests(&self, owner: &str) -> Result<Vec<Key>> {
+        self.read(|connection| backfill::cancel_requests(connection, owner))
+    }
+
+    fn release(&self, key: Key, owner: &str) -> Result<()> {
+        self.write(|transaction| backfill::release(transaction, key, owner))
+    }
+
+    fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &Lease) -> Result<bool> {
+        self.write(|transaction| backfill::take_over(transaction, key, previous, lease))
+    }
+
+    fn is_alive(&self, owner: &str) -> bool {
+        match &self.place {
+            Place::File(path) => owner::is_alive(path, owner),
+            Place::Memory => true,
+        }
+    }
+
+    fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>> {
+        match &self.place {
+            Place::File(path) => Ok(Box::new(owner::Registration::new(path, owner)?)),
+            Place::Memory => Ok(Box::new(())),
+        }
+    }
+
+    fn request_cancel(&self, key: Key) -> Result<()> {
+        self.write(|transaction| backfill::request_cancel(transaction, key))
+    }
+
+    fn find(&self, id: &str) -> Result<Option<BackfillRow>> {
+        self.read(|connection| backfill::find(connection, id))
+    }
+
+    fn get(&self, key: Key) -> Result<Option<BackfillRow>> {
+        self.read(|connection| backfill::get(connection, key))
+    }
+
+    fn list(&self, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
+        self.read(|connection| backfill::list(connection, asset, limit))
+    }
+
+    fn plan(&self, key: Key) -> Result<Plan> {
+        let (space, plan) = self.read(|connection| backfill::plan(connection, key))?;
+        crate::plan::codec::decode_plan(crate::plan::codec::decode_space(&space)?, &plan)
+    }
+
+    fn runs(&self, key: Key, numbers: std::ops::Range<u64>) -> Result<Vec<RunRow>> {
+        self.read(|connection| run::select(connection, key, &numbers))
+    }
+
+    fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>> {
+        self.read(|connection| run::latest(connection, failed, limit))
+    }
+
+    fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {
+        self.read(|connection| failure::select(connection, key, run))
+    }
+
+    fn first_failure(&self, key: Key) -> Result<Option<FirstFailure>> {
+        self.read(|connection| failure::first(connection, key))
+    }
+
+    fn causes(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
+        self.read(|connection| failure::causes(connection, ids))
+    }
+
+    fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()> {
+        self.write(|transaction| dynamic::add(transaction, name, keys))
+    }
+
+    fn delete_dynamic(&self, name: &str, key: &str) -> Result<bool> {
+        self.write(|transaction| dynamic::delete(transaction, name, key))
+    }
+
+    fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {
+        let keys = self.read(|connection| dynamic::select(connection, name))?;
+        Labels::new(keys).map(Arc::new)
+    }
+}

@@ -1,0 +1,124 @@
+//! Questions that are answered from the records of one or several backfills.
+
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::{BackfillRow, FirstFailure, Key, Store};
+use crate::backfill::{Failures, Status, outcome};
+use crate::error::Result;
+use crate::space::{Members, PositionSet, Selection, Space};
+
+/// What a person is told of a failed backfill: the first failure, and how many partitions failed.
+///
+/// # Errors
+/// `Storage`.
+pub fn error_text(store: &dyn Store, row: &BackfillRow) -> Result<Option<String>> {
+    if row.counts.failed == 0 || row.status == Status::InProgress {
+        return Ok(None);
+    }
+    let Some(first) = store.first_failure(row.key)? else { return Ok(None) };
+    let text = failure_text(store, row, &first)?;
+    let (failed, total) = (row.counts.failed, row.num_partitions);
+    Ok(Some(format!("{text} ({failed} of {total} partitions failed)")))
+}
+
+/// One failure in a line.
+///
+/// # Errors
+/// `Storage`.
+pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &FirstFailure) -> Result<String> {
+    let plan = store.plan(row.key)?;
+    let partitions = plan.run(failure.run);
+    let partition = failure.partition.unwrap_or_else(|| partitions.nth(0));
+    let text = plan.selection().space().text(partition);
+    let more = match failure.partition {
+        None if partitions.len() > 1 => format!(" and {} more of its run", partitions.len() - 1),
+        _ => String::new(),
+    };
+    let whose = if text.is_empty() { String::new() } else { format!(" for the partition {text:?}{more}") };
+    let asset = row.request.assets.get(failure.asset as usize).map_or("?", |asset| &asset.name);
+    let cause = &failure.cause;
+    Ok(format!("the asset {asset:?} failed{whose}: {}: {}", cause.error_type, cause.message))
+}
+
+/// The partitions of a backfill that were completed.
+///
+/// # Errors
+/// `Storage`.
+pub fn completed(store: &dyn Store, key: Key) -> Result<RoaringTreemap> {
+    done(store, key, None)
+}
+
+fn done(store: &dyn Store, key: Key, asset: Option<u32>) -> Result<RoaringTreemap> {
+    let plan = store.plan(key)?;
+    let failures: Failures = store.failures(key, None)?.into_iter().collect();
+    let ended = store.runs(key, 0..u64::MAX)?;
+    Ok(outcome::done(&plan, ended, &failures, asset))
+}
+
+/// The partitions of a backfill that were not completed, in its order: what a rerun executes.
+///
+/// # Errors
+/// `Storage`.
+pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Selection> {
+    let plan = store.plan(row.key)?;
+    if row.counts.completed == 0 {
+        return Ok(Selection::clone(plan.selection()));
+    }
+    Ok(plan.selection().difference(&completed(store, row.key)?))
+}
+
+/// All partitions for which the asset was ever materialized, whatever its definition was then: one
+/// selection per space, the newest first, each key in one of them only.
+///
+/// # Errors
+/// `Storage`.
+pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection>> {
+    let mut spaces: Vec<(Arc<Space>, RoaringTreemap)> = Vec::new();
+    for row in store.list(Some(asset), None)? {
+        let requested = row.request.assets.iter().position(|other| other.name == asset && other.partitioned);
+        let Some(place) = requested else { continue };
+        let done = done(store, row.key, Some(place as u32))?;
+        let then = Arc::clone(store.plan(row.key)?.selection().space());
+        if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
+            *known |= done;
+            continue;
+        }
+        let mut own = RoaringTreemap::new();
+        for partition in done {
+            let newer = spaces.iter_mut().find_map(|(space, known)| {
+                then.translate(space, partition).map(|there| (known, there))
+            });
+            match newer {
+                Some((known, there)) => known.insert(there),
+                None => own.insert(partition),
+            };
+        }
+        spaces.push((then, own));
+    }
+    let selection = |(space, set)| Selection::new(space, Members::Explicit(PositionSet::ascending(set)));
+    Ok(spaces.into_iter().map(selection).collect())
+}
+
+/// The partitions of the space for which the asset is materialized.
+///
+/// # Errors
+/// `Storage`.
+pub fn materialized(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Result<Selection> {
+    let mut all = RoaringTreemap::new();
+    for row in store.list(Some(asset), None)? {
+        let requested = row.request.assets.iter().position(|other| other.name == asset && other.partitioned);
+        let Some(place) = requested else { continue };
+        let done = done(store, row.key, Some(place as u32))?;
+        let then = store.plan(row.key)?;
+        let then = then.selection().space();
+        if **then == **space {
+            all |= done;
+        } else {
+            all.extend(done.iter().filter_map(|partition| then.translate(space, partition)));
+        }
+    }
+    let members = Members::Explicit(PositionSet::ascending(all));
+    Ok(Selection::new(Arc::clone(space), members))
+}

@@ -1,0 +1,197 @@
+//! The partitions of a backfill, each with how it stands.
+
+use std::ops::Range;
+
+use arrow_array::RecordBatch;
+use hashbrown::HashMap;
+
+use super::check_rows;
+use super::dimensions::Columns;
+use super::layout::Layout;
+use super::locator::Locator;
+use super::reasons::{Messages, Reasons, RunReasons};
+use super::rows::{PartitionRows, Shown};
+use super::states::PartitionStatus;
+use super::walk::{Stretch, walk};
+use crate::backfill::{Cause, FailureRow, RunRow, Status};
+use crate::clock::Micros;
+use crate::error::Result;
+use crate::plan::Plan;
+
+/// What the records say of a backfill.
+#[derive(Debug, Clone, Copy)]
+pub struct BackfillView<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// How it stands.
+    pub status: Status,
+    /// Runs that have ended, ascending by number.
+    pub runs: &'a [RunRow],
+    /// Runs that have begun and not ended.
+    pub in_flight: &'a [(u64, Micros)],
+    /// What failed, in the order in which it was recorded.
+    pub failures: &'a [FailureRow],
+    /// The reasons that the failures name.
+    pub causes: &'a HashMap<i64, Cause>,
+}
+
+/// Which rows and columns of `partitions` are built.
+#[derive(Debug, Clone, Default)]
+pub struct PartitionFilter {
+    /// Only partitions that stand so; `None`: all.
+    pub status: Option<Vec<PartitionStatus>>,
+    /// Whether to give the ids of the runs: a text per run.
+    pub run_id: bool,
+}
+
+impl PartitionFilter {
+    fn keeps(&self, status: PartitionStatus) -> bool {
+        self.status
+            .as_ref()
+            .is_none_or(|kept| kept.contains(&status))
+    }
+}
+
+/// One row per partition of a backfill, in the order of the runs, then the order inside the run
+/// (columns: `schema::partitions`, after those of `dimensions`).
+///
+/// # Errors
+/// `Execution` when there are more than `MAX_ROWS`; `Configuration` when the plan's strategy does
+/// not fit its space.
+pub fn partitions(
+    plan: &Plan,
+    view: &BackfillView<'_>,
+    filter: &PartitionFilter,
+) -> Result<RecordBatch> {
+    let layout = Layout::of_plan(plan)?;
+    let filing = Filing {
+        plan,
+        layout: &layout,
+        view,
+        filter,
+    };
+    let expected = check_rows(filing.expected(), "; filter them by status")?;
+    let rows = filing.file(PartitionRows::new(
+        expected,
+        filter.run_id.then_some(view.id),
+    ));
+    let mut table = Columns::default();
+    table.add_dimensions(plan.selection().space(), &layout, &rows.ranges)?;
+    rows.finish(table)
+}
+
+/// The records on their way to rows.
+struct Filing<'a> {
+    plan: &'a Plan,
+    layout: &'a Layout,
+    view: &'a BackfillView<'a>,
+    filter: &'a PartitionFilter,
+}
+
+impl<'a> Filing<'a> {
+    fn walk(&self, visit: impl FnMut(Stretch<'a>)) {
+        walk(
+            self.plan.num_runs(),
+            self.view.runs,
+            self.view.in_flight,
+            visit,
+        );
+    }
+
+    /// How a partition stands whose run has not ended.
+    fn open(&self, status: PartitionStatus) -> PartitionStatus {
+        match self.view.status {
+            Status::InProgress => status,
+            Status::Completed | Status::Failed | Status::Canceled => PartitionStatus::Canceled,
+        }
+    }
+
+    /// How many rows the records promise; known before any is built.
+    fn expected(&self) -> u64 {
+        let mut expected = 0;
+        self.walk(|stretch| {
+            let len = |runs| {
+                let rows = self.layout.rows_of(runs);
+                rows.end - rows.start
+            };
+            let kept = |status, rows| if self.filter.keeps(status) { rows } else { 0 };
+            expected += match stretch {
+                Stretch::Waiting(runs) => kept(self.open(PartitionStatus::Pending), len(runs)),
+                Stretch::Started(run, _) => {
+                    kept(self.open(PartitionStatus::Running), len(run..run + 1))
+                }
+                Stretch::Ended(row) => {
+                    let all = len(row.run..row.run + 1);
+                    let failed = row.failed.min(all);
+                    kept(PartitionStatus::Failed, failed)
+                        + kept(PartitionStatus::Completed, all - failed)
+                }
+            };
+        });
+        expected
+    }
+
+    fn file(&self, mut rows: PartitionRows<'a>) -> PartitionRows<'a> {
+        let space = self.plan.selection().space();
+        let reasons = Reasons::new(self.view.failures);
+        let mut messages = Messages::new(self.view.causes);
+        let locator = Locator::new(self.layout, space, space);
+        let shown = |status, started_at| Shown {
+            status,
+            started_at,
+            ended_at: None,
+            error: None,
+        };
+        self.walk(|stretch| {
+            let row = match stretch {
+                Stretch::Waiting(runs) => {
+                    let status = self.open(PartitionStatus::Pending);
+                    return self.add(&mut rows, runs, shown(status, None));
+                }
+                Stretch::Started(run, at) => {
+                    let status = self.open(PartitionStatus::Running);
+                    return self.add(&mut rows, run..run + 1, shown(status, Some(at)));
+                }
+                Stretch::Ended(row) => row,
+            };
+            let own = if row.failed == 0 {
+                None
+            } else {
+                reasons.of_run(row.run)
+            };
+            let mut ended = |cause: Option<i64>, rows: &mut PartitionRows<'a>| Shown {
+                status: cause.map_or(PartitionStatus::Completed, |_| PartitionStatus::Failed),
+                started_at: Some(row.started_at),
+                ended_at: Some(row.ended_at),
+                error: cause.and_then(|cause| messages.of(cause, rows.errors())),
+            };
+            let runs = row.run..row.run + 1;
+            match (own, &locator) {
+                (Some(own), Some(locator)) if own.has_single() => {
+                    locator.for_each(self.layout.rows_of(runs), |at, partition| {
+                        let shown = ended(own.of(partition), &mut rows);
+                        if self.filter.keeps(shown.status) {
+                            rows.add_run(row.run, 1);
+                            rows.add_rows(at..at + 1, shown);
+                        }
+                    });
+                }
+                _ => {
+                    let shown = ended(own.and_then(RunReasons::first), &mut rows);
+                    self.add(&mut rows, runs, shown);
+                }
+            }
+        });
+        rows
+    }
+
+    /// All rows of these runs.
+    fn add(&self, rows: &mut PartitionRows<'a>, runs: Range<u64>, shown: Shown) {
+        if self.filter.keeps(shown.status) {
+            rows.add_rows(self.layout.rows_of(runs.clone()), shown);
+            for run in runs {
+                rows.add_run(run, self.plan.run_len(run) as usize);
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The partitions of an asset, each with how it stands over all backfills.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, UInt64Array};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
+
+use super::dimensions::Columns;
+use super::layout::Layout;
+use super::locator::Locator;
+use super::schema;
+use super::states::{self, MaterializationStatus};
+use super::text::{Texts, View, moments};
+use super::walk::{Stretch, walk};
+use super::{batch, check_rows};
+use crate::backfill::outcome::Missed;
+use crate::backfill::{Failures, RunRow};
+use crate::clock::Micros;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::space::{Selection, Space};
+
+/// What one backfill did to an asset.
+#[derive(Debug)]
+pub struct AssetHistory {
+    /// Its id.
+    pub backfill_id: String,
+    /// The version of the asset's code, where it declared one.
+    pub code_version: Option<String>,
+    /// Its plan; the space may be older than the asset's.
+    pub plan: Plan,
+    /// Place of the asset in the request.
+    pub asset: u32,
+    /// Runs that have ended, ascending by number.
+    pub runs: Vec<RunRow>,
+    /// Whether it goes on: what it has not ended is in progress.
+    pub in_progress: bool,
+    /// What failed.
+    pub failures: Failures,
+}
+
+/// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
+/// after those of `dimensions`). `history` comes newest first; of outcomes the one that ended last
+/// counts, at the same moment a success, then the newer backfill. Partitions that are no longer
+/// defined are left out, and so are those that do not stand as `status` says, if it is given.
+///
+/// # Errors
+/// `Execution` when the space has more than `MAX_ROWS`; `Configuration` when a plan's strategy does
+/// not fit its space.
+pub fn partition_status(
+    space: &Arc<Space>,
+    history: &[AssetHistory],
+    status: Option<&[MaterializationStatus]>,
+) -> Result<RecordBatch> {
+    let mut marks = Marks::new(check_rows(space.len(), "")?);
+    for backfill in history {
+        marks.add(space, backfill)?;
+    }
+    let states = marks.states();
+    let layout = Layout::of_selection(&Selection::all(Arc::clone(space)));
+    let ranges = match status {
+        None => std::iter::once(0..space.len()).collect(),
+        Some(kept) => {
+            let kept: Vec<u8> = kept.iter().map(|&state| state as u8).collect();
+            stretches(&states, |state| kept.contains(&state))
+        }
+    };
+    let mut table = Columns::default();
+    table.add_dimensions(space, &layout, &ranges)?;
+    marks.finish(states, &ranges, table)
+}
+
+/// A moment before all others: none.
+const NEVER: Micros = Micros::MIN;
+
+/// By partition, what is known so far.
+struct Marks {
+    /// When it was last materialized.
+    last: Vec<Micros>,
+    /// By which backfill, which run, which version: of no meaning where it never was.
+    backfill: Vec<View>,
+    run: Vec<u64>,
+    version: Vec<View>,
+    /// When it last failed; empty while nothing did.
+    failed: Vec<Micros>,
+    /// Whether a live backfill holds it; empty while none does.
+    held: Vec<bool>,
+    ids: Texts,
+    versions: Texts,
+}
+
+impl Marks {
+    fn new(len: usize) -> Self {
+        Self {
+            last: vec![NEVER; len],
+            backfill: vec![0; len],
+            run: vec![0; len],
+            version: vec![0; len],
+            failed: Vec::new(),
+            held: Vec::new(),
+            ids: Texts::default(),
+            versions: Texts::default(),
+        }
+    }
+
+    fn add(&mut self, space: &Space, history: &AssetHistory) -> Result<()> {
+        let own = history.plan.selection().space();
+        let layout = Layout::of_plan(&history.plan)?;
+        let Some(here) = Locator::new(&layout, own, space) else {
+            return Ok(());
+        };
+        let Some(there) = Locator::new(&layout, own, own) else {
+            return Ok(());
+        };
+        let len = self.last.len();
+        let id = self.ids.write(&history.backfill_id);
+        let version = history
+            .code_version
+            .as_deref()
+            .map_or(0, |text| self.versions.write(text));
+        walk(
+            history.plan.num_runs(),
+            &history.runs,
+            &[],
+            |stretch| match stretch {
+                Stretch::Waiting(runs) if history.in_progress => {
+                    self.held.resize(len, false);
+                    here.for_each(layout.rows_of(runs), |_, at| self.held[at as usize] = true);
+                }
+                Stretch::Waiting(_) | Stretch::Started(..) => {}
+                Stretch::Ended(row) => {
+                    let rows = layout.rows_of(row.run..row.run + 1);
+                    let mut done = |at: u64| {
+                        let at = at as usize;
+                        if row.ended_at > self.last[at] {
+                            self.last[at] = row.ended_at;
+                            self.backfill[at] = id;
+                            self.run[at] = row.run;
+                            self.version[at] = version;
+                        }
+                    };
+                    let missed = match row.failed {
+                        0 => Missed::Nothing,
+                        _ => history.failures.missed(row.run, Some(history.asset)),
+                    };
+                    if missed == Missed::Nothing {
+                        return here.for_each(rows, |_, at| done(at));
+                    }
+                    self.failed.resize(len, NEVER);
+                    there.for_each(rows, |row_number, partition| {
+                        let Some(at) = here.partition(row_number) else {
+                            return;
+                        };
+                        if missed.has(partition) {
+                            let failed = &mut self.failed[at as usize];
+                            *failed = row.ended_at.max(*failed);
+                        } else {
+                            done(at);
+                        }
+                    });
+                }
+            },
+        );
+        Ok(())
+    }
+
+    fn states(&self) -> Vec<u8> {
+        let mut states: Vec<u8> = Vec::with_capacity(self.last.len());
+        let of = |last: Micros| match last {
+            NEVER => MaterializationStatus::Missing as u8,
+            _ => MaterializationStatus::Materialized as u8,
+        };
+        states.extend(self.last.iter().map(|&last| of(last)));
+        for ((state, failed), last) in states.iter_mut().zip(&self.failed).zip(&self.last) {
+            if failed > last {
+                *state = MaterializationStatus::Failed as u8;
+            }
+        }
+        for (state, held) in states.iter_mut().zip(&self.held) {
+            if *held {
+                *state = MaterializationStatus::InProgress as u8;
+            }
+        }
+        states
+    }
+
+    fn finish(
+        mut self,
+        mut states: Vec<u8>,
+        ranges: &[Range<u64>],
+        mut table: Columns,
+    ) -> Result<RecordBatch> {
+        keep(&mut states, ranges);
+        keep(&mut self.last, ranges);
+        keep(&mut self.backfill, ranges);
+        keep(&mut self.run, ranges);
+        keep(&mut self.version, ranges);
+        let rows = states.len();
+        let nulls = |is: &dyn Fn(usize) -> bool| {
+            let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, is));
+            (nulls.null_count() > 0).then_some(nulls)
+        };
+        let done = nulls(&|at| self.last[at] != NEVER);
+        let versioned = nulls(&|at| self.version[at] != 0);
+        table.fields.extend(schema::partition_status());
+        table.columns.extend([
+            states::state_column(states, MaterializationStatus::NAMES)?,
+            moments(self.last, done.clone()),
+            self.ids.column(self.backfill, done.clone())?,
+            Arc::new(UInt64Array::new(self.run.into(), done)),
+            self.versions.column(self.version, versioned)?,
+        ]);
+        batch(table.fields, table.columns, rows)
+    }
+}
+
+/// The stretches of states that pass.
+fn stretches(states: &[u8], passes: impl Fn(u8) -> bool) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for (at, _) in states
+        .iter()
+        .enumerate()
+        .filter(|(_, state)| passes(**state))
+    {
+        let at = at as u64;
+        match ranges.last_mut() {
+            Some(last) if last.end == at => last.end += 1,
+            _ => ranges.push(at..at + 1),
+        }
+    }
+    ranges
+}
+
+/// Leaves only these rows.
+fn keep<T: Copy>(column: &mut Vec<T>, ranges: &[Range<u64>]) {
+    let mut kept = 0;
+    for range in ranges {
+        let (start, end) = (range.start as usize, range.end as usize);
+        if kept != start {
+            column.copy_within(start..end, kept);
+        }
+        kept += end - start;
+    }
+    column.truncate(kept);
+}

@@ -1,0 +1,143 @@
+//! Columns built row range by row range: texts that rows share, and moments, each with its nulls.
+
+use std::sync::Arc;
+
+use arrow_array::builder::make_view;
+use arrow_array::{ArrayRef, StringViewArray, TimestampMicrosecondArray};
+use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, ScalarBuffer};
+
+use super::unreadable;
+use crate::clock::Micros;
+use crate::error::Result;
+
+/// Texts are kept in blocks of about this size: a view's offset is 32 bits.
+const BLOCK: usize = 1 << 26;
+
+/// A text that was written, as a row names it.
+pub(super) type View = u128;
+
+/// Texts, each written once.
+#[derive(Default)]
+pub(super) struct Texts {
+    full: Vec<Buffer>,
+    block: Vec<u8>,
+}
+
+impl Texts {
+    /// Writes a text; rows show it by the view.
+    pub(super) fn write(&mut self, text: &str) -> View {
+        if self.block.len() + text.len() > BLOCK && !self.block.is_empty() {
+            self.full.push(std::mem::take(&mut self.block).into());
+        }
+        let view = make_view(
+            text.as_bytes(),
+            self.full.len() as u32,
+            self.block.len() as u32,
+        );
+        const LONGEST_INLINE: usize = 12;
+        if text.len() > LONGEST_INLINE {
+            self.block.extend_from_slice(text.as_bytes());
+        }
+        view
+    }
+
+    /// A column of such views.
+    pub(super) fn column(
+        mut self,
+        views: Vec<View>,
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef> {
+        if !self.block.is_empty() {
+            self.full.push(self.block.into());
+        }
+        let column = StringViewArray::try_new(ScalarBuffer::from(views), self.full, nulls);
+        Ok(Arc::new(column.map_err(unreadable)?))
+    }
+}
+
+/// A column of texts; while all are null it takes next to no memory.
+pub(super) struct TextColumn {
+    pub(super) texts: Texts,
+    views: Vec<View>,
+    nulls: NullBufferBuilder,
+    expected: usize,
+}
+
+impl TextColumn {
+    /// An empty column that will have so many rows.
+    pub(super) fn new(expected: usize) -> Self {
+        Self {
+            texts: Texts::default(),
+            views: Vec::new(),
+            nulls: NullBufferBuilder::new(expected),
+            expected,
+        }
+    }
+
+    /// The same text in the next rows.
+    pub(super) fn push(&mut self, view: Option<View>, rows: usize) {
+        match view {
+            Some(view) => {
+                if self.views.is_empty() {
+                    self.views = Vec::with_capacity(self.expected);
+                }
+                self.views.resize(self.nulls.len(), 0);
+                self.views.resize(self.nulls.len() + rows, view);
+                self.nulls.append_n_non_nulls(rows);
+            }
+            None => self.nulls.append_n_nulls(rows),
+        }
+    }
+
+    /// A new text in the next row.
+    pub(super) fn push_text(&mut self, text: Option<&str>) {
+        let view = text.map(|text| self.texts.write(text));
+        self.push(view, 1);
+    }
+
+    /// The column.
+    pub(super) fn finish(mut self) -> Result<ArrayRef> {
+        let rows = self.nulls.len();
+        if self.views.is_empty() {
+            return Ok(Arc::new(StringViewArray::new_null(rows)));
+        }
+        self.views.resize(rows, 0);
+        self.texts.column(self.views, self.nulls.finish())
+    }
+}
+
+/// A column of moments.
+pub(super) struct MomentColumn {
+    values: Vec<Micros>,
+    nulls: NullBufferBuilder,
+}
+
+impl MomentColumn {
+    /// An empty column that will have so many rows.
+    pub(super) fn new(expected: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(expected),
+            nulls: NullBufferBuilder::new(expected),
+        }
+    }
+
+    /// The same moment in the next rows.
+    pub(super) fn push(&mut self, moment: Option<Micros>, rows: usize) {
+        self.values
+            .resize(self.values.len() + rows, moment.unwrap_or_default());
+        match moment {
+            Some(_) => self.nulls.append_n_non_nulls(rows),
+            None => self.nulls.append_n_nulls(rows),
+        }
+    }
+
+    /// The column.
+    pub(super) fn finish(mut self) -> ArrayRef {
+        moments(self.values, self.nulls.finish())
+    }
+}
+
+/// A column of moments, UTC.
+pub(super) fn moments(values: Vec<Micros>, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+}
