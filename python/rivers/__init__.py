@@ -1,0 +1,53 @@
+"""Backfills of partitioned data assets: planned at once, durable, as fast as your functions."""
+
+from rivers import exceptions
+from rivers._rivers import DEBUG_BUILD
+from rivers.assets import Asset
+from rivers.context import AssetExecutionContext, PartitionContext
+from rivers.executors import Executor
+from rivers.io import (
+    BaseIOHandler,
+    InMemoryIOHandler,
+    InputContext,
+    OutputContext,
+    ParquetIOHandler,
+    PickleIOHandler,
+)
+from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionsDefinition
+from rivers.queue import RunQueueConfig, TagConcurrencyLimit
+from rivers.repository import CodeRepository
+from rivers.results import BackfillResult, BackfillStatus, LaunchedBy, RunRecord, RunResult
+from rivers.storage import Storage
+from rivers.strategy import BackfillStrategy
+
+__all__ = [
+    "Asset",
+    "AssetExecutionContext",
+    "BackfillResult",
+    "BackfillStatus",
+    "BackfillStrategy",
+    "BaseIOHandler",
+    "CodeRepository",
+    "Executor",
+    "InMemoryIOHandler",
+    "InputContext",
+    "LaunchedBy",
+    "OutputContext",
+    "ParquetIOHandler",
+    "PartitionContext",
+    "PartitionKey",
+    "PartitionKeyRange",
+    "PartitionsDefinition",
+    "PickleIOHandler",
+    "RunQueueConfig",
+    "RunRecord",
+    "RunResult",
+    "Storage",
+    "TagConcurrencyLimit",
+    "exceptions",
+]
+
+if DEBUG_BUILD:
+    import warnings
+
+    warnings.warn("this is a debug build of rivers: it is slow", RuntimeWarning, stacklevel=2)

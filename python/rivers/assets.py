@@ -1,0 +1,211 @@
+"""What a user declares: assets, as decorated functions."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from rivers.context import AssetExecutionContext
+from rivers.exceptions import AssetDefinitionError
+from rivers.io.base import BaseIOHandler
+from rivers.partitions import PartitionsDefinition
+from rivers.strategy import BackfillStrategy
+
+_RESERVED = frozenset("|,=/\\\0\n")
+
+
+class Asset:
+    """A data asset: a function that computes it, and how it is partitioned and kept.
+
+    Used as a decorator, bare or with arguments. The function's parameters name upstream assets,
+    whose values it gets; a parameter named `context`, or annotated with `AssetExecutionContext`,
+    gets the context. `async def` works. Called directly, an asset is its function.
+
+    Args:
+        fn: The function.
+        name: The asset's name; the function's by default.
+        partitions_def: How it is partitioned: a definition, or the name of one in
+            `CodeRepository(partition_defs=)`.
+        backfill_strategy: How its partitions are grouped into runs where `backfill()` does not say.
+        io_handler: Keeps what the function returns; in memory by default. What returns `None` is
+            not passed to it.
+        deps: Assets, or their names, that must be executed before, without their values.
+        tags: Free labels of the asset.
+        group: The group it belongs to.
+        metadata: Anything worth knowing; the IO handler sees it.
+        code_version: Recorded with what is materialized.
+
+    Raises:
+        AssetDefinitionError: An argument or the function's signature is not one an asset can have.
+
+    Example:
+        >>> import rivers as rs
+        >>> @rs.Asset
+        ... def one() -> int:
+        ...     return 1
+        >>> @rs.Asset(name="two", metadata={"unit": "pieces"})
+        ... def twice(one: int) -> int:
+        ...     return 2 * one
+        >>> twice.name, twice(21)
+        ('two', 42)
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        partitions_def: PartitionsDefinition | str | None = None,
+        backfill_strategy: BackfillStrategy | None = None,
+        io_handler: BaseIOHandler | None = None,
+        deps: Iterable[Asset | str] | None = None,
+        tags: Mapping[str, str] | Iterable[str] | None = None,
+        group: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        code_version: str | None = None,
+    ) -> None:
+        if fn is not None and not callable(fn):
+            msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
+            raise AssetDefinitionError(msg)
+        self._name = name
+        self.partitions_def = partitions_def
+        self.backfill_strategy = backfill_strategy
+        self.io_handler = io_handler
+        self.deps = [_name_of(dep) for dep in deps or ()]
+        self.tags = dict(tags) if isinstance(tags, Mapping) else list(tags or ())
+        self.group = group
+        self.metadata = dict(metadata or {})
+        self.code_version = code_version
+        self._check_arguments()
+        self._bind(fn)
+
+    def _check_arguments(self) -> None:
+        allowed = {
+            "name": (self._name, (str,)),
+            "partitions_def": (self.partitions_def, (PartitionsDefinition, str)),
+            "backfill_strategy": (self.backfill_strategy, (BackfillStrategy,)),
+            "io_handler": (self.io_handler, (BaseIOHandler,)),
+            "group": (self.group, (str,)),
+            "code_version": (self.code_version, (str,)),
+        }
+        for argument, (value, kinds) in allowed.items():
+            if value is not None and not isinstance(value, kinds):
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                msg = f"{argument} of an asset must be a {expected}, got {value!r}"
+                raise AssetDefinitionError(msg)
+
+    def _bind(self, fn: Callable[..., Any] | None) -> None:
+        self.fn = fn
+        self.context_param: str | None = None
+        self.config_model: type[BaseModel] | None = None
+        self.inputs: list[str] = []
+        self.optional_inputs: set[str] = set()
+        self.is_async = False
+        if fn is None:
+            return
+        self.name: str = self._name or getattr(fn, "__name__", "")
+        if not self.name or not self.name.isprintable() or _RESERVED & set(self.name):
+            msg = f"an asset needs a printable name without any of | , = / \\, got {self.name!r}"
+            raise AssetDefinitionError(msg)
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self._read_signature(fn)
+        functools.update_wrapper(self, fn)
+
+    def _read_signature(self, fn: Callable[..., Any]) -> None:
+        hints = _hints(fn)
+        for parameter in inspect.signature(fn).parameters.values():
+            hint = hints.get(parameter.name, parameter.annotation)
+            origin = typing.get_origin(hint) or hint
+            is_context = origin is AssetExecutionContext or (
+                isinstance(hint, str) and "AssetExecutionContext" in hint
+            )
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                msg = (
+                    f"the asset {self.name!r} has the parameter {parameter}: parameters name upstream "
+                    "assets, so *args, **kwargs and positional-only ones are not possible"
+                )
+                raise AssetDefinitionError(msg)
+            if is_context or parameter.name == "context":
+                if self.context_param is not None:
+                    msg = f"the asset {self.name!r} has two context parameters"
+                    raise AssetDefinitionError(msg)
+                self.context_param = parameter.name
+                self.config_model = self._config_model(hint)
+                continue
+            self.inputs.append(parameter.name)
+            if parameter.default is not parameter.empty:
+                self.optional_inputs.add(parameter.name)
+
+    def _config_model(self, hint: object) -> type[BaseModel] | None:
+        for argument in typing.get_args(hint):
+            if isinstance(argument, type) and issubclass(argument, BaseModel):
+                return argument
+            if not isinstance(argument, typing.TypeVar) and argument is not Any:
+                msg = (
+                    f"the config of the asset {self.name!r} must be a pydantic model, "
+                    f"got AssetExecutionContext[{argument!r}]"
+                )
+                raise AssetDefinitionError(msg)
+        return None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Decorate a function, or call the one that was decorated."""
+        if self.fn is not None:
+            return self.fn(*args, **kwargs)
+        if len(args) != 1 or kwargs or not callable(args[0]):
+            msg = "@Asset(...) decorates a function"
+            raise AssetDefinitionError(msg)
+        return Asset(
+            args[0],
+            name=self._name,
+            partitions_def=self.partitions_def,
+            backfill_strategy=self.backfill_strategy,
+            io_handler=self.io_handler,
+            deps=self.deps,
+            tags=self.tags,
+            group=self.group,
+            metadata=self.metadata,
+            code_version=self.code_version,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Asset {self.name!r}>" if self.fn is not None else "<Asset without a function>"
+
+
+def _name_of(dep: Asset | str) -> str:
+    if isinstance(dep, str):
+        return dep
+    if isinstance(dep, Asset) and dep.fn is not None:
+        return dep.name
+    msg = f"deps must be assets or their names, got {dep!r}"
+    raise AssetDefinitionError(msg)
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations, evaluated where they can be.
+
+    An annotation may be a text that names something which is only imported for type checkers; the
+    others must not suffer from it, so each is evaluated by itself.
+    """
+    try:
+        return typing.get_type_hints(fn)
+    except Exception:  # noqa: BLE001  (an annotation can raise anything)
+        known: dict[str, Any] = {}
+        names = {**getattr(fn, "__globals__", {})}
+        closure = inspect.getclosurevars(fn) if inspect.isfunction(fn) else None
+        names.update(closure.nonlocals if closure else {})
+        for parameter, annotation in getattr(fn, "__annotations__", {}).items():
+            try:
+                known[parameter] = (
+                    eval(annotation, names)  # noqa: S307  (the user's own annotation)
+                    if isinstance(annotation, str)
+                    else annotation
+                )
+            except Exception:  # noqa: BLE001, S112
+                continue
+        return known

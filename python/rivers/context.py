@@ -1,0 +1,195 @@
+"""What the user's functions are told about the run they execute."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from rivers._rivers import PartitionKey
+from rivers.exceptions import ExecutionError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Any
+
+    from rivers._rivers import PartitionsDefinition, Run, Selection
+    from rivers.executors.program import Step
+
+ConfigT = TypeVar("ConfigT")
+
+
+class PartitionContext:
+    """The partitions that a function is called for (SEMANTICS 6).
+
+    Example:
+        >>> import rivers as rs
+        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.daily("2024-01-01"))
+        ... def day(context: rs.AssetExecutionContext) -> None:
+        ...     print(context.partition.key, context.partition.time_window()[1])
+        >>> repo = rs.CodeRepository([day]).resolve(rs.Storage.memory())
+        >>> _ = repo.materialize(partition_key=rs.PartitionKey.single("2024-01-31"))
+        2024-01-31 2024-02-01 00:00:00
+    """
+
+    __slots__ = ("_definition", "_keys", "_selection")
+
+    def __init__(self, selection: Selection, definition: PartitionsDefinition | None) -> None:
+        self._selection = selection
+        self._definition = definition
+        self._keys: list[PartitionKey] | None = None
+
+    @property
+    def keys(self) -> list[PartitionKey]:
+        """All keys, one partition each, in definition order."""
+        if self._keys is None:
+            self._keys = self._selection.keys()
+        return self._keys
+
+    @property
+    def key(self) -> PartitionKey:
+        """The first key."""
+        return self._selection.key(0)
+
+    @property
+    def definition(self) -> PartitionsDefinition | None:
+        """The asset's partitions definition."""
+        return self._definition
+
+    def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime]:
+        """The half-open window `[start, end)` that the partitions cover, as naive datetimes.
+
+        Args:
+            dimension: The time dimension; may be left out if there is only one.
+
+        Raises:
+            PartitionValidationError: There is no such time dimension.
+        """
+        return self._selection.time_window(dimension)
+
+    def __repr__(self) -> str:
+        count = self._selection.num_partitions
+        more = f" and {count - 1} more" if count > 1 else ""
+        return f"<PartitionContext {self._selection.text(0)}{more}>"
+
+
+class AssetExecutionContext(Generic[ConfigT]):
+    """What a function knows of its run; `AssetExecutionContext[Model]` has a `config` of that model.
+
+    A function gets it by naming a parameter `context` or annotating one with this class.
+
+    Example:
+        >>> import pydantic, rivers as rs
+        >>> class Settings(pydantic.BaseModel):
+        ...     factor: int = 2
+        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["a", "b"]))
+        ... def scaled(context: rs.AssetExecutionContext[Settings]) -> str:
+        ...     return context.partition_key * context.config.factor
+        >>> repo = rs.CodeRepository([scaled]).resolve(rs.Storage.memory())
+        >>> result = repo.materialize(
+        ...     partition_key=rs.PartitionKey.single("a"), config={"scaled": {"factor": 3}}
+        ... )
+        >>> repo.load_node("scaled", partition_key=rs.PartitionKey.single("a"))
+        'aaa'
+    """
+
+    __slots__ = ("_run", "_selection", "_step")
+
+    def __init__(self, step: Step, run: Run, selection: Selection | None) -> None:
+        self._step = step
+        self._run = run
+        self._selection = selection
+
+    @property
+    def asset_name(self) -> str:
+        """The asset's name."""
+        return self._step.name
+
+    @property
+    def asset_metadata(self) -> dict[str, Any]:
+        """The asset's metadata."""
+        return self._step.metadata
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    @property
+    def tags(self) -> list[tuple[str, str]]:
+        """The run's tags."""
+        return self._run.tags
+
+    @property
+    def config(self) -> ConfigT:
+        """The validated configuration: an instance of the model the context is annotated with.
+
+        Raises:
+            ExecutionError: The context is annotated with no model.
+        """
+        if self._step.config is None:
+            msg = (
+                f"the asset {self._step.name!r} has no config: annotate its context with "
+                "AssetExecutionContext[Model], where Model is a pydantic model"
+            )
+            raise ExecutionError(msg)
+        return self._step.config  # type: ignore[no-any-return]
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger of the standard library, `rivers.asset.<name>`."""
+        return logging.getLogger(f"rivers.asset.{self._step.name}")
+
+    @property
+    def has_partition_key(self) -> bool:
+        """Whether the asset is partitioned."""
+        return self._step.partitioned
+
+    def _partitions(self) -> Selection:
+        if not self._step.partitioned:
+            msg = f"the asset {self._step.name!r} is not partitioned"
+            raise ExecutionError(msg)
+        return self._selection if self._selection is not None else self._run.partitions
+
+    @property
+    def partition(self) -> PartitionContext:
+        """The partitions of this call.
+
+        Raises:
+            ExecutionError: The asset is not partitioned.
+        """
+        return PartitionContext(self._partitions(), self._step.definition)
+
+    @property
+    def partition_key(self) -> str:
+        """The text of the one partition: `us`, or `date=2024-01-01|region=us`.
+
+        Raises:
+            ExecutionError: The run has several partitions, or the asset is not partitioned.
+        """
+        selection = self._partitions()
+        if selection.num_partitions != 1:
+            msg = (
+                f"this run has {selection.num_partitions} partitions, so there is no one partition_key; "
+                "use context.partition.keys"
+            )
+            raise ExecutionError(msg)
+        return selection.text(0)
+
+    def mark_partition_failed(self, key: PartitionKey | str, error: str | BaseException) -> None:
+        """Fails single partitions of the run; the others go on (SEMANTICS 6).
+
+        Args:
+            key: The partition, of this run; a `str` for a single-dimension key. A key with several
+                values fails all its partitions.
+            error: Why: a message or an exception. Said twice, the last one stays.
+
+        Raises:
+            PartitionValidationError: The key is not one of this run's; the asset fails then.
+        """
+        if isinstance(error, BaseException):
+            kind, message = type(error).__name__, str(error)
+        else:
+            kind, message = "mark_partition_failed", str(error)
+        if isinstance(key, str):
+            key = PartitionKey.single(key)
+        self._run.mark_failed(self._step.index, key, kind, message)

@@ -1,0 +1,224 @@
+"""What a run does: the steps of the selected assets, in dependency order."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from rivers.context import AssetExecutionContext
+from rivers.exceptions import ExecutionError
+from rivers.io.base import InputContext, OutputContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from rivers._rivers import Batch, PartitionsDefinition, Run, Selection, Space, WorkerBatch
+    from rivers.io.base import BaseIOHandler
+
+    Call = tuple["Step", dict[str, Any]]
+
+
+@dataclass
+class Input:
+    """A value that a step takes from an upstream asset.
+
+    Attributes:
+        parameter: The function's parameter, and the upstream asset's name.
+        handler: Keeps the upstream's values.
+        metadata: The upstream's.
+        space: The upstream's partitions; `None` if it has none.
+    """
+
+    parameter: str
+    handler: BaseIOHandler
+    metadata: dict[str, Any]
+    space: Space | None
+
+
+@dataclass
+class Step:
+    """One asset of a run.
+
+    Attributes:
+        index: Its place in the request.
+        name: The asset's name.
+        fn: Its function.
+        is_async: Whether that is a coroutine function.
+        context_param: The parameter that gets the context.
+        inputs: What it takes.
+        needs: Places of the steps that it depends on.
+        handler: Keeps what it returns.
+        definition: Its partitions.
+        config: Its validated configuration.
+        metadata: The asset's.
+    """
+
+    index: int
+    name: str
+    fn: Callable[..., Any]
+    is_async: bool
+    context_param: str | None
+    inputs: list[Input]
+    needs: list[int]
+    handler: BaseIOHandler
+    definition: PartitionsDefinition | None
+    config: Any
+    metadata: dict[str, Any]
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether the asset has partitions."""
+        return self.definition is not None
+
+
+@dataclass
+class Program:
+    """The steps of a backfill's runs.
+
+    Attributes:
+        steps: In dependency order.
+        max_workers: Processes to execute it in; `None`: this process.
+        pickled: The steps as processes read them, if there are processes.
+        first_error: The first exception of a step that was executed in this process.
+    """
+
+    steps: list[Step]
+    max_workers: int | None = None
+    pickled: bytes = b""
+    first_error: BaseException | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.max_workers is not None:
+            self.pickled = _pickle(self.steps)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a step is a coroutine function: its runs are executed on the event loop."""
+        return any(step.is_async for step in self.steps)
+
+    def execute(self, batch: Batch | WorkerBatch) -> None:
+        """Executes runs one after another, in this thread."""
+        for run in batch:
+            for step in self.steps:
+                for called, arguments in self._step(step, run):
+                    try:
+                        called.value = called.step.fn(**arguments)
+                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                        called.error = error
+
+    async def execute_async(self, batch: Batch) -> None:
+        """Executes runs one after another, on the event loop."""
+        for run in batch:
+            for step in self.steps:
+                for called, arguments in self._step(step, run):
+                    try:
+                        called.value = called.step.fn(**arguments)
+                        if called.step.is_async:
+                            called.value = await called.value
+                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                        called.error = error
+
+    def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """All of a step but the call of its function, which is the caller's: sync or async."""
+        selection: Selection | None = None
+        if step.needs and not run.is_sound:
+            if any(run.missed(upstream) for upstream in step.needs):
+                run.skip(step.index)
+                return
+            selection = run.enter(step.index, step.needs)
+            if selection is not None and not selection.num_partitions:
+                return
+        try:
+            arguments = {
+                wanted.parameter: _load(wanted, step, run, selection) for wanted in step.inputs
+            }
+            if step.context_param is not None:
+                arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+            called = _Called(step)
+            yield called, arguments
+            if called.error is not None:
+                raise called.error
+            if called.value is not None:
+                step.handler.handle_output(_output_context(step, run, selection), called.value)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+            self._fail(step, run, error)
+
+    def _fail(self, step: Step, run: Run, error: BaseException) -> None:
+        if self.first_error is None:
+            self.first_error = error
+        text = "".join(traceback.format_exception(error))
+        run.fail(step.index, type(error).__name__, str(error), text)
+
+
+def _pickle(steps: list[Step]) -> bytes:
+    """The steps for other processes, at submission: what cannot go there is refused.
+
+    Raises:
+        ExecutionError: Naming the asset that cannot be pickled.
+    """
+    try:
+        return cloudpickle.dumps(steps)  # type: ignore[no-any-return]
+    except Exception as error:
+        for step in steps:
+            try:
+                cloudpickle.dumps(step)
+            except Exception as own:
+                msg = (
+                    f"the asset {step.name!r} cannot go to another process, since something it uses "
+                    f"cannot be pickled ({type(own).__name__}: {own}); create it inside the function, "
+                    "or use Executor.in_process()"
+                )
+                raise ExecutionError(msg) from error
+        raise
+
+
+class _Called:
+    """A call of a function and what came of it."""
+
+    __slots__ = ("error", "step", "value")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+def _load(wanted: Input, step: Step, run: Run, selection: Selection | None) -> object:
+    keys = []
+    if wanted.space is not None:
+        if step.partitioned:
+            keys = (selection or run.partitions).upstream(wanted.space).keys()
+        else:
+            keys = wanted.space.all().keys()
+    context = InputContext(
+        asset=wanted.parameter,
+        partitions=keys,
+        downstream=step.name,
+        run_id=run.id,
+        metadata=wanted.metadata,
+    )
+    return wanted.handler.load_input(context)
+
+
+def _output_context(step: Step, run: Run, selection: Selection | None) -> OutputContext:
+    keys, failed = [], []
+    if step.partitioned:
+        entered = selection if selection is not None else run.partitions
+        left = None if run.is_sound else run.survivors(step.index)
+        keys = (left or entered).keys()
+        if left is not None:
+            survived = set(keys)
+            failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
+    return OutputContext(
+        asset=step.name,
+        partitions=keys,
+        run_id=run.id,
+        metadata=step.metadata,
+        tags=run.tags,
+        failed=failed,
+    )

@@ -1,0 +1,172 @@
+"""The assets of a repository in dependency order, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from rivers.assets import Asset
+from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, GraphValidationError
+from rivers.partitions import PartitionsDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """`; did you mean 'x' or 'y'?`, or nothing where nothing is close."""
+    close = get_close_matches(name, list(names))
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names, the first few of many."""
+    shown = 8
+    names = list(names)
+    more = f", ... ({len(names)} in all)" if len(names) > shown else ""
+    return ", ".join(map(repr, names[:shown])) + more
+
+
+@dataclass
+class Node:
+    """An asset in its graph.
+
+    Attributes:
+        asset: The asset.
+        definition: Its partitions, with a name looked up; `None` if it has none.
+        inputs: Upstream assets whose values it takes, by parameter.
+        deps: All upstream assets.
+    """
+
+    asset: Asset
+    definition: PartitionsDefinition | None
+    inputs: list[str] = field(default_factory=list)
+    deps: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The asset's name."""
+        return self.asset.name
+
+
+class Graph:
+    """All assets, in the order given and in dependency order.
+
+    Raises:
+        AssetDefinitionError: Something is no asset, two have one name, or a name of a definition is
+            unknown.
+        GraphValidationError: An input or dependency does not exist, or there is a cycle.
+    """
+
+    def __init__(
+        self, assets: Iterable[Asset], partition_defs: Mapping[str, PartitionsDefinition]
+    ) -> None:
+        self.nodes: dict[str, Node] = {}
+        for asset in assets:
+            if not isinstance(asset, Asset) or asset.fn is None:
+                msg = f"CodeRepository takes assets (functions decorated with @Asset), got {asset!r}"
+                raise AssetDefinitionError(msg)
+            if asset.name in self.nodes:
+                msg = f"two assets have the name {asset.name!r}"
+                raise AssetDefinitionError(msg)
+            self.nodes[asset.name] = Node(asset, _definition(asset, partition_defs))
+        for node in self.nodes.values():
+            self._connect(node)
+        self.order = self._sorted()
+
+    def _connect(self, node: Node) -> None:
+        asset = node.asset
+        for upstream in asset.inputs:
+            if upstream in self.nodes:
+                node.inputs.append(upstream)
+            elif upstream not in asset.optional_inputs:
+                msg = (
+                    f"the asset {asset.name!r} has the parameter {upstream!r}, but there is no asset of "
+                    f"that name{did_you_mean(upstream, self.nodes)}"
+                )
+                raise GraphValidationError(msg)
+        for upstream in asset.deps:
+            if upstream not in self.nodes:
+                msg = (
+                    f"the asset {asset.name!r} depends on {upstream!r}, but there is no asset of "
+                    f"that name{did_you_mean(upstream, self.nodes)}"
+                )
+                raise GraphValidationError(msg)
+        node.deps = list(dict.fromkeys([*node.inputs, *asset.deps]))
+        for upstream in node.inputs:
+            self._check_mapping(node, self.nodes[upstream])
+
+    def _check_mapping(self, node: Node, upstream: Node) -> None:
+        """Refuses an input whose partitions do not follow from the asset's by dimension name."""
+        here, there = node.definition, upstream.definition
+        if here is None or there is None or here == there:
+            return
+        # Dimensions of one name belong together, and further ones of the upstream are taken whole;
+        # which partitions of a single dimension belong to which of another, no rule can tell.
+        if bool(here.dimensions) == bool(there.dimensions) and (
+            not here.dimensions or set(here.dimensions) & set(there.dimensions)
+        ):
+            if here.dimensions:
+                return
+            reason = "they have different definitions"
+        elif here.dimensions and there.dimensions:
+            reason = f"they share no dimension ({here.dimensions} and {there.dimensions})"
+        else:
+            reason = "one has named dimensions, the other has not"
+        msg = (
+            f"the asset {node.name!r} takes the value of {upstream.name!r}, but which partitions belong "
+            f"together is not clear: {reason}"
+        )
+        raise GraphValidationError(msg)
+
+    def _sorted(self) -> list[str]:
+        sorter = TopologicalSorter({name: node.deps for name, node in self.nodes.items()})
+        try:
+            return list(sorter.static_order())
+        except CycleError as error:
+            cycle = " -> ".join(map(repr, reversed(error.args[1])))
+            msg = f"the assets depend on each other in a cycle: {cycle}"
+            raise GraphValidationError(msg) from None
+
+    def __getitem__(self, name: str) -> Node:
+        node = self.nodes.get(name)
+        if node is None:
+            msg = (
+                f"there is no asset {name!r}; the assets are {listed(self.nodes)}"
+                f"{did_you_mean(str(name), self.nodes)}"
+            )
+            raise AssetNotFoundError(msg)
+        return node
+
+    def in_order(self, names: Iterable[str]) -> list[Node]:
+        """The named assets in dependency order."""
+        chosen = set(names)
+        return [self.nodes[name] for name in self.order if name in chosen]
+
+    def upstream_of(self, name: str) -> set[str]:
+        """All assets that an asset depends on, near and far."""
+        found: set[str] = set()
+        ahead = list(self.nodes[name].deps)
+        while ahead:
+            upstream = ahead.pop()
+            if upstream not in found:
+                found.add(upstream)
+                ahead.extend(self.nodes[upstream].deps)
+        return found
+
+
+def _definition(
+    asset: Asset, partition_defs: Mapping[str, PartitionsDefinition]
+) -> PartitionsDefinition | None:
+    given = asset.partitions_def
+    if not isinstance(given, str):
+        return given
+    if given not in partition_defs:
+        msg = (
+            f"the asset {asset.name!r} has the partitions_def {given!r}, but partition_defs has "
+            f"{listed(partition_defs) or 'no entry'}{did_you_mean(given, partition_defs)}"
+        )
+        raise AssetDefinitionError(msg)
+    return partition_defs[given]

@@ -1,0 +1,80 @@
+"""One live line while a backfill is waited for on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from rich.progress import Progress
+
+_REFRESH = 0.1
+"""Seconds between two looks."""
+
+
+def is_wanted() -> bool:
+    """Whether someone sits at a terminal and has not turned progress off."""
+    return os.environ.get("RIVERS_PROGRESS", "1") != "0" and sys.stderr.isatty()
+
+
+class ProgressLine:
+    """Done, failed, rate and time left; silent where it is not wanted.
+
+    Args:
+        total: Partitions in all.
+        look: Tells completed and failed partitions and runs in flight; `None` once it has ended.
+    """
+
+    def __init__(self, total: int, look: Callable[[], tuple[int, int, int] | None]) -> None:
+        self._total = total
+        self._look = look
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> ProgressLine:
+        if is_wanted():
+            # rich is imported where someone sees it: it takes as long as the rest of the package.
+            from rich import progress  # noqa: PLC0415
+            from rich.console import Console  # noqa: PLC0415
+
+            self._progress = progress.Progress(
+                progress.TextColumn("backfill"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("[red]{task.fields[failed]:,} failed"),
+                progress.TextColumn("{task.fields[rate]:,.0f}/s"),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._progress.add_task("backfill", total=self._total, failed=0, rate=0.0)
+            self._progress.start()
+            self._began = time.monotonic()
+        return self
+
+    def patience(self) -> float | None:
+        """How long to wait before `update` is called: for ever, where nobody watches."""
+        return None if self._progress is None else _REFRESH
+
+    def update(self) -> None:
+        """Looks and shows."""
+        seen = self._look() if self._progress is not None else None
+        if self._progress is None or seen is None:
+            return
+        completed, failed, _ = seen
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        ended = completed + failed
+        self._progress.update(self._task, completed=ended, failed=failed, rate=ended / elapsed)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()

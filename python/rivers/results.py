@@ -1,0 +1,192 @@
+"""What the calls of a repository return (API page, "BackfillResult" and "BackfillStatus")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import polars as pl
+
+    from rivers.partitions import PartitionKey
+
+
+class _Lazy:
+    """Lists that are built when they are first touched: a result nobody asks costs nothing."""
+
+    def _later(self, **thunks: Callable[[], Any]) -> None:
+        self.__dict__["_thunks"] = thunks
+
+    def __getattr__(self, name: str) -> Any:
+        thunk = self.__dict__.get("_thunks", {}).get(name)
+        if thunk is None:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = self.__dict__[name] = thunk()
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        for name in self.__dict__.get("_thunks", {}):
+            getattr(self, name)
+        return {name: value for name, value in self.__dict__.items() if name != "_thunks"}
+
+
+def run_ids(backfill_id: str, num_runs: int) -> list[str]:
+    """The ids of a backfill's runs: they follow from its id (SEMANTICS 7)."""
+    return [f"{backfill_id}.{number}" for number in range(num_runs)]
+
+
+@dataclass
+class BackfillResult(_Lazy):
+    """Returned by `CodeRepository.backfill()` and `rerun_backfill()`.
+
+    Attributes:
+        backfill_id: Unique id of the backfill; of a dry run, `""`.
+        num_partitions: How many partitions; never how many runs.
+        num_runs: How many runs are planned.
+        status: `"in_progress"`, `"completed"`, `"failed"`, `"canceled"`, or `"dry_run"`.
+        completed: Completed partitions.
+        failed: Failed partitions.
+        canceled: Canceled partitions.
+        run_ids: Ids of the runs, in order; empty for a dry run. Built when first touched.
+        is_dry_run: Whether nothing was executed.
+        partition_keys: The partitions, in order. Built when first touched.
+    """
+
+    backfill_id: str
+    num_partitions: int
+    num_runs: int
+    status: str
+    completed: int = 0
+    failed: int = 0
+    canceled: int = 0
+    run_ids: list[str] = field(init=False)
+    is_dry_run: bool = False
+    partition_keys: list[PartitionKey] = field(init=False)
+
+    def to_polars(self) -> pl.DataFrame:
+        """The partitions, in order: one row each, a column per dimension (see `rivers.tables`)."""
+        table: pl.DataFrame = self.__dict__["_thunks"]["to_polars"]()
+        return table
+
+    def __repr__(self) -> str:
+        head = f"BackfillResult({self.backfill_id or 'dry run'}: "
+        size = f"{_count(self.num_partitions, 'partition')} in {_count(self.num_runs, 'run')}"
+        if self.is_dry_run:
+            return f"{head}{size})"
+        return f"{head}{self.status}, {size}, {_ended(self.completed, self.failed, self.canceled)})"
+
+
+@dataclass
+class BackfillStatus(_Lazy):
+    """Returned by `CodeRepository.get_backfill()`: how a backfill stands.
+
+    Attributes:
+        backfill_id: Unique id of the backfill.
+        status: `"in_progress"`, `"completed"`, `"failed"` or `"canceled"`.
+        total_partitions: How many partitions it has.
+        completed_partitions: How many are completed, and recorded as such.
+        failed_partitions: How many failed.
+        canceled_partitions: How many were canceled.
+        run_ids: Ids of its runs, in order. Built when first touched.
+        error: Of a failed backfill: its first failure's asset, partition and message, and how many
+            partitions failed.
+        tags: Attached to each of its runs.
+    """
+
+    backfill_id: str
+    status: str
+    total_partitions: int
+    completed_partitions: int
+    failed_partitions: int
+    canceled_partitions: int
+    run_ids: list[str] = field(init=False)
+    error: str | None
+    tags: list[tuple[str, str]]
+
+    def __repr__(self) -> str:
+        ended = _ended(self.completed_partitions, self.failed_partitions, self.canceled_partitions)
+        error = f", error: {self.error}" if self.error else ""
+        return (
+            f"BackfillStatus({self.backfill_id}: {self.status}, "
+            f"{_count(self.total_partitions, 'partition')}, {ended}{error})"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _ended(completed: int, failed: int, canceled: int) -> str:
+    parts = [f"{completed:,} completed"]
+    parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{canceled:,} canceled"] if canceled else []
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class LaunchedBy:
+    """Who asked for a run.
+
+    Attributes:
+        kind: `"backfill"` or `"manual"` (`materialize()`).
+        backfill_id: The backfill, if one did.
+    """
+
+    kind: str
+    backfill_id: str | None = None
+
+
+@dataclass
+class RunRecord(_Lazy):
+    """A run as recorded: `Storage.get_run()` and `Storage.get_runs()`.
+
+    Attributes:
+        run_id: Its id.
+        status: `"pending"`, `"running"`, `"completed"`, `"failed"` or `"canceled"`.
+        tags: Its tags, with `rivers/priority`.
+        priority: Its place in the queue: higher goes first.
+        partition_keys: Its partitions, in definition order. Built when first touched.
+        node_names: The assets it executes, in order.
+        started_at: When it began (UTC).
+        ended_at: When it ended (UTC).
+        error: Its first failure, if it failed.
+        launched_by: Who asked for it.
+    """
+
+    run_id: str
+    status: str
+    tags: list[tuple[str, str]]
+    priority: int
+    partition_keys: list[PartitionKey] = field(init=False)
+    node_names: list[str]
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str | None
+    launched_by: LaunchedBy
+
+    def __repr__(self) -> str:
+        error = f", error: {self.error}" if self.error else ""
+        return f"RunRecord({self.run_id}: {self.status}, {', '.join(self.node_names)}{error})"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Returned by `CodeRepository.materialize()`.
+
+    Attributes:
+        run_id: The run's id.
+        success: Whether all assets were materialized for all its partitions.
+        materialized_assets: The assets that were, in order.
+        failed_assets: Those that failed or were skipped, wholly or for some partitions.
+        error: The first failure, if there is one.
+    """
+
+    run_id: str
+    success: bool
+    materialized_assets: list[str]
+    failed_assets: list[str]
+    error: str | None = None

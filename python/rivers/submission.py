@@ -1,0 +1,261 @@
+"""From the arguments of a call to a plan that can be executed: everything is checked here, before
+anything is stored or run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
+from rivers.partitions import PartitionKey, PartitionKeyRange
+from rivers.queue import BACKFILL_PRIORITY, check_count
+from rivers.storage import PRIORITY_TAG
+from rivers.strategy import BackfillStrategy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rivers._rivers import Selection, Space
+    from rivers.graph import Graph, Node
+
+_log = logging.getLogger("rivers")
+
+RERUN_TAG = "rivers/rerun_of"
+"""The tag of a rerun: the id of the backfill it repeats."""
+
+_POLICIES = ("continue", "stop_on_failure")
+_RESERVED = "rivers/"
+_LARGEST_PRIORITY = (1 << 63) - 1
+
+
+@dataclass
+class Submission:
+    """What is recorded of a request; the fields are those of the binding's struct of the same name.
+
+    Attributes:
+        manual: Whether `materialize()` asked.
+        assets: Name, code version, and whether it has the plan's partitions; in dependency order.
+        stop_on_failure: The failure policy.
+        max_concurrency: Most runs in flight.
+        priority: Place in the queue.
+        tags: Attached to each run.
+        config: As JSON.
+    """
+
+    manual: bool
+    assets: list[tuple[str, str | None, bool]]
+    stop_on_failure: bool
+    max_concurrency: int
+    priority: int
+    tags: list[tuple[str, str]]
+    config: str | None
+
+
+def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
+    """The assets to backfill, in the order given, each once (SEMANTICS 4).
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+        ExecutionError: Nothing is selected, or an asset is not partitioned.
+    """
+    if selection is None:
+        nodes = [node for node in graph.nodes.values() if node.definition is not None]
+        if not nodes:
+            msg = "no asset of the repository is partitioned, so there is nothing to backfill"
+            raise ExecutionError(msg)
+        return nodes
+    nodes = [graph[name] for name in asset_names(selection)]
+    for node in nodes:
+        if node.definition is None:
+            msg = (
+                f"the asset {node.name!r} is not partitioned, so it cannot be backfilled; "
+                "use materialize()"
+            )
+            raise ExecutionError(msg)
+    return nodes
+
+
+def asset_names(selection: Sequence[str]) -> list[str]:
+    """The names of a selection, each once.
+
+    Raises:
+        TypeError: It is no list of names.
+        ExecutionError: It is empty.
+    """
+    if isinstance(selection, str) or not all(isinstance(name, str) for name in selection):
+        msg = f"selection must be a list of asset names, got {selection!r}"
+        raise TypeError(msg)
+    if not selection:
+        msg = "selection is empty; leave it out to select all assets"
+        raise ExecutionError(msg)
+    return list(dict.fromkeys(selection))
+
+
+def select_partitions(
+    space: Space,
+    partition_keys: Sequence[PartitionKey] | None,
+    partition_range: PartitionKeyRange | None,
+) -> Selection:
+    """The partitions that the keys or the range name (SEMANTICS 3 and 4).
+
+    Raises:
+        ExecutionError: Neither or both are given, or no key.
+        PartitionValidationError: A key or the range does not belong to the space.
+    """
+    if (partition_keys is None) == (partition_range is None):
+        both = "not both" if partition_keys is not None else "neither was given"
+        msg = f"give either partition_keys or partition_range, {both}"
+        raise ExecutionError(msg)
+    if partition_range is not None:
+        if not isinstance(partition_range, PartitionKeyRange):
+            msg = f"partition_range must be a PartitionKeyRange, got {partition_range!r}"
+            raise TypeError(msg)
+        return space.select_range(partition_range)
+    if isinstance(partition_keys, str | PartitionKey):
+        msg = f"partition_keys must be a list of PartitionKey, got {partition_keys!r}"
+        raise TypeError(msg)
+    keys = list(partition_keys or ())
+    if not keys:
+        msg = "partition_keys is empty; name at least one partition, or use partition_range"
+        raise ExecutionError(msg)
+    return space.select_keys(keys)
+
+
+def check_others(selection: Selection, others: Sequence[tuple[Node, Space]]) -> None:
+    """Every partition must be one of each selected asset (SEMANTICS 3).
+
+    Raises:
+        PartitionValidationError: Naming the asset and the first key that it does not have.
+    """
+    for node, space in others:
+        selection.translate(space, node.name)
+
+
+def choose_strategy(given: BackfillStrategy | None, nodes: Sequence[Node]) -> BackfillStrategy:
+    """The argument; else the assets' own where those that declare one agree; else one run each."""
+    if given is not None:
+        if not isinstance(given, BackfillStrategy):
+            msg = f"strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), got {given!r}"
+            raise TypeError(msg)
+        return given
+    declared = {
+        node.asset.backfill_strategy: node.name
+        for node in nodes
+        if node.asset.backfill_strategy is not None
+    }
+    if len(declared) > 1:
+        wishes = ", ".join(f"{name!r}: {strategy}" for strategy, name in declared.items())
+        _log.warning(
+            "the selected assets declare different strategies (%s); each partition gets a run of its "
+            "own, pass strategy= to say otherwise",
+            wishes,
+        )
+        return BackfillStrategy.multi_run()
+    return next(iter(declared), BackfillStrategy.multi_run())
+
+
+def check_policy(failure_policy: str) -> bool:
+    """Whether to stop on a failure.
+
+    Raises:
+        ConfigurationError: There is no such policy.
+    """
+    if failure_policy not in _POLICIES:
+        msg = f"failure_policy must be one of {_POLICIES}, got {failure_policy!r}"
+        raise ConfigurationError(msg)
+    return failure_policy == "stop_on_failure"
+
+
+def check_tags(
+    tags: Sequence[tuple[str, str]] | None, default_priority: int
+) -> tuple[list[tuple[str, str]], int]:
+    """The tags, and the priority that they ask for.
+
+    Raises:
+        ConfigurationError: A tag is no pair of texts, has a reserved name, or is no priority.
+    """
+    priority: int | None = None
+    checked: list[tuple[str, str]] = []
+    if isinstance(tags, dict):
+        msg = f"tags must be a list of (name, value), got the dict {tags!r}; use list(tags.items())"
+        raise ConfigurationError(msg)
+    for tag in tags or ():
+        match tag:
+            case (str() as name, str() as value):
+                checked.append((name, value))
+            case _:
+                msg = f"a tag must be a (name, value) pair of str, got {tag!r}"
+                raise ConfigurationError(msg)
+        if name == PRIORITY_TAG:
+            if priority is not None:
+                msg = f"the tag {PRIORITY_TAG!r} is given twice"
+                raise ConfigurationError(msg)
+            priority = _priority(value)
+        elif name.startswith(_RESERVED):
+            msg = f"the tag name {name!r} is reserved; of those with {_RESERVED!r}, {PRIORITY_TAG!r} can be given"
+            raise ConfigurationError(msg)
+    return checked, default_priority if priority is None else priority
+
+
+def _priority(text: str) -> int:
+    try:
+        priority = int(text)
+    except ValueError:
+        priority = None
+    if priority is None or abs(priority) > _LARGEST_PRIORITY:
+        msg = f"the tag {PRIORITY_TAG!r} must be an integer as text, such as '5', got {text!r}"
+        raise ConfigurationError(msg)
+    return priority
+
+
+def check_concurrency(max_concurrency: int) -> int:
+    """The number, if it is a positive int."""
+    return check_count("max_concurrency", max_concurrency)
+
+
+def check_memory_inputs(graph: Graph, nodes: Sequence[Node], handler_of: Any) -> None:
+    """With processes, a value kept in memory does not leave its run (SEMANTICS 6).
+
+    Raises:
+        ExecutionError: Naming the asset, the input and a handler that would do.
+    """
+    selected = {node.name for node in nodes}
+    for node in nodes:
+        for upstream in map(graph.__getitem__, node.inputs):
+            same_run = upstream.name in selected and upstream.definition == node.definition
+            if same_run or handler_of(upstream).shared_between_processes:
+                continue
+            msg = (
+                f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
+                f"{type(handler_of(upstream)).__name__} keeps it in the memory of one process; with "
+                f"Executor.parallel give {upstream.name!r} an io_handler that processes share, such as "
+                "PickleIOHandler or ParquetIOHandler"
+            )
+            raise ExecutionError(msg)
+
+
+def stored_config(record: dict[str, Any]) -> dict[str, Any] | None:
+    """The configuration kept with a backfill."""
+    return None if record["config"] is None else json.loads(record["config"])
+
+
+def only_defined(selection: Selection, space: Space) -> Selection:
+    """Of the partitions of an earlier backfill, those that are still defined.
+
+    Raises:
+        ExecutionError: None is.
+    """
+    try:
+        return selection.translate(space, "")
+    except PartitionValidationError:
+        pass
+    left, gone = selection.still_in(space)
+    if not left.num_partitions:
+        msg = "none of the partitions to run again is defined any more"
+        raise ExecutionError(msg)
+    _log.warning("%d partitions of the earlier backfill are no longer defined and left out", gone)
+    return left
+
+

@@ -1,0 +1,59 @@
+"""Millions of rows as Polars frames: what the tables of a repository and of sets of partitions hold.
+
+Dimensions are `pl.Enum` (`pl.Categorical` above 65,536 keys); a time dimension is a `pl.Categorical` of
+its keys with a column `<dimension>_start`, `pl.Datetime("us")`, beside it. The one dimension of a
+single-dimension definition is called `partition`. A dimension whose name another column has gets a
+trailing `_`. States are `pl.Enum`; moments are `pl.Datetime("us", "UTC")`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rivers import _rivers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rivers._rivers import ArrowTable, Engine, Space, Store
+
+
+def frame(table: ArrowTable) -> pl.DataFrame:
+    """The table as a Polars frame, without a copy."""
+    return pl.DataFrame(table)
+
+
+def _states(given: Any) -> list[str] | None:
+    if given is None:
+        return None
+    return [given] if isinstance(given, str) else list(given)
+
+
+def backfill_partitions(
+    store: Store, backfill_id: str, status: str | Sequence[str] | None, *, run_id: bool
+) -> pl.DataFrame:
+    """See `CodeRepository.backfill_partitions`."""
+    return frame(_rivers.backfill_partitions(store, backfill_id, _states(status), run_id))
+
+
+def backfill_runs(
+    store: Store, backfill_id: str, status: str | Sequence[str] | None
+) -> pl.DataFrame:
+    """See `CodeRepository.backfill_runs`."""
+    return frame(_rivers.backfill_runs(store, backfill_id, _states(status)))
+
+
+def backfills(
+    store: Store, engine: Engine, status: str | Sequence[str] | None, limit: int | None
+) -> pl.DataFrame:
+    """See `CodeRepository.backfills`."""
+    return frame(_rivers.backfills(store, engine, _states(status), limit))
+
+
+def partition_status(
+    store: Store, asset: str, space: Space, status: str | Sequence[str] | None
+) -> pl.DataFrame:
+    """See `CodeRepository.partition_status`."""
+    return frame(_rivers.partition_status(store, asset, space, _states(status)))

@@ -1,0 +1,302 @@
+//! `PartitionsDefinition`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString};
+use rivers_core::error::Error;
+use rivers_core::space::calendar::{Calendar, Declared, Grid};
+use rivers_core::space::time_format::{TimeFormat, parse_moment, to_seconds};
+use rivers_core::space::{Definition, Dimension};
+
+use crate::error::Raised;
+use crate::key::expect_key;
+use crate::selection::Space;
+use crate::store::Store;
+
+/// A declared partitioning; see the stub for its documentation.
+#[pyclass(frozen, module = "rivers")]
+pub(crate) struct PartitionsDefinition {
+    pub(crate) definition: Arc<Definition>,
+}
+
+/// `rivers.Storage`, which holds the store.
+#[derive(FromPyObject)]
+struct Storage<'py> {
+    #[pyo3(attribute("_store"))]
+    store: Bound<'py, Store>,
+}
+
+/// A moment as a person gives it: text, date or datetime without a zone.
+fn moment(argument: &str, given: &Bound<'_, PyAny>, fmt: &str) -> PyResult<i64> {
+    if let Ok(text) = given.cast::<PyString>() {
+        let own = TimeFormat::new(fmt).map_err(Raised)?;
+        return Ok(parse_moment(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
+    }
+    if given.is_instance_of::<PyDateTime>() {
+        if !given.getattr("tzinfo")?.is_none() {
+            return Err(Raised(Error::PartitionDefinition(format!(
+                "{argument}={given} has a time zone; partitions are a naive wall-clock grid, \
+                 pass {argument}.replace(tzinfo=None)"
+            )))
+            .into());
+        }
+        let exact: NaiveDateTime = given.extract()?;
+        if exact.and_utc().timestamp_subsec_nanos() != 0 {
+            return Err(Raised(Error::PartitionDefinition(format!(
+                "{argument}={given} has a fraction of a second; the grid has whole seconds"
+            )))
+            .into());
+        }
+        return Ok(to_seconds(exact));
+    }
+    if given.is_instance_of::<PyDate>() {
+        let date: chrono::NaiveDate = given.extract()?;
+        return Ok(to_seconds(date.and_time(chrono::NaiveTime::MIN)));
+    }
+    Err(PyTypeError::new_err(format!("{argument} must be a datetime, a date or a str, got {given}")))
+}
+
+/// A time definition.
+fn calendar(
+    start: &Bound<'_, PyAny>,
+    end: Option<&Bound<'_, PyAny>>,
+    grid: Grid,
+    fmt: &str,
+) -> PyResult<PartitionsDefinition> {
+    let declared = Declared {
+        start: moment("start", start, fmt)?,
+        end: end.map(|end| moment("end", end, fmt)).transpose()?,
+        grid,
+        fmt: fmt.to_owned(),
+    };
+    let calendar = Calendar::try_from(declared).map_err(Raised)?;
+    Ok(Definition::Single(Dimension::Time(Arc::new(calendar))).into())
+}
+
+impl From<Definition> for PartitionsDefinition {
+    fn from(definition: Definition) -> Self {
+        Self { definition: Arc::new(definition) }
+    }
+}
+
+const DAILY: (u32, &str) = (86_400, "%Y-%m-%d");
+const HOURLY: (u32, &str) = (3_600, "%Y-%m-%dT%H:%M");
+const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
+
+#[pymethods]
+impl PartitionsDefinition {
+    #[staticmethod]
+    fn static_(keys: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if keys.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err(format!("static_() takes a list of str, got the str {keys}")));
+        }
+        let mut names = Vec::with_capacity(keys.len().unwrap_or_default());
+        for key in keys.try_iter()? {
+            let key = key?;
+            let text = key.cast::<PyString>().map_err(|_| {
+                PyTypeError::new_err(format!("static_() takes a list of str, got {key} in it"))
+            })?;
+            names.push(text.extract::<pyo3::pybacked::PyBackedStr>()?);
+        }
+        Ok(Definition::static_(names).map_err(Raised)?.into())
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (start, end=None, fmt=None))]
+    fn daily(start: &Bound<'_, PyAny>, end: Option<&Bound<'_, PyAny>>, fmt: Option<&str>) -> PyResult<Self> {
+        calendar(start, end, Grid::Interval(DAILY.0), fmt.unwrap_or(DAILY.1))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (start, end=None, fmt=None))]
+    fn hourly(start: &Bound<'_, PyAny>, end: Option<&Bound<'_, PyAny>>, fmt: Option<&str>) -> PyResult<Self> {
+        calendar(start, end, Grid::Interval(HOURLY.0), fmt.unwrap_or(HOURLY.1))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (start, cron_schedule=None, interval_seconds=None, end=None, fmt=None))]
+    fn time_window(
+        start: &Bound<'_, PyAny>,
+        cron_schedule: Option<String>,
+        interval_seconds: Option<i64>,
+        end: Option<&Bound<'_, PyAny>>,
+        fmt: Option<&str>,
+    ) -> PyResult<Self> {
+        let grid = match (cron_schedule, interval_seconds) {
+            (Some(cron), None) => Grid::Cron(cron),
+            (None, Some(seconds)) => Grid::Interval(u32::try_from(seconds).map_err(|_| {
+                Raised(Error::PartitionDefinition(format!(
+                    "interval_seconds must be between 1 and {}, got {seconds}",
+                    u32::MAX
+                )))
+            })?),
+            _ => {
+                return Err(Raised(Error::PartitionDefinition(
+                    "time_window() takes either cron_schedule or interval_seconds".into(),
+                ))
+                .into());
+            }
+        };
+        calendar(start, end, grid, fmt.unwrap_or(SECONDS))
+    }
+
+    #[staticmethod]
+    fn multi(dimensions: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let dimensions = dimensions.cast::<PyDict>().map_err(|_| {
+            PyTypeError::new_err("multi() takes a dict of dimension name to PartitionsDefinition")
+        })?;
+        let mut named = Vec::with_capacity(dimensions.len());
+        for (name, definition) in dimensions.iter() {
+            let definition = definition.cast::<Self>().map_err(|_| {
+                PyTypeError::new_err(format!(
+                    "the dimension {name} must be a PartitionsDefinition, got {definition}"
+                ))
+            })?;
+            named.push((name.extract()?, Definition::clone(&definition.get().definition)));
+        }
+        Ok(Definition::multi(named).map_err(Raised)?.into())
+    }
+
+    #[staticmethod]
+    fn dynamic(name: &str) -> Result<Self, Raised> {
+        Ok(Definition::dynamic(name)?.into())
+    }
+
+    #[getter]
+    fn dimensions(&self) -> Vec<String> {
+        match &*self.definition {
+            Definition::Single(_) => Vec::new(),
+            Definition::Multi(named) => named.iter().map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
+    #[pyo3(signature = (*, storage=None, now=None))]
+    fn get_partition_keys<'py>(
+        &self,
+        py: Python<'py>,
+        storage: Option<Storage<'py>>,
+        now: Option<NaiveDateTime>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.resolve(py, now, storage)?.all().keys(py)
+    }
+
+    #[pyo3(signature = (*, storage=None, now=None))]
+    fn to_polars<'py>(
+        &self,
+        py: Python<'py>,
+        storage: Option<Storage<'py>>,
+        now: Option<NaiveDateTime>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let table = self.resolve(py, now, storage)?.all().table(py)?;
+        py.import("rivers.tables")?.getattr("frame")?.call1((table,))
+    }
+
+    #[pyo3(signature = (key, *, storage=None, now=None))]
+    fn validate_partition_key<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        storage: Option<Storage<'py>>,
+        now: Option<NaiveDateTime>,
+    ) -> PyResult<bool> {
+        let key = expect_key(key)?.get().key();
+        Ok(key.locate(&self.resolve(py, now, storage)?.space).is_ok())
+    }
+
+    /// The space at a moment: the repository's way in.
+    #[pyo3(signature = (now=None, storage=None))]
+    fn resolve<'py>(
+        &self,
+        py: Python<'py>,
+        now: Option<NaiveDateTime>,
+        storage: Option<Storage<'py>>,
+    ) -> PyResult<Space> {
+        let now = to_seconds(now.unwrap_or_else(|| chrono::Local::now().naive_local()));
+        let definition = Arc::clone(&self.definition);
+        let store = storage.map(|storage| Arc::clone(&storage.store.get().store));
+        let space = py.detach(|| {
+            definition.resolve(now, &|name| match &store {
+                Some(store) => store.dynamic(name),
+                None => Err(Error::PartitionDefinition(format!(
+                    "the keys of dynamic({name:?}) live in a storage; pass storage="
+                ))),
+            })
+        });
+        Ok(Space { space: space.map_err(Raised)? })
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().definition == self.definition)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, dimension) in self.definition.dimensions() {
+            name.hash(&mut hasher);
+            match dimension {
+                Dimension::Static(labels) => (labels.len(), labels.get(0)).hash(&mut hasher),
+                Dimension::Time(calendar) => calendar.declared().start.hash(&mut hasher),
+                Dimension::Dynamic(name) => name.hash(&mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+
+    fn __repr__(&self) -> String {
+        match &*self.definition {
+            Definition::Single(dimension) => show(dimension),
+            Definition::Multi(named) => {
+                let parts: Vec<String> =
+                    named.iter().map(|(name, dimension)| format!("{name:?}: {}", show(dimension))).collect();
+                format!("PartitionsDefinition.multi({{{}}})", parts.join(", "))
+            }
+        }
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let decode = py.import("rivers._rivers")?.getattr("decode_definition")?;
+        let bytes = postcard::to_stdvec(&*self.definition)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok((decode, (PyBytes::new(py, &bytes),)))
+    }
+}
+
+/// Reads what pickling wrote.
+#[pyo3::pyfunction]
+pub(crate) fn decode_definition(bytes: &[u8]) -> PyResult<PartitionsDefinition> {
+    let definition: Definition =
+        postcard::from_bytes(bytes).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(definition.into())
+}
+
+fn show(dimension: &Dimension) -> String {
+    const SHOWN: u32 = 12;
+    match dimension {
+        Dimension::Dynamic(name) => format!("PartitionsDefinition.dynamic({name:?})"),
+        Dimension::Static(labels) => {
+            let mut keys: Vec<String> =
+                labels.iter().take(SHOWN as usize).map(|key| format!("{key:?}")).collect();
+            if labels.len() > SHOWN {
+                keys.push(format!("... {} in all", labels.len()));
+            }
+            format!("PartitionsDefinition.static_([{}])", keys.join(", "))
+        }
+        Dimension::Time(calendar) => {
+            let Declared { start, end, grid, fmt } = calendar.declared();
+            let iso = rivers_core::space::calendar::iso;
+            let (name, step) = match grid {
+                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == DAILY => ("daily", String::new()),
+                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == HOURLY => ("hourly", String::new()),
+                Grid::Interval(seconds) => ("time_window", format!(", interval_seconds={seconds}")),
+                Grid::Cron(cron) => ("time_window", format!(", cron_schedule={cron:?}")),
+            };
+            let end = end.map_or_else(String::new, |end| format!(", end={:?}", iso(end)));
+            let fmt = if name == "time_window" { format!(", fmt={fmt:?}") } else { String::new() };
+            format!("PartitionsDefinition.{name}({:?}{step}{end}{fmt})", iso(*start))
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The engine as the package uses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use rivers_core::backfill::record::RequestedAsset;
+use rivers_core::backfill::{FailurePolicy, Kind, Request};
+use rivers_core::clock::SystemClock;
+use rivers_core::engine::{self, Execution};
+use rivers_core::queue::{Limits, TagLimit};
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::store::Store;
+
+/// How often a waiting main thread looks for Ctrl-C.
+const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
+/// Runs backfills in this process.
+#[pyclass(frozen, module = "rivers._rivers")]
+pub(crate) struct Engine {
+    pub(crate) engine: engine::Engine,
+}
+
+/// `rivers.TagConcurrencyLimit`, with the same fields.
+#[derive(FromPyObject)]
+struct PyTagLimit {
+    key: String,
+    value: Option<String>,
+    limit: u32,
+    per_unique_value: bool,
+}
+
+/// `rivers.repository.Submission`, with the same fields.
+#[derive(FromPyObject)]
+struct Submission {
+    manual: bool,
+    assets: Vec<(String, Option<String>, bool)>,
+    stop_on_failure: bool,
+    max_concurrency: u32,
+    priority: i64,
+    tags: Vec<(String, String)>,
+    config: Option<String>,
+}
+
+/// What is handed from submission to worker.
+pub(crate) type PyProgram = Py<PyAny>;
+
+fn execution(program: PyProgram, workers: Option<u32>) -> Execution {
+    Execution { program: Arc::new(program), workers: workers.unwrap_or(u32::MAX) }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(store: &Store, max_concurrent_runs: Option<u32>, tag_limits: Vec<PyTagLimit>) -> Result<Self> {
+        let tag_limits = tag_limits.into_iter().map(|limit| TagLimit {
+            key: limit.key,
+            value: limit.value,
+            limit: limit.limit,
+            per_unique_value: limit.per_unique_value,
+        });
+        let limits = Limits { max_concurrent_runs, tag_limits: tag_limits.collect() };
+        let engine = engine::Engine::new(Arc::clone(&store.store), Arc::new(SystemClock), limits)?;
+        Ok(Self { engine })
+    }
+
+    /// Records a request and queues it: `(key, id)`.
+    fn submit(
+        &self,
+        py: Python<'_>,
+        submission: Submission,
+        plan: &Plan,
+        program: PyProgram,
+        workers: Option<u32>,
+    ) -> Result<(i64, String)> {
+        let assets = submission.assets.into_iter().map(|(name, code_version, partitioned)| {
+            RequestedAsset { name, code_version, partitioned }
+        });
+        let policy =
+            if submission.stop_on_failure { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
+        let request = Request {
+            id: engine::new_id(),
+            kind: if submission.manual { Kind::Manual } else { Kind::Backfill },
+            assets: assets.collect(),
+            failure_policy: policy,
+            max_concurrency: submission.max_concurrency,
+            priority: submission.priority,
+            tags: submission.tags,
+            config: submission.config,
+            created_at: self.engine.now(),
+        };
+        let id = request.id.clone();
+        let plan = rivers_core::plan::Plan::clone(&plan.plan);
+        let execution = execution(program, workers);
+        let key = py.detach(|| self.engine.submit(request, plan, execution))?;
+        Ok((key, id))
+    }
+
+    fn resume(&self, py: Python<'_>, id: &str, program: PyProgram, workers: Option<u32>) -> Result<i64> {
+        let execution = execution(program, workers);
+        Ok(py.detach(|| self.engine.resume(id, execution))?)
+    }
+
+    /// The next batch for a worker, or `None` after so many seconds.
+    fn take(&self, py: Python<'_>, patience: f64) -> Option<Batch> {
+        let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
+        py.detach(|| self.engine.take(patience)).map(Batch::new)
+    }
+
+    fn wants_worker(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.engine.wants_worker())
+    }
+
+    /// Waits for the end of a backfill, looking for Ctrl-C; `False` when the time is up first.
+    #[pyo3(signature = (key, patience=None))]
+    fn wait(&self, py: Python<'_>, key: i64, patience: Option<f64>) -> PyResult<bool> {
+        let deadline = patience.and_then(|seconds| {
+            std::time::Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+        });
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
+            let nap = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
+            if py.detach(|| self.engine.wait(key, nap)).map_err(crate::error::Raised)? {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn cancel(&self, py: Python<'_>, id: &str) -> Result<bool> {
+        Ok(py.detach(|| self.engine.cancel(id))?)
+    }
+
+    fn abandon(&self, py: Python<'_>, key: i64) -> Result<()> {
+        Ok(py.detach(|| self.engine.abandon(key))?)
+    }
+
+    /// Stops a backfill that cannot be executed here; who waits for it is told why.
+    fn break_off(&self, py: Python<'_>, key: i64, reason: String) -> Result<()> {
+        Ok(py.detach(|| self.engine.break_off(key, reason))?)
+    }
+
+    fn live(&self) -> Vec<i64> {
+        self.engine.live()
+    }
+
+    /// Of a live backfill: completed, failed, in flight.
+    fn progress(&self, py: Python<'_>, key: i64) -> Option<(u64, u64, u64)> {
+        let progress = py.detach(|| self.engine.progress(key))?;
+        Some((progress.counts.completed, progress.counts.failed, progress.runs_in_flight))
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.engine.close());
+    }
+}

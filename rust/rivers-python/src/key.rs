@@ -1,0 +1,238 @@
+//! `PartitionKey`: a value, or a number in a space until someone looks.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use rivers_core::space::{Key, Space};
+
+
+/// What a key stands for.
+#[derive(Clone)]
+enum Repr {
+    Given(Arc<Key>),
+    At(Arc<Space>, u64),
+}
+
+/// A partition's key; see the stub for its documentation.
+#[pyclass(frozen, subclass, module = "rivers")]
+pub(crate) struct PartitionKey {
+    repr: Repr,
+}
+
+/// A key of a single-dimension definition.
+#[pyclass(frozen, extends = PartitionKey, name = "Single", module = "rivers")]
+pub(crate) struct SingleKey;
+
+/// A key with named dimensions.
+#[pyclass(frozen, extends = PartitionKey, name = "Multi", module = "rivers")]
+pub(crate) struct MultiKey;
+
+/// Puts the two kinds where the API has them: `PartitionKey.Single` and `PartitionKey.Multi`.
+pub(crate) fn nest(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let outer = module.getattr("PartitionKey")?;
+    for name in ["Single", "Multi"] {
+        let class = module.getattr(name)?;
+        class.setattr("__qualname__", format!("PartitionKey.{name}"))?;
+        outer.setattr(name, class)?;
+        module.delattr(name)?;
+    }
+    Ok(())
+}
+
+impl PartitionKey {
+    /// What the key says.
+    pub(crate) fn key(&self) -> Arc<Key> {
+        match &self.repr {
+            Repr::Given(key) => Arc::clone(key),
+            Repr::At(space, partition) => Arc::new(Key::of(space, *partition)),
+        }
+    }
+
+    /// The partition, if the key is a number in this very space.
+    pub(crate) fn number_in(&self, other: &Arc<Space>) -> Option<u64> {
+        match &self.repr {
+            Repr::At(space, partition) if Arc::ptr_eq(space, other) => Some(*partition),
+            Repr::At(..) | Repr::Given(_) => None,
+        }
+    }
+}
+
+fn wrap(py: Python<'_>, repr: Repr) -> PyResult<Bound<'_, PyAny>> {
+    let multi = match &repr {
+        Repr::Given(key) => matches!(**key, Key::Multi(_)),
+        Repr::At(space, _) => space.is_multi(),
+    };
+    let base = PyClassInitializer::from(PartitionKey { repr });
+    if multi {
+        Ok(Bound::new(py, base.add_subclass(MultiKey))?.into_any())
+    } else {
+        Ok(Bound::new(py, base.add_subclass(SingleKey))?.into_any())
+    }
+}
+
+/// The key of one partition.
+pub(crate) fn of_partition<'py>(
+    py: Python<'py>,
+    space: &Arc<Space>,
+    partition: u64,
+) -> PyResult<Bound<'py, PyAny>> {
+    wrap(py, Repr::At(Arc::clone(space), partition))
+}
+
+/// One value or a list of them.
+fn values(given: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<String>> {
+    if let Ok(one) = given.cast::<PyString>() {
+        return Ok(vec![one.extract()?]);
+    }
+    let several = given.cast::<PyList>().map(|list| list.extract::<Vec<String>>());
+    let several = several.or_else(|_| given.cast::<PyTuple>().map(|tuple| tuple.extract()));
+    several.ok().and_then(std::result::Result::ok).ok_or_else(|| {
+        let kind = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+        PyTypeError::new_err(format!("{what} must be a str or a list of str, got {kind}: {given}"))
+    })
+}
+
+fn single_key(key: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
+    let key = Key::single(values(key, "a partition key's value")?);
+    Ok(Arc::new(key.map_err(crate::error::Raised)?))
+}
+
+fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
+    let keys = keys.cast::<PyDict>().map_err(|_| {
+        PyTypeError::new_err(format!("PartitionKey.multi() takes a dict of dimension to value, got {keys}"))
+    })?;
+    let mut named = Vec::with_capacity(keys.len());
+    for (name, value) in keys.iter() {
+        let name: String = name.extract()?;
+        let values = values(&value, &format!("the value of the dimension {name:?}"))?;
+        named.push((name, values));
+    }
+    Ok(Arc::new(Key::multi(named).map_err(crate::error::Raised)?))
+}
+
+#[pymethods]
+impl PartitionKey {
+    #[staticmethod]
+    fn single<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        wrap(key.py(), Repr::Given(single_key(key)?))
+    }
+
+    #[staticmethod]
+    fn multi<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        wrap(keys.py(), Repr::Given(multi_key(keys)?))
+    }
+
+    #[staticmethod]
+    fn from_json<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+        let key = Key::from_json(text).map_err(crate::error::Raised)?;
+        wrap(py, Repr::Given(Arc::new(key)))
+    }
+
+    fn to_json(&self) -> String {
+        self.key().to_json()
+    }
+
+    fn __str__(&self) -> String {
+        self.key().to_string()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let shown = |values: &[String]| -> PyResult<String> {
+            let text = match values {
+                [one] => one.into_pyobject(py)?.into_any(),
+                several => several.into_pyobject(py)?.into_any(),
+            };
+            Ok(text.repr()?.to_string())
+        };
+        match &*self.key() {
+            Key::Single(values) => Ok(format!("PartitionKey.single({})", shown(values)?)),
+            Key::Multi(named) => {
+                let parts: PyResult<Vec<String>> = named
+                    .iter()
+                    .map(|(name, values)| Ok(format!("{}: {}", PyString::new(py, name).repr()?, shown(values)?)))
+                    .collect();
+                Ok(format!("PartitionKey.multi({{{}}})", parts?.join(", ")))
+            }
+        }
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        let Ok(other) = other.cast::<Self>() else { return false };
+        match (&self.repr, &other.get().repr) {
+            (Repr::At(a, x), Repr::At(b, y)) if Arc::ptr_eq(a, b) => x == y,
+            _ => self.key() == other.get().key(),
+        }
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.key().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+        let py = slf.py();
+        let argument = match &*slf.get().key() {
+            Key::Single(values) => values.into_pyobject(py)?.into_any(),
+            Key::Multi(named) => dict(py, named)?.into_any(),
+        };
+        Ok((slf.get_type().into_any(), (argument,)))
+    }
+}
+
+#[pymethods]
+impl SingleKey {
+    #[new]
+    fn new(key: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        let repr = Repr::Given(single_key(key)?);
+        Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
+    }
+
+    #[getter]
+    fn key(slf: &Bound<'_, Self>) -> Vec<String> {
+        match &*slf.as_super().get().key() {
+            Key::Single(values) => values.clone(),
+            Key::Multi(_) => unreachable!("a multi key is a MultiKey"),
+        }
+    }
+}
+
+#[pymethods]
+impl MultiKey {
+    #[new]
+    fn new(keys: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        let repr = Repr::Given(multi_key(keys)?);
+        Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
+    }
+
+    #[getter]
+    fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        match &*slf.as_super().get().key() {
+            Key::Multi(named) => dict(slf.py(), named),
+            Key::Single(_) => unreachable!("a single key is a SingleKey"),
+        }
+    }
+}
+
+fn dict<'py>(py: Python<'py>, named: &[(String, Vec<String>)]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, values) in named {
+        dict.set_item(name, values)?;
+    }
+    Ok(dict)
+}
+
+/// Asks for a key and says how to make one.
+pub(crate) fn expect_key<'a, 'py>(given: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PartitionKey>> {
+    given.cast::<PartitionKey>().map_err(|_| {
+        let kind = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+        PyTypeError::new_err(format!(
+            "a partition key must be a PartitionKey, got {kind}: {given}; \
+             use PartitionKey.single(\"...\") or PartitionKey.multi({{...}})"
+        ))
+    })
+}
+

@@ -1,0 +1,48 @@
+//! The binding `rivers._rivers`: it converts, detaches from the interpreter and translates errors.
+//! No logic, no SQL.
+
+mod arrow;
+mod batch;
+mod definition;
+mod engine;
+mod error;
+mod key;
+mod plan;
+mod run;
+mod selection;
+mod store;
+mod table;
+
+/// The Rust core of rivers.
+#[pyo3::pymodule]
+mod _rivers {
+    #[pymodule_export]
+    use crate::arrow::ArrowTable;
+    #[pymodule_export]
+    use crate::batch::{Batch, WorkerBatch};
+    #[pymodule_export]
+    use crate::definition::{PartitionsDefinition, decode_definition};
+    #[pymodule_export]
+    use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::key::{MultiKey, PartitionKey, SingleKey};
+    #[pymodule_export]
+    use crate::plan::{Plan, check_per_dimension};
+    #[pymodule_export]
+    use crate::run::{PyWorked, Run};
+    #[pymodule_export]
+    use crate::selection::{Selection, Space};
+    #[pymodule_export]
+    use crate::store::Store;
+
+    #[pymodule_export]
+    use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        use pyo3::prelude::*;
+        // Whether this is a debug build: the package warns about its speed.
+        module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+        crate::key::nest(module)
+    }
+}

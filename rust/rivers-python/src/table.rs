@@ -1,0 +1,169 @@
+//! The tables as the package uses them; `rivers.tables` makes Polars frames of them.
+
+use arrow_array::RecordBatch;
+use hashbrown::HashMap;
+use pyo3::prelude::*;
+use rivers_core::Error;
+use rivers_core::backfill::{Cause, Kind, Status};
+use rivers_core::store::BackfillRow;
+use rivers_core::table::{
+    self, AssetHistory, BackfillEntry, BackfillView, MaterializationStatus, PartitionFilter,
+    PartitionStatus, RunStatus,
+};
+
+use crate::arrow::ArrowTable;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::selection::{Selection, Space};
+use crate::store::Store;
+
+/// The states a table is filtered by.
+fn states<T>(names: Option<Vec<String>>, parse: fn(&str) -> rivers_core::Result<T>) -> rivers_core::Result<Option<Vec<T>>> {
+    names.map(|names| names.iter().map(|name| parse(name)).collect()).transpose()
+}
+
+#[pymethods]
+impl Selection {
+    /// One row per partition: its dimensions.
+    pub(crate) fn table(&self, py: Python<'_>) -> Result<ArrowTable> {
+        Ok(py.detach(|| table::selection(&self.selection))?.into())
+    }
+}
+
+/// Builds a table from all that is recorded of one backfill.
+fn with_view(
+    store: &Store,
+    id: &str,
+    build: impl FnOnce(&rivers_core::plan::Plan, &BackfillView<'_>) -> rivers_core::Result<RecordBatch>,
+) -> rivers_core::Result<RecordBatch> {
+    let store = &*store.store;
+    let row = store.find(id)?.ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
+    let plan = store.plan(row.key)?;
+    let failures = store.failures(row.key, None)?;
+    let mut ids: Vec<i64> = failures.iter().filter_map(|failure| failure.cause).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
+    let runs = store.runs(row.key, 0..u64::MAX)?;
+    let view = BackfillView {
+        id,
+        status: row.status,
+        runs: &runs,
+        in_flight: &row.in_flight,
+        failures: &failures,
+        causes: &causes,
+    };
+    build(&plan, &view)
+}
+
+#[pyfunction]
+pub(crate) fn backfill_partitions(
+    py: Python<'_>,
+    store: &Store,
+    id: &str,
+    status: Option<Vec<String>>,
+    run_id: bool,
+) -> Result<ArrowTable> {
+    let table = py.detach(|| {
+        let filter = PartitionFilter { status: states(status, PartitionStatus::parse)?, run_id };
+        with_view(store, id, |plan, view| table::partitions(plan, view, &filter))
+    })?;
+    Ok(table.into())
+}
+
+#[pyfunction]
+pub(crate) fn backfill_runs(
+    py: Python<'_>,
+    store: &Store,
+    id: &str,
+    status: Option<Vec<String>>,
+) -> Result<ArrowTable> {
+    let table = py.detach(|| {
+        let filter = states(status, RunStatus::parse)?;
+        with_view(store, id, |plan, view| table::runs(plan, view, filter.as_deref()))
+    })?;
+    Ok(table.into())
+}
+
+#[pyfunction]
+pub(crate) fn backfills(
+    py: Python<'_>,
+    store: &Store,
+    engine: &Engine,
+    status: Option<Vec<String>>,
+    limit: Option<u64>,
+) -> Result<ArrowTable> {
+    let table = py.detach(|| {
+        let wanted = states(status, parse_status)?;
+        let keep = |row: &BackfillRow| {
+            row.request.kind == Kind::Backfill
+                && wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.status))
+        };
+        // Manual runs stand among the backfills, so the limit counts what is kept.
+        let rows = store.store.list(None, None)?.into_iter().filter(keep);
+        let rows: Vec<BackfillRow> = rows.take(limit.map_or(usize::MAX, |limit| limit as usize)).collect();
+        let first = |row: &BackfillRow| match row.counts.failed {
+            0 => Ok(None),
+            _ => store.store.first_failure(row.key),
+        };
+        let failures: Vec<_> = rows.iter().map(first).collect::<rivers_core::Result<_>>()?;
+        let entries: Vec<BackfillEntry<'_>> = rows
+            .iter()
+            .zip(&failures)
+            .map(|(row, failure)| BackfillEntry {
+                row,
+                owner_alive: engine.engine.has_live_owner(row),
+                first_failure: failure.as_ref(),
+            })
+            .collect();
+        table::backfills(&entries, engine.engine.now())
+    })?;
+    Ok(table.into())
+}
+
+fn parse_status(name: &str) -> rivers_core::Result<Status> {
+    let all = [Status::InProgress, Status::Completed, Status::Failed, Status::Canceled];
+    all.into_iter().find(|status| status.name() == name).ok_or_else(|| {
+        Error::Configuration(format!(
+            "there is no status {name:?}; it is one of {}",
+            rivers_core::error::some_of(all.iter().map(|status| status.name()))
+        ))
+    })
+}
+
+#[pyfunction]
+pub(crate) fn partition_status(
+    py: Python<'_>,
+    store: &Store,
+    asset: &str,
+    space: &Space,
+    status: Option<Vec<String>>,
+) -> Result<ArrowTable> {
+    let table = py.detach(|| {
+        let filter = states(status, MaterializationStatus::parse)?;
+        let histories = histories(&*store.store, asset)?;
+        table::partition_status(&space.space, &histories, filter.as_deref())
+    })?;
+    Ok(table.into())
+}
+
+fn histories(
+    store: &dyn rivers_core::store::Store,
+    asset: &str,
+) -> rivers_core::Result<Vec<AssetHistory>> {
+    let mut histories = Vec::new();
+    for row in store.list(Some(asset), None)? {
+        let place = row.request.assets.iter().position(|other| other.name == asset && other.partitioned);
+        let Some(place) = place else { continue };
+        histories.push(AssetHistory {
+            code_version: row.request.assets[place].code_version.clone(),
+            plan: store.plan(row.key)?,
+            asset: place as u32,
+            runs: store.runs(row.key, 0..u64::MAX)?,
+            in_progress: row.status == Status::InProgress,
+            failures: store.failures(row.key, None)?.into_iter().collect(),
+            backfill_id: row.request.id,
+        });
+    }
+    Ok(histories)
+}
