@@ -17,6 +17,7 @@ from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionsDefinit
 from rivers.queue import RunQueueConfig, TagConcurrencyLimit
 from rivers.repository import CodeRepository
 from rivers.results import BackfillResult, BackfillStatus, LaunchedBy, RunRecord, RunResult
+from rivers.sets import PartitionSet, exclude
 from rivers.storage import Storage
 from rivers.strategy import BackfillStrategy
 
@@ -37,6 +38,7 @@ __all__ = [
     "PartitionContext",
     "PartitionKey",
     "PartitionKeyRange",
+    "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
     "RunQueueConfig",
@@ -45,6 +47,7 @@ __all__ = [
     "Storage",
     "TagConcurrencyLimit",
     "exceptions",
+    "exclude",
 ]
 
 if DEBUG_BUILD:

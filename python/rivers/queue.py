@@ -34,7 +34,8 @@ class TagConcurrencyLimit:
             than all values sharing one.
 
     Raises:
-        ConfigurationError: The limit is no count.
+        ConfigurationError: The limit is no count, the tag is no text, or `per_unique_value` is asked
+            of a single value.
 
     Example:
         >>> from rivers import TagConcurrencyLimit
@@ -49,6 +50,16 @@ class TagConcurrencyLimit:
 
     def __post_init__(self) -> None:
         check_count("TagConcurrencyLimit.limit", self.limit, least=0)
+        for name, given in (("key", self.key), ("value", self.value)):
+            if not isinstance(given, str) and (name == "key" or given is not None):
+                msg = f"TagConcurrencyLimit.{name} must be a str, got {given!r}"
+                raise ConfigurationError(msg)
+        if self.per_unique_value and self.value is not None:
+            msg = (
+                f"per_unique_value limits each value of the tag {self.key!r} by itself, so leave out "
+                f"value={self.value!r}"
+            )
+            raise ConfigurationError(msg)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class RunQueueConfig:
         tag_concurrency_limits: Limits by tag; a run that is held back does not hold back others.
 
     Raises:
-        ConfigurationError: `max_concurrent_runs` is no positive int.
+        ConfigurationError: `max_concurrent_runs` is no positive int, or a limit is none.
 
     Example:
         >>> from rivers import RunQueueConfig, TagConcurrencyLimit
@@ -73,3 +84,9 @@ class RunQueueConfig:
 
     def __post_init__(self) -> None:
         check_count("max_concurrent_runs", self.max_concurrent_runs)
+        limits = self.tag_concurrency_limits
+        if not isinstance(limits, list | tuple) or not all(
+            isinstance(limit, TagConcurrencyLimit) for limit in limits
+        ):
+            msg = f"tag_concurrency_limits must be a list of TagConcurrencyLimit, got {limits!r}"
+            raise ConfigurationError(msg)

@@ -267,12 +267,16 @@ class CodeRepository:
         config: dict[str, dict[str, Any]] | None = None,
         block: bool = True,  # noqa: FBT001, FBT002  (the documented signature)
         dry_run: bool = False,  # noqa: FBT001, FBT002  (the documented signature)
+        *,
+        only_missing: bool = False,
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
         Args:
             selection: Names of assets; all partitioned ones by default.
             partition_keys: The partitions, one by one; a key with several values stands for several.
+                Also a `PartitionSet` (`definition.select(...)`), or a table with a column per
+                dimension: a Polars frame or anything else with the Arrow interface.
             partition_range: Or a range of them.
             strategy: How they are grouped into runs; by default as the assets declare, else one run
                 per partition.
@@ -282,6 +286,8 @@ class CodeRepository:
             config: Per-asset values of their config models.
             block: Whether to wait for its end; Ctrl-C cancels it then.
             dry_run: Whether to check and plan only; nothing is stored.
+            only_missing: Whether to leave out what is materialized for each of the assets; with
+                nothing left the backfill is empty and completed.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -298,6 +304,8 @@ class CodeRepository:
         spaces = [(node, self._space(node.definition, now)) for node in nodes]
         chosen = submission.select_partitions(spaces[0][1], partition_keys, partition_range)
         submission.check_others(chosen, spaces[1:])
+        if only_missing:
+            chosen = submission.only_missing(chosen, nodes, self.storage._store)  # noqa: SLF001
         strategy = submission.choose_strategy(strategy, nodes)
         checked_tags, priority = submission.check_tags(tags, BACKFILL_PRIORITY)
         return self._launch(

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.partitions import PartitionKey, PartitionKeyRange
-from rivers.queue import BACKFILL_PRIORITY, check_count
+from rivers.queue import check_count
+from rivers.sets import PartitionSet, select_rows
 from rivers.storage import PRIORITY_TAG
 from rivers.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rivers._rivers import Selection, Space
+    from rivers._rivers import Selection, Space, Store
     from rivers.graph import Graph, Node
 
 _log = logging.getLogger("rivers")
@@ -113,6 +114,10 @@ def select_partitions(
             msg = f"partition_range must be a PartitionKeyRange, got {partition_range!r}"
             raise TypeError(msg)
         return space.select_range(partition_range)
+    if isinstance(partition_keys, PartitionSet):
+        return _not_empty(partition_keys.resolve_in(space))
+    if hasattr(partition_keys, "__arrow_c_stream__"):
+        return _not_empty(select_rows(space, partition_keys))
     if isinstance(partition_keys, str | PartitionKey):
         msg = f"partition_keys must be a list of PartitionKey, got {partition_keys!r}"
         raise TypeError(msg)
@@ -121,6 +126,22 @@ def select_partitions(
         msg = "partition_keys is empty; name at least one partition, or use partition_range"
         raise ExecutionError(msg)
     return space.select_keys(keys)
+
+
+def _not_empty(selection: Selection) -> Selection:
+    if not selection.num_partitions:
+        msg = "the set of partitions is empty; it must hold at least one"
+        raise ExecutionError(msg)
+    return selection
+
+
+def only_missing(selection: Selection, nodes: Sequence[Node], store: Store) -> Selection:
+    """The partitions that are not materialized for each of the assets, in the same order."""
+    everywhere = selection
+    for node in nodes:
+        materialized = store.materialized(node.name, selection.space)
+        everywhere = everywhere.intersection(materialized)
+    return selection.difference(everywhere)
 
 
 def check_others(selection: Selection, others: Sequence[tuple[Node, Space]]) -> None:

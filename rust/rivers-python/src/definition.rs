@@ -17,7 +17,12 @@ use crate::key::expect_key;
 use crate::selection::Space;
 use crate::store::Store;
 
-/// A declared partitioning; see the stub for its documentation.
+/// Which partitions there are: along one dimension, or the product of several.
+///
+/// Make one with `static_`, `daily`, `hourly`, `time_window`, `dynamic` or `multi`. A definition is
+/// arithmetic, however many partitions it has. Time is a naive wall-clock grid of half-open windows;
+/// a partition's key is the start of its window, as text. Definitions are immutable, comparable,
+/// hashable and picklable.
 #[pyclass(frozen, module = "rivers")]
 pub(crate) struct PartitionsDefinition {
     pub(crate) definition: Arc<Definition>,
@@ -89,6 +94,10 @@ const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
 
 #[pymethods]
 impl PartitionsDefinition {
+    /// A fixed list of keys, in this order.
+    ///
+    /// Raises PartitionDefinitionError for no key, a duplicate, an empty key, or one that holds `|` or
+    /// `,`.
     #[staticmethod]
     fn static_(keys: &Bound<'_, PyAny>) -> PyResult<Self> {
         if keys.is_instance_of::<PyString>() {
@@ -105,18 +114,30 @@ impl PartitionsDefinition {
         Ok(Definition::static_(names).map_err(Raised)?.into())
     }
 
+    /// A partition a day, from `start` to `end`; without an end the day that contains now is the last.
+    ///
+    /// `start` and `end` are naive datetimes, dates or texts such as "2024-01-31"; `fmt` is how keys are
+    /// written, by default "%Y-%m-%d". Raises PartitionDefinitionError for what is no moment or has a
+    /// time zone, an end that is not after the start, or a `fmt` that does not lead from a key back to
+    /// its window.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None))]
     fn daily(start: &Bound<'_, PyAny>, end: Option<&Bound<'_, PyAny>>, fmt: Option<&str>) -> PyResult<Self> {
         calendar(start, end, Grid::Interval(DAILY.0), fmt.unwrap_or(DAILY.1))
     }
 
+    /// A partition an hour; arguments as for `daily`. By default `fmt` is "%Y-%m-%dT%H:%M".
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None))]
     fn hourly(start: &Bound<'_, PyAny>, end: Option<&Bound<'_, PyAny>>, fmt: Option<&str>) -> PyResult<Self> {
         calendar(start, end, Grid::Interval(HOURLY.0), fmt.unwrap_or(HOURLY.1))
     }
 
+    /// A partition for each window of a schedule, or of an interval; give one of the two.
+    ///
+    /// `cron_schedule` is a cron expression of five fields, or of six with seconds first;
+    /// `interval_seconds` counts from `start` on. The others are as for `daily`; by default `fmt` is
+    /// "%Y-%m-%dT%H:%M:%S".
     #[staticmethod]
     #[pyo3(signature = (start, cron_schedule=None, interval_seconds=None, end=None, fmt=None))]
     fn time_window(
@@ -144,6 +165,10 @@ impl PartitionsDefinition {
         calendar(start, end, grid, fmt.unwrap_or(SECONDS))
     }
 
+    /// The product of named dimensions, the first one slowest: `multi({"date": ..., "region": ...})`.
+    ///
+    /// Raises PartitionDefinitionError for no dimension, a bad name, or a dimension that is itself a
+    /// `multi`.
     #[staticmethod]
     fn multi(dimensions: &Bound<'_, PyAny>) -> PyResult<Self> {
         let dimensions = dimensions.cast::<PyDict>().map_err(|_| {
@@ -161,11 +186,13 @@ impl PartitionsDefinition {
         Ok(Definition::multi(named).map_err(Raised)?.into())
     }
 
+    /// Keys that are registered in a storage under this name, in order of registration.
     #[staticmethod]
     fn dynamic(name: &str) -> Result<Self, Raised> {
         Ok(Definition::dynamic(name)?.into())
     }
 
+    /// The names of the dimensions of a `multi` definition, in order; else `[]`.
     #[getter]
     fn dimensions(&self) -> Vec<String> {
         match &*self.definition {
@@ -174,6 +201,10 @@ impl PartitionsDefinition {
         }
     }
 
+    /// All keys, one partition each, in definition order.
+    ///
+    /// `storage` holds the keys of dynamic dimensions; `now` is the naive moment up to which a time
+    /// dimension without an end reaches, by default the wall clock's.
     #[pyo3(signature = (*, storage=None, now=None))]
     fn get_partition_keys<'py>(
         &self,
@@ -184,6 +215,20 @@ impl PartitionsDefinition {
         self.resolve(py, now, storage)?.all().keys(py)
     }
 
+    /// A set of partitions that is not listed: a part for each dimension, all of those left out.
+    ///
+    /// A part is a `(from, to)` range, a list of keys, a compiled regular expression, or
+    /// `rivers.exclude()` of one. Sets combine with `|`, `&` and `-`; see `rivers.PartitionSet`.
+    #[pyo3(signature = (parts=None, /, **dimensions))]
+    fn select<'py>(
+        slf: &Bound<'py, Self>,
+        parts: Option<Bound<'py, PyAny>>,
+        dimensions: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("rivers.sets")?.getattr("select")?.call1((slf, parts, dimensions))
+    }
+
+    /// All partitions as a Polars frame: a row each, a column per dimension.
     #[pyo3(signature = (*, storage=None, now=None))]
     fn to_polars<'py>(
         &self,
@@ -195,6 +240,7 @@ impl PartitionsDefinition {
         py.import("rivers.tables")?.getattr("frame")?.call1((table,))
     }
 
+    /// Whether the key names partitions of this definition; with several values: all of them.
     #[pyo3(signature = (key, *, storage=None, now=None))]
     fn validate_partition_key<'py>(
         &self,

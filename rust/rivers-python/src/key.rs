@@ -16,17 +16,21 @@ enum Repr {
     At(Arc<Space>, u64),
 }
 
-/// A partition's key; see the stub for its documentation.
+/// The name of a partition: a value for its one dimension, or for each of several.
+///
+/// Make one with `PartitionKey.single` or `PartitionKey.multi`; they return a `PartitionKey.Single`
+/// or a `PartitionKey.Multi`. A key with several values in a dimension stands for several partitions.
+/// Keys are equal when they stand for the same partitions; they are immutable, hashable and picklable.
 #[pyclass(frozen, subclass, module = "rivers")]
 pub(crate) struct PartitionKey {
     repr: Repr,
 }
 
-/// A key of a single-dimension definition.
+/// A key of a definition with one dimension: `PartitionKey.single(...)`; its values are `key`.
 #[pyclass(frozen, extends = PartitionKey, name = "Single", module = "rivers")]
 pub(crate) struct SingleKey;
 
-/// A key with named dimensions.
+/// A key of a definition with named dimensions: `PartitionKey.multi(...)`; its values are `keys`.
 #[pyclass(frozen, extends = PartitionKey, name = "Multi", module = "rivers")]
 pub(crate) struct MultiKey;
 
@@ -51,11 +55,11 @@ impl PartitionKey {
         }
     }
 
-    /// The partition, if the key is a number in this very space.
-    pub(crate) fn number_in(&self, other: &Arc<Space>) -> Option<u64> {
+    /// The space and the number, where the key is a number.
+    pub(crate) fn number(&self) -> Option<(&Arc<Space>, u64)> {
         match &self.repr {
-            Repr::At(space, partition) if Arc::ptr_eq(space, other) => Some(*partition),
-            Repr::At(..) | Repr::Given(_) => None,
+            Repr::At(space, partition) => Some((space, *partition)),
+            Repr::Given(_) => None,
         }
     }
 }
@@ -115,22 +119,33 @@ fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
 
 #[pymethods]
 impl PartitionKey {
+    /// A key of a definition with one dimension: `single("us")`.
+    ///
+    /// Several values stand for several partitions: `single(["us", "eu"])`. Raises
+    /// PartitionDefinitionError for no value, an empty one, or one that holds `|` or `,`.
     #[staticmethod]
     fn single<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         wrap(key.py(), Repr::Given(single_key(key)?))
     }
 
+    /// A key of a definition with named dimensions: `multi({"date": "2024-01-01", "region": "us"})`.
+    ///
+    /// A dimension with several values stands for several partitions: the key for the product of all.
+    /// Raises PartitionDefinitionError for no dimension, no value, or a reserved character (`|`, `,`;
+    /// in a name `=`, too).
     #[staticmethod]
     fn multi<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         wrap(keys.py(), Repr::Given(multi_key(keys)?))
     }
 
+    /// Reads what `to_json` wrote; raises PartitionDefinitionError for another text.
     #[staticmethod]
     fn from_json<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
         let key = Key::from_json(text).map_err(crate::error::Raised)?;
         wrap(py, Repr::Given(Arc::new(key)))
     }
 
+    /// The key as JSON: `{"single":["us"]}` or `{"multi":{"region":["us"]}}`.
     fn to_json(&self) -> String {
         self.key().to_json()
     }
@@ -191,6 +206,7 @@ impl SingleKey {
         Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
     }
 
+    /// The values, each once, in the order given; one for a single partition.
     #[getter]
     fn key(slf: &Bound<'_, Self>) -> Vec<String> {
         match &*slf.as_super().get().key() {
@@ -208,6 +224,7 @@ impl MultiKey {
         Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
     }
 
+    /// For each dimension its values, each once, in the order given.
     #[getter]
     fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         match &*slf.as_super().get().key() {

@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use rivers_core::space::time_format::to_datetime;
-use rivers_core::space::{self, DimRange, Members, PositionSet, RangeSpec};
+use rivers_core::space::{self, DimRange, IndexSet, Members, PositionSet, RangeSpec};
 
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
@@ -59,6 +59,19 @@ impl From<KeyRange> for RangeSpec {
     }
 }
 
+/// Builds many objects, none of which can be part of a cycle, without the cycle collector looking
+/// through all of them again and again: it would take ten times as long as building them.
+fn without_collection<T>(py: Python<'_>, build: impl FnOnce() -> T) -> PyResult<T> {
+    let gc = py.import("gc")?;
+    let enabled: bool = gc.call_method0("isenabled")?.extract()?;
+    gc.call_method0("disable")?;
+    let built = build();
+    if enabled {
+        gc.call_method0("enable")?;
+    }
+    Ok(built)
+}
+
 #[pymethods]
 impl Space {
     #[staticmethod]
@@ -79,11 +92,58 @@ impl Space {
         Ok(RangeSpec::from(range).select(&self.space)?.into())
     }
 
+    /// A product: for each named dimension the part to take or, with `True`, to leave out.
+    fn select_parts(&self, parts: Vec<(String, DimPart, bool)>) -> PyResult<Selection> {
+        let mut sets: Vec<IndexSet> =
+            self.space.dims().iter().map(|dim| IndexSet::Range(0..dim.axis.len())).collect();
+        for (name, part, leave_out) in parts {
+            let at = self.space.dimension(&name).map_err(Raised)?;
+            let set = DimRange::from(part).select(&self.space.dims()[at].axis, &name).map_err(Raised)?;
+            sets[at] = if leave_out { sets[at].difference(&set) } else { set };
+        }
+        Ok(space::Selection::new(Arc::clone(&self.space), Members::Product(sets)).into())
+    }
+
+    /// The partitions with these numbers, in this order.
+    fn select_numbers(&self, numbers: Vec<u64>) -> Selection {
+        let members = Members::Explicit(PositionSet::in_order(numbers));
+        space::Selection::new(Arc::clone(&self.space), members).into()
+    }
+
+    /// Name, number of keys and stride of each dimension.
+    fn dimensions(&self) -> Vec<(String, u32, u64)> {
+        let dims = self.space.dims().iter().enumerate();
+        dims.map(|(at, dim)| (dim.name.clone(), dim.axis.len(), self.space.stride(at))).collect()
+    }
+
+    /// All keys of a dimension.
+    fn labels(&self, at: usize) -> PyResult<Vec<String>> {
+        let dim = self.space.dims().get(at).ok_or_else(|| pyo3::exceptions::PyIndexError::new_err(at))?;
+        Ok((0..dim.axis.len()).map(|position| dim.axis.label(position).into_owned()).collect())
+    }
+
+    /// Where keys of a dimension stand.
+    fn locate(&self, at: usize, keys: Vec<String>) -> PyResult<Vec<u32>> {
+        let dim = self.space.dims().get(at).ok_or_else(|| pyo3::exceptions::PyIndexError::new_err(at))?;
+        let located: rivers_core::Result<_> =
+            keys.iter().map(|key| dim.axis.locate(key, "the partition key", &dim.name)).collect();
+        Ok(located.map_err(Raised)?)
+    }
+
     fn select_keys(&self, keys: &Bound<'_, PyList>) -> PyResult<Selection> {
         let mut numbers: Vec<u64> = Vec::with_capacity(keys.len());
+        // Keys of an equal space are numbers of this one; keys mostly come from one space.
+        let mut equal = Arc::clone(&self.space);
         for key in keys.iter() {
             let key = expect_key(&key)?.get();
-            if let Some(number) = key.number_in(&self.space) {
+            if let Some((space, number)) = key.number()
+                && (Arc::ptr_eq(space, &equal) || *space == self.space)
+            {
+                equal = Arc::clone(space);
+                numbers.push(number);
+                continue;
+            }
+            if let Some(number) = key.key().one(&self.space) {
                 numbers.push(number);
                 continue;
             }
@@ -111,13 +171,31 @@ impl Selection {
 
     pub(crate) fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let space = self.selection.space();
-        let keys = PyList::empty(py);
-        if !space.dims().is_empty() {
-            for partition in self.selection.iter() {
-                keys.append(of_partition(py, space, partition)?)?;
-            }
+        if space.dims().is_empty() {
+            return Ok(PyList::empty(py));
         }
-        Ok(keys)
+        let keys: PyResult<Vec<_>> = without_collection(py, || {
+            self.selection.iter().map(|partition| of_partition(py, space, partition)).collect()
+        })?;
+        PyList::new(py, keys?)
+    }
+
+    fn union(&self, other: &Self) -> Self {
+        self.selection.union(&other.selection).into()
+    }
+
+    fn intersection(&self, other: &Self) -> Self {
+        self.selection.intersection(&other.selection).into()
+    }
+
+    /// The members here that are not there, in the order they have here.
+    fn difference(&self, other: &Self) -> Self {
+        self.selection.difference(&other.selection.to_treemap()).into()
+    }
+
+    #[getter]
+    fn space(&self) -> Space {
+        Space { space: Arc::clone(self.selection.space()) }
     }
 
     /// The n-th key.

@@ -142,6 +142,33 @@ impl Key {
         }
     }
 
+    /// The partition, if the key has one value for each of the space's dimensions, and they are there.
+    pub fn one(&self, space: &Space) -> Option<u64> {
+        let position = |at: usize, values: &[String]| match values {
+            [one] => space.dims()[at].axis.position(one),
+            _ => None,
+        };
+        match self {
+            Self::Single(values) => match space.dims() {
+                [dim] if dim.name.is_empty() => position(0, values).map(u64::from),
+                _ => None,
+            },
+            Self::Multi(named) => {
+                if named.len() != space.dims().len() || !space.is_multi() {
+                    return None;
+                }
+                let mut partition = 0;
+                for (at, (name, values)) in named.iter().enumerate() {
+                    // Names are distinct, so as many names as dimensions, each found, are all of them.
+                    let same = |at: &usize| space.dims()[*at].name == *name;
+                    let at = Some(at).filter(same).or_else(|| (0..named.len()).find(same))?;
+                    partition += u64::from(position(at, values)?) * space.stride(at);
+                }
+                Some(partition)
+            }
+        }
+    }
+
     /// The same for all keys that stand for the same partitions.
     fn canonical(&self) -> BTreeMap<&str, Vec<&str>> {
         match self {

@@ -82,7 +82,11 @@ impl RangeSpec {
 }
 
 impl DimRange {
-    fn select(&self, axis: &Axis, name: &str) -> Result<IndexSet> {
+    /// The positions that it names.
+    ///
+    /// # Errors
+    /// `PartitionValidation` as SEMANTICS 3 says.
+    pub fn select(&self, axis: &Axis, name: &str) -> Result<IndexSet> {
         let whose = if name.is_empty() {
             String::new()
         } else {
