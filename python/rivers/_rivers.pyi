@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias, final
 
 import polars as pl
-from typing_extensions import CapsuleType
+from typing_extensions import disjoint_base
 
 from rivers.partitions import PartitionKeyRange
 from rivers.queue import TagConcurrencyLimit
@@ -44,12 +44,13 @@ DEBUG_BUILD: bool
 
 # -- public ----------------------------------------------------------------------------------------
 
+@disjoint_base
 class PartitionKey:
     """The name of a partition: a value for its one dimension, or for each of several (SEMANTICS 1).
 
     Make one with `single` or `multi`; they return a `PartitionKey.Single` or a
-    `PartitionKey.Multi`, both of which are `PartitionKey`s. A key with several values in a dimension
-    stands for several partitions: the product of its values.
+    `PartitionKey.Multi`, both of which are `PartitionKey`s. A key with several values in a
+    dimension stands for several partitions: the product of its values.
 
     Keys are equal when they stand for the same partitions: the order of values and of dimensions
     does not matter. They are immutable, hashable and picklable. `str()` gives a text to read
@@ -63,6 +64,14 @@ class PartitionKey:
         >>> str(key), isinstance(key, PartitionKey.Multi)
         ('date=2024-01-01|region=us', True)
     """
+
+    @property
+    def key(self) -> list[str]:
+        """Of a `PartitionKey.Single` only: its values."""
+
+    @property
+    def keys(self) -> dict[str, list[str]]:
+        """Of a `PartitionKey.Multi` only: for each dimension its values."""
 
     @final
     class Single(PartitionKey):
@@ -212,7 +221,7 @@ class PartitionsDefinition:
         Args:
             start: Where the first window starts: a naive datetime, a date, or a text such as
                 `"2024-01-31"` or `"2024-01-31T06:00"`; with a time of day, all days start then.
-            end: Where the last window ends; `None`: the window that contains now is the last.
+            end: Windows start before it; `None`: the window that contains now is the last.
             fmt: How keys are written, in the codes of `strftime`; by default `"%Y-%m-%d"`.
 
         Raises:
@@ -235,7 +244,7 @@ class PartitionsDefinition:
 
         Args:
             start: Where the first window starts; as in `daily`.
-            end: Where the last window ends; `None`: the window that contains now is the last.
+            end: Windows start before it; `None`: the window that contains now is the last.
             fmt: How keys are written; by default `"%Y-%m-%dT%H:%M"`.
 
         Raises:
@@ -267,7 +276,7 @@ class PartitionsDefinition:
             cron_schedule: A window starts at each moment of this cron expression: minute, hour,
                 day, month and weekday, with seconds before them if there are six fields.
             interval_seconds: Or every so many seconds, from `start` on.
-            end: Where the last window ends; `None`: the window that contains now is the last.
+            end: Windows start before it; `None`: the window that contains now is the last.
             fmt: How keys are written; by default `"%Y-%m-%dT%H:%M:%S"`.
 
         Raises:
@@ -281,7 +290,7 @@ class PartitionsDefinition:
             ...     "2024-01-01", cron_schedule="0 9 * * MON", end="2024-01-22", fmt="%Y-%m-%d"
             ... )
             >>> [str(key) for key in mondays.get_partition_keys()]
-            ['2024-01-01', '2024-01-08']
+            ['2024-01-01', '2024-01-08', '2024-01-15']
         """
 
     @staticmethod
@@ -458,7 +467,7 @@ def partition_status(
 class ArrowTable:
     """A table that Arrow libraries read over the PyCapsule interface: `pl.DataFrame(table)`."""
 
-    def __arrow_c_stream__(self, requested_schema: CapsuleType | None = None) -> CapsuleType: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 @final
 class Space:
@@ -512,6 +521,9 @@ class Selection:
     def table(self) -> ArrowTable:
         """A row per partition."""
 
+    def union(self, other: Selection) -> Selection: ...
+    def intersection(self, other: Selection) -> Selection: ...
+    def difference(self, other: Selection) -> Selection: ...
     def time_window(self, dimension: str | None = None) -> tuple[dt.datetime, dt.datetime]:
         """From the start of the earliest window to the end of the last."""
 
@@ -569,6 +581,9 @@ class Run:
 
     def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
         """Marks each partition of the key as failed."""
+
+    def check_defined(self, asset: int, space: Space) -> None:
+        """Fails the partitions that are not in an asset's space of today."""
 
     def survivors(self, asset: int) -> Selection | None:
         """What an asset's own marks leave over; `None`: all."""
@@ -631,6 +646,7 @@ class Engine:
         store: Store,
         max_concurrent_runs: int | None,
         tag_limits: Sequence[TagConcurrencyLimit],
+        lease_seconds: float,
     ) -> Self: ...
     def submit(
         self, submission: Submission, plan: Plan, program: object, workers: int | None
@@ -653,6 +669,9 @@ class Engine:
 
     def break_off(self, key: int, reason: str) -> None:
         """Stops what cannot be executed here; who waits is told why."""
+
+    def orphans(self) -> list[str]:
+        """Ids of the backfills whose process is gone."""
 
     def live(self) -> list[int]: ...
     def progress(self, key: int) -> tuple[int, int, int] | None:

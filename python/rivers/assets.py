@@ -108,7 +108,7 @@ class Asset:
         self.is_async = False
         if fn is None:
             return
-        self.name: str = self._name or getattr(fn, "__name__", "")
+        self.name: str = self._name or str(getattr(fn, "__name__", ""))
         if not self.name or not self.name.isprintable() or _RESERVED & set(self.name):
             msg = f"an asset needs a printable name without any of | , = / \\, got {self.name!r}"
             raise AssetDefinitionError(msg)
@@ -124,7 +124,11 @@ class Asset:
             is_context = origin is AssetExecutionContext or (
                 isinstance(hint, str) and "AssetExecutionContext" in hint
             )
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            if parameter.kind in (
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+                parameter.POSITIONAL_ONLY,
+            ):
                 msg = (
                     f"the asset {self.name!r} has the parameter {parameter}: parameters name upstream "
                     "assets, so *args, **kwargs and positional-only ones are not possible"

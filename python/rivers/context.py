@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 from rivers._rivers import PartitionKey
 from rivers.exceptions import ExecutionError
@@ -12,10 +12,17 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    # For type checkers alone: `AssetExecutionContext` without a model needs no brackets then.
+    from typing_extensions import TypeVar
+
     from rivers._rivers import PartitionsDefinition, Run, Selection
     from rivers.executors.program import Step
 
-ConfigT = TypeVar("ConfigT")
+    ConfigT = TypeVar("ConfigT", default=Any)
+else:
+    from typing import TypeVar
+
+    ConfigT = TypeVar("ConfigT")
 
 
 class PartitionContext:

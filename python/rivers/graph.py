@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from rivers.assets import Asset
 from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, GraphValidationError
-from rivers.partitions import PartitionsDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from rivers.partitions import PartitionsDefinition
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -66,7 +67,9 @@ class Graph:
         self.nodes: dict[str, Node] = {}
         for asset in assets:
             if not isinstance(asset, Asset) or asset.fn is None:
-                msg = f"CodeRepository takes assets (functions decorated with @Asset), got {asset!r}"
+                msg = (
+                    f"CodeRepository takes assets (functions decorated with @Asset), got {asset!r}"
+                )
                 raise AssetDefinitionError(msg)
             if asset.name in self.nodes:
                 msg = f"two assets have the name {asset.name!r}"

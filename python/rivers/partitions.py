@@ -76,7 +76,9 @@ class PartitionKeyRange:
             ('region', ['us', 'eu'])
         """
         if not hasattr(dimensions, "items"):
-            msg = f"PartitionKeyRange.multi() takes a dict of dimension to range, got {dimensions!r}"
+            msg = (
+                f"PartitionKeyRange.multi() takes a dict of dimension to range, got {dimensions!r}"
+            )
             raise TypeError(msg)
         return PartitionKeyRange(
             None, None, [(name, _part(name, part)) for name, part in dimensions.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class ProgressLine:
         self._look = look
         self._progress: Progress | None = None
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> Self:
         if is_wanted():
             # rich is imported where someone sees it: it takes as long as the rest of the package.
             from rich import progress  # noqa: PLC0415

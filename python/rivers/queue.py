@@ -22,6 +22,18 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     return value
 
 
+def check_seconds(name: str, value: object) -> float:
+    """The value, if it is a positive number of seconds.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:  # noqa: PLR2004
+        msg = f"{name} must be a positive number of seconds, got {value!r}"
+        raise ConfigurationError(msg)
+    return float(value)
+
+
 @dataclass(frozen=True)
 class TagConcurrencyLimit:
     """How many runs with a tag may be in flight at once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from rivers import submission, tables
 from rivers._rivers import Engine, PartitionsDefinition, Plan, Space
@@ -14,6 +14,7 @@ from rivers.exceptions import (
     AssetDefinitionError,
     BackfillNotFoundError,
     ExecutionError,
+    PartitionValidationError,
 )
 from rivers.executors import Executor
 from rivers.executors.program import Input, Program, Step
@@ -21,7 +22,7 @@ from rivers.executors.workers import Workers
 from rivers.graph import Graph
 from rivers.io import InMemoryIOHandler, InputContext
 from rivers.progress import ProgressLine
-from rivers.queue import BACKFILL_PRIORITY, RunQueueConfig
+from rivers.queue import BACKFILL_PRIORITY, RunQueueConfig, check_seconds
 from rivers.results import BackfillResult, BackfillStatus, RunResult, run_ids
 from rivers.storage import Storage
 from rivers.strategy import BackfillStrategy
@@ -52,6 +53,8 @@ class CodeRepository:
         run_queue: One queue for all runs; without it each backfill is bounded by its own
             `max_concurrency` alone.
         clock: Tells the naive wall-clock time that definitions without an end reach to.
+        lease_seconds: How long a process that shows no life keeps its backfills from being resumed
+            elsewhere. One that is seen to be dead does not keep them at all.
 
     Raises:
         AssetDefinitionError: Something is no asset, or two have one name.
@@ -76,12 +79,14 @@ class CodeRepository:
         run_queue: RunQueueConfig | None = None,
         *,
         clock: Callable[[], dt.datetime] | None = None,
+        lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue)
         self._graph = Graph(assets, partition_defs or {})
         self._executor = default_executor or Executor.in_process()
         self._run_queue = run_queue
         self._clock = clock or _wall_clock
+        self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
         self._default_handler = InMemoryIOHandler()
         self._lock = threading.Lock()
         self._storage: Storage | None = None
@@ -118,7 +123,9 @@ class CodeRepository:
         if connected[1] is not None and (storage is None or storage is self._storage):
             return connected  # type: ignore[return-value]
         if self._engine is not None and self._engine.live():
-            msg = "a backfill is still running on the repository's storage; wait for it or cancel it"
+            msg = (
+                "a backfill is still running on the repository's storage; wait for it or cancel it"
+            )
             raise ExecutionError(msg)
         self._close()
         queue = self._run_queue
@@ -127,7 +134,13 @@ class CodeRepository:
             self._storage._store,  # noqa: SLF001  (the storage's other half)
             queue.max_concurrent_runs if queue else None,
             list(queue.tag_concurrency_limits) if queue else [],
+            self._lease_seconds,
         )
+        for orphan in self._engine.orphans():
+            _log.warning(
+                "the backfill %s was interrupted: its process is gone; continue it with "
+                "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
+            )  # fmt: skip
         self._workers = Workers(self._engine)
         return self._storage, self._engine, self._workers
 
@@ -145,7 +158,7 @@ class CodeRepository:
         """The assets, in the order given."""
         return [node.asset for node in self._graph.nodes.values()]
 
-    def __enter__(self) -> CodeRepository:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -187,7 +200,7 @@ class CodeRepository:
         partition_key: PartitionKey | None = None,
         tags: Sequence[tuple[str, str]] | None = None,
         config: Mapping[str, Mapping[str, Any]] | None = None,
-        raise_on_error: bool = True,  # noqa: FBT001, FBT002  (the documented signature)
+        raise_on_error: bool = True,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -204,13 +217,15 @@ class CodeRepository:
             PartitionValidationError: The key is not one of each partitioned asset's.
             ConfigurationError: `tags` or `config` are not valid.
         """
-        names = submission.asset_names(selection) if selection is not None else list(self._graph.nodes)
+        names = (
+            submission.asset_names(selection) if selection is not None else list(self._graph.nodes)
+        )
         nodes = [self._graph[name] for name in names]
         now = self._clock()
-        partitioned = [(node, self._space(node.definition, now)) for node in nodes if node.definition]
-        plan = Plan(
-            _manual_selection(partitioned, partition_key), BackfillStrategy.single_run()
-        )
+        partitioned = [
+            (node, self._space(node.definition, now)) for node in nodes if node.definition
+        ]
+        plan = Plan(_manual_selection(partitioned, partition_key), BackfillStrategy.single_run())
         checked_tags, priority = submission.check_tags(tags, 0)
         key, run_of, program = self._submit(
             nodes, plan, now, config, manual=True, stop_on_failure=False, max_concurrency=1,
@@ -265,8 +280,8 @@ class CodeRepository:
         max_concurrency: int = 4,
         tags: list[tuple[str, str]] | None = None,
         config: dict[str, dict[str, Any]] | None = None,
-        block: bool = True,  # noqa: FBT001, FBT002  (the documented signature)
-        dry_run: bool = False,  # noqa: FBT001, FBT002  (the documented signature)
+        block: bool = True,
+        dry_run: bool = False,
         *,
         only_missing: bool = False,
     ) -> BackfillResult:
@@ -318,8 +333,8 @@ class CodeRepository:
     def rerun_backfill(
         self,
         backfill_id: str,
-        block: bool = True,  # noqa: FBT001, FBT002  (the documented signature)
-        dry_run: bool = False,  # noqa: FBT001, FBT002  (the documented signature)
+        block: bool = True,
+        dry_run: bool = False,
     ) -> BackfillResult:
         """Launches the failed and canceled partitions of a backfill again, as a new one (SEMANTICS 8).
 
@@ -341,7 +356,8 @@ class CodeRepository:
             raise ExecutionError(msg)
         nodes = submission.select_assets(self._graph, record["assets"])
         now = self._clock()
-        left = self.storage._store.uncompleted(backfill_id)  # noqa: SLF001
+        # It is there, since its record is.
+        left = cast("Selection", self.storage._store.uncompleted(backfill_id))  # noqa: SLF001
         if left.num_partitions:
             for node in nodes:
                 left = submission.only_defined(left, self._space(node.definition, now))
@@ -369,13 +385,25 @@ class CodeRepository:
         _, engine, workers = self._connected()
         nodes = submission.select_assets(self._graph, record["assets"])
         _, instances = check_config(submission.stored_config(record), nodes)
-        program = self._program(nodes, instances, self._clock())
+        now = self._clock()
+        program = self._program(nodes, instances, now)
+        self._check_still_defined(program, record["key"], now)
         key = engine.resume(backfill_id, program, program.max_workers)
         workers.call()
         _log.info("backfill %s is resumed", backfill_id)
         if block:
             self._wait(key, backfill_id, record["num_partitions"])
         return self._result(backfill_id, self.storage._store.plan(key))  # noqa: SLF001
+
+    def _check_still_defined(self, program: Program, key: int, now: dt.datetime) -> None:
+        """Has runs look for partitions that are gone, where the definition has changed since."""
+        selection = self.storage._store.plan(key).selection  # noqa: SLF001
+        for step in program.steps:
+            space = self._space(step.definition, now)
+            try:
+                selection.translate(space, step.name)
+            except PartitionValidationError:
+                step.defined = space
 
     def get_backfill(self, backfill_id: str) -> BackfillStatus | None:
         """How a backfill stands, as far as it is recorded; `None` if there is none of this id.
@@ -508,7 +536,7 @@ class CodeRepository:
         block: bool, dry_run: bool, **request: Any,
     ) -> BackfillResult:  # fmt: skip
         if dry_run:
-            self._prepare(nodes, plan, now, config)
+            self._prepare(nodes, now, config)
             return _planned("", plan, "dry_run")
         key, backfill_id, _ = self._submit(nodes, plan, now, config, manual=False, **request)
         if block:
@@ -516,7 +544,7 @@ class CodeRepository:
         return self._result(backfill_id, plan)
 
     def _prepare(
-        self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any
+        self, nodes: list[Node], now: dt.datetime, config: Any
     ) -> tuple[str | None, Program]:
         """All checks that are left when the plan is made."""
         text, instances = check_config(config, nodes)
@@ -528,7 +556,7 @@ class CodeRepository:
         self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
         manual: bool, **request: Any,
     ) -> tuple[int, str, Program]:  # fmt: skip
-        text, program = self._prepare(nodes, plan, now, config)
+        text, program = self._prepare(nodes, now, config)
         assets = [
             (node.name, node.asset.code_version, node.definition is not None)
             for node in self._graph.in_order(node.name for node in nodes)
@@ -540,7 +568,10 @@ class CodeRepository:
         wait_at_exit(self)
         if not manual:
             _log.info(
-                "backfill %s: %d partitions in %d runs", backfill_id, plan.num_partitions, plan.num_runs
+                "backfill %s: %d partitions in %d runs",
+                backfill_id,
+                plan.num_partitions,
+                plan.num_runs,
             )
         return key, backfill_id, program
 
@@ -551,11 +582,13 @@ class CodeRepository:
             Step(
                 index=place,
                 name=node.name,
-                fn=node.asset.fn,  # type: ignore[arg-type]  (the graph has checked it)
+                fn=node.asset.fn,  # type: ignore[arg-type]  # The graph has checked it.
                 is_async=node.asset.is_async,
                 context_param=node.asset.context_param,
                 inputs=[self._input(self._graph[name], now) for name in node.inputs],
-                needs=[places[name] for name in self._graph.upstream_of(node.name) if name in places],
+                needs=[
+                    places[name] for name in self._graph.upstream_of(node.name) if name in places
+                ],
                 handler=self._handler(node),
                 definition=node.definition,
                 config=configs.get(node.name),
@@ -589,7 +622,7 @@ class CodeRepository:
 
     def _result(self, backfill_id: str, plan: Plan) -> BackfillResult:
         store = self.storage._store  # noqa: SLF001
-        record = store.backfill(backfill_id)
+        record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"])
         result.completed, result.failed = record["completed"], record["failed"]
         result.canceled = record["canceled"]
@@ -608,10 +641,9 @@ class CodeRepository:
 def _planned(backfill_id: str, plan: Plan, status: str) -> BackfillResult:
     dry = status == "dry_run"
     result = BackfillResult(backfill_id, plan.num_partitions, plan.num_runs, status, is_dry_run=dry)
-    ids = [] if dry else None
     result._later(  # noqa: SLF001
-        run_ids=lambda: run_ids(backfill_id, plan.num_runs) if ids is None else ids,
-        partition_keys=lambda: plan.selection.keys(),
+        run_ids=lambda: [] if dry else run_ids(backfill_id, plan.num_runs),
+        partition_keys=lambda: plan.selection.keys(),  # noqa: PLW0108  (the selection waits, too)
         to_polars=lambda: tables.frame(plan.selection.table()),
     )
     return result

@@ -50,10 +50,12 @@ class PartitionSet:
 
     Example:
         >>> import re, rivers as rs
-        >>> grid = rs.PartitionsDefinition.multi({
-        ...     "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01"),
-        ...     "region": rs.PartitionsDefinition.static_(["us", "eu-west", "eu-east"]),
-        ... })
+        >>> grid = rs.PartitionsDefinition.multi(
+        ...     {
+        ...         "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01"),
+        ...         "region": rs.PartitionsDefinition.static_(["us", "eu-west", "eu-east"]),
+        ...     }
+        ... )
         >>> europe = grid.select(region=re.compile("^eu-"))
         >>> (europe - grid.select(date=("2024-01-02", "2024-01-31"))).count()
         2
@@ -91,15 +93,15 @@ class PartitionSet:
 
     def _combined(self, other: object, method: str, sign: str) -> PartitionSet:
         if not isinstance(other, PartitionSet):
-            return NotImplemented
-        if other._definition != self._definition:
+            return NotImplemented  # type: ignore[no-any-return]
+        if other._definition != self._definition:  # noqa: SLF001  (its own class)
             msg = "sets of different definitions do not combine"
             raise PartitionValidationError(msg)
-        here, there = self._resolve, other._resolve
+        here, there = self.resolve_in, other.resolve_in
         return PartitionSet(
             self._definition,
             lambda space: getattr(here(space), method)(there(space)),
-            f"({self._text} {sign} {other._text})",
+            f"({self!r} {sign} {other!r})",
         )
 
     def __or__(self, other: object) -> PartitionSet:
@@ -127,9 +129,7 @@ def select(
             raise ConfigurationError(msg)
         named = {} if parts is None else {"": parts}
     checked = {name: _checked(name, part) for name, part in named.items()}
-    shown = ", ".join(
-        f"{name}={part!r}" if name else repr(part) for name, part in named.items()
-    )
+    shown = ", ".join(f"{name}={part!r}" if name else repr(part) for name, part in named.items())
     return PartitionSet(definition, lambda space: _product(space, checked), f"select({shown})")
 
 

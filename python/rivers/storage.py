@@ -124,7 +124,8 @@ class Storage:
         Returns:
             Keys in definition order; where the definition has changed, those of the newest first.
         """
-        return [key for part in self._store.ever_materialized(asset) for key in part.keys()]
+        parts = self._store.ever_materialized(asset)
+        return [key for part in parts for key in part.keys()]  # noqa: SIM118  (no dict)
 
     def add_dynamic_partitions(self, name: str, keys: Iterable[str | PartitionKey]) -> None:
         """Registers keys of a dynamic dimension, in order; those that are there stay where they are.
@@ -143,7 +144,8 @@ class Storage:
 
     def delete_dynamic_partition(self, name: str, key: str | PartitionKey) -> bool:
         """Takes a key out of a dynamic dimension. `False`: it was not there."""
-        return all([self._store.delete_dynamic(name, text) for text in _texts(key)])
+        gone = [self._store.delete_dynamic(name, text) for text in _texts(key)]
+        return all(gone)
 
     def get_dynamic_partitions(self, name: str) -> list[str]:
         """The keys of a dynamic dimension, in order of registration."""

@@ -28,6 +28,10 @@ class BackfillStrategy:
         SingleRun: TypeAlias = "_SingleRun"
         PerDimension: TypeAlias = "_PerDimension"
 
+    def __init__(self) -> None:
+        msg = "use BackfillStrategy.multi_run(), .single_run() or .per_dimension()"
+        raise TypeError(msg)
+
     @staticmethod
     def multi_run() -> BackfillStrategy.MultiRun:
         """One run per partition (the default)."""
@@ -76,8 +80,9 @@ class _PerDimension(BackfillStrategy):
         single_run: Dimensions batched within each run.
     """
 
-    multi_run: list[str]
-    single_run: list[str]
+    # These hide the constructors of the same names, which nobody calls on a strategy.
+    multi_run: list[str]  # type: ignore[assignment]
+    single_run: list[str]  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         for name in ("multi_run", "single_run"):

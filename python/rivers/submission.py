@@ -1,5 +1,7 @@
-"""From the arguments of a call to a plan that can be executed: everything is checked here, before
-anything is stored or run."""
+"""From the arguments of a call to a plan that can be executed.
+
+Everything is checked here, before anything is stored or run.
+"""
 
 from __future__ import annotations
 
@@ -85,13 +87,14 @@ def asset_names(selection: Sequence[str]) -> list[str]:
         TypeError: It is no list of names.
         ExecutionError: It is empty.
     """
-    if isinstance(selection, str) or not all(isinstance(name, str) for name in selection):
+    names = [] if isinstance(selection, str) else list(selection)
+    if isinstance(selection, str) or not all(isinstance(name, str) for name in names):
         msg = f"selection must be a list of asset names, got {selection!r}"
         raise TypeError(msg)
-    if not selection:
+    if not names:
         msg = "selection is empty; leave it out to select all assets"
         raise ExecutionError(msg)
-    return list(dict.fromkeys(selection))
+    return list(dict.fromkeys(names))
 
 
 def select_partitions(
@@ -215,7 +218,10 @@ def check_tags(
                 raise ConfigurationError(msg)
             priority = _priority(value)
         elif name.startswith(_RESERVED):
-            msg = f"the tag name {name!r} is reserved; of those with {_RESERVED!r}, {PRIORITY_TAG!r} can be given"
+            msg = (
+                f"the tag name {name!r} is reserved; of those with {_RESERVED!r}, "
+                f"{PRIORITY_TAG!r} can be given"
+            )
             raise ConfigurationError(msg)
     return checked, default_priority if priority is None else priority
 
@@ -278,5 +284,3 @@ def only_defined(selection: Selection, space: Space) -> Selection:
         raise ExecutionError(msg)
     _log.warning("%d partitions of the earlier backfill are no longer defined and left out", gone)
     return left
-
-

@@ -54,6 +54,7 @@ class Step:
         definition: Its partitions.
         config: Its validated configuration.
         metadata: The asset's.
+        defined: Its partitions of today, where those of the plan are not all among them any more.
     """
 
     index: int
@@ -67,6 +68,7 @@ class Step:
     definition: PartitionsDefinition | None
     config: Any
     metadata: dict[str, Any]
+    defined: Space | None = None
 
     @property
     def partitioned(self) -> bool:
@@ -124,7 +126,9 @@ class Program:
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """All of a step but the call of its function, which is the caller's: sync or async."""
         selection: Selection | None = None
-        if step.needs and not run.is_sound:
+        if step.defined is not None:
+            run.check_defined(step.index, step.defined)
+        if not run.is_sound:
             if any(run.missed(upstream) for upstream in step.needs):
                 run.skip(step.index)
                 return

@@ -7,8 +7,8 @@ from rivers.io.pickle import PickleIOHandler
 
 __all__ = [
     "BaseIOHandler",
-    "InputContext",
     "InMemoryIOHandler",
+    "InputContext",
     "OutputContext",
     "ParquetIOHandler",
     "PickleIOHandler",

@@ -114,7 +114,8 @@ impl PartitionsDefinition {
         Ok(Definition::static_(names).map_err(Raised)?.into())
     }
 
-    /// A partition a day, from `start` to `end`; without an end the day that contains now is the last.
+    /// A partition a day, from `start` to before `end`; without an end the day that contains now is the
+    /// last.
     ///
     /// `start` and `end` are naive datetimes, dates or texts such as "2024-01-31"; `fmt` is how keys are
     /// written, by default "%Y-%m-%d". Raises PartitionDefinitionError for what is no moment or has a

@@ -55,15 +55,16 @@ fn execution(program: PyProgram, workers: Option<u32>) -> Execution {
 #[pymethods]
 impl Engine {
     #[new]
-    fn new(store: &Store, max_concurrent_runs: Option<u32>, tag_limits: Vec<PyTagLimit>) -> Result<Self> {
+    fn new(store: &Store, max_concurrent_runs: Option<u32>, tag_limits: Vec<PyTagLimit>, lease_seconds: f64) -> Result<Self> {
         let tag_limits = tag_limits.into_iter().map(|limit| TagLimit {
             key: limit.key,
             value: limit.value,
             limit: limit.limit,
             per_unique_value: limit.per_unique_value,
         });
+        let lease = (lease_seconds * 1e6) as i64;
         let limits = Limits { max_concurrent_runs, tag_limits: tag_limits.collect() };
-        let engine = engine::Engine::new(Arc::clone(&store.store), Arc::new(SystemClock), limits)?;
+        let engine = engine::Engine::new(Arc::clone(&store.store), Arc::new(SystemClock), limits, lease)?;
         Ok(Self { engine })
     }
 
@@ -144,6 +145,12 @@ impl Engine {
     /// Stops a backfill that cannot be executed here; who waits for it is told why.
     fn break_off(&self, py: Python<'_>, key: i64, reason: String) -> Result<()> {
         Ok(py.detach(|| self.engine.break_off(key, reason))?)
+    }
+
+    /// Ids of the backfills whose process is gone.
+    fn orphans(&self, py: Python<'_>) -> Result<Vec<String>> {
+        let rows = py.detach(|| self.engine.orphans())?;
+        Ok(rows.into_iter().map(|row| row.request.id).collect())
     }
 
     fn live(&self) -> Vec<i64> {

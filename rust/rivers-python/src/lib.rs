@@ -31,7 +31,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::run::{PyWorked, Run};
     #[pymodule_export]
-    use crate::selection::{Selection, Space};
+    use crate::selection::{Selection, Space, decode_space};
     #[pymodule_export]
     use crate::store::Store;
 

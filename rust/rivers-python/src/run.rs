@@ -11,7 +11,7 @@ use rivers_core::plan::codec;
 use crate::batch::decode_worked;
 use crate::error::{Raised, Result};
 use crate::key::expect_key;
-use crate::selection::Selection;
+use crate::selection::{Selection, Space};
 
 /// One run.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -69,6 +69,11 @@ impl Run {
             self.run.mark_failed(asset, partition, cause.clone()).map_err(Raised)?;
         }
         Ok(())
+    }
+
+    /// Fails the partitions that are not in an asset's space of today.
+    fn check_defined(&self, asset: u32, space: &Space) {
+        self.run.check_defined(asset, &space.space);
     }
 
     /// What an asset's own marks leave over; `None`: all.

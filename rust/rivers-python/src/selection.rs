@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyBytes, PyList};
 use rivers_core::space::time_format::to_datetime;
 use rivers_core::space::{self, DimRange, IndexSet, Members, PositionSet, RangeSpec};
 
@@ -59,6 +59,9 @@ impl From<KeyRange> for RangeSpec {
     }
 }
 
+/// So many objects are worth a pause of the cycle collector.
+const MANY: u64 = 10_000;
+
 /// Builds many objects, none of which can be part of a cycle, without the cycle collector looking
 /// through all of them again and again: it would take ten times as long as building them.
 fn without_collection<T>(py: Python<'_>, build: impl FnOnce() -> T) -> PyResult<T> {
@@ -82,6 +85,13 @@ impl Space {
     #[getter]
     fn num_partitions(&self) -> u64 {
         self.space.len()
+    }
+
+    /// As bytes, on the way to a worker process.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let bytes = rivers_core::plan::codec::encode_space(&self.space).map_err(Raised)?;
+        let decode = py.import("rivers._rivers")?.getattr("decode_space")?;
+        Ok((decode, (PyBytes::new(py, &bytes),)))
     }
 
     pub(crate) fn all(&self) -> Selection {
@@ -156,6 +166,12 @@ impl Space {
 
 }
 
+/// Reads what pickling wrote.
+#[pyfunction]
+pub(crate) fn decode_space(bytes: &[u8]) -> Result<Space> {
+    Ok(Space { space: rivers_core::plan::codec::decode_space(bytes)? })
+}
+
 impl From<space::Selection> for Selection {
     fn from(selection: space::Selection) -> Self {
         Self { selection: Arc::new(selection) }
@@ -174,9 +190,9 @@ impl Selection {
         if space.dims().is_empty() {
             return Ok(PyList::empty(py));
         }
-        let keys: PyResult<Vec<_>> = without_collection(py, || {
-            self.selection.iter().map(|partition| of_partition(py, space, partition)).collect()
-        })?;
+        let build = || self.selection.iter().map(|partition| of_partition(py, space, partition)).collect();
+        let keys: PyResult<Vec<_>> =
+            if self.selection.len() < MANY { build() } else { without_collection(py, build)? };
         PyList::new(py, keys?)
     }
 

@@ -207,7 +207,7 @@ impl Store {
             let most = limit.unwrap_or(usize::MAX);
             let mut records = Vec::new();
             if matches!(status, None | Some("running")) {
-                for row in self.store.list(None, None)?.into_iter().filter(|row| row.status == Status::InProgress) {
+                for row in self.store.unfinished()? {
                     for (run, _) in row.in_flight.clone().into_iter().rev().take(most - records.len()) {
                         let ended = self.store.runs(row.key, run..run + 1)?;
                         if ended.is_empty() {

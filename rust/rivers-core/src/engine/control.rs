@@ -68,7 +68,8 @@ impl Engine {
                 "the backfill {id:?} is running; wait for it, or cancel it with cancel_backfill({id:?})"
             )));
         }
-        self.take_over(&row)?;
+        let lease = self.take_over(&row)?;
+        self.shared.leased(&lease);
         let plan = self.shared.store.plan(row.key)?;
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let todo = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
@@ -82,6 +83,15 @@ impl Engine {
             lease.expires_at > self.now() && self.shared.store.is_alive(&lease.owner)
         };
         row.lease.as_ref().is_some_and(alive)
+    }
+
+    /// The backfills that nobody runs and that have not ended.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn orphans(&self) -> Result<Vec<BackfillRow>> {
+        let rows = self.shared.store.unfinished()?;
+        Ok(rows.into_iter().filter(|row| !self.has_live_owner(row)).collect())
     }
 
     /// Ends a backfill that nobody runs: what was not recorded as ended is canceled.

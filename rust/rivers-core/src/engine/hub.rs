@@ -1,7 +1,7 @@
 //! What is live in this process, under one lock that is taken per batch, never per run.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashbrown::HashMap;
 
@@ -80,14 +80,14 @@ impl Hub {
         self.queue.can_decide()
     }
 
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    pub(super) fn take(&mut self, leased_until: &Arc<AtomicI64>) -> Option<Taken> {
         let entry = self.queue.decide()?;
         let key = *self.by_entry.get(&entry)?;
         let live = self.live.get_mut(&key)?;
         let Some(runs) = live.take_batch() else {
             unreachable!("the queue only decides for entries that are ready");
         };
-        let hand = Hand::new(runs, Arc::clone(&live.stop));
+        let hand = Hand::new(runs, Arc::clone(&live.stop), Arc::clone(leased_until));
         live.hands.push(Arc::clone(&hand));
         let taken = Taken {
             key,

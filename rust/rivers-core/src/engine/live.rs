@@ -1,7 +1,7 @@
 //! One backfill while it runs, and the hands that its runs are in.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +92,7 @@ impl Live {
 pub(super) struct Hand {
     held: Mutex<Held>,
     stop: Arc<AtomicBool>,
+    leased_until: Arc<AtomicI64>,
 }
 
 struct Held {
@@ -100,19 +101,24 @@ struct Held {
 }
 
 impl Hand {
-    pub(super) fn new(runs: Range<u64>, stop: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self { held: Mutex::new(Held { unclaimed: runs, current: None }), stop })
+    pub(super) fn new(runs: Range<u64>, stop: Arc<AtomicBool>, leased_until: Arc<AtomicI64>) -> Arc<Self> {
+        Arc::new(Self { held: Mutex::new(Held { unclaimed: runs, current: None }), stop, leased_until })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a run may start: nobody stopped the backfill, and it is surely still ours.
+    fn may_start(&self, now: Micros) -> bool {
+        !self.stop.load(Ordering::Acquire) && now < self.leased_until.load(Ordering::Acquire)
+    }
+
     /// Ends the current run and begins the next; `None` when there is none, or none may start.
     pub(super) fn claim(&self, now: Micros) -> Option<u64> {
         let mut held = self.held();
         held.current = None;
-        if self.stop.load(Ordering::Acquire) {
+        if !self.may_start(now) {
             return None;
         }
         let run = held.unclaimed.next()?;
@@ -123,7 +129,7 @@ impl Hand {
     /// Takes all unclaimed runs to execute them elsewhere; the first counts as the current one.
     pub(super) fn claim_all(&self, now: Micros) -> Option<Range<u64>> {
         let mut held = self.held();
-        if self.stop.load(Ordering::Acquire) || held.unclaimed.is_empty() {
+        if !self.may_start(now) || held.unclaimed.is_empty() {
             return None;
         }
         held.current = Some((held.unclaimed.start, now));

@@ -14,6 +14,7 @@ mod writer;
 pub use batch::{Batch, WorkerBatch};
 pub use run::{Run, Worked};
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,10 +27,10 @@ use crate::queue::Limits;
 use crate::store::{Key, Lease, Store};
 use hub::Hub;
 
-/// How long a lease lasts without being renewed.
+/// How long a lease lasts without being renewed, where nothing else is asked for.
 pub const LEASE: Micros = 15 * SECOND;
-/// How often it is renewed.
-const RENEWAL: Micros = 3 * SECOND;
+/// A lease is renewed so many times in its life.
+const RENEWALS: Micros = 5;
 
 /// Runs backfills of one storage in this process.
 pub struct Engine {
@@ -42,6 +43,10 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     owner: String,
+    /// How long a lease lasts.
+    lease: Micros,
+    /// Until when the leases of all live backfills hold, as far as is known: no run starts later.
+    leased_until: Arc<AtomicI64>,
     _alive: Box<dyn Send + Sync>,
     hub: Mutex<Hub>,
     /// Something that workers or callers wait for may have happened.
@@ -59,7 +64,13 @@ impl Shared {
     }
 
     fn lease(&self) -> Lease {
-        Lease { owner: self.owner.clone(), expires_at: self.clock.now() + LEASE }
+        Lease { owner: self.owner.clone(), expires_at: self.clock.now() + self.lease }
+    }
+
+    /// A lease was written.
+    fn leased(&self, lease: &Lease) {
+        self.leased_until.store(lease.expires_at, Ordering::Release);
+        self.changed.notify_all();
     }
 }
 
@@ -90,17 +101,19 @@ pub struct Progress {
 }
 
 impl Engine {
-    /// An engine over a storage, with the limits of the run queue.
+    /// An engine over a storage, with the limits of the run queue and the time that leases last.
     ///
     /// # Errors
     /// `Storage` when the process cannot show that it is alive.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Self> {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits, lease: Micros) -> Result<Self> {
         let owner = uuid::Uuid::now_v7().simple().to_string();
         let alive = store.register_owner(&owner)?;
         let shared = Shared {
             store,
             clock,
             owner,
+            lease,
+            leased_until: Arc::new(AtomicI64::new(Micros::MIN)),
             _alive: alive,
             hub: Mutex::new(Hub::new(limits)),
             changed: Condvar::new(),
@@ -117,7 +130,8 @@ impl Engine {
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
         let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
-        if lease.is_some() {
+        if let Some(lease) = lease {
+            self.shared.leased(&lease);
             let todo = RunSet::all(plan.num_runs());
             self.admit(key, request, plan, todo, Counts::default(), execution);
         }
@@ -140,7 +154,8 @@ impl Engine {
         let batch = loop {
             let now = self.shared.clock.now();
             hub.reclaim_stalled(now);
-            if let Some(taken) = hub.take() {
+            let leased = now < self.shared.leased_until.load(Ordering::Acquire);
+            if let Some(taken) = leased.then(|| hub.take(&self.shared.leased_until)).flatten() {
                 break Some(Batch::new(&self.shared, taken));
             }
             let left = deadline.saturating_duration_since(Instant::now());

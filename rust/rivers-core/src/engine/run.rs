@@ -8,7 +8,7 @@ use crate::backfill::{Cause, Failure, Request, RunEnd};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::space::{Members, PositionSet, Selection};
+use crate::space::{Members, PositionSet, Selection, Space};
 
 /// What a run needs to know of its backfill, wherever it is executed.
 #[derive(Debug, Clone)]
@@ -106,11 +106,38 @@ impl Run {
     /// The partitions that an asset gets: without those that failed in what it needs, which are
     /// recorded as skipped. `None`: all.
     pub fn enter(&self, asset: u32, needs: &[u32]) -> Option<Selection> {
-        let left = self.without(needs)?;
-        let gone = self.partitions.iter().filter(|&partition| !left.contains(partition));
-        let skipped = gone.map(|partition| Failure { asset, partition: Some(partition), cause: None });
-        self.failures().extend(skipped.collect::<Vec<_>>());
+        let own = self.without(&[asset]);
+        let left = match self.without(needs) {
+            Some(left) => own.map_or_else(|| left.clone(), |own| left.intersection(&own)),
+            None => return own,
+        };
+        let known = |partition| own_marks(&self.failures(), asset, partition);
+        let gone = self.partitions.iter().filter(|&partition| !left.contains(partition) && !known(partition));
+        let skipped: Vec<Failure> =
+            gone.map(|partition| Failure { asset, partition: Some(partition), cause: None }).collect();
+        self.failures().extend(skipped);
         Some(left)
+    }
+
+    /// Fails the partitions that an asset no longer has: its definition has changed since the backfill
+    /// was submitted.
+    pub fn check_defined(&self, asset: u32, space: &Space) {
+        let own = self.partitions.space();
+        let gone: Vec<u64> =
+            self.partitions.iter().filter(|&partition| own.translate(space, partition).is_none()).collect();
+        for partition in gone {
+            let cause = Cause {
+                error_type: "PartitionNotDefined".into(),
+                message: format!(
+                    "the partition {:?} is no longer defined: the asset's definition has changed since the \
+                     backfill was submitted",
+                    own.text(partition)
+                ),
+                traceback: None,
+            };
+            let failure = Failure { asset, partition: Some(partition), cause: Some(Arc::new(cause)) };
+            self.failures().push(failure);
+        }
     }
 
     fn without(&self, assets: &[u32]) -> Option<Selection> {
@@ -141,4 +168,8 @@ impl Run {
             failures,
         }
     }
+}
+
+fn own_marks(failures: &[Failure], asset: u32, partition: u64) -> bool {
+    failures.iter().any(|failure| failure.asset == asset && failure.partition == Some(partition))
 }

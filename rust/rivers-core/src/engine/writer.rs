@@ -2,9 +2,10 @@
 //! from other processes. While it commits, more gathers: the busier, the larger the transactions.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{RENEWAL, Shared};
+use super::{RENEWALS, Shared};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::store::{Commit, Committed};
@@ -14,9 +15,13 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Writes until the engine is closed.
 pub(super) fn run(shared: &Shared) {
-    let (mut renewed_at, mut ticked_at) = (shared.clock.now(), shared.clock.now());
+    let mut ticked_at = shared.clock.now();
     loop {
         let now = shared.clock.now();
+        let until = shared.leased_until.load(Ordering::Acquire);
+        if until - now < shared.lease - shared.lease / RENEWALS {
+            renew(shared);
+        }
         let ticks = now - ticked_at >= TICK.as_micros() as Micros;
         let commits = {
             let mut hub = shared.hub();
@@ -44,16 +49,29 @@ pub(super) fn run(shared: &Shared) {
             ticked_at = now;
             hear_cancels(shared);
         }
-        if now - renewed_at >= RENEWAL {
-            renewed_at = now;
-            // A storage that cannot be written now may be writable at the next commit, which tells.
-            let _ = shared.store.renew(&shared.lease());
-        }
     }
 }
 
+/// Renews the leases of what is live; what another process has taken over meanwhile stops here.
+fn renew(shared: &Shared) {
+    let live = shared.hub().live_keys();
+    if live.is_empty() {
+        return;
+    }
+    let lease = shared.lease();
+    // A storage that cannot be written now may be writable at the next commit, which tells.
+    let Ok(held) = shared.store.renew(&lease) else { return };
+    let mut hub = shared.hub();
+    for key in live.into_iter().filter(|key| !held.contains(key)) {
+        hub.abandon(key, Some(lease_lost()));
+    }
+    drop(hub);
+    shared.leased(&lease);
+}
+
 fn write(shared: &Shared, commits: &[Commit]) {
-    let outcome = shared.store.commit(&shared.lease(), commits);
+    let lease = shared.lease();
+    let outcome = shared.store.commit(&lease, commits);
     let mut hub = shared.hub();
     match outcome {
         Ok(verdicts) => {

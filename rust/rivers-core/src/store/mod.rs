@@ -108,11 +108,11 @@ pub trait Store: Send + Sync {
     /// `Storage`; nothing of it was written then.
     fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>>;
 
-    /// Renews the leases of all the owner's backfills.
+    /// Renews the leases of all the owner's backfills and tells which those are.
     ///
     /// # Errors
     /// `Storage`.
-    fn renew(&self, lease: &Lease) -> Result<()>;
+    fn renew(&self, lease: &Lease) -> Result<Vec<Key>>;
 
     /// Which of the owner's backfills are asked to stop.
     ///
@@ -165,6 +165,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn list(&self, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>>;
+
+    /// The backfills that have not ended, newest first.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn unfinished(&self) -> Result<Vec<BackfillRow>>;
 
     /// The plan of a backfill.
     ///

@@ -112,11 +112,11 @@ pub(super) fn update(transaction: &Transaction<'_>, lease: &Lease, commit: &Comm
     Ok(changed == 1)
 }
 
-pub(super) fn renew(transaction: &Transaction<'_>, lease: &Lease) -> Result<()> {
+pub(super) fn renew(transaction: &Transaction<'_>, lease: &Lease) -> Result<Vec<Key>> {
     transaction
-        .prepare_cached("UPDATE backfill SET lease_expires_at = ?2 WHERE owner = ?1")?
-        .execute(params![lease.owner, lease.expires_at])
-        .map(|_| ())
+        .prepare_cached("UPDATE backfill SET lease_expires_at = ?2 WHERE owner = ?1 RETURNING key")?
+        .query_map(params![lease.owner, lease.expires_at], |row| row.get(0))?
+        .collect()
 }
 
 pub(super) fn cancel_requests(connection: &Connection, owner: &str) -> Result<Vec<Key>> {
@@ -171,6 +171,16 @@ pub(super) fn get(connection: &Connection, key: Key) -> Result<Option<BackfillRo
         .prepare_cached(&format!("SELECT {COLUMNS} FROM backfill WHERE key = ?1"))?
         .query_row([key], read)
         .optional()
+}
+
+pub(super) fn unfinished(connection: &Connection) -> Result<Vec<BackfillRow>> {
+    // The literal is the condition of a partial index; `status_code` says the same.
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM backfill WHERE status = 0 ORDER BY key DESC"
+        ))?
+        .query_map([], read)?
+        .collect()
 }
 
 /// SQLite's bound for "as many as there are".

@@ -180,7 +180,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn renew(&self, lease: &Lease) -> Result<()> {
+    fn renew(&self, lease: &Lease) -> Result<Vec<Key>> {
         self.write(|transaction| backfill::renew(transaction, lease))
     }
 
@@ -224,6 +224,10 @@ impl Store for SqliteStore {
 
     fn list(&self, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
         self.read(|connection| backfill::list(connection, asset, limit))
+    }
+
+    fn unfinished(&self) -> Result<Vec<BackfillRow>> {
+        self.read(backfill::unfinished)
     }
 
     fn plan(&self, key: Key) -> Result<Plan> {

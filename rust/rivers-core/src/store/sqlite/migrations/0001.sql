@@ -30,6 +30,7 @@ CREATE TABLE backfill (
     owner TEXT,
     lease_expires_at INTEGER
 );
+CREATE INDEX backfill_unfinished ON backfill (key) WHERE status = 0;
 CREATE INDEX backfill_by_owner ON backfill (owner) WHERE owner IS NOT NULL;
 
 -- Which backfills touch an asset: the way to what is materialized.
