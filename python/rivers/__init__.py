@@ -1,5 +1,7 @@
 """Backfills of partitioned data assets: planned at once, durable, as fast as your functions."""
 
+from typing import TYPE_CHECKING
+
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
 from rivers.assets import Asset
@@ -10,7 +12,6 @@ from rivers.io import (
     InMemoryIOHandler,
     InputContext,
     OutputContext,
-    ParquetIOHandler,
     PickleIOHandler,
 )
 from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionsDefinition
@@ -20,6 +21,9 @@ from rivers.results import BackfillResult, BackfillStatus, LaunchedBy, RunRecord
 from rivers.sets import PartitionSet, exclude
 from rivers.storage import Storage
 from rivers.strategy import BackfillStrategy
+
+if TYPE_CHECKING:
+    from rivers.io.parquet import ParquetIOHandler
 
 __all__ = [
     "Asset",
@@ -54,3 +58,13 @@ if DEBUG_BUILD:
     import warnings
 
     warnings.warn("this is a debug build of rivers: it is slow", RuntimeWarning, stacklevel=2)
+
+
+def __getattr__(name: str) -> object:
+    """Loads Polars where Parquet is wanted; see `rivers.io`."""
+    if name == "ParquetIOHandler":
+        from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
+
+        return ParquetIOHandler
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

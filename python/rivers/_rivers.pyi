@@ -34,6 +34,7 @@ __all__ = [
     "backfills",
     "check_per_dimension",
     "decode_definition",
+    "decode_space",
     "partition_status",
 ]
 
@@ -442,6 +443,9 @@ class PartitionsDefinition:
 def decode_definition(bytes: bytes) -> PartitionsDefinition:
     """Reads what pickling a definition wrote."""
 
+def decode_space(bytes: bytes) -> Space:
+    """Reads what pickling a space wrote."""
+
 def check_per_dimension(multi_run: Sequence[str], single_run: Sequence[str]) -> None:
     """Refuses what `BackfillStrategy.per_dimension()` does not allow."""
 
@@ -503,6 +507,8 @@ class Space:
     def select_keys(self, keys: list[PartitionKey]) -> Selection:
         """The partitions that keys stand for, in order, each once."""
 
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
 @final
 class Selection:
     """Some partitions of a space, in order."""
@@ -529,6 +535,9 @@ class Selection:
 
     def translate(self, other: Space, asset: str) -> Selection:
         """The same keys in another space, which must have all of them; errors name the asset."""
+
+    def check_in(self, other: Space, asset: str) -> None:
+        """Refuses where another asset's space does not have all of them."""
 
     def still_in(self, other: Space) -> tuple[Selection, int]:
         """The keys that another space has too, and how many it has not."""

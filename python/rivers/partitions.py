@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivers._rivers import PartitionKey, PartitionsDefinition
+from rivers.tables import frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,8 +108,6 @@ class PartitionKeyRange:
             >>> rs.PartitionKeyRange.single("2024-01-01", "2024-01-03").to_polars(days).shape
             (3, 2)
         """
-        from rivers.tables import frame  # noqa: PLC0415  (Polars is loaded where a table is wanted)
-
         return frame(definition.resolve(now, storage).select_range(self).table())
 
     def __repr__(self) -> str:

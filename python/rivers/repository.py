@@ -358,9 +358,8 @@ class CodeRepository:
         now = self._clock()
         # It is there, since its record is.
         left = cast("Selection", self.storage._store.uncompleted(backfill_id))  # noqa: SLF001
-        if left.num_partitions:
-            for node in nodes:
-                left = submission.only_defined(left, self._space(node.definition, now))
+        spaces = [(node, self._space(node.definition, now)) for node in nodes]
+        left = submission.only_defined(left, spaces)
         earlier = self.storage._store.plan(record["key"])  # noqa: SLF001
         tags = [tag for tag in record["tags"] if tag[0] != submission.RERUN_TAG]
         return self._launch(
@@ -401,7 +400,7 @@ class CodeRepository:
         for step in program.steps:
             space = self._space(step.definition, now)
             try:
-                selection.translate(space, step.name)
+                selection.check_in(space, step.name)
             except PartitionValidationError:
                 step.defined = space
 
@@ -633,7 +632,7 @@ class CodeRepository:
     def _record(self, backfill_id: str) -> dict[str, Any]:
         record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
         if record is None or record["manual"]:
-            msg = f"there is no backfill {backfill_id!r}"
+            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
             raise BackfillNotFoundError(msg)
         return record
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError, PartitionValidationError
+from rivers.tables import frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,8 +88,6 @@ class PartitionSet:
         self, *, storage: Storage | None = None, now: datetime | None = None
     ) -> pl.DataFrame:
         """Its partitions: one row each, a column per dimension (see `rivers.tables`)."""
-        from rivers.tables import frame  # noqa: PLC0415  (Polars is loaded where a table is wanted)
-
         return frame(self._resolved(storage, now).table())
 
     def _combined(self, other: object, method: str, sign: str) -> PartitionSet:

@@ -154,7 +154,7 @@ def check_others(selection: Selection, others: Sequence[tuple[Node, Space]]) -> 
         PartitionValidationError: Naming the asset and the first key that it does not have.
     """
     for node, space in others:
-        selection.translate(space, node.name)
+        selection.check_in(space, node.name)
 
 
 def choose_strategy(given: BackfillStrategy | None, nodes: Sequence[Node]) -> BackfillStrategy:
@@ -268,19 +268,26 @@ def stored_config(record: dict[str, Any]) -> dict[str, Any] | None:
     return None if record["config"] is None else json.loads(record["config"])
 
 
-def only_defined(selection: Selection, space: Space) -> Selection:
-    """Of the partitions of an earlier backfill, those that are still defined.
+def only_defined(selection: Selection, spaces: Sequence[tuple[Node, Space]]) -> Selection:
+    """Of the partitions of an earlier backfill, those that are still defined for each asset.
 
     Raises:
         ExecutionError: None is.
     """
-    try:
-        return selection.translate(space, "")
-    except PartitionValidationError:
-        pass
-    left, gone = selection.still_in(space)
-    if not left.num_partitions:
-        msg = "none of the partitions to run again is defined any more"
-        raise ExecutionError(msg)
-    _log.warning("%d partitions of the earlier backfill are no longer defined and left out", gone)
-    return left
+    if not selection.num_partitions:
+        return selection
+    for node, space in spaces:
+        try:
+            selection.check_in(space, node.name)
+        except PartitionValidationError:
+            selection, gone = selection.only_in(space)
+            if not selection.num_partitions:
+                msg = "none of the partitions to run again is defined any more"
+                raise ExecutionError(msg) from None
+            _log.warning(
+                "%d partitions of the earlier backfill are no longer defined for %r and left out",
+                gone,
+                node.name,
+            )
+    node, space = spaces[0]
+    return selection.translate(space, node.name)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from rivers import _rivers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import polars as pl
 
     from rivers._rivers import ArrowTable, Engine, Space, Store
 
 
 def frame(table: ArrowTable) -> pl.DataFrame:
     """The table as a Polars frame, without a copy."""
+    import polars as pl  # noqa: PLC0415  (Polars is loaded where a table is wanted)
+
     return pl.DataFrame(table)
 
 

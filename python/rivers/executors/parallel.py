@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
 import pickle
 import queue
 import signal
+import struct
 import tempfile
 import threading
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loky import ProcessPoolExecutor
 
@@ -21,10 +23,12 @@ from rivers.executors.program import Program
 from rivers.io import InMemoryIOHandler
 
 if TYPE_CHECKING:
-    from rivers._rivers import Batch, Worked
+    from collections.abc import Iterator
 
-_NUMBER = 8
-"""Bytes of a run's number."""
+    from rivers._rivers import Batch, Run, Worked
+
+_AT = struct.Struct("<QI")
+"""Where a worker is: the run's number and the step's index."""
 
 
 class Processes:
@@ -42,7 +46,8 @@ class Processes:
         path = self._send(batch.key, program, batch)
         process = self._take(program.max_workers or 1)
         try:
-            process.execute(batch, path)
+            while (sent := batch.send()) is not None:
+                process.execute(batch, program, path, *sent)
         finally:
             self._free.put(process)
 
@@ -76,56 +81,35 @@ class Processes:
 
 
 class _Process:
-    """One worker process. It writes the run it is at into a file of eight bytes, so that it is known
+    """One worker process. It writes where it is into a file of twelve bytes, so that it is known
     which run killed it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.write_bytes(bytes(_NUMBER))
+        path.write_bytes(_AT.pack(0, 0))
         self._pool = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_initialize)
 
-    def execute(self, batch: Batch, program: Path) -> None:
-        while (sent := batch.send()) is not None:
-            first, end = sent
-            while first < end:
-                left = self._execute(batch, program, first, end)
-                if left is None:
-                    break
-                first = left
-
-    def _execute(self, batch: Batch, program: Path, first: int, end: int) -> int | None:
-        """Has runs executed. `None`: the batch knows; else the process died and this run is next."""
+    def execute(self, batch: Batch, program: Program, path: Path, first: int, end: int) -> None:
+        """Has runs executed. Of those that were not, the batch knows afterwards."""
+        self._path.write_bytes(_AT.pack(first, 0))
         try:
-            report = self._pool.submit(_work, program, self._path, first, end).result()
+            report = self._pool.submit(_work, path, self._path, first, end).result()
         except BrokenProcessPool as error:
             self._replace()
-            at = int.from_bytes(self._path.read_bytes(), "little")
-            return self._lost(batch, program, (first, min(max(at, first), end - 1), end), error)
+            at, step = _AT.unpack(self._path.read_bytes())
+            if at > first:
+                # What came before it is not reported, so it is executed again, without this one.
+                report = self._pool.submit(_work, path, self._path, first, at).result()
+                batch.receive(report, first, end)
+            else:
+                _fail(batch.lost(first, end), program, step, error)
         except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
-            return self._lost(batch, program, (first, first, end), error)
-        batch.receive(report, first, end)
-        return None
-
-    def _lost(
-        self, batch: Batch, program: Path, runs: tuple[int, int, int], error: BaseException
-    ) -> None:
-        """Fails the run that killed its process; those before it have not been reported."""
-        first, at, end = runs
-        if first < at:
-            report = self._pool.submit(_work, program, self._path, first, at).result()
+            _fail(batch.lost(first, end), program, 0, error)
+        else:
             batch.receive(report, first, end)
-            return
-        run = batch.lost(at, end)
-        if run is not None:
-            run.fail(
-                0,
-                type(error).__name__,
-                "the worker process that executed this run did not report: it was killed, or it left "
-                f"the interpreter ({str(error).splitlines()[0] if str(error) else 'no reason given'})",
-            )
 
     def _replace(self) -> None:
         self._pool.shutdown(wait=False, kill_workers=True)
@@ -133,6 +117,22 @@ class _Process:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
+
+
+def _fail(run: Run | None, program: Program, index: int, error: BaseException) -> None:
+    """Fails the run that took its process with it, at the step that it was at."""
+    if run is None:
+        return
+    reason = str(error).partition("\n")[0] or "no reason given"
+    run.fail(
+        index,
+        type(error).__name__,
+        "the worker process that executed this run did not report: it was killed, or it left the "
+        f"interpreter ({reason})",
+    )
+    for step in program.steps:
+        if step.index > index:
+            run.skip(step.index)
 
 
 def _initialize() -> None:
@@ -150,9 +150,14 @@ def _read(program: Path) -> tuple[Program, Worked]:
 def _progress(path: Path) -> mmap.mmap:
     descriptor = os.open(path, os.O_RDWR)
     try:
-        return mmap.mmap(descriptor, _NUMBER)
+        return mmap.mmap(descriptor, _AT.size)
     finally:
         os.close(descriptor)
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
 
 
 def _work(path: Path, progress: Path, first: int, end: int) -> bytes:
@@ -163,12 +168,18 @@ def _work(path: Path, progress: Path, first: int, end: int) -> bytes:
     handlers = {id(step.handler): step.handler for step in program.steps}.values()
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
 
-    def runs() -> Any:
+    def watch(run: int, step: int) -> None:
+        at[:] = _AT.pack(run, step)
+
+    def runs() -> Iterator[Run]:
         for run in batch:
-            at[:] = run.number.to_bytes(_NUMBER, "little")
             yield run
             for handler in in_memory:
                 handler.forget()
 
-    program.execute(runs())
+    program.watch = watch
+    if program.is_async:
+        _loop().run_until_complete(program.execute_async(runs()))
+    else:
+        program.execute(runs())
     return batch.report()

@@ -13,9 +13,9 @@ from rivers.exceptions import ExecutionError
 from rivers.io.base import InputContext, OutputContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
-    from rivers._rivers import Batch, PartitionsDefinition, Run, Selection, Space, WorkerBatch
+    from rivers._rivers import PartitionsDefinition, Run, Selection, Space
     from rivers.io.base import BaseIOHandler
 
     Call = tuple["Step", dict[str, Any]]
@@ -84,12 +84,14 @@ class Program:
         steps: In dependency order.
         max_workers: Processes to execute it in; `None`: this process.
         pickled: The steps as processes read them, if there are processes.
+        watch: Is told the run's number and the step's index before each step.
         first_error: The first exception of a step that was executed in this process.
     """
 
     steps: list[Step]
     max_workers: int | None = None
     pickled: bytes = b""
+    watch: Callable[[int, int], None] | None = None
     first_error: BaseException | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -101,9 +103,9 @@ class Program:
         """Whether a step is a coroutine function: its runs are executed on the event loop."""
         return any(step.is_async for step in self.steps)
 
-    def execute(self, batch: Batch | WorkerBatch) -> None:
+    def execute(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another, in this thread."""
-        for run in batch:
+        for run in runs:
             for step in self.steps:
                 for called, arguments in self._step(step, run):
                     try:
@@ -111,9 +113,9 @@ class Program:
                     except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
                         called.error = error
 
-    async def execute_async(self, batch: Batch) -> None:
+    async def execute_async(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another, on the event loop."""
-        for run in batch:
+        for run in runs:
             for step in self.steps:
                 for called, arguments in self._step(step, run):
                     try:
@@ -125,6 +127,8 @@ class Program:
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """All of a step but the call of its function, which is the caller's: sync or async."""
+        if self.watch is not None:
+            self.watch(run.number, step.index)
         selection: Selection | None = None
         if step.defined is not None:
             run.check_defined(step.index, step.defined)

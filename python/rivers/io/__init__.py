@@ -1,9 +1,13 @@
 """Where the values of assets are kept between runs."""
 
+from typing import TYPE_CHECKING
+
 from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.memory import InMemoryIOHandler
-from rivers.io.parquet import ParquetIOHandler
 from rivers.io.pickle import PickleIOHandler
+
+if TYPE_CHECKING:
+    from rivers.io.parquet import ParquetIOHandler
 
 __all__ = [
     "BaseIOHandler",
@@ -13,3 +17,13 @@ __all__ = [
     "ParquetIOHandler",
     "PickleIOHandler",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Loads Polars where Parquet is wanted: it takes longer than all the rest of the package."""
+    if name == "ParquetIOHandler":
+        from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
+
+        return ParquetIOHandler
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -4,13 +4,20 @@
 pub mod clock;
 pub mod error;
 
-#[rustfmt::skip]
+// Empty lines keep their order.
+
 pub mod space;
+
 pub mod plan;
+
 pub mod queue;
+
 pub mod backfill;
+
 pub mod store;
+
 pub mod table;
+
 pub mod engine;
 
 pub use error::{Error, Result};

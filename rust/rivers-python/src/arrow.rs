@@ -32,7 +32,10 @@ impl ArrowTable {
         drop(requested_schema);
         let schema = self.batch.schema();
         let batches = std::iter::once(Ok(self.batch.clone()));
-        let stream = FFI_ArrowArrayStream::new(Box::new(RecordBatchIterator::new(batches, Arc::clone(&schema))));
+        let stream = FFI_ArrowArrayStream::new(Box::new(RecordBatchIterator::new(
+            batches,
+            Arc::clone(&schema),
+        )));
         PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
     }
 }

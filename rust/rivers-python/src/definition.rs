@@ -62,7 +62,9 @@ fn moment(argument: &str, given: &Bound<'_, PyAny>, fmt: &str) -> PyResult<i64> 
         let date: chrono::NaiveDate = given.extract()?;
         return Ok(to_seconds(date.and_time(chrono::NaiveTime::MIN)));
     }
-    Err(PyTypeError::new_err(format!("{argument} must be a datetime, a date or a str, got {given}")))
+    Err(PyTypeError::new_err(format!(
+        "{argument} must be a datetime, a date or a str, got {given}"
+    )))
 }
 
 /// A time definition.
@@ -84,7 +86,9 @@ fn calendar(
 
 impl From<Definition> for PartitionsDefinition {
     fn from(definition: Definition) -> Self {
-        Self { definition: Arc::new(definition) }
+        Self {
+            definition: Arc::new(definition),
+        }
     }
 }
 
@@ -101,7 +105,9 @@ impl PartitionsDefinition {
     #[staticmethod]
     fn static_(keys: &Bound<'_, PyAny>) -> PyResult<Self> {
         if keys.is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err(format!("static_() takes a list of str, got the str {keys}")));
+            return Err(PyTypeError::new_err(format!(
+                "static_() takes a list of str, got the str {keys}"
+            )));
         }
         let mut names = Vec::with_capacity(keys.len().unwrap_or_default());
         for key in keys.try_iter()? {
@@ -123,15 +129,28 @@ impl PartitionsDefinition {
     /// its window.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None))]
-    fn daily(start: &Bound<'_, PyAny>, end: Option<&Bound<'_, PyAny>>, fmt: Option<&str>) -> PyResult<Self> {
+    fn daily(
+        start: &Bound<'_, PyAny>,
+        end: Option<&Bound<'_, PyAny>>,
+        fmt: Option<&str>,
+    ) -> PyResult<Self> {
         calendar(start, end, Grid::Interval(DAILY.0), fmt.unwrap_or(DAILY.1))
     }
 
     /// A partition an hour; arguments as for `daily`. By default `fmt` is "%Y-%m-%dT%H:%M".
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None))]
-    fn hourly(start: &Bound<'_, PyAny>, end: Option<&Bound<'_, PyAny>>, fmt: Option<&str>) -> PyResult<Self> {
-        calendar(start, end, Grid::Interval(HOURLY.0), fmt.unwrap_or(HOURLY.1))
+    fn hourly(
+        start: &Bound<'_, PyAny>,
+        end: Option<&Bound<'_, PyAny>>,
+        fmt: Option<&str>,
+    ) -> PyResult<Self> {
+        calendar(
+            start,
+            end,
+            Grid::Interval(HOURLY.0),
+            fmt.unwrap_or(HOURLY.1),
+        )
     }
 
     /// A partition for each window of a schedule, or of an interval; give one of the two.
@@ -182,7 +201,10 @@ impl PartitionsDefinition {
                     "the dimension {name} must be a PartitionsDefinition, got {definition}"
                 ))
             })?;
-            named.push((name.extract()?, Definition::clone(&definition.get().definition)));
+            named.push((
+                name.extract()?,
+                Definition::clone(&definition.get().definition),
+            ));
         }
         Ok(Definition::multi(named).map_err(Raised)?.into())
     }
@@ -226,7 +248,10 @@ impl PartitionsDefinition {
         parts: Option<Bound<'py, PyAny>>,
         dimensions: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("rivers.sets")?.getattr("select")?.call1((slf, parts, dimensions))
+        slf.py()
+            .import("rivers.sets")?
+            .getattr("select")?
+            .call1((slf, parts, dimensions))
     }
 
     /// All partitions as a Polars frame: a row each, a column per dimension.
@@ -238,7 +263,9 @@ impl PartitionsDefinition {
         now: Option<NaiveDateTime>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let table = self.resolve(py, now, storage)?.all().table(py)?;
-        py.import("rivers.tables")?.getattr("frame")?.call1((table,))
+        py.import("rivers.tables")?
+            .getattr("frame")?
+            .call1((table,))
     }
 
     /// Whether the key names partitions of this definition; with several values: all of them.
@@ -273,11 +300,15 @@ impl PartitionsDefinition {
                 ))),
             })
         });
-        Ok(Space { space: space.map_err(Raised)? })
+        Ok(Space {
+            space: space.map_err(Raised)?,
+        })
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().definition == self.definition)
+        other
+            .cast::<Self>()
+            .is_ok_and(|other| other.get().definition == self.definition)
     }
 
     fn __hash__(&self) -> u64 {
@@ -297,14 +328,19 @@ impl PartitionsDefinition {
         match &*self.definition {
             Definition::Single(dimension) => show(dimension),
             Definition::Multi(named) => {
-                let parts: Vec<String> =
-                    named.iter().map(|(name, dimension)| format!("{name:?}: {}", show(dimension))).collect();
+                let parts: Vec<String> = named
+                    .iter()
+                    .map(|(name, dimension)| format!("{name:?}: {}", show(dimension)))
+                    .collect();
                 format!("PartitionsDefinition.multi({{{}}})", parts.join(", "))
             }
         }
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
         let decode = py.import("rivers._rivers")?.getattr("decode_definition")?;
         let bytes = postcard::to_stdvec(&*self.definition)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -325,25 +361,44 @@ fn show(dimension: &Dimension) -> String {
     match dimension {
         Dimension::Dynamic(name) => format!("PartitionsDefinition.dynamic({name:?})"),
         Dimension::Static(labels) => {
-            let mut keys: Vec<String> =
-                labels.iter().take(SHOWN as usize).map(|key| format!("{key:?}")).collect();
+            let mut keys: Vec<String> = labels
+                .iter()
+                .take(SHOWN as usize)
+                .map(|key| format!("{key:?}"))
+                .collect();
             if labels.len() > SHOWN {
                 keys.push(format!("... {} in all", labels.len()));
             }
             format!("PartitionsDefinition.static_([{}])", keys.join(", "))
         }
         Dimension::Time(calendar) => {
-            let Declared { start, end, grid, fmt } = calendar.declared();
+            let Declared {
+                start,
+                end,
+                grid,
+                fmt,
+            } = calendar.declared();
             let iso = rivers_core::space::calendar::iso;
             let (name, step) = match grid {
-                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == DAILY => ("daily", String::new()),
-                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == HOURLY => ("hourly", String::new()),
+                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == DAILY => {
+                    ("daily", String::new())
+                }
+                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == HOURLY => {
+                    ("hourly", String::new())
+                }
                 Grid::Interval(seconds) => ("time_window", format!(", interval_seconds={seconds}")),
                 Grid::Cron(cron) => ("time_window", format!(", cron_schedule={cron:?}")),
             };
             let end = end.map_or_else(String::new, |end| format!(", end={:?}", iso(end)));
-            let fmt = if name == "time_window" { format!(", fmt={fmt:?}") } else { String::new() };
-            format!("PartitionsDefinition.{name}({:?}{step}{end}{fmt})", iso(*start))
+            let fmt = if name == "time_window" {
+                format!(", fmt={fmt:?}")
+            } else {
+                String::new()
+            };
+            format!(
+                "PartitionsDefinition.{name}({:?}{step}{end}{fmt})",
+                iso(*start)
+            )
         }
     }
 }

@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rivers_core::space::{Key, Space};
 
-
 /// What a key stands for.
 #[derive(Clone)]
 enum Repr {
@@ -91,12 +90,22 @@ fn values(given: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<String>> {
     if let Ok(one) = given.cast::<PyString>() {
         return Ok(vec![one.extract()?]);
     }
-    let several = given.cast::<PyList>().map(|list| list.extract::<Vec<String>>());
+    let several = given
+        .cast::<PyList>()
+        .map(|list| list.extract::<Vec<String>>());
     let several = several.or_else(|_| given.cast::<PyTuple>().map(|tuple| tuple.extract()));
-    several.ok().and_then(std::result::Result::ok).ok_or_else(|| {
-        let kind = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
-        PyTypeError::new_err(format!("{what} must be a str or a list of str, got {kind}: {given}"))
-    })
+    several
+        .ok()
+        .and_then(std::result::Result::ok)
+        .ok_or_else(|| {
+            let kind = given
+                .get_type()
+                .name()
+                .map_or_else(|_| "?".into(), |name| name.to_string());
+            PyTypeError::new_err(format!(
+                "{what} must be a str or a list of str, got {kind}: {given}"
+            ))
+        })
 }
 
 fn single_key(key: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
@@ -106,7 +115,9 @@ fn single_key(key: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
 
 fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
     let keys = keys.cast::<PyDict>().map_err(|_| {
-        PyTypeError::new_err(format!("PartitionKey.multi() takes a dict of dimension to value, got {keys}"))
+        PyTypeError::new_err(format!(
+            "PartitionKey.multi() takes a dict of dimension to value, got {keys}"
+        ))
     })?;
     let mut named = Vec::with_capacity(keys.len());
     for (name, value) in keys.iter() {
@@ -167,7 +178,13 @@ impl PartitionKey {
             Key::Multi(named) => {
                 let parts: PyResult<Vec<String>> = named
                     .iter()
-                    .map(|(name, values)| Ok(format!("{}: {}", PyString::new(py, name).repr()?, shown(values)?)))
+                    .map(|(name, values)| {
+                        Ok(format!(
+                            "{}: {}",
+                            PyString::new(py, name).repr()?,
+                            shown(values)?
+                        ))
+                    })
                     .collect();
                 Ok(format!("PartitionKey.multi({{{}}})", parts?.join(", ")))
             }
@@ -175,7 +192,9 @@ impl PartitionKey {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        let Ok(other) = other.cast::<Self>() else { return false };
+        let Ok(other) = other.cast::<Self>() else {
+            return false;
+        };
         match (&self.repr, &other.get().repr) {
             (Repr::At(a, x), Repr::At(b, y)) if Arc::ptr_eq(a, b) => x == y,
             _ => self.key() == other.get().key(),
@@ -188,7 +207,9 @@ impl PartitionKey {
         hasher.finish()
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
         let py = slf.py();
         let argument = match &*slf.get().key() {
             Key::Single(values) => values.into_pyobject(py)?.into_any(),
@@ -243,13 +264,17 @@ fn dict<'py>(py: Python<'py>, named: &[(String, Vec<String>)]) -> PyResult<Bound
 }
 
 /// Asks for a key and says how to make one.
-pub(crate) fn expect_key<'a, 'py>(given: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PartitionKey>> {
+pub(crate) fn expect_key<'a, 'py>(
+    given: &'a Bound<'py, PyAny>,
+) -> PyResult<&'a Bound<'py, PartitionKey>> {
     given.cast::<PartitionKey>().map_err(|_| {
-        let kind = given.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+        let kind = given
+            .get_type()
+            .name()
+            .map_or_else(|_| "?".into(), |name| name.to_string());
         PyTypeError::new_err(format!(
             "a partition key must be a PartitionKey, got {kind}: {given}; \
              use PartitionKey.single(\"...\") or PartitionKey.multi({{...}})"
         ))
     })
 }
-

@@ -11,8 +11,13 @@ use crate::selection::Selection;
 /// A strategy of `rivers.BackfillStrategy`, with the same fields: both lists, or which other kind.
 #[derive(FromPyObject)]
 pub(crate) enum Strategy {
-    PerDimension { multi_run: Vec<String>, single_run: Vec<String> },
-    Plain { is_single_run: bool },
+    PerDimension {
+        multi_run: Vec<String>,
+        single_run: Vec<String>,
+    },
+    Plain {
+        is_single_run: bool,
+    },
 }
 
 impl TryFrom<Strategy> for plan::Strategy {
@@ -20,9 +25,16 @@ impl TryFrom<Strategy> for plan::Strategy {
 
     fn try_from(strategy: Strategy) -> rivers_core::Result<Self> {
         match strategy {
-            Strategy::PerDimension { multi_run, single_run } => Self::per_dimension(multi_run, single_run),
-            Strategy::Plain { is_single_run: true } => Ok(Self::SingleRun),
-            Strategy::Plain { is_single_run: false } => Ok(Self::MultiRun),
+            Strategy::PerDimension {
+                multi_run,
+                single_run,
+            } => Self::per_dimension(multi_run, single_run),
+            Strategy::Plain {
+                is_single_run: true,
+            } => Ok(Self::SingleRun),
+            Strategy::Plain {
+                is_single_run: false,
+            } => Ok(Self::MultiRun),
         }
     }
 }
@@ -47,7 +59,9 @@ impl Plan {
         let strategy = plan::Strategy::try_from(strategy)?;
         let selection = rivers_core::space::Selection::clone(&selection.selection);
         let plan = py.detach(|| plan::Plan::new(selection, strategy))?;
-        Ok(Self { plan: Arc::new(plan) })
+        Ok(Self {
+            plan: Arc::new(plan),
+        })
     }
 
     /// Grouped as another plan's partitions are.
@@ -56,7 +70,9 @@ impl Plan {
         let strategy = other.plan.strategy().clone();
         let selection = rivers_core::space::Selection::clone(&selection.selection);
         let plan = py.detach(|| plan::Plan::new(selection, strategy))?;
-        Ok(Self { plan: Arc::new(plan) })
+        Ok(Self {
+            plan: Arc::new(plan),
+        })
     }
 
     #[getter]
@@ -71,7 +87,9 @@ impl Plan {
 
     #[getter]
     fn selection(&self) -> Selection {
-        Selection { selection: Arc::clone(self.plan.selection()) }
+        Selection {
+            selection: Arc::clone(self.plan.selection()),
+        }
     }
 
     /// The partitions of a run.

@@ -65,9 +65,8 @@ impl Run {
         let space = self.run.partitions().space();
         let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;
         let cause = Cause { error_type, message, traceback: None };
-        for partition in rivers_core::space::expand::product_in_order(space, &located) {
-            self.run.mark_failed(asset, partition, cause.clone()).map_err(Raised)?;
-        }
+        let partitions: Vec<u64> = rivers_core::space::expand::product_in_order(space, &located).collect();
+        self.run.mark_failed(asset, &partitions, &cause).map_err(Raised)?;
         Ok(())
     }
 

@@ -50,7 +50,12 @@ pub(crate) struct KeyRange {
 impl From<KeyRange> for RangeSpec {
     fn from(range: KeyRange) -> Self {
         match range.dimensions {
-            Some(named) => Self::Multi(named.into_iter().map(|(name, part)| (name, part.into())).collect()),
+            Some(named) => Self::Multi(
+                named
+                    .into_iter()
+                    .map(|(name, part)| (name, part.into()))
+                    .collect(),
+            ),
             None => Self::Single(DimRange::Range(
                 range.from_key.unwrap_or_default(),
                 range.to_key.unwrap_or_default(),
@@ -79,7 +84,9 @@ fn without_collection<T>(py: Python<'_>, build: impl FnOnce() -> T) -> PyResult<
 impl Space {
     #[staticmethod]
     fn unpartitioned() -> Self {
-        Self { space: space::Space::unpartitioned() }
+        Self {
+            space: space::Space::unpartitioned(),
+        }
     }
 
     #[getter]
@@ -88,7 +95,10 @@ impl Space {
     }
 
     /// As bytes, on the way to a worker process.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
         let bytes = rivers_core::plan::codec::encode_space(&self.space).map_err(Raised)?;
         let decode = py.import("rivers._rivers")?.getattr("decode_space")?;
         Ok((decode, (PyBytes::new(py, &bytes),)))
@@ -104,12 +114,22 @@ impl Space {
 
     /// A product: for each named dimension the part to take or, with `True`, to leave out.
     fn select_parts(&self, parts: Vec<(String, DimPart, bool)>) -> PyResult<Selection> {
-        let mut sets: Vec<IndexSet> =
-            self.space.dims().iter().map(|dim| IndexSet::Range(0..dim.axis.len())).collect();
+        let mut sets: Vec<IndexSet> = self
+            .space
+            .dims()
+            .iter()
+            .map(|dim| IndexSet::Range(0..dim.axis.len()))
+            .collect();
         for (name, part, leave_out) in parts {
             let at = self.space.dimension(&name).map_err(Raised)?;
-            let set = DimRange::from(part).select(&self.space.dims()[at].axis, &name).map_err(Raised)?;
-            sets[at] = if leave_out { sets[at].difference(&set) } else { set };
+            let set = DimRange::from(part)
+                .select(&self.space.dims()[at].axis, &name)
+                .map_err(Raised)?;
+            sets[at] = if leave_out {
+                sets[at].difference(&set)
+            } else {
+                set
+            };
         }
         Ok(space::Selection::new(Arc::clone(&self.space), Members::Product(sets)).into())
     }
@@ -123,20 +143,33 @@ impl Space {
     /// Name, number of keys and stride of each dimension.
     fn dimensions(&self) -> Vec<(String, u32, u64)> {
         let dims = self.space.dims().iter().enumerate();
-        dims.map(|(at, dim)| (dim.name.clone(), dim.axis.len(), self.space.stride(at))).collect()
+        dims.map(|(at, dim)| (dim.name.clone(), dim.axis.len(), self.space.stride(at)))
+            .collect()
     }
 
     /// All keys of a dimension.
     fn labels(&self, at: usize) -> PyResult<Vec<String>> {
-        let dim = self.space.dims().get(at).ok_or_else(|| pyo3::exceptions::PyIndexError::new_err(at))?;
-        Ok((0..dim.axis.len()).map(|position| dim.axis.label(position).into_owned()).collect())
+        let dim = self
+            .space
+            .dims()
+            .get(at)
+            .ok_or_else(|| pyo3::exceptions::PyIndexError::new_err(at))?;
+        Ok((0..dim.axis.len())
+            .map(|position| dim.axis.label(position).into_owned())
+            .collect())
     }
 
     /// Where keys of a dimension stand.
     fn locate(&self, at: usize, keys: Vec<String>) -> PyResult<Vec<u32>> {
-        let dim = self.space.dims().get(at).ok_or_else(|| pyo3::exceptions::PyIndexError::new_err(at))?;
-        let located: rivers_core::Result<_> =
-            keys.iter().map(|key| dim.axis.locate(key, "the partition key", &dim.name)).collect();
+        let dim = self
+            .space
+            .dims()
+            .get(at)
+            .ok_or_else(|| pyo3::exceptions::PyIndexError::new_err(at))?;
+        let located: rivers_core::Result<_> = keys
+            .iter()
+            .map(|key| dim.axis.locate(key, "the partition key", &dim.name))
+            .collect();
         Ok(located.map_err(Raised)?)
     }
 
@@ -163,18 +196,21 @@ impl Space {
         let members = Members::Explicit(PositionSet::in_order(numbers));
         Ok(space::Selection::new(Arc::clone(&self.space), members).into())
     }
-
 }
 
 /// Reads what pickling wrote.
 #[pyfunction]
 pub(crate) fn decode_space(bytes: &[u8]) -> Result<Space> {
-    Ok(Space { space: rivers_core::plan::codec::decode_space(bytes)? })
+    Ok(Space {
+        space: rivers_core::plan::codec::decode_space(bytes)?,
+    })
 }
 
 impl From<space::Selection> for Selection {
     fn from(selection: space::Selection) -> Self {
-        Self { selection: Arc::new(selection) }
+        Self {
+            selection: Arc::new(selection),
+        }
     }
 }
 
@@ -190,9 +226,17 @@ impl Selection {
         if space.dims().is_empty() {
             return Ok(PyList::empty(py));
         }
-        let build = || self.selection.iter().map(|partition| of_partition(py, space, partition)).collect();
-        let keys: PyResult<Vec<_>> =
-            if self.selection.len() < MANY { build() } else { without_collection(py, build)? };
+        let build = || {
+            self.selection
+                .iter()
+                .map(|partition| of_partition(py, space, partition))
+                .collect()
+        };
+        let keys: PyResult<Vec<_>> = if self.selection.len() < MANY {
+            build()
+        } else {
+            without_collection(py, build)?
+        };
         PyList::new(py, keys?)
     }
 
@@ -206,12 +250,16 @@ impl Selection {
 
     /// The members here that are not there, in the order they have here.
     fn difference(&self, other: &Self) -> Self {
-        self.selection.difference(&other.selection.to_treemap()).into()
+        self.selection
+            .difference(&other.selection.to_treemap())
+            .into()
     }
 
     #[getter]
     fn space(&self) -> Space {
-        Space { space: Arc::clone(self.selection.space()) }
+        Space {
+            space: Arc::clone(self.selection.space()),
+        }
     }
 
     /// The n-th key.
@@ -227,9 +275,14 @@ impl Selection {
         self.selection.space().text(self.selection.nth(n))
     }
 
+    /// Refuses where another asset's space does not have all of them.
+    fn check_in(&self, other: &Space, asset: &str) -> Result<()> {
+        Ok(self.selection.check_in(&other.space, asset)?)
+    }
+
     /// Those that another space has too, and how many it has not.
-    fn still_in(&self, other: &Space) -> (Self, u64) {
-        let (left, gone) = self.selection.still_in(&other.space);
+    fn only_in(&self, other: &Space) -> (Self, u64) {
+        let (left, gone) = self.selection.only_in(&other.space);
         (left.into(), gone)
     }
 

@@ -74,26 +74,28 @@ impl Run {
         self.failures().iter().any(|failure| failure.asset == asset && failure.partition.is_none())
     }
 
-    /// The asset failed for one partition; said twice, the last reason stays.
+    /// The asset failed for single partitions; said twice, the last reason stays.
     ///
     /// # Errors
-    /// `PartitionValidation` for a partition that is not the run's.
-    pub fn mark_failed(&self, asset: u32, partition: u64, cause: Cause) -> Result<()> {
-        if !self.partitions.contains(partition) {
+    /// `PartitionValidation` for a partition that is not the run's; none is marked then.
+    pub fn mark_failed(&self, asset: u32, partitions: &[u64], cause: &Cause) -> Result<()> {
+        if let Some(&other) = partitions.iter().find(|&&partition| !self.partitions.contains(partition)) {
             return Err(Error::PartitionValidation(format!(
                 "the partition {:?} is not one of this run's {}",
-                self.partitions.space().text(partition),
+                self.partitions.space().text(other),
                 self.partitions.len()
             )));
         }
+        let cause = Some(Arc::new(cause.clone()));
         let mut failures = self.failures();
-        let cause = Some(Arc::new(cause));
-        let same = |failure: &&mut Failure| {
-            failure.asset == asset && failure.partition == Some(partition)
-        };
-        match failures.iter_mut().find(same) {
-            Some(known) => known.cause = cause,
-            None => failures.push(Failure { asset, partition: Some(partition), cause }),
+        for &partition in partitions {
+            let known = failures
+                .iter_mut()
+                .find(|failure| failure.asset == asset && failure.partition == Some(partition));
+            match known {
+                Some(known) => known.cause.clone_from(&cause),
+                None => failures.push(Failure { asset, partition: Some(partition), cause: cause.clone() }),
+            }
         }
         Ok(())
     }

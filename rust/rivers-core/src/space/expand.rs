@@ -3,7 +3,10 @@
 use super::product::Space;
 
 /// The product of positions, one list per dimension, the first dimension slowest.
-pub fn product_in_order<'a>(space: &'a Space, positions: &'a [Vec<u32>]) -> impl Iterator<Item = u64> + 'a {
+pub fn product_in_order<'a>(
+    space: &'a Space,
+    positions: &'a [Vec<u32>],
+) -> impl Iterator<Item = u64> + 'a {
     let total: u64 = positions.iter().map(|list| list.len() as u64).product();
     (0..total).map(move |n| {
         let (mut rest, mut partition) = (n, 0);

@@ -35,21 +35,36 @@ impl Key {
     /// `PartitionDefinition` for no dimension, no value, or a reserved character.
     pub fn multi(dimensions: Vec<(String, Vec<String>)>) -> Result<Self> {
         if dimensions.is_empty() {
-            return Err(Error::PartitionDefinition("a partition key needs at least one dimension, got an empty dict".into()));
+            return Err(Error::PartitionDefinition(
+                "a partition key needs at least one dimension, got an empty dict".into(),
+            ));
         }
         for (name, values) in &dimensions {
             check_dimension_name(name)?;
             check_values(values, name)?;
         }
         let distinct_values = |(name, values)| (name, distinct(values));
-        Ok(Self::Multi(dimensions.into_iter().map(distinct_values).collect()))
+        Ok(Self::Multi(
+            dimensions.into_iter().map(distinct_values).collect(),
+        ))
     }
 
     /// The key of one partition of a space.
     pub fn of(space: &Space, partition: u64) -> Self {
-        let value = |at: usize| vec![space.dims()[at].axis.label(space.index(partition, at)).into_owned()];
+        let value = |at: usize| {
+            vec![
+                space.dims()[at]
+                    .axis
+                    .label(space.index(partition, at))
+                    .into_owned(),
+            ]
+        };
         if space.is_multi() {
-            let named = space.dims().iter().enumerate().map(|(at, dim)| (dim.name.clone(), value(at)));
+            let named = space
+                .dims()
+                .iter()
+                .enumerate()
+                .map(|(at, dim)| (dim.name.clone(), value(at)));
             return Self::Multi(named.collect());
         }
         Self::Single(value(0))
@@ -60,8 +75,10 @@ impl Key {
         match self {
             Self::Single(values) => json!({ "single": values }),
             Self::Multi(named) => {
-                let named: Map<String, Value> =
-                    named.iter().map(|(name, values)| (name.clone(), json!(values))).collect();
+                let named: Map<String, Value> = named
+                    .iter()
+                    .map(|(name, values)| (name.clone(), json!(values)))
+                    .collect();
                 json!({ "multi": named })
             }
         }
@@ -79,13 +96,21 @@ impl Key {
                  {{\"multi\": {{\"region\": [\"us\"]}}}}"
             ))
         };
-        let values = |value: &Value| serde_json::from_value::<Vec<String>>(value.clone()).map_err(|_| refused());
+        let values = |value: &Value| {
+            serde_json::from_value::<Vec<String>>(value.clone()).map_err(|_| refused())
+        };
         let parsed: Value = serde_json::from_str(text).map_err(|_| refused())?;
-        match parsed.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next()) {
+        match parsed
+            .as_object()
+            .filter(|object| object.len() == 1)
+            .and_then(|object| object.iter().next())
+        {
             Some((kind, single)) if kind == "single" => Self::single(values(single)?),
             Some((kind, Value::Object(named))) if kind == "multi" => {
-                let named: Result<_> =
-                    named.iter().map(|(name, value)| Ok((name.clone(), values(value)?))).collect();
+                let named: Result<_> = named
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), values(value)?)))
+                    .collect();
                 Self::multi(named?)
             }
             _ => Err(refused()),
@@ -110,9 +135,14 @@ impl Key {
                     ));
                 }
                 let Some(dim) = space.dims().first() else {
-                    return refused("a partition key was given for something that is not partitioned".into());
+                    return refused(
+                        "a partition key was given for something that is not partitioned".into(),
+                    );
                 };
-                let located: Result<_> = values.iter().map(|value| dim.axis.locate(value, subject, "")).collect();
+                let located: Result<_> = values
+                    .iter()
+                    .map(|value| dim.axis.locate(value, subject, ""))
+                    .collect();
                 Ok(vec![located?])
             }
             Self::Multi(named) => {
@@ -127,8 +157,10 @@ impl Key {
                 for (name, values) in named {
                     let at = space.dimension(name)?;
                     let axis = &space.dims()[at].axis;
-                    let positions: Result<_> =
-                        values.iter().map(|value| axis.locate(value, subject, name)).collect();
+                    let positions: Result<_> = values
+                        .iter()
+                        .map(|value| axis.locate(value, subject, name))
+                        .collect();
                     located[at] = positions?;
                 }
                 match located.iter().position(Vec::is_empty) {
@@ -161,7 +193,9 @@ impl Key {
                 for (at, (name, values)) in named.iter().enumerate() {
                     // Names are distinct, so as many names as dimensions, each found, are all of them.
                     let same = |at: &usize| space.dims()[*at].name == *name;
-                    let at = Some(at).filter(same).or_else(|| (0..named.len()).find(same))?;
+                    let at = Some(at)
+                        .filter(same)
+                        .or_else(|| (0..named.len()).find(same))?;
                     partition += u64::from(position(at, values)?) * space.stride(at);
                 }
                 Some(partition)
@@ -176,9 +210,10 @@ impl Key {
                 // No dimension may have the empty name, so this is no multi key's.
                 BTreeMap::from([("", sorted(values))])
             }
-            Self::Multi(named) => {
-                named.iter().map(|(name, values)| (name.as_str(), sorted(values))).collect()
-            }
+            Self::Multi(named) => named
+                .iter()
+                .map(|(name, values)| (name.as_str(), sorted(values)))
+                .collect(),
         }
     }
 }
@@ -202,7 +237,11 @@ fn distinct(values: Vec<String>) -> Vec<String> {
 
 fn check_values(values: &[String], name: &str) -> Result<()> {
     if values.is_empty() {
-        let whose = if name.is_empty() { String::new() } else { format!(" for the dimension {name:?}") };
+        let whose = if name.is_empty() {
+            String::new()
+        } else {
+            format!(" for the dimension {name:?}")
+        };
         return Err(Error::PartitionDefinition(format!(
             "a partition key needs at least one value{whose}, got an empty list"
         )));
@@ -230,8 +269,10 @@ impl std::fmt::Display for Key {
         match self {
             Self::Single(values) => f.write_str(&values.join(",")),
             Self::Multi(named) => {
-                let parts: Vec<String> =
-                    named.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+                let parts: Vec<String> = named
+                    .iter()
+                    .map(|(name, values)| format!("{name}={}", values.join(",")))
+                    .collect();
                 f.write_str(&parts.join("|"))
             }
         }

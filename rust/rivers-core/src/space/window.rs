@@ -17,8 +17,15 @@ impl Selection {
         let at = match dimension {
             Some(name) => self.space().dimension(name)?,
             None => match timed().count() {
-                1 => dims.iter().position(|dim| matches!(dim.axis, Axis::Time(_))).unwrap_or_default(),
-                0 => return refused("the partitions have no time dimension, so there is no time window".into()),
+                1 => dims
+                    .iter()
+                    .position(|dim| matches!(dim.axis, Axis::Time(_)))
+                    .unwrap_or_default(),
+                0 => {
+                    return refused(
+                        "the partitions have no time dimension, so there is no time window".into(),
+                    );
+                }
                 _ => {
                     let names: Vec<&str> = timed().map(|dim| dim.name.as_str()).collect();
                     return refused(format!(
@@ -29,7 +36,10 @@ impl Selection {
             },
         };
         let Axis::Time(time) = &dims[at].axis else {
-            return refused(format!("the dimension {:?} has no time windows", dims[at].name));
+            return refused(format!(
+                "the dimension {:?} has no time windows",
+                dims[at].name
+            ));
         };
         let bounds = match self.members() {
             Members::Product(sets) if !sets[at].is_empty() => {
@@ -37,13 +47,14 @@ impl Selection {
             }
             Members::Product(_) => None,
             Members::One(one) => Some((self.space().index(*one, at), self.space().index(*one, at))),
-            Members::Explicit(set) => set.set().iter().map(|partition| self.space().index(partition, at)).fold(
-                None,
-                |bounds: Option<(u32, u32)>, index| match bounds {
+            Members::Explicit(set) => set
+                .set()
+                .iter()
+                .map(|partition| self.space().index(partition, at))
+                .fold(None, |bounds: Option<(u32, u32)>, index| match bounds {
                     Some((first, last)) => Some((first.min(index), last.max(index))),
                     None => Some((index, index)),
-                },
-            ),
+                }),
         };
         match bounds {
             Some((first, last)) => Ok((time.start_of(first), time.window(last).1)),

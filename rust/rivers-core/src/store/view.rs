@@ -17,17 +17,25 @@ pub fn error_text(store: &dyn Store, row: &BackfillRow) -> Result<Option<String>
     if row.counts.failed == 0 || row.status == Status::InProgress {
         return Ok(None);
     }
-    let Some(first) = store.first_failure(row.key)? else { return Ok(None) };
+    let Some(first) = store.first_failure(row.key)? else {
+        return Ok(None);
+    };
     let text = failure_text(store, row, &first)?;
     let (failed, total) = (row.counts.failed, row.num_partitions);
-    Ok(Some(format!("{text} ({failed} of {total} partitions failed)")))
+    Ok(Some(format!(
+        "{text} ({failed} of {total} partitions failed)"
+    )))
 }
 
 /// One failure in a line.
 ///
 /// # Errors
 /// `Storage`.
-pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &FirstFailure) -> Result<String> {
+pub fn failure_text(
+    store: &dyn Store,
+    row: &BackfillRow,
+    failure: &FirstFailure,
+) -> Result<String> {
     let plan = store.plan(row.key)?;
     let partitions = plan.run(failure.run);
     let partition = failure.partition.unwrap_or_else(|| partitions.nth(0));
@@ -36,10 +44,21 @@ pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &FirstFailure
         None if partitions.len() > 1 => format!(" and {} more of its run", partitions.len() - 1),
         _ => String::new(),
     };
-    let whose = if text.is_empty() { String::new() } else { format!(" for the partition {text:?}{more}") };
-    let asset = row.request.assets.get(failure.asset as usize).map_or("?", |asset| &asset.name);
+    let whose = if text.is_empty() {
+        String::new()
+    } else {
+        format!(" for the partition {text:?}{more}")
+    };
+    let asset = row
+        .request
+        .assets
+        .get(failure.asset as usize)
+        .map_or("?", |asset| &asset.name);
     let cause = &failure.cause;
-    Ok(format!("the asset {asset:?} failed{whose}: {}: {}", cause.error_type, cause.message))
+    Ok(format!(
+        "the asset {asset:?} failed{whose}: {}: {}",
+        cause.error_type, cause.message
+    ))
 }
 
 /// The partitions of a backfill that were completed.
@@ -77,7 +96,11 @@ pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Selection> {
 pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection>> {
     let mut spaces: Vec<(Arc<Space>, RoaringTreemap)> = Vec::new();
     for row in store.list(Some(asset), None)? {
-        let requested = row.request.assets.iter().position(|other| other.name == asset && other.partitioned);
+        let requested = row
+            .request
+            .assets
+            .iter()
+            .position(|other| other.name == asset && other.partitioned);
         let Some(place) = requested else { continue };
         let done = done(store, row.key, Some(place as u32))?;
         let then = Arc::clone(store.plan(row.key)?.selection().space());
@@ -97,7 +120,8 @@ pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection
         }
         spaces.push((then, own));
     }
-    let selection = |(space, set)| Selection::new(space, Members::Explicit(PositionSet::ascending(set)));
+    let selection =
+        |(space, set)| Selection::new(space, Members::Explicit(PositionSet::ascending(set)));
     Ok(spaces.into_iter().map(selection).collect())
 }
 
@@ -108,7 +132,11 @@ pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection
 pub fn materialized(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Result<Selection> {
     let mut all = RoaringTreemap::new();
     for row in store.list(Some(asset), None)? {
-        let requested = row.request.assets.iter().position(|other| other.name == asset && other.partitioned);
+        let requested = row
+            .request
+            .assets
+            .iter()
+            .position(|other| other.name == asset && other.partitioned);
         let Some(place) = requested else { continue };
         let done = done(store, row.key, Some(place as u32))?;
         let then = store.plan(row.key)?;
@@ -116,7 +144,10 @@ pub fn materialized(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Resul
         if **then == **space {
             all |= done;
         } else {
-            all.extend(done.iter().filter_map(|partition| then.translate(space, partition)));
+            all.extend(
+                done.iter()
+                    .filter_map(|partition| then.translate(space, partition)),
+            );
         }
     }
     let members = Members::Explicit(PositionSet::ascending(all));

@@ -23,7 +23,9 @@ impl Encoded {
     pub(super) fn new(request: &Request, plan: &Plan) -> crate::error::Result<Self> {
         let json = serde_json::to_string(request);
         Ok(Self {
-            request: json.map_err(|error| Error::Execution(format!("the request cannot be stored: {error}")))?,
+            request: json.map_err(|error| {
+                Error::Execution(format!("the request cannot be stored: {error}"))
+            })?,
             space: codec::encode_space(plan.selection().space())?,
             plan: codec::encode_plan(plan)?,
         })
@@ -38,7 +40,11 @@ pub(super) fn create(
     lease: Option<&Lease>,
 ) -> Result<Key> {
     let space = space_id(transaction, &encoded.space)?;
-    let status = if lease.is_some() { Status::InProgress } else { Status::Completed };
+    let status = if lease.is_some() {
+        Status::InProgress
+    } else {
+        Status::Completed
+    };
     let ended_at = lease.is_none().then_some(request.created_at);
     let key = transaction
         .prepare_cached(
@@ -59,8 +65,8 @@ pub(super) fn create(
             lease.map(|lease| &lease.owner),
             lease.map(|lease| lease.expires_at),
         ])?;
-    let mut insert =
-        transaction.prepare_cached("INSERT OR IGNORE INTO backfill_asset (asset, backfill) VALUES (?1, ?2)")?;
+    let mut insert = transaction
+        .prepare_cached("INSERT OR IGNORE INTO backfill_asset (asset, backfill) VALUES (?1, ?2)")?;
     for asset in &request.assets {
         insert.execute(params![asset.name, key])?;
     }
@@ -82,7 +88,11 @@ fn space_id(transaction: &Transaction<'_>, body: &[u8]) -> Result<i64> {
 }
 
 /// Writes the counts and renews the lease; `false` when the lease is another's.
-pub(super) fn update(transaction: &Transaction<'_>, lease: &Lease, commit: &Commit) -> Result<bool> {
+pub(super) fn update(
+    transaction: &Transaction<'_>,
+    lease: &Lease,
+    commit: &Commit,
+) -> Result<bool> {
     let in_flight = postcard::to_stdvec(&commit.in_flight)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let (status, ended_at) = match commit.finished {
@@ -127,8 +137,12 @@ pub(super) fn cancel_requests(connection: &Connection, owner: &str) -> Result<Ve
 }
 
 pub(super) fn release(transaction: &Transaction<'_>, key: Key, owner: &str) -> Result<()> {
-    let sql = "UPDATE backfill SET owner = NULL, lease_expires_at = NULL WHERE key = ?1 AND owner = ?2";
-    transaction.prepare_cached(sql)?.execute(params![key, owner]).map(|_| ())
+    let sql =
+        "UPDATE backfill SET owner = NULL, lease_expires_at = NULL WHERE key = ?1 AND owner = ?2";
+    transaction
+        .prepare_cached(sql)?
+        .execute(params![key, owner])
+        .map(|_| ())
 }
 
 pub(super) fn take_over(
@@ -156,7 +170,10 @@ pub(super) fn take_over(
 pub(super) fn request_cancel(transaction: &Transaction<'_>, key: Key) -> Result<()> {
     let sql = "UPDATE backfill SET cancel_requested = 1 WHERE key = ?1 AND status = ?2";
     let in_progress = status_code(Status::InProgress);
-    transaction.prepare_cached(sql)?.execute(params![key, in_progress]).map(|_| ())
+    transaction
+        .prepare_cached(sql)?
+        .execute(params![key, in_progress])
+        .map(|_| ())
 }
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<BackfillRow>> {
@@ -188,21 +205,32 @@ pub(super) fn bound(limit: Option<u64>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
-pub(super) fn list(connection: &Connection, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
+pub(super) fn list(
+    connection: &Connection,
+    asset: Option<&str>,
+    limit: Option<u64>,
+) -> Result<Vec<BackfillRow>> {
     let limit = bound(limit);
     let sql = match asset {
         Some(_) => format!(
             "SELECT {COLUMNS} FROM backfill_asset JOIN backfill ON key = backfill
              WHERE asset = ?1 ORDER BY key DESC LIMIT ?2"
         ),
-        None => format!("SELECT {COLUMNS} FROM backfill WHERE ?1 IS NULL ORDER BY key DESC LIMIT ?2"),
+        None => {
+            format!("SELECT {COLUMNS} FROM backfill WHERE ?1 IS NULL ORDER BY key DESC LIMIT ?2")
+        }
     };
-    connection.prepare_cached(&sql)?.query_map(params![asset, limit], read)?.collect()
+    connection
+        .prepare_cached(&sql)?
+        .query_map(params![asset, limit], read)?
+        .collect()
 }
 
 pub(super) fn plan(connection: &Connection, key: Key) -> Result<(Vec<u8>, Vec<u8>)> {
     connection
-        .prepare_cached("SELECT body, plan FROM backfill JOIN space ON space.id = space WHERE key = ?1")?
+        .prepare_cached(
+            "SELECT body, plan FROM backfill JOIN space ON space.id = space WHERE key = ?1",
+        )?
         .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
@@ -215,16 +243,25 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
     let expires_at: Option<Micros> = row.get(14)?;
     Ok(BackfillRow {
         key: row.get(0)?,
-        request: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| damaged(1, Box::new(error)))?,
+        request: serde_json::from_str(row.get_ref(1)?.as_str()?)
+            .map_err(|error| damaged(1, Box::new(error)))?,
         strategy: row.get(2)?,
         num_partitions: count(3)?,
         num_runs: count(4)?,
         status: status_from(row.get(5)?).ok_or_else(|| damaged(5, "unknown status".into()))?,
-        counts: Counts { completed: count(6)?, failed: count(7)?, canceled: count(8)?, runs_ended: count(9)? },
-        in_flight: postcard::from_bytes(row.get_ref(10)?.as_blob()?).map_err(|error| damaged(10, Box::new(error)))?,
+        counts: Counts {
+            completed: count(6)?,
+            failed: count(7)?,
+            canceled: count(8)?,
+            runs_ended: count(9)?,
+        },
+        in_flight: postcard::from_bytes(row.get_ref(10)?.as_blob()?)
+            .map_err(|error| damaged(10, Box::new(error)))?,
         ended_at: row.get(11)?,
         cancel_requested: row.get(12)?,
-        lease: owner.zip(expires_at).map(|(owner, expires_at)| Lease { owner, expires_at }),
+        lease: owner
+            .zip(expires_at)
+            .map(|(owner, expires_at)| Lease { owner, expires_at }),
     })
 }
 
@@ -238,7 +275,12 @@ fn status_code(status: Status) -> i64 {
 }
 
 fn status_from(code: i64) -> Option<Status> {
-    [Status::InProgress, Status::Completed, Status::Failed, Status::Canceled]
-        .into_iter()
-        .find(|&status| status_code(status) == code)
+    [
+        Status::InProgress,
+        Status::Completed,
+        Status::Failed,
+        Status::Canceled,
+    ]
+    .into_iter()
+    .find(|&status| status_code(status) == code)
 }

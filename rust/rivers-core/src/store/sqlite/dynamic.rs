@@ -16,10 +16,16 @@ pub(super) fn add(transaction: &Transaction<'_>, name: &str, keys: &[String]) ->
 
 pub(super) fn delete(transaction: &Transaction<'_>, name: &str, key: &str) -> Result<bool> {
     let sql = "DELETE FROM dynamic_partition WHERE name = ?1 AND key = ?2";
-    Ok(transaction.prepare_cached(sql)?.execute(params![name, key])? > 0)
+    Ok(transaction
+        .prepare_cached(sql)?
+        .execute(params![name, key])?
+        > 0)
 }
 
 pub(super) fn select(connection: &Connection, name: &str) -> Result<Vec<String>> {
     let sql = "SELECT key FROM dynamic_partition WHERE name = ?1 ORDER BY position";
-    connection.prepare_cached(sql)?.query_map([name], |row| row.get(0))?.collect()
+    connection
+        .prepare_cached(sql)?
+        .query_map([name], |row| row.get(0))?
+        .collect()
 }

@@ -24,7 +24,14 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
                 None => None,
             };
             let partition = failure.partition.map(u64::cast_signed);
-            insert.execute(params![key, seq, end.run.cast_signed(), failure.asset, partition, cause])?;
+            insert.execute(params![
+                key,
+                seq,
+                end.run.cast_signed(),
+                failure.asset,
+                partition,
+                cause
+            ])?;
         }
     }
     Ok(())
@@ -46,10 +53,19 @@ fn cause_id(transaction: &Transaction<'_>, cause: &Cause) -> Result<i64> {
         .prepare_cached(
             "INSERT INTO cause (digest, error_type, message, traceback) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .insert(params![digest, cause.error_type, cause.message, cause.traceback])
+        .insert(params![
+            digest,
+            cause.error_type,
+            cause.message,
+            cause.traceback
+        ])
 }
 
-pub(super) fn select(connection: &Connection, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {
+pub(super) fn select(
+    connection: &Connection,
+    key: Key,
+    run: Option<u64>,
+) -> Result<Vec<FailureRow>> {
     let sql = "SELECT run, asset, partition, cause FROM failure
                WHERE backfill = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY seq";
     connection
@@ -85,7 +101,9 @@ pub(super) fn first(connection: &Connection, key: Key) -> Result<Option<FirstFai
 pub(super) fn causes(connection: &Connection, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
     let sql = "SELECT error_type, message, traceback FROM cause WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    ids.iter().map(|&id| Ok((id, statement.query_row([id], |row| cause(row, 0))?))).collect()
+    ids.iter()
+        .map(|&id| Ok((id, statement.query_row([id], |row| cause(row, 0))?)))
+        .collect()
 }
 
 fn partition(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
@@ -93,5 +111,9 @@ fn partition(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
 }
 
 fn cause(row: &Row<'_>, at: usize) -> Result<Cause> {
-    Ok(Cause { error_type: row.get(at)?, message: row.get(at + 1)?, traceback: row.get(at + 2)? })
+    Ok(Cause {
+        error_type: row.get(at)?,
+        message: row.get(at + 1)?,
+        traceback: row.get(at + 2)?,
+    })
 }

@@ -60,7 +60,10 @@ impl Place {
             }
             _ => "",
         };
-        Error::Storage { path, message: format!("{error}{advice}") }
+        Error::Storage {
+            path,
+            message: format!("{error}{advice}"),
+        }
     }
 }
 
@@ -80,11 +83,19 @@ impl SqliteStore {
     /// `Storage`: it cannot be opened, is no database of rivers, or is of a newer rivers.
     pub fn open(path: &Path) -> Result<Self> {
         let place = Place::File(path.to_owned());
-        let failed = |message: String| Error::Storage { path: place.to_string(), message };
+        let failed = |message: String| Error::Storage {
+            path: place.to_string(),
+            message,
+        };
         if path.is_dir() {
-            return Err(failed("is a directory; name a file in it, such as rivers.db".into()));
+            return Err(failed(
+                "is a directory; name a file in it, such as rivers.db".into(),
+            ));
         }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(parent)
                 .map_err(|error| failed(format!("its directory cannot be made: {error}")))?;
         }
@@ -99,7 +110,11 @@ impl SqliteStore {
         };
         let (mut writer, reader) = open().map_err(|error| place.error(&error))?;
         migrate::migrate(&mut writer, &place)?;
-        Ok(Self { place, writer: Mutex::new(writer), reader: Some(Mutex::new(reader)) })
+        Ok(Self {
+            place,
+            writer: Mutex::new(writer),
+            reader: Some(Mutex::new(reader)),
+        })
     }
 
     /// A storage that lives as long as this value.
@@ -115,7 +130,11 @@ impl SqliteStore {
         };
         let mut writer = open().map_err(|error| place.error(&error))?;
         migrate::migrate(&mut writer, &place)?;
-        Ok(Self { place, writer: Mutex::new(writer), reader: None })
+        Ok(Self {
+            place,
+            writer: Mutex::new(writer),
+            reader: None,
+        })
     }
 
     /// Runs a transaction that writes.

@@ -21,7 +21,11 @@ pub(super) struct Registration {
 impl Registration {
     pub(super) fn new(database: &Path, owner: &str) -> Result<Self> {
         let path = lock_path(database, owner);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
         let held = file.and_then(|file| {
             file.lock()?;
             Ok(file)
@@ -30,7 +34,9 @@ impl Registration {
             Ok(file) => Ok(Self { path, _lock: file }),
             Err(error) => Err(Error::Storage {
                 path: path.display().to_string(),
-                message: format!("the file that shows that this process is alive cannot be locked: {error}"),
+                message: format!(
+                    "the file that shows that this process is alive cannot be locked: {error}"
+                ),
             }),
         }
     }
@@ -45,7 +51,9 @@ impl Drop for Registration {
 
 pub(super) fn is_alive(database: &Path, owner: &str) -> bool {
     let path = lock_path(database, owner);
-    let Ok(file) = OpenOptions::new().write(true).open(&path) else { return false };
+    let Ok(file) = OpenOptions::new().write(true).open(&path) else {
+        return false;
+    };
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => true,
         // A file system without locks: the lease alone must tell.

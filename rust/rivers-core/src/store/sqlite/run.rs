@@ -22,7 +22,11 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
 pub(super) fn select(connection: &Connection, key: Key, runs: &Range<u64>) -> Result<Vec<RunRow>> {
     let sql = "SELECT run, started_at, ended_at, failed FROM run
                WHERE backfill = ?1 AND run >= ?2 AND run < ?3 ORDER BY run";
-    let bounds = params![key, runs.start.cast_signed(), runs.end.min(i64::MAX as u64).cast_signed()];
+    let bounds = params![
+        key,
+        runs.start.cast_signed(),
+        runs.end.min(i64::MAX as u64).cast_signed()
+    ];
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map(bounds, |row| read(row, 0))?.collect()
 }
@@ -36,7 +40,9 @@ pub(super) fn latest(
                WHERE ?1 IS NULL OR (failed > 0) = ?1 ORDER BY backfill DESC, run DESC LIMIT ?2";
     connection
         .prepare_cached(sql)?
-        .query_map(params![failed, bound(limit)], |row| Ok((row.get(0)?, read(row, 1)?)))?
+        .query_map(params![failed, bound(limit)], |row| {
+            Ok((row.get(0)?, read(row, 1)?))
+        })?
         .collect()
 }
 

@@ -1,0 +1,163 @@
+"""Planning: between a range and a run everything is arithmetic, so its size does not matter."""
+
+import contextlib
+import datetime as dt
+import functools
+import random
+
+import pytest
+import rivers as rs
+from support import EVERYTHING, Row, grid, noop_asset, once, per
+
+STRATEGIES = {
+    "multi_run": rs.BackfillStrategy.multi_run(),
+    "single_run": rs.BackfillStrategy.single_run(),
+    "per_dimension": per("a", "b"),
+}
+MANY = 1_000_000
+NOW = dt.datetime(2025, 1, 1)  # noqa: DTZ001  (partitions are wall-clock times)
+
+
+def repo_of(definition):
+    return rs.CodeRepository([noop_asset(definition)], clock=lambda: NOW).resolve(
+        rs.Storage.memory()
+    )
+
+
+def dry_run(size, strategy):
+    repo = repo_of(grid(size, size, size))
+
+    def work():
+        repo.backfill(partition_range=EVERYTHING, strategy=STRATEGIES[strategy], dry_run=True)
+
+    work()
+    return once(work)
+
+
+@functools.cache
+def sparse_keys():
+    """1,000,000 of the 10^9 partitions, as a user would name them, and a repository."""
+    numbers = random.Random(7).sample(range(10**9), MANY)
+    keys = [
+        rs.PartitionKey.multi(
+            {"a": f"a{n // 10**6:04d}", "b": f"b{n // 1000 % 1000:04d}", "c": f"c{n % 1000:04d}"}
+        )
+        for n in numbers
+    ]
+    return keys, repo_of(grid(1000, 1000, 1000))
+
+
+def explicit():
+    keys, repo = sparse_keys()
+    return once(
+        lambda: repo.backfill(
+            partition_keys=keys, strategy=STRATEGIES["per_dimension"], dry_run=True
+        )
+        and None
+    )
+
+
+@functools.cache
+def sparse_table():
+    keys, repo = sparse_keys()
+    return repo.backfill(partition_keys=keys, dry_run=True).to_polars(), repo
+
+
+def explicit_table():
+    table, repo = sparse_table()
+    return once(
+        lambda: repo.backfill(
+            partition_keys=table, strategy=STRATEGIES["per_dimension"], dry_run=True
+        )
+        and None
+    )
+
+
+@contextlib.contextmanager
+def listing(*, touched):
+    result = repo_of(grid(100, 100, 100)).backfill(partition_range=EVERYTHING, dry_run=True)
+    if touched:
+        assert len(result.partition_keys) == MANY
+
+    def work():
+        assert len(result.partition_keys) == MANY
+
+    yield work
+
+
+def hourly():
+    return rs.PartitionsDefinition.hourly("1950-01-01", end="2050-01-01")
+
+
+def hourly_range():
+    repo = repo_of(hourly())
+    years = rs.PartitionKeyRange.single("1980-01-01T00:00", "2009-12-31T23:00")
+
+    def work():
+        repo.backfill(partition_range=years, dry_run=True)
+
+    return once(work)
+
+
+def hourly_nth():
+    hours = hourly().resolve(NOW).all()
+    assert str(hours.key(500_000)) == "2007-01-15T08:00"
+    return once(lambda: hours.key(500_000) and None)
+
+
+@functools.cache
+def million():
+    return [f"customer-{number:07d}" for number in range(MANY)]
+
+
+def static():
+    keys = million()
+    return once(lambda: rs.PartitionsDefinition.static_(keys) and None)
+
+
+def validation():
+    definition = rs.PartitionsDefinition.static_(million())
+    key = rs.PartitionKey.single("customer-0700000")
+    assert definition.validate_partition_key(key)
+
+    def work():
+        definition.validate_partition_key(key)
+
+    return once(work)
+
+
+ROWS = [
+    Row("dry run, 100^3", "1 ms", lambda: dry_run(100, "multi_run"), iterations=100),
+    *(
+        Row(
+            f"dry run, 1,000^3, {name}",
+            "1 ms",
+            functools.partial(dry_run, 1000, name),
+            iterations=100,
+        )
+        for name in STRATEGIES
+    ),
+    Row("dry run, 1,000,000 sparse keys, per_dimension", "0.5 s", explicit),
+    Row("the same keys as a Polars frame", "", explicit_table),
+    Row(
+        "partition_keys of 1,000,000, first touch",
+        "0.3 s",
+        functools.partial(listing, touched=False),
+    ),
+    Row("partition_keys, touched again", "", functools.partial(listing, touched=True)),
+    Row(
+        "hourly, 100 years: definition",
+        "1 ms",
+        lambda: once(lambda: hourly() and None),
+        iterations=100,
+    ),
+    Row("hourly, 100 years: range of 30 years", "1 ms", hourly_range, iterations=100),
+    Row("hourly, 100 years: n-th key", "1 ms", hourly_nth, iterations=10_000),
+    Row("1,000,000 static keys: definition", "0.2 s", static),
+    Row("1,000,000 static keys: validate one", "1 us", validation, iterations=100_000),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.work)
+def test_planning(measured, row):
+    measured(row)

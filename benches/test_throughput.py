@@ -1,0 +1,457 @@
+"""Throughput: with trivial functions the engine shows, with real ones it disappears."""
+
+import contextlib
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import polars as pl
+import pytest
+import rivers as rs
+from loky import ProcessPoolExecutor
+from support import (
+    EVERYTHING,
+    PlainRecord,
+    Row,
+    checked,
+    folder,
+    grid,
+    noop_asset,
+    per,
+    plain_loop,
+    repository,
+)
+
+pytestmark = pytest.mark.timeout(600)
+
+MILLION = 1_000_000
+SIZES = (10, 100, 1000)
+CHUNK = 100
+"""Calls of one task of the plain process pool."""
+
+
+def do_nothing(number):
+    return None
+
+
+@contextlib.contextmanager
+def backfill(asset, runs, *, executor=None, run_queue=None, warm_up=None, **request):
+    """A backfill of everything on a new storage; `warm_up` is backfilled before."""
+    options = {"default_executor": executor, "run_queue": run_queue}
+    with repository(asset, **options) as repo:
+        if warm_up is not None:
+            repo.backfill(partition_range=warm_up, max_concurrency=request["max_concurrency"])
+
+        def work():
+            result = repo.backfill(partition_range=EVERYTHING, **request)
+            checked(result, result.num_partitions)
+            assert result.num_runs == runs
+
+        yield work
+
+
+def noop(max_concurrency):
+    return backfill(noop_asset(grid(*SIZES)), MILLION, max_concurrency=max_concurrency)
+
+
+def async_noop():
+    @rs.Asset(partitions_def=grid(*SIZES))
+    async def noop(context):
+        return None
+
+    return backfill(noop, MILLION, max_concurrency=4)
+
+
+def some(dimension, *keys):
+    """A few keys of one dimension, and the first of each other one."""
+    named = {name: [f"{name}0000"] for name in "abc"} | {dimension: list(keys)}
+    return rs.PartitionKeyRange.multi(named)
+
+
+def processes():
+    two = rs.Executor.parallel(max_workers=2)
+    start = some("c", *(f"c{number:04d}" for number in range(1000)))
+    return backfill(
+        noop_asset(grid(*SIZES)), MILLION, executor=two, warm_up=start, max_concurrency=2
+    )
+
+
+@contextlib.contextmanager
+def thread_pool(function, runs, workers):
+    """The function in a thread pool, each call recorded."""
+    with folder() as path, ThreadPoolExecutor(workers) as pool:
+        record = PlainRecord(path / "plain.db")
+
+        def work():
+            for number, _ in enumerate(pool.map(function, range(runs))):
+                now = time.time_ns()
+                record.add(number, now, now)
+            record.close()
+
+        yield work
+
+
+def _wait_for_the_other(_):
+    time.sleep(0.5)
+
+
+def _calls(function, first, end):
+    for number in range(first, end):
+        function(number)
+
+
+@contextlib.contextmanager
+def process_pool(function, runs, chunk=CHUNK):
+    """The function in two processes, `chunk` calls a task, each call recorded."""
+    with folder() as path, ProcessPoolExecutor(2) as pool:
+        record = PlainRecord(path / "plain.db")
+        list(pool.map(_wait_for_the_other, range(4)))  # Both have started and imported this.
+
+        def work():
+            firsts = range(0, runs, chunk)
+            ends = [first + chunk for first in firsts]
+            calls = functools.partial(_calls, function)
+            for first, _ in zip(firsts, pool.map(calls, firsts, ends), strict=True):
+                now = time.time_ns()
+                for number in range(first, first + chunk):
+                    record.add(number, now, now)
+            record.close()
+
+        yield work
+
+
+# -- work that takes its time ----------------------------------------------------------------------
+
+
+@functools.cache
+def turns_of_a_millisecond():
+    """How many turns of the loop below are 1 ms of Python work here."""
+    turns = 200_000
+    best = min(_time_of(turns) for _ in range(5))
+    return int(turns * 0.001 / best)
+
+
+def _time_of(turns):
+    began = time.perf_counter()
+    _turn(turns)
+    return time.perf_counter() - began
+
+
+def _turn(turns):
+    total = 0
+    for number in range(turns):
+        total += number
+    return total
+
+
+def milliseconds():
+    turns = turns_of_a_millisecond()
+
+    @rs.Asset(partitions_def=grid(10, 100))
+    def busy(context):
+        total = 0
+        for number in range(turns):
+            total += number
+
+    start = rs.PartitionKeyRange.multi({"a": ["a0000"]})
+    two = rs.Executor.parallel(max_workers=2)
+    return backfill(busy, 1000, executor=two, warm_up=start, max_concurrency=2)
+
+
+def milliseconds_plain():
+    turns = turns_of_a_millisecond()
+
+    def busy(number):
+        total = 0
+        for number in range(turns):
+            total += number
+
+    # Two tasks: what two cores can do where nothing is shared out.
+    return process_pool(busy, 1000, chunk=500)
+
+
+def sleeping():
+    @rs.Asset(partitions_def=grid(2, 100))
+    def slow(context):
+        time.sleep(0.05)
+
+    return backfill(slow, 200, max_concurrency=20)
+
+
+def sleeping_plain():
+    return thread_pool(lambda _: time.sleep(0.05), 200, 20)
+
+
+# -- grouped runs ----------------------------------------------------------------------------------
+
+
+def grouped(strategy, runs):
+    cube = grid(1000, 10, 100)
+    return backfill(noop_asset(cube), runs, strategy=strategy, max_concurrency=4)
+
+
+def looking_at_keys():
+    @rs.Asset(partitions_def=grid(1000, 10, 100))
+    def looking(context):
+        assert len(context.partition.keys) == 1000
+
+    return backfill(looking, 1000, strategy=per("a"), max_concurrency=4)
+
+
+# -- the queue -------------------------------------------------------------------------------------
+
+
+def limited_queue():
+    limits = [
+        rs.TagConcurrencyLimit("team", limit=2, per_unique_value=True),
+        rs.TagConcurrencyLimit("warehouse", "small", limit=1),
+    ]
+    return rs.RunQueueConfig(max_concurrent_runs=4, tag_concurrency_limits=limits)
+
+
+@contextlib.contextmanager
+def many_backfills(count=100, size=(10, 100, 100)):
+    """Many backfills at once, in ten teams; every third uses the small warehouse."""
+    with repository(noop_asset(grid(*size)), run_queue=limited_queue()) as repo:
+
+        def work():
+            for number in range(count):
+                warehouse = "large" if number % 3 else "small"
+                tags = [("team", f"team-{number % 10}"), ("warehouse", warehouse)]
+                repo.backfill(partition_range=EVERYTHING, tags=tags, block=False)
+            repo.close()
+            table = repo.backfills(status="completed")
+            assert table["completed"].sum() == count * size[0] * size[1] * size[2], table
+
+        yield work
+
+
+@contextlib.contextmanager
+def running(asset, **options):
+    """A backfill of a million runs in the background, half a second old."""
+    with repository(asset, **options) as repo:
+        result = repo.backfill(partition_range=EVERYTHING, block=False)
+        time.sleep(0.5)
+        yield repo, result.backfill_id
+        repo.cancel_backfill(result.backfill_id)
+
+
+@contextlib.contextmanager
+def canceling():
+    last = [0.0]
+    clock = time.perf_counter
+
+    @rs.Asset(partitions_def=grid(*SIZES))
+    def stamping(context):
+        last[0] = clock()
+
+    with running(stamping) as (repo, backfill_id):
+
+        def work():
+            assert repo.cancel_backfill(backfill_id)
+            returned = clock()
+            while repo.get_backfill(backfill_id).status == "in_progress":
+                time.sleep(0.01)
+            assert 0 < repo.get_backfill(backfill_id).completed_partitions < MILLION
+            return max(last[0] - returned, 0.0)
+
+        yield work
+
+
+@contextlib.contextmanager
+def asking():
+    with running(noop_asset(grid(*SIZES))) as (repo, backfill_id):
+
+        def work():
+            taken = []
+            for _ in range(100):
+                began = time.perf_counter()
+                status = repo.get_backfill(backfill_id)
+                taken.append(time.perf_counter() - began)
+                time.sleep(0.002)
+            assert status.status == "in_progress"
+            return sorted(taken)[50]
+
+        yield work
+
+
+@contextlib.contextmanager
+def materializing():
+    began_at = [0.0]
+
+    @rs.Asset
+    def urgent():
+        began_at[0] = time.perf_counter()
+
+    queue = rs.RunQueueConfig(max_concurrent_runs=4)
+    noop = noop_asset(grid(*SIZES))
+    with repository(noop, urgent, run_queue=queue) as repo:
+        result = repo.backfill(["noop"], partition_range=EVERYTHING, block=False)
+        time.sleep(0.5)
+
+        def work():
+            called = time.perf_counter()
+            repo.materialize(["urgent"])
+            assert repo.get_backfill(result.backfill_id).status == "in_progress"
+            return began_at[0] - called
+
+        yield work
+        repo.cancel_backfill(result.backfill_id)
+
+
+# -- values in files -------------------------------------------------------------------------------
+
+FRAME = pl.DataFrame({"id": range(100), "value": [number / 7 for number in range(100)]})
+FILES = 10_000
+
+
+@contextlib.contextmanager
+def parquet(*, takes_value, max_concurrency):
+    with folder() as path:
+        keep = {"partitions_def": grid(100, 100), "io_handler": rs.ParquetIOHandler(path)}
+
+        @rs.Asset(**keep)
+        def raw():
+            return FRAME
+
+        if takes_value:
+
+            @rs.Asset(**keep)
+            def clean(raw):
+                return raw
+
+        else:
+
+            @rs.Asset(**keep, deps=["raw"])
+            def clean():
+                return FRAME
+
+        with repository(raw, clean) as repo:
+
+            def work():
+                result = repo.backfill(
+                    partition_range=EVERYTHING, max_concurrency=max_concurrency
+                )
+                checked(result, FILES)
+
+            yield work
+
+
+@contextlib.contextmanager
+def parquet_plain(*, takes_value, max_concurrency):
+    """The same files in the same folders, nothing recorded."""
+
+    def write(path, number):
+        file = path / f"{number // 100}" / f"{number % 100}" / "data.parquet"
+        file.parent.mkdir(parents=True)
+        FRAME.write_parquet(file)
+        return file
+
+    with folder() as path:
+
+        def both(number):
+            file = write(path / "raw", number)
+            if takes_value:
+                assert pl.read_parquet(file).height == FRAME.height
+            write(path / "clean", number)
+
+        def work():
+            if max_concurrency == 1:
+                for number in range(FILES):
+                    both(number)
+            else:
+                with ThreadPoolExecutor(max_concurrency) as pool:
+                    list(pool.map(both, range(FILES)))
+
+        yield work
+
+
+def parquet_row(work, **options):
+    return Row(
+        f"two assets, Parquet, 10,000 runs, {work}",
+        "1.2 x plain",
+        functools.partial(parquet, **options),
+        functools.partial(parquet_plain, **options),
+        rounds=1,
+    )
+
+
+LOOP = functools.partial(plain_loop, do_nothing, MILLION)
+
+ROWS = [
+    Row(
+        "1,000,000 no-op runs, max_concurrency 1",
+        "100,000 runs/s, 5 x a loop",
+        functools.partial(noop, 1),
+        LOOP,
+        runs=MILLION,
+        rounds=1,
+    ),
+    Row(
+        "1,000,000 no-op runs, max_concurrency 4",
+        "100,000 runs/s, 5 x a loop",
+        functools.partial(noop, 4),
+        LOOP,
+        runs=MILLION,
+        rounds=1,
+    ),
+    Row(
+        "100,000 no-op runs, max_concurrency 4; plain: thread pool",
+        "",
+        lambda: backfill(noop_asset(grid(10, 10_000)), 100_000, max_concurrency=4),
+        lambda: thread_pool(do_nothing, 100_000, 4),
+        runs=100_000,
+    ),
+    Row("1,000,000 no-op runs, async", "50,000 runs/s", async_noop, LOOP, runs=MILLION, rounds=1),
+    Row(
+        "1,000,000 no-op runs, 2 processes; plain: loky, chunks of 100",
+        "50,000 runs/s",
+        processes,
+        lambda: process_pool(do_nothing, MILLION),
+        runs=MILLION,
+        rounds=1,
+    ),
+    Row(
+        "1,000 runs of 1 ms of Python, 2 processes; plain: the halves, one a core",
+        "1 / 0.95 x plain",
+        milliseconds,
+        milliseconds_plain,
+    ),
+    Row(
+        "200 runs of 50 ms sleep, max_concurrency 20; plain: thread pool",
+        "0.55 s",
+        sleeping,
+        sleeping_plain,
+    ),
+    Row(
+        "1,000,000 partitions, single_run",
+        "3 s",
+        lambda: grouped(rs.BackfillStrategy.single_run(), 1),
+        functools.partial(plain_loop, do_nothing, 1),
+    ),
+    Row(
+        "1,000,000 partitions, 1,000 x 1,000 per_dimension",
+        "3 s",
+        lambda: grouped(per("a"), 1000),
+        functools.partial(plain_loop, do_nothing, 1000),
+    ),
+    Row("the same, looking at each key", "3 s", looking_at_keys),
+    Row(
+        "100 backfills of 100,000 runs, tag limits; plain: as many calls in a loop",
+        "100,000 runs/s",
+        many_backfills,
+        functools.partial(plain_loop, do_nothing, 10_000_000),
+        runs=10_000_000,
+        rounds=1,
+    ),
+    Row("cancel of 1,000,000 no-op runs: last call after it", "100 ms", canceling),
+    Row("get_backfill while it runs", "1 ms", asking),
+    Row("materialize() while it runs: until the call", "50 ms", materializing),
+    parquet_row("written; plain: a loop", takes_value=False, max_concurrency=1),
+    parquet_row("written and read; plain: thread pool", takes_value=True, max_concurrency=4),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.work)
+def test_throughput(measured, row):
+    measured(row)

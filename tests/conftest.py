@@ -1,0 +1,59 @@
+"""Fixtures that all tests share."""
+
+import datetime as dt
+
+import pytest
+
+import rivers as rs
+
+NOW = dt.datetime(2024, 1, 10, 12, 30)
+
+
+@pytest.fixture
+def now():
+    """The moment that the repositories of `repo` take for the present."""
+    return NOW
+
+
+@pytest.fixture
+def repo():
+    """Makes a repository of assets, or of definitions, on a storage in memory; closes it at the end.
+
+    A definition stands for an asset that does nothing; they are called `a`, `b`, and so on.
+    """
+    made = []
+
+    def make(*assets, storage=None, **options):
+        declared = [
+            _idle(chr(ord("a") + place), asset)
+            if isinstance(asset, rs.PartitionsDefinition)
+            else asset
+            for place, asset in enumerate(assets)
+        ]
+        options.setdefault("clock", lambda: NOW)
+        repository = rs.CodeRepository(declared, **options)
+        made.append(repository)
+        return repository.resolve(storage or rs.Storage.memory())
+
+    yield make
+    for repository in made:
+        repository.close()
+
+
+@pytest.fixture
+def recording():
+    """Makes an asset and the list of its calls: for each, the texts of the partitions it was given."""
+
+    def make(definition, name="recorded", **options):
+        calls = []
+
+        def record(context):
+            calls.append([str(key) for key in context.partition.keys])
+
+        return rs.Asset(record, name=name, partitions_def=definition, **options), calls
+
+    return make
+
+
+def _idle(name, definition):
+    return rs.Asset(lambda: None, name=name, partitions_def=definition)

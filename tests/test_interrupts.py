@@ -1,0 +1,309 @@
+"""Ctrl-C, leaving, and dying: real processes and real signals (SEMANTICS 6, 8 and 9)."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+import rivers as rs
+
+PATIENCE = 10
+COUNT = 20
+KEYS = [f"k{number:02}" for number in range(COUNT)]
+
+SCRIPT = """
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import rivers as rs
+
+folder, mode, executor = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+keys = [f"k{number:02}" for number in range(20)]
+
+
+def note(text):
+    with open(folder / "notes", "a") as file:
+        file.write(f"{text}\\n")
+
+
+def visit(context):
+    key = context.partition_key
+    note(f"{mode} started {key}")
+    while key >= "k06" and not (folder / "gate").exists():
+        time.sleep(0.01)
+    note(f"{mode} ended {key}")
+
+
+async def visit_later(context):
+    key = context.partition_key
+    note(f"{mode} started {key}")
+    while key >= "k06" and not (folder / "gate").exists():
+        await asyncio.sleep(0.01)
+    note(f"{mode} ended {key}")
+
+
+def interrupt(number, frame):
+    note(f"{mode} interrupted")
+    signal.default_int_handler(number, frame)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, interrupt)
+definition = rs.PartitionsDefinition.static_(keys)
+visited = rs.Asset(
+    visit_later if executor == "async" else visit, name="visited", partitions_def=definition
+)
+where = rs.Executor.parallel(2) if executor == "processes" else None
+repo = rs.CodeRepository([visited], where).resolve(rs.Storage.embedded(folder / "rivers.db"))
+whole = rs.PartitionKeyRange.single(keys[0], keys[-1])
+try:
+    if mode in ("wait", "leave"):
+        print(repo.backfill(partition_range=whole, max_concurrency=2, block=mode == "wait").status)
+    elif mode == "resume":
+        print(repo.resume_backfill(sys.argv[4]).status)
+    elif mode == "cancel":
+        print(repo.cancel_backfill(sys.argv[4]))
+except KeyboardInterrupt as interrupt:
+    print("interrupted:", interrupt)
+"""
+
+
+class Script:
+    """The script above in its own process group, as a terminal would start it."""
+
+    def __init__(self, folder, executor):
+        self.folder, self.executor = folder, executor
+        (folder / "script.py").write_text(
+            SCRIPT.replace('os._exit(0) if mode == "wait" else None', "")
+        )
+        self.storage = rs.Storage.embedded(folder / "rivers.db")
+        idle = rs.Asset(lambda: None, name="idle")
+        self.repo = rs.CodeRepository([idle]).resolve(self.storage)
+        self.process, self.groups = None, []
+
+    def start(self, mode, *more):
+        command = [sys.executable, "script.py", str(self.folder), mode, self.executor, *more]
+        with (self.folder / "out").open("w") as out, (self.folder / "err").open("w") as err:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdout=out, stderr=err, start_new_session=True
+            )
+        self.groups.append(self.process.pid)
+
+    def open_gate(self):
+        (self.folder / "gate").touch()
+
+    def end(self):
+        self.process.wait(PATIENCE)
+        return (self.folder / "out").read_text(), (self.folder / "err").read_text()
+
+    def run(self, mode, *more):
+        self.start(mode, *more)
+        out, err = self.end()
+        assert (self.process.returncode, "Traceback" in err) == (0, False), err
+        return out.strip()
+
+    def notes(self, start=""):
+        path = self.folder / "notes"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return sorted(line.removeprefix(start) for line in lines if line.startswith(start))
+
+    def status(self):
+        (record, *_) = self.storage._store.backfills() or [None]
+        return record and self.repo.get_backfill(record["backfill_id"])
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, (self.folder / "err").read_text()
+            assert time.monotonic() < deadline, (self.notes(), self.status())
+            time.sleep(0.01)
+
+    def counts(self):
+        status = self.status()
+        return (
+            status and status.status,
+            status and status.completed_partitions,
+            status and status.canceled_partitions,
+        )
+
+    def interrupt(self, mode="wait"):
+        """Presses Ctrl-C and sees that it has arrived."""
+        before = len(self.notes(f"{mode} interrupted"))
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.until(lambda: len(self.notes(f"{mode} interrupted")) == before + 1)
+        time.sleep(0.1)  # It cancels now; from outside there is nothing to see of it.
+
+    def begin(self, mode="wait"):
+        """Six runs have ended, and two are in flight."""
+        self.start(mode)
+        self.until(lambda: len(self.notes(f"{mode} started")) == 8)
+        self.until(lambda: self.counts()[1] >= 4)
+        return self.status().backfill_id
+
+    def recorded(self):
+        """The keys of the runs that are recorded as completed."""
+        runs = map(self.storage.get_run, self.status().run_ids)
+        return {run.partition_keys[0].key[0] for run in runs if run.status == "completed"}
+
+
+@pytest.fixture(params=["threads", "processes", "async"])
+def script(request, tmp_path):
+    script = Script(tmp_path, request.param)
+    yield script
+    script.open_gate()
+    for group in script.groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    script.process.wait(PATIENCE)
+
+
+def test_s6_sigint_once_cancels_the_rest(script):
+    backfill_id = script.begin()
+    script.interrupt()
+    script.open_gate()
+    out, err = script.end()
+    assert "Traceback" not in err
+    assert out.startswith("interrupted: ")
+    assert f"rerun_backfill('{backfill_id}')" in out
+    assert script.counts() == ("canceled", 8, 12)
+    assert len(script.notes("wait started")) == len(script.notes("wait ended")) == 8
+
+
+def test_s6_sigint_once_ends_with_a_traceback_that_says_how_to_go_on(script):
+    text = (
+        (script.folder / "script.py")
+        .read_text()
+        .replace("except KeyboardInterrupt", "except ZeroDivisionError")
+    )
+    (script.folder / "script.py").write_text(text)
+    backfill_id = script.begin()
+    script.interrupt()
+    script.open_gate()
+    _, err = script.end()
+    assert script.process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+    assert f"KeyboardInterrupt: canceled; run the rest with rerun_backfill('{backfill_id}')" in err
+
+
+def test_s6_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
+    backfill_id = script.begin()
+    script.interrupt()
+    os.killpg(script.process.pid, signal.SIGINT)
+    out, _ = script.end()
+    assert out.startswith("interrupted: ")
+    assert f"resume_backfill('{backfill_id}')" in out
+    assert script.counts() == ("in_progress", len(before := script.recorded()), 0)
+    assert len(script.notes("wait ended")) == 6
+    script.open_gate()
+    assert script.run("resume", backfill_id) == "completed"
+    assert set(script.notes("resume ended ")) == set(KEYS) - before
+    assert script.counts() == ("completed", COUNT, 0)
+
+
+def test_s6_leaving_the_interpreter_waits_for_the_background(script):
+    script.begin("leave")
+    assert script.process.poll() is None
+    script.open_gate()
+    out, err = script.end()
+    assert (out, err, script.process.returncode) == ("in_progress\n", "", 0)
+    assert script.counts() == ("completed", COUNT, 0)
+
+
+def test_s6_sigint_while_leaving_leaves_it_resumable_or_canceled(script):
+    backfill_id = script.begin("leave")
+    script.interrupt("leave")
+    script.open_gate()
+    script.end()
+    if script.counts()[0] == "in_progress":
+        assert script.run("resume", backfill_id) == "completed"
+    status, completed, canceled = script.counts()
+    assert status in ("completed", "canceled")
+    assert completed + canceled == COUNT
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_s8_resume_finishes_exactly_what_was_not_recorded(script, number):
+    backfill_id = script.begin()
+    os.kill(script.process.pid, number)
+    script.process.wait(PATIENCE)
+    assert script.counts() == ("in_progress", len(script.recorded()), 0)
+    expected = sorted(set(KEYS) - script.recorded())
+    script.open_gate()
+    assert script.run("resume", backfill_id) == "completed"
+    assert script.notes("resume started ") == script.notes("resume ended ") == expected
+    assert script.counts() == ("completed", COUNT, 0)
+    assert script.status().backfill_id == backfill_id
+
+
+def test_s6_nothing_is_left_behind_by_a_process_that_died(script):
+    script.begin()
+    os.kill(script.process.pid, signal.SIGKILL)
+    script.process.wait(PATIENCE)
+    script.open_gate()
+    deadline = time.monotonic() + PATIENCE
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(script.process.pid, 0)
+            time.sleep(0.02)
+
+
+def test_s8_cancel_without_a_live_owner_ends_it_at_once(script):
+    backfill_id = script.begin()
+    os.kill(script.process.pid, signal.SIGKILL)
+    script.process.wait(PATIENCE)
+    done = len(script.recorded())
+    assert script.run("cancel", backfill_id) == "False"
+    assert script.counts() == ("canceled", done, COUNT - done)
+    assert script.run("cancel", backfill_id) == "False"
+    runs = [script.storage.get_run(run).status for run in script.status().run_ids]
+    assert sorted(runs) == [*["canceled"] * (COUNT - done), *["completed"] * done]
+
+
+def test_s6_the_context_manager_waits():
+    gate, ended = threading.Event(), []
+    letters = rs.PartitionsDefinition.static_(["a", "b", "c"])
+
+    @rs.Asset(partitions_def=letters)
+    def held(context: rs.AssetExecutionContext):
+        assert gate.wait(PATIENCE)
+        ended.append(context.partition_key)
+
+    with rs.CodeRepository([held]).resolve(rs.Storage.memory()) as repo:
+        whole = rs.PartitionKeyRange.single("a", "c")
+        result = repo.backfill(partition_range=whole, max_concurrency=1, block=False)
+        assert (result.status, result.completed) == ("in_progress", 0)
+        gate.set()
+    assert ended == ["a", "b", "c"]
+    assert repo.get_backfill(result.backfill_id).status == "completed"
+
+
+def test_s9_what_has_ended_is_recorded_while_the_run_behind_it_goes_on():
+    gate, started = threading.Event(), []
+    letters = rs.PartitionsDefinition.static_(KEYS)
+
+    @rs.Asset(partitions_def=letters)
+    def held(context: rs.AssetExecutionContext):
+        started.append(context.partition_key)
+        if context.partition_key == KEYS[9]:
+            assert gate.wait(PATIENCE)
+
+    with rs.CodeRepository([held]).resolve(rs.Storage.memory()) as repo:
+        whole = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
+        backfill_id = repo.backfill(
+            partition_range=whole, max_concurrency=1, block=False
+        ).backfill_id
+        deadline = time.monotonic() + 3
+        while (
+            repo.get_backfill(backfill_id).completed_partitions != 9 and time.monotonic() < deadline
+        ):
+            time.sleep(0.01)
+        status = repo.get_backfill(backfill_id)
+        gate.set()
+    assert (status.completed_partitions, len(started)) == (9, COUNT)
