@@ -12,8 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import polars as pl  # noqa: F401  (tables load it)
-import rivers as rs
 from support import EVERYTHING, checked, first, grid, noop_asset, peak, per, repository, resident
+
+import rivers as rs
 
 STRATEGIES = {
     "multi_run": rs.BackfillStrategy.multi_run,
@@ -34,9 +35,7 @@ def counted():
 def dry_run(size, strategy):
     repo = rs.CodeRepository([noop_asset(grid(*[int(size)] * 3))]).resolve(rs.Storage.memory())
     with counted() as found:
-        repo.backfill(
-            partition_range=EVERYTHING, strategy=STRATEGIES[strategy](), dry_run=True
-        )
+        repo.backfill(partition_range=EVERYTHING, strategy=STRATEGIES[strategy](), dry_run=True)
     return found
 
 

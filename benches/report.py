@@ -41,7 +41,7 @@ def main():
     parser.add_argument("-k", default="", metavar="TEXT", help="only rows with this text")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
-        parser.error(f"no section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
+        parser.error(f"no section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
     began = time.perf_counter()
     for name in arguments.sections or SECTIONS:
         print(f"\n## {name.capitalize()}\n")
@@ -50,7 +50,9 @@ def main():
         for row in SECTIONS[name]:
             if arguments.k in row.work:
                 line(cells(row))
-    print(f"\nMeasured in {time.perf_counter() - began:.0f} s; a ratio is to the plain alternative.")
+    print(
+        f"\nMeasured in {time.perf_counter() - began:.0f} s; a ratio is to the plain alternative."
+    )
 
 
 if __name__ == "__main__":

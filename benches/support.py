@@ -130,7 +130,9 @@ def grid(*sizes: int) -> rs.PartitionsDefinition:
 
 def first(dimension: str, count: int) -> rs.PartitionKeyRange:
     """The first keys of a dimension, with all of the others."""
-    return rs.PartitionKeyRange.multi({dimension: (f"{dimension}0000", f"{dimension}{count - 1:04d}")})
+    return rs.PartitionKeyRange.multi(
+        {dimension: (f"{dimension}0000", f"{dimension}{count - 1:04d}")}
+    )
 
 
 def per(*multi_run: str) -> rs.BackfillStrategy:

@@ -6,8 +6,9 @@ import functools
 import random
 
 import pytest
-import rivers as rs
 from support import EVERYTHING, Row, grid, noop_asset, once, per
+
+import rivers as rs
 
 STRATEGIES = {
     "multi_run": rs.BackfillStrategy.multi_run(),
@@ -15,7 +16,7 @@ STRATEGIES = {
     "per_dimension": per("a", "b"),
 }
 MANY = 1_000_000
-NOW = dt.datetime(2025, 1, 1)  # noqa: DTZ001  (partitions are wall-clock times)
+NOW = dt.datetime(2025, 1, 1)
 
 
 def repo_of(definition):
@@ -50,10 +51,10 @@ def sparse_keys():
 def explicit():
     keys, repo = sparse_keys()
     return once(
-        lambda: repo.backfill(
-            partition_keys=keys, strategy=STRATEGIES["per_dimension"], dry_run=True
+        lambda: (
+            repo.backfill(partition_keys=keys, strategy=STRATEGIES["per_dimension"], dry_run=True)
+            and None
         )
-        and None
     )
 
 
@@ -66,10 +67,10 @@ def sparse_table():
 def explicit_table():
     table, repo = sparse_table()
     return once(
-        lambda: repo.backfill(
-            partition_keys=table, strategy=STRATEGIES["per_dimension"], dry_run=True
+        lambda: (
+            repo.backfill(partition_keys=table, strategy=STRATEGIES["per_dimension"], dry_run=True)
+            and None
         )
-        and None
     )
 
 

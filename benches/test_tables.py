@@ -6,8 +6,9 @@ import functools
 import itertools
 
 import pytest
-import rivers as rs
 from support import EVERYTHING, Row, first, grid, noop_asset, once, per, repository
+
+import rivers as rs
 
 pytestmark = pytest.mark.timeout(600)
 

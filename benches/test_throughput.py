@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-import rivers as rs
 from loky import ProcessPoolExecutor
 from support import (
     EVERYTHING,
@@ -21,6 +20,8 @@ from support import (
     plain_loop,
     repository,
 )
+
+import rivers as rs
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -126,8 +127,8 @@ def process_pool(function, runs, chunk=CHUNK):
 @functools.cache
 def turns_of_a_millisecond():
     """How many turns of the loop below are 1 ms of Python work here."""
-    turns = 200_000
-    best = min(_time_of(turns) for _ in range(5))
+    turns = 20_000
+    best = min(_time_of(turns) for _ in range(50))
     return int(turns * 0.001 / best)
 
 
@@ -161,7 +162,7 @@ def milliseconds():
 def milliseconds_plain():
     turns = turns_of_a_millisecond()
 
-    def busy(number):
+    def busy(_):
         total = 0
         for number in range(turns):
             total += number
@@ -329,9 +330,7 @@ def parquet(*, takes_value, max_concurrency):
         with repository(raw, clean) as repo:
 
             def work():
-                result = repo.backfill(
-                    partition_range=EVERYTHING, max_concurrency=max_concurrency
-                )
+                result = repo.backfill(partition_range=EVERYTHING, max_concurrency=max_concurrency)
                 checked(result, FILES)
 
             yield work

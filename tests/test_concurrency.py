@@ -1,6 +1,5 @@
 """How many runs are in flight, which, and in what order they start: SEMANTICS 4 and 6."""
 
-import asyncio
 import sys
 import threading
 import time
@@ -168,27 +167,6 @@ def test_s6_max_concurrency_is_each_backfills_own():
     assert [meetings[name].peak for name in ("one", "two")] == [2, 3]
 
 
-@pytest.mark.parametrize("most", [1, 3, 50])
-def test_s6_max_concurrency_of_async_functions_on_one_loop(most):
-    inside, peaks, loops = set(), [], set()
-    parties = {}
-
-    @rs.Asset(partitions_def=MANY)
-    async def letter(context: rs.AssetExecutionContext):
-        loop = asyncio.get_running_loop()
-        loops.add(loop)
-        inside.add(context.partition_key)
-        peaks.append(len(inside))
-        await asyncio.wait_for(parties.setdefault(loop, asyncio.Barrier(most)).wait(), PATIENCE)
-        inside.discard(context.partition_key)
-
-    keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[3 * most - 1])
-    with rs.CodeRepository([letter]).resolve(rs.Storage.memory()) as repo:
-        result = repo.backfill(partition_range=keys, max_concurrency=most)
-    assert counts(result) == (3 * most, 0, 0)
-    assert (max(peaks), len(loops)) == (most, 1)
-
-
 @pytest.mark.parametrize("wrong", [0, -1, 1.0, "4", None, True, 1 << 40])
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_s6_max_concurrency_below_1_or_not_an_int_is_refused(wrong, dry_run):
@@ -232,42 +210,6 @@ def test_s6_a_slow_run_does_not_hold_back_others(hold):
             super().leave(key)
 
     assert counts(hold(Waiting(), 200, max_concurrency=2)) == (200, 0, 0)
-
-
-def test_s6_a_slow_async_run_does_not_hold_back_others():
-    left = []
-
-    @rs.Asset(partitions_def=MANY)
-    async def letter(context: rs.AssetExecutionContext):
-        if context.partition_key == "k100":
-            event = asyncio.Event()
-            left.append(event)
-            await asyncio.wait_for(event.wait(), PATIENCE)
-        else:
-            left.append(context.partition_key)
-        if len(left) == 200:
-            next(event for event in left if isinstance(event, asyncio.Event)).set()
-
-    keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
-    with rs.CodeRepository([letter]).resolve(rs.Storage.memory()) as repo:
-        assert repo.backfill(partition_range=keys, max_concurrency=2).completed == 200
-
-
-def test_s6_a_plain_function_beside_an_async_one_does_not_hold_back_others():
-    barrier = threading.Barrier(2)
-
-    @rs.Asset(partitions_def=MANY)
-    async def fetched():
-        await asyncio.sleep(0)
-        return 1
-
-    @rs.Asset(partitions_def=MANY)
-    def computed(fetched):
-        barrier.wait(5)
-
-    keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[1])
-    with rs.CodeRepository([fetched, computed]).resolve(rs.Storage.memory()) as repo:
-        assert repo.backfill(partition_range=keys, max_concurrency=2).completed == 2
 
 
 def test_s6_stop_on_failure_nothing_new_starts(hold):

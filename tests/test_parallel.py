@@ -1,7 +1,6 @@
 """`Executor.parallel`: whole runs in other processes (SEMANTICS 6)."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -189,58 +188,6 @@ def test_s6_async_functions_in_another_process(parallel, notes):
 
     assert counts(parallel(source, sink).backfill(partition_range=ALL)) == (8, 0, 0)
     assert sorted(notes.lines()) == [[letter.upper()] for letter in LETTERS]
-
-
-def leave():
-    os._exit(3)
-
-
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.parametrize("die", [leave, kill])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_s6_a_worker_that_dies_fails_its_run_and_is_replaced(parallel, notes, die, workers):
-    @rs.Asset(partitions_def=DEFINED)
-    def letter(context: rs.AssetExecutionContext):
-        if context.partition_key in "be":
-            die()
-        notes.add(context.partition_key)
-
-    repo = parallel(letter, workers=workers)
-    result = repo.backfill(partition_range=ALL)
-    assert counts(result) == (6, 2, 0)
-    statuses = [repo.storage.get_run(run).status for run in result.run_ids]
-    assert [i for i, status in enumerate(statuses) if status == "failed"] == [1, 4]
-    assert {line[0] for line in notes.lines()} == set("acdfgh")
-    error = repo.get_backfill(result.backfill_id).error
-    assert "worker process" in error
-    assert '"letter"' in error
-    again = repo.rerun_backfill(result.backfill_id)
-    assert counts(again) == (0, 2, 0)
-
-
-def test_s6_a_worker_that_dies_in_the_second_asset_names_it(parallel):
-    first = rs.Asset(lambda: None, name="first", partitions_def=DEFINED)
-    second = rs.Asset(leave, name="second", partitions_def=DEFINED, deps=["first"])
-    repo = parallel(first, second, workers=1)
-    result = repo.backfill(partition_keys=[key("a")])
-    assert counts(result) == (0, 1, 0)
-    assert '"second"' in repo.get_backfill(result.backfill_id).error
-    assert repo.storage.get_materialized_partitions("second") == []
-
-
-def test_s6_a_worker_that_dies_with_stop_on_failure(parallel):
-    @rs.Asset(partitions_def=DEFINED)
-    def letter(context: rs.AssetExecutionContext):
-        if context.partition_key == "c":
-            leave()
-
-    result = parallel(letter, workers=1).backfill(
-        partition_range=ALL, max_concurrency=1, failure_policy="stop_on_failure"
-    )
-    assert (result.status, counts(result)) == ("failed", (2, 1, 5))
 
 
 def test_s6_message_and_traceback_come_back_from_another_process(tmp_path):

@@ -1,18 +1,15 @@
 """What is recorded, and reading it back: `Storage` (SEMANTICS 2, 7 and 9)."""
 
 import datetime as dt
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 import rivers as rs
-from rivers.exceptions import ConfigurationError, PartitionDefinitionError, StorageError
+from rivers.exceptions import ConfigurationError, PartitionDefinitionError
 
 PATIENCE = 20
 LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
@@ -191,86 +188,6 @@ def test_s2_dynamic_partitions_refuse_reserved_characters_and_store_nothing(key)
     assert storage.get_dynamic_partitions("customers") == []
     with pytest.raises(TypeError):
         storage.add_dynamic_partitions("customers", "fine")
-
-
-def test_s9_an_embedded_storage_is_the_same_when_it_is_reopened(tmp_path):
-    path = tmp_path / "deeper" / "rivers.db"
-    with repository(rs.Storage.embedded(path)) as repo:
-        result = repo.backfill(partition_range=ALL, tags=[("team", "data")])
-        status = repo.get_backfill(result.backfill_id)
-        runs = repo.storage.get_runs()
-    again = repository(rs.Storage.embedded(str(path)))
-    assert again.get_backfill(result.backfill_id) == status
-    assert again.storage.get_runs() == runs
-    assert [run.partition_keys for run in again.storage.get_runs()] == [
-        run.partition_keys for run in runs
-    ]
-    assert again.storage.get_materialized_partitions("sink") == keys("a", "c", "d")
-    assert again.rerun_backfill(result.backfill_id).partition_keys == keys("b")
-
-
-def test_s9_a_relative_path_does_not_move_with_the_working_directory(tmp_path, monkeypatch):
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path)
-    repo = repository(rs.Storage.embedded("rivers.db"))
-    monkeypatch.chdir("elsewhere")
-    assert repo.backfill(partition_keys=keys("a")).status == "completed"
-    repo.close()
-    assert repository(rs.Storage.embedded(tmp_path / "rivers.db")).storage.get_runs()
-    assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-def test_the_default_storage_is_in_the_working_directory(tmp_path, monkeypatch):
-    monkeypatch.delenv("RIVERS_STORAGE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    repo = rs.CodeRepository([source, sink])
-    assert list(tmp_path.iterdir()) == []
-    repo.backfill(partition_keys=keys("a"))
-    assert (tmp_path / ".rivers" / "rivers.db").is_file()
-    assert Path(repo.storage.path) == tmp_path / ".rivers" / "rivers.db"
-    assert len(rs.Storage.default().get_runs()) == 1
-
-
-def test_the_default_storage_is_what_the_environment_names(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RIVERS_STORAGE", str(tmp_path / "named.db"))
-    rs.CodeRepository([source]).backfill(partition_keys=keys("a"))
-    assert len(rs.Storage.embedded(tmp_path / "named.db").get_runs()) == 1
-    monkeypatch.setenv("RIVERS_STORAGE", "memory")
-    assert rs.CodeRepository([source]).storage.path == "memory"
-    assert not (tmp_path / ".rivers").exists()
-    assert not (tmp_path / "memory").exists()
-
-
-def unusable(path, kind):
-    if kind == "a directory":
-        path.mkdir()
-    elif kind == "no database":
-        path.write_text("These are notes, and no database.\n" * 100)
-    elif kind == "below a file":
-        path.parent.joinpath("file").write_text("")
-        return path.parent / "file" / "rivers.db"
-    else:
-        if kind == "newer":
-            rs.Storage.embedded(path)
-        with closing(sqlite3.connect(path)) as connection:
-            statement = (
-                "PRAGMA user_version = 999" if kind == "newer" else "CREATE TABLE notes (text)"
-            )
-            connection.execute(statement)
-            connection.commit()
-    return path
-
-
-@pytest.mark.parametrize("kind", ["a directory", "no database", "below a file", "foreign", "newer"])
-def test_s9_what_is_no_storage_is_refused_naming_the_file(tmp_path, kind):
-    path = unusable(tmp_path / "some.db", kind)
-    before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(StorageError) as caught:
-        rs.Storage.embedded(path)
-    assert str(path) in str(caught.value)
-    assert {"newer": "newer", "foreign": "another program"}.get(kind, "") in str(caught.value)
-    assert (path.read_bytes() if path.is_file() else None) == before
 
 
 def test_importing_opens_no_file_and_starts_no_thread(tmp_path):

@@ -118,6 +118,8 @@ def rows(work, rounds):
         for tool, some in found.items()
         if some
     }
+    if OURS not in best:
+        sys.exit(f"{work.title}: this package did not end, so there is nothing to compare with")
     for tool in work.sizes:
         name = "this package" if tool is OURS else tool.version()
         if tool not in best:

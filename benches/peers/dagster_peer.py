@@ -14,7 +14,7 @@ def works():
         return dg.MultiPartitionsDefinition(
             {
                 name: dg.StaticPartitionsDefinition([f"{name}{n:04d}" for n in range(size)])
-                for name, size in zip("ab", sizes)
+                for name, size in zip("ab", sizes, strict=False)
             }
         )
 

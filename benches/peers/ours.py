@@ -4,7 +4,8 @@ import probe
 
 
 def works():
-    import polars  # noqa: F401  (so that it counts as import)
+    import polars as pl  # noqa: F401  (so that it counts as import)
+
     import rivers as rs
 
     def grid(*sizes):

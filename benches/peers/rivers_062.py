@@ -10,7 +10,7 @@ def works():
         return rs.PartitionsDefinition.multi(
             {
                 name: rs.PartitionsDefinition.static_([f"{name}{n:04d}" for n in range(size)])
-                for name, size in zip("abc", sizes)
+                for name, size in zip("abc", sizes, strict=False)
             }
         )
 
@@ -18,7 +18,7 @@ def works():
         return rs.PartitionKeyRange.multi(
             {
                 name: (f"{name}0000", f"{name}{size - 1:04d}")
-                for name, size in zip("abc", sizes)
+                for name, size in zip("abc", sizes, strict=False)
             }
         )
 

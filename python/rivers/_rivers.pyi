@@ -539,7 +539,7 @@ class Selection:
     def check_in(self, other: Space, asset: str) -> None:
         """Refuses where another asset's space does not have all of them."""
 
-    def still_in(self, other: Space) -> tuple[Selection, int]:
+    def only_in(self, other: Space) -> tuple[Selection, int]:
         """The keys that another space has too, and how many it has not."""
 
     def upstream(self, other: Space) -> Selection:

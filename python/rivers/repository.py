@@ -387,8 +387,11 @@ class CodeRepository:
         now = self._clock()
         program = self._program(nodes, instances, now)
         self._check_still_defined(program, record["key"], now)
+        if program.max_workers is not None:
+            workers.start_processes()
         key = engine.resume(backfill_id, program, program.max_workers)
         workers.call()
+        wait_at_exit(self, processes=program.max_workers is not None)
         _log.info("backfill %s is resumed", backfill_id)
         if block:
             self._wait(key, backfill_id, record["num_partitions"])
@@ -562,9 +565,11 @@ class CodeRepository:
         ]
         _, engine, workers = self._connected()
         wish = submission.Submission(manual=manual, assets=assets, config=text, **request)
+        if program.max_workers is not None:
+            workers.start_processes()
         key, backfill_id = engine.submit(wish, plan, program, program.max_workers)
         workers.call()
-        wait_at_exit(self)
+        wait_at_exit(self, processes=program.max_workers is not None)
         if not manual:
             _log.info(
                 "backfill %s: %d partitions in %d runs",
@@ -603,7 +608,7 @@ class CodeRepository:
 
     def _wait(self, key: int, backfill_id: str, total: int) -> None:
         """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
-        _, engine, _ = self._connected()
+        _, engine, workers = self._connected()
         try:
             with ProgressLine(total, lambda: engine.progress(key)) as line:
                 while not engine.wait(key, line.patience()):
@@ -614,6 +619,7 @@ class CodeRepository:
                 engine.wait(key)
             except KeyboardInterrupt:
                 engine.abandon(key)
+                workers.kill(key)
                 msg = f"left at once; continue it with resume_backfill({backfill_id!r})"
                 raise KeyboardInterrupt(msg) from None
             msg = f"canceled; run the rest with rerun_backfill({backfill_id!r})"

@@ -46,7 +46,8 @@ class Storage:
         Raises:
             StorageError: It cannot be opened, or is no storage of rivers.
         """
-        return Storage(Store.embedded(os.fspath(path)))
+        # Absolute, since the lock that shows that this process lives is looked up by path later.
+        return Storage(Store.embedded(os.path.abspath(path)))  # noqa: PTH100  (it also tidies up `..`)
 
     @staticmethod
     def memory() -> Storage:

@@ -10,20 +10,25 @@ if TYPE_CHECKING:
     from rivers.repository import CodeRepository
 
 _waited_for: weakref.WeakSet[CodeRepository] = weakref.WeakSet()
-_registered = False
+_registered: set[bool] = set()
 _lock = threading.Lock()
 
 
-def wait_at_exit(repository: CodeRepository) -> None:
-    """Sees to it that the repository's backfills end before the interpreter does."""
-    global _registered  # noqa: PLW0603
+def wait_at_exit(repository: CodeRepository, *, processes: bool) -> None:
+    """Sees to it that the repository's backfills end before the interpreter does.
+
+    Args:
+        repository: It.
+        processes: Whether its runs are executed in processes, the first of which has been started.
+    """
     with _lock:
         _waited_for.add(repository)
-        if not _registered:
-            # `atexit` is too late: by then thread pools, which a user's function may use, refuse
-            # work. `concurrent.futures` itself registers here.
+        if processes not in _registered:
+            # `atexit` is too late: by then thread pools, which a user's function may use, refuse work.
+            # What is registered last is called first, and the process pools register themselves, with
+            # the first process.
             threading._register_atexit(_wait)  # type: ignore[attr-defined]  # noqa: SLF001
-            _registered = True
+            _registered.add(processes)
 
 
 def _wait() -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
-import os
 import pickle
 import queue
 import signal
-import struct
 import tempfile
 import threading
 from concurrent.futures.process import BrokenProcessPool
@@ -16,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loky import ProcessPoolExecutor
+from loky import ProcessPoolExecutor, process_executor
 
-from rivers._rivers import WorkerBatch
+from rivers._rivers import SharedRuns, WorkerBatch
 from rivers.executors.program import Program
 from rivers.io import InMemoryIOHandler
 
@@ -27,29 +24,39 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Batch, Run, Worked
 
-_AT = struct.Struct("<QI")
-"""Where a worker is: the run's number and the step's index."""
+_ALL = (1 << 63) - 1
+"""As many runs as there are."""
 
 
 class Processes:
     """Worker processes, made when they are needed and replaced when they die."""
 
     def __init__(self) -> None:
+        _register_exit_once()
         self._folder = tempfile.TemporaryDirectory(prefix="rivers-")
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         self._lock = threading.Lock()
+        self._busy: dict[_Process, int] = {}
         self._made = 0
         self._programs: dict[int, tuple[Program, Path]] = {}
+        self._free.put(self._make())
 
     def execute(self, batch: Batch, program: Program) -> None:
         """Executes a batch in one of the program's processes."""
         path = self._send(batch.key, program, batch)
         process = self._take(program.max_workers or 1)
+        self._busy[process] = batch.key
         try:
-            while (sent := batch.send()) is not None:
-                process.execute(batch, program, path, *sent)
+            process.execute(batch, program, path)
         finally:
+            del self._busy[process]
             self._free.put(process)
+
+    def kill(self, key: int) -> None:
+        """Ends the processes that execute runs of a backfill, at once."""
+        for process, busy_with in list(self._busy.items()):
+            if busy_with == key:
+                process.kill()
 
     def _take(self, most: int) -> _Process:
         try:
@@ -58,9 +65,12 @@ class Processes:
             pass
         with self._lock:
             if self._made < most:
-                self._made += 1
-                return _Process(Path(self._folder.name) / f"process-{self._made}")
+                return self._make()
         return self._free.get()
+
+    def _make(self) -> _Process:
+        self._made += 1
+        return _Process(Path(self._folder.name) / f"process-{self._made}")
 
     def _send(self, key: int, program: Program, batch: Batch) -> Path:
         """Writes a program to a file, once; each worker reads it once."""
@@ -80,40 +90,57 @@ class Processes:
         self._folder.cleanup()
 
 
+def _register_exit_once() -> None:
+    """Registers the pools' exit hook, once, before the package's own.
+
+    loky does so with each pool that starts (it takes what the registration returns, `None`, for a
+    sign that none was made): after the package's own hook, which it must follow, and even while the
+    interpreter is being left, where registering raises.
+    """
+    if process_executor.process_pool_executor_at_exit is None:
+        hook = process_executor._python_exit  # noqa: SLF001
+        threading._register_atexit(hook)  # type: ignore[attr-defined]  # noqa: SLF001
+        process_executor.process_pool_executor_at_exit = hook
+
+
 class _Process:
-    """One worker process. It writes where it is into a file of twelve bytes, so that it is known
-    which run killed it."""
+    """One worker process, and the runs that it shares with this one: who claims a run executes it, so
+    a slow run holds back none of its batch, and it is known which run the process died of."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.write_bytes(_AT.pack(0, 0))
+        self._shared = SharedRuns(path)
         self._pool = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_initialize)
+        pool = ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_initialize)
+        pool.submit(_initialize)  # It starts its process with the first task.
+        return pool
 
-    def execute(self, batch: Batch, program: Program, path: Path, first: int, end: int) -> None:
-        """Has runs executed. Of those that were not, the batch knows afterwards."""
-        self._path.write_bytes(_AT.pack(first, 0))
-        try:
-            report = self._pool.submit(_work, path, self._path, first, end).result()
-        except BrokenProcessPool as error:
-            self._replace()
-            at, step = _AT.unpack(self._path.read_bytes())
-            if at > first:
-                # What came before it is not reported, so it is executed again, without this one.
-                report = self._pool.submit(_work, path, self._path, first, at).result()
-                batch.receive(report, first, end)
+    def execute(self, batch: Batch, program: Program, path: Path) -> None:
+        """Executes a batch; of a run that the process dies of, those before it again."""
+        most = _ALL
+        while batch.send(self._shared, most):
+            try:
+                report = self._pool.submit(_work, path, self._path).result()
+            except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
+                if isinstance(error, BrokenProcessPool):
+                    self._replace()
+                step = self._shared.step
+                most = batch.lost()
+                if not most:
+                    _fail(next(batch, None), program, step, error)
+                    most = _ALL
             else:
-                _fail(batch.lost(first, end), program, step, error)
-        except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
-            _fail(batch.lost(first, end), program, 0, error)
-        else:
-            batch.receive(report, first, end)
+                batch.receive(report)
+                most = _ALL
 
     def _replace(self) -> None:
-        self._pool.shutdown(wait=False, kill_workers=True)
+        self.kill()
         self._pool = self._new()
+
+    def kill(self) -> None:
+        self._pool.shutdown(wait=False, kill_workers=True)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
@@ -147,12 +174,8 @@ def _read(program: Path) -> tuple[Program, Worked]:
 
 
 @lru_cache(maxsize=1)
-def _progress(path: Path) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        return mmap.mmap(descriptor, _AT.size)
-    finally:
-        os.close(descriptor)
+def _shared(path: Path) -> SharedRuns:
+    return SharedRuns(path)
 
 
 @lru_cache(maxsize=1)
@@ -160,16 +183,13 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _work(path: Path, progress: Path, first: int, end: int) -> bytes:
+def _work(path: Path, runs_path: Path) -> bytes:
     """In the worker: executes runs until it is time to report."""
     program, worked = _read(path)
-    batch = WorkerBatch(worked, first, end)
-    at = _progress(progress)
+    shared = _shared(runs_path)
+    batch = WorkerBatch(worked, shared)
     handlers = {id(step.handler): step.handler for step in program.steps}.values()
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
-
-    def watch(run: int, step: int) -> None:
-        at[:] = _AT.pack(run, step)
 
     def runs() -> Iterator[Run]:
         for run in batch:
@@ -177,7 +197,7 @@ def _work(path: Path, progress: Path, first: int, end: int) -> bytes:
             for handler in in_memory:
                 handler.forget()
 
-    program.watch = watch
+    program.watch = shared.set_step
     if program.is_async:
         _loop().run_until_complete(program.execute_async(runs()))
     else:

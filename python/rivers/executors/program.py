@@ -84,14 +84,14 @@ class Program:
         steps: In dependency order.
         max_workers: Processes to execute it in; `None`: this process.
         pickled: The steps as processes read them, if there are processes.
-        watch: Is told the run's number and the step's index before each step.
+        watch: Is told the step's index before each step.
         first_error: The first exception of a step that was executed in this process.
     """
 
     steps: list[Step]
     max_workers: int | None = None
     pickled: bytes = b""
-    watch: Callable[[int, int], None] | None = None
+    watch: Callable[[int], None] | None = None
     first_error: BaseException | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class Program:
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """All of a step but the call of its function, which is the caller's: sync or async."""
         if self.watch is not None:
-            self.watch(run.number, step.index)
+            self.watch(step.index)
         selection: Selection | None = None
         if step.defined is not None:
             run.check_defined(step.index, step.defined)

@@ -37,6 +37,15 @@ class Workers:
         if self._engine.wants_worker():
             self._start()
 
+    def start_processes(self) -> None:
+        """Has a first worker process started, if there is none."""
+        self._process_pool()
+
+    def kill(self, key: int) -> None:
+        """Ends the processes that execute runs of a backfill, at once."""
+        if self._processes is not None:
+            self._processes.kill(key)
+
     def close(self) -> None:
         """Ends the event loop and the processes; nothing is being executed any more."""
         with self._lock:

@@ -1,5 +1,6 @@
 //! Batches of runs: an iterator for the worker that executes them.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
@@ -67,18 +68,18 @@ impl Batch {
         run.map(|run| Run { run })
     }
 
-    /// The runs, to be executed in another process: first, end.
-    fn send(&self) -> Option<(u64, u64)> {
-        self.batch().send().map(|runs| (runs.start, runs.end))
+    /// Has the next runs, at most so many, claimed by another process; `False`: nothing may start.
+    fn send(&self, py: Python<'_>, shared: &SharedRuns, most: u64) -> bool {
+        py.detach(|| self.batch().send(&shared.shared, most))
     }
 
-    fn receive(&self, py: Python<'_>, report: &[u8], first: u64, end: u64) -> Result<()> {
-        Ok(py.detach(|| self.batch().receive(report, first..end))?)
+    fn receive(&self, py: Python<'_>, report: &[u8]) -> Result<()> {
+        Ok(py.detach(|| self.batch().receive(report))?)
     }
 
-    /// The first of the runs sent, to be failed here.
-    fn lost(&self, first: u64, end: u64) -> Option<Run> {
-        self.batch().lost(first..end).map(|run| Run { run })
+    /// How many of the runs sent had ended when the process died.
+    fn lost(&self) -> u64 {
+        self.batch().lost()
     }
 
     fn close(&self, py: Python<'_>) {
@@ -86,7 +87,30 @@ impl Batch {
     }
 }
 
-/// A stretch of runs in a worker process.
+/// Runs that this process and a worker process share, in a file that both map.
+#[pyclass(frozen, module = "rivers._rivers")]
+pub(crate) struct SharedRuns {
+    shared: Arc<engine::SharedRuns>,
+}
+
+#[pymethods]
+impl SharedRuns {
+    #[new]
+    fn new(path: PathBuf) -> Result<Self> {
+        Ok(Self { shared: Arc::new(engine::SharedRuns::open(&path)?) })
+    }
+
+    fn set_step(&self, step: u32) {
+        self.shared.set_step(step);
+    }
+
+    #[getter]
+    fn step(&self) -> u32 {
+        self.shared.step()
+    }
+}
+
+/// Shared runs in the worker process.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct WorkerBatch {
     batch: Mutex<engine::WorkerBatch>,
@@ -102,8 +126,9 @@ impl WorkerBatch {
 impl WorkerBatch {
     /// Of a plan and a request as `Worked` wrote them.
     #[new]
-    fn new(worked: &PyWorked, first: u64, end: u64) -> Self {
-        Self { batch: Mutex::new(engine::WorkerBatch::new(worked.worked.clone(), first..end)) }
+    fn new(worked: &PyWorked, shared: &SharedRuns) -> Self {
+        let batch = engine::WorkerBatch::new(worked.worked.clone(), Arc::clone(&shared.shared));
+        Self { batch: Mutex::new(batch) }
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

@@ -19,7 +19,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
     #[pymodule_export]
-    use crate::batch::{Batch, WorkerBatch};
+    use crate::batch::{Batch, SharedRuns, WorkerBatch};
     #[pymodule_export]
     use crate::definition::{PartitionsDefinition, decode_definition};
     #[pymodule_export]

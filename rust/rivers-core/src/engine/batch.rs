@@ -1,13 +1,12 @@
 //! Runs in the hands of one worker. It executes them one after another; in between it hands in what
 //! has ended and finds out whether it should go on.
 
-use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::hub::Taken;
 use super::live::Hand;
 use super::run::{Run, Worked};
-use super::{Program, Shared};
+use super::{Program, Shared, SharedRuns};
 use crate::backfill::{FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SystemClock};
 use crate::error::{Error, Result};
@@ -30,6 +29,7 @@ pub struct Batch {
     hand: Arc<Hand>,
     program: Program,
     current: Option<Arc<Run>>,
+    sent: Option<Arc<SharedRuns>>,
     ended: Vec<RunEnd>,
     handed_in_at: Micros,
     due: bool,
@@ -45,6 +45,7 @@ impl Batch {
             hand: taken.hand,
             program: taken.program,
             current: None,
+            sent: None,
             ended: Vec::new(),
             handed_in_at: shared.clock.now(),
             shared: Arc::clone(shared),
@@ -112,27 +113,27 @@ impl Batch {
         self.shared.to_write.notify_one();
     }
 
-    /// Ends the current run, if there is one; the others of this batch are to be executed in another
-    /// process. `None`: nothing may start.
-    pub fn send(&mut self) -> Option<Range<u64>> {
+    /// Ends the current run, if there is one; the next of this batch, at most so many, are to be
+    /// executed in another process. `false`: nothing may start.
+    pub fn send(&mut self, shared: &Arc<SharedRuns>, most: u64) -> bool {
         let now = self.shared.clock.now();
         self.end_current(now);
-        self.hand.claim_all(now)
+        if self.due {
+            self.hand_in();
+        }
+        self.sent = Some(Arc::clone(shared));
+        self.hand.send(shared, most, now)
     }
 
     /// Takes in what a worker in another process brought back of the runs sent.
     ///
     /// # Errors
     /// `Execution` for a report that cannot be read.
-    pub fn receive(&mut self, report: &[u8], sent: Range<u64>) -> Result<()> {
+    pub fn receive(&mut self, report: &[u8]) -> Result<()> {
         let ended: Vec<RunEnd> = postcard::from_bytes(report).map_err(|error| {
             Error::Execution(format!("a worker's report cannot be read: {error}"))
         })?;
-        let begun = sent.start + ended.len() as u64;
-        if begun > sent.end {
-            return Err(Error::Execution("a worker's report holds more runs than it was sent".into()));
-        }
-        self.hand.unclaim(begun..sent.end);
+        self.hand.receive(None);
         let failed = ended.iter().any(|end| end.failed > 0);
         if failed && self.worked.request.failure_policy == FailurePolicy::StopOnFailure {
             self.hand.stop_all();
@@ -142,10 +143,14 @@ impl Batch {
         Ok(())
     }
 
-    /// Begins one of the runs sent in this process, so that it can be failed here: the worker is gone.
-    pub fn lost(&mut self, sent: Range<u64>) -> Option<Arc<Run>> {
-        self.hand.unclaim(sent);
-        self.advance()
+    /// The worker did not come back: all that was sent is to be begun again. How many runs it had
+    /// ended without reporting them; the run after those is the one that it was at.
+    pub fn lost(&mut self) -> u64 {
+        let Some(shared) = self.sent.take() else { return 0 };
+        let (at, _) = shared.current();
+        let before = shared.counts().0.saturating_sub(1);
+        self.hand.receive(Some(at - before));
+        before
     }
 
     /// Hands everything in and gives back what was not begun.
@@ -170,10 +175,10 @@ impl Drop for Batch {
     }
 }
 
-/// The same in another process: a stretch of runs, and the outcomes to bring back.
+/// The same in another process: runs that both claim from, and the outcomes to bring back.
 pub struct WorkerBatch {
     worked: Worked,
-    unclaimed: Range<u64>,
+    shared: Arc<SharedRuns>,
     current: Option<Arc<Run>>,
     ended: Vec<RunEnd>,
     until: Micros,
@@ -181,28 +186,26 @@ pub struct WorkerBatch {
 }
 
 impl WorkerBatch {
-    /// A batch of these runs.
-    pub fn new(worked: Worked, runs: Range<u64>) -> Self {
+    /// A batch of the runs that were put there.
+    pub fn new(worked: Worked, shared: Arc<SharedRuns>) -> Self {
         let clock = SystemClock;
         let until = clock.now() + AWAY;
-        Self { worked, unclaimed: runs, current: None, ended: Vec::new(), until, clock }
+        Self { worked, shared, current: None, ended: Vec::new(), until, clock }
     }
 
     /// Ends the current run, if there is one, and begins the next, unless it is time to report.
     pub fn advance(&mut self) -> Option<Arc<Run>> {
         let now = self.clock.now();
-        let mut stop = !self.ended.is_empty() && now >= self.until;
         if let Some(run) = self.current.take() {
             let end = run.end(now);
-            stop |= now >= self.until
-                || (end.failed > 0
-                    && self.worked.request.failure_policy == FailurePolicy::StopOnFailure);
+            let fatal = end.failed > 0
+                && self.worked.request.failure_policy == FailurePolicy::StopOnFailure;
             self.ended.push(end);
+            if fatal || now >= self.until {
+                return None;
+            }
         }
-        if stop {
-            return None;
-        }
-        let number = self.unclaimed.next()?;
+        let number = self.shared.claim(now)?;
         self.current = Some(Run::new(self.worked.clone(), number, now));
         self.current.clone()
     }

@@ -111,8 +111,10 @@ impl Hub {
         let mut keys = Vec::new();
         for (&key, live) in &mut self.live {
             for at in 0..live.hands.len() {
-                if let Some(runs) = live.hands[at].give_up_if_stalled(now) {
-                    live.state.apply(Event::Returned(runs));
+                if let Some(given_up) = live.hands[at].give_up_if_stalled(now) {
+                    for runs in given_up {
+                        live.state.apply(Event::Returned(runs));
+                    }
                     keys.push(key);
                 }
             }
@@ -148,7 +150,9 @@ impl Hub {
     pub(super) fn released(&mut self, key: Key, entry: EntryId, hand: &Arc<Hand>) {
         let Some(live) = self.same(key, entry) else { return };
         live.hands.retain(|other| !Arc::ptr_eq(other, hand));
-        live.state.apply(Event::Returned(hand.give_up()));
+        for runs in hand.give_up() {
+            live.state.apply(Event::Returned(runs));
+        }
         live.state.apply(Event::Released);
         self.queue.release(entry);
         self.settle(key);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Program;
+use super::{Program, SharedRuns};
 use crate::backfill::{Counts, Request, RunEnd, RunSet, State};
 use crate::clock::Micros;
 use crate::plan::Plan;
@@ -98,11 +98,14 @@ pub(super) struct Hand {
 struct Held {
     unclaimed: Range<u64>,
     current: Option<(u64, Micros)>,
+    /// Runs that another process executes.
+    away: Option<Arc<SharedRuns>>,
 }
 
 impl Hand {
     pub(super) fn new(runs: Range<u64>, stop: Arc<AtomicBool>, leased_until: Arc<AtomicI64>) -> Arc<Self> {
-        Arc::new(Self { held: Mutex::new(Held { unclaimed: runs, current: None }), stop, leased_until })
+        let held = Held { unclaimed: runs, current: None, away: None };
+        Arc::new(Self { held: Mutex::new(held), stop, leased_until })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -126,22 +129,31 @@ impl Hand {
         Some(run)
     }
 
-    /// Takes all unclaimed runs to execute them elsewhere; the first counts as the current one.
-    pub(super) fn claim_all(&self, now: Micros) -> Option<Range<u64>> {
+    /// Gives unclaimed runs, at most so many, to another process. `false`: none may start.
+    pub(super) fn send(&self, shared: &Arc<SharedRuns>, most: u64, now: Micros) -> bool {
         let mut held = self.held();
         if !self.may_start(now) || held.unclaimed.is_empty() {
-            return None;
+            return false;
         }
-        held.current = Some((held.unclaimed.start, now));
-        let end = held.unclaimed.end;
-        Some(std::mem::replace(&mut held.unclaimed, end..end))
+        let first = held.unclaimed.start;
+        let end = held.unclaimed.end.min(first.saturating_add(most));
+        shared.fill(&(first..end), now);
+        held.unclaimed.start = end;
+        held.away = Some(Arc::clone(shared));
+        true
     }
 
-    /// Gets back what was claimed but not begun elsewhere.
-    pub(super) fn unclaim(&self, runs: Range<u64>) {
+    /// Gets back what the other process has not begun, and from `unreported` on what it has begun
+    /// without reporting it.
+    pub(super) fn receive(&self, unreported: Option<u64>) {
         let mut held = self.held();
-        held.current = None;
-        held.unclaimed = runs;
+        if let Some(away) = held.away.take() {
+            let rest = away.give_up();
+            let start = unreported.unwrap_or(rest.start);
+            // What lies here follows the rest, unless both were taken back meanwhile and are empty.
+            let end = if held.unclaimed.is_empty() { rest.end } else { held.unclaimed.end };
+            held.unclaimed = start..end;
+        }
     }
 
     /// No run starts from this hand any more.
@@ -150,28 +162,28 @@ impl Hand {
     }
 
     pub(super) fn current(&self) -> Option<(u64, Micros)> {
-        self.held().current
+        let held = self.held();
+        held.away.as_ref().map(|away| away.current()).or(held.current)
     }
 
     pub(super) fn unclaimed(&self) -> u64 {
         let held = self.held();
-        held.unclaimed.end - held.unclaimed.start
+        let away = held.away.as_ref().map_or(0, |away| away.counts().1);
+        held.unclaimed.end - held.unclaimed.start + away
     }
 
-    /// All that is unclaimed.
-    pub(super) fn give_up(&self) -> Range<u64> {
+    /// All that is unclaimed, here and away.
+    pub(super) fn give_up(&self) -> [Range<u64>; 2] {
         let mut held = self.held();
+        let away = held.away.as_ref().map_or(0..0, |away| away.give_up());
         let end = held.unclaimed.end;
-        std::mem::replace(&mut held.unclaimed, end..end)
+        [away, std::mem::replace(&mut held.unclaimed, end..end)]
     }
 
     /// All that is unclaimed, if the current run is a slow one.
-    pub(super) fn give_up_if_stalled(&self, now: Micros) -> Option<Range<u64>> {
-        let stalled = {
-            let held = self.held();
-            let since = held.current.map_or(now, |(_, since)| since);
-            !held.unclaimed.is_empty() && now - since > STALLED_AFTER.as_micros() as Micros
-        };
+    pub(super) fn give_up_if_stalled(&self, now: Micros) -> Option<[Range<u64>; 2]> {
+        let since = self.current().map_or(now, |(_, since)| since);
+        let stalled = now - since > STALLED_AFTER.as_micros() as Micros && self.unclaimed() > 0;
         stalled.then(|| self.give_up())
     }
 }

@@ -9,10 +9,12 @@ mod control;
 mod hub;
 mod live;
 mod run;
+mod shared;
 mod writer;
 
 pub use batch::{Batch, WorkerBatch};
 pub use run::{Run, Worked};
+pub use shared::SharedRuns;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
