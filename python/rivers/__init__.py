@@ -7,6 +7,7 @@ from rivers._rivers import DEBUG_BUILD
 from rivers.assets import Asset
 from rivers.context import AssetExecutionContext, PartitionContext
 from rivers.executors import Executor
+from rivers.handle import RunHandle
 from rivers.io import (
     BaseIOHandler,
     InMemoryIOHandler,
@@ -45,6 +46,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "RunHandle",
     "RunQueueConfig",
     "RunRecord",
     "RunResult",

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Self, TypeAlias, final
 
 import polars as pl
@@ -625,22 +626,34 @@ class Batch:
     def __next__(self) -> Run:
         """Ends the run before, if there is one, and begins the next."""
 
-    def send(self) -> tuple[int, int] | None:
-        """The runs, from the first to before the end, to be executed in another process."""
+    def send(self, shared: SharedRuns, most: int) -> bool:
+        """Has the next runs, at most so many, claimed by another process; `False`: none may start."""
 
-    def receive(self, report: bytes, first: int, end: int) -> None:
+    def receive(self, report: bytes) -> None:
         """Takes in what became of the runs sent."""
 
-    def lost(self, first: int, end: int) -> Run | None:
-        """The first of the runs sent, to be failed here."""
+    def lost(self) -> int:
+        """How many of the runs sent had ended when the process died; all are to be begun again."""
 
     def close(self) -> None: ...
 
 @final
-class WorkerBatch:
-    """A stretch of runs in a worker process; iterating executes them."""
+class SharedRuns:
+    """Runs that this process and a worker process share, in a file that both map."""
 
-    def __new__(cls, worked: Worked, first: int, end: int) -> Self: ...
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    def set_step(self, step: int) -> None:
+        """Says which step of the current run begins."""
+
+    @property
+    def step(self) -> int:
+        """The step that the current run is at."""
+
+@final
+class WorkerBatch:
+    """Shared runs in a worker process; iterating executes them."""
+
+    def __new__(cls, worked: Worked, shared: SharedRuns) -> Self: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Run: ...
     def report(self) -> bytes:
@@ -679,8 +692,8 @@ class Engine:
     def break_off(self, key: int, reason: str) -> None:
         """Stops what cannot be executed here; who waits is told why."""
 
-    def orphans(self) -> list[str]:
-        """Ids of the backfills whose process is gone."""
+    def orphans(self) -> list[tuple[str, bool]]:
+        """Ids of the backfills and manual runs whose process is gone, and whether they are manual."""
 
     def live(self) -> list[int]: ...
     def progress(self, key: int) -> tuple[int, int, int] | None:

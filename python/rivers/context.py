@@ -25,6 +25,19 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
+def storable(text: str) -> str:
+    """The text, with what UTF-8 cannot hold (halves of surrogates, as in odd file names) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def message_of(error: BaseException) -> str:
+    """An exception's message, also where showing it fails."""
+    try:
+        return storable(str(error))
+    except Exception:  # noqa: BLE001  (a user's `__str__` can raise anything)
+        return f"a {type(error).__name__} whose message cannot be shown"
+
+
 class PartitionContext:
     """The partitions that a function is called for (SEMANTICS 6).
 
@@ -194,9 +207,9 @@ class AssetExecutionContext(Generic[ConfigT]):
             PartitionValidationError: The key is not one of this run's; the asset fails then.
         """
         if isinstance(error, BaseException):
-            kind, message = type(error).__name__, str(error)
+            kind, message = type(error).__name__, message_of(error)
         else:
-            kind, message = "mark_partition_failed", str(error)
+            kind, message = "mark_partition_failed", storable(str(error))
         if isinstance(key, str):
             key = PartitionKey.single(key)
         self._run.mark_failed(self._step.index, key, kind, message)

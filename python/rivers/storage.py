@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PRIORITY_TAG = "rivers/priority"
 """The tag that overrides a backfill's priority."""
 
-RUN_STATUSES = ("pending", "running", "completed", "failed", "canceled")
+STARTED_STATUSES = ("running", "completed", "failed")
 
 _DEFAULT = Path(".rivers") / "rivers.db"
 
@@ -86,8 +86,9 @@ class Storage:
         Raises:
             ConfigurationError: There is no such status, or the limit is no count.
         """
-        if status is not None and status not in RUN_STATUSES:
-            msg = f"there is no run status {status!r}; it is one of {', '.join(RUN_STATUSES)}"
+        if status is not None and status not in STARTED_STATUSES:
+            allowed = ", ".join(STARTED_STATUSES)
+            msg = f"get_runs() lists runs that have started: status is one of {allowed}, not {status!r}"
             raise ConfigurationError(msg)
         if limit is not None:
             check_count("limit", limit, least=0)

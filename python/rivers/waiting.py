@@ -7,15 +7,15 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rivers.repository import CodeRepository
+    from rivers.runtime import Runtime
 
-_waited_for: weakref.WeakSet[CodeRepository] = weakref.WeakSet()
+_waited_for: weakref.WeakSet[Runtime] = weakref.WeakSet()
 _registered: set[bool] = set()
 _lock = threading.Lock()
 
 
-def wait_at_exit(repository: CodeRepository, *, processes: bool) -> None:
-    """Sees to it that the repository's backfills end before the interpreter does.
+def wait_at_exit(repository: Runtime, *, processes: bool) -> None:
+    """Sees to it that a repository's backfills end before the interpreter does.
 
     Args:
         repository: It.
@@ -32,5 +32,10 @@ def wait_at_exit(repository: CodeRepository, *, processes: bool) -> None:
 
 
 def _wait() -> None:
-    for repository in list(_waited_for):
-        repository.close()
+    try:
+        for repository in list(_waited_for):
+            repository.close()
+    except KeyboardInterrupt:
+        for repository in list(_waited_for):
+            repository.abandon()
+        raise

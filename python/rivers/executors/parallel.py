@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import queue
 import signal
 import tempfile
 import threading
+import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rivers._rivers import Batch, Run, Worked
+
+_WATCH = "rivers-parent-watch"
+_WATCH_INTERVAL = 0.25
+"""Seconds between two looks at whether the parent lives."""
 
 _ALL = (1 << 63) - 1
 """As many runs as there are."""
@@ -104,8 +110,11 @@ def _register_exit_once() -> None:
 
 
 class _Process:
-    """One worker process, and the runs that it shares with this one: who claims a run executes it, so
-    a slow run holds back none of its batch, and it is known which run the process died of."""
+    """One worker process, and the runs that it shares with this one.
+
+    Who claims a run executes it, so a slow run holds back none of its batch, and it is known which
+    run the process died of.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -165,6 +174,15 @@ def _fail(run: Run | None, program: Program, index: int, error: BaseException) -
 def _initialize() -> None:
     """Ctrl-C goes to all processes of a terminal; the one that waits for the backfill handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _WATCH not in {thread.name for thread in threading.enumerate()}:
+        threading.Thread(target=_leave_with, args=(os.getppid(),), name=_WATCH, daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    """Ends this process when its parent is gone: what it executes is executed again elsewhere."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_INTERVAL)
+    os._exit(1)
 
 
 @lru_cache(maxsize=8)

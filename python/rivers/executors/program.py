@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from rivers.context import AssetExecutionContext
+from rivers.context import AssetExecutionContext, message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.io.base import InputContext, OutputContext
 
@@ -114,14 +115,15 @@ class Program:
                         called.error = error
 
     async def execute_async(self, runs: Iterable[Run]) -> None:
-        """Executes runs one after another, on the event loop."""
+        """Executes runs one after another on the event loop; plain functions in a thread."""
         for run in runs:
             for step in self.steps:
                 for called, arguments in self._step(step, run):
                     try:
-                        called.value = called.step.fn(**arguments)
                         if called.step.is_async:
-                            called.value = await called.value
+                            called.value = await called.step.fn(**arguments)
+                        else:
+                            called.value = await asyncio.to_thread(called.step.fn, **arguments)
                     except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
                         called.error = error
 
@@ -139,28 +141,39 @@ class Program:
             selection = run.enter(step.index, step.needs)
             if selection is not None and not selection.num_partitions:
                 return
+        called = _Called(step)
         try:
-            arguments = {
-                wanted.parameter: _load(wanted, step, run, selection) for wanted in step.inputs
-            }
-            if step.context_param is not None:
-                arguments[step.context_param] = AssetExecutionContext(step, run, selection)
-            called = _Called(step)
-            yield called, arguments
-            if called.error is not None:
-                raise called.error
-            if called.value is not None:
-                step.handler.handle_output(_output_context(step, run, selection), called.value)
-        except GeneratorExit:
-            raise
+            arguments = _arguments(step, run, selection)
         except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
             self._fail(step, run, error)
+            return
+        yield called, arguments
+        try:
+            if called.error is None and called.value is not None:
+                step.handler.handle_output(_output_context(step, run, selection), called.value)
+        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+            called.error = error
+        if called.error is not None:
+            self._fail(step, run, called.error)
 
     def _fail(self, step: Step, run: Run, error: BaseException) -> None:
         if self.first_error is None:
             self.first_error = error
-        text = "".join(traceback.format_exception(error))
-        run.fail(step.index, type(error).__name__, str(error), text)
+        run.fail(step.index, type(error).__name__, message_of(error), _traceback_of(error))
+
+
+def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
+    arguments = {wanted.parameter: _load(wanted, step, run, selection) for wanted in step.inputs}
+    if step.context_param is not None:
+        arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+    return arguments
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return storable("".join(traceback.format_exception(error)))
+    except Exception:  # noqa: BLE001  (an exception may fail to show itself)
+        return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
 def _pickle(steps: list[Step]) -> bytes:
@@ -175,7 +188,7 @@ def _pickle(steps: list[Step]) -> bytes:
         for step in steps:
             try:
                 cloudpickle.dumps(step)
-            except Exception as own:
+            except Exception as own:  # noqa: BLE001  (pickling can raise anything)
                 msg = (
                     f"the asset {step.name!r} cannot go to another process, since something it uses "
                     f"cannot be pickled ({type(own).__name__}: {own}); create it inside the function, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from rivers.executors.parallel import Processes
@@ -17,6 +18,9 @@ _log = logging.getLogger("rivers")
 
 _PATIENCE = 1.0
 """Seconds that a thread waits for work before it ends."""
+
+_MOST_PLAIN = 1_024
+"""Most plain functions of async programs that are called at once."""
 
 
 class Workers:
@@ -57,7 +61,9 @@ class Workers:
                 self._processes = None
 
     def _start(self, batch: Batch | None = None) -> None:
-        threading.Thread(target=self._work, args=(batch,), name="rivers-worker", daemon=True).start()
+        threading.Thread(
+            target=self._work, args=(batch,), name="rivers-worker", daemon=True
+        ).start()
 
     def _work(self, batch: Batch | None = None) -> None:
         while batch is not None or (batch := self._engine.take(_PATIENCE)) is not None:
@@ -75,7 +81,7 @@ class Workers:
                 program.execute(batch)
             else:
                 self._process_pool().execute(batch, program)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (told to who waits)
             self._break_off(batch, error)
         finally:
             batch.close()
@@ -90,7 +96,7 @@ class Workers:
         while True:
             try:
                 await batch.program.execute_async(batch)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  (told to who waits)
                 self._break_off(batch, error)
             finally:
                 batch.close()
@@ -106,6 +112,9 @@ class Workers:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                # Plain functions beside async ones; threads are made as they are needed.
+                plain = ThreadPoolExecutor(_MOST_PLAIN, thread_name_prefix="rivers-plain")
+                self._loop.set_default_executor(plain)
                 threading.Thread(
                     target=_run_loop, args=(self._loop,), name="rivers-loop", daemon=True
                 ).start()

@@ -20,7 +20,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(batch: engine::Batch) -> Self {
-        Self { batch: Mutex::new(batch) }
+        Self {
+            batch: Mutex::new(batch),
+        }
     }
 
     /// A batch is in one worker's hands at a time: nobody waits here.
@@ -39,7 +41,9 @@ impl Batch {
     /// What a worker process needs to execute the runs.
     #[getter]
     fn worked(&self) -> PyWorked {
-        PyWorked { worked: self.batch().worked().clone() }
+        PyWorked {
+            worked: self.batch().worked().clone(),
+        }
     }
 
     /// What was submitted to execute the runs.
@@ -97,7 +101,9 @@ pub(crate) struct SharedRuns {
 impl SharedRuns {
     #[new]
     fn new(path: PathBuf) -> Result<Self> {
-        Ok(Self { shared: Arc::new(engine::SharedRuns::open(&path)?) })
+        Ok(Self {
+            shared: Arc::new(engine::SharedRuns::open(&path)?),
+        })
     }
 
     fn set_step(&self, step: u32) {
@@ -128,7 +134,9 @@ impl WorkerBatch {
     #[new]
     fn new(worked: &PyWorked, shared: &SharedRuns) -> Self {
         let batch = engine::WorkerBatch::new(worked.worked.clone(), Arc::clone(&shared.shared));
-        Self { batch: Mutex::new(batch) }
+        Self {
+            batch: Mutex::new(batch),
+        }
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -149,6 +157,10 @@ pub(crate) fn decode_worked(space: &[u8], plan: &[u8], request: &[u8]) -> Result
     let damaged = |error: String| Raised(rivers_core::Error::Execution(error));
     let space = rivers_core::plan::codec::decode_space(space)?;
     let plan = rivers_core::plan::codec::decode_plan(space, plan)?;
-    let request: Request = postcard::from_bytes(request).map_err(|error| damaged(error.to_string()))?;
-    Ok(Worked { plan: Arc::new(plan), request: Arc::new(request) })
+    let request: Request =
+        postcard::from_bytes(request).map_err(|error| damaged(error.to_string()))?;
+    Ok(Worked {
+        plan: Arc::new(plan),
+        request: Arc::new(request),
+    })
 }

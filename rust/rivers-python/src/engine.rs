@@ -49,13 +49,21 @@ struct Submission {
 pub(crate) type PyProgram = Py<PyAny>;
 
 fn execution(program: PyProgram, workers: Option<u32>) -> Execution {
-    Execution { program: Arc::new(program), workers: workers.unwrap_or(u32::MAX) }
+    Execution {
+        program: Arc::new(program),
+        workers: workers.unwrap_or(u32::MAX),
+    }
 }
 
 #[pymethods]
 impl Engine {
     #[new]
-    fn new(store: &Store, max_concurrent_runs: Option<u32>, tag_limits: Vec<PyTagLimit>, lease_seconds: f64) -> Result<Self> {
+    fn new(
+        store: &Store,
+        max_concurrent_runs: Option<u32>,
+        tag_limits: Vec<PyTagLimit>,
+        lease_seconds: f64,
+    ) -> Result<Self> {
         let tag_limits = tag_limits.into_iter().map(|limit| TagLimit {
             key: limit.key,
             value: limit.value,
@@ -63,8 +71,16 @@ impl Engine {
             per_unique_value: limit.per_unique_value,
         });
         let lease = (lease_seconds * 1e6) as i64;
-        let limits = Limits { max_concurrent_runs, tag_limits: tag_limits.collect() };
-        let engine = engine::Engine::new(Arc::clone(&store.store), Arc::new(SystemClock), limits, lease)?;
+        let limits = Limits {
+            max_concurrent_runs,
+            tag_limits: tag_limits.collect(),
+        };
+        let engine = engine::Engine::new(
+            Arc::clone(&store.store),
+            Arc::new(SystemClock),
+            limits,
+            lease,
+        )?;
         Ok(Self { engine })
     }
 
@@ -77,14 +93,26 @@ impl Engine {
         program: PyProgram,
         workers: Option<u32>,
     ) -> Result<(i64, String)> {
-        let assets = submission.assets.into_iter().map(|(name, code_version, partitioned)| {
-            RequestedAsset { name, code_version, partitioned }
-        });
-        let policy =
-            if submission.stop_on_failure { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
+        let assets = submission
+            .assets
+            .into_iter()
+            .map(|(name, code_version, partitioned)| RequestedAsset {
+                name,
+                code_version,
+                partitioned,
+            });
+        let policy = if submission.stop_on_failure {
+            FailurePolicy::StopOnFailure
+        } else {
+            FailurePolicy::Continue
+        };
         let request = Request {
             id: engine::new_id(),
-            kind: if submission.manual { Kind::Manual } else { Kind::Backfill },
+            kind: if submission.manual {
+                Kind::Manual
+            } else {
+                Kind::Backfill
+            },
             assets: assets.collect(),
             failure_policy: policy,
             max_concurrency: submission.max_concurrency,
@@ -100,7 +128,13 @@ impl Engine {
         Ok((key, id))
     }
 
-    fn resume(&self, py: Python<'_>, id: &str, program: PyProgram, workers: Option<u32>) -> Result<i64> {
+    fn resume(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        program: PyProgram,
+        workers: Option<u32>,
+    ) -> Result<i64> {
         let execution = execution(program, workers);
         Ok(py.detach(|| self.engine.resume(id, execution))?)
     }
@@ -124,7 +158,10 @@ impl Engine {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
             let nap = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
-            if py.detach(|| self.engine.wait(key, nap)).map_err(crate::error::Raised)? {
+            if py
+                .detach(|| self.engine.wait(key, nap))
+                .map_err(crate::error::Raised)?
+            {
                 return Ok(true);
             }
             py.check_signals()?;
@@ -147,10 +184,13 @@ impl Engine {
         Ok(py.detach(|| self.engine.break_off(key, reason))?)
     }
 
-    /// Ids of the backfills whose process is gone.
-    fn orphans(&self, py: Python<'_>) -> Result<Vec<String>> {
+    /// Ids of the backfills and manual runs whose process is gone, and whether they are manual.
+    fn orphans(&self, py: Python<'_>) -> Result<Vec<(String, bool)>> {
         let rows = py.detach(|| self.engine.orphans())?;
-        Ok(rows.into_iter().map(|row| row.request.id).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.request.id, row.request.kind == Kind::Manual))
+            .collect())
     }
 
     fn live(&self) -> Vec<i64> {
@@ -160,7 +200,11 @@ impl Engine {
     /// Of a live backfill: completed, failed, in flight.
     fn progress(&self, py: Python<'_>, key: i64) -> Option<(u64, u64, u64)> {
         let progress = py.detach(|| self.engine.progress(key))?;
-        Some((progress.counts.completed, progress.counts.failed, progress.runs_in_flight))
+        Some((
+            progress.counts.completed,
+            progress.counts.failed,
+            progress.runs_in_flight,
+        ))
     }
 
     fn close(&self, py: Python<'_>) {

@@ -35,8 +35,9 @@ impl From<Raised> for PyErr {
     fn from(Raised(error): Raised) -> Self {
         Python::attach(|py| {
             let class = || -> PyResult<Bound<'_, PyType>> {
-                let module = EXCEPTIONS
-                    .get_or_try_init(py, || PyModule::import(py, "rivers.exceptions").map(Bound::unbind))?;
+                let module = EXCEPTIONS.get_or_try_init(py, || {
+                    PyModule::import(py, "rivers.exceptions").map(Bound::unbind)
+                })?;
                 Ok(module.bind(py).getattr(exception(&error))?.cast_into()?)
             };
             match class() {

@@ -49,7 +49,14 @@ impl Run {
 
     #[pyo3(signature = (asset, error_type, message, traceback=None))]
     fn fail(&self, asset: u32, error_type: String, message: String, traceback: Option<String>) {
-        self.run.fail(asset, Cause { error_type, message, traceback });
+        self.run.fail(
+            asset,
+            Cause {
+                error_type,
+                message,
+                traceback,
+            },
+        );
     }
 
     fn skip(&self, asset: u32) {
@@ -61,12 +68,25 @@ impl Run {
     }
 
     /// Marks each partition of the key as failed.
-    fn mark_failed(&self, asset: u32, key: &Bound<'_, PyAny>, error_type: String, message: String) -> PyResult<()> {
+    fn mark_failed(
+        &self,
+        asset: u32,
+        key: &Bound<'_, PyAny>,
+        error_type: String,
+        message: String,
+    ) -> PyResult<()> {
         let space = self.run.partitions().space();
         let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;
-        let cause = Cause { error_type, message, traceback: None };
-        let partitions: Vec<u64> = rivers_core::space::expand::product_in_order(space, &located).collect();
-        self.run.mark_failed(asset, &partitions, &cause).map_err(Raised)?;
+        let cause = Cause {
+            error_type,
+            message,
+            traceback: None,
+        };
+        let partitions: Vec<u64> =
+            rivers_core::space::expand::product_in_order(space, &located).collect();
+        self.run
+            .mark_failed(asset, &partitions, &cause)
+            .map_err(Raised)?;
         Ok(())
     }
 
@@ -97,11 +117,15 @@ impl PyWorked {
     /// From what `encode` wrote.
     #[new]
     fn new(space: &[u8], plan: &[u8], request: &[u8]) -> Result<Self> {
-        Ok(Self { worked: decode_worked(space, plan, request)? })
+        Ok(Self {
+            worked: decode_worked(space, plan, request)?,
+        })
     }
 
     /// The three parts as bytes.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let (py, worked) = (slf.py(), &slf.get().worked);
         let space = codec::encode_space(worked.plan.selection().space()).map_err(Raised)?;
         let plan = codec::encode_plan(&worked.plan).map_err(Raised)?;

@@ -58,7 +58,8 @@ impl From<BackfillRow> for BackfillRecord {
             canceled: row.counts.canceled,
             assets: request.assets.into_iter().map(|asset| asset.name).collect(),
             strategy: row.strategy,
-            stop_on_failure: request.failure_policy == rivers_core::backfill::FailurePolicy::StopOnFailure,
+            stop_on_failure: request.failure_policy
+                == rivers_core::backfill::FailurePolicy::StopOnFailure,
             max_concurrency: request.max_concurrency,
             priority: request.priority,
             tags: request.tags,
@@ -88,7 +89,11 @@ fn moment(micros: Micros) -> DateTime<Utc> {
 
 impl Store {
     fn record(&self, row: BackfillRow, run: u64, ended: Option<RunRow>) -> Result<RunRecord> {
-        let in_flight = row.in_flight.iter().find(|(number, _)| *number == run).map(|(_, since)| *since);
+        let in_flight = row
+            .in_flight
+            .iter()
+            .find(|(number, _)| *number == run)
+            .map(|(_, since)| *since);
         let over = row.status != Status::InProgress;
         let status = match (&ended, in_flight) {
             (Some(ended), _) if ended.failed > 0 => "failed",
@@ -100,11 +105,18 @@ impl Store {
         let mut error = None;
         if ended.is_some_and(|ended| ended.failed > 0) {
             let failures = self.store.failures(row.key, Some(run))?;
-            let first = failures.into_iter().find_map(|failure| Some((failure, failure.cause?)));
+            let first = failures
+                .into_iter()
+                .find_map(|failure| Some((failure, failure.cause?)));
             if let Some((failure, cause)) = first
                 && let Some((_, cause)) = self.store.causes(&[cause])?.pop()
             {
-                let first = store::FirstFailure { run, asset: failure.asset, partition: failure.partition, cause };
+                let first = store::FirstFailure {
+                    run,
+                    asset: failure.asset,
+                    partition: failure.partition,
+                    cause,
+                };
                 error = Some(view::failure_text(&*self.store, &row, &first)?);
             }
         }
@@ -112,7 +124,10 @@ impl Store {
             run_id: run_id(&row.request.id, run),
             run,
             status,
-            started_at: ended.map(|ended| ended.started_at).or(in_flight).map(moment),
+            started_at: ended
+                .map(|ended| ended.started_at)
+                .or(in_flight)
+                .map(moment),
             ended_at: ended.map(|ended| moment(ended.ended_at)),
             error,
             backfill: row.into(),
@@ -125,12 +140,16 @@ impl Store {
     #[staticmethod]
     fn embedded(py: Python<'_>, path: PathBuf) -> Result<Self> {
         let store = py.detach(|| SqliteStore::open(&path))?;
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self {
+            store: Arc::new(store),
+        })
     }
 
     #[staticmethod]
     fn memory() -> Result<Self> {
-        Ok(Self { store: Arc::new(SqliteStore::memory()?) })
+        Ok(Self {
+            store: Arc::new(SqliteStore::memory()?),
+        })
     }
 
     #[getter]
@@ -143,7 +162,12 @@ impl Store {
     }
 
     #[pyo3(signature = (asset=None, limit=None))]
-    fn backfills(&self, py: Python<'_>, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRecord>> {
+    fn backfills(
+        &self,
+        py: Python<'_>,
+        asset: Option<&str>,
+        limit: Option<u64>,
+    ) -> Result<Vec<BackfillRecord>> {
         let rows = py.detach(|| self.store.list(asset, limit))?;
         Ok(rows.into_iter().map(BackfillRecord::from).collect())
     }
@@ -159,16 +183,29 @@ impl Store {
     /// Names of the assets that a backfill's failures speak of.
     fn missed(&self, py: Python<'_>, key: i64) -> Result<Vec<String>> {
         py.detach(|| {
-            let Some(row) = self.store.get(key)? else { return Ok(Vec::new()) };
-            let places: std::collections::BTreeSet<u32> =
-                self.store.failures(key, None)?.into_iter().map(|failure| failure.asset).collect();
-            let name = |place: u32| row.request.assets.get(place as usize).map(|asset| asset.name.clone());
+            let Some(row) = self.store.get(key)? else {
+                return Ok(Vec::new());
+            };
+            let places: std::collections::BTreeSet<u32> = self
+                .store
+                .failures(key, None)?
+                .into_iter()
+                .map(|failure| failure.asset)
+                .collect();
+            let name = |place: u32| {
+                row.request
+                    .assets
+                    .get(place as usize)
+                    .map(|asset| asset.name.clone())
+            };
             Ok(places.into_iter().filter_map(name).collect())
         })
     }
 
     fn plan(&self, py: Python<'_>, key: i64) -> Result<Plan> {
-        Ok(Plan { plan: Arc::new(py.detach(|| self.store.plan(key))?) })
+        Ok(Plan {
+            plan: Arc::new(py.detach(|| self.store.plan(key))?),
+        })
     }
 
     /// What a rerun of the backfill executes.
@@ -181,7 +218,9 @@ impl Store {
     }
 
     fn materialized(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Selection> {
-        Ok(py.detach(|| view::materialized(&*self.store, asset, &space.space))?.into())
+        Ok(py
+            .detach(|| view::materialized(&*self.store, asset, &space.space))?
+            .into())
     }
 
     fn ever_materialized(&self, py: Python<'_>, asset: &str) -> Result<Vec<Selection>> {
@@ -191,8 +230,14 @@ impl Store {
 
     fn run(&self, py: Python<'_>, id: &str) -> Result<Option<RunRecord>> {
         py.detach(|| {
-            let Some((backfill, number)) = parse_run_id(id) else { return Ok(None) };
-            let Some(row) = self.store.find(backfill)?.filter(|row| number < row.num_runs) else {
+            let Some((backfill, number)) = parse_run_id(id) else {
+                return Ok(None);
+            };
+            let Some(row) = self
+                .store
+                .find(backfill)?
+                .filter(|row| number < row.num_runs)
+            else {
                 return Ok(None);
             };
             let ended = self.store.runs(row.key, number..number + 1)?.pop();
@@ -202,13 +247,24 @@ impl Store {
 
     /// The latest runs: those in flight, then those that have ended.
     #[pyo3(signature = (limit=None, status=None))]
-    fn runs(&self, py: Python<'_>, limit: Option<usize>, status: Option<&str>) -> Result<Vec<RunRecord>> {
+    fn runs(
+        &self,
+        py: Python<'_>,
+        limit: Option<usize>,
+        status: Option<&str>,
+    ) -> Result<Vec<RunRecord>> {
         py.detach(|| {
             let most = limit.unwrap_or(usize::MAX);
             let mut records = Vec::new();
             if matches!(status, None | Some("running")) {
                 for row in self.store.unfinished()? {
-                    for (run, _) in row.in_flight.clone().into_iter().rev().take(most - records.len()) {
+                    for (run, _) in row
+                        .in_flight
+                        .clone()
+                        .into_iter()
+                        .rev()
+                        .take(most - records.len())
+                    {
                         let ended = self.store.runs(row.key, run..run + 1)?;
                         if ended.is_empty() {
                             records.push(self.record(row.clone(), run, None)?);

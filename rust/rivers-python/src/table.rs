@@ -18,8 +18,13 @@ use crate::selection::{Selection, Space};
 use crate::store::Store;
 
 /// The states a table is filtered by.
-fn states<T>(names: Option<Vec<String>>, parse: fn(&str) -> rivers_core::Result<T>) -> rivers_core::Result<Option<Vec<T>>> {
-    names.map(|names| names.iter().map(|name| parse(name)).collect()).transpose()
+fn states<T>(
+    names: Option<Vec<String>>,
+    parse: fn(&str) -> rivers_core::Result<T>,
+) -> rivers_core::Result<Option<Vec<T>>> {
+    names
+        .map(|names| names.iter().map(|name| parse(name)).collect())
+        .transpose()
 }
 
 #[pymethods]
@@ -37,10 +42,15 @@ fn with_view(
     build: impl FnOnce(&rivers_core::plan::Plan, &BackfillView<'_>) -> rivers_core::Result<RecordBatch>,
 ) -> rivers_core::Result<RecordBatch> {
     let store = &*store.store;
-    let row = store.find(id)?.ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
+    let row = store
+        .find(id)?
+        .ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
     let plan = store.plan(row.key)?;
     let failures = store.failures(row.key, None)?;
-    let mut ids: Vec<i64> = failures.iter().filter_map(|failure| failure.cause).collect();
+    let mut ids: Vec<i64> = failures
+        .iter()
+        .filter_map(|failure| failure.cause)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
@@ -65,8 +75,13 @@ pub(crate) fn backfill_partitions(
     run_id: bool,
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
-        let filter = PartitionFilter { status: states(status, PartitionStatus::parse)?, run_id };
-        with_view(store, id, |plan, view| table::partitions(plan, view, &filter))
+        let filter = PartitionFilter {
+            status: states(status, PartitionStatus::parse)?,
+            run_id,
+        };
+        with_view(store, id, |plan, view| {
+            table::partitions(plan, view, &filter)
+        })
     })?;
     Ok(table.into())
 }
@@ -80,7 +95,9 @@ pub(crate) fn backfill_runs(
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, RunStatus::parse)?;
-        with_view(store, id, |plan, view| table::runs(plan, view, filter.as_deref()))
+        with_view(store, id, |plan, view| {
+            table::runs(plan, view, filter.as_deref())
+        })
     })?;
     Ok(table.into())
 }
@@ -97,11 +114,15 @@ pub(crate) fn backfills(
         let wanted = states(status, parse_status)?;
         let keep = |row: &BackfillRow| {
             row.request.kind == Kind::Backfill
-                && wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.status))
+                && wanted
+                    .as_ref()
+                    .is_none_or(|wanted| wanted.contains(&row.status))
         };
         // Manual runs stand among the backfills, so the limit counts what is kept.
         let rows = store.store.list(None, None)?.into_iter().filter(keep);
-        let rows: Vec<BackfillRow> = rows.take(limit.map_or(usize::MAX, |limit| limit as usize)).collect();
+        let rows: Vec<BackfillRow> = rows
+            .take(limit.map_or(usize::MAX, |limit| limit as usize))
+            .collect();
         let first = |row: &BackfillRow| match row.counts.failed {
             0 => Ok(None),
             _ => store.store.first_failure(row.key),
@@ -122,13 +143,20 @@ pub(crate) fn backfills(
 }
 
 fn parse_status(name: &str) -> rivers_core::Result<Status> {
-    let all = [Status::InProgress, Status::Completed, Status::Failed, Status::Canceled];
-    all.into_iter().find(|status| status.name() == name).ok_or_else(|| {
-        Error::Configuration(format!(
-            "there is no status {name:?}; it is one of {}",
-            rivers_core::error::some_of(all.iter().map(|status| status.name()))
-        ))
-    })
+    let all = [
+        Status::InProgress,
+        Status::Completed,
+        Status::Failed,
+        Status::Canceled,
+    ];
+    all.into_iter()
+        .find(|status| status.name() == name)
+        .ok_or_else(|| {
+            Error::Configuration(format!(
+                "there is no status {name:?}; it is one of {}",
+                rivers_core::error::some_of(all.iter().map(|status| status.name()))
+            ))
+        })
 }
 
 #[pyfunction]
@@ -153,7 +181,11 @@ fn histories(
 ) -> rivers_core::Result<Vec<AssetHistory>> {
     let mut histories = Vec::new();
     for row in store.list(Some(asset), None)? {
-        let place = row.request.assets.iter().position(|other| other.name == asset && other.partitioned);
+        let place = row
+            .request
+            .assets
+            .iter()
+            .position(|other| other.name == asset && other.partitioned);
         let Some(place) = place else { continue };
         histories.push(AssetHistory {
             code_version: row.request.assets[place].code_version.clone(),

@@ -74,7 +74,9 @@ impl Missed {
 impl Failures {
     /// What the run missed: of one asset, or (`None`) what counts as failed in the backfill.
     pub fn missed(&self, run: u64, asset: Option<u32>) -> Missed {
-        let Some(rows) = self.by_run.get(&run) else { return Missed::Nothing };
+        let Some(rows) = self.by_run.get(&run) else {
+            return Missed::Nothing;
+        };
         let counted = rows.iter().filter(|row| match asset {
             Some(asset) => row.asset == asset,
             None => row.cause.is_some(),
@@ -86,13 +88,19 @@ impl Failures {
                 Some(partition) => some.insert(partition),
             };
         }
-        if some.is_empty() { Missed::Nothing } else { Missed::Some(some) }
+        if some.is_empty() {
+            Missed::Nothing
+        } else {
+            Missed::Some(some)
+        }
     }
 
     /// The first reason that a partition of the run failed for.
     pub fn cause(&self, run: u64, partition: u64) -> Option<i64> {
         let rows = self.by_run.get(&run)?;
-        let own = rows.iter().filter(|row| row.partition.is_none_or(|own| own == partition));
+        let own = rows
+            .iter()
+            .filter(|row| row.partition.is_none_or(|own| own == partition));
         own.filter_map(|row| row.cause).next()
     }
 }
@@ -107,12 +115,20 @@ pub fn done(
 ) -> RoaringTreemap {
     let mut done = RoaringTreemap::new();
     for row in ended {
-        let missed = if row.failed == 0 { Missed::Nothing } else { failures.missed(row.run, asset) };
+        let missed = if row.failed == 0 {
+            Missed::Nothing
+        } else {
+            failures.missed(row.run, asset)
+        };
         if missed == Missed::All {
             continue;
         }
         let partitions = plan.run(row.run);
-        done.extend(partitions.iter().filter(|&partition| !missed.has(partition)));
+        done.extend(
+            partitions
+                .iter()
+                .filter(|&partition| !missed.has(partition)),
+        );
     }
     done
 }

@@ -71,7 +71,12 @@ pub fn run_id(backfill: &str, run: u64) -> String {
 /// The backfill and the number in a run's id.
 pub fn parse_run_id(id: &str) -> Option<(&str, u64)> {
     let (backfill, run) = id.rsplit_once('.')?;
-    Some((backfill, run.parse().ok().filter(|number: &u64| number.to_string() == run)?))
+    Some((
+        backfill,
+        run.parse()
+            .ok()
+            .filter(|number: &u64| number.to_string() == run)?,
+    ))
 }
 
 /// Why something failed.
@@ -144,10 +149,27 @@ mod tests {
             message: "bad".into(),
             traceback: None,
         }));
-        let mark = |asset, partition| Failure { asset, partition, cause: cause.clone() };
-        assert_eq!(RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, Some(3))], 5), 1);
-        assert_eq!(RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, None)], 5), 5);
-        let skipped = Failure { asset: 1, partition: None, cause: None };
-        assert_eq!(RunEnd::failed_partitions(&[mark(0, Some(3)), skipped], 5), 1);
+        let mark = |asset, partition| Failure {
+            asset,
+            partition,
+            cause: cause.clone(),
+        };
+        assert_eq!(
+            RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, Some(3))], 5),
+            1
+        );
+        assert_eq!(
+            RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, None)], 5),
+            5
+        );
+        let skipped = Failure {
+            asset: 1,
+            partition: None,
+            cause: None,
+        };
+        assert_eq!(
+            RunEnd::failed_partitions(&[mark(0, Some(3)), skipped], 5),
+            1
+        );
     }
 }

@@ -58,9 +58,14 @@ impl RunSet {
             return;
         }
         self.len += runs.end - runs.start;
-        let at = self.stretches.partition_point(|stretch| stretch.start < runs.start);
+        let at = self
+            .stretches
+            .partition_point(|stretch| stretch.start < runs.start);
         let joins_before = at > 0 && self.stretches[at - 1].end == runs.start;
-        let joins_after = self.stretches.get(at).is_some_and(|next| next.start == runs.end);
+        let joins_after = self
+            .stretches
+            .get(at)
+            .is_some_and(|next| next.start == runs.end);
         match (joins_before, joins_after) {
             (true, true) => {
                 self.stretches[at - 1].end = self.stretches[at].end;

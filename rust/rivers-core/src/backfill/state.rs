@@ -65,8 +65,20 @@ pub struct State {
 impl State {
     /// A backfill of so many partitions, of which `counts` have ended and `todo` are to be started.
     pub fn new(policy: FailurePolicy, total: u64, todo: RunSet, counts: Counts) -> Self {
-        let phase = if todo.is_empty() { Phase::Ended } else { Phase::Running };
-        Self { phase, policy, todo, runs_in_flight: 0, workers: 0, total, counts }
+        let phase = if todo.is_empty() {
+            Phase::Ended
+        } else {
+            Phase::Running
+        };
+        Self {
+            phase,
+            policy,
+            todo,
+            runs_in_flight: 0,
+            workers: 0,
+            total,
+            counts,
+        }
     }
 
     /// The phase.
@@ -132,7 +144,9 @@ impl State {
             }
             (Phase::Running | Phase::Stopping, Event::Cancel) => self.settle(Phase::Stopping),
             (Phase::Ended, Event::Cancel) => Phase::Ended,
-            (phase, event) => unreachable!("{event:?} cannot happen to a backfill that is {phase:?}"),
+            (phase, event) => {
+                unreachable!("{event:?} cannot happen to a backfill that is {phase:?}")
+            }
         };
     }
 
@@ -153,7 +167,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn end(run: u64, failed: u64) -> RunEnd {
-        RunEnd { run, started_at: 0, ended_at: 0, partitions: 1, failed, failures: Vec::new() }
+        RunEnd {
+            run,
+            started_at: 0,
+            ended_at: 0,
+            partitions: 1,
+            failed,
+            failures: Vec::new(),
+        }
     }
 
     fn fresh(policy: FailurePolicy, runs: u64) -> State {
@@ -170,7 +191,12 @@ mod tests {
         assert_eq!(state.phase(), Phase::Stopping);
         state.apply(Event::Released);
         assert_eq!(state.phase(), Phase::Ended);
-        let counts = Counts { completed: 0, failed: 1, canceled: 9, runs_ended: 1 };
+        let counts = Counts {
+            completed: 0,
+            failed: 1,
+            canceled: 9,
+            runs_ended: 1,
+        };
         assert_eq!(state.counts(), counts);
     }
 

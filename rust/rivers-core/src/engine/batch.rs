@@ -30,7 +30,6 @@ pub struct Batch {
     program: Program,
     current: Option<Arc<Run>>,
     sent: Option<Arc<SharedRuns>>,
-    ended: Vec<RunEnd>,
     handed_in_at: Micros,
     due: bool,
     closed: bool,
@@ -41,12 +40,14 @@ impl Batch {
         Self {
             key: taken.key,
             entry: taken.entry,
-            worked: Worked { plan: taken.plan, request: taken.request },
+            worked: Worked {
+                plan: taken.plan,
+                request: taken.request,
+            },
             hand: taken.hand,
             program: taken.program,
             current: None,
             sent: None,
-            ended: Vec::new(),
             handed_in_at: shared.clock.now(),
             shared: Arc::clone(shared),
             due: false,
@@ -74,22 +75,26 @@ impl Batch {
     pub fn advance(&mut self) -> Option<Arc<Run>> {
         let now = self.shared.clock.now();
         self.end_current(now);
-        let run = self.hand.claim(now).map(|number| Run::new(self.worked.clone(), number, now));
+        let run = self
+            .hand
+            .claim(now)
+            .map(|number| Run::new(self.worked.clone(), number, now));
         self.current.clone_from(&run);
         run
     }
 
     fn end_current(&mut self, now: Micros) {
-        let Some(run) = self.current.take() else { return };
+        let Some(run) = self.current.take() else {
+            return;
+        };
         let end = run.end(now);
-        let fatal = end.failed > 0 && self.worked.request.failure_policy == FailurePolicy::StopOnFailure;
+        let fatal =
+            end.failed > 0 && self.worked.request.failure_policy == FailurePolicy::StopOnFailure;
         if fatal {
             self.hand.stop_all();
         }
-        self.due = fatal
-            || now - self.handed_in_at >= HAND_IN_AFTER
-            || self.ended.len() + 1 >= HAND_IN_AT;
-        self.ended.push(end);
+        let kept = self.hand.keep(end);
+        self.due = fatal || now - self.handed_in_at >= HAND_IN_AFTER || kept >= HAND_IN_AT;
     }
 
     /// Whether it is time for `hand_in`.
@@ -101,14 +106,15 @@ impl Batch {
     pub fn hand_in(&mut self) {
         self.due = false;
         self.handed_in_at = self.shared.clock.now();
-        if self.ended.is_empty() {
-            return;
-        }
         let mut hub = self.shared.hub();
         while hub.is_full() {
-            hub = self.shared.room.wait(hub).unwrap_or_else(PoisonError::into_inner);
+            hub = self
+                .shared
+                .room
+                .wait(hub)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        hub.ended(self.key, self.entry, std::mem::take(&mut self.ended));
+        hub.ended(self.key, self.entry, self.hand.take_ended());
         drop(hub);
         self.shared.to_write.notify_one();
     }
@@ -138,7 +144,9 @@ impl Batch {
         if failed && self.worked.request.failure_policy == FailurePolicy::StopOnFailure {
             self.hand.stop_all();
         }
-        self.ended.extend(ended);
+        for end in ended {
+            self.hand.keep(end);
+        }
         self.hand_in();
         Ok(())
     }
@@ -146,7 +154,9 @@ impl Batch {
     /// The worker did not come back: all that was sent is to be begun again. How many runs it had
     /// ended without reporting them; the run after those is the one that it was at.
     pub fn lost(&mut self) -> u64 {
-        let Some(shared) = self.sent.take() else { return 0 };
+        let Some(shared) = self.sent.take() else {
+            return 0;
+        };
         let (at, _) = shared.current();
         let before = shared.counts().0.saturating_sub(1);
         self.hand.receive(Some(at - before));
@@ -190,7 +200,14 @@ impl WorkerBatch {
     pub fn new(worked: Worked, shared: Arc<SharedRuns>) -> Self {
         let clock = SystemClock;
         let until = clock.now() + AWAY;
-        Self { worked, shared, current: None, ended: Vec::new(), until, clock }
+        Self {
+            worked,
+            shared,
+            current: None,
+            ended: Vec::new(),
+            until,
+            clock,
+        }
     }
 
     /// Ends the current run, if there is one, and begins the next, unless it is time to report.

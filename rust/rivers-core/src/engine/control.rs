@@ -45,7 +45,9 @@ impl Engine {
     /// # Errors
     /// `Storage`.
     pub fn break_off(&self, key: Key, reason: String) -> Result<()> {
-        self.shared.hub().abandon(key, Some(Error::Execution(reason)));
+        self.shared
+            .hub()
+            .abandon(key, Some(Error::Execution(reason)));
         self.shared.changed.notify_all();
         self.shared.store.release(key, &self.shared.owner)
     }
@@ -91,7 +93,10 @@ impl Engine {
     /// `Storage`.
     pub fn orphans(&self) -> Result<Vec<BackfillRow>> {
         let rows = self.shared.store.unfinished()?;
-        Ok(rows.into_iter().filter(|row| !self.has_live_owner(row)).collect())
+        Ok(rows
+            .into_iter()
+            .filter(|row| !self.has_live_owner(row))
+            .collect())
     }
 
     /// Ends a backfill that nobody runs: what was not recorded as ended is canceled.
@@ -100,7 +105,12 @@ impl Engine {
         // The owner may have ended more between our look and the takeover.
         let row = self.row(&row.request.id)?;
         let left = RunSet::all(row.num_runs - row.counts.runs_ended);
-        let mut state = State::new(row.request.failure_policy, row.num_partitions, left, row.counts);
+        let mut state = State::new(
+            row.request.failure_policy,
+            row.num_partitions,
+            left,
+            row.counts,
+        );
         state.apply(Event::Cancel);
         let counts = state.counts();
         let commit = Commit {
@@ -118,7 +128,11 @@ impl Engine {
 
     fn take_over(&self, row: &BackfillRow) -> Result<Lease> {
         let lease = self.shared.lease();
-        if self.shared.store.take_over(row.key, row.lease.as_ref(), &lease)? {
+        if self
+            .shared
+            .store
+            .take_over(row.key, row.lease.as_ref(), &lease)?
+        {
             return Ok(lease);
         }
         Err(taken(&row.request.id))
@@ -131,5 +145,7 @@ impl Engine {
 }
 
 fn taken(id: &str) -> Error {
-    Error::Execution(format!("the backfill {id:?} was just taken over by another process"))
+    Error::Execution(format!(
+        "the backfill {id:?} was just taken over by another process"
+    ))
 }

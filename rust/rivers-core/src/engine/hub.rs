@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashbrown::HashMap;
 
-use super::{Execution, Program, Progress};
 use super::live::{Hand, Live};
+use super::{Execution, Program, Progress};
 use crate::backfill::{Counts, Event, Phase, Request, RunEnd, RunSet, Status};
 use crate::clock::Micros;
 use crate::error::Error;
@@ -53,7 +53,15 @@ impl Hub {
         }
     }
 
-    pub(super) fn admit(&mut self, key: Key, request: Request, plan: Plan, todo: RunSet, counts: Counts, execution: Execution) {
+    pub(super) fn admit(
+        &mut self,
+        key: Key,
+        request: Request,
+        plan: Plan,
+        todo: RunSet,
+        counts: Counts,
+        execution: Execution,
+    ) {
         let entry = self.queue.push(Entry {
             priority: request.priority,
             tags: request.tags.clone(),
@@ -61,14 +69,18 @@ impl Hub {
         });
         self.broken.remove(&key);
         self.by_entry.insert(entry, key);
-        self.live.insert(key, Live::new(entry, request, plan, todo, counts, execution.program));
+        self.live.insert(
+            key,
+            Live::new(entry, request, plan, todo, counts, execution.program),
+        );
         self.settle(key);
     }
 
     /// Tells the queue whether the backfill has runs to start, and the writer when it has ended.
     fn settle(&mut self, key: Key) {
         if let Some(live) = self.live.get_mut(&key) {
-            self.queue.set_ready(live.entry, live.state.runs_to_start() > 0);
+            self.queue
+                .set_ready(live.entry, live.state.runs_to_start() > 0);
             if live.state.phase() != Phase::Running {
                 live.stop.store(true, Ordering::Release);
             }
@@ -103,7 +115,10 @@ impl Hub {
 
     /// Whether a worker holds runs that it has not begun.
     pub(super) fn has_unclaimed(&self) -> bool {
-        self.live.values().flat_map(|live| &live.hands).any(|hand| hand.unclaimed() > 0)
+        self.live
+            .values()
+            .flat_map(|live| &live.hands)
+            .any(|hand| hand.unclaimed() > 0)
     }
 
     /// Takes back what lies behind a slow run, so that others can have it.
@@ -124,6 +139,18 @@ impl Hub {
         }
     }
 
+    /// Brings in what has ended before a slow run, which its worker will only bring after it.
+    pub(super) fn bring_in_stalled(&mut self, now: Micros) {
+        let hands = self.live.iter().flat_map(|(&key, live)| {
+            live.hands
+                .iter()
+                .map(move |hand| (key, live.entry, Arc::clone(hand)))
+        });
+        for (key, entry, hand) in hands.collect::<Vec<_>>() {
+            self.ended(key, entry, hand.take_ended_if_stalled(now));
+        }
+    }
+
     /// Whether workers must wait for the writer before they bring more.
     pub(super) fn is_full(&self) -> bool {
         self.unwritten >= MOST_UNWRITTEN && !self.closed
@@ -138,7 +165,12 @@ impl Hub {
     /// Applies outcomes.
     pub(super) fn ended(&mut self, key: Key, entry: EntryId, ends: Vec<RunEnd>) {
         let brought = ends.len();
-        let Some(live) = self.same(key, entry) else { return };
+        if brought == 0 {
+            return;
+        }
+        let Some(live) = self.same(key, entry) else {
+            return;
+        };
         live.learn(&ends);
         live.state.apply(Event::Ended(&ends));
         live.outbox.extend(ends);
@@ -148,7 +180,9 @@ impl Hub {
 
     /// Takes a worker's hand away, with what it did not begin.
     pub(super) fn released(&mut self, key: Key, entry: EntryId, hand: &Arc<Hand>) {
-        let Some(live) = self.same(key, entry) else { return };
+        let Some(live) = self.same(key, entry) else {
+            return;
+        };
         live.hands.retain(|other| !Arc::ptr_eq(other, hand));
         for runs in hand.give_up() {
             live.state.apply(Event::Returned(runs));
@@ -160,7 +194,9 @@ impl Hub {
 
     /// Stops a backfill. `false`: it is not live here.
     pub(super) fn cancel(&mut self, key: Key) -> bool {
-        let Some(live) = self.live.get_mut(&key) else { return false };
+        let Some(live) = self.live.get_mut(&key) else {
+            return false;
+        };
         live.state.apply(Event::Cancel);
         self.settle(key);
         true
@@ -184,7 +220,8 @@ impl Hub {
         let mut commits = Vec::new();
         for (&key, live) in &mut self.live {
             let ended = live.state.phase() == Phase::Ended;
-            if live.written_end || !(live.dirty && (!urgent_only || ended || !live.outbox.is_empty())) {
+            let urgent = ended || !live.outbox.is_empty();
+            if live.written_end || !live.dirty || (urgent_only && !urgent) {
                 continue;
             }
             live.dirty = false;
@@ -194,7 +231,11 @@ impl Hub {
                 key,
                 ended: std::mem::take(&mut live.outbox),
                 counts,
-                in_flight: live.hands.iter().filter_map(|hand| hand.current()).collect(),
+                in_flight: live
+                    .hands
+                    .iter()
+                    .filter_map(|hand| hand.current())
+                    .collect(),
                 finished: ended.then(|| (counts.final_status(), now)),
             });
         }
@@ -204,7 +245,9 @@ impl Hub {
     /// A commit is on disk: what it says may be told.
     pub(super) fn committed(&mut self, commit: &Commit) {
         self.unwritten -= commit.ended.len();
-        let Some(live) = self.live.get_mut(&commit.key) else { return };
+        let Some(live) = self.live.get_mut(&commit.key) else {
+            return;
+        };
         live.reported = commit.counts;
         if matches!(commit.finished, Some((status, _)) if status != Status::InProgress) {
             self.abandon(commit.key, None);
@@ -227,7 +270,14 @@ impl Hub {
 
     pub(super) fn progress(&self, key: Key) -> Option<Progress> {
         let live = self.live.get(&key)?;
-        let running = live.hands.iter().filter(|hand| hand.current().is_some()).count();
-        Some(Progress { counts: live.reported, runs_in_flight: running as u64 })
+        let running = live
+            .hands
+            .iter()
+            .filter(|hand| hand.current().is_some())
+            .count();
+        Some(Progress {
+            counts: live.reported,
+            runs_in_flight: running as u64,
+        })
     }
 }

@@ -46,7 +46,14 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(entry: EntryId, request: Request, plan: Plan, todo: RunSet, counts: Counts, program: Program) -> Self {
+    pub(super) fn new(
+        entry: EntryId,
+        request: Request,
+        plan: Plan,
+        todo: RunSet,
+        counts: Counts,
+        program: Program,
+    ) -> Self {
         Self {
             entry,
             program,
@@ -66,10 +73,15 @@ impl Live {
 
     /// The next runs for one worker: as many as fill a batch, but a fair share of what is left.
     pub(super) fn take_batch(&mut self) -> Option<Range<u64>> {
-        let fitting = self.mean_run.map_or(1.0, |mean| BATCH_TARGET / mean.max(0.1));
+        let fitting = self
+            .mean_run
+            .map_or(1.0, |mean| BATCH_TARGET / mean.max(0.1));
         let workers = f64::from(self.request.max_concurrency);
         let share = (self.state.runs_to_start() as f64 / (2.0 * workers)).ceil();
-        let size = fitting.min(self.last_batch * GROWTH).min(share).clamp(1.0, MOST_IN_BATCH);
+        let size = fitting
+            .min(self.last_batch * GROWTH)
+            .min(share)
+            .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
         self.state.take(size as u64)
     }
@@ -100,12 +112,27 @@ struct Held {
     current: Option<(u64, Micros)>,
     /// Runs that another process executes.
     away: Option<Arc<SharedRuns>>,
+    /// Outcomes that are not brought to the engine yet.
+    ended: Vec<RunEnd>,
 }
 
 impl Hand {
-    pub(super) fn new(runs: Range<u64>, stop: Arc<AtomicBool>, leased_until: Arc<AtomicI64>) -> Arc<Self> {
-        let held = Held { unclaimed: runs, current: None, away: None };
-        Arc::new(Self { held: Mutex::new(held), stop, leased_until })
+    pub(super) fn new(
+        runs: Range<u64>,
+        stop: Arc<AtomicBool>,
+        leased_until: Arc<AtomicI64>,
+    ) -> Arc<Self> {
+        let held = Held {
+            unclaimed: runs,
+            current: None,
+            away: None,
+            ended: Vec::new(),
+        };
+        Arc::new(Self {
+            held: Mutex::new(held),
+            stop,
+            leased_until,
+        })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -151,8 +178,34 @@ impl Hand {
             let rest = away.give_up();
             let start = unreported.unwrap_or(rest.start);
             // What lies here follows the rest, unless both were taken back meanwhile and are empty.
-            let end = if held.unclaimed.is_empty() { rest.end } else { held.unclaimed.end };
+            let end = if held.unclaimed.is_empty() {
+                rest.end
+            } else {
+                held.unclaimed.end
+            };
             held.unclaimed = start..end;
+        }
+    }
+
+    /// Keeps an outcome until it is taken; how many there are.
+    pub(super) fn keep(&self, end: RunEnd) -> usize {
+        let mut held = self.held();
+        held.ended.push(end);
+        held.ended.len()
+    }
+
+    /// Takes the outcomes that are kept.
+    pub(super) fn take_ended(&self) -> Vec<RunEnd> {
+        std::mem::take(&mut self.held().ended)
+    }
+
+    /// Takes the outcomes that are kept, if the current run is a slow one.
+    pub(super) fn take_ended_if_stalled(&self, now: Micros) -> Vec<RunEnd> {
+        let since = self.current().map_or(now, |(_, since)| since);
+        if now - since > STALLED_AFTER.as_micros() as Micros {
+            self.take_ended()
+        } else {
+            Vec::new()
         }
     }
 
@@ -163,7 +216,10 @@ impl Hand {
 
     pub(super) fn current(&self) -> Option<(u64, Micros)> {
         let held = self.held();
-        held.away.as_ref().map(|away| away.current()).or(held.current)
+        held.away
+            .as_ref()
+            .map(|away| away.current())
+            .or(held.current)
     }
 
     pub(super) fn unclaimed(&self) -> u64 {

@@ -66,7 +66,10 @@ impl Shared {
     }
 
     fn lease(&self) -> Lease {
-        Lease { owner: self.owner.clone(), expires_at: self.clock.now() + self.lease }
+        Lease {
+            owner: self.owner.clone(),
+            expires_at: self.clock.now() + self.lease,
+        }
     }
 
     /// A lease was written.
@@ -107,7 +110,12 @@ impl Engine {
     ///
     /// # Errors
     /// `Storage` when the process cannot show that it is alive.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits, lease: Micros) -> Result<Self> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        lease: Micros,
+    ) -> Result<Self> {
         let owner = uuid::Uuid::now_v7().simple().to_string();
         let alive = store.register_owner(&owner)?;
         let shared = Shared {
@@ -122,7 +130,10 @@ impl Engine {
             to_write: Condvar::new(),
             room: Condvar::new(),
         };
-        Ok(Self { shared: Arc::new(shared), writer: Mutex::new(None) })
+        Ok(Self {
+            shared: Arc::new(shared),
+            writer: Mutex::new(None),
+        })
     }
 
     /// Records a request and puts it in the queue.
@@ -141,9 +152,19 @@ impl Engine {
     }
 
     /// Puts a recorded backfill in the queue.
-    fn admit(&self, key: Key, request: Request, plan: Plan, todo: RunSet, counts: Counts, execution: Execution) {
+    fn admit(
+        &self,
+        key: Key,
+        request: Request,
+        plan: Plan,
+        todo: RunSet,
+        counts: Counts,
+        execution: Execution,
+    ) {
         self.ensure_writer();
-        self.shared.hub().admit(key, request, plan, todo, counts, execution);
+        self.shared
+            .hub()
+            .admit(key, request, plan, todo, counts, execution);
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
     }
@@ -157,14 +178,21 @@ impl Engine {
             let now = self.shared.clock.now();
             hub.reclaim_stalled(now);
             let leased = now < self.shared.leased_until.load(Ordering::Acquire);
-            if let Some(taken) = leased.then(|| hub.take(&self.shared.leased_until)).flatten() {
+            if let Some(taken) = leased
+                .then(|| hub.take(&self.shared.leased_until))
+                .flatten()
+            {
                 break Some(Batch::new(&self.shared, taken));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || hub.closed {
                 break None;
             }
-            let nap = if hub.has_unclaimed() { left.min(live::STALLED_AFTER) } else { left };
+            let nap = if hub.has_unclaimed() {
+                left.min(live::STALLED_AFTER)
+            } else {
+                left
+            };
             let waited = self.shared.changed.wait_timeout(hub, nap);
             hub = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
@@ -233,7 +261,11 @@ impl Engine {
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
         self.shared.room.notify_all();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(writer) = writer {
             // A writer that panicked has left its backfills resumable; there is nothing to add.
             let _ = writer.join();

@@ -32,7 +32,13 @@ pub struct Run {
 impl Run {
     pub(super) fn new(worked: Worked, number: u64, started_at: Micros) -> Arc<Self> {
         let partitions = worked.plan.run(number);
-        Arc::new(Self { worked, number, started_at, partitions, failures: Mutex::new(Vec::new()) })
+        Arc::new(Self {
+            worked,
+            number,
+            started_at,
+            partitions,
+            failures: Mutex::new(Vec::new()),
+        })
     }
 
     /// Its number in the backfill.
@@ -61,17 +67,27 @@ impl Run {
 
     /// The asset failed, for all the run's partitions.
     pub fn fail(&self, asset: u32, cause: Cause) {
-        self.failures().push(Failure { asset, partition: None, cause: Some(Arc::new(cause)) });
+        self.failures().push(Failure {
+            asset,
+            partition: None,
+            cause: Some(Arc::new(cause)),
+        });
     }
 
     /// The asset was not executed, since something it needs failed.
     pub fn skip(&self, asset: u32) {
-        self.failures().push(Failure { asset, partition: None, cause: None });
+        self.failures().push(Failure {
+            asset,
+            partition: None,
+            cause: None,
+        });
     }
 
     /// Whether the asset failed or was skipped as a whole.
     pub fn missed(&self, asset: u32) -> bool {
-        self.failures().iter().any(|failure| failure.asset == asset && failure.partition.is_none())
+        self.failures()
+            .iter()
+            .any(|failure| failure.asset == asset && failure.partition.is_none())
     }
 
     /// The asset failed for single partitions; said twice, the last reason stays.
@@ -79,7 +95,10 @@ impl Run {
     /// # Errors
     /// `PartitionValidation` for a partition that is not the run's; none is marked then.
     pub fn mark_failed(&self, asset: u32, partitions: &[u64], cause: &Cause) -> Result<()> {
-        if let Some(&other) = partitions.iter().find(|&&partition| !self.partitions.contains(partition)) {
+        if let Some(&other) = partitions
+            .iter()
+            .find(|&&partition| !self.partitions.contains(partition))
+        {
             return Err(Error::PartitionValidation(format!(
                 "the partition {:?} is not one of this run's {}",
                 self.partitions.space().text(other),
@@ -94,7 +113,11 @@ impl Run {
                 .find(|failure| failure.asset == asset && failure.partition == Some(partition));
             match known {
                 Some(known) => known.cause.clone_from(&cause),
-                None => failures.push(Failure { asset, partition: Some(partition), cause: cause.clone() }),
+                None => failures.push(Failure {
+                    asset,
+                    partition: Some(partition),
+                    cause: cause.clone(),
+                }),
             }
         }
         Ok(())
@@ -114,9 +137,17 @@ impl Run {
             None => return own,
         };
         let known = |partition| own_marks(&self.failures(), asset, partition);
-        let gone = self.partitions.iter().filter(|&partition| !left.contains(partition) && !known(partition));
-        let skipped: Vec<Failure> =
-            gone.map(|partition| Failure { asset, partition: Some(partition), cause: None }).collect();
+        let gone = self
+            .partitions
+            .iter()
+            .filter(|&partition| !left.contains(partition) && !known(partition));
+        let skipped: Vec<Failure> = gone
+            .map(|partition| Failure {
+                asset,
+                partition: Some(partition),
+                cause: None,
+            })
+            .collect();
         self.failures().extend(skipped);
         Some(left)
     }
@@ -125,8 +156,11 @@ impl Run {
     /// was submitted.
     pub fn check_defined(&self, asset: u32, space: &Space) {
         let own = self.partitions.space();
-        let gone: Vec<u64> =
-            self.partitions.iter().filter(|&partition| own.translate(space, partition).is_none()).collect();
+        let gone: Vec<u64> = self
+            .partitions
+            .iter()
+            .filter(|&partition| own.translate(space, partition).is_none())
+            .collect();
         for partition in gone {
             let cause = Cause {
                 error_type: "PartitionNotDefined".into(),
@@ -137,7 +171,11 @@ impl Run {
                 ),
                 traceback: None,
             };
-            let failure = Failure { asset, partition: Some(partition), cause: Some(Arc::new(cause)) };
+            let failure = Failure {
+                asset,
+                partition: Some(partition),
+                cause: Some(Arc::new(cause)),
+            };
             self.failures().push(failure);
         }
     }
@@ -152,9 +190,15 @@ impl Run {
         if gone.is_empty() {
             return None;
         }
-        let left = self.partitions.iter().filter(|partition| !gone.contains(partition));
+        let left = self
+            .partitions
+            .iter()
+            .filter(|partition| !gone.contains(partition));
         let space = Arc::clone(self.partitions.space());
-        Some(Selection::new(space, Members::Explicit(PositionSet::in_order(left))))
+        Some(Selection::new(
+            space,
+            Members::Explicit(PositionSet::in_order(left)),
+        ))
     }
 
     /// Its record.
@@ -173,5 +217,7 @@ impl Run {
 }
 
 fn own_marks(failures: &[Failure], asset: u32, partition: u64) -> bool {
-    failures.iter().any(|failure| failure.asset == asset && failure.partition == Some(partition))
+    failures
+        .iter()
+        .any(|failure| failure.asset == asset && failure.partition == Some(partition))
 }

@@ -35,7 +35,12 @@ impl SharedRuns {
     /// `Storage` when it cannot be made or mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let open = || {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
             if file.metadata()?.len() < BYTES as u64 {
                 file.set_len(BYTES as u64)?;
             }
@@ -43,7 +48,10 @@ impl SharedRuns {
         };
         match open() {
             Ok(map) => Ok(Self { map }),
-            Err(error) => Err(Error::Storage { path: path.display().to_string(), message: error.to_string() }),
+            Err(error) => Err(Error::Storage {
+                path: path.display().to_string(),
+                message: error.to_string(),
+            }),
         }
     }
 
@@ -57,19 +65,25 @@ impl SharedRuns {
     /// Puts runs in; nobody works on it.
     pub(super) fn fill(&self, runs: &Range<u64>, now: Micros) {
         self.word(FIRST).store(runs.start, Ordering::Release);
-        self.word(SINCE).store(now.cast_unsigned(), Ordering::Release);
+        self.word(SINCE)
+            .store(now.cast_unsigned(), Ordering::Release);
         self.word(STEP).store(0, Ordering::Release);
-        self.word(TAKEN).store(pack(0, runs.end - runs.start), Ordering::Release);
+        self.word(TAKEN)
+            .store(pack(0, runs.end - runs.start), Ordering::Release);
     }
 
     /// Begins the next run.
     pub(super) fn claim(&self, now: Micros) -> Option<u64> {
-        self.word(SINCE).store(now.cast_unsigned(), Ordering::Release);
+        self.word(SINCE)
+            .store(now.cast_unsigned(), Ordering::Release);
         let next = |word| {
             let (claimed, all) = unpack(word);
             (claimed < all).then(|| pack(claimed + 1, all))
         };
-        let before = self.word(TAKEN).fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
+        let before = self
+            .word(TAKEN)
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+            .ok()?;
         Some(self.word(FIRST).load(Ordering::Acquire) + unpack(before).0)
     }
 
@@ -79,7 +93,9 @@ impl SharedRuns {
             let (claimed, _) = unpack(word);
             Some(pack(claimed, claimed))
         };
-        let before = self.word(TAKEN).fetch_update(Ordering::AcqRel, Ordering::Acquire, cut);
+        let before = self
+            .word(TAKEN)
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, cut);
         let (claimed, all) = unpack(before.unwrap_or_else(|same| same));
         let first = self.word(FIRST).load(Ordering::Acquire);
         first + claimed..first + all
@@ -95,7 +111,10 @@ impl SharedRuns {
     pub(super) fn current(&self) -> (u64, Micros) {
         let (claimed, _) = self.counts();
         let since = self.word(SINCE).load(Ordering::Acquire).cast_signed();
-        (self.word(FIRST).load(Ordering::Acquire) + claimed.saturating_sub(1), since)
+        (
+            self.word(FIRST).load(Ordering::Acquire) + claimed.saturating_sub(1),
+            since,
+        )
     }
 
     /// Says which step of the current run begins.

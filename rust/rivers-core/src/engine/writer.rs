@@ -25,15 +25,27 @@ pub(super) fn run(shared: &Shared) {
         let ticks = now - ticked_at >= TICK.as_micros() as Micros;
         let commits = {
             let mut hub = shared.hub();
+            if ticks {
+                hub.bring_in_stalled(now);
+            }
             let commits = hub.collect(now, !ticks);
             if commits.is_empty() && hub.closed {
                 return;
             }
             if commits.is_empty() && !ticks {
                 // With nothing live there is no lease to keep: sleep until there is.
-                let nap = if hub.live_keys().is_empty() { Duration::MAX } else { TICK };
+                let nap = if hub.live_keys().is_empty() {
+                    Duration::MAX
+                } else {
+                    TICK
+                };
                 if nap == Duration::MAX {
-                    drop(shared.to_write.wait(hub).unwrap_or_else(PoisonError::into_inner));
+                    drop(
+                        shared
+                            .to_write
+                            .wait(hub)
+                            .unwrap_or_else(PoisonError::into_inner),
+                    );
                 } else {
                     let waited = shared.to_write.wait_timeout(hub, nap);
                     drop(waited.unwrap_or_else(PoisonError::into_inner));
@@ -60,7 +72,9 @@ fn renew(shared: &Shared) {
     }
     let lease = shared.lease();
     // A storage that cannot be written now may be writable at the next commit, which tells.
-    let Ok(held) = shared.store.renew(&lease) else { return };
+    let Ok(held) = shared.store.renew(&lease) else {
+        return;
+    };
     let mut hub = shared.hub();
     for key in live.into_iter().filter(|key| !held.contains(key)) {
         hub.abandon(key, Some(lease_lost()));
@@ -94,7 +108,9 @@ fn write(shared: &Shared, commits: &[Commit]) {
 }
 
 fn hear_cancels(shared: &Shared) {
-    let Ok(keys) = shared.store.cancel_requests(&shared.owner) else { return };
+    let Ok(keys) = shared.store.cancel_requests(&shared.owner) else {
+        return;
+    };
     if keys.is_empty() {
         return;
     }

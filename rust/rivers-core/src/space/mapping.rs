@@ -20,22 +20,27 @@ impl Selection {
         }
         let place = |name: &str| other.dims().iter().position(|dim| dim.name == name);
         let places: Option<Vec<usize>> = here.dims().iter().map(|dim| place(&dim.name)).collect();
-        let missing = match (self.members(), places.filter(|_| here.dims().len() == other.dims().len())) {
+        let missing = match (
+            self.members(),
+            places.filter(|_| here.dims().len() == other.dims().len()),
+        ) {
             (_, None) => Some(self.nth(0)),
             (Members::Product(sets), Some(places)) => {
                 let first: Vec<u32> = sets.iter().map(|set| set.nth(0)).collect();
                 let missing_in = |(at, there): (usize, usize)| {
                     let (axis, other) = (&here.dims()[at].axis, &other.dims()[there].axis);
-                    let index = sets[at].iter().find(|&index| axis.translate(other, index).is_none())?;
+                    let index = sets[at]
+                        .iter()
+                        .find(|&index| axis.translate(other, index).is_none())?;
                     let mut key = first.clone();
                     key[at] = index;
                     Some(here.partition(&key))
                 };
                 places.into_iter().enumerate().filter_map(missing_in).min()
             }
-            (Members::Explicit(_) | Members::One(_), Some(_)) => {
-                self.iter().find(|&partition| here.translate(other, partition).is_none())
-            }
+            (Members::Explicit(_) | Members::One(_), Some(_)) => self
+                .iter()
+                .find(|&partition| here.translate(other, partition).is_none()),
         };
         match missing {
             None => Ok(()),
@@ -50,7 +55,9 @@ impl Selection {
     /// Those that another space has too, in the same order, and how many it has not.
     pub fn only_in(&self, other: &Space) -> (Self, u64) {
         let here = self.space();
-        let kept = self.iter().filter(|&partition| here.translate(other, partition).is_some());
+        let kept = self
+            .iter()
+            .filter(|&partition| here.translate(other, partition).is_some());
         let set = PositionSet::in_order(kept);
         let gone = self.len() - set.len();
         (Self::new(Arc::clone(here), Members::Explicit(set)), gone)

@@ -56,17 +56,21 @@ impl PositionSet {
 
     /// In the order given; of duplicates the first is kept.
     pub fn in_order(positions: impl IntoIterator<Item = u64>) -> Self {
-        let mut set = RoaringTreemap::new();
-        let mut order = Vec::new();
-        let mut ascending = true;
-        for position in positions {
-            if set.insert(position) {
-                ascending &= order.last().is_none_or(|&last| last < position);
-                order.push(position);
-            }
+        let mut order: Vec<u64> = positions.into_iter().collect();
+        if order.is_sorted_by(|a, b| a < b) {
+            return Self::ascending(from_ascending(&order));
         }
-        if ascending {
-            return Self::ascending(set);
+        // Sorting and then building is several times as fast as inserting one by one.
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let set = from_ascending(&sorted);
+        if sorted.len() < order.len() {
+            let mut seen = RoaringTreemap::new();
+            order.retain(|&position| seen.insert(position));
+            if order.is_sorted() {
+                return Self::ascending(set);
+            }
         }
         Self {
             set,
@@ -148,6 +152,12 @@ impl PositionSet {
             Order::Given(_) => self.filter(|position| !other.contains(position)),
         }
     }
+}
+
+/// A set of distinct numbers that come ascending.
+fn from_ascending(positions: &[u64]) -> RoaringTreemap {
+    RoaringTreemap::from_sorted_iter(positions.iter().copied())
+        .unwrap_or_else(|_| positions.iter().copied().collect())
 }
 
 /// The stored form: the order where it matters, else the compressed set.

@@ -1,0 +1,277 @@
+"""What a repository runs on: its storage, its engine, its workers, and the way of a request to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from rivers import submission
+from rivers._rivers import Engine, PartitionsDefinition, Plan, Space
+from rivers.config import check_config
+from rivers.exceptions import AssetDefinitionError, ExecutionError
+from rivers.executors import Executor
+from rivers.executors.program import Input, Program, Step
+from rivers.executors.workers import Workers
+from rivers.graph import Graph
+from rivers.io import InMemoryIOHandler
+from rivers.progress import ProgressLine
+from rivers.queue import RunQueueConfig, check_seconds
+from rivers.storage import Storage
+from rivers.waiting import wait_at_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from rivers.assets import Asset
+    from rivers.graph import Node
+    from rivers.io import BaseIOHandler
+
+_log = logging.getLogger("rivers")
+
+
+class Runtime:
+    """The part of a `CodeRepository` that holds threads, processes and the storage."""
+
+    def __init__(
+        self,
+        assets: Iterable[Asset],
+        default_executor: Executor | None = None,
+        partition_defs: Mapping[str, PartitionsDefinition] | None = None,
+        run_queue: RunQueueConfig | None = None,
+        *,
+        clock: Callable[[], dt.datetime] | None = None,
+        lease_seconds: float = 15.0,
+    ) -> None:
+        _check_kinds(default_executor, partition_defs, run_queue)
+        self._graph = Graph(assets, partition_defs or {})
+        self._executor = default_executor or Executor.in_process()
+        self._run_queue = run_queue
+        self._clock = clock or _wall_clock
+        self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
+        self._default_handler = InMemoryIOHandler()
+        self._lock = threading.Lock()
+        self._storage: Storage | None = None
+        self._engine: Engine | None = None
+        self._workers: Workers | None = None
+
+    # -- the storage -------------------------------------------------------------------------------
+
+    def resolve(self, storage: Storage | None = None) -> Self:
+        """Connects the repository to its storage.
+
+        Called without being told to at first use, with the default storage: what `RIVERS_STORAGE`
+        names, or `.rivers/rivers.db` in the working directory.
+
+        Args:
+            storage: Where runs and backfills are recorded.
+
+        Returns:
+            The repository itself.
+
+        Raises:
+            StorageError: The storage cannot be opened.
+            ExecutionError: A backfill is still running on another storage.
+        """
+        if storage is not None and not isinstance(storage, Storage):
+            msg = f"storage must be a Storage, such as Storage.embedded(path), got {storage!r}"
+            raise TypeError(msg)
+        with self._lock:
+            self._connect(storage)
+        return self
+
+    def _connect(self, storage: Storage | None) -> tuple[Storage, Engine, Workers]:
+        connected = self._storage, self._engine, self._workers
+        if connected[1] is not None and (storage is None or storage is self._storage):
+            return connected  # type: ignore[return-value]
+        if self._engine is not None and self._engine.live():
+            msg = (
+                "a backfill is still running on the repository's storage; wait for it or cancel it"
+            )
+            raise ExecutionError(msg)
+        self._close()
+        queue = self._run_queue
+        self._storage = storage or self._storage or Storage.default()
+        self._engine = Engine(
+            self._storage._store,  # noqa: SLF001  (the storage's other half)
+            queue.max_concurrent_runs if queue else None,
+            list(queue.tag_concurrency_limits) if queue else [],
+            self._lease_seconds,
+        )
+        for orphan, manual in self._engine.orphans():
+            if manual:
+                self._engine.cancel(orphan)
+                _log.warning("the run %s.0 was interrupted: its process is gone", orphan)
+            else:
+                _log.warning(
+                    "the backfill %s was interrupted: its process is gone; continue it with "
+                    "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
+                )  # fmt: skip
+        self._workers = Workers(self._engine)
+        return self._storage, self._engine, self._workers
+
+    def _connected(self) -> tuple[Storage, Engine, Workers]:
+        with self._lock:
+            return self._connect(None)
+
+    @property
+    def storage(self) -> Storage:
+        """Where runs and backfills are recorded."""
+        return self._connected()[0]
+
+    @property
+    def engine(self) -> Engine:
+        """What runs backfills in this process."""
+        return self._connected()[1]
+
+    @property
+    def assets(self) -> list[Asset]:
+        """The assets, in the order given."""
+        return [node.asset for node in self._graph.nodes.values()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the backfills that run in the background, then ends threads and processes."""
+        engine = self._engine
+        if engine is not None:
+            for key in engine.live():
+                engine.wait(key)
+        with self._lock:
+            self._close()
+
+    def abandon(self) -> None:
+        """Leaves what runs in the background at once, resumable; what is in flight is not recorded."""
+        engine, workers = self._engine, self._workers
+        if engine is not None and workers is not None:
+            for key in engine.live():
+                engine.abandon(key)
+                workers.kill(key)
+
+    def _close(self) -> None:
+        if self._engine is not None and self._workers is not None:
+            self._engine.close()
+            self._workers.close()
+            self._engine = self._workers = None
+
+    def _space(self, definition: PartitionsDefinition | None, now: dt.datetime) -> Space:
+        if definition is None:
+            return Space.unpartitioned()
+        return definition.resolve(now, self.storage)
+
+    def _handler(self, node: Node) -> BaseIOHandler:
+        return node.asset.io_handler or self._default_handler
+
+    def _prepare(
+        self, nodes: list[Node], now: dt.datetime, config: Any
+    ) -> tuple[str | None, Program]:
+        """All checks that are left when the plan is made."""
+        text, instances = check_config(config, nodes)
+        if self._executor.max_workers is not None:
+            submission.check_memory_inputs(self._graph, nodes, self._handler)
+        return text, self._program(nodes, instances, now)
+
+    def _submit(
+        self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
+        manual: bool, **request: Any,
+    ) -> tuple[int, str, Program]:  # fmt: skip
+        text, program = self._prepare(nodes, now, config)
+        assets = [
+            (node.name, node.asset.code_version, node.definition is not None)
+            for node in self._graph.in_order(node.name for node in nodes)
+        ]
+        _, engine, workers = self._connected()
+        wish = submission.Submission(manual=manual, assets=assets, config=text, **request)
+        if program.max_workers is not None:
+            workers.start_processes()
+        key, backfill_id = engine.submit(wish, plan, program, program.max_workers)
+        workers.call()
+        wait_at_exit(self, processes=program.max_workers is not None)
+        if not manual:
+            _log.info(
+                "backfill %s: %d partitions in %d runs",
+                backfill_id,
+                plan.num_partitions,
+                plan.num_runs,
+            )
+        return key, backfill_id, program
+
+    def _program(self, nodes: list[Node], configs: Mapping[str, Any], now: dt.datetime) -> Program:
+        ordered = self._graph.in_order(node.name for node in nodes)
+        places = {node.name: place for place, node in enumerate(ordered)}
+        steps = [
+            Step(
+                index=place,
+                name=node.name,
+                fn=node.asset.fn,  # type: ignore[arg-type]  # The graph has checked it.
+                is_async=node.asset.is_async,
+                context_param=node.asset.context_param,
+                inputs=[self._input(self._graph[name], now) for name in node.inputs],
+                needs=[
+                    places[name] for name in self._graph.upstream_of(node.name) if name in places
+                ],
+                handler=self._handler(node),
+                definition=node.definition,
+                config=configs.get(node.name),
+                metadata=node.asset.metadata,
+            )
+            for place, node in enumerate(ordered)
+        ]
+        return Program(steps, self._executor.max_workers)
+
+    def _input(self, upstream: Node, now: dt.datetime) -> Input:
+        space = None if upstream.definition is None else self._space(upstream.definition, now)
+        return Input(upstream.name, self._handler(upstream), upstream.asset.metadata, space)
+
+    def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
+        """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
+        _, engine, workers = self._connected()
+        try:
+            with ProgressLine(total, lambda: engine.progress(key)) as line:
+                while not engine.wait(key, line.patience()):
+                    line.update()
+        except KeyboardInterrupt:
+            engine.cancel(request_id)
+            try:
+                engine.wait(key)
+            except KeyboardInterrupt:
+                engine.abandon(key)
+                workers.kill(key)
+                msg = f"left at once; continue it with resume_backfill({request_id!r})"
+                raise KeyboardInterrupt(msg) from None
+            raise KeyboardInterrupt("canceled; " + advice.format(request_id)) from None
+
+
+def _check_kinds(
+    executor: Executor | None,
+    partition_defs: Mapping[str, PartitionsDefinition] | None,
+    run_queue: RunQueueConfig | None,
+) -> None:
+    for argument, value, kind in (
+        ("default_executor", executor, Executor),
+        ("run_queue", run_queue, RunQueueConfig),
+    ):
+        if value is not None and not isinstance(value, kind):
+            msg = f"{argument} must be a {kind.__name__}, got {value!r}"
+            raise TypeError(msg)
+    for name, definition in (partition_defs or {}).items():
+        if not isinstance(definition, PartitionsDefinition):
+            msg = f"partition_defs[{name!r}] must be a PartitionsDefinition, got {definition!r}"
+            raise AssetDefinitionError(msg)
+
+
+def _wall_clock() -> dt.datetime:
+    """The naive wall-clock time: what a person here would say (SEMANTICS 2)."""
+    return dt.datetime.now()  # noqa: DTZ005
