@@ -19,9 +19,9 @@ unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
-RUST := $(shell find rust -type f -not -name '.*' 2>/dev/null) Cargo.toml Cargo.lock
+RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build demo test test-rust test-python check lint types bench bench-peers fmt lock clean
+.PHONY: help .venv build demo test test-rust test-python torture check lint types bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -50,12 +50,15 @@ test: test-rust test-python ## Run all tests
 
 test-rust:
 	if cargo nextest --version >/dev/null 2>&1; \
-		then cargo nextest run -p rivers-core $(CARGO_FLAGS); \
-		else cargo test -p rivers-core --lib --tests $(CARGO_FLAGS); fi
+		then cargo nextest run -p rivers-core --features failpoints $(CARGO_FLAGS); \
+		else cargo test -p rivers-core --features failpoints --lib --tests $(CARGO_FLAGS); fi
 	cargo test --doc -p rivers-core $(CARGO_FLAGS)
 
 test-python: build
 	python -m pytest
+
+torture: build ## Kill backfills a thousand times; SEED=... repeats what was printed
+	python tests/durability/torture.py --kills 1000 $(if $(SEED),--seed $(SEED))
 
 lint: $(ENVIRONMENT) ## Check format and lints
 	cargo fmt --all --check

@@ -1,12 +1,12 @@
 """A year of flights from New York, as partitions: 365 days, 3 airports, 16 carriers.
 
-Run it with `make demo`, or `python examples/flights.py FOLDER` to keep what it writes.
+Run it with `make demo`, or `python examples/flights.py [FOLDER]`; what it writes stays in the folder,
+`data/flights` if none is named.
 """
 
 import functools
 import importlib.util
 import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -162,20 +162,18 @@ def main(folder):
 
         print("5. How everything stands.")
         columns = ["status", "num_partitions", "completed", "failed", "rate", "assets"]
-        print(repo.backfills().select(columns))
+        print(repo.backfills(limit=3).select(columns))
         columns = ["date", "origin", "carrier", "status", "last_materialized_at"]
         print(repo.partition_status("carriers").select(columns))
 
     assert count_flights(folder, "flights", pl.len()) == NUM_FLIGHTS
     assert count_flights(folder, "delays", pl.col("flights").sum()) == NUM_FLIGHTS
     assert count_flights(folder, "carriers", pl.col("flights").sum()) == NUM_FLIGHTS_OF_WINTER
-    print(f"All {NUM_FLIGHTS:,} flights are there, {time.perf_counter() - began:.1f} s.")
+    print(
+        f"All {NUM_FLIGHTS:,} flights are there, {time.perf_counter() - began:.1f} s: see {folder}."
+    )
 
 
 if __name__ == "__main__":
     pl.Config(fmt_str_lengths=60, tbl_width_chars=120, tbl_hide_dataframe_shape=True)
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory(prefix="rivers-demo-") as scratch:
-            main(Path(scratch))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data/flights"))

@@ -171,7 +171,10 @@ impl Batch {
         let now = self.shared.clock.now();
         self.end_current(now);
         self.hand_in();
-        self.shared.hub().released(self.key, self.entry, &self.hand);
+        let live = self.shared.hub().released(self.key, self.entry, &self.hand);
+        if !live {
+            self.shared.left(self.entry);
+        }
         self.shared.changed.notify_all();
         self.shared.to_write.notify_one();
     }

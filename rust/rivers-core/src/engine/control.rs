@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Engine, Execution};
-use crate::backfill::{Event, RunSet, State, Status};
+use crate::backfill::{Event, FailurePolicy, RunSet, State, Status};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
@@ -24,7 +24,7 @@ impl Engine {
         }
         self.shared.store.request_cancel(row.key)?;
         if !self.has_live_owner(&row) {
-            self.end_orphan(&row)?;
+            self.end_orphan(row)?;
         }
         Ok(false)
     }
@@ -45,11 +45,16 @@ impl Engine {
     /// # Errors
     /// `Storage`.
     pub fn break_off(&self, key: Key, reason: String) -> Result<()> {
-        self.shared
+        let entry = self
+            .shared
             .hub()
             .abandon(key, Some(Error::Execution(reason)));
         self.shared.changed.notify_all();
-        self.shared.store.release(key, &self.shared.owner)
+        self.shared.room.notify_all();
+        if let Some(entry) = entry {
+            self.shared.left(entry);
+        }
+        Ok(())
     }
 
     /// Continues a backfill whose owner is gone.
@@ -65,23 +70,39 @@ impl Engine {
                 row.status.name()
             )));
         }
-        if self.has_live_owner(&row) {
+        if self.has_live_owner(&row) || self.shared.hub().is_leaving(row.key) {
             return Err(Error::Execution(format!(
                 "the backfill {id:?} is running; wait for it, or cancel it with cancel_backfill({id:?})"
             )));
         }
-        let lease = self.take_over(&row)?;
-        self.shared.leased(&lease);
+        let Some(lease) = self.take_over(&row)? else {
+            return Err(taken(id));
+        };
+        self.shared.leased_first(&lease);
+        // The owner may have ended more between our look and the takeover.
+        let row = self.row(id)?;
         let plan = self.shared.store.plan(row.key)?;
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let todo = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
-        self.admit(row.key, row.request, plan, todo, row.counts, execution);
+        // What was to stop before its process died starts nothing more now.
+        let stopped =
+            row.request.failure_policy == FailurePolicy::StopOnFailure && row.counts.failed > 0;
+        let stops = row.cancel_requested || stopped;
+        self.admit(|hub| {
+            hub.admit(row.key, row.request, plan, todo, row.counts, execution);
+            if stops {
+                hub.cancel(row.key);
+            }
+        });
         Ok(row.key)
     }
 
     /// Whether a process that lives runs the backfill.
     pub fn has_live_owner(&self, row: &BackfillRow) -> bool {
         let alive = |lease: &Lease| {
+            if lease.owner == self.shared.owner && self.shared.hub().broken.contains_key(&row.key) {
+                return self.shared.hub().is_leaving(row.key);
+            }
             lease.expires_at > self.now() && self.shared.store.is_alive(&lease.owner)
         };
         row.lease.as_ref().is_some_and(alive)
@@ -100,8 +121,11 @@ impl Engine {
     }
 
     /// Ends a backfill that nobody runs: what was not recorded as ended is canceled.
-    fn end_orphan(&self, row: &BackfillRow) -> Result<()> {
-        let lease = self.take_over(row)?;
+    fn end_orphan(&self, row: BackfillRow) -> Result<()> {
+        // Who was faster has ended it, or resumed it and finds the request.
+        let Some(lease) = self.take_over(&row)? else {
+            return Ok(());
+        };
         // The owner may have ended more between our look and the takeover.
         let row = self.row(&row.request.id)?;
         let left = RunSet::all(row.num_runs - row.counts.runs_ended);
@@ -126,16 +150,14 @@ impl Engine {
         }
     }
 
-    fn take_over(&self, row: &BackfillRow) -> Result<Lease> {
+    /// `None`: someone was faster.
+    fn take_over(&self, row: &BackfillRow) -> Result<Option<Lease>> {
         let lease = self.shared.lease();
-        if self
+        let taken = self
             .shared
             .store
-            .take_over(row.key, row.lease.as_ref(), &lease)?
-        {
-            return Ok(lease);
-        }
-        Err(taken(&row.request.id))
+            .take_over(row.key, row.lease.as_ref(), &lease)?;
+        Ok(taken.then_some(lease))
     }
 
     fn row(&self, id: &str) -> Result<BackfillRow> {

@@ -27,6 +27,9 @@ pub(super) struct Hub {
     pub(super) idle_workers: usize,
     /// Backfills that stopped here without having ended, and why.
     pub(super) broken: HashMap<Key, Error>,
+    /// Backfills that stopped here for a reason, and how many are still at work with each: until they
+    /// are done nobody else gets it.
+    leaving: HashMap<EntryId, (Key, usize)>,
     pub(super) closed: bool,
 }
 
@@ -49,6 +52,7 @@ impl Hub {
             unwritten: 0,
             idle_workers: 0,
             broken: HashMap::new(),
+            leaving: HashMap::new(),
             closed: false,
         }
     }
@@ -178,10 +182,11 @@ impl Hub {
         self.settle(key);
     }
 
-    /// Takes a worker's hand away, with what it did not begin.
-    pub(super) fn released(&mut self, key: Key, entry: EntryId, hand: &Arc<Hand>) {
+    /// Takes a worker's hand away, with what it did not begin. `false`: it is one of a backfill that
+    /// is no longer live.
+    pub(super) fn released(&mut self, key: Key, entry: EntryId, hand: &Arc<Hand>) -> bool {
         let Some(live) = self.same(key, entry) else {
-            return;
+            return false;
         };
         live.hands.retain(|other| !Arc::ptr_eq(other, hand));
         for runs in hand.give_up() {
@@ -190,6 +195,19 @@ impl Hub {
         live.state.apply(Event::Released);
         self.queue.release(entry);
         self.settle(key);
+        true
+    }
+
+    /// One less is at work with a backfill that stopped here. `Some`: nobody is; its lease can go
+    /// back, and then it is `gone`.
+    pub(super) fn left(&mut self, entry: EntryId) -> Option<Key> {
+        let (key, at_work) = self.leaving.get_mut(&entry)?;
+        *at_work -= 1;
+        (*at_work == 0).then_some(*key)
+    }
+
+    pub(super) fn gone(&mut self, entry: EntryId) {
+        self.leaving.remove(&entry);
     }
 
     /// Stops a backfill. `false`: it is not live here.
@@ -202,17 +220,24 @@ impl Hub {
         true
     }
 
-    /// Forgets a backfill that has not ended; its workers find out between runs.
-    pub(super) fn abandon(&mut self, key: Key, reason: Option<Error>) {
+    /// Forgets a backfill that has not ended; its workers find out between runs. With a reason, the
+    /// caller counts as one more at work with it, until it says that it `left`.
+    pub(super) fn abandon(&mut self, key: Key, reason: Option<Error>) -> Option<EntryId> {
+        let mut entry = None;
         if let Some(live) = self.live.remove(&key) {
             live.stop.store(true, Ordering::Release);
             self.queue.remove(live.entry);
             self.by_entry.remove(&live.entry);
             self.unwritten -= live.outbox.len();
+            if reason.is_some() {
+                self.leaving.insert(live.entry, (key, live.hands.len() + 1));
+                entry = Some(live.entry);
+            }
         }
         if let Some(reason) = reason {
             self.broken.insert(key, reason);
         }
+        entry
     }
 
     /// What is to be written: of each backfill all since the last time.
@@ -255,13 +280,22 @@ impl Hub {
     }
 
     /// A commit failed: the backfill stops here, and can be resumed.
-    pub(super) fn failed(&mut self, commit: &Commit, reason: &Error) {
+    pub(super) fn failed(&mut self, commit: &Commit, reason: &Error) -> Option<EntryId> {
         self.unwritten -= commit.ended.len();
-        self.abandon(commit.key, Some(reason.clone()));
+        self.abandon(commit.key, Some(reason.clone()))
     }
 
     pub(super) fn is_live(&self, key: Key) -> bool {
         self.live.contains_key(&key)
+    }
+
+    /// Whether a worker still executes a run of a backfill that stopped here.
+    pub(super) fn is_leaving(&self, key: Key) -> bool {
+        self.leaving.values().any(|(other, _)| *other == key)
+    }
+
+    pub(super) fn leaving_keys(&self) -> Vec<Key> {
+        self.leaving.values().map(|(key, _)| *key).collect()
     }
 
     pub(super) fn live_keys(&self) -> Vec<Key> {

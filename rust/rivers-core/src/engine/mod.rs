@@ -25,7 +25,7 @@ use crate::backfill::{Counts, Request, RunSet};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::queue::Limits;
+use crate::queue::{EntryId, Limits};
 use crate::store::{Key, Lease, Store};
 use hub::Hub;
 
@@ -69,6 +69,26 @@ impl Shared {
         Lease {
             owner: self.owner.clone(),
             expires_at: self.clock.now() + self.lease,
+        }
+    }
+
+    /// One less is at work with a backfill that stopped here. The last one gives the lease back, so
+    /// that it can be resumed at once; where the storage cannot be written, the lease runs out.
+    fn left(&self, entry: EntryId) {
+        let last = self.hub().left(entry);
+        if let Some(key) = last {
+            let _ = self.store.release(key, &self.owner);
+            self.hub().gone(entry);
+            self.changed.notify_all();
+        }
+    }
+
+    /// A lease was written for a backfill that is to be admitted. Those that are live keep the moment
+    /// of their last renewal: they may have been lost since.
+    fn leased_first(&self, lease: &Lease) {
+        let hub = self.hub();
+        if hub.live_keys().is_empty() {
+            self.leased(lease);
         }
     }
 
@@ -144,27 +164,17 @@ impl Engine {
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
         let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
         if let Some(lease) = lease {
-            self.shared.leased(&lease);
+            self.shared.leased_first(&lease);
             let todo = RunSet::all(plan.num_runs());
-            self.admit(key, request, plan, todo, Counts::default(), execution);
+            self.admit(|hub| hub.admit(key, request, plan, todo, Counts::default(), execution));
         }
         Ok(key)
     }
 
     /// Puts a recorded backfill in the queue.
-    fn admit(
-        &self,
-        key: Key,
-        request: Request,
-        plan: Plan,
-        todo: RunSet,
-        counts: Counts,
-        execution: Execution,
-    ) {
+    fn admit(&self, admit: impl FnOnce(&mut Hub)) {
         self.ensure_writer();
-        self.shared
-            .hub()
-            .admit(key, request, plan, todo, counts, execution);
+        admit(&mut self.shared.hub());
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
     }
@@ -217,10 +227,10 @@ impl Engine {
         let deadline = Instant::now() + patience;
         let mut hub = self.shared.hub();
         loop {
-            if let Some(error) = hub.broken.get(&key) {
+            if let Some(error) = hub.broken.get(&key).filter(|_| !hub.is_leaving(key)) {
                 return Err(error.clone());
             }
-            if !hub.is_live(key) {
+            if !hub.is_live(key) && !hub.is_leaving(key) {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());

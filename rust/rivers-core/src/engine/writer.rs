@@ -34,11 +34,8 @@ pub(super) fn run(shared: &Shared) {
             }
             if commits.is_empty() && !ticks {
                 // With nothing live there is no lease to keep: sleep until there is.
-                let nap = if hub.live_keys().is_empty() {
-                    Duration::MAX
-                } else {
-                    TICK
-                };
+                let nothing = hub.live_keys().is_empty() && hub.leaving_keys().is_empty();
+                let nap = if nothing { Duration::MAX } else { TICK };
                 if nap == Duration::MAX {
                     drop(
                         shared
@@ -66,43 +63,54 @@ pub(super) fn run(shared: &Shared) {
 
 /// Renews the leases of what is live; what another process has taken over meanwhile stops here.
 fn renew(shared: &Shared) {
-    let live = shared.hub().live_keys();
-    if live.is_empty() {
+    let (live, leaving) = {
+        let hub = shared.hub();
+        (hub.live_keys(), hub.leaving_keys())
+    };
+    if live.is_empty() && leaving.is_empty() {
         return;
     }
     let lease = shared.lease();
+    let all = [live.as_slice(), leaving.as_slice()].concat();
     // A storage that cannot be written now may be writable at the next commit, which tells.
-    let Ok(held) = shared.store.renew(&lease) else {
+    let Ok(held) = shared.store.renew(&lease, &all) else {
         return;
     };
     let mut hub = shared.hub();
-    for key in live.into_iter().filter(|key| !held.contains(key)) {
-        hub.abandon(key, Some(lease_lost()));
-    }
+    let lost = live.into_iter().filter(|key| !held.contains(key));
+    let left: Vec<_> = lost
+        .filter_map(|key| hub.abandon(key, Some(lease_lost())))
+        .collect();
     drop(hub);
+    left.into_iter().for_each(|entry| shared.left(entry));
     shared.leased(&lease);
+    shared.room.notify_all();
 }
 
 fn write(shared: &Shared, commits: &[Commit]) {
     let lease = shared.lease();
     let outcome = shared.store.commit(&lease, commits);
     let mut hub = shared.hub();
+    let mut left = Vec::new();
     match outcome {
         Ok(verdicts) => {
             for (commit, verdict) in commits.iter().zip(verdicts) {
                 match verdict {
                     Committed::Kept => hub.committed(commit),
-                    Committed::LeaseLost => hub.failed(commit, &lease_lost()),
+                    Committed::LeaseLost => left.extend(hub.failed(commit, &lease_lost())),
                 }
             }
         }
         Err(error) => {
-            for commit in commits {
-                hub.failed(commit, &error);
-            }
+            left.extend(
+                commits
+                    .iter()
+                    .filter_map(|commit| hub.failed(commit, &error)),
+            );
         }
     }
     drop(hub);
+    left.into_iter().for_each(|entry| shared.left(entry));
     shared.changed.notify_all();
     shared.room.notify_all();
 }

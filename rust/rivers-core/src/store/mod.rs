@@ -3,6 +3,7 @@
 //! The trait has one method per transaction that the engine or a reader needs. It is implemented
 //! over SQLite; nothing outside this folder writes SQL.
 
+pub mod failpoint;
 pub mod sqlite;
 pub mod view;
 
@@ -108,11 +109,12 @@ pub trait Store: Send + Sync {
     /// `Storage`; nothing of it was written then.
     fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>>;
 
-    /// Renews the leases of all the owner's backfills and tells which those are.
+    /// Renews the leases of these backfills and tells which of them are still the owner's. What the
+    /// owner has left is not among them: its lease runs out.
     ///
     /// # Errors
     /// `Storage`.
-    fn renew(&self, lease: &Lease) -> Result<Vec<Key>>;
+    fn renew(&self, lease: &Lease, keys: &[Key]) -> Result<Vec<Key>>;
 
     /// Which of the owner's backfills are asked to stop.
     ///

@@ -122,11 +122,20 @@ pub(super) fn update(
     Ok(changed == 1)
 }
 
-pub(super) fn renew(transaction: &Transaction<'_>, lease: &Lease) -> Result<Vec<Key>> {
-    transaction
-        .prepare_cached("UPDATE backfill SET lease_expires_at = ?2 WHERE owner = ?1 RETURNING key")?
-        .query_map(params![lease.owner, lease.expires_at], |row| row.get(0))?
-        .collect()
+pub(super) fn renew(
+    transaction: &Transaction<'_>,
+    lease: &Lease,
+    keys: &[Key],
+) -> Result<Vec<Key>> {
+    let sql = "UPDATE backfill SET lease_expires_at = ?3 WHERE key = ?1 AND owner = ?2";
+    let mut update = transaction.prepare_cached(sql)?;
+    let mut held = Vec::with_capacity(keys.len());
+    for &key in keys {
+        if update.execute(params![key, lease.owner, lease.expires_at])? == 1 {
+            held.push(key);
+        }
+    }
+    Ok(held)
 }
 
 pub(super) fn cancel_requests(connection: &Connection, owner: &str) -> Result<Vec<Key>> {

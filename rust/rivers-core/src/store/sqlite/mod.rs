@@ -7,6 +7,7 @@ mod backfill;
 mod digest;
 mod dynamic;
 mod failure;
+mod inspect;
 mod migrate;
 mod owner;
 mod run;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::failpoint::{Moment, Work, hit};
 use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store};
 use crate::backfill::{Cause, FailureRow, Request, RunRow};
 use crate::error::{Error, Result};
@@ -25,6 +27,9 @@ use crate::space::labels::Labels;
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long opening waits before it tries again, and how often it does.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+const RETRIES: u32 = 2_000;
 /// Marks a file as ours: "rivr".
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// Prepared statements kept per connection.
@@ -65,6 +70,25 @@ impl Place {
             message: format!("{error}{advice}"),
         }
     }
+
+    fn refused(&self, message: &str) -> Error {
+        Error::Storage {
+            path: self.to_string(),
+            message: message.to_owned(),
+        }
+    }
+
+    /// A file that SQLite keeps beside the database.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        match self {
+            Self::File(path) => {
+                let mut path = path.as_os_str().to_owned();
+                path.push(suffix);
+                path.into()
+            }
+            Self::Memory => PathBuf::new(),
+        }
+    }
 }
 
 impl std::fmt::Display for Place {
@@ -83,21 +107,14 @@ impl SqliteStore {
     /// `Storage`: it cannot be opened, is no database of rivers, or is of a newer rivers.
     pub fn open(path: &Path) -> Result<Self> {
         let place = Place::File(path.to_owned());
-        let failed = |message: String| Error::Storage {
-            path: place.to_string(),
-            message,
-        };
-        if path.is_dir() {
-            return Err(failed(
-                "is a directory; name a file in it, such as rivers.db".into(),
-            ));
-        }
+        inspect::check_path(path, &place)?;
         if let Some(parent) = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
         {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| failed(format!("its directory cannot be made: {error}")))?;
+            std::fs::create_dir_all(parent).map_err(|error| {
+                place.refused(&format!("its directory cannot be made: {error}"))
+            })?;
         }
         let open = || -> Result<(Connection, Connection), rusqlite::Error> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -108,7 +125,7 @@ impl SqliteStore {
             reader.set_prepared_statement_cache_capacity(STATEMENTS);
             Ok((writer, reader))
         };
-        let (mut writer, reader) = open().map_err(|error| place.error(&error))?;
+        let (mut writer, reader) = patiently(open).map_err(|error| place.error(&error))?;
         migrate::migrate(&mut writer, &place)?;
         Ok(Self {
             place,
@@ -140,14 +157,18 @@ impl SqliteStore {
     /// Runs a transaction that writes.
     fn write<T>(
         &self,
+        what: Work,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T> {
         let mut connection = lock(&self.writer);
+        hit(what, Moment::Before);
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
                 let value = work(&transaction)?;
+                hit(what, Moment::Within);
                 transaction.commit()?;
+                hit(what, Moment::After);
                 Ok(value)
             });
         result.map_err(|error| self.place.error(&error))
@@ -165,6 +186,26 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Opens again while another process is opening the same new file: there SQLite does not wait of
+/// itself.
+fn patiently<T>(open: impl Fn() -> Result<T, rusqlite::Error>) -> Result<T, rusqlite::Error> {
+    for _ in 0..RETRIES {
+        match open() {
+            Err(error) if is_busy(&error) => std::thread::sleep(RETRY_AFTER),
+            done => return done,
+        }
+    }
+    open()
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseBusy | DatabaseLocked)
+    )
+}
+
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -180,17 +221,20 @@ impl Store for SqliteStore {
 
     fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key> {
         let encoded = backfill::Encoded::new(request, plan)?;
-        self.write(|transaction| backfill::create(transaction, request, plan, &encoded, lease))
+        self.write(Work::Create, |transaction| {
+            backfill::create(transaction, request, plan, &encoded, lease)
+        })
     }
 
     fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>> {
-        self.write(|transaction| {
+        self.write(Work::Commit, |transaction| {
             commits
                 .iter()
                 .map(|commit| {
                     if !backfill::update(transaction, lease, commit)? {
                         return Ok(Committed::LeaseLost);
                     }
+                    hit(Work::Commit, Moment::Between);
                     run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
@@ -199,8 +243,10 @@ impl Store for SqliteStore {
         })
     }
 
-    fn renew(&self, lease: &Lease) -> Result<Vec<Key>> {
-        self.write(|transaction| backfill::renew(transaction, lease))
+    fn renew(&self, lease: &Lease, keys: &[Key]) -> Result<Vec<Key>> {
+        self.write(Work::Renew, |transaction| {
+            backfill::renew(transaction, lease, keys)
+        })
     }
 
     fn cancel_requests(&self, owner: &str) -> Result<Vec<Key>> {
@@ -208,11 +254,15 @@ impl Store for SqliteStore {
     }
 
     fn release(&self, key: Key, owner: &str) -> Result<()> {
-        self.write(|transaction| backfill::release(transaction, key, owner))
+        self.write(Work::Release, |transaction| {
+            backfill::release(transaction, key, owner)
+        })
     }
 
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &Lease) -> Result<bool> {
-        self.write(|transaction| backfill::take_over(transaction, key, previous, lease))
+        self.write(Work::TakeOver, |transaction| {
+            backfill::take_over(transaction, key, previous, lease)
+        })
     }
 
     fn is_alive(&self, owner: &str) -> bool {
@@ -230,7 +280,9 @@ impl Store for SqliteStore {
     }
 
     fn request_cancel(&self, key: Key) -> Result<()> {
-        self.write(|transaction| backfill::request_cancel(transaction, key))
+        self.write(Work::RequestCancel, |transaction| {
+            backfill::request_cancel(transaction, key)
+        })
     }
 
     fn find(&self, id: &str) -> Result<Option<BackfillRow>> {
@@ -275,11 +327,15 @@ impl Store for SqliteStore {
     }
 
     fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()> {
-        self.write(|transaction| dynamic::add(transaction, name, keys))
+        self.write(Work::Dynamic, |transaction| {
+            dynamic::add(transaction, name, keys)
+        })
     }
 
     fn delete_dynamic(&self, name: &str, key: &str) -> Result<bool> {
-        self.write(|transaction| dynamic::delete(transaction, name, key))
+        self.write(Work::Dynamic, |transaction| {
+            dynamic::delete(transaction, name, key)
+        })
     }
 
     fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {

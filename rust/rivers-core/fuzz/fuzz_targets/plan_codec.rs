@@ -1,0 +1,53 @@
+//! Bytes that claim to be a stored plan: an error, or a plan that holds together.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan, encode_space};
+
+/// Runs of a plan that are looked at, and partitions of a run.
+const MOST: u64 = 64;
+
+fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
+    let (space, plan) = input;
+    // What is of another version is refused at once; nothing is learnt from that.
+    let with_version = |mut bytes: Vec<u8>| {
+        bytes.insert(0, 1);
+        bytes
+    };
+    let Ok(space) = decode_space(&with_version(space)) else {
+        return;
+    };
+    let encoded = encode_space(&space).expect("what was read can be written");
+    assert!(*decode_space(&encoded).expect("and read again") == *space);
+    let Ok(plan) = decode_plan(space.clone(), &with_version(plan)) else {
+        return;
+    };
+
+    let selection = plan.selection();
+    assert!(selection.len() <= space.len());
+    assert!(plan.num_runs() <= selection.len());
+    let mut covered = 0;
+    for run in 0..plan.num_runs().min(MOST) {
+        let partitions = plan.run(run);
+        assert_eq!(partitions.len(), plan.run_len(run));
+        covered += partitions.len();
+        let mut last = None;
+        for partition in partitions.iter().take(MOST as usize) {
+            assert!(selection.contains(partition) && partition < space.len());
+            assert!(last < Some(partition), "in definition order");
+            last = Some(partition);
+            let _ = space.text(partition);
+        }
+    }
+    if plan.num_runs() <= MOST {
+        assert_eq!(covered, selection.len(), "the runs cover the selection");
+    }
+    let again = encode_plan(&plan).expect("what was read can be written");
+    let again = decode_plan(space, &again).expect("and read again");
+    assert_eq!(again.num_runs(), plan.num_runs());
+    for run in 0..plan.num_runs().min(8) {
+        let texts =
+            |plan: &rivers_core::plan::Plan| plan.run(run).iter().take(8).collect::<Vec<_>>();
+        assert_eq!(texts(&again), texts(&plan));
+    }
+});

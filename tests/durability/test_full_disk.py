@@ -1,0 +1,106 @@
+"""A disk that is full halfway: an error that names the file, and nothing is lost (SEMANTICS 9).
+
+The disk is a small tmpfs that the test mounts, which only root can do.
+"""
+
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+
+import pytest
+
+COUNT = 600
+MESSAGE = 8_000
+
+SCRIPT = f"""
+from rivers.exceptions import StorageError
+
+
+def visit(context):
+    note(context.partition_key)
+    raise ValueError(context.partition_key * ({MESSAGE} // 4))
+
+
+keys = [f"k{{number:03}}" for number in range({COUNT})]
+visited = rs.Asset(visit, name="visited", partitions_def=rs.PartitionsDefinition.static_(keys))
+repo = rs.CodeRepository([visited]).resolve(rs.Storage.embedded(folder / "disk" / "rivers.db"))
+whole = rs.PartitionKeyRange.single(keys[0], keys[-1])
+
+
+def grow():
+    import subprocess
+
+    subprocess.run(["mount", "-o", "remount,size=64m", str(folder / "disk")], check=True)
+
+
+try:
+    if len(sys.argv) == 3:
+        print(repo.resume_backfill(sys.argv[2]).status)
+    else:
+        print(repo.backfill(partition_range=whole, max_concurrency=3).status)
+except StorageError as error:
+    note(f"error {{error}}")
+    (backfill_id,) = repo.backfills()["backfill_id"]
+    print(backfill_id, repo.get_backfill(backfill_id).status, flush=True)
+    wait_for("go on")
+    if (folder / "go on").read_text() == "here":
+        grow()
+        print(repo.resume_backfill(backfill_id).status)
+"""
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _ended(disk):
+    with closing(sqlite3.connect(disk / "rivers.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        runs = {run for (run,) in database.execute("SELECT run FROM run")}
+        counts = database.execute("SELECT failed, runs_ended FROM backfill").fetchone()
+        assert counts == (len(runs), len(runs))
+        return runs
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_s9_a_full_disk_stops_the_backfill_which_can_be_resumed(processes, disk, where):
+    process = processes.start(SCRIPT)
+    processes.wait_until(lambda: any(line.startswith("error") for line in processes.notes()))
+    error = processes.notes()[-1]
+    assert str(disk / "rivers.db") in error
+    assert "free some space" in error
+    calls = processes.notes()[:-1]
+
+    if where == "here":
+        (processes.folder / "writing").write_text("here")
+    else:
+        (processes.folder / "writing").write_text("elsewhere")
+    (processes.folder / "writing").rename(processes.folder / "go on")
+    said = processes.end(process).split()
+    backfill_id = said[0]
+    assert said[1] == "in_progress"
+    if where == "here":
+        assert said[2:] == ["failed"], "resumed at once by the process that met the full disk"
+    else:
+        recorded = _ended(disk)
+        assert 0 < len(recorded) < COUNT
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert processes.end(processes.start(SCRIPT, backfill_id)) == "failed"
+        again = {int(line[1:]) for line in processes.notes()[len(calls) + 1 :]}
+        assert not recorded & again
+        assert recorded | again == set(range(COUNT))
+    assert _ended(disk) == set(range(COUNT))

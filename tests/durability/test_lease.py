@@ -1,0 +1,92 @@
+"""A process that was suspended past its lease, and wakes up (SEMANTICS 9)."""
+
+import signal
+import time
+
+import rivers as rs
+
+COUNT = 40
+LEASE = 1.0
+
+SCRIPT = f"""
+from rivers.exceptions import ExecutionError
+
+
+def visit(context):
+    note(f"{{sys.argv[2]}} {{context.partition_key}}")
+    time.sleep(0.05)
+
+
+keys = [f"k{{number:02}}" for number in range({COUNT})]
+visited = rs.Asset(visit, name="visited", partitions_def=rs.PartitionsDefinition.static_(keys))
+storage = rs.Storage.embedded(folder / "rivers.db")
+repo = rs.CodeRepository([visited], lease_seconds={LEASE}).resolve(storage)
+whole = rs.PartitionKeyRange.single(keys[0], keys[-1])
+try:
+    if sys.argv[2] == "first":
+        result = repo.backfill(partition_range=whole, max_concurrency=2)
+    else:
+        result = repo.resume_backfill(sys.argv[3])
+    print(result.status)
+except ExecutionError as error:
+    print("ExecutionError:", error)
+"""
+
+
+def _repo(processes):
+    storage = rs.Storage.embedded(processes.folder / "rivers.db")
+    return rs.CodeRepository([rs.Asset(lambda: None, name="idle")]).resolve(storage)
+
+
+def _calls(processes, whose):
+    return [line.split()[1] for line in processes.notes() if line.startswith(whose)]
+
+
+def _records(processes):
+    return [processes.sql(f"SELECT * FROM {table}") for table in ("run", "failure", "backfill")]
+
+
+def test_s9_a_process_that_wakes_up_after_its_lease_records_nothing_more(processes):
+    first = processes.start(SCRIPT, "first")
+    processes.wait_for_notes(6)
+    first.send_signal(signal.SIGSTOP)
+    (backfill_id,) = _repo(processes).backfills()["backfill_id"]
+    assert processes.end(processes.start(SCRIPT, "early", backfill_id)).startswith(
+        f"ExecutionError: the backfill {backfill_id!r} is running".replace("'", '"')
+    )
+
+    time.sleep(LEASE + 0.3)
+    assert processes.end(processes.start(SCRIPT, "second", backfill_id)) == "completed"
+    recorded, before = _records(processes), _calls(processes, "first")
+    first.send_signal(signal.SIGCONT)
+    said = processes.end(first)
+
+    assert said.startswith("ExecutionError: ")
+    assert "lost the lease" in said
+    assert _calls(processes, "first") == before, "it starts nothing more"
+    assert _records(processes) == recorded, "it records nothing more"
+    # What the first one had recorded was not executed again.
+    assert len(before) + len(_calls(processes, "second")) <= COUNT + 2 + 2
+    partitions = _repo(processes).backfill_partitions(backfill_id)
+    assert partitions["status"].to_list() == ["completed"] * COUNT
+    processes.check_integrity()
+
+
+def test_s9_a_process_that_wakes_up_in_time_goes_on(processes):
+    first = processes.start(SCRIPT, "first")
+    processes.wait_for_notes(6)
+    first.send_signal(signal.SIGSTOP)
+    time.sleep(LEASE / 4)
+    first.send_signal(signal.SIGCONT)
+    assert processes.end(first) == "completed"
+    assert len(_calls(processes, "first")) == COUNT
+
+
+def test_s9_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
+    first = processes.start(SCRIPT, "first")
+    processes.wait_for_notes(6)
+    first.send_signal(signal.SIGSTOP)
+    time.sleep(LEASE + 0.3)
+    first.send_signal(signal.SIGCONT)
+    assert processes.end(first) == "completed"
+    assert len(_calls(processes, "first")) == COUNT

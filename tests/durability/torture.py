@@ -1,0 +1,250 @@
+"""Backfills whose process is killed again and again: nothing is lost (SEMANTICS 9).
+
+A child runs backfills; at a random moment it gets SIGKILL, and the next child resumes what it left. The
+parent reads the storage with SQLite alone, so that it does not trust what it tests.
+"""
+
+import argparse
+import collections
+import contextlib
+import logging
+import os
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import rivers as rs
+
+KILLS_A_ROUND = 50
+LONGEST_LIFE = 0.25
+SLOWEST_RUN = 0.002
+IN_PROGRESS = 0
+ENDS = ("completed", "failed", "canceled")
+
+DEFINITION = rs.PartitionsDefinition.multi(
+    {
+        "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-11"),
+        "region": rs.PartitionsDefinition.static_(["us", "eu", "asia", "africa"]),
+    }
+)
+STRATEGIES = [
+    rs.BackfillStrategy.multi_run(),
+    rs.BackfillStrategy.single_run(),
+    rs.BackfillStrategy.per_dimension(multi_run=["date"], single_run=["region"]),
+    rs.BackfillStrategy.per_dimension(multi_run=["region"], single_run=["date"]),
+]
+
+
+def call(folder, context):
+    """What each asset does: it says that it was called, then works, marks some keys, and may fail."""
+    keys = context.partition.keys
+    line = f"{context.run_id} {len(keys)}\n"
+    with (folder / "calls").open("ab", buffering=0) as log:
+        log.write(line.encode())
+    chance = random.Random(context.run_id)
+    if random.Random(context.run_id.rpartition(".")[0]).random() < 0.7:
+        for key in keys:
+            if chance.random() < 0.05:
+                context.mark_partition_failed(key, f"marked {key}")
+        if chance.random() < 0.1:
+            raise ValueError(context.run_id)
+    return chance.random() * SLOWEST_RUN
+
+
+def assets(folder):
+    """One that works in threads, one on the event loop."""
+
+    def threaded(context):
+        time.sleep(call(folder, context))
+        return context.run_id
+
+    async def looping(context):
+        import asyncio
+
+        await asyncio.sleep(call(folder, context))
+        return context.run_id
+
+    handler = rs.PickleIOHandler(folder / "values")
+    return [
+        rs.Asset(fn, name=fn.__name__, partitions_def=DEFINITION, io_handler=handler)
+        for fn in (threaded, looping)
+    ]
+
+
+def live(folder, seed, interrupted, ended):
+    """Resumes what was interrupted, then runs backfills until it is killed, or told to finish."""
+    choose = random.Random(seed)
+    storage = rs.Storage.embedded(folder / "rivers.db")
+    with rs.CodeRepository(assets(folder), lease_seconds=60.0).resolve(storage) as repo:
+        for backfill_id in interrupted:
+            if choose.random() < 0.1:
+                repo.cancel_backfill(backfill_id)
+            else:
+                repo.resume_backfill(backfill_id)
+        while not (folder / "finish").exists():
+            if ended and choose.random() < 0.2:
+                ended.append(repo.rerun_backfill(ended[-1]).backfill_id)
+                continue
+            result = repo.backfill(
+                selection=[choose.choice(["threaded", "looping"])],
+                partition_range=rs.PartitionKeyRange.multi(
+                    {"date": ("2024-01-01", f"2024-01-{choose.randint(1, 10):02}")}
+                ),
+                strategy=choose.choice(STRATEGIES),
+                failure_policy=choose.choice(["continue", "continue", "stop_on_failure"]),
+                max_concurrency=choose.randint(1, 6),
+                block=False,
+            )
+            if choose.random() < 0.2:
+                time.sleep(choose.random() * 0.01)
+                repo.cancel_backfill(result.backfill_id)
+            while repo.get_backfill(result.backfill_id).status == "in_progress":
+                time.sleep(0.001)
+            ended.append(result.backfill_id)
+
+
+def start_child(*arguments):
+    """A process of its own, forked before any thread of this one was started."""
+    assert threading.active_count() == 1
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        live(*arguments)
+    except BaseException:  # noqa: BLE001  (the parent raises it)
+        (arguments[0] / "error").write_text(traceback.format_exc())
+        os._exit(1)
+    os._exit(0)
+
+
+class Round:
+    """One storage, whose process is killed many times."""
+
+    def __init__(self, folder, seen):
+        self.folder, self.seen = folder, seen  # `seen` counts what happened in all
+        self.recorded = {}  # id of the backfill -> {run: failed partitions}, as of the last death
+        self.interrupted, self.ended = [], []  # ids, as of the last death
+        self.read_calls = 0
+        self.sizes = {}  # (id of the backfill, run) -> partitions
+        self.calls = collections.Counter()
+
+    def check(self):
+        """What must be true whenever nobody writes."""
+        new = self.new_calls()
+        for backfill_id, run in new:
+            recorded = self.recorded.get(backfill_id, ())
+            assert run not in recorded, (
+                f"run {run} of {backfill_id} was recorded, and executed again"
+            )
+        if not (self.folder / "rivers.db").exists():
+            return
+        with contextlib.closing(sqlite3.connect(self.folder / "rivers.db")) as database:
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                return
+            self.interrupted, self.ended = [], []
+            for row in database.execute(
+                "SELECT key, id, status, completed, failed, canceled, runs_ended, num_partitions "
+                "FROM backfill ORDER BY key"
+            ).fetchall():
+                self.check_backfill(database, row)
+
+    def check_backfill(self, database, row):
+        key, backfill_id, status, completed, failed, canceled, runs_ended, total = row
+        rows = database.execute("SELECT run, failed FROM run WHERE backfill = ?", (key,)).fetchall()
+        runs = dict(rows)
+        assert len(runs) == len(rows) == runs_ended
+        assert failed == sum(runs.values())
+        assert completed + failed == sum(self.sizes[backfill_id, run] for run in runs)
+        if status == IN_PROGRESS:
+            assert canceled == 0
+            self.interrupted.append(backfill_id)
+            self.seen["interrupted"] += 1
+        else:
+            self.ended.append(backfill_id)
+            assert completed + failed + canceled == total
+        assert self.recorded.get(backfill_id, {}).items() <= runs.items(), "a record was lost"
+        self.recorded[backfill_id] = runs
+
+    def new_calls(self):
+        """The runs that were begun since the last look."""
+        path = self.folder / "calls"
+        text = path.read_bytes()[self.read_calls :] if path.exists() else b""
+        self.read_calls += len(text)
+        new = []
+        for line in text.decode().splitlines():
+            run_id, size = line.split()
+            backfill_id, _, run = run_id.rpartition(".")
+            new.append((backfill_id, int(run)))
+            self.sizes[new[-1]] = int(size)
+        self.calls.update(new)
+        return new
+
+    def check_end(self):
+        """Everything has ended, each partition once, and what was completed is there."""
+        self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
+        self.seen["twice"] += sum(count - 1 for count in self.calls.values())
+        storage = rs.Storage.embedded(self.folder / "rivers.db")
+        with rs.CodeRepository(assets(self.folder)).resolve(storage) as repo:
+            table = repo.backfills()
+            for row in table.iter_rows(named=True):
+                self.seen["backfills", row["status"]] += 1
+                partitions = repo.backfill_partitions(row["backfill_id"])
+                assert partitions.select("date", "region").n_unique() == row["num_partitions"]
+                states = collections.Counter(partitions["status"])
+                assert states == collections.Counter({end: row[end] for end in ENDS if row[end]})
+            for asset in ("threaded", "looping"):
+                for key in storage.get_materialized_partitions(asset):
+                    assert repo.load_node(asset, key)
+
+
+def torture_round(folder, kills, choose, seen):
+    """Kills so many children, and lets the last one finish."""
+    one = Round(folder, seen)
+    for _ in range(kills):
+        child = start_child(folder, choose.random(), one.interrupted, one.ended)
+        time.sleep(choose.uniform(0.0, LONGEST_LIFE))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), (folder / "error").read_text()
+        seen["kills"] += 1
+        one.check()
+    (folder / "finish").touch()
+    _, status = os.waitpid(start_child(folder, choose.random(), one.interrupted, one.ended), 0)
+    assert status == 0, (folder / "error").read_text()
+    one.check()
+    return one
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    logging.getLogger("rivers").setLevel(logging.ERROR)
+    choose, seen = random.Random(arguments.seed), collections.Counter()
+    began, rounds = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, first in enumerate(range(0, arguments.kills, KILLS_A_ROUND)):
+            kills = min(KILLS_A_ROUND, arguments.kills - first)
+            (folder := Path(scratch) / str(number)).mkdir()
+            rounds.append(torture_round(folder, kills, choose, seen))
+        for one in rounds:
+            one.check_end()
+    ends = ", ".join(f"{seen['backfills', end]} {end}" for end in ENDS)
+    print(
+        f"{seen['kills']} kills in {time.monotonic() - began:.0f} s, a backfill interrupted by "
+        f"{seen['interrupted']} of them; backfills: {ends}; {seen['runs']} runs recorded, {seen['twice']} "
+        "that were in flight executed again; nothing was lost"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
