@@ -1,12 +1,17 @@
 """A process that was suspended past its lease, and wakes up (SEMANTICS 9)."""
 
 import signal
+import subprocess
+import sys
 import time
 
-import rivers as rs
+import pytest
 
-COUNT = 40
-LEASE = 1.0
+import rivers as rs
+from rivers.exceptions import ExecutionError
+
+COUNT = 60
+LEASE = 2.0
 
 SCRIPT = f"""
 from rivers.exceptions import ExecutionError
@@ -34,8 +39,11 @@ except ExecutionError as error:
 
 
 def _repo(processes):
+    keys = [f"k{number:02}" for number in range(COUNT)]
+    definition = rs.PartitionsDefinition.static_(keys)
+    visited = rs.Asset(pytest.fail, name="visited", partitions_def=definition)
     storage = rs.Storage.embedded(processes.folder / "rivers.db")
-    return rs.CodeRepository([rs.Asset(lambda: None, name="idle")]).resolve(storage)
+    return rs.CodeRepository([visited]).resolve(storage)
 
 
 def _calls(processes, whose):
@@ -46,14 +54,30 @@ def _records(processes):
     return [processes.sql(f"SELECT * FROM {table}") for table in ("run", "failure", "backfill")]
 
 
+def _suspend(processes, process):
+    """Stops a process between two commits. In the middle of one it would hold SQLite's lock, so that
+    nobody could write, and nobody could take over, until it wakes up or dies.
+    """
+    code = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0.1).execute('BEGIN IMMEDIATE')"
+    )
+    command = [sys.executable, "-c", code, str(processes.folder / "rivers.db")]
+    for _ in range(100):
+        process.send_signal(signal.SIGSTOP)
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+    pytest.fail("the process was always found in the middle of a commit")
+
+
 def test_s9_a_process_that_wakes_up_after_its_lease_records_nothing_more(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
-    first.send_signal(signal.SIGSTOP)
+    _suspend(processes, first)
     (backfill_id,) = _repo(processes).backfills()["backfill_id"]
-    assert processes.end(processes.start(SCRIPT, "early", backfill_id)).startswith(
-        f"ExecutionError: the backfill {backfill_id!r} is running".replace("'", '"')
-    )
+    with pytest.raises(ExecutionError, match="is running"):
+        _repo(processes).resume_backfill(backfill_id)
 
     time.sleep(LEASE + 0.3)
     assert processes.end(processes.start(SCRIPT, "second", backfill_id)) == "completed"
@@ -75,7 +99,7 @@ def test_s9_a_process_that_wakes_up_after_its_lease_records_nothing_more(process
 def test_s9_a_process_that_wakes_up_in_time_goes_on(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
-    first.send_signal(signal.SIGSTOP)
+    _suspend(processes, first)
     time.sleep(LEASE / 4)
     first.send_signal(signal.SIGCONT)
     assert processes.end(first) == "completed"
@@ -85,7 +109,7 @@ def test_s9_a_process_that_wakes_up_in_time_goes_on(processes):
 def test_s9_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
-    first.send_signal(signal.SIGSTOP)
+    _suspend(processes, first)
     time.sleep(LEASE + 0.3)
     first.send_signal(signal.SIGCONT)
     assert processes.end(first) == "completed"

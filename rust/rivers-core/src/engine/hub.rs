@@ -66,8 +66,9 @@ impl Hub {
         counts: Counts,
         execution: Execution,
     ) {
+        let priority = request.priority;
         let entry = self.queue.push(Entry {
-            priority: request.priority,
+            priority,
             tags: request.tags.clone(),
             max_concurrency: request.max_concurrency.min(execution.workers),
         });
@@ -78,6 +79,28 @@ impl Hub {
             Live::new(entry, request, plan, todo, counts, execution.program),
         );
         self.settle(key);
+        if !self.queue.can_decide() {
+            self.make_room(priority);
+        }
+    }
+
+    /// Has workers let go of what they have not begun for a lower priority: a slot comes free as soon
+    /// as one of their runs ends, not their batch.
+    fn make_room(&mut self, priority: i64) {
+        let lower = self
+            .live
+            .iter_mut()
+            .filter(|(_, live)| live.request.priority < priority);
+        let mut keys = Vec::new();
+        for (&key, live) in lower {
+            for runs in live.hands.iter().flat_map(|hand| hand.give_up()) {
+                live.state.apply(Event::Returned(runs));
+            }
+            keys.push(key);
+        }
+        for key in keys {
+            self.settle(key);
+        }
     }
 
     /// Tells the queue whether the backfill has runs to start, and the writer when it has ended.
