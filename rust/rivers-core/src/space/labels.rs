@@ -1,9 +1,8 @@
 //! The keys of a dimension that are names: one text buffer, and an index from name to position.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::error::{Error, Result};
 
@@ -16,7 +15,7 @@ pub struct Labels {
     text: String,
     ends: Vec<u32>,
     index: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Labels {
@@ -31,7 +30,7 @@ impl Labels {
             text: String::new(),
             ends: Vec::with_capacity(expected),
             index: HashTable::with_capacity(expected),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         };
         for name in names {
             labels.push(name.as_ref())?;
@@ -111,7 +110,11 @@ pub fn check_key(key: &str) -> Result<()> {
             "a partition key may not be empty".into(),
         ));
     }
-    match key.chars().find(|c| matches!(c, '|' | ',')) {
+    match key
+        .bytes()
+        .find(|byte| matches!(byte, b'|' | b','))
+        .map(char::from)
+    {
         Some(found) => Err(Error::PartitionDefinition(format!(
             "the key {key:?} holds the reserved character {found:?}; '|' and ',' separate keys in their text form"
         ))),
