@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rivers.context import AssetExecutionContext
+from rivers.context import AssetExecutionContext, is_storable
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionsDefinition
@@ -98,6 +98,13 @@ class Asset:
                 expected = " or ".join(kind.__name__ for kind in kinds)
                 msg = f"{argument} of an asset must be a {expected}, got {value!r}"
                 raise AssetDefinitionError(msg)
+
+        if self.code_version is not None and not is_storable(self.code_version):
+            msg = (
+                f"the code_version {self.code_version!r} cannot be stored: it holds half of a "
+                "surrogate pair"
+            )
+            raise AssetDefinitionError(msg)
 
     def _bind(self, fn: Callable[..., Any] | None) -> None:
         self.fn = fn

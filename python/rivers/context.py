@@ -30,6 +30,11 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def is_storable(text: str) -> bool:
+    """Whether UTF-8 can hold the text: no halves of surrogates."""
+    return storable(text) == text
+
+
 def message_of(error: BaseException) -> str:
     """An exception's message, also where showing it fails."""
     try:

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rivers.context import is_storable
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.partitions import PartitionKey, PartitionKeyRange
 from rivers.queue import check_count
@@ -208,6 +209,9 @@ def check_tags(
     for tag in tags or ():
         match tag:
             case (str() as name, str() as value):
+                if not is_storable(name) or not is_storable(value):
+                    msg = f"the tag {tag!r} cannot be stored: it holds half of a surrogate pair"
+                    raise ConfigurationError(msg)
                 checked.append((name, value))
             case _:
                 msg = f"a tag must be a (name, value) pair of str, got {tag!r}"

@@ -205,8 +205,20 @@ def test_an_error_without_a_storable_message_fails_the_run_alone(error):
         assert type(error).__name__ in repo.get_backfill(result.backfill_id).error
 
 
-@pytest.mark.xfail(reason="refused with a TypeError that does not say what is wrong")
-@pytest.mark.parametrize("what", ["tag", "value", "version", "key"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "tag",
+        "value",
+        "version",
+        pytest.param(
+            "key",
+            marks=pytest.mark.xfail(
+                reason="refused with a TypeError that does not say what is wrong"
+            ),
+        ),
+    ],
+)
 def test_what_cannot_be_stored_is_refused_with_a_reason(what):
     text = {what: "\ud800"}
 
@@ -217,7 +229,9 @@ def test_what_cannot_be_stored_is_refused_with_a_reason(what):
         )
         with rs.CodeRepository([asset]).resolve(rs.Storage.memory()) as repo:
             tags = [(text.get("tag", "tag"), text.get("value", "value"))]
-            key = rs.PartitionKey.multi({"d": [text.get("key", "a")]})
+            key = rs.PartitionKey.single("a")
+            if what == "key":
+                key = rs.PartitionKey.multi({"d": ["\ud800"]})
             repo.backfill(partition_keys=[key], tags=tags)
 
     with pytest.raises(REFUSED, match="surrogate"):
