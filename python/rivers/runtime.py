@@ -50,6 +50,9 @@ class Runtime:
         self._graph = Graph(assets, partition_defs or {})
         self._executor = default_executor or Executor.in_process()
         self._run_queue = run_queue
+        if clock is not None and not callable(clock):
+            msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+            raise TypeError(msg)
         self._clock = clock or _wall_clock
         self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
         self._default_handler = InMemoryIOHandler()
