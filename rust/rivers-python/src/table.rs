@@ -181,16 +181,13 @@ fn histories(
 ) -> rivers_core::Result<Vec<AssetHistory>> {
     let mut histories = Vec::new();
     for row in store.list(Some(asset), None)? {
-        let place = row
-            .request
-            .assets
-            .iter()
-            .position(|other| other.name == asset && other.partitioned);
-        let Some(place) = place else { continue };
+        let Some(place) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
         histories.push(AssetHistory {
-            code_version: row.request.assets[place].code_version.clone(),
+            code_version: row.request.assets[place as usize].code_version.clone(),
             plan: store.plan(row.key)?,
-            asset: place as u32,
+            asset: place,
             runs: store.runs(row.key, 0..u64::MAX)?,
             in_progress: row.status == Status::InProgress,
             failures: store.failures(row.key, None)?.into_iter().collect(),

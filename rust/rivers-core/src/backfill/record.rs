@@ -57,6 +57,15 @@ pub struct Request {
 }
 
 impl Request {
+    /// The place of an asset that has the request's partitions.
+    pub fn partitioned_asset(&self, name: &str) -> Option<u32> {
+        let place = self
+            .assets
+            .iter()
+            .position(|asset| asset.name == name && asset.partitioned)?;
+        Some(place as u32)
+    }
+
     /// The id of a run: it follows from the backfill's and is stored nowhere.
     pub fn run_id(&self, run: u64) -> String {
         run_id(&self.id, run)

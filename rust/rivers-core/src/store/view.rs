@@ -7,6 +7,7 @@ use roaring::RoaringTreemap;
 use super::{BackfillRow, FirstFailure, Key, Store};
 use crate::backfill::{Failures, Status, outcome};
 use crate::error::Result;
+use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 
 /// What a person is told of a failed backfill: the first failure, and how many partitions failed.
@@ -61,19 +62,11 @@ pub fn failure_text(
     ))
 }
 
-/// The partitions of a backfill that were completed.
-///
-/// # Errors
-/// `Storage`.
-pub fn completed(store: &dyn Store, key: Key) -> Result<RoaringTreemap> {
-    done(store, key, None)
-}
-
-fn done(store: &dyn Store, key: Key, asset: Option<u32>) -> Result<RoaringTreemap> {
-    let plan = store.plan(key)?;
+/// The partitions of a backfill that were completed, or (of an asset) materialized.
+fn done(store: &dyn Store, key: Key, plan: &Plan, asset: Option<u32>) -> Result<RoaringTreemap> {
     let failures: Failures = store.failures(key, None)?.into_iter().collect();
     let ended = store.runs(key, 0..u64::MAX)?;
-    Ok(outcome::done(&plan, ended, &failures, asset))
+    Ok(outcome::done(plan, ended, &failures, asset))
 }
 
 /// The partitions of a backfill that were not completed, in its order: what a rerun executes.
@@ -85,7 +78,9 @@ pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Selection> {
     if row.counts.completed == 0 {
         return Ok(Selection::clone(plan.selection()));
     }
-    Ok(plan.selection().difference(&completed(store, row.key)?))
+    Ok(plan
+        .selection()
+        .difference(&done(store, row.key, &plan, None)?))
 }
 
 /// All partitions for which the asset was ever materialized, whatever its definition was then: one
@@ -96,14 +91,12 @@ pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Selection> {
 pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection>> {
     let mut spaces: Vec<(Arc<Space>, RoaringTreemap)> = Vec::new();
     for row in store.list(Some(asset), None)? {
-        let requested = row
-            .request
-            .assets
-            .iter()
-            .position(|other| other.name == asset && other.partitioned);
-        let Some(place) = requested else { continue };
-        let done = done(store, row.key, Some(place as u32))?;
-        let then = Arc::clone(store.plan(row.key)?.selection().space());
+        let Some(place) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
+        let plan = store.plan(row.key)?;
+        let done = done(store, row.key, &plan, Some(place))?;
+        let then = Arc::clone(plan.selection().space());
         if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
             *known |= done;
             continue;
@@ -132,15 +125,12 @@ pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection
 pub fn materialized(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Result<Selection> {
     let mut all = RoaringTreemap::new();
     for row in store.list(Some(asset), None)? {
-        let requested = row
-            .request
-            .assets
-            .iter()
-            .position(|other| other.name == asset && other.partitioned);
-        let Some(place) = requested else { continue };
-        let done = done(store, row.key, Some(place as u32))?;
-        let then = store.plan(row.key)?;
-        let then = then.selection().space();
+        let Some(place) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
+        let plan = store.plan(row.key)?;
+        let done = done(store, row.key, &plan, Some(place))?;
+        let then = plan.selection().space();
         if **then == **space {
             all |= done;
         } else {
