@@ -240,7 +240,7 @@ def running(asset, *others, **options):
         try:
             time.sleep(0.5)
             yield repo, result.backfill_id
-            assert 0 < repo.get_backfill(result.backfill_id).completed_partitions
+            assert repo.get_backfill(result.backfill_id).completed_partitions > 0
         finally:
             repo.cancel_backfill(result.backfill_id)
 
