@@ -16,7 +16,8 @@ ALL = PartitionKeyRange.multi({})
 MULTI_RUN = BackfillStrategy.multi_run()
 SINGLE_RUN = BackfillStrategy.single_run()
 BY_A = BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b", "c"])
-STRATEGIES = [MULTI_RUN, SINGLE_RUN, BY_A]
+CHUNKS = BackfillStrategy.chunked(3)
+STRATEGIES = [MULTI_RUN, SINGLE_RUN, BY_A, CHUNKS]
 
 
 def cells(*numbers):
@@ -75,8 +76,51 @@ def test_s5_per_dimension_batches_a_dimension_in_neither_list(runs):
     assert runs(strategy, partition_range=ALL) == runs(BY_A, partition_range=ALL)
 
 
+def test_s5_chunked_is_runs_of_up_to_so_many_partitions_in_order(runs):
+    assert runs(CHUNKS, partition_range=ALL) == [
+        ["000", "001", "010"],
+        ["011", "100", "101"],
+        ["110", "111"],
+    ]
+    assert runs(BackfillStrategy.chunked(1), partition_range=ALL) == runs(
+        MULTI_RUN, partition_range=ALL
+    )
+    assert runs(BackfillStrategy.chunked(8), partition_range=ALL) == runs(
+        SINGLE_RUN, partition_range=ALL
+    )
+
+
+def test_s5_chunked_takes_keys_as_given_and_puts_a_run_in_definition_order(runs):
+    keys = cells("111", "000", "110", "011")
+    assert runs(CHUNKS, partition_keys=keys) == [["000", "110", "111"], ["011"]]
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "3", True, None])
+def test_s5_chunked_needs_a_positive_int(n):
+    for make in (BackfillStrategy.chunked, BackfillStrategy.Chunked):
+        with pytest.raises(ConfigurationError, match="n must be an int of at least 1, got"):
+            make(n)
+
+
+def test_s5_chunked_is_rerun_in_the_same_size(repo):
+    def fail(context):
+        raise ValueError(context.partition.key)
+
+    repository = repo(rs.Asset(fail, name="x", partitions_def=GRID, backfill_strategy=CHUNKS))
+    first = repository.backfill(partition_range=ALL)
+    again = repository.rerun_backfill(first.backfill_id)
+    assert first.num_runs == again.num_runs == 3
+    numbers = repository.backfill_partitions(again.backfill_id)["run"].to_list()
+    assert numbers == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
 def test_s5_types():
-    kinds = [BackfillStrategy.MultiRun, BackfillStrategy.SingleRun, BackfillStrategy.PerDimension]
+    kinds = [
+        BackfillStrategy.MultiRun,
+        BackfillStrategy.SingleRun,
+        BackfillStrategy.PerDimension,
+        BackfillStrategy.Chunked,
+    ]
     for strategy, kind in zip(STRATEGIES, kinds, strict=True):
         assert type(strategy) is kind
         assert isinstance(strategy, BackfillStrategy)
@@ -100,6 +144,7 @@ def test_s5_repr():
     assert repr(SINGLE_RUN) == "BackfillStrategy.SingleRun()"
     expected = "BackfillStrategy.PerDimension(multi_run=['a'], single_run=['b', 'c'])"
     assert repr(BY_A) == expected
+    assert repr(CHUNKS) == "BackfillStrategy.Chunked(n=3)"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rivers._rivers import check_per_dimension
+from rivers.queue import check_count
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 class BackfillStrategy:
     """Controls how partition keys are grouped into runs during a backfill.
 
-    Make one with `multi_run`, `single_run` or `per_dimension`; the kinds are
-    `BackfillStrategy.MultiRun`, `.SingleRun` and `.PerDimension`.
+    Make one with `multi_run`, `single_run`, `per_dimension` or `chunked`; the kinds are
+    `BackfillStrategy.MultiRun`, `.SingleRun`, `.PerDimension` and `.Chunked`.
 
     Example:
         >>> from rivers import BackfillStrategy
@@ -27,9 +28,10 @@ class BackfillStrategy:
         MultiRun: TypeAlias = "_MultiRun"
         SingleRun: TypeAlias = "_SingleRun"
         PerDimension: TypeAlias = "_PerDimension"
+        Chunked: TypeAlias = "_Chunked"
 
     def __init__(self) -> None:
-        msg = "use BackfillStrategy.multi_run(), .single_run() or .per_dimension()"
+        msg = "use BackfillStrategy.multi_run(), .single_run(), .per_dimension() or .chunked()"
         raise TypeError(msg)
 
     @staticmethod
@@ -55,6 +57,34 @@ class BackfillStrategy:
             ConfigurationError: A list is empty or names a dimension twice, or both name one.
         """
         return _PerDimension(multi_run, single_run)
+
+    @staticmethod
+    def chunked(n: int) -> BackfillStrategy.Chunked:
+        """Runs of up to `n` partitions each: between `multi_run` and `single_run`.
+
+        The partitions are taken in the order in which single runs would come: of a range in definition
+        order, of explicit keys in the order given. Inside a run they stand in definition order.
+
+        Args:
+            n: Most partitions of a run, 1 or more; only the last run has fewer.
+
+        Raises:
+            ConfigurationError: `n` is no int, or below 1.
+
+        Example:
+            >>> import rivers as rs
+            >>> days = rs.PartitionsDefinition.daily("2024-01-01", end="2025-01-01")
+            >>> @rs.Asset(partitions_def=days, backfill_strategy=rs.BackfillStrategy.chunked(100))
+            ... def sales(context: rs.AssetExecutionContext) -> int:
+            ...     return len(context.partition.keys)
+            >>> with rs.CodeRepository([sales]).resolve(rs.Storage.memory()) as repo:
+            ...     result = repo.backfill(
+            ...         partition_range=rs.PartitionKeyRange.single("2024-01-01", "2024-12-31")
+            ...     )
+            >>> result.num_partitions, result.num_runs
+            (366, 4)
+        """
+        return _Chunked(n)
 
 
 @dataclass(frozen=True)
@@ -97,7 +127,21 @@ class _PerDimension(BackfillStrategy):
         return hash((tuple(self.multi_run), tuple(self.single_run)))
 
 
-for _kind in (_MultiRun, _SingleRun, _PerDimension):
+@dataclass(frozen=True)
+class _Chunked(BackfillStrategy):
+    """Runs of up to `n` partitions each, in order.
+
+    Attributes:
+        n: Most partitions of a run.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n)
+
+
+for _kind in (_MultiRun, _SingleRun, _PerDimension, _Chunked):
     _kind.__name__ = _kind.__name__.removeprefix("_")
     _kind.__qualname__ = f"BackfillStrategy.{_kind.__name__}"
     setattr(BackfillStrategy, _kind.__name__, _kind)

@@ -97,14 +97,17 @@ def selections(grid):
 
 @st.composite
 def strategies(draw, grid):
-    """A strategy, and the dimensions that runs iterate: all of them, none, or some."""
+    """A strategy, and how its runs come about: the dimensions they iterate, or their size."""
     width = len(grid.names)
-    kinds = ["multi_run", "single_run"] + ["per_dimension"] * 2 * (width > 1)
+    kinds = ["multi_run", "single_run", "chunked"] + ["per_dimension"] * 2 * (width > 1)
     kind = draw(st.sampled_from(kinds))
     if kind == "multi_run":
         return BackfillStrategy.multi_run(), range(width)
     if kind == "single_run":
         return BackfillStrategy.single_run(), range(0)
+    if kind == "chunked":
+        n = draw(st.integers(1, 9))
+        return BackfillStrategy.chunked(n), n
     places = draw(st.permutations(range(width)))
     cut = draw(st.integers(1, width - 1))
     batched = places[cut : cut + draw(st.integers(1, width - cut))]
@@ -117,8 +120,9 @@ def strategies(draw, grid):
 def oracle(grid, cells, iterated):
     """The runs: groups in order of first appearance, each in definition order."""
     groups = {}
-    for cell in cells:
-        groups.setdefault(tuple(cell[place] for place in iterated), []).append(cell)
+    for number, cell in enumerate(cells):
+        chunk = (number // iterated,) if isinstance(iterated, int) else None
+        groups.setdefault(chunk or tuple(cell[place] for place in iterated), []).append(cell)
     return [sorted(group, key=grid.place.__getitem__) for group in groups.values()]
 
 

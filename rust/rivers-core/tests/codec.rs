@@ -1,6 +1,7 @@
 //! Plans as bytes: what is written is read, and damaged bytes give an error or a plan, never a panic.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -56,6 +57,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     let strategy = prop_oneof![
         Just(Runs::MultiRun),
         Just(Runs::SingleRun),
+        any::<NonZeroU64>().prop_map(|n| Runs::Chunked { n }),
         Just(Runs::per_dimension(names(&["region"]), names(&["time", "kind"])).unwrap()),
         Just(Runs::per_dimension(names(&["kind", "time"]), names(&["region"])).unwrap()),
     ];

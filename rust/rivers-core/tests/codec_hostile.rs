@@ -25,6 +25,7 @@ enum StoredStrategy {
     #[expect(dead_code, reason = "the variants count")]
     SingleRun,
     PerDimension(Vec<String>, Vec<String>),
+    Chunked(u64),
 }
 
 fn stored<T: serde::Serialize>(value: &T) -> Vec<u8> {
@@ -133,6 +134,10 @@ fn a_strategy_that_no_user_could_build_is_refused() {
         )
     };
     assert!(read(&["dim0"], &["dim1"]).is_ok());
+    for (n, is_read) in [(0, false), (1, true), (u64::MAX, true)] {
+        let bytes = stored(&(Members::One(0), StoredStrategy::Chunked(n)));
+        assert_eq!(decode_plan(Arc::clone(&space), &bytes).is_ok(), is_read);
+    }
     for (across, within) in [
         (&["dim0", "dim0", "dim0", "dim0"][..], &["dim1"][..]),
         (&["dim0"], &["dim0"]),

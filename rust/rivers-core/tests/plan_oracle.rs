@@ -1,6 +1,7 @@
 //! Runs are arithmetic; here they are held against a grouping that is written out.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -48,6 +49,19 @@ fn selections() -> impl Strategy<Value = [Selection; 3]> {
     })
 }
 
+/// Run by run: the next so many, ascending within.
+fn chunked(selection: &Selection, n: u64) -> Vec<Vec<u64>> {
+    let order: Vec<u64> = selection.iter().collect();
+    let mut runs: Vec<Vec<u64>> = order.chunks(n as usize).map(<[u64]>::to_vec).collect();
+    runs.iter_mut().for_each(|run| run.sort_unstable());
+    runs
+}
+
+fn chunks_of(n: u64) -> Runs {
+    let n = NonZeroU64::new(n).unwrap();
+    Runs::Chunked { n }
+}
+
 /// Run by run: one per combination of the dimensions, in order of first appearance, ascending within.
 fn grouped(selection: &Selection, dims: &[usize]) -> Vec<Vec<u64>> {
     let mut runs: Vec<(Vec<u32>, Vec<u64>)> = Vec::new();
@@ -92,6 +106,7 @@ proptest! {
         selections in selections(),
         chosen in prop::collection::vec(0..3_u8, 4),
         backwards: bool,
+        n in 1..40_u64,
     ) {
         for selection in &selections {
             let each: Vec<Vec<u64>> = selection.iter().map(|partition| vec![partition]).collect();
@@ -99,6 +114,8 @@ proptest! {
             let all: Vec<u64> = selection.sorted().iter().collect();
             let one = if all.is_empty() { vec![] } else { vec![all] };
             holds(selection, Runs::SingleRun, &one);
+
+            holds(selection, chunks_of(n), &chunked(selection, n));
 
             // 0: across runs, 1: within a run, 2: in neither list, which is within a run too.
             let with = |wanted: u8| {
@@ -144,6 +161,25 @@ fn a_product_of_a_thousand_million_is_planned_by_arithmetic() {
 }
 
 #[test]
+fn a_chunk_of_a_thousand_million_is_found_by_arithmetic() {
+    let plan = Plan::new(
+        Selection::all(space(&[1000, 1000, 1000])),
+        chunks_of(7_000_000),
+    )
+    .unwrap();
+    assert_eq!((plan.num_runs(), plan.run_len(142)), (143, 6_000_000));
+    let run = plan.run(142);
+    assert_eq!((run.len(), run.nth(0)), (6_000_000, 994_000_000));
+
+    let whole = Plan::new(plan.selection().as_ref().clone(), chunks_of(u64::MAX)).unwrap();
+    assert_eq!((whole.num_runs(), whole.run_len(0)), (1, 1_000_000_000));
+    assert_eq!(
+        whole.run(0),
+        Selection::all(Arc::clone(plan.selection().space()))
+    );
+}
+
+#[test]
 fn a_plan_of_nothing_has_no_runs() {
     let space = space(&[2, 2]);
     let nothing = [
@@ -152,7 +188,7 @@ fn a_plan_of_nothing_has_no_runs() {
     ];
     for members in nothing {
         let strategy = Runs::per_dimension(vec![name(0)], vec![name(1)]).unwrap();
-        for strategy in [Runs::MultiRun, Runs::SingleRun, strategy] {
+        for strategy in [Runs::MultiRun, Runs::SingleRun, chunks_of(3), strategy] {
             let selection = Selection::new(Arc::clone(&space), members.clone());
             holds(&selection, strategy, &[]);
         }

@@ -1,5 +1,6 @@
 //! The plan: private to the package.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -8,12 +9,15 @@ use rivers_core::plan;
 use crate::error::Result;
 use crate::selection::Selection;
 
-/// A strategy of `rivers.BackfillStrategy`, with the same fields: both lists, or which other kind.
+/// A strategy of `rivers.BackfillStrategy`, with the same fields: both lists, a size, or which other kind.
 #[derive(FromPyObject)]
 pub(crate) enum Strategy {
     PerDimension {
         multi_run: Vec<String>,
         single_run: Vec<String>,
+    },
+    Chunked {
+        n: NonZeroU64,
     },
     Plain {
         is_single_run: bool,
@@ -29,6 +33,7 @@ impl TryFrom<Strategy> for plan::Strategy {
                 multi_run,
                 single_run,
             } => Self::per_dimension(multi_run, single_run),
+            Strategy::Chunked { n } => Ok(Self::Chunked { n }),
             Strategy::Plain {
                 is_single_run: true,
             } => Ok(Self::SingleRun),

@@ -9,6 +9,7 @@ pub mod strategy;
 
 pub use strategy::Strategy;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -27,6 +28,7 @@ pub struct Plan {
 enum Grouping {
     EachPartition,
     All,
+    Chunks(NonZeroU64),
     Dimensions(DimensionGroups),
     Keys(Arc<KeyGroups>),
 }
@@ -41,6 +43,7 @@ impl Plan {
         let grouping = match &strategy {
             Strategy::MultiRun => Grouping::EachPartition,
             Strategy::SingleRun => Grouping::All,
+            Strategy::Chunked { n } => Grouping::Chunks(*n),
             Strategy::PerDimension { .. } => {
                 let dims = strategy.run_dimensions(selection.space())?;
                 match selection.members() {
@@ -75,6 +78,7 @@ impl Plan {
         match &self.grouping {
             Grouping::EachPartition => self.selection.len(),
             Grouping::All => u64::from(!self.selection.is_empty()),
+            Grouping::Chunks(n) => self.selection.len().div_ceil(n.get()),
             Grouping::Dimensions(groups) => groups.num_runs(),
             Grouping::Keys(groups) => groups.num_runs(),
         }
@@ -86,6 +90,10 @@ impl Plan {
         match &self.grouping {
             Grouping::EachPartition => Selection::new(space, Members::One(self.selection.nth(run))),
             Grouping::All => self.selection.sorted(),
+            Grouping::Chunks(n) => {
+                let start = run * n.get();
+                self.selection.stretch(start..start + self.run_len(run))
+            }
             Grouping::Dimensions(groups) => {
                 let Members::Product(sets) = self.selection.members() else {
                     unreachable!("only a product is grouped by its dimensions");
@@ -101,6 +109,7 @@ impl Plan {
         match &self.grouping {
             Grouping::EachPartition => 1,
             Grouping::All => self.selection.len(),
+            Grouping::Chunks(n) => n.get().min(self.selection.len() - run * n.get()),
             Grouping::Dimensions(groups) => groups.partitions_per_run(),
             Grouping::Keys(groups) => groups.run_len(run),
         }

@@ -1,5 +1,7 @@
 //! How partitions are grouped into runs: the user's choice, checked.
 
+use std::num::NonZeroU64;
+
 use crate::error::{Error, Result, some_of};
 use crate::space::Space;
 
@@ -11,6 +13,11 @@ pub enum Strategy {
     MultiRun,
     /// All partitions in one run.
     SingleRun,
+    /// Runs of up to so many partitions, in order.
+    Chunked {
+        /// Most partitions of a run; only the last has fewer.
+        n: NonZeroU64,
+    },
     /// One run per distinct combination of some dimensions.
     PerDimension {
         /// Dimensions iterated across runs.
@@ -29,6 +36,7 @@ enum Stored {
         multi_run: Vec<String>,
         single_run: Vec<String>,
     },
+    Chunked(NonZeroU64),
 }
 
 impl TryFrom<Stored> for Strategy {
@@ -38,6 +46,7 @@ impl TryFrom<Stored> for Strategy {
         match stored {
             Stored::MultiRun => Ok(Self::MultiRun),
             Stored::SingleRun => Ok(Self::SingleRun),
+            Stored::Chunked(n) => Ok(Self::Chunked { n }),
             Stored::PerDimension {
                 multi_run,
                 single_run,
@@ -51,6 +60,7 @@ impl From<Strategy> for Stored {
         match strategy {
             Strategy::MultiRun => Self::MultiRun,
             Strategy::SingleRun => Self::SingleRun,
+            Strategy::Chunked { n } => Self::Chunked(n),
             Strategy::PerDimension {
                 multi_run,
                 single_run,
@@ -137,6 +147,7 @@ impl std::fmt::Display for Strategy {
         match self {
             Self::MultiRun => f.write_str("multi_run()"),
             Self::SingleRun => f.write_str("single_run()"),
+            Self::Chunked { n } => write!(f, "chunked({n})"),
             Self::PerDimension {
                 multi_run,
                 single_run,

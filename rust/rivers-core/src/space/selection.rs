@@ -1,6 +1,7 @@
 //! A set of partitions of one space, with an order: a product of index sets, a compressed set of
 //! numbers, or a single one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
@@ -139,6 +140,36 @@ impl Selection {
         Self::new(Arc::clone(&self.space), members)
     }
 
+    /// The partitions at these places of the order, ascending; the range must lie within `len`.
+    ///
+    /// It costs what it holds, however large the selection is around it.
+    #[must_use]
+    pub fn stretch(&self, places: Range<u64>) -> Self {
+        let len = places.end.saturating_sub(places.start);
+        if len == self.len() {
+            return self.sorted();
+        }
+        let members = match &self.members {
+            _ if len == 1 => Members::One(self.nth(places.start)),
+            Members::Product(sets) => {
+                let (width, mut part) = (self.width(sets), RoaringTreemap::new());
+                let mut place = places.start;
+                while place < places.end {
+                    let rest = (width - place % width).min(places.end - place);
+                    let first = self.nth(place);
+                    part.insert_range(first..first + rest);
+                    place += rest;
+                }
+                Members::Explicit(PositionSet::ascending(part))
+            }
+            Members::Explicit(_) | Members::One(_) => {
+                let part = self.iter_from(places.start).take(len as usize).collect();
+                Members::Explicit(PositionSet::ascending(part))
+            }
+        };
+        Self::new(Arc::clone(&self.space), members)
+    }
+
     /// The same keys as members of another space, in the same order.
     ///
     /// # Errors
@@ -222,7 +253,7 @@ impl Selection {
                 if self.is_empty() {
                     return treemap;
                 }
-                let (len, width) = (self.len(), self.stretch(sets));
+                let (len, width) = (self.len(), self.width(sets));
                 for row in 0..len / width {
                     let start = self.nth(row * width);
                     treemap.insert_range(start..start + width);
@@ -234,7 +265,7 @@ impl Selection {
 
     /// How many members of a product follow each other without a gap, at least: the fastest
     /// dimensions that are taken whole, and a stretch of the next.
-    fn stretch(&self, sets: &[IndexSet]) -> u64 {
+    fn width(&self, sets: &[IndexSet]) -> u64 {
         let mut width = 1;
         for (set, dim) in sets.iter().zip(self.space.dims()).rev() {
             let IndexSet::Range(_) = set else { break };

@@ -35,7 +35,7 @@ pub(super) struct GridDim {
 
 /// Where the runs stand.
 enum RunRows {
-    /// All have as many rows.
+    /// All have as many rows, but the last, which may have fewer.
     Even(u64),
     /// Where each begins, and where the last ends.
     Starts(Vec<u64>),
@@ -66,6 +66,10 @@ impl Layout {
                     runs: RunRows::Even(selection.len()),
                 }
             }
+            (Strategy::Chunked { n }, Members::Product(_)) => Self {
+                rows: Self::of_selection(selection).rows,
+                runs: RunRows::Even(n.get()),
+            },
             (Strategy::PerDimension { .. }, Members::Product(sets)) => {
                 let mut nesting = plan.strategy().run_dimensions(selection.space())?;
                 let batched: Vec<usize> = (0..sets.len())
@@ -78,7 +82,7 @@ impl Layout {
                     runs: RunRows::Even(per_run),
                 }
             }
-            (Strategy::PerDimension { .. }, _) => {
+            (Strategy::PerDimension { .. } | Strategy::Chunked { .. }, _) => {
                 let mut listed = Vec::with_capacity(selection.len() as usize);
                 let mut starts = Vec::with_capacity(plan.num_runs() as usize + 1);
                 starts.push(0);
@@ -105,7 +109,10 @@ impl Layout {
     /// The rows of these runs.
     pub(super) fn rows_of(&self, runs: Range<u64>) -> Range<u64> {
         match &self.runs {
-            RunRows::Even(per_run) => runs.start * per_run..runs.end * per_run,
+            RunRows::Even(per_run) => {
+                let end = runs.end.saturating_mul(*per_run).min(self.len());
+                runs.start * per_run..end
+            }
             RunRows::Starts(starts) => starts[runs.start as usize]..starts[runs.end as usize],
         }
     }

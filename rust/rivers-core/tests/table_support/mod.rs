@@ -1,6 +1,7 @@
 //! Small spaces, and tables as texts.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -108,41 +109,42 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Plan> {
         proptest::collection::vec(0..120_u64, 1..60),
         any::<[u8; 3]>(),
     );
-    (dims, members, 0..4_usize).prop_map(
-        |((a, b, c, first), (product, listed, masks), grouping)| {
-            let space = space(vec![
-                ("date", days(a, "%Y-%m-%d")),
-                ("region", names(b, first)),
-                ("customer", names(c, 0)),
-            ]);
-            let members = if product {
-                let set = |(dim, mask): (&Dim, u8)| {
-                    let positions = (0..dim.axis.len()).filter(|at| mask >> at & 1 == 1);
-                    let positions: Vec<u32> = positions.collect();
-                    IndexSet::from_positions(if positions.is_empty() {
-                        vec![0]
-                    } else {
-                        positions
-                    })
-                };
-                Members::Product(space.dims().iter().zip(masks).map(set).collect())
-            } else {
-                let listed = listed.into_iter().map(|partition| partition % space.len());
-                Members::Explicit(PositionSet::in_order(listed))
+    (dims, members, 0..8_u64).prop_map(|((a, b, c, first), (product, listed, masks), grouping)| {
+        let space = space(vec![
+            ("date", days(a, "%Y-%m-%d")),
+            ("region", names(b, first)),
+            ("customer", names(c, 0)),
+        ]);
+        let members = if product {
+            let set = |(dim, mask): (&Dim, u8)| {
+                let positions = (0..dim.axis.len()).filter(|at| mask >> at & 1 == 1);
+                let positions: Vec<u32> = positions.collect();
+                IndexSet::from_positions(if positions.is_empty() {
+                    vec![0]
+                } else {
+                    positions
+                })
             };
-            let by = |run: &[&str], batched: &[&str]| Grouping::PerDimension {
-                multi_run: run.iter().map(|name| (*name).to_owned()).collect(),
-                single_run: batched.iter().map(|name| (*name).to_owned()).collect(),
-            };
-            let grouping = match grouping {
-                0 => Grouping::MultiRun,
-                1 => Grouping::SingleRun,
-                2 => by(&["region"], &["date", "customer"]),
-                _ => by(&["customer", "date"], &["region"]),
-            };
-            Plan::new(Selection::new(space, members), grouping).expect("the dimensions are there")
-        },
-    )
+            Members::Product(space.dims().iter().zip(masks).map(set).collect())
+        } else {
+            let listed = listed.into_iter().map(|partition| partition % space.len());
+            Members::Explicit(PositionSet::in_order(listed))
+        };
+        let by = |run: &[&str], batched: &[&str]| Grouping::PerDimension {
+            multi_run: run.iter().map(|name| (*name).to_owned()).collect(),
+            single_run: batched.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let grouping = match grouping {
+            0 => Grouping::MultiRun,
+            1 => Grouping::SingleRun,
+            2 => by(&["region"], &["date", "customer"]),
+            3 => by(&["customer", "date"], &["region"]),
+            n => Grouping::Chunked {
+                n: NonZeroU64::new(n).expect("it is not 0"),
+            },
+        };
+        Plan::new(Selection::new(space, members), grouping).expect("the dimensions are there")
+    })
 }
 
 /// A backfill of ten partitions.
