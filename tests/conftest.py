@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from tests.cli import Shell
 
 import rivers as rs
 
@@ -57,3 +58,11 @@ def recording():
 
 def _idle(name, definition):
     return rs.Asset(lambda: None, name=name, partitions_def=definition)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs `rivers` in processes of their own; ends those that are left."""
+    made = Shell(tmp_path)
+    yield made
+    made.close()

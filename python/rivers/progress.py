@@ -26,11 +26,15 @@ class ProgressLine:
     """Done, failed, rate and time left; silent where it is not wanted.
 
     Args:
+        request_id: The id of the backfill or the manual run.
         total: Partitions in all.
         look: Tells completed and failed partitions and runs in flight; `None` once it has ended.
     """
 
-    def __init__(self, total: int, look: Callable[[], tuple[int, int, int] | None]) -> None:
+    def __init__(
+        self, request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
+    ) -> None:
+        self._request_id = request_id
         self._total = total
         self._look = look
         self._progress: Progress | None = None
@@ -42,7 +46,7 @@ class ProgressLine:
             from rich.console import Console  # noqa: PLC0415
 
             self._progress = progress.Progress(
-                progress.TextColumn("backfill"),
+                progress.TextColumn(self._request_id),
                 progress.BarColumn(),
                 progress.MofNCompleteColumn(),
                 progress.TextColumn("[red]{task.fields[failed]:,} failed"),

@@ -60,6 +60,7 @@ class Runtime:
         self._storage: Storage | None = None
         self._engine: Engine | None = None
         self._workers: Workers | None = None
+        self._shown_by: Callable[..., Any] = ProgressLine  # The command line has its own.
 
     # -- the storage -------------------------------------------------------------------------------
 
@@ -242,7 +243,7 @@ class Runtime:
         """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
         _, engine, workers = self._connected()
         try:
-            with ProgressLine(total, lambda: engine.progress(key)) as line:
+            with self._shown_by(request_id, total, lambda: engine.progress(key)) as line:
                 while not engine.wait(key, line.patience()):
                     line.update()
         except KeyboardInterrupt:

@@ -19,8 +19,6 @@ PRIORITY_TAG = "rivers/priority"
 
 STARTED_STATUSES = ("running", "completed", "failed")
 
-_DEFAULT = Path(".rivers") / "rivers.db"
-
 
 class Storage:
     """A record of all backfills and runs, and of the keys of dynamic partitions.
@@ -32,6 +30,9 @@ class Storage:
         >>> storage.get_dynamic_partitions("customers")
         ['ada', 'bob']
     """
+
+    DEFAULT_PATH = Path(".rivers") / "rivers.db"
+    """Where it is, if nobody says otherwise."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -60,7 +61,7 @@ class Storage:
         named = os.environ.get("RIVERS_STORAGE")
         if named == "memory":
             return Storage.memory()
-        return Storage.embedded(named or _DEFAULT)
+        return Storage.embedded(named or Storage.DEFAULT_PATH)
 
     @property
     def path(self) -> str:

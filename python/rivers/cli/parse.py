@@ -1,0 +1,117 @@
+"""From texts and files of a user to the arguments of the library."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rivers.exceptions import ConfigurationError
+from rivers.partitions import PartitionKey, PartitionKeyRange
+from rivers.strategy import BackfillStrategy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+
+def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
+    """Each `name=value` as a pair.
+
+    Raises:
+        ConfigurationError: There is no `=` or no name.
+    """
+    pairs = []
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigurationError(f"{option} takes name=value, got {text!r}")
+        pairs.append((name, value))
+    return pairs
+
+
+def parse_range(given: Sequence[str]) -> PartitionKeyRange:
+    """`date=a..b` (a range) and `region=a,b` (keys) as one range."""
+    parts: dict[str, tuple[str, str] | list[str]] = {}
+    for name, value in parse_pairs("--range", given):
+        if name in parts:
+            raise ConfigurationError(f"--range names the dimension {name!r} twice")
+        first, dots, last = value.partition("..")
+        parts[name] = (first, last) if dots else value.split(",")
+    return PartitionKeyRange.multi(parts)
+
+
+def parse_keys(given: Sequence[str], dimensions: Sequence[str]) -> list[PartitionKey]:
+    """Keys as they are printed: `a,b`, or with dimensions `date=a|region=us,eu`."""
+    if not dimensions:
+        return [PartitionKey.single(key) for text in given for key in text.split(",")]
+    return [
+        PartitionKey.multi(
+            {
+                name: values.split(",")
+                for name, values in parse_pairs("--partitions", text.split("|"))
+            }
+        )
+        for text in given
+    ]
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """The table of a csv or Parquet file; the values of a csv file stay texts.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is of another kind.
+    """
+    import polars as pl  # noqa: PLC0415  (Polars is loaded where a table is wanted)
+
+    readers = {".csv": lambda: pl.read_csv(path, infer_schema=False),
+               ".parquet": lambda: pl.read_parquet(path)}  # fmt: skip
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigurationError(f"a table is a .csv or .parquet file, not {str(path)!r}")
+    try:
+        return reader()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be read: {error}") from None
+
+
+def read_config(path: Path | None) -> dict[str, dict[str, Any]] | None:
+    """The config of each asset, from a JSON file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is no object of objects.
+    """
+    if path is None:
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be read as JSON: {error}") from None
+    if not isinstance(config, dict) or not all(isinstance(c, dict) for c in config.values()):
+        raise ConfigurationError(f"{str(path)!r} must hold an object of the assets' configs")
+    return config
+
+
+def parse_strategy(given: str | None) -> BackfillStrategy | None:
+    """`multi_run`, `single_run`, or `date=multi,region=single`.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if given is None:
+        return None
+    if given in ("multi_run", "single_run"):
+        strategy: BackfillStrategy = getattr(BackfillStrategy, given)()
+        return strategy
+    kinds: dict[str, list[str]] = {"multi": [], "single": []}
+    for part in given.split(","):
+        name, _, kind = part.partition("=")
+        if not name or kind not in kinds:
+            msg = (
+                "--strategy is multi_run, single_run, or a kind for each dimension such as "
+                f"date=multi,region=single; got {given!r}"
+            )
+            raise ConfigurationError(msg)
+        kinds[kind].append(name)
+    return BackfillStrategy.per_dimension(kinds["multi"], kinds["single"])

@@ -1,0 +1,166 @@
+"""`rivers backfill`, `rerun`, `resume` in real processes: what they take, say and leave with."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
+
+
+def planned(shell, *words):
+    out = shell.run("backfill", "cli_grid.py", "--dry-run", *words)
+    return out.removeprefix("dry run: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--assets", "daily", *DAYS], "4 partitions in 4 runs"),
+        (["--assets", "daily,slow", *DAYS, "--strategy", "single_run"], "4 partitions in 1 run"),
+        (["--assets", "daily", "--partitions", "2024-01-01,2024-01-03"], "2 partitions in 2 runs"),
+        (["--assets", "daily", "--only-missing"], "10 partitions in 10 runs"),
+        (["--assets", "grid", "--range", "date=2024-01-01..2024-01-02"], "6 partitions in 6 runs"),
+        (
+            ["--assets", "grid", "--range", "date=2024-01-01..2024-01-02", "--range", "region=us,eu",
+             "--strategy", "date=multi,region=single"],
+            "4 partitions in 2 runs",
+        ),
+        (["--assets", "grid", "--partitions", "date=2024-01-01|region=us,eu"], "2 partitions in 2 runs"),
+    ],
+)  # fmt: skip
+def test_each_way_to_name_partitions(shell, words, expected):
+    assert planned(shell, *words) == expected
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_of_keys(shell, kind):
+    table = pl.DataFrame({"date": ["2024-01-01", "2024-01-09"], "region": ["us", "asia"]})
+    path = shell.folder / f"keys.{kind}"
+    getattr(table, f"write_{kind}")(path)
+    assert planned(shell, "--assets", "grid", "--keys", path.name) == "2 partitions in 2 runs"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "name the partitions in one way"),
+        ([*DAYS, "--range", "date=a"], "not --from and --to with --range"),
+        (["--from", "2024-01-01"], "--from and --to go together"),
+        (["--assets", "dayly", *DAYS], "did you mean 'daily'"),
+        (["--assets", "daily", "--from", "2024-01-01", "--to", "2025-01-01"], "2025-01-01"),
+        (["--assets", "daily", *DAYS, "--strategy", "both"], "--strategy is multi_run, single_run"),
+        (["--assets", "daily", *DAYS, "--on-failure", "retry"], "retry"),
+        (["--assets", "daily", *DAYS, "--max-concurrency", "0"], "max_concurrency"),
+        (["--assets", "daily", *DAYS, "--tag", "team"], "--tag takes name=value, got 'team'"),
+        (["--assets", "daily", *DAYS, "--config", "none.json"], "'none.json' cannot be read"),
+        (["--assets", "daily", "--keys", "keys.txt"], "a table is a .csv or .parquet file"),
+        (["--assets", "daily", "--keys", "keys.csv"], "'keys.csv' cannot be read"),
+        (["--assets", "grid", "--range", "date"], "--range takes name=value"),
+        (["--colour"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_paragraph_and_stores_nothing(shell, words, expected):
+    assert expected in shell.run("backfill", "cli_grid.py", *words, code=2)
+    assert not shell.records()
+
+
+def test_the_module_and_its_repository(shell):
+    (shell.folder / "two.py").write_text(
+        "from cli_grid import daily, grid\nimport rivers as rs\n"
+        "one, other = rs.CodeRepository([daily]), rs.CodeRepository([grid])\n"
+    )
+    (shell.folder / "broken.py").write_text("import rivers\n\n1 / 0\n")
+    (shell.folder / "empty.py").write_text("")
+    assert "two:one or two:other" in shell.run("backfill", "two", *DAYS, code=2)
+    assert "it has: one, other" in shell.run("backfill", "two.py:three", *DAYS, code=2)
+    assert "4 partitions" in shell.run("backfill", "two.py:one", "--dry-run", *DAYS)
+    refused = shell.run("backfill", "broken.py", *DAYS, code=2)
+    assert "ZeroDivisionError: division by zero" in refused
+    assert "broken.py, line 3" in refused
+    assert "empty has no CodeRepository" in shell.run("backfill", "empty", *DAYS, code=2)
+    assert "there is no file 'gone.py'" in shell.run("backfill", "gone.py", *DAYS, code=2)
+
+
+def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):
+    config = shell.folder / "config.json"
+    config.write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
+    out = shell.run(
+        "backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json",
+        "--tag", "team=sales", "--storage", "here.db", code=1,
+    )  # fmt: skip
+    (record,) = shell.records("here.db")
+    assert record["tags"] == [("team", "sales")]
+    assert "4 partitions in 4 runs of daily, at most 4 at a time" in out
+    assert "failed: 3 completed, 1 failed of 4 partitions" in out
+    assert "no data for 2024-01-02" in out
+    rerun = f"rivers rerun {record['backfill_id']} cli_grid.py --storage here.db"
+    assert f"run the rest with: {rerun}" in out
+    out = shell.run(*rerun.split()[1:], code=1)  # Its config is kept, and so it fails again.
+    assert "1 partition in 1 run" in out
+    refused = shell.run("rerun", "0", "cli_grid.py", "--storage", "here.db", code=2)
+    assert "2 backfills begin with '0'" in refused
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_cancels_the_rest_and_a_rerun_does_it(shell, number):
+    process = shell.begin_slow()
+    process.send_signal(number)
+    shell.until(lambda: "canceling: nothing new starts" in process.stderr.readline())
+    shell.open_gate()
+    out, _ = shell.end(process, 130)
+    assert "canceled: 2 completed, 8 canceled of 10 partitions" in out
+    assert f"rivers rerun {shell.records()[0]['backfill_id']} cli_grid.py" in out
+    assert "8 partitions in 8 runs" in shell.run("rerun", "latest", "cli_grid.py")
+
+
+def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
+    process = shell.begin_slow()
+    process.send_signal(signal.SIGINT)
+    shell.until(lambda: "canceling" in process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    out, _ = shell.end(process, 130)
+    backfill_id = shell.records()[0]["backfill_id"]
+    assert "in_progress: 0 completed of 10 partitions" in out
+    assert f"go on with: rivers resume {backfill_id} cli_grid.py" in out
+    shell.open_gate()
+    out = shell.run("resume", "latest", "cli_grid.py")
+    assert "completed: 10 completed of 10 partitions" in out
+    assert [record["backfill_id"] for record in shell.records()] == [backfill_id]
+
+
+def test_settings_come_from_flags_then_variables_then_the_project(shell):
+    project = shell.folder / "pyproject.toml"
+    project.write_text(
+        '[tool.rivers]\nmodule = "cli_grid.py"\nstorage = "p.db"\nmax_concurrency = 7\n'
+    )
+    words = ["backfill", "--assets", "daily", *DAYS]
+    assert "at most 7 at a time" in shell.run(*words)
+    assert len(shell.records("p.db")) == 1
+    variables = {"RIVERS_MAX_CONCURRENCY": "5", "RIVERS_STORAGE": "v.db"}
+    assert "at most 5 at a time" in shell.run(*words, **variables)
+    assert len(shell.records("v.db")) == 1
+    flags = ["--max-concurrency", "3", "--storage", "f.db"]
+    assert "at most 3 at a time" in shell.run(*words, *flags, **variables)
+    assert len(shell.records("f.db")) == 1
+    project.write_text('[tool.rivers]\nstorag = "p.db"\n')
+    assert "did you mean 'storage'" in shell.run(*words, code=2)
+
+
+@pytest.mark.parametrize("command", ["backfill", "rerun", "resume"])
+def test_the_help_of_each_command_has_an_example(shell, command):
+    assert f"Example: rivers {command}" in shell.run(command, "--help")
+
+
+def test_the_shell_completes_commands(shell):
+    asked = {"_RIVERS_COMPLETE": "complete_bash", "COMP_WORDS": "rivers backf", "COMP_CWORD": "1"}
+    assert shell.run(**asked).split() == ["backfill"]
+
+
+def test_importing_rivers_imports_neither_typer_nor_rich():
+    code = "import rivers, sys; print({'typer', 'rich'} & {name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
