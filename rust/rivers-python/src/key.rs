@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use rivers_core::error::Error;
 use rivers_core::space::{Key, Space};
 
 /// What a key stands for.
@@ -85,27 +86,46 @@ pub(crate) fn of_partition<'py>(
     wrap(py, Repr::At(Arc::clone(space), partition))
 }
 
+/// The text, if UTF-8 can hold it: Python's can have halves of surrogate pairs.
+fn text(given: &Bound<'_, PyString>, what: &str) -> PyResult<String> {
+    given.extract().map_err(|_| {
+        let message = format!(
+            "{what} cannot be stored: {} holds half of a surrogate pair",
+            shown(given)
+        );
+        crate::error::Raised(Error::PartitionDefinition(message)).into()
+    })
+}
+
+fn shown(given: &Bound<'_, PyAny>) -> String {
+    given
+        .repr()
+        .map_or_else(|_| "it".into(), |text| text.to_string())
+}
+
 /// One value or a list of them.
 fn values(given: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<String>> {
     if let Ok(one) = given.cast::<PyString>() {
-        return Ok(vec![one.extract()?]);
+        return Ok(vec![text(one, what)?]);
     }
-    let several = given
-        .cast::<PyList>()
-        .map(|list| list.extract::<Vec<String>>());
-    let several = several.or_else(|_| given.cast::<PyTuple>().map(|tuple| tuple.extract()));
-    several
-        .ok()
-        .and_then(std::result::Result::ok)
-        .ok_or_else(|| {
-            let kind = given
-                .get_type()
-                .name()
-                .map_or_else(|_| "?".into(), |name| name.to_string());
-            PyTypeError::new_err(format!(
-                "{what} must be a str or a list of str, got {kind}: {given}"
-            ))
-        })
+    let refused = || {
+        let kind = given
+            .get_type()
+            .name()
+            .map_or_else(|_| "?".into(), |name| name.to_string());
+        let given = shown(given);
+        PyTypeError::new_err(format!(
+            "{what} must be a str or a list of str, got {kind}: {given}"
+        ))
+    };
+    if !given.is_instance_of::<PyList>() && !given.is_instance_of::<PyTuple>() {
+        return Err(refused());
+    }
+    let mut several = Vec::new();
+    for one in given.try_iter()? {
+        several.push(text(one?.cast::<PyString>().map_err(|_| refused())?, what)?);
+    }
+    Ok(several)
 }
 
 fn single_key(key: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
@@ -121,7 +141,13 @@ fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
     })?;
     let mut named = Vec::with_capacity(keys.len());
     for (name, value) in keys.iter() {
-        let name: String = name.extract()?;
+        let name = name.cast::<PyString>().map_err(|_| {
+            PyTypeError::new_err(format!(
+                "a dimension's name must be a str, got {}",
+                shown(&name)
+            ))
+        })?;
+        let name = text(name, "a dimension's name")?;
         let values = values(&value, &format!("the value of the dimension {name:?}"))?;
         named.push((name, values));
     }
