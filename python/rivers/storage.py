@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import PartitionKey, Store
 from rivers.exceptions import ConfigurationError
+from rivers.mounts import network_file_system
 from rivers.queue import check_count
 from rivers.results import LaunchedBy, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_log = logging.getLogger("rivers")
 
 PRIORITY_TAG = "rivers/priority"
 """The tag that overrides a backfill's priority."""
@@ -39,7 +43,9 @@ class Storage:
 
     @staticmethod
     def embedded(path: str | os.PathLike[str]) -> Storage:
-        """One SQLite file, made if it is missing; several processes may share it.
+        """One SQLite file, made if it is missing; several processes of one machine may share it.
+
+        On a network file system, whose locks SQLite cannot rely on, a warning is logged.
 
         Args:
             path: The file.
@@ -48,7 +54,14 @@ class Storage:
             StorageError: It cannot be opened, or is no storage of rivers.
         """
         # Absolute, since the lock that shows that this process lives is looked up by path later.
-        return Storage(Store.embedded(os.path.abspath(path)))  # noqa: PTH100  (it also tidies up `..`)
+        absolute = os.path.abspath(path)  # noqa: PTH100  (it also tidies up `..`)
+        storage = Storage(Store.embedded(absolute))
+        if kind := network_file_system(Path(absolute)):
+            _log.warning(
+                "the storage %s lies on a network file system (%s), whose locks cannot be relied on: use it "
+                "from one process at a time, or keep it on a disk of this machine", absolute, kind,
+            )  # fmt: skip
+        return storage
 
     @staticmethod
     def memory() -> Storage:
