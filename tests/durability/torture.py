@@ -1,7 +1,7 @@
 """Backfills whose process is killed again and again: nothing is lost (SEMANTICS 9).
 
-A child runs backfills; at a random moment it gets SIGKILL, and the next child resumes what it left. The
-parent reads the storage with SQLite alone, so that it does not trust what it tests.
+A child runs backfills, in threads or in worker processes; at a random moment it gets SIGKILL, and the next
+child resumes what it left. Worker processes outlive it for a moment, and are killed then. The parent reads the storage with SQLite alone, so that it does not trust what it tests.
 """
 
 import argparse
@@ -23,6 +23,8 @@ import rivers as rs
 
 KILLS_A_ROUND = 50
 LONGEST_LIFE = 0.25
+LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
+LONGEST_ORPHANED = 0.1
 SLOWEST_RUN = 0.002
 IN_PROGRESS = 0
 ENDS = ("completed", "failed", "canceled")
@@ -77,11 +79,12 @@ def assets(folder):
     ]
 
 
-def live(folder, seed, interrupted, ended):
+def live(folder, seed, executor, interrupted, ended):
     """Resumes what was interrupted, then runs backfills until it is killed, or told to finish."""
+    os.setsid()  # With its worker processes it is a group of its own.
     choose = random.Random(seed)
     storage = rs.Storage.embedded(folder / "rivers.db")
-    with rs.CodeRepository(assets(folder), lease_seconds=60.0).resolve(storage) as repo:
+    with rs.CodeRepository(assets(folder), executor, lease_seconds=60.0).resolve(storage) as repo:
         for backfill_id in interrupted:
             if choose.random() < 0.1:
                 repo.cancel_backfill(backfill_id)
@@ -208,15 +211,25 @@ def torture_round(folder, kills, choose, seen):
     """Kills so many children, and lets the last one finish."""
     one = Round(folder, seen)
     for _ in range(kills):
-        child = start_child(folder, choose.random(), one.interrupted, one.ended)
-        time.sleep(choose.uniform(0.0, LONGEST_LIFE))
+        processes = choose.random() < 0.2
+        executor = rs.Executor.parallel(2) if processes else rs.Executor.in_process()
+        child = start_child(folder, choose.random(), executor, one.interrupted, one.ended)
+        time.sleep(choose.uniform(0.0, LONGEST_LIFE_OF_PROCESSES if processes else LONGEST_LIFE))
         os.kill(child, signal.SIGKILL)
+        if processes:
+            time.sleep(choose.uniform(0.0, LONGEST_ORPHANED))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), (folder / "error").read_text()
         seen["kills"] += 1
+        seen["kills with processes"] += processes
         one.check()
     (folder / "finish").touch()
-    _, status = os.waitpid(start_child(folder, choose.random(), one.interrupted, one.ended), 0)
+    last = start_child(
+        folder, choose.random(), rs.Executor.in_process(), one.interrupted, one.ended
+    )
+    _, status = os.waitpid(last, 0)
     assert status == 0, (folder / "error").read_text()
     one.check()
     return one
@@ -229,6 +242,8 @@ def main():
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     logging.getLogger("rivers").setLevel(logging.ERROR)
+    # What a killed process leaves is cleared away by its tracker, which says so at length.
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
     choose, seen = random.Random(arguments.seed), collections.Counter()
     began, rounds = time.monotonic(), []
     with tempfile.TemporaryDirectory() as scratch:
@@ -240,7 +255,7 @@ def main():
             one.check_end()
     ends = ", ".join(f"{seen['backfills', end]} {end}" for end in ENDS)
     print(
-        f"{seen['kills']} kills in {time.monotonic() - began:.0f} s, a backfill interrupted by "
+        f"{seen['kills']} kills ({seen['kills with processes']} with worker processes) in {time.monotonic() - began:.0f} s, a backfill interrupted by "
         f"{seen['interrupted']} of them; backfills: {ends}; {seen['runs']} runs recorded, {seen['twice']} "
         "that were in flight executed again; nothing was lost"
     )
