@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from rivers.cli import check, control, show
 from rivers.cli import run as running
 from rivers.cli.display import say_error
 from rivers.cli.settings import defaults
@@ -22,6 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 running.register(app)
+show.register(app)
+control.register(app)
+check.register(app)
 
 
 def run() -> None:

@@ -41,6 +41,8 @@ _REFRESH = 0.1
 """Seconds between two looks at a terminal."""
 _LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
+_LONGEST_ERROR = 300
+"""Characters of an error that are shown while it runs."""
 _WINDOW = 10.0
 """Seconds over which the rate is measured."""
 
@@ -70,7 +72,7 @@ def last_error(store: Store, backfill_id: str) -> str | None:
     """The failure of a backfill that was recorded last, if the latest of all is one of its own."""
     for run in store.runs(1, "failed"):
         if run["backfill"]["backfill_id"] == backfill_id:
-            return str(run["error"])
+            return str(run["error"])[:_LONGEST_ERROR]
     return None
 
 
@@ -159,9 +161,7 @@ class RunDisplay:
         row.add_row(bar, self._line())
         lines: list[Any] = [row]
         if self._error:
-            lines.append(
-                Text(f"last error: {self._error}", "red", no_wrap=True, overflow="ellipsis")
-            )
+            lines.append(Text(f"last error: {self._error}", "red"))
         return Group(*lines)
 
     def __exit__(
