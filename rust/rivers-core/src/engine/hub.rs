@@ -15,7 +15,7 @@ use crate::queue::{Entry, EntryId, Limits, Queue};
 use crate::store::{Commit, Key};
 
 /// Outcomes that may wait for the writer before workers wait for it too.
-const MOST_UNWRITTEN: usize = 65_536;
+const MOST_UNWRITTEN: usize = 16_384;
 
 /// All live backfills, and the queue that decides among them.
 pub(super) struct Hub {

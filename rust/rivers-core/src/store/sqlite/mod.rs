@@ -39,6 +39,9 @@ const STATEMENTS: usize = 64;
 pub struct SqliteStore {
     place: Place,
     writer: Mutex<Connection>,
+    /// Who wants to write waits here for its turn: a mutex alone lets the thread that commits one batch
+    /// after the other have the connection again and again, before anyone who waits wakes up.
+    turn: Mutex<()>,
     /// A file has a second connection to read with; memory is one connection.
     reader: Option<Mutex<Connection>>,
 }
@@ -130,6 +133,7 @@ impl SqliteStore {
         Ok(Self {
             place,
             writer: Mutex::new(writer),
+            turn: Mutex::new(()),
             reader: Some(Mutex::new(reader)),
         })
     }
@@ -150,6 +154,7 @@ impl SqliteStore {
         Ok(Self {
             place,
             writer: Mutex::new(writer),
+            turn: Mutex::new(()),
             reader: None,
         })
     }
@@ -160,7 +165,9 @@ impl SqliteStore {
         what: Work,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T> {
+        let turn = lock(&self.turn);
         let mut connection = lock(&self.writer);
+        drop(turn);
         hit(what, Moment::Before);
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -182,8 +189,8 @@ impl SqliteStore {
 }
 
 /// A panic while a connection was held leaves no transaction open: the connection is good.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens again while another process is opening the same new file: there SQLite does not wait of
@@ -341,5 +348,39 @@ impl Store for SqliteStore {
     fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {
         let keys = self.read(|connection| dynamic::select(connection, name))?;
         Labels::new(keys).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_to_write_is_let_in_between_two_commits() {
+        let store = SqliteStore::memory().expect("memory");
+        let (commits, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let mut waited = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let slow = |_: &Transaction<'_>| {
+                        std::thread::sleep(Duration::from_millis(1));
+                        Ok(())
+                    };
+                    store.write(Work::Commit, slow).expect("a commit");
+                    commits.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            for _ in 0..50 {
+                let before = commits.load(Ordering::Relaxed);
+                store.write(Work::Create, |_| Ok(())).expect("a request");
+                waited.push(commits.load(Ordering::Relaxed) - before);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        waited.sort_unstable();
+        assert!(waited[25] <= 2, "it waited for so many commits: {waited:?}");
     }
 }
