@@ -686,6 +686,9 @@ class Engine:
         """Waits for an end, looking for Ctrl-C; `False` when the seconds are over first."""
 
     def cancel(self, id: str) -> bool: ...
+    def set_paused(self, id: str, paused: bool) -> None:
+        """Has a backfill start nothing new, or go on."""
+
     def abandon(self, key: int) -> None:
         """Stops at once and leaves it resumable."""
 

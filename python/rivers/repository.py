@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 from rivers import submission, tables
 from rivers._rivers import Plan, Space
 from rivers.config import check_config
+from rivers.control import Control
 from rivers.exceptions import (
-    BackfillNotFoundError,
     ExecutionError,
     PartitionValidationError,
 )
 from rivers.handle import RunHandle
 from rivers.io import InputContext
 from rivers.queue import BACKFILL_PRIORITY
-from rivers.reading import Reading
 from rivers.results import BackfillResult, BackfillStatus, RunResult, run_ids
 from rivers.strategy import BackfillStrategy
 from rivers.waiting import wait_at_exit
@@ -36,7 +35,7 @@ _RERUN = "run the rest with rerun_backfill({0!r})"
 """What Ctrl-C tells of a backfill."""
 
 
-class CodeRepository(Reading):
+class CodeRepository(Control):
     """Assets, and everything that can be done with them.
 
     Args:
@@ -270,6 +269,8 @@ class CodeRepository(Reading):
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id (SEMANTICS 8).
 
+        One that is paused stays so until `unpause_backfill()`; `block=True` waits on.
+
         Args:
             backfill_id: The backfill.
             block: Whether to wait for the end.
@@ -323,6 +324,7 @@ class CodeRepository(Reading):
             canceled_partitions=record["canceled"],
             error=store.error(backfill_id),
             tags=record["tags"],
+            paused=record["paused"],
         )
         status._later(run_ids=lambda: run_ids(backfill_id, record["num_runs"]))  # noqa: SLF001
         return status
@@ -362,13 +364,6 @@ class CodeRepository(Reading):
         if result.status == "failed":
             _log.warning("backfill %s failed: %s", backfill_id, store.error(backfill_id))
         return result
-
-    def _record(self, backfill_id: str) -> dict[str, Any]:
-        record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
-        if record is None or record["manual"]:
-            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
-            raise BackfillNotFoundError(msg)
-        return record
 
 
 def _planned(backfill_id: str, plan: Plan, status: str) -> BackfillResult:

@@ -95,6 +95,8 @@ class BackfillStatus(_Lazy):
         error: Of a failed backfill: its first failure's asset, partition and message, and how many
             partitions failed.
         tags: Attached to each of its runs.
+        paused: Whether nothing new starts until `unpause_backfill()`; its status stays
+            `"in_progress"`.
     """
 
     backfill_id: str
@@ -106,12 +108,13 @@ class BackfillStatus(_Lazy):
     run_ids: list[str] = field(init=False)
     error: str | None
     tags: list[tuple[str, str]]
+    paused: bool = False
 
     def __repr__(self) -> str:
         ended = _ended(self.completed_partitions, self.failed_partitions, self.canceled_partitions)
         error = f", error: {self.error}" if self.error else ""
         return (
-            f"BackfillStatus({self.backfill_id}: {self.status}, "
+            f"BackfillStatus({self.backfill_id}: {self.status}{', paused' if self.paused else ''}, "
             f"{_count(self.total_partitions, 'partition')}, {ended}{error})"
         )
 

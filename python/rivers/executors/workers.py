@@ -66,7 +66,12 @@ class Workers:
         ).start()
 
     def _work(self, batch: Batch | None = None) -> None:
-        while batch is not None or (batch := self._engine.take(_PATIENCE)) is not None:
+        while True:
+            batch = batch or self._engine.take(_PATIENCE)
+            if batch is None:
+                if self._engine.wants_worker():
+                    continue
+                return
             self.call()
             program: Program = batch.program
             if program.max_workers is None and program.is_async:
@@ -102,6 +107,8 @@ class Workers:
                 batch.close()
             following = self._engine.take(0.0)
             if following is None:
+                # What is paused needs a thread that waits for it.
+                self.call()
                 return
             batch = following
             if batch.program.max_workers is not None or not batch.program.is_async:

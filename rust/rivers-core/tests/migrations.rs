@@ -12,6 +12,8 @@ use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
+/// The version that is written now.
+const NEWEST: i64 = 2;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -87,7 +89,7 @@ fn a_new_or_empty_file_gets_the_schema() {
     for name in ["new.db", "empty.db", "deep/er/new.db"] {
         drop(SqliteStore::open(&folder.path().join(name)).unwrap());
         let (application, user, tables) = version(&folder, name);
-        assert_eq!((application, user), (APPLICATION_ID, 1));
+        assert_eq!((application, user), (APPLICATION_ID, NEWEST));
         assert!(tables > 0);
     }
 }
@@ -102,8 +104,39 @@ fn opening_again_changes_nothing() {
 }
 
 #[test]
+fn a_backfill_of_the_first_schema_is_kept_and_not_paused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../src/store/sqlite/migrations/0001.sql"))
+        .unwrap();
+    old.execute("INSERT INTO space (digest, body) VALUES (0, x'00')", [])
+        .unwrap();
+    let request = r#"{"id":"old","kind":"Backfill","assets":[],"failure_policy":"Continue",
+        "max_concurrency":1,"priority":-10,"tags":[],"config":null,"created_at":0}"#;
+    old.execute(
+        "INSERT INTO backfill (id, request, strategy, space, plan, num_partitions, num_runs, status)
+         VALUES ('old', ?1, 'multi_run()', 1, x'00', 7, 7, 0)",
+        [request],
+    )
+    .unwrap();
+    old.pragma_update(None, "application_id", APPLICATION_ID)
+        .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+
+    let store = SqliteStore::open(&path).unwrap();
+    let row = store.find("old").unwrap().unwrap();
+    assert_eq!((row.num_partitions, row.paused), (7, false));
+    assert!(store.set_paused(row.key, true).unwrap());
+    assert!(store.find("old").unwrap().unwrap().paused);
+    drop(store);
+    assert_eq!(version(&folder, "old.db").1, NEWEST);
+}
+
+#[test]
 fn a_newer_schema_is_refused() {
-    for newer in [2, 99, -1] {
+    for newer in [NEWEST + 1, 99, -1] {
         let folder = tempdir().unwrap();
         ours(&folder, "newer.db")
             .pragma_update(None, "user_version", newer)
@@ -121,7 +154,8 @@ fn a_newer_schema_that_only_the_log_tells_of_is_refused() {
     let folder = tempdir().unwrap();
     let open = ours(&folder, "newer.db");
     // While this connection is open, what it wrote is in the log beside the file.
-    open.pragma_update(None, "user_version", 2).unwrap();
+    open.pragma_update(None, "user_version", NEWEST + 1)
+        .unwrap();
     assert!(
         std::fs::metadata(folder.path().join("newer.db-wal"))
             .unwrap()

@@ -175,6 +175,10 @@ impl Engine {
         Ok(py.detach(|| self.engine.cancel(id))?)
     }
 
+    fn set_paused(&self, py: Python<'_>, id: &str, paused: bool) -> Result<()> {
+        Ok(py.detach(|| self.engine.set_paused(id, paused))?)
+    }
+
     fn abandon(&self, py: Python<'_>, key: i64) -> Result<()> {
         Ok(py.detach(|| self.engine.abandon(key))?)
     }

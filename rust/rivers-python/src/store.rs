@@ -42,6 +42,7 @@ struct BackfillRecord {
     config: Option<String>,
     created_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
+    paused: bool,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -66,6 +67,8 @@ impl From<BackfillRow> for BackfillRecord {
             config: request.config,
             created_at: moment(request.created_at),
             ended_at: row.ended_at.map(moment),
+            // What is said of one that has ended is over, too.
+            paused: row.paused && row.status == Status::InProgress,
             backfill_id: request.id,
         }
     }

@@ -1,8 +1,8 @@
-//! What can be done to a backfill that was submitted: cancel, abandon, resume.
+//! What can be done to a backfill that was submitted: cancel, pause, abandon, resume.
 
 use std::sync::Arc;
 
-use super::{Engine, Execution};
+use super::{Engine, Execution, writer};
 use crate::backfill::{Event, FailurePolicy, RunSet, State, Status};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
@@ -27,6 +27,25 @@ impl Engine {
             self.end_orphan(row)?;
         }
         Ok(false)
+    }
+
+    /// Has a backfill start nothing new, or go on. When this returns, that holds if it runs in this
+    /// process; another that runs it sees it within a second.
+    ///
+    /// # Errors
+    /// `BackfillNotFound`; `Execution` when it has ended; `Storage`.
+    pub fn set_paused(&self, id: &str, paused: bool) -> Result<()> {
+        let row = self.row(id)?;
+        if !self.shared.store.set_paused(row.key, paused)? {
+            let row = self.row(id)?;
+            return Err(Error::Execution(format!(
+                "the backfill {id:?} has ended ({}); only one that is in progress can be paused or \
+                 unpaused, rerun_backfill() runs what failed or was canceled again",
+                row.status.name()
+            )));
+        }
+        writer::hear_wishes(&self.shared);
+        Ok(())
     }
 
     /// Stops a live backfill at once and leaves it resumable; what is in flight is not recorded.
@@ -90,6 +109,7 @@ impl Engine {
         let stops = row.cancel_requested || stopped;
         self.admit(|hub| {
             hub.admit(row.key, row.request, plan, todo, row.counts, execution);
+            hub.set_paused(row.key, row.paused);
             if stops {
                 hub.cancel(row.key);
             }

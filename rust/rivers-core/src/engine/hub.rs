@@ -12,7 +12,7 @@ use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::queue::{Entry, EntryId, Limits, Queue};
-use crate::store::{Commit, Key};
+use crate::store::{Commit, Key, Wish};
 
 /// Outcomes that may wait for the writer before workers wait for it too.
 const MOST_UNWRITTEN: usize = 16_384;
@@ -93,9 +93,7 @@ impl Hub {
             .filter(|(_, live)| live.request.priority < priority);
         let mut keys = Vec::new();
         for (&key, live) in lower {
-            for runs in live.hands.iter().flat_map(|hand| hand.give_up()) {
-                live.state.apply(Event::Returned(runs));
-            }
+            live.take_back();
             keys.push(key);
         }
         for key in keys {
@@ -107,7 +105,7 @@ impl Hub {
     fn settle(&mut self, key: Key) {
         if let Some(live) = self.live.get_mut(&key) {
             self.queue
-                .set_ready(live.entry, live.state.runs_to_start() > 0);
+                .set_ready(live.entry, !live.paused && live.state.runs_to_start() > 0);
             if live.state.phase() != Phase::Running {
                 live.stop.store(true, Ordering::Release);
             }
@@ -241,6 +239,32 @@ impl Hub {
         live.state.apply(Event::Cancel);
         self.settle(key);
         true
+    }
+
+    /// Does what somebody wants of a backfill. `false`: it is not live here, or nothing changes.
+    pub(super) fn heed(&mut self, wish: Wish) -> bool {
+        let paused = self.set_paused(wish.key, wish.pause);
+        (wish.stop && self.cancel(wish.key)) || paused
+    }
+
+    /// Pauses a backfill: what workers have not begun they give back; or has it go on.
+    pub(super) fn set_paused(&mut self, key: Key, paused: bool) -> bool {
+        let Some(live) = self.live.get_mut(&key).filter(|live| live.paused != paused) else {
+            return false;
+        };
+        live.paused = paused;
+        if paused {
+            live.take_back();
+        }
+        self.settle(key);
+        true
+    }
+
+    /// Whether a backfill here is paused that has runs to start.
+    pub(super) fn has_paused(&self) -> bool {
+        self.live
+            .values()
+            .any(|live| live.paused && live.state.runs_to_start() > 0)
     }
 
     /// Forgets a backfill that has not ended; its workers find out between runs. With a reason, the

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Program, SharedRuns};
-use crate::backfill::{Counts, Request, RunEnd, RunSet, State};
+use crate::backfill::{Counts, Event, Request, RunEnd, RunSet, State};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::EntryId;
@@ -37,6 +37,8 @@ pub(super) struct Live {
     pub(super) outbox: Vec<RunEnd>,
     /// Something is to be written, if only what is in flight.
     pub(super) dirty: bool,
+    /// Nothing new starts for now.
+    pub(super) paused: bool,
     /// Its end is with the writer.
     pub(super) written_end: bool,
     /// What is committed.
@@ -64,6 +66,7 @@ impl Live {
             hands: Vec::new(),
             outbox: Vec::new(),
             dirty: true,
+            paused: false,
             written_end: false,
             reported: counts,
             mean_run: None,
@@ -84,6 +87,13 @@ impl Live {
             .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
         self.state.take(size as u64)
+    }
+
+    /// Takes back what its workers have not begun.
+    pub(super) fn take_back(&mut self) {
+        for runs in self.hands.iter().flat_map(|hand| hand.give_up()) {
+            self.state.apply(Event::Returned(runs));
+        }
     }
 
     /// Learns how long runs take.

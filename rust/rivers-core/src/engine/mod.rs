@@ -51,6 +51,8 @@ struct Shared {
     leased_until: Arc<AtomicI64>,
     _alive: Box<dyn Send + Sync>,
     hub: Mutex<Hub>,
+    /// Held from a look at what is wanted until it is done.
+    hearing: Mutex<()>,
     /// Something that workers or callers wait for may have happened.
     changed: Condvar,
     /// There is something to write.
@@ -146,6 +148,7 @@ impl Engine {
             leased_until: Arc::new(AtomicI64::new(Micros::MIN)),
             _alive: alive,
             hub: Mutex::new(Hub::new(limits)),
+            hearing: Mutex::new(()),
             changed: Condvar::new(),
             to_write: Condvar::new(),
             room: Condvar::new(),
@@ -213,10 +216,11 @@ impl Engine {
         batch
     }
 
-    /// Whether one more worker would find something to do.
+    /// Whether one more worker would find something to do, or should wait for a backfill that is
+    /// paused: another process may have it go on.
     pub fn wants_worker(&self) -> bool {
         let mut hub = self.shared.hub();
-        hub.idle_workers == 0 && hub.can_take()
+        !hub.closed && hub.idle_workers == 0 && (hub.can_take() || hub.has_paused())
     }
 
     /// Waits at most so long for a backfill to end. `true`: it has, and that is committed.

@@ -1,5 +1,5 @@
-//! The writer: one thread that commits what workers bring, keeps the leases, and hears of cancels
-//! from other processes. While it commits, more gathers: the busier, the larger the transactions.
+//! The writer: one thread that commits what workers bring, keeps the leases, and hears what
+//! other processes want of its backfills. While it commits, more gathers: the busier, the larger the transactions.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use crate::clock::Micros;
 use crate::error::Error;
 use crate::store::{Commit, Committed};
 
-/// How often it looks for cancels from other processes and records what is in flight.
+/// How often it looks for what other processes want and records what is in flight.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Writes until the engine is closed.
@@ -56,7 +56,7 @@ pub(super) fn run(shared: &Shared) {
         }
         if ticks {
             ticked_at = now;
-            hear_cancels(shared);
+            hear_wishes(shared);
         }
     }
 }
@@ -115,19 +115,23 @@ fn write(shared: &Shared, commits: &[Commit]) {
     shared.room.notify_all();
 }
 
-fn hear_cancels(shared: &Shared) {
-    let Ok(keys) = shared.store.cancel_requests(&shared.owner) else {
+/// Does what is wanted of the backfills that run here. Looking and doing are one step: an older look
+/// must not undo what a newer one has done.
+pub(super) fn hear_wishes(shared: &Shared) {
+    let _one_at_a_time = shared
+        .hearing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    // A storage that cannot be read now may be readable at the next look.
+    let Ok(wishes) = shared.store.wishes(&shared.owner) else {
         return;
     };
-    if keys.is_empty() {
-        return;
-    }
     let mut hub = shared.hub();
-    for key in keys {
-        hub.cancel(key);
-    }
+    let heard = wishes.into_iter().filter(|&wish| hub.heed(wish)).count();
     drop(hub);
-    shared.changed.notify_all();
+    if heard > 0 {
+        shared.changed.notify_all();
+    }
 }
 
 fn lease_lost() -> Error {

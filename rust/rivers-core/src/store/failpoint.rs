@@ -21,6 +21,8 @@ pub enum Work {
     TakeOver,
     /// A cancel that the owner is to hear of.
     RequestCancel,
+    /// A pause, or its end, that the owner is to hear of.
+    SetPaused,
     /// Keys of a dynamic dimension that come or go.
     Dynamic,
 }

@@ -50,8 +50,21 @@ pub struct BackfillRow {
     pub ended_at: Option<Micros>,
     /// Whether another process asked for it to stop.
     pub cancel_requested: bool,
+    /// Whether nothing new is to start until it is unpaused.
+    pub paused: bool,
     /// Who runs it.
     pub lease: Option<Lease>,
+}
+
+/// What somebody, perhaps in another process, wants of a backfill that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Which.
+    pub key: Key,
+    /// It is to stop for good.
+    pub stop: bool,
+    /// It is to start nothing new for now.
+    pub pause: bool,
 }
 
 /// The first failure of a backfill.
@@ -116,11 +129,11 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn renew(&self, lease: &Lease, keys: &[Key]) -> Result<Vec<Key>>;
 
-    /// Which of the owner's backfills are asked to stop.
+    /// What is wanted of each of the owner's backfills, by whichever process.
     ///
     /// # Errors
     /// `Storage`.
-    fn cancel_requests(&self, owner: &str) -> Result<Vec<Key>>;
+    fn wishes(&self, owner: &str) -> Result<Vec<Wish>>;
 
     /// Gives the lease of a backfill back, so that it can be resumed at once.
     ///
@@ -149,6 +162,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn request_cancel(&self, key: Key) -> Result<()>;
+
+    /// Pauses a backfill or has it go on. `false`: it has ended, nothing changes.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn set_paused(&self, key: Key, paused: bool) -> Result<bool>;
 
     /// A backfill by its id.
     ///

@@ -180,6 +180,7 @@ pub(crate) fn backfill(
         in_flight: Vec::new(),
         ended_at,
         cancel_requested: false,
+        paused: false,
         lease: None,
     }
 }

@@ -7,10 +7,11 @@ use crate::backfill::{Counts, Request, Status};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::{Plan, codec};
-use crate::store::{BackfillRow, Commit, Key, Lease};
+use crate::store::{BackfillRow, Commit, Key, Lease, Wish};
 
 const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
-                       canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at";
+                       canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
+                       paused";
 
 /// A request and its plan as they are stored, made before the transaction.
 pub(super) struct Encoded {
@@ -138,10 +139,16 @@ pub(super) fn renew(
     Ok(held)
 }
 
-pub(super) fn cancel_requests(connection: &Connection, owner: &str) -> Result<Vec<Key>> {
+pub(super) fn wishes(connection: &Connection, owner: &str) -> Result<Vec<Wish>> {
     connection
-        .prepare_cached("SELECT key FROM backfill WHERE owner = ?1 AND cancel_requested = 1")?
-        .query_map([owner], |row| row.get(0))?
+        .prepare_cached("SELECT key, cancel_requested, paused FROM backfill WHERE owner = ?1")?
+        .query_map([owner], |row| {
+            Ok(Wish {
+                key: row.get(0)?,
+                stop: row.get(1)?,
+                pause: row.get(2)?,
+            })
+        })?
         .collect()
 }
 
@@ -183,6 +190,15 @@ pub(super) fn request_cancel(transaction: &Transaction<'_>, key: Key) -> Result<
         .prepare_cached(sql)?
         .execute(params![key, in_progress])
         .map(|_| ())
+}
+
+pub(super) fn set_paused(transaction: &Transaction<'_>, key: Key, paused: bool) -> Result<bool> {
+    let sql = "UPDATE backfill SET paused = ?2 WHERE key = ?1 AND status = ?3";
+    let in_progress = status_code(Status::InProgress);
+    let changed = transaction
+        .prepare_cached(sql)?
+        .execute(params![key, paused, in_progress])?;
+    Ok(changed == 1)
 }
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<BackfillRow>> {
@@ -268,6 +284,7 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
             .map_err(|error| damaged(10, Box::new(error)))?,
         ended_at: row.get(11)?,
         cancel_requested: row.get(12)?,
+        paused: row.get(15)?,
         lease: owner
             .zip(expires_at)
             .map(|(owner, expires_at)| Lease { owner, expires_at }),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failpoint::{Moment, Work, hit};
-use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store};
+use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store, Wish};
 use crate::backfill::{Cause, FailureRow, Request, RunRow};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -256,8 +256,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn cancel_requests(&self, owner: &str) -> Result<Vec<Key>> {
-        self.read(|connection| backfill::cancel_requests(connection, owner))
+    fn wishes(&self, owner: &str) -> Result<Vec<Wish>> {
+        self.read(|connection| backfill::wishes(connection, owner))
     }
 
     fn release(&self, key: Key, owner: &str) -> Result<()> {
@@ -289,6 +289,12 @@ impl Store for SqliteStore {
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.write(Work::RequestCancel, |transaction| {
             backfill::request_cancel(transaction, key)
+        })
+    }
+
+    fn set_paused(&self, key: Key, paused: bool) -> Result<bool> {
+        self.write(Work::SetPaused, |transaction| {
+            backfill::set_paused(transaction, key, paused)
         })
     }
 

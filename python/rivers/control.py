@@ -1,0 +1,71 @@
+"""What a repository can do to a backfill that was launched, wherever it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rivers.exceptions import BackfillNotFoundError
+from rivers.reading import Reading
+
+
+class Control(Reading):
+    """The verbs of a `CodeRepository` that steer a backfill."""
+
+    def pause_backfill(self, backfill_id: str) -> None:
+        """Has a backfill start nothing new until `unpause_backfill()`; what is in flight ends.
+
+        Its status stays `"in_progress"`, and who waits for it, `close()` too, waits on. If it runs in
+        this process, nothing starts once this returns; another process that runs it sees it within a
+        second. The pause is kept in the storage: a backfill whose process died stays paused when it is
+        resumed. Pausing it again changes nothing, and it can be canceled as ever.
+
+        Args:
+            backfill_id: The backfill.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: It has ended.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales(context: rs.AssetExecutionContext) -> None:
+            ...     if context.partition_key == "us":
+            ...         repo.pause_backfill(context.run_id.split(".")[0])
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> launched = repo.backfill(partition_range=everywhere, max_concurrency=1, block=False)
+            >>> while not repo.get_backfill(launched.backfill_id).completed_partitions:
+            ...     pass
+            >>> repo.get_backfill(launched.backfill_id)  # doctest: +ELLIPSIS
+            BackfillStatus(...: in_progress, paused, 3 partitions, 1 completed)
+            >>> repo.unpause_backfill(launched.backfill_id)
+            >>> repo.close()  # waits for it
+            >>> repo.get_backfill(launched.backfill_id).status
+            'completed'
+        """
+        self._record(backfill_id)
+        self.engine.set_paused(backfill_id, True)
+
+    def unpause_backfill(self, backfill_id: str) -> None:
+        """Has a backfill that is paused go on; one that is not paused goes on as it does.
+
+        Another process that runs it sees it within a second. If none does, it stays interrupted:
+        `resume_backfill()` continues it.
+
+        Args:
+            backfill_id: The backfill.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: It has ended.
+        """
+        self._record(backfill_id)
+        self.engine.set_paused(backfill_id, False)
+
+    def _record(self, backfill_id: str) -> dict[str, Any]:
+        record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
+        if record is None or record["manual"]:
+            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
+            raise BackfillNotFoundError(msg)
+        return record
