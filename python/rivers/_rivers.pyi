@@ -721,6 +721,12 @@ class Store:
     def error(self, id: str) -> str | None:
         """What a person is told of a backfill that failed."""
 
+    def causes(self, id: str) -> list[dict[str, Any]]:
+        """Why a backfill's partitions failed, and how many for which reason."""
+
+    def failed_with(self, id: str, error_type: str) -> Selection | None:
+        """The partitions that failed for a reason of this type; `None`: there is no such backfill."""
+
     def missed(self, key: int) -> list[str]:
         """The assets that a backfill's failures speak of."""
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rivers.exceptions import BackfillNotFoundError
 from rivers.reading import Reading
 
 
@@ -62,10 +59,3 @@ class Control(Reading):
         """
         self._record(backfill_id)
         self.engine.set_paused(backfill_id, False)
-
-    def _record(self, backfill_id: str) -> dict[str, Any]:
-        record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
-        if record is None or record["manual"]:
-            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
-            raise BackfillNotFoundError(msg)
-        return record

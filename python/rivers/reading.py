@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rivers import submission, tables
+from rivers.exceptions import BackfillNotFoundError
 from rivers.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -101,3 +102,10 @@ class Reading(Runtime):
         (node,) = submission.select_assets(self._graph, [asset])
         space = self._space(node.definition, self._clock())
         return tables.partition_status(self.storage._store, asset, space, status)  # noqa: SLF001
+
+    def _record(self, backfill_id: str) -> dict[str, Any]:
+        record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
+        if record is None or record["manual"]:
+            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
+            raise BackfillNotFoundError(msg)
+        return record

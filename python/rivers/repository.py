@@ -14,6 +14,7 @@ from rivers.exceptions import (
     PartitionValidationError,
 )
 from rivers.handle import RunHandle
+from rivers.insight import Insight
 from rivers.io import InputContext
 from rivers.queue import BACKFILL_PRIORITY
 from rivers.results import BackfillResult, BackfillStatus, RunResult, run_ids
@@ -35,7 +36,7 @@ _RERUN = "run the rest with rerun_backfill({0!r})"
 """What Ctrl-C tells of a backfill."""
 
 
-class CodeRepository(Control):
+class CodeRepository(Control, Insight):
     """Assets, and everything that can be done with them.
 
     Args:
@@ -232,6 +233,8 @@ class CodeRepository(Control):
         backfill_id: str,
         block: bool = True,
         dry_run: bool = False,
+        *,
+        error_type: str | None = None,
     ) -> BackfillResult:
         """Launches the failed and canceled partitions of a backfill again, as a new one (SEMANTICS 8).
 
@@ -239,9 +242,12 @@ class CodeRepository(Control):
             backfill_id: The backfill.
             block: Whether to wait for the end.
             dry_run: Whether to plan only.
+            error_type: Only what failed with this type of error, as `backfill_errors()` names it;
+                what was canceled is left out then.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: No partition failed with `error_type`.
             ExecutionError: It has not ended, or none of its partitions is defined any more.
         """
         record = self._record(backfill_id)
@@ -255,6 +261,8 @@ class CodeRepository(Control):
         now = self._clock()
         # It is there, since its record is.
         left = cast("Selection", self.storage._store.uncompleted(backfill_id))  # noqa: SLF001
+        if error_type is not None:
+            left = self._failed_with(backfill_id, error_type)
         spaces = [(node, self._space(node.definition, now)) for node in nodes]
         left = submission.only_defined(left, spaces)
         earlier = self.storage._store.plan(record["key"])  # noqa: SLF001

@@ -9,7 +9,7 @@ use rivers_core::backfill::record::{parse_run_id, run_id};
 use rivers_core::backfill::{Kind, RunRow, Status};
 use rivers_core::clock::Micros;
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{self, BackfillRow, view};
+use rivers_core::store::{self, BackfillRow, causes, view};
 
 use crate::error::Result;
 use crate::plan::Plan;
@@ -84,6 +84,18 @@ struct RunRecord {
     started_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     error: Option<String>,
+}
+
+/// A reason for failures, for Python a dict.
+#[derive(IntoPyObject)]
+struct CauseRecord {
+    error_type: String,
+    message: String,
+    count: u64,
+    first_at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
+    partition: String,
+    traceback: Option<String>,
 }
 
 fn moment(micros: Micros) -> DateTime<Utc> {
@@ -181,6 +193,37 @@ impl Store {
             Some(row) => view::error_text(&*self.store, &row),
             None => Ok(None),
         })?)
+    }
+
+    /// Why a backfill's partitions failed, and how many for which reason.
+    fn causes(&self, py: Python<'_>, id: &str) -> Result<Vec<CauseRecord>> {
+        py.detach(|| {
+            let Some(row) = self.store.find(id)? else {
+                return Ok(Vec::new());
+            };
+            let plan = self.store.plan(row.key)?;
+            let space = plan.selection().space();
+            let record = |counted: causes::CauseCount| CauseRecord {
+                error_type: counted.cause.error_type,
+                message: counted.cause.message,
+                count: counted.partitions,
+                first_at: moment(counted.first_at),
+                last_at: moment(counted.last_at),
+                partition: space.text(counted.example),
+                traceback: counted.cause.traceback,
+            };
+            let counted = causes::causes(&*self.store, &row)?;
+            Ok(counted.into_iter().map(record).collect())
+        })
+    }
+
+    /// The partitions of a backfill that failed for a reason of this type.
+    fn failed_with(&self, py: Python<'_>, id: &str, error_type: &str) -> Result<Option<Selection>> {
+        let selection = py.detach(|| match self.store.find(id)? {
+            Some(row) => causes::failed_with(&*self.store, &row, error_type).map(Some),
+            None => Ok(None),
+        })?;
+        Ok(selection.map(Selection::from))
     }
 
     /// Names of the assets that a backfill's failures speak of.

@@ -3,6 +3,7 @@
 //! The trait has one method per transaction that the engine or a reader needs. It is implemented
 //! over SQLite; nothing outside this folder writes SQL.
 
+pub mod causes;
 pub mod failpoint;
 pub mod sqlite;
 pub mod view;

@@ -1,0 +1,114 @@
+"""Failures by their causes, and reruns of what failed with one."""
+
+import pytest
+
+import rivers as rs
+from rivers import PartitionKey, PartitionKeyRange, PartitionsDefinition, tables
+from rivers.exceptions import BackfillNotFoundError, ConfigurationError
+
+NUMBERS = PartitionsDefinition.static_([str(number) for number in range(8)])
+SINGLE_RUN = rs.BackfillStrategy.single_run()
+
+
+def fail(context):
+    number = int(context.partition_key)
+    if number < 3:
+        raise ValueError(f"the row {number * 10} is broken")
+    if number == 3:
+        raise KeyError("price")
+
+
+@pytest.fixture
+def failed(repo):
+    repository = repo(rs.Asset(fail, name="x", partitions_def=NUMBERS))
+    everything = PartitionKeyRange.single("0", "7")
+    return repository, repository.backfill(partition_range=everything, max_concurrency=1)
+
+
+def counts(errors):
+    return errors.select("error_type", "message", "count").rows()
+
+
+def test_errors_are_grouped_by_what_does_not_vary(failed):
+    repository, result = failed
+    errors = repository.backfill_errors(result.backfill_id)
+    assert counts(errors) == [("ValueError", "the row … is broken", 3), ("KeyError", "…", 1)]
+    assert errors["partition"].to_list() == ["0", "3"]
+    assert "the row 0 is broken" in errors["traceback"][0]
+    runs = repository.backfill_runs(result.backfill_id, status="failed")["ended_at"].to_list()
+    assert errors["first_at"].to_list() == [runs[0], runs[3]]
+    assert errors["last_at"].to_list() == [runs[2], runs[3]]
+
+
+def test_errors_of_a_run_count_its_partitions_each_for_its_first_cause(repo):
+    def some(context):
+        for key in context.partition.keys[1:3]:
+            context.mark_partition_failed(key, "empty")
+
+    def rest():
+        raise ValueError("broken")
+
+    assets = [
+        rs.Asset(some, name="a", partitions_def=NUMBERS),
+        rs.Asset(rest, name="b", partitions_def=NUMBERS),
+    ]
+    repository = repo(*assets)
+    result = repository.backfill(
+        partition_range=PartitionKeyRange.single("0", "7"), strategy=SINGLE_RUN
+    )
+    errors = repository.backfill_errors(result.backfill_id)
+    assert [row[1:] for row in counts(errors)] == [("broken", 6), ("empty", 2)]
+    assert errors["partition"].to_list() == ["0", "1"]
+    assert errors["count"].sum() == result.failed == 8
+    again = repository.rerun_backfill(result.backfill_id, error_type="ValueError", dry_run=True)
+    assert [key.key for key in again.partition_keys] == [[key] for key in "034567"]
+
+
+def test_errors_of_a_backfill_without_any_is_an_empty_table(repo, recording):
+    asset, _ = recording(NUMBERS)
+    repository = repo(asset)
+    result = repository.backfill(partition_keys=[PartitionKey.single("1")])
+    errors = repository.backfill_errors(result.backfill_id)
+    assert errors.height == 0
+    assert errors.columns[:3] == ["error_type", "message", "count"]
+    with pytest.raises(ConfigurationError, match="none failed"):
+        repository.rerun_backfill(result.backfill_id, error_type="ValueError")
+
+
+def test_errors_of_an_unknown_backfill(failed):
+    with pytest.raises(BackfillNotFoundError, match="there is no backfill 'nothing'"):
+        failed[0].backfill_errors("nothing")
+
+
+def test_rerun_of_one_error_type_takes_only_what_failed_with_it(failed):
+    repository, result = failed
+    again = repository.rerun_backfill(result.backfill_id, error_type="ValueError")
+    assert [key.key for key in again.partition_keys] == [["0"], ["1"], ["2"]]
+    assert again.failed == 3
+
+
+@pytest.mark.parametrize("error_type", ["valueerror", "", 1])
+def test_rerun_of_an_unknown_error_type_is_refused_with_those_there_are(failed, error_type):
+    repository, result = failed
+    with pytest.raises(ConfigurationError, match="the types are 'KeyError', 'ValueError'"):
+        repository.rerun_backfill(result.backfill_id, error_type=error_type)
+    assert repository.backfills().height == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "partition", "expected"),
+    [
+        ("row 17 of 20,000", "us", "row … of …"),
+        ("at 2024-01-31T12:30:05 and 1/2", "us", "at … and …"),
+        ("no 'a b' in \"c d\" or `e`", "us", "no … in … or …"),
+        ("can't open, won't retry", "us", "can't open, won't retry"),
+        ("object at 0x7f3a00ff", "us", "object at …"),
+        ("run 01a21187-53c6-7074-ade8-d5e4d8a4b2a9", "us", "run …"),
+        ("us has no status", "us", "… has no status"),
+        ("nothing for eu in usage", "date=2024-01-31|region=eu", "nothing for … in usage"),
+        ("failed for date=x|region=eu", "date=x|region=eu", "failed for …"),
+        ("no partition", "", "no partition"),
+    ],
+)
+def test_what_varies_in_a_message_is_folded(message, partition, expected):
+    assert tables.folded(message, partition) == expected
