@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pickle
+import sys
 import threading
 from datetime import date
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from obstore.store import LocalStore, MemoryStore, S3Store
 from polars.testing import assert_frame_equal
 
 import rivers as rs
@@ -40,9 +42,11 @@ def wanted(*partitions, **kwargs):
     return InputContext("a", list(partitions), **kwargs)
 
 
-@pytest.fixture(params=["memory", "pickle"])
+@pytest.fixture(params=["memory", "pickle", "objects"])
 def handler(request, tmp_path):
-    return InMemoryIOHandler() if request.param == "memory" else PickleIOHandler(tmp_path / "store")
+    if request.param == "memory":
+        return InMemoryIOHandler()
+    return PickleIOHandler(tmp_path / "store" if request.param == "pickle" else MemoryStore())
 
 
 @pytest.fixture
@@ -217,7 +221,7 @@ class TestPickle:
         assert len({path.stat().st_ino for path in tmp_path.rglob("*.pickle")}) == 1
 
     def test_group_where_there_are_no_links(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("rivers.io.pickle._link", lambda _source, _target: False)
+        monkeypatch.setattr("rivers.io.files._link", lambda _source, _target: False)
         a, b = single("a", "b")
         handler = PickleIOHandler(tmp_path)
         handler.handle_output(out(a, b), [1])
@@ -338,6 +342,84 @@ class TestParquet:
         handler = ParquetIOHandler(tmp_path / "[x]*?")
         handler.handle_output(out(), self.FRAME)
         assert_frame_equal(handler.load_input(wanted()), self.FRAME)
+
+
+class TestObjectStores:
+    """The rules for values are tested above, with a store in memory beside a folder."""
+
+    FRAME = pl.DataFrame({"day": ["1", "2"], "x": [1, 2]})
+
+    def test_objects_have_the_names_of_files(self, tmp_path):
+        store = LocalStore(tmp_path)
+        PickleIOHandler(store).handle_output(out(*single("1")), 1)
+        ParquetIOHandler(store).handle_output(out(*multi(("1", "us"))), self.FRAME)
+        names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+        assert names == {"a/1.pickle", "a/day=1/region=us/data.parquet"}
+        assert PickleIOHandler(tmp_path).load_input(wanted(*single("1"))) == 1
+
+    def test_frames_are_split_and_replaced(self):
+        handler = ParquetIOHandler(MemoryStore(), partition_by="day")
+        one, two = single("1", "2")
+        handler.handle_output(out(one, two), self.FRAME)
+        handler.handle_output(out(two), self.FRAME.clear())
+        assert_frame_equal(handler.load_input(wanted(one)), self.FRAME[:1])
+        assert handler.load_input(wanted(two)).is_empty()
+        with pytest.raises(exceptions.ExecutionError, match="'3'"):
+            handler.load_input(wanted(*single("3")))
+
+    def test_nasty_names_stay_apart_and_come_back(self):
+        handler = PickleIOHandler(MemoryStore())
+        names = [name for name in TestPaths.NASTY if name]
+        for name in names:
+            handler.handle_output(OutputContext(name, [], "r1"), name)
+        assert [handler.load_input(InputContext(name, [])) for name in names] == names
+
+    def test_what_fails_to_be_written_leaves_the_old_object(self):
+        handler = PickleIOHandler(MemoryStore())
+        handler.handle_output(out(), 1)
+        with pytest.raises(Exception, match=r"(?i)pickle"):
+            handler.handle_output(out(), threading.Lock())
+        frames = ParquetIOHandler(MemoryStore())
+        frames.handle_output(out(), self.FRAME)
+        with pytest.raises(pl.exceptions.PolarsError):
+            frames.handle_output(out(), pl.DataFrame({"x": [object()]}))
+        assert handler.load_input(wanted()) == 1
+        assert_frame_equal(frames.load_input(wanted()), self.FRAME)
+
+    def test_only_a_store_in_memory_is_of_one_process(self, tmp_path):
+        for memory in (MemoryStore(), "memory:///"):
+            assert not PickleIOHandler(memory).shared_between_processes
+            assert not ParquetIOHandler(memory).shared_between_processes
+        assert PickleIOHandler(LocalStore(tmp_path)).shared_between_processes
+
+    def test_url_with_options_opens_a_store_that_can_travel(self):
+        options = {"access_key_id": "id", "secret_access_key": "hidden", "region": "eu-west-1"}
+        handler = PickleIOHandler("s3://bucket/prefix", storage_options=options)
+        copy = pickle.loads(pickle.dumps(handler))
+        assert isinstance(copy._files._store, S3Store)
+        assert copy._files._store.prefix == "prefix"
+        assert copy._files._store.config["region"] == "eu-west-1"
+        assert repr(copy) == "PickleIOHandler('s3://bucket/prefix')"
+
+    def test_url_of_a_file_is_a_folder(self, tmp_path):
+        handler = PickleIOHandler((tmp_path / "with space").as_uri())
+        handler.handle_output(out(), 1)
+        assert [path.name for path in (tmp_path / "with space").iterdir()] == ["a.pickle"]
+
+    @pytest.mark.parametrize("make", [PickleIOHandler, ParquetIOHandler])
+    def test_what_cannot_be_opened_is_refused_at_once(self, make, tmp_path, monkeypatch):
+        with pytest.raises(exceptions.ConfigurationError, match="'foo://x' cannot be opened"):
+            make("foo://x")
+        with pytest.raises(exceptions.ConfigurationError, match="'nope' is not valid for store"):
+            make("s3://bucket", storage_options={"nope": "x"})
+        for place in (tmp_path, MemoryStore()):
+            with pytest.raises(exceptions.ConfigurationError, match="storage_options are for"):
+                make(place, storage_options={"region": "x"})
+        with pytest.raises(TypeError, match="obstore store, not in 3"):
+            make(3)
+        monkeypatch.setitem(sys.modules, "obstore.store", None)
+        with pytest.raises(exceptions.ConfigurationError, match=r"pip install 'rivers\[obstore\]'"):
+            make("s3://bucket")
 
 
 class TestPaths:

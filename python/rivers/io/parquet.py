@@ -19,11 +19,13 @@ from rivers.io.base import (
     single_key,
     wanted_keys,
 )
-from rivers.io.paths import base_folder, partition_path, replacing
+from rivers.io.files import files_at
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
+    from pathlib import PurePath
+
+    from obstore.store import ObjectStore
 
     from rivers._rivers import PartitionKey
 
@@ -44,14 +46,17 @@ class ParquetIOHandler(BaseIOHandler):
     are loaded as one frame, in the order wanted.
 
     Args:
-        base_dir: The folder to keep the files in; made when the first frame is stored.
+        base_dir: The folder to keep the files in, or an object store, as for `PickleIOHandler`; a
+            folder is made when the first frame is stored.
         partition_by: Which column holds the keys: a name for partitions of one dimension, a dict
             from dimensions to columns for several. A dimension that is not in it has a column of
             its own name.
+        storage_options: The configuration of the store of a URL.
 
     Raises:
         TypeError: If `partition_by` is neither a name nor a dict of names.
-        ConfigurationError: If two dimensions are given the same column.
+        ConfigurationError: If two dimensions are given the same column, `obstore` is missing, or the
+            store cannot be opened as told.
 
     Example:
         >>> import tempfile
@@ -66,10 +71,13 @@ class ParquetIOHandler(BaseIOHandler):
 
     def __init__(
         self,
-        base_dir: str | os.PathLike[str],
+        base_dir: str | os.PathLike[str] | ObjectStore,
         partition_by: str | Mapping[str, str] | None = None,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.base_dir = base_folder(base_dir)
+        self._files = files_at(base_dir, storage_options)
+        self.shared_between_processes = self._files.shared_between_processes
         self.partition_by = (
             dict(partition_by) if isinstance(partition_by, Mapping) else partition_by
         )
@@ -88,7 +96,7 @@ class ParquetIOHandler(BaseIOHandler):
                 raise ConfigurationError(msg)
 
     def __repr__(self) -> str:
-        return f"ParquetIOHandler({str(self.base_dir)!r}, partition_by={self.partition_by!r})"
+        return f"ParquetIOHandler({str(self._files)!r}, partition_by={self.partition_by!r})"
 
     def handle_output(self, context: OutputContext, value: object) -> None:
         """Keep a frame, or a frame per partition; see `BaseIOHandler.handle_output`.
@@ -111,8 +119,8 @@ class ParquetIOHandler(BaseIOHandler):
         else:
             frames = {run[0] if run else None: _frame(context, value)}
         for partition, frame in frames.items():
-            with replacing(self._path(context.asset, partition)) as temporary:
-                frame.write_parquet(temporary)
+            with self._files.replacing(self._path(context.asset, partition)) as target:
+                frame.write_parquet(target)
 
     def load_input(self, context: InputContext) -> pl.DataFrame:
         """Return the rows of the wanted partitions, in their order.
@@ -125,18 +133,18 @@ class ParquetIOHandler(BaseIOHandler):
         lacking: list[PartitionKey | None] = []
         for partition in wanted:
             try:
-                file = self._path(context.asset, partition).open("rb")
+                file = self._files.open(self._path(context.asset, partition))
             except FileNotFoundError:
                 lacking.append(partition)
                 continue
             with file:
                 frames.append(pl.read_parquet(file, hive_partitioning=False))
         if lacking:
-            raise nothing_stored(context, lacking, f"in {self.base_dir}")
+            raise nothing_stored(context, lacking, f"in {self._files}")
         return frames[0] if len(frames) == 1 else pl.concat(frames)
 
-    def _path(self, asset: str, partition: PartitionKey | None) -> Path:
-        return partition_path(self.base_dir, asset, partition, _SUFFIX)
+    def _path(self, asset: str, partition: PartitionKey | None) -> PurePath:
+        return self._files.path(asset, partition, _SUFFIX)
 
     def _split(
         self, context: OutputContext, frame: pl.DataFrame

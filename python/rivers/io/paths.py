@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rivers._rivers import PartitionKey
+
+P = TypeVar("P", bound=PurePath)
 
 MAX_NAME_BYTES = 200
 """Longest name of a folder or a file, without its suffix; file systems allow 255."""
@@ -32,11 +34,11 @@ def base_folder(base_dir: str | os.PathLike[str]) -> Path:
     return Path(base_dir).expanduser().absolute()
 
 
-def partition_path(base: Path, asset: str, partition: PartitionKey | None, suffix: str) -> Path:
+def partition_path(base: P, asset: str, partition: PartitionKey | None, suffix: str) -> P:
     """Return the file of a partition, which is always below `base`.
 
     Args:
-        base: The handler's folder.
+        base: The handler's folder, or what stands for it in an object store.
         asset: The asset's name.
         partition: Exactly one partition; None for an asset that has none.
         suffix: The file's suffix, with its dot.

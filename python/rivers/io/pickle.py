@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rivers.io.base import (
     BaseIOHandler,
@@ -15,10 +14,14 @@ from rivers.io.base import (
     ungroup,
     wanted_keys,
 )
-from rivers.io.paths import base_folder, partition_path, replacing
+from rivers.io.files import files_at
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
+    from collections.abc import Hashable, Mapping
+    from pathlib import PurePath
+
+    from obstore.store import ObjectStore
 
     from rivers._rivers import PartitionKey
 
@@ -26,10 +29,10 @@ _SUFFIX = ".pickle"
 
 
 class PickleIOHandler(BaseIOHandler):
-    """Keeps any value that can be pickled, in a file per partition.
+    """Keeps any value that can be pickled, in a file or an object per partition.
 
     Unpickling a file can run any code that its writer chose. Only files in the handler's own
-    folder are read: let nobody write there whom you do not trust.
+    place are read: let nobody write there whom you do not trust.
 
     A file is replaced in one step, so that a reader sees the old value or the new one. `None` is
     not kept: what was stored before stays. A run's one value stands for all of its partitions
@@ -37,7 +40,15 @@ class PickleIOHandler(BaseIOHandler):
     run's partitions as its keys is kept partition by partition.
 
     Args:
-        base_dir: The folder to keep the files in; made when the first value is stored.
+        base_dir: The folder to keep the files in; made when the first value is stored. Or an object
+            store (needs `pip install 'rivers[obstore]'`): the URL of one, with the prefix of all
+            names (`s3://bucket/prefix`, `gs://`, `az://`, `memory://`), or an `obstore` store.
+            One in memory is of this process alone.
+        storage_options: The configuration of the URL's store, such as `{"region": "eu-west-1"}`;
+            what it lacks comes from the environment, as `obstore` describes.
+
+    Raises:
+        ConfigurationError: If `obstore` is missing, or the store cannot be opened as told.
 
     Example:
         >>> import tempfile
@@ -49,11 +60,17 @@ class PickleIOHandler(BaseIOHandler):
         {'rows': 3}
     """
 
-    def __init__(self, base_dir: str | os.PathLike[str]) -> None:
-        self.base_dir = base_folder(base_dir)
+    def __init__(
+        self,
+        base_dir: str | os.PathLike[str] | ObjectStore,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._files = files_at(base_dir, storage_options)
+        self.shared_between_processes = self._files.shared_between_processes
 
     def __repr__(self) -> str:
-        return f"PickleIOHandler({str(self.base_dir)!r})"
+        return f"PickleIOHandler({str(self._files)!r})"
 
     def handle_output(self, context: OutputContext, value: object) -> None:
         """Keep a value; see `BaseIOHandler.handle_output`.
@@ -63,15 +80,8 @@ class PickleIOHandler(BaseIOHandler):
         """
         for partitions, item in group(context, value):
             data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
-            first, *rest = [self._path(context.asset, partition) for partition in partitions]
-            # Until it takes its place, the first file is ours alone: nobody can put another value
-            # where the links point to.
-            with replacing(first) as original:
-                original.write_bytes(data)
-                for path in rest:
-                    with replacing(path) as temporary:
-                        if not _link(original, temporary):
-                            temporary.write_bytes(data)
+            paths = [self._path(context.asset, partition) for partition in partitions]
+            self._files.write_all(paths, data)
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.
@@ -82,31 +92,22 @@ class PickleIOHandler(BaseIOHandler):
         wanted = wanted_keys(context)
         stored: list[object] = []
         lacking: list[PartitionKey | None] = []
-        seen: dict[tuple[int, int], object] = {}  # Linked files hold one value: read it once.
+        seen: dict[Hashable, object] = {}  # Linked files hold one value: read it once.
         for partition in wanted:
+            path = self._path(context.asset, partition)
             try:
-                file = self._path(context.asset, partition).open("rb")
+                file = self._files.open(path)
             except FileNotFoundError:
                 lacking.append(partition)
                 continue
             with file:
-                status = os.fstat(file.fileno())
-                identity = (status.st_dev, status.st_ino)
+                identity = self._files.identity(path, file)
                 if identity not in seen:
                     seen[identity] = pickle.load(file)
             stored.append(seen[identity])
         if lacking:
-            raise nothing_stored(context, lacking, f"in {self.base_dir}; None is not kept")
+            raise nothing_stored(context, lacking, f"in {self._files}; None is not kept")
         return ungroup(context, stored)
 
-    def _path(self, asset: str, partition: PartitionKey | None) -> Path:
-        return partition_path(self.base_dir, asset, partition, _SUFFIX)
-
-
-def _link(source: Path, target: Path) -> bool:
-    """Make `target` a hard link to `source`; False if there can be none (or no more) here."""
-    try:
-        target.hardlink_to(source)
-    except (OSError, NotImplementedError):
-        return False
-    return True
+    def _path(self, asset: str, partition: PartitionKey | None) -> PurePath:
+        return self._files.path(asset, partition, _SUFFIX)
