@@ -58,7 +58,8 @@ class Shell:
         process = self.start(
             "backfill", "cli_grid.py", "--assets", "slow", "--only-missing", "--max-concurrency", 2
         )
-        self.until(lambda: process.poll() is not None or len(self.waiting()) == 2)
+        assert "10 partitions in 10 runs of slow" in process.stdout.readline()
+        self.until(lambda: len(self.waiting()) == 2)
         return process
 
     def waiting(self):

@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -121,6 +123,7 @@ def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     process = shell.begin_slow()
     process.send_signal(signal.SIGINT)
     shell.until(lambda: "canceling" in process.stderr.readline())
+    time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
     process.send_signal(signal.SIGINT)
     out, _ = shell.end(process, 130)
     backfill_id = shell.records()[0]["backfill_id"]
@@ -130,6 +133,25 @@ def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     out = shell.run("resume", "latest", "cli_grid.py")
     assert "completed: 10 completed of 10 partitions" in out
     assert [record["backfill_id"] for record in shell.records()] == [backfill_id]
+
+
+def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
+    words = ("backfill", "cli_grid.py", "--assets", "slow", "--only-missing", "--detach")
+    first, second = shell.run(*words).splitlines()
+    (record,) = shell.records()
+    assert (first, record["status"]) == (f"backfill {record['backfill_id']}", "in_progress")
+    log = Path(second.removeprefix("log "))
+    assert log.name == f"{record['backfill_id']}.log"
+    shell.open_gate()
+    shell.until(lambda: "completed: 10 completed of 10 partitions" in log.read_text())
+    assert shell.records()[0]["status"] == "completed"
+
+
+def test_a_detached_backfill_that_is_refused_says_why_and_leaves_no_log(shell):
+    words = ("backfill", "cli_grid.py", "--assets", "dayly", "--only-missing", "--detach")
+    assert "did you mean 'daily'" in shell.run(*words, code=2)
+    assert not list(shell.folder.glob(".rivers/logs/*"))
+    assert "not both" in shell.run(*words, "--dry-run", code=2)
 
 
 def test_settings_come_from_flags_then_variables_then_the_project(shell):

@@ -99,11 +99,17 @@ class RunDisplay:
         return self
 
     def __enter__(self) -> Self:
+        try:
+            self._open()
+        except KeyboardInterrupt:
+            self._say_canceling()
+            raise
+        return self
+
+    def _open(self) -> None:
         # From here on this display tells what the log would.
         logging.getLogger("rivers").setLevel(logging.ERROR)
         record = self._store().backfill(self.backfill_id) or {}
-        output.print(plan_line(record), soft_wrap=True)
-        self._announce(self.backfill_id)
         self._began = time.monotonic()
         first = record["completed"] + record["failed"]
         self._seen = (first, record["failed"], 0)
@@ -111,10 +117,11 @@ class RunDisplay:
         self._error: str | None = None
         self._error_at = record["failed"]
         self._last_line = self._began
+        output.print(plan_line(record), soft_wrap=True)
+        self._announce(self.backfill_id)
         if is_wanted():
             self._live = Live(self._picture(), console=errors, auto_refresh=False, transient=True)
             self._live.start()
-        return self
 
     def patience(self) -> float:
         """Seconds until the next look."""
@@ -173,10 +180,12 @@ class RunDisplay:
         if self._live:
             self._live.stop()
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            errors.print(
-                "canceling: nothing new starts, what is in flight ends; "
-                "interrupt again to leave at once"
-            )
+            self._say_canceling()
+
+    def _say_canceling(self) -> None:
+        errors.print(
+            "canceling: nothing new starts, what is in flight ends; interrupt again to leave at once"
+        )
 
 
 def plan_line(record: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from rivers import submission
 from rivers.cli import display, parse
+from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import RunDisplay, count, errors, output
 from rivers.cli.load import find_backfill, load_repository
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
@@ -26,6 +27,10 @@ EXIT_CODES = {"completed": 0, "failed": 1, "canceled": 1}
 INTERRUPTED = 130
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and plan; execute nothing.")]
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", help="Run in a process of its own, which writes a log file."),
+]
 
 
 def backfill(
@@ -84,9 +89,15 @@ def backfill(
         Path | None, typer.Option(metavar="FILE", help="JSON: an object for each asset.")
     ] = None,
     dry_run: DryRunOption = False,
+    detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
     """Execute partitions of assets, watch them, and tell how to run again what failed."""
+    if detach and dry_run:
+        raise ConfigurationError("give --detach or --dry-run, not both")
+    if detach:
+        start_detached(storage)
+        return
     names = [name for text in assets for name in text.split(",")] if assets else None
     grouping = parse.parse_strategy(strategy)
     values = parse.read_config(config)
@@ -166,7 +177,7 @@ def _execute(
 ) -> None:
     """Runs it to its end, tells of it, and leaves with its exit code."""
     logging.getLogger("rivers").addHandler(_Warnings())
-    shown = RunDisplay(lambda: repo.storage._store, announce=lambda _: None)  # noqa: SLF001
+    shown = RunDisplay(lambda: repo.storage._store, announce)  # noqa: SLF001
     repo._shown_by = shown.begin  # noqa: SLF001
     # What ends a process politely ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -181,6 +192,8 @@ def _execute(
             return
     except KeyboardInterrupt:
         code = INTERRUPTED
+        # The second interrupt may come before the library waits for what is in flight.
+        repo.abandon()
     except StorageError as error:
         if not shown.backfill_id:
             raise
