@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build demo test test-rust test-python torture check lint types bench bench-peers fmt lock clean
+.PHONY: help .venv build demo test test-rust test-python torture check docs docs-serve lint types bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -71,11 +71,21 @@ types: build ## Check types, and the stub against the binary
 	python -m mypy.stubtest rivers._rivers --mypy-config-file pyproject.toml \
 		--allowlist tests/stubtest-allowlist.txt
 
-check: ## All that CI checks: lints, types, tests, the README's examples, the demo
+check: ## All that CI checks: lints, types, the documentation, tests, all examples, the demo
 	$(MAKE) lint
 	$(MAKE) types
+	$(MAKE) docs
 	$(MAKE) test
 	$(MAKE) demo
+
+# The theme's notice about its successor is no warning of ours.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: $(ENVIRONMENT) ## Build the documentation into site/
+	mkdocs build --strict
+
+docs-serve: $(ENVIRONMENT) ## Show the documentation while it is written
+	mkdocs serve --strict
 
 bench: build ## Measure
 	python -m pytest benches --benchmark-only --ignore benches/peers
@@ -94,6 +104,6 @@ lock: $(ENVIRONMENT) ## Bring requirements-dev.lock up to date with pyproject.to
 		--quiet -o requirements-dev.lock
 
 clean: ## Remove all that was built
-	rm -rf .venv target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv target dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	rm -f python/rivers/_rivers*.so
 	find python tests benches examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
