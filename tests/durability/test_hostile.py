@@ -100,6 +100,7 @@ def test_a_key_comes_back_or_is_refused(key):
 
 @FEW
 @given(name=ANY_TEXT, key=ANY_TEXT)
+@example(name="n" * 1_000_000, key="k")
 def test_names_of_dimensions_and_assets_come_back_or_are_refused(name, key):
     with sandbox() as folder:
         handler = rs.PickleIOHandler(folder / "values")

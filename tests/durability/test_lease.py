@@ -104,6 +104,7 @@ def test_s9_a_process_that_wakes_up_in_time_goes_on(processes):
     first.send_signal(signal.SIGCONT)
     assert processes.end(first) == "completed"
     assert len(_calls(processes, "first")) == COUNT
+    processes.check_integrity()
 
 
 def test_s9_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
@@ -114,3 +115,4 @@ def test_s9_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(p
     first.send_signal(signal.SIGCONT)
     assert processes.end(first) == "completed"
     assert len(_calls(processes, "first")) == COUNT
+    processes.check_integrity()

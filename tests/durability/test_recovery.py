@@ -54,3 +54,4 @@ def test_s8_a_million_runs_killed_halfway_go_on_at_once(processes):
     assert float(seconds) < MOST_SECONDS
     assert (status, int(completed)) == ("completed", RUNS)
     assert _look(path, "SELECT count(*) FROM run")[0] == RUNS
+    processes.check_integrity()
