@@ -1,6 +1,7 @@
 """Runs of `async` functions, in flight on one event loop: SEMANTICS 6."""
 
 import asyncio
+import itertools
 import threading
 
 import pytest
@@ -37,12 +38,12 @@ def test_s6_max_concurrency_of_async_functions_on_one_loop(most):
     assert (max(peaks), len(loops)) == (most, 1)
 
 
-def test_s6_a_slow_async_run_does_not_hold_back_others():
+def slow_run_among_others(slow):
     left = []
 
     @rs.Asset(partitions_def=MANY)
     async def letter(context: rs.AssetExecutionContext):
-        if context.partition_key == "k100":
+        if context.partition_key == slow:
             event = asyncio.Event()
             left.append(event)
             await asyncio.wait_for(event.wait(), PATIENCE)
@@ -54,6 +55,10 @@ def test_s6_a_slow_async_run_does_not_hold_back_others():
     keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
     with rs.CodeRepository([letter]).resolve(rs.Storage.memory()) as repo:
         assert repo.backfill(partition_range=keys, max_concurrency=2).completed == 200
+
+
+def test_s6_a_slow_async_run_does_not_hold_back_others():
+    slow_run_among_others("k100")
 
 
 def test_s6_a_plain_function_beside_an_async_one_does_not_hold_back_others():
@@ -71,3 +76,33 @@ def test_s6_a_plain_function_beside_an_async_one_does_not_hold_back_others():
     keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[1])
     with rs.CodeRepository([fetched, computed]).resolve(rs.Storage.memory()) as repo:
         assert repo.backfill(partition_range=keys, max_concurrency=2).completed == 2
+
+
+@pytest.mark.parametrize("slow", KEYS[20:120:10])  # Some of them have others behind them.
+def test_s6_a_slow_async_run_does_not_hold_back_others_after_a_while(slow, monkeypatch):
+    # The thread that waits for work has left long before the slow run.
+    monkeypatch.setattr("rivers.executors.workers._PATIENCE", 0.001)
+    slow_run_among_others(slow)
+
+
+def test_s10_async_functions_that_never_wait_leave_the_loop_to_others_after_each_batch():
+    calls, turns = [0], [0]
+    thousand = rs.PartitionsDefinition.static_([str(number) for number in range(1000)])
+    grid = rs.PartitionsDefinition.multi({"a": thousand, "b": thousand})
+
+    def turn(loop):
+        turns.append(calls[0])
+        if calls[0] < 1_000_000:
+            loop.call_soon(turn, loop)
+
+    @rs.Asset(partitions_def=grid)
+    async def busy():
+        calls[0] += 1
+        if calls[0] == 1:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(turn, loop)
+
+    with rs.CodeRepository([busy]).resolve(rs.Storage.memory()) as repo:
+        repo.backfill(partition_range=rs.PartitionKeyRange.multi({}), max_concurrency=1)
+    longest = max(later - sooner for sooner, later in itertools.pairwise(turns))
+    assert longest <= 8_192, "that is more than one batch can hold"

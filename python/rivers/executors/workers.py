@@ -105,10 +105,12 @@ class Workers:
                 self._break_off(batch, error)
             finally:
                 batch.close()
+            # Functions that never wait would hold the loop from all others until the last batch.
+            await asyncio.sleep(0)
             following = self._engine.take(0.0)
+            # Somebody has to wait for what is paused, and behind a run that may be slow.
+            self.call()
             if following is None:
-                # What is paused needs a thread that waits for it.
-                self.call()
                 return
             batch = following
             if batch.program.max_workers is not None or not batch.program.is_async:

@@ -183,6 +183,8 @@ impl Engine {
     }
 
     /// The next batch of runs for a worker; waits for one at most so long. `None`: there was none.
+    /// Who waits at all stays while a worker holds runs that it has not begun: they may have to be taken
+    /// from behind a slow one.
     pub fn take(&self, patience: Duration) -> Option<Batch> {
         let deadline = Instant::now() + patience;
         let mut hub = self.shared.hub();
@@ -198,14 +200,11 @@ impl Engine {
                 break Some(Batch::new(&self.shared, taken));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || hub.closed {
+            let watches = hub.has_unclaimed() && !patience.is_zero();
+            if hub.closed || (left.is_zero() && !watches) {
                 break None;
             }
-            let nap = if hub.has_unclaimed() {
-                left.min(live::STALLED_AFTER)
-            } else {
-                left
-            };
+            let nap = if watches { live::STALLED_AFTER } else { left };
             let waited = self.shared.changed.wait_timeout(hub, nap);
             hub = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
@@ -216,11 +215,13 @@ impl Engine {
         batch
     }
 
-    /// Whether one more worker would find something to do, or should wait for a backfill that is
-    /// paused: another process may have it go on.
+    /// Whether one more worker would find something to do; or should wait for a backfill that is
+    /// paused, which another process may have go on, or behind runs that may turn out to be slow.
     pub fn wants_worker(&self) -> bool {
         let mut hub = self.shared.hub();
-        !hub.closed && hub.idle_workers == 0 && (hub.can_take() || hub.has_paused())
+        !hub.closed
+            && hub.idle_workers == 0
+            && (hub.can_take() || hub.has_paused() || hub.has_unclaimed())
     }
 
     /// Waits at most so long for a backfill to end. `true`: it has, and that is committed.
