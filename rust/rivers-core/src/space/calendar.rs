@@ -125,6 +125,16 @@ impl Calendar {
         self.until(bound)
     }
 
+    /// Whether the key names a window that there is, or will be.
+    pub fn names(self: &Arc<Self>, key: &str) -> bool {
+        let Some(moment) = self.format.parse(key) else {
+            return false;
+        };
+        let bound = moment.saturating_add(1).min(LAST_MOMENT);
+        self.until(self.declared.end.unwrap_or(bound))
+            .is_ok_and(|axis| axis.position(key).is_ok())
+    }
+
     fn until(self: &Arc<Self>, bound: i64) -> Result<TimeAxis> {
         let start = self.declared.start;
         let days = match &self.cron {

@@ -1,0 +1,491 @@
+//! The images of mappings, which are arithmetic, against a loop over all pairs of partitions.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rivers_core::space::calendar::{Calendar, Declared, Grid, TimeAxis};
+use rivers_core::space::labels::Labels;
+use rivers_core::space::{
+    Axis, Definition, Dimension, IndexSet, Mapping, Members, PositionSet, Selection, Space,
+};
+
+const DAY: i64 = 86_400;
+/// 2024-01-01, a Monday.
+const START: i64 = 19_723 * DAY;
+
+fn keys(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+fn names(names: &[&str]) -> Definition {
+    Definition::static_(names).unwrap()
+}
+
+fn time(grid: Grid, from: i64, to: i64) -> Definition {
+    let fmt = "%Y-%m-%dT%H".to_owned();
+    let (start, end) = (START + from, Some(START + to));
+    let calendar = Calendar::try_from(Declared {
+        start,
+        end,
+        grid,
+        fmt,
+    })
+    .unwrap();
+    Definition::Single(Dimension::Time(Arc::new(calendar)))
+}
+
+fn daily(from: i64, to: i64) -> Definition {
+    time(Grid::Interval(DAY as u32), from * DAY, to * DAY)
+}
+
+fn cron(expression: &str, from: i64, to: i64) -> Definition {
+    time(Grid::Cron(expression.into()), from * DAY, to * DAY)
+}
+
+fn multi(dims: &[(&str, Definition)]) -> Definition {
+    Definition::multi(
+        dims.iter()
+            .map(|(name, def)| ((*name).to_owned(), def.clone())),
+    )
+    .unwrap()
+}
+
+fn definitions() -> Vec<Definition> {
+    let letters = || names(&["a", "b", "c", "d"]);
+    vec![
+        letters(),
+        names(&["d", "x", "c"]),
+        daily(0, 6),
+        daily(2, 9),
+        time(Grid::Interval(6 * 3600), 30 * 3600, 100 * 3600),
+        time(Grid::Interval(17 * 3600), 0, 6 * DAY),
+        cron("0 5 * * MON,WED,SAT", 0, 14),
+        cron("0 5 * * MON,WED,SAT", 5, 24),
+        cron("0 6 * * *", 1, 9),
+        multi(&[("date", daily(0, 4)), ("letter", letters())]),
+        multi(&[("letter", names(&["d", "b", "y"])), ("date", daily(1, 5))]),
+        multi(&[
+            ("hour", time(Grid::Interval(6 * 3600), 0, 30 * 3600)),
+            ("kind", letters()),
+        ]),
+        multi(&[
+            ("letter", letters()),
+            ("kind", names(&["x", "c"])),
+            ("date", daily(0, 3)),
+        ]),
+    ]
+}
+
+fn pairs(given: &[(&str, &[&str])]) -> Mapping {
+    Mapping::Static(
+        given
+            .iter()
+            .map(|(key, to)| ((*key).to_owned(), keys(to)))
+            .collect(),
+    )
+}
+
+fn of_dims(given: &[(&str, &str, Mapping)]) -> Mapping {
+    let entry = |(own, other, mapping): &(&str, &str, Mapping)| {
+        ((*own).to_owned(), ((*other).to_owned(), mapping.clone()))
+    };
+    Mapping::Multi(given.iter().map(entry).collect::<BTreeMap<_, _>>())
+}
+
+fn mappings() -> Vec<Mapping> {
+    let window = |offset| Mapping::TimeWindow { offset };
+    let single = |dim: &str, mapping| Mapping::MultiToSingle {
+        dim: dim.to_owned(),
+        mapping: Box::new(mapping),
+    };
+    let simple = [
+        Mapping::Identity,
+        Mapping::AllPartitions,
+        pairs(&[("a", &["d", "c"]), ("b", &[]), ("d", &["d"])]),
+        pairs(&[("c", &["c"])]),
+        window(0),
+        window(-1),
+        window(2),
+        window(-7),
+        window(i64::MIN),
+        window(i64::MAX),
+        Mapping::SpecificPartitions(keys(&["c", "d"])),
+        Mapping::SpecificPartitions(keys(&["2024-01-03T00"])),
+        Mapping::ForKeys(keys(&["c", "d"])),
+        Mapping::Subset,
+    ];
+    let mut all = simple.to_vec();
+    for inner in &simple {
+        for dim in ["date", "letter", "kind", "hour"] {
+            all.push(single(dim, inner.clone()));
+            for other in ["date", "letter", "kind", "hour"] {
+                all.push(of_dims(&[(dim, other, inner.clone())]));
+            }
+        }
+    }
+    all.push(of_dims(&[
+        ("date", "hour", window(-1)),
+        ("letter", "kind", Mapping::ForKeys(keys(&["b", "d"]))),
+    ]));
+    all.push(of_dims(&[
+        ("letter", "kind", Mapping::Subset),
+        ("kind", "letter", Mapping::Subset),
+    ]));
+    all
+}
+
+fn space(definition: &Definition) -> Arc<Space> {
+    definition
+        .resolve(0, &|_| Ok(Arc::new(Labels::new([""; 0]).unwrap())))
+        .unwrap()
+}
+
+/// The moments between which the window so far away lies, if the grid goes on there.
+fn window(own: &TimeAxis, other: &TimeAxis, n: i128) -> Option<(i64, i64)> {
+    let len = i128::from(own.len());
+    match &own.calendar().declared().grid {
+        Grid::Interval(step) => {
+            let at = |n: i128| {
+                i64::try_from(n * i128::from(*step))
+                    .ok()?
+                    .checked_add(own.start_of(0))
+            };
+            Some((at(n)?, at(n + 1)?))
+        }
+        Grid::Cron(_) if (0..len).contains(&n) => Some(own.window(n as u32)),
+        grid if *grid == other.calendar().declared().grid => {
+            // The windows of both, in order.
+            let of = |axis: &TimeAxis| (0..axis.len()).map(|n| axis.window(n)).collect::<Vec<_>>();
+            let all: BTreeSet<(i64, i64)> = of(own).into_iter().chain(of(other)).collect();
+            let all: Vec<_> = all.into_iter().collect();
+            let first = all.iter().position(|one| *one == own.window(0)).unwrap();
+            all.get(usize::try_from(first as i128 + n).ok()?).copied()
+        }
+        Grid::Cron(_) => None,
+    }
+}
+
+/// Whether a key of one dimension needs a key of another.
+fn needs_key(mapping: &Mapping, down: &Axis, i: u32, up: &Axis, j: u32) -> bool {
+    let (own, there) = (down.label(i).into_owned(), up.label(j).into_owned());
+    match mapping {
+        Mapping::Identity | Mapping::Subset => own == there,
+        Mapping::AllPartitions => true,
+        Mapping::Static(pairs) => pairs.get(&own).is_some_and(|keys| keys.contains(&there)),
+        Mapping::SpecificPartitions(keys) => keys.contains(&there),
+        Mapping::ForKeys(keys) => own == there && keys.contains(&own),
+        Mapping::TimeWindow { offset } => {
+            let (Axis::Time(down), Axis::Time(up)) = (down, up) else {
+                panic!("no time")
+            };
+            let (start, end) = up.window(j);
+            window(down, up, i128::from(i) + i128::from(*offset))
+                .is_some_and(|(from, to)| from < end && start < to)
+        }
+        Mapping::Multi(_) | Mapping::MultiToSingle { .. } => panic!("not of one dimension"),
+    }
+}
+
+/// Whether a partition needs another.
+fn needs(mapping: &Mapping, down: &Space, p: u64, up: &Space, q: u64) -> bool {
+    let place = |space: &Space, name: &str| space.dims().iter().position(|dim| dim.name == name);
+    let holds = |own: usize, there: usize, mapping: &Mapping| {
+        let (own_axis, up_axis) = (&down.dims()[own].axis, &up.dims()[there].axis);
+        needs_key(
+            mapping,
+            own_axis,
+            down.index(p, own),
+            up_axis,
+            up.index(q, there),
+        )
+    };
+    // The dimensions that are given, and by name those that are not.
+    let rest = |given: &[(usize, usize, &Mapping)], other: &Mapping| {
+        given
+            .iter()
+            .all(|(own, there, mapping)| holds(*own, *there, mapping))
+            && (0..up.dims().len())
+                .filter(|at| given.iter().all(|g| g.1 != *at))
+                .all(|there| match place(down, &up.dims()[there].name) {
+                    Some(own) if given.iter().all(|g| g.0 != own) => holds(own, there, other),
+                    _ => true,
+                })
+    };
+    let timed = |space: &Space| {
+        space
+            .dims()
+            .iter()
+            .position(|dim| matches!(dim.axis, Axis::Time(_)))
+            .unwrap()
+    };
+    match mapping {
+        Mapping::AllPartitions => true,
+        Mapping::Identity | Mapping::Subset => rest(&[], mapping),
+        Mapping::TimeWindow { .. } => {
+            rest(&[(timed(down), timed(up), mapping)], &Mapping::Identity)
+        }
+        Mapping::Static(_) | Mapping::SpecificPartitions(_) | Mapping::ForKeys(_) => {
+            let own = if down.is_multi() { 0 } else { down.index(p, 0) };
+            needs_key(
+                mapping,
+                &down.dims()[0].axis,
+                own,
+                &up.dims()[0].axis,
+                up.index(q, 0),
+            )
+        }
+        Mapping::Multi(given) => {
+            let given = given.iter().map(|(own, (other, mapping))| {
+                (
+                    place(down, own).unwrap(),
+                    place(up, other).unwrap(),
+                    mapping,
+                )
+            });
+            rest(&given.collect::<Vec<_>>(), &Mapping::Identity)
+        }
+        Mapping::MultiToSingle { dim, mapping } => {
+            let at = |space: &Space| {
+                if space.is_multi() {
+                    place(space, dim).unwrap()
+                } else {
+                    0
+                }
+            };
+            holds(at(down), at(up), mapping)
+        }
+    }
+}
+
+fn selections(space: &Arc<Space>, picks: &[Index]) -> Vec<Selection> {
+    let set = |axis: &Axis| {
+        IndexSet::from_positions(
+            picks
+                .iter()
+                .map(|pick| pick.index(axis.len() as usize) as u32),
+        )
+    };
+    let sets = space.dims().iter().map(|dim| set(&dim.axis)).collect();
+    let some: Vec<u64> = picks
+        .iter()
+        .map(|pick| pick.index(space.len() as usize) as u64)
+        .collect();
+    let one = Members::One(some[0]);
+    [
+        Members::Product(sets),
+        one,
+        Members::Explicit(PositionSet::in_order(some)),
+    ]
+    .map(|members| Selection::new(Arc::clone(space), members))
+    .into_iter()
+    .chain([Selection::all(Arc::clone(space))])
+    .collect()
+}
+
+fn members(selection: &Selection) -> BTreeSet<u64> {
+    let members: BTreeSet<u64> = selection.iter().collect();
+    assert_eq!(members.len() as u64, selection.len());
+    members
+}
+
+/// All that can be related.
+fn related() -> Vec<(Mapping, Arc<Space>, Arc<Space>)> {
+    let (definitions, mut found) = (definitions(), Vec::new());
+    for mapping in mappings() {
+        for down in &definitions {
+            for up in &definitions {
+                if mapping.check(Some(down), Some(up)).is_ok() {
+                    found.push((mapping.clone(), space(down), space(up)));
+                }
+            }
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+    #[test]
+    fn images_are_those_of_a_loop_over_all_pairs(picks in prop::collection::vec(any::<Index>(), 1..6)) {
+        for (mapping, down, up) in related() {
+            let needs = |p, q| needs(&mapping, &down, p, &up, q);
+            for chosen in selections(&down, &picks) {
+                let expected = (0..up.len()).filter(|&q| chosen.iter().any(|p| needs(p, q)));
+                let same_key_everywhere = |p| (0..up.len()).any(|q| needs(p, q));
+                match mapping.upstream(&chosen, &up) {
+                    Ok(image) => prop_assert_eq!(
+                        members(&image), expected.collect::<BTreeSet<_>>(), "{:?} of {:?}", mapping, chosen),
+                    // Identity, also of a dimension that is not named, refuses what is not there.
+                    Err(error) => prop_assert!(
+                        !chosen.iter().all(same_key_everywhere), "{:?} of {:?}: {}", mapping, chosen, error),
+                }
+            }
+            for chosen in selections(&up, &picks) {
+                let expected = (0..down.len()).filter(|&p| chosen.iter().any(|q| needs(p, q)));
+                let found = mapping.downstream(&chosen, &down).unwrap();
+                prop_assert_eq!(
+                    members(&found), expected.collect::<BTreeSet<_>>(), "{:?} to {:?}", mapping, chosen);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_kind_relates_some_of_the_definitions() {
+    let (related, mut seen) = (related(), BTreeSet::new());
+    for (mapping, ..) in &related {
+        seen.insert(
+            format!("{mapping:?}")
+                .split([' ', '('])
+                .next()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    assert_eq!(seen.len(), 9, "{seen:?}");
+    assert!(related.len() > 300, "{}", related.len());
+}
+
+#[test]
+fn a_product_of_a_thousand_million_is_mapped_by_arithmetic() {
+    let (down, up) = (
+        multi(&[("minute", time_of(60)), ("n", many())]),
+        multi(&[("hour", time_of(3600)), ("n", many())]),
+    );
+    let hours = of_dims(&[("minute", "hour", Mapping::TimeWindow { offset: -60 })]);
+    hours.check(Some(&down), Some(&up)).unwrap();
+    let (down, up) = (space(&down), space(&up));
+    assert_eq!(down.len(), 1_051_200_000);
+    let image = hours
+        .upstream(&Selection::all(Arc::clone(&down)), &up)
+        .unwrap();
+    // The hour before the first is not there, so the last is not needed either.
+    assert!(
+        matches!(image.members(), Members::Product(_)),
+        "{:?}",
+        image.members()
+    );
+    assert_eq!(image.len(), (8760 - 1) * 2000);
+    let back = hours.downstream(&image, &down).unwrap();
+    let Members::Product(sets) = back.members() else {
+        panic!("{:?}", back.members())
+    };
+    assert_eq!(sets[0], IndexSet::Range(60..525_600));
+    assert_eq!(back.len(), (525_600 - 60) * 2000);
+}
+
+fn time_of(step: u32) -> Definition {
+    let (start, end, grid) = (START, Some(START + 365 * DAY), Grid::Interval(step));
+    let fmt = "%Y-%m-%dT%H:%M".to_owned();
+    let calendar = Calendar::try_from(Declared {
+        start,
+        end,
+        grid,
+        fmt,
+    })
+    .unwrap();
+    Definition::Single(Dimension::Time(Arc::new(calendar)))
+}
+
+fn many() -> Definition {
+    Definition::static_((0..2000).map(|n| format!("n{n}"))).unwrap()
+}
+
+#[test]
+fn what_cannot_be_related_is_refused_with_the_reason() {
+    let day = daily(0, 4);
+    let letters = names(&["a", "b"]);
+    let both = multi(&[("date", day.clone()), ("letter", letters.clone())]);
+    let window = Mapping::TimeWindow { offset: -1 };
+    for (mapping, down, up, told) in [
+        (window.clone(), &letters, &day, "exactly one"),
+        (
+            Mapping::Identity,
+            &letters,
+            &names(&["b", "a"]),
+            "different definitions",
+        ),
+        (Mapping::Identity, &letters, &both, "share none"),
+        (pairs(&[("z", &["a"])]), &letters, &letters, "\"z\""),
+        (pairs(&[("a", &["z"])]), &letters, &letters, "\"z\""),
+        (pairs(&[("a", &["a"])]), &both, &letters, "inside multi()"),
+        (
+            Mapping::SpecificPartitions(keys(&["2024-01-09T00"])),
+            &day,
+            &day,
+            "2024-01-09",
+        ),
+        (
+            Mapping::ForKeys(keys(&["b", "z"])),
+            &letters,
+            &letters,
+            "\"z\"",
+        ),
+        (
+            of_dims(&[("dat", "date", window.clone())]),
+            &both,
+            &both,
+            "did you mean \"date\"",
+        ),
+        (
+            of_dims(&[("letter", "letter", window.clone())]),
+            &both,
+            &both,
+            "two time dimensions",
+        ),
+        (
+            of_dims(&[
+                ("date", "date", Mapping::Subset),
+                ("letter", "date", Mapping::Subset),
+            ]),
+            &both,
+            &both,
+            "twice",
+        ),
+        (
+            of_dims(&[("date", "date", window)]),
+            &both,
+            &day,
+            "use multi_to_single()",
+        ),
+        (
+            Mapping::MultiToSingle {
+                dim: "date".into(),
+                mapping: Box::new(Mapping::Identity),
+            },
+            &both,
+            &both,
+            "to one without",
+        ),
+    ] {
+        let reason = mapping.check(Some(down), Some(up)).unwrap_err();
+        assert!(reason.contains(told), "{mapping:?}: {reason}");
+    }
+    let reason = Mapping::AllPartitions.check(Some(&day), None).unwrap_err();
+    assert!(reason.contains("the upstream has none"), "{reason}");
+}
+
+#[test]
+fn something_unpartitioned_may_need_all_or_some() {
+    let (one, letters) = (Space::unpartitioned(), names(&["a", "b", "c"]));
+    let some = Mapping::SpecificPartitions(keys(&["a", "c"]));
+    for (mapping, image) in [
+        (&Mapping::AllPartitions, vec![0, 1, 2]),
+        (&some, vec![0, 2]),
+    ] {
+        mapping.check(None, Some(&letters)).unwrap();
+        let found = mapping
+            .upstream(&Selection::all(Arc::clone(&one)), &space(&letters))
+            .unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), image);
+    }
+    let b = Selection::new(space(&letters), Members::One(1));
+    assert!(some.downstream(&b, &one).unwrap().is_empty());
+    assert_eq!(
+        Mapping::AllPartitions.downstream(&b, &one).unwrap().len(),
+        1
+    );
+}
