@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
+from rivers.asset_def import AssetDef
 from rivers.assets import Asset
 from rivers.context import AssetExecutionContext, PartitionContext
 from rivers.executors import Executor
@@ -15,7 +16,12 @@ from rivers.io import (
     OutputContext,
     PickleIOHandler,
 )
-from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionsDefinition
+from rivers.partitions import (
+    PartitionKey,
+    PartitionKeyRange,
+    PartitionMapping,
+    PartitionsDefinition,
+)
 from rivers.queue import RunQueueConfig, TagConcurrencyLimit
 from rivers.repository import CodeRepository
 from rivers.results import BackfillResult, BackfillStatus, LaunchedBy, RunRecord, RunResult
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asset",
+    "AssetDef",
     "AssetExecutionContext",
     "BackfillResult",
     "BackfillStatus",
@@ -43,6 +50,7 @@ __all__ = [
     "PartitionContext",
     "PartitionKey",
     "PartitionKeyRange",
+    "PartitionMapping",
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",

@@ -543,8 +543,122 @@ class Selection:
     def only_in(self, other: Space) -> tuple[Selection, int]:
         """The keys that another space has too, and how many it has not."""
 
-    def upstream(self, other: Space) -> Selection:
-        """The partitions of an upstream that these need: dimension by dimension, by name."""
+    def upstream(self, other: Space, mapping: PartitionMapping | None = None) -> Selection:
+        """The partitions of an upstream that these need; by default dimension by dimension, by name."""
+
+@final
+class PartitionMapping:
+    """Which partitions of an upstream a partition needs, for `AssetDef.input` and `AssetDef.dep`.
+
+    The asset that needs is the downstream. A mapping is checked against both definitions when a
+    `CodeRepository` is made. What lies outside the upstream's partitions is left out. Mappings are
+    immutable, comparable, hashable and picklable; a `repr` evaluates back.
+
+    Example:
+        >>> from rivers import PartitionMapping
+        >>> PartitionMapping.multi({"day": PartitionMapping.time_window(-1)})
+        PartitionMapping.multi({'day': PartitionMapping.time_window(-1)})
+    """
+
+    @staticmethod
+    def identity() -> PartitionMapping:
+        """The same keys, in dimensions of the same name; what only the upstream has is taken whole.
+
+        This is what holds without a mapping. A key that the upstream does not have fails the run.
+        """
+
+    @staticmethod
+    def all_partitions() -> PartitionMapping:
+        """All partitions of the upstream."""
+
+    @staticmethod
+    def static_(pairs: Mapping[str, str | Sequence[str]]) -> PartitionMapping:
+        """For each downstream key the upstream keys that it needs; a key that is not named needs none.
+
+        Args:
+            pairs: Downstream key to upstream key, or keys.
+
+        Raises:
+            PartitionDefinitionError: There is none.
+        """
+
+    @staticmethod
+    def time_window(offset: int = 0) -> PartitionMapping:
+        """The upstream's windows that overlap the downstream's window, moved by some windows.
+
+        The grids may differ: from hours to days, a day needs its 24 hours; from days to hours, an
+        hour needs the day that holds it. In a product the one time dimension is meant; others follow
+        by name.
+
+        Args:
+            offset: How many windows of the downstream's grid; below 0 is earlier. A grid of even
+                steps goes on before its first and after its last window; a cron schedule does where
+                the upstream has the same one.
+        """
+
+    @staticmethod
+    def specific_partitions(keys: Sequence[str]) -> PartitionMapping:
+        """These partitions of the upstream, whatever the downstream's.
+
+        Raises:
+            PartitionDefinitionError: There is none.
+        """
+
+    @staticmethod
+    def for_keys(keys: Sequence[str]) -> PartitionMapping:
+        """The same key for these downstream keys; others need none.
+
+        Raises:
+            PartitionDefinitionError: There is none.
+        """
+
+    @staticmethod
+    def subset() -> PartitionMapping:
+        """The same keys, in dimensions of the same name, where the upstream has them."""
+
+    @staticmethod
+    def multi(
+        dimensions: Mapping[str, PartitionMapping | tuple[str, PartitionMapping]],
+    ) -> PartitionMapping:
+        """Between two products, dimension by dimension.
+
+        Args:
+            dimensions: A dimension of the downstream to how the upstream's dimension of that name
+                follows from it; or to a pair of another dimension of the upstream, and how. Those
+                that are left out follow by name, and what only the upstream has is taken whole.
+
+        Raises:
+            PartitionDefinitionError: There is none, or a mapping is itself one of several dimensions.
+        """
+
+    @staticmethod
+    def multi_to_single(dim: str, mapping: PartitionMapping | None = None) -> PartitionMapping:
+        """Between a product and a single dimension, either way.
+
+        Args:
+            dim: The product's dimension that belongs to the single one. Others are taken whole where
+                the upstream is the product, and do not matter where the downstream is.
+            mapping: How the two follow from each other; by default the same keys.
+
+        Raises:
+            PartitionDefinitionError: The mapping is itself one of several dimensions.
+        """
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it leads to earlier partitions only, so that an asset may need its own."""
+
+    def refusal(
+        self, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition | None
+    ) -> str | None:
+        """Why it cannot relate two definitions; `None` if it can."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+def decode_mapping(bytes: bytes) -> PartitionMapping:
+    """Reads what pickling wrote."""
 
 @final
 class Plan:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rivers.asset_def import AssetDef
 from rivers.context import AssetExecutionContext, is_storable
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
@@ -34,7 +35,8 @@ class Asset:
         backfill_strategy: How its partitions are grouped into runs where `backfill()` does not say.
         io_handler: Keeps what the function returns; in memory by default. What returns `None` is
             not passed to it.
-        deps: Assets, or their names, that must be executed before, without their values.
+        deps: Assets, or their names, that must be executed before, without their values; or an
+            `AssetDef`, which says more of an input or a dependency.
         tags: Free labels of the asset.
         group: The group it belongs to.
         metadata: Anything worth knowing; the IO handler sees it.
@@ -63,7 +65,7 @@ class Asset:
         partitions_def: PartitionsDefinition | str | None = None,
         backfill_strategy: BackfillStrategy | None = None,
         io_handler: BaseIOHandler | None = None,
-        deps: Iterable[Asset | str] | None = None,
+        deps: Iterable[Asset | AssetDef | str] | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         group: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -76,7 +78,9 @@ class Asset:
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
         self.io_handler = io_handler
-        self.deps = [_name_of(dep) for dep in deps or ()]
+        self._deps = list(deps or ())
+        self.deps = [_name_of(dep) for dep in self._deps]
+        self.upstream_defs = {dep.name: dep for dep in self._deps if isinstance(dep, AssetDef)}
         self.tags = dict(tags) if isinstance(tags, Mapping) else list(tags or ())
         self.group = group
         self.metadata = dict(metadata or {})
@@ -99,6 +103,10 @@ class Asset:
                 msg = f"{argument} of an asset must be a {expected}, got {value!r}"
                 raise AssetDefinitionError(msg)
 
+        for name in self.upstream_defs:
+            if self.deps.count(name) > 1:
+                msg = f"deps names {name!r} twice; give one AssetDef for it"
+                raise AssetDefinitionError(msg)
         if self.code_version is not None and not is_storable(self.code_version):
             msg = (
                 f"the code_version {self.code_version!r} cannot be stored: it holds half of a "
@@ -121,6 +129,19 @@ class Asset:
             raise AssetDefinitionError(msg)
         self.is_async = inspect.iscoroutinefunction(fn)
         self._read_signature(fn)
+        for name, given in self.upstream_defs.items():
+            if given.kind == "input" and name not in self.inputs:
+                msg = (
+                    f"the asset {self.name!r} has AssetDef.input({name!r}), but no parameter of that "
+                    f"name; its parameters are {self.inputs}. Without its value: AssetDef.dep({name!r})"
+                )
+                raise AssetDefinitionError(msg)
+            if given.kind == "dep" and name in self.inputs:
+                msg = (
+                    f"the asset {self.name!r} has AssetDef.dep({name!r}), and a parameter of that name, "
+                    f"which takes its value; use AssetDef.input({name!r})"
+                )
+                raise AssetDefinitionError(msg)
         functools.update_wrapper(self, fn)
 
     def _read_signature(self, fn: Callable[..., Any]) -> None:
@@ -177,7 +198,7 @@ class Asset:
             partitions_def=self.partitions_def,
             backfill_strategy=self.backfill_strategy,
             io_handler=self.io_handler,
-            deps=self.deps,
+            deps=self._deps,
             tags=self.tags,
             group=self.group,
             metadata=self.metadata,
@@ -188,12 +209,14 @@ class Asset:
         return f"<Asset {self.name!r}>" if self.fn is not None else "<Asset without a function>"
 
 
-def _name_of(dep: Asset | str) -> str:
+def _name_of(dep: Asset | AssetDef | str) -> str:
     if isinstance(dep, str):
         return dep
+    if isinstance(dep, AssetDef):
+        return dep.name
     if isinstance(dep, Asset) and dep.fn is not None:
         return dep.name
-    msg = f"deps must be assets or their names, got {dep!r}"
+    msg = f"deps must be assets, their names, or AssetDefs, got {dep!r}"
     raise AssetDefinitionError(msg)
 
 

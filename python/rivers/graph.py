@@ -13,7 +13,7 @@ from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, GraphVal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rivers.partitions import PartitionsDefinition
+    from rivers.partitions import PartitionMapping, PartitionsDefinition
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -37,14 +37,16 @@ class Node:
     Attributes:
         asset: The asset.
         definition: Its partitions, with a name looked up; `None` if it has none.
-        inputs: Upstream assets whose values it takes, by parameter.
-        deps: All upstream assets.
+        inputs: Upstream assets whose values it takes, by parameter; it may be one itself.
+        deps: All upstream assets but itself.
+        mappings: How the partitions of upstream assets follow from its own, where that is declared.
     """
 
     asset: Asset
     definition: PartitionsDefinition | None
     inputs: list[str] = field(default_factory=list)
     deps: list[str] = field(default_factory=list)
+    mappings: dict[str, PartitionMapping] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,7 +60,8 @@ class Graph:
     Raises:
         AssetDefinitionError: Something is no asset, two have one name, or a name of a definition is
             unknown.
-        GraphValidationError: An input or dependency does not exist, or there is a cycle.
+        GraphValidationError: An input or dependency does not exist, a mapping does not fit, or there is
+            a cycle.
     """
 
     def __init__(
@@ -97,11 +100,37 @@ class Graph:
                     f"that name{did_you_mean(upstream, self.nodes)}"
                 )
                 raise GraphValidationError(msg)
-        node.deps = list(dict.fromkeys([*node.inputs, *asset.deps]))
-        for upstream in node.inputs:
-            self._check_mapping(node, self.nodes[upstream])
+        upstreams = list(dict.fromkeys([*node.inputs, *asset.deps]))
+        for upstream, given in asset.upstream_defs.items():
+            if given.partition_mapping is not None:
+                node.mappings[upstream] = given.partition_mapping
+        self._check_mappings(node, upstreams)
+        node.deps = [name for name in upstreams if name != asset.name]
 
-    def _check_mapping(self, node: Node, upstream: Node) -> None:
+    def _check_mappings(self, node: Node, upstreams: Iterable[str]) -> None:
+        for upstream in upstreams:
+            mapping = node.mappings.get(upstream)
+            if mapping is not None:
+                self._check_declared(node, self.nodes[upstream])
+            elif upstream in node.inputs:
+                self._check_by_name(node, self.nodes[upstream])
+            if upstream == node.name and not (mapping and mapping.goes_back):
+                msg = (
+                    f"the asset {node.name!r} depends on itself; that needs an AssetDef with a mapping "
+                    "that leads to earlier partitions in a time dimension, such as "
+                    f"PartitionMapping.time_window(-1), got {mapping}"
+                )
+                raise GraphValidationError(msg)
+
+    def _check_declared(self, node: Node, upstream: Node) -> None:
+        """Refuses a mapping that cannot relate the two definitions."""
+        mapping = node.mappings[upstream.name]
+        reason = mapping.refusal(node.definition, upstream.definition)
+        if reason is not None:
+            msg = f"the asset {node.name!r} cannot depend on {upstream.name!r} through {mapping}: {reason}"
+            raise GraphValidationError(msg)
+
+    def _check_by_name(self, node: Node, upstream: Node) -> None:
         """Refuses an input whose partitions do not follow from the asset's by dimension name."""
         here, there = node.definition, upstream.definition
         if here is None or there is None or here == there:
@@ -120,7 +149,8 @@ class Graph:
             reason = "one has named dimensions, the other has not"
         msg = (
             f"the asset {node.name!r} takes the value of {upstream.name!r}, but which partitions belong "
-            f"together is not clear: {reason}"
+            f"together is not clear: {reason}; say it with AssetDef.input({upstream.name!r}, "
+            "partition_mapping=...)"
         )
         raise GraphValidationError(msg)
 

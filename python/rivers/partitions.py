@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rivers._rivers import PartitionKey, PartitionsDefinition
+from rivers._rivers import PartitionKey, PartitionMapping, PartitionsDefinition
 from rivers.tables import frame
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rivers.storage import Storage
 
-__all__ = ["PartitionKey", "PartitionKeyRange", "PartitionsDefinition"]
+__all__ = ["PartitionKey", "PartitionKeyRange", "PartitionMapping", "PartitionsDefinition"]
 
 _PAIR = 2
 

@@ -356,7 +356,7 @@ class CodeRepository(Control, Insight):
         block: bool, dry_run: bool, **request: Any,
     ) -> BackfillResult:  # fmt: skip
         if dry_run:
-            self._prepare(nodes, now, config)
+            self._prepare(nodes, plan, now, config)
             return _planned("", plan, "dry_run")
         key, backfill_id, _ = self._submit(nodes, plan, now, config, manual=False, **request)
         if block:

@@ -178,20 +178,28 @@ class Runtime:
     def _handler(self, node: Node) -> BaseIOHandler:
         return node.asset.io_handler or self._default_handler
 
+    def _input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
+        """What loads an input: the handler of its `AssetDef`, else the upstream's."""
+        given = node.asset.upstream_defs.get(upstream.name)
+        return (given and given.io_handler) or self._handler(upstream)
+
     def _prepare(
-        self, nodes: list[Node], now: dt.datetime, config: Any
+        self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any
     ) -> tuple[str | None, Program]:
         """All checks that are left when the plan is made."""
         text, instances = check_config(config, nodes)
+        submission.check_order_between_runs(
+            self._graph, nodes, plan.selection, lambda node: self._space(node.definition, now)
+        )
         if self._executor.max_workers is not None:
-            submission.check_memory_inputs(self._graph, nodes, self._handler)
+            submission.check_memory_inputs(self._graph, nodes, self._input_handler)
         return text, self._program(nodes, instances, now)
 
     def _submit(
         self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
         manual: bool, **request: Any,
     ) -> tuple[int, str, Program]:  # fmt: skip
-        text, program = self._prepare(nodes, now, config)
+        text, program = self._prepare(nodes, plan, now, config)
         assets = [
             (node.name, node.asset.code_version, node.definition is not None)
             for node in self._graph.in_order(node.name for node in nodes)
@@ -222,7 +230,7 @@ class Runtime:
                 fn=node.asset.fn,  # type: ignore[arg-type]  # The graph has checked it.
                 is_async=node.asset.is_async,
                 context_param=node.asset.context_param,
-                inputs=[self._input(self._graph[name], now) for name in node.inputs],
+                inputs=[self._input(node, self._graph[name], now) for name in node.inputs],
                 needs=[
                     places[name] for name in self._graph.upstream_of(node.name) if name in places
                 ],
@@ -235,9 +243,16 @@ class Runtime:
         ]
         return Program(steps, self._executor.max_workers)
 
-    def _input(self, upstream: Node, now: dt.datetime) -> Input:
-        space = None if upstream.definition is None else self._space(upstream.definition, now)
-        return Input(upstream.name, self._handler(upstream), upstream.asset.metadata, space)
+    def _input(self, node: Node, upstream: Node, now: dt.datetime) -> Input:
+        given = node.asset.upstream_defs.get(upstream.name)
+        return Input(
+            parameter=upstream.name,
+            handler=self._input_handler(node, upstream),
+            metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
+            space=None if upstream.definition is None else self._space(upstream.definition, now),
+            mapping=node.mappings.get(upstream.name),
+            has_default=upstream.name in node.asset.optional_inputs,
+        )
 
     def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
         """Waits for the end; see SEMANTICS 6 for Ctrl-C."""

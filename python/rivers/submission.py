@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.context import is_storable
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
-from rivers.partitions import PartitionKey, PartitionKeyRange
+from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionMapping
 from rivers.queue import check_count
 from rivers.sets import PartitionSet, select_rows
 from rivers.storage import PRIORITY_TAG
 from rivers.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rivers._rivers import Selection, Space, Store
     from rivers.graph import Graph, Node
+    from rivers.io.base import BaseIOHandler
 
 _log = logging.getLogger("rivers")
 
@@ -246,7 +247,45 @@ def check_concurrency(max_concurrency: int) -> int:
     return check_count("max_concurrency", max_concurrency)
 
 
-def check_memory_inputs(graph: Graph, nodes: Sequence[Node], handler_of: Any) -> None:
+def check_order_between_runs(
+    graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: Callable[[Node], Space]
+) -> None:
+    """Refuses what would need an order between runs, which there is not yet.
+
+    Under a mapping, a run may need what another run of the same request makes.
+
+    Raises:
+        ExecutionError: Naming both assets and what to do instead.
+    """
+    selected = {node.name for node in nodes if node.definition is not None}
+    for node in nodes:
+        for name, mapping in node.mappings.items():
+            if node.name not in selected or name not in selected:
+                continue
+            if mapping == PartitionMapping.identity():
+                continue
+            space = space_of(graph[name])
+            own = chosen.translate(space_of(node), node.name)
+            needed = own.upstream(space, mapping)
+            if not needed.intersection(chosen.translate(space, name)).num_partitions:
+                continue
+            if name == node.name:
+                reason = (
+                    "its own earlier partitions, which the same request is to make; backfill those first, "
+                    "and then the ones that need them"
+                )
+            else:
+                reason = (
+                    f"partitions of {name!r} which the same request is to make; backfill {name!r} first, "
+                    f"and then {node.name!r}"
+                )
+            msg = f"the asset {node.name!r} needs, through {mapping}, {reason}"
+            raise ExecutionError(msg)
+
+
+def check_memory_inputs(
+    graph: Graph, nodes: Sequence[Node], handler_of: Callable[[Node, Node], BaseIOHandler]
+) -> None:
     """With processes, a value kept in memory does not leave its run (SEMANTICS 6).
 
     Raises:
@@ -255,12 +294,15 @@ def check_memory_inputs(graph: Graph, nodes: Sequence[Node], handler_of: Any) ->
     selected = {node.name for node in nodes}
     for node in nodes:
         for upstream in map(graph.__getitem__, node.inputs):
-            same_run = upstream.name in selected and upstream.definition == node.definition
-            if same_run or handler_of(upstream).shared_between_processes:
+            same_partitions = upstream.definition == node.definition and (
+                node.mappings.get(upstream.name) in (None, PartitionMapping.identity())
+            )
+            handler = handler_of(node, upstream)
+            if (upstream.name in selected and same_partitions) or handler.shared_between_processes:
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
-                f"{type(handler_of(upstream)).__name__} keeps it in the memory of one process; with "
+                f"{type(handler).__name__} keeps it in the memory of one process; with "
                 f"Executor.parallel give {upstream.name!r} an io_handler that processes share, such as "
                 "PickleIOHandler or ParquetIOHandler"
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from rivers._rivers import Space
 from rivers.context import AssetExecutionContext, message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.io.base import InputContext, OutputContext
@@ -16,7 +17,7 @@ from rivers.io.base import InputContext, OutputContext
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from rivers._rivers import PartitionsDefinition, Run, Selection, Space
+    from rivers._rivers import PartitionKey, PartitionMapping, PartitionsDefinition, Run, Selection
     from rivers.io.base import BaseIOHandler
 
     Call = tuple["Step", dict[str, Any]]
@@ -28,15 +29,19 @@ class Input:
 
     Attributes:
         parameter: The function's parameter, and the upstream asset's name.
-        handler: Keeps the upstream's values.
-        metadata: The upstream's.
+        handler: Loads its value.
+        metadata: What the handler is told.
         space: The upstream's partitions; `None` if it has none.
+        mapping: Which of them are needed; `None`: those of the same keys.
+        has_default: Whether the parameter has a default, which holds where none is needed.
     """
 
     parameter: str
     handler: BaseIOHandler
     metadata: dict[str, Any]
     space: Space | None
+    mapping: PartitionMapping | None = None
+    has_default: bool = False
 
 
 @dataclass
@@ -163,7 +168,13 @@ class Program:
 
 
 def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
-    arguments = {wanted.parameter: _load(wanted, step, run, selection) for wanted in step.inputs}
+    arguments: dict[str, Any] = {}
+    for wanted in step.inputs:
+        keys = _needed(wanted, step, run, selection)
+        if keys or wanted.space is None or wanted.mapping is None:
+            arguments[wanted.parameter] = _load(wanted, step, run, keys)
+        elif not wanted.has_default:
+            arguments[wanted.parameter] = None
     if step.context_param is not None:
         arguments[step.context_param] = AssetExecutionContext(step, run, selection)
     return arguments
@@ -209,13 +220,18 @@ class _Called:
         self.error: BaseException | None = None
 
 
-def _load(wanted: Input, step: Step, run: Run, selection: Selection | None) -> object:
-    keys = []
-    if wanted.space is not None:
-        if step.partitioned:
-            keys = (selection or run.partitions).upstream(wanted.space).keys()
-        else:
-            keys = wanted.space.all().keys()
+def _needed(wanted: Input, step: Step, run: Run, selection: Selection | None) -> list[PartitionKey]:
+    """The upstream's partitions that those of the run need."""
+    if wanted.space is None:
+        return []
+    if step.partitioned:
+        return (selection or run.partitions).upstream(wanted.space, wanted.mapping).keys()
+    if wanted.mapping is None:
+        return wanted.space.all().keys()
+    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping).keys()
+
+
+def _load(wanted: Input, step: Step, run: Run, keys: list[PartitionKey]) -> object:
     context = InputContext(
         asset=wanted.parameter,
         partitions=keys,

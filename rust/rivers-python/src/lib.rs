@@ -7,6 +7,7 @@ mod definition;
 mod engine;
 mod error;
 mod key;
+mod mapping;
 mod plan;
 mod run;
 mod selection;
@@ -26,6 +27,8 @@ mod _rivers {
     use crate::engine::Engine;
     #[pymodule_export]
     use crate::key::{MultiKey, PartitionKey, SingleKey};
+    #[pymodule_export]
+    use crate::mapping::{PartitionMapping, decode_mapping};
     #[pymodule_export]
     use crate::plan::{Plan, check_per_dimension};
     #[pymodule_export]

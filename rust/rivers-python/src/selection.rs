@@ -10,6 +10,7 @@ use rivers_core::space::{self, DimRange, IndexSet, Members, PositionSet, RangeSp
 
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
+use crate::mapping::PartitionMapping;
 
 /// All partitions of a definition at one moment.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -286,9 +287,14 @@ impl Selection {
         (left.into(), gone)
     }
 
-    /// The partitions of an upstream that these need.
-    fn upstream(&self, other: &Space) -> Result<Self> {
-        Ok(self.selection.upstream(&other.space)?.into())
+    /// The partitions of an upstream that these need; by default those of the same keys.
+    #[pyo3(signature = (other, mapping=None))]
+    fn upstream(&self, other: &Space, mapping: Option<&PartitionMapping>) -> Result<Self> {
+        let needed = match mapping {
+            Some(given) => given.mapping.upstream(&self.selection, &other.space)?,
+            None => self.selection.upstream(&other.space)?,
+        };
+        Ok(needed.into())
     }
 
     fn translate(&self, other: &Space, asset: &str) -> Result<Self> {

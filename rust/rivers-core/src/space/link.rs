@@ -3,7 +3,7 @@
 use super::mapping::Mapping;
 use super::product::Dim;
 use super::{Axis, Dimension};
-use crate::error::{did_you_mean, some_of};
+use crate::error::{Error, Result, did_you_mean, some_of};
 
 /// What the linking of dimensions depends on.
 pub(super) struct Shape {
@@ -92,7 +92,7 @@ impl<'a> Link<'a> {
 
 impl Mapping {
     /// What a user calls it.
-    fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Identity => "identity()",
             Self::AllPartitions => "all_partitions()",
@@ -103,6 +103,38 @@ impl Mapping {
             Self::Subset => "subset()",
             Self::Multi(_) => "multi()",
             Self::MultiToSingle { .. } => "multi_to_single()",
+        }
+    }
+
+    /// The mapping, if it says something.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` for one that names nothing, or holds one of several dimensions.
+    pub fn checked(self) -> Result<Self> {
+        let refused = |reason: String| Err(Error::PartitionDefinition(reason));
+        let (empty, inner): (bool, Vec<&Self>) = match &self {
+            Self::Static(pairs) => (pairs.is_empty(), Vec::new()),
+            Self::SpecificPartitions(keys) | Self::ForKeys(keys) => (keys.is_empty(), Vec::new()),
+            Self::Multi(named) => {
+                let inner = named.values().map(|(_, mapping)| mapping);
+                (named.is_empty(), inner.collect())
+            }
+            Self::MultiToSingle { mapping, .. } => (false, vec![mapping]),
+            _ => (false, Vec::new()),
+        };
+        if empty {
+            return refused(format!(
+                "{} needs at least one entry, got none",
+                self.name()
+            ));
+        }
+        match inner.into_iter().find(|mapping| mapping.is_of_dimensions()) {
+            Some(inner) => refused(format!(
+                "{} maps one dimension at a time, so {} cannot stand in it",
+                self.name(),
+                inner.name()
+            )),
+            None => Ok(self),
         }
     }
 
