@@ -25,8 +25,12 @@ fn names(names: &[&str]) -> Definition {
 }
 
 fn time(grid: Grid, from: i64, to: i64) -> Definition {
-    let fmt = "%Y-%m-%dT%H".to_owned();
+    time_with(grid, from, to, "%Y-%m-%dT%H")
+}
+
+fn time_with(grid: Grid, from: i64, to: i64, fmt: &str) -> Definition {
     let (start, end) = (START + from, Some(START + to));
+    let fmt = fmt.to_owned();
     let calendar = Calendar::try_from(Declared {
         start,
         end,
@@ -378,16 +382,7 @@ fn a_product_of_a_thousand_million_is_mapped_by_arithmetic() {
 }
 
 fn time_of(step: u32) -> Definition {
-    let (start, end, grid) = (START, Some(START + 365 * DAY), Grid::Interval(step));
-    let fmt = "%Y-%m-%dT%H:%M".to_owned();
-    let calendar = Calendar::try_from(Declared {
-        start,
-        end,
-        grid,
-        fmt,
-    })
-    .unwrap();
-    Definition::Single(Dimension::Time(Arc::new(calendar)))
+    time_with(Grid::Interval(step), 0, 365 * DAY, "%Y-%m-%dT%H:%M")
 }
 
 fn many() -> Definition {
