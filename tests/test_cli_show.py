@@ -44,6 +44,16 @@ def test_what_is_shown_of_a_failed_backfill(failed):
     assert "2 completed" in drawn
 
 
+def test_a_narrow_window_leaves_ids_and_states_whole(shell):
+    process = shell.begin_slow()
+    (record,) = shell.records()
+    listed = shell.run("list", COLUMNS="70")
+    assert record["backfill_id"] in listed
+    assert "in_progress" in listed
+    shell.open_gate()
+    shell.end(process, 0)
+
+
 def test_json_of_each_command(failed):
     told = {command: json.loads(failed.run(*of_latest(command), "--json")) for command in COMMANDS}
     (listed,) = told["list"]

@@ -55,11 +55,12 @@ def list_backfills(
         write_json(json.dumps([_plain(record) for record in records], default=str))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (
-        ("backfill", "left"), ("status", "left"), ("completed", "right"), ("failed", "right"),
-        ("started (UTC)", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    # Where the window is narrow the others are cut: an id is there to be copied.
+    table.add_column("backfill", no_wrap=True, min_width=_longest(records, "backfill_id"))
+    table.add_column("status", no_wrap=True, min_width=_longest(records, "status"))
+    table.add_column("completed", justify="right", no_wrap=True)
+    table.add_column("failed", justify="right", no_wrap=True)
+    table.add_column("started (UTC)", no_wrap=True)
     table.add_column("assets", overflow="ellipsis")
     for record in records:
         table.add_row(
@@ -71,6 +72,10 @@ def list_backfills(
             Text(", ".join(record["assets"])),
         )
     output.print(table if records else "no backfills")
+
+
+def _longest(records: list[dict[str, Any]], name: str) -> int:
+    return max((len(record[name]) for record in records), default=0)
 
 
 def status(
