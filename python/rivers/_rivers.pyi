@@ -803,6 +803,11 @@ class Engine:
     def set_paused(self, id: str, paused: bool) -> None:
         """Has a backfill start nothing new, or go on."""
 
+    def change(
+        self, id: str, *, max_concurrency: int | None = None, priority: int | None = None
+    ) -> None:
+        """Changes what a backfill was asked with; `None` leaves it."""
+
     def abandon(self, key: int) -> None:
         """Stops at once and leaves it resumable."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rivers.exceptions import ConfigurationError
+from rivers.queue import check_count, check_priority
 from rivers.reading import Reading
 
 
@@ -59,3 +61,50 @@ class Control(Reading):
         """
         self._record(backfill_id)
         self.engine.set_paused(backfill_id, False)
+
+    def update_backfill(
+        self,
+        backfill_id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Changes how a backfill that is in progress goes on; what is in flight ends as it would.
+
+        If it runs in this process, the change holds once this returns; another process that runs it
+        sees it within a second. The change is kept in the storage: whoever resumes the backfill, or
+        runs it again, does so with the new values.
+
+        Args:
+            backfill_id: The backfill.
+            max_concurrency: Most runs in flight; `None` leaves it as it is.
+            priority: Its place in the queue, the higher first; `None` leaves it as it is.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: Nothing is to be changed, or a value is not allowed.
+            ExecutionError: It has ended.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales(context: rs.AssetExecutionContext) -> None:
+            ...     if context.partition_key == "us":
+            ...         repo.update_backfill(context.run_id.split(".")[0], max_concurrency=2)
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> repo.backfill(partition_range=everywhere, max_concurrency=1).completed
+            3
+        """
+        changes: dict[str, int] = {}
+        if max_concurrency is not None:
+            changes["max_concurrency"] = check_count("max_concurrency", max_concurrency)
+        if priority is not None:
+            changes["priority"] = check_priority(priority)
+        if not changes:
+            msg = "nothing is to be changed; give max_concurrency or priority"
+            raise ConfigurationError(msg)
+        self._record(backfill_id)
+        _, engine, workers = self._connected()
+        engine.change(backfill_id, **changes)
+        workers.call()

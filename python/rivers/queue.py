@@ -8,6 +8,8 @@ from rivers.exceptions import ConfigurationError
 
 BACKFILL_PRIORITY = -10
 """The priority of backfill runs; other runs have 0."""
+LARGEST_PRIORITY = (1 << 63) - 1
+"""No priority is further from 0."""
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> int:
@@ -18,6 +20,18 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 32:
         msg = f"{name} must be an int of at least {least}, got {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def check_priority(value: object) -> int:
+    """The value, if it is an int that fits 64 bits.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_PRIORITY:
+        msg = f"priority must be an int of at most 64 bits, such as -10, got {value!r}"
         raise ConfigurationError(msg)
     return value
 

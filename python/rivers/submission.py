@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.context import is_storable
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionMapping
-from rivers.queue import check_count
+from rivers.queue import LARGEST_PRIORITY, check_count
 from rivers.sets import PartitionSet, select_rows
 from rivers.storage import PRIORITY_TAG
 from rivers.strategy import BackfillStrategy
@@ -32,7 +32,6 @@ RERUN_TAG = "rivers/rerun_of"
 
 _POLICIES = ("continue", "stop_on_failure")
 _RESERVED = "rivers/"
-_LARGEST_PRIORITY = (1 << 63) - 1
 
 
 @dataclass
@@ -236,7 +235,7 @@ def _priority(text: str) -> int:
         priority = int(text)
     except ValueError:
         priority = None
-    if priority is None or abs(priority) > _LARGEST_PRIORITY:
+    if priority is None or abs(priority) > LARGEST_PRIORITY:
         msg = f"the tag {PRIORITY_TAG!r} must be an integer as text, such as '5', got {text!r}"
         raise ConfigurationError(msg)
     return priority

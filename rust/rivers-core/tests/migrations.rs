@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rivers_core::Error;
+use rivers_core::backfill::Change;
 use rivers_core::store::Store;
 use rivers_core::store::sqlite::SqliteStore;
 use rusqlite::Connection;
@@ -13,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// The version that is written now.
-const NEWEST: i64 = 2;
+const NEWEST: i64 = 3;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -103,13 +104,18 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-#[test]
-fn a_backfill_of_the_first_schema_is_kept_and_not_paused() {
-    let folder = tempdir().unwrap();
+const STEPS: [&str; 2] = [
+    include_str!("../src/store/sqlite/migrations/0001.sql"),
+    include_str!("../src/store/sqlite/migrations/0002.sql"),
+];
+
+/// A storage of an earlier version with a backfill that runs.
+fn earlier(folder: &TempDir, version: usize) -> std::path::PathBuf {
     let path = folder.path().join("old.db");
     let old = Connection::open(&path).unwrap();
-    old.execute_batch(include_str!("../src/store/sqlite/migrations/0001.sql"))
-        .unwrap();
+    for step in &STEPS[..version] {
+        old.execute_batch(step).unwrap();
+    }
     old.execute("INSERT INTO space (digest, body) VALUES (0, x'00')", [])
         .unwrap();
     let request = r#"{"id":"old","kind":"Backfill","assets":[],"failure_policy":"Continue",
@@ -122,16 +128,37 @@ fn a_backfill_of_the_first_schema_is_kept_and_not_paused() {
     .unwrap();
     old.pragma_update(None, "application_id", APPLICATION_ID)
         .unwrap();
-    old.pragma_update(None, "user_version", 1).unwrap();
-    drop(old);
+    old.pragma_update(None, "user_version", version as i64)
+        .unwrap();
+    path
+}
 
-    let store = SqliteStore::open(&path).unwrap();
-    let row = store.find("old").unwrap().unwrap();
-    assert_eq!((row.num_partitions, row.paused), (7, false));
-    assert!(store.set_paused(row.key, true).unwrap());
-    assert!(store.find("old").unwrap().unwrap().paused);
-    drop(store);
-    assert_eq!(version(&folder, "old.db").1, NEWEST);
+#[test]
+fn a_backfill_of_an_earlier_schema_is_kept_and_can_be_steered() {
+    assert_eq!(STEPS.len() as i64 + 1, NEWEST);
+    for step in 1..=STEPS.len() {
+        let folder = tempdir().unwrap();
+        let store = SqliteStore::open(&earlier(&folder, step)).unwrap();
+        let row = store.find("old").unwrap().unwrap();
+        assert_eq!(
+            (row.num_partitions, row.paused, row.revision),
+            (7, false, 0)
+        );
+        assert!(store.set_paused(row.key, true).unwrap());
+        let change = Change {
+            max_concurrency: Some(8),
+            priority: None,
+        };
+        assert!(store.change(row.key, &change).unwrap());
+        let row = store.find("old").unwrap().unwrap();
+        assert_eq!((row.paused, row.revision), (true, 1));
+        assert_eq!(
+            (row.request.max_concurrency, row.request.priority),
+            (8, -10)
+        );
+        drop(store);
+        assert_eq!(version(&folder, "old.db").1, NEWEST);
+    }
 }
 
 #[test]

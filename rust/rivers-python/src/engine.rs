@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use rivers_core::backfill::record::RequestedAsset;
-use rivers_core::backfill::{FailurePolicy, Kind, Request};
+use rivers_core::backfill::{Change, FailurePolicy, Kind, Request};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::{Limits, TagLimit};
@@ -177,6 +177,21 @@ impl Engine {
 
     fn set_paused(&self, py: Python<'_>, id: &str, paused: bool) -> Result<()> {
         Ok(py.detach(|| self.engine.set_paused(id, paused))?)
+    }
+
+    #[pyo3(signature = (id, *, max_concurrency=None, priority=None))]
+    fn change(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        max_concurrency: Option<u32>,
+        priority: Option<i64>,
+    ) -> Result<()> {
+        let change = Change {
+            max_concurrency,
+            priority,
+        };
+        Ok(py.detach(|| self.engine.change(id, &change))?)
     }
 
     fn abandon(&self, py: Python<'_>, key: i64) -> Result<()> {

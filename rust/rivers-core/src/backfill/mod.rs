@@ -10,6 +10,6 @@ pub mod state;
 
 pub use outcome::{FailureRow, Failures, RunRow};
 pub use progress::{Counts, Status};
-pub use record::{Cause, Failure, FailurePolicy, Kind, Request, RunEnd};
+pub use record::{Cause, Change, Failure, FailurePolicy, Kind, Request, RunEnd};
 pub use run_set::RunSet;
 pub use state::{Event, Phase, State};

@@ -56,7 +56,31 @@ pub struct Request {
     pub created_at: Micros,
 }
 
+/// The tag that says the priority.
+pub const PRIORITY_TAG: &str = "rivers/priority";
+
+/// What can be changed of a request while it is executed; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Change {
+    /// Most runs in flight.
+    pub max_concurrency: Option<u32>,
+    /// Place in the queue.
+    pub priority: Option<i64>,
+}
+
 impl Request {
+    /// Changes what is to be changed; a tag that says the priority goes with it.
+    pub fn change(&mut self, change: &Change) {
+        if let Some(most) = change.max_concurrency {
+            self.max_concurrency = most;
+        }
+        if let Some(priority) = change.priority {
+            self.priority = priority;
+            let named = self.tags.iter_mut().filter(|tag| tag.0 == PRIORITY_TAG);
+            named.for_each(|tag| tag.1 = priority.to_string());
+        }
+    }
+
     /// The place of an asset that has the request's partitions.
     pub fn partitioned_asset(&self, name: &str) -> Option<u32> {
         let place = self

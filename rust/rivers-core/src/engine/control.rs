@@ -1,9 +1,9 @@
-//! What can be done to a backfill that was submitted: cancel, pause, abandon, resume.
+//! What can be done to a backfill that was submitted: cancel, pause, change, abandon, resume.
 
 use std::sync::Arc;
 
 use super::{Engine, Execution, writer};
-use crate::backfill::{Event, FailurePolicy, RunSet, State, Status};
+use crate::backfill::{Change, Event, FailurePolicy, RunSet, State, Status};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
@@ -37,15 +37,32 @@ impl Engine {
     pub fn set_paused(&self, id: &str, paused: bool) -> Result<()> {
         let row = self.row(id)?;
         if !self.shared.store.set_paused(row.key, paused)? {
-            let row = self.row(id)?;
-            return Err(Error::Execution(format!(
-                "the backfill {id:?} has ended ({}); only one that is in progress can be paused or \
-                 unpaused, rerun_backfill() runs what failed or was canceled again",
-                row.status.name()
-            )));
+            return Err(self.has_ended(id, "paused or unpaused")?);
         }
         writer::hear_wishes(&self.shared);
         Ok(())
+    }
+
+    /// Changes the request of a backfill. When this returns, that holds if it runs in this process;
+    /// another that runs it sees it within a second, and who resumes it finds it so.
+    ///
+    /// # Errors
+    /// `BackfillNotFound`; `Execution` when it has ended; `Storage`.
+    pub fn change(&self, id: &str, change: &Change) -> Result<()> {
+        let row = self.row(id)?;
+        if !self.shared.store.change(row.key, change)? {
+            return Err(self.has_ended(id, "changed")?);
+        }
+        writer::hear_wishes(&self.shared);
+        Ok(())
+    }
+
+    fn has_ended(&self, id: &str, what: &str) -> Result<Error> {
+        Ok(Error::Execution(format!(
+            "the backfill {id:?} has ended ({}); only one that is in progress can be {what}, \
+             rerun_backfill() runs what failed or was canceled again",
+            self.row(id)?.status.name()
+        )))
     }
 
     /// Stops a live backfill at once and leaves it resumable; what is in flight is not recorded.
@@ -109,6 +126,7 @@ impl Engine {
         let stops = row.cancel_requested || stopped;
         self.admit(|hub| {
             hub.admit(row.key, row.request, plan, todo, row.counts, execution);
+            hub.known(row.key, row.revision);
             hub.set_paused(row.key, row.paused);
             if stops {
                 hub.cancel(row.key);

@@ -76,7 +76,7 @@ impl Hub {
         self.by_entry.insert(entry, key);
         self.live.insert(
             key,
-            Live::new(entry, request, plan, todo, counts, execution.program),
+            Live::new(entry, request, plan, todo, counts, execution),
         );
         self.settle(key);
         if !self.queue.can_decide() {
@@ -260,11 +260,47 @@ impl Hub {
         true
     }
 
-    /// Whether a backfill here is paused that has runs to start.
-    pub(super) fn has_paused(&self) -> bool {
+    /// The request of a backfill is known as of this change.
+    pub(super) fn known(&mut self, key: Key, revision: u64) {
+        if let Some(live) = self.live.get_mut(&key) {
+            live.revision = revision;
+        }
+    }
+
+    /// Those of which the request was changed since it was read.
+    pub(super) fn changed(&self, wishes: &[Wish]) -> Vec<Key> {
+        let differs = |wish: &&Wish| {
+            let live = self.live.get(&wish.key);
+            live.is_some_and(|live| live.revision != wish.revision)
+        };
+        wishes.iter().filter(differs).map(|wish| wish.key).collect()
+    }
+
+    /// Goes on with another request. What workers have not begun they give back: it may be too much, or
+    /// be in the way of others now.
+    pub(super) fn change(&mut self, key: Key, request: Request, revision: u64) -> bool {
+        let Some(live) = self.live.get_mut(&key) else {
+            return false;
+        };
+        let (priority, most) = (request.priority, request.max_concurrency);
+        self.queue
+            .update(live.entry, Some(priority), Some(most.min(live.workers)));
+        live.request = Arc::new(request);
+        live.revision = revision;
+        live.take_back();
+        self.settle(key);
+        if !self.queue.can_decide() {
+            self.make_room(priority);
+        }
+        true
+    }
+
+    /// Whether a backfill here has runs to start, though perhaps not now: that may change at any moment,
+    /// and from another process.
+    pub(super) fn has_waiting(&self) -> bool {
         self.live
             .values()
-            .any(|live| live.paused && live.state.runs_to_start() > 0)
+            .any(|live| live.state.runs_to_start() > 0)
     }
 
     /// Forgets a backfill that has not ended; its workers find out between runs. With a reason, the

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Program, SharedRuns};
+use super::{Execution, Program, SharedRuns};
 use crate::backfill::{Counts, Event, Request, RunEnd, RunSet, State};
 use crate::clock::Micros;
 use crate::plan::Plan;
@@ -39,6 +39,10 @@ pub(super) struct Live {
     pub(super) dirty: bool,
     /// Nothing new starts for now.
     pub(super) paused: bool,
+    /// How often the request had been changed when it was read.
+    pub(super) revision: u64,
+    /// Most runs that can be in flight where the program is executed.
+    pub(super) workers: u32,
     /// Its end is with the writer.
     pub(super) written_end: bool,
     /// What is committed.
@@ -54,11 +58,12 @@ impl Live {
         plan: Plan,
         todo: RunSet,
         counts: Counts,
-        program: Program,
+        execution: Execution,
     ) -> Self {
         Self {
             entry,
-            program,
+            program: execution.program,
+            workers: execution.workers,
             state: State::new(request.failure_policy, plan.selection().len(), todo, counts),
             request: Arc::new(request),
             plan: Arc::new(plan),
@@ -67,6 +72,7 @@ impl Live {
             outbox: Vec::new(),
             dirty: true,
             paused: false,
+            revision: 0,
             written_end: false,
             reported: counts,
             mean_run: None,

@@ -215,13 +215,13 @@ impl Engine {
         batch
     }
 
-    /// Whether one more worker would find something to do; or should wait for a backfill that is
-    /// paused, which another process may have go on, or behind runs that may turn out to be slow.
+    /// Whether one more worker would find something to do; or should wait for a backfill that may start
+    /// nothing now, which another process can change, or behind runs that may turn out to be slow.
     pub fn wants_worker(&self) -> bool {
         let mut hub = self.shared.hub();
         !hub.closed
             && hub.idle_workers == 0
-            && (hub.can_take() || hub.has_paused() || hub.has_unclaimed())
+            && (hub.can_take() || hub.has_waiting() || hub.has_unclaimed())
     }
 
     /// Waits at most so long for a backfill to end. `true`: it has, and that is committed.

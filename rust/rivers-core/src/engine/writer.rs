@@ -126,8 +126,16 @@ pub(super) fn hear_wishes(shared: &Shared) {
     let Ok(wishes) = shared.store.wishes(&shared.owner) else {
         return;
     };
+    let changed = shared.hub().changed(&wishes);
+    let rows: Vec<_> = changed
+        .into_iter()
+        .filter_map(|key| shared.store.get(key).ok()?)
+        .collect();
     let mut hub = shared.hub();
-    let heard = wishes.into_iter().filter(|&wish| hub.heed(wish)).count();
+    let mut heard = wishes.into_iter().filter(|&wish| hub.heed(wish)).count();
+    for row in rows {
+        heard += usize::from(hub.change(row.key, row.request, row.revision));
+    }
     drop(hub);
     if heard > 0 {
         shared.changed.notify_all();

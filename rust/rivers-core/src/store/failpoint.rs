@@ -23,6 +23,8 @@ pub enum Work {
     RequestCancel,
     /// A pause, or its end, that the owner is to hear of.
     SetPaused,
+    /// A change of the request that the owner is to hear of.
+    Change,
     /// Keys of a dynamic dimension that come or go.
     Dynamic,
 }

@@ -10,7 +10,7 @@ pub mod view;
 
 use std::sync::Arc;
 
-use crate::backfill::{Cause, Counts, FailureRow, Request, RunEnd, RunRow, Status};
+use crate::backfill::{Cause, Change, Counts, FailureRow, Request, RunEnd, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -53,6 +53,8 @@ pub struct BackfillRow {
     pub cancel_requested: bool,
     /// Whether nothing new is to start until it is unpaused.
     pub paused: bool,
+    /// How often its request was changed.
+    pub revision: u64,
     /// Who runs it.
     pub lease: Option<Lease>,
 }
@@ -66,6 +68,8 @@ pub struct Wish {
     pub stop: bool,
     /// It is to start nothing new for now.
     pub pause: bool,
+    /// How often its request was changed: with another number than is known it is to be read again.
+    pub revision: u64,
 }
 
 /// The first failure of a backfill.
@@ -169,6 +173,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn set_paused(&self, key: Key, paused: bool) -> Result<bool>;
+
+    /// Changes the request of a backfill. `false`: it has ended, nothing changes.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn change(&self, key: Key, change: &Change) -> Result<bool>;
 
     /// A backfill by its id.
     ///

@@ -181,6 +181,7 @@ pub(crate) fn backfill(
         ended_at,
         cancel_requested: false,
         paused: false,
+        revision: 0,
         lease: None,
     }
 }

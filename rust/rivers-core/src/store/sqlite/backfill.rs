@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::digest::digest;
-use crate::backfill::{Counts, Request, Status};
+use crate::backfill::{Change, Counts, Request, Status};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::{Plan, codec};
@@ -11,7 +11,7 @@ use crate::store::{BackfillRow, Commit, Key, Lease, Wish};
 
 const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
                        canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
-                       paused";
+                       paused, revision";
 
 /// A request and its plan as they are stored, made before the transaction.
 pub(super) struct Encoded {
@@ -141,12 +141,15 @@ pub(super) fn renew(
 
 pub(super) fn wishes(connection: &Connection, owner: &str) -> Result<Vec<Wish>> {
     connection
-        .prepare_cached("SELECT key, cancel_requested, paused FROM backfill WHERE owner = ?1")?
+        .prepare_cached(
+            "SELECT key, cancel_requested, paused, revision FROM backfill WHERE owner = ?1",
+        )?
         .query_map([owner], |row| {
             Ok(Wish {
                 key: row.get(0)?,
                 stop: row.get(1)?,
                 pause: row.get(2)?,
+                revision: row.get::<_, i64>(3)?.cast_unsigned(),
             })
         })?
         .collect()
@@ -199,6 +202,25 @@ pub(super) fn set_paused(transaction: &Transaction<'_>, key: Key, paused: bool) 
         .prepare_cached(sql)?
         .execute(params![key, paused, in_progress])?;
     Ok(changed == 1)
+}
+
+pub(super) fn change(transaction: &Transaction<'_>, key: Key, change: &Change) -> Result<bool> {
+    let in_progress = status_code(Status::InProgress);
+    let text: Option<String> = transaction
+        .prepare_cached("SELECT request FROM backfill WHERE key = ?1 AND status = ?2")?
+        .query_row(params![key, in_progress], |row| row.get(0))
+        .optional()?;
+    let Some(text) = text else {
+        return Ok(false);
+    };
+    let mut request = decode_request(&text)?;
+    request.change(change);
+    let text = serde_json::to_string(&request)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    transaction
+        .prepare_cached("UPDATE backfill SET request = ?2, revision = revision + 1 WHERE key = ?1")?
+        .execute(params![key, text])?;
+    Ok(true)
 }
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<BackfillRow>> {
@@ -261,15 +283,11 @@ pub(super) fn plan(connection: &Connection, key: Key) -> Result<(Vec<u8>, Vec<u8
 
 fn read(row: &Row<'_>) -> Result<BackfillRow> {
     let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
-    let damaged = |at: usize, error: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error)
-    };
     let owner: Option<String> = row.get(13)?;
     let expires_at: Option<Micros> = row.get(14)?;
     Ok(BackfillRow {
         key: row.get(0)?,
-        request: serde_json::from_str(row.get_ref(1)?.as_str()?)
-            .map_err(|error| damaged(1, Box::new(error)))?,
+        request: decode_request(row.get_ref(1)?.as_str()?)?,
         strategy: row.get(2)?,
         num_partitions: count(3)?,
         num_runs: count(4)?,
@@ -285,10 +303,19 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
         ended_at: row.get(11)?,
         cancel_requested: row.get(12)?,
         paused: row.get(15)?,
+        revision: count(16)?,
         lease: owner
             .zip(expires_at)
             .map(|(owner, expires_at)| Lease { owner, expires_at }),
     })
+}
+
+fn damaged(at: usize, error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error)
+}
+
+fn decode_request(text: &str) -> Result<Request> {
+    serde_json::from_str(text).map_err(|error| damaged(1, Box::new(error)))
 }
 
 fn status_code(status: Status) -> i64 {

@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failpoint::{Moment, Work, hit};
 use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store, Wish};
-use crate::backfill::{Cause, FailureRow, Request, RunRow};
+use crate::backfill::{Cause, Change, FailureRow, Request, RunRow};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::space::labels::Labels;
@@ -295,6 +295,12 @@ impl Store for SqliteStore {
     fn set_paused(&self, key: Key, paused: bool) -> Result<bool> {
         self.write(Work::SetPaused, |transaction| {
             backfill::set_paused(transaction, key, paused)
+        })
+    }
+
+    fn change(&self, key: Key, change: &Change) -> Result<bool> {
+        self.write(Work::Change, |transaction| {
+            backfill::change(transaction, key, change)
         })
     }
 
