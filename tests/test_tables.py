@@ -40,6 +40,7 @@ def test_backfill_partitions_has_a_row_per_partition(backfilled):
         "region": pl.Enum(["us", "eu"]),
         "status": pl.Enum(["pending", "running", "completed", "failed", "canceled"]),
         "run": pl.UInt64,
+        "attempts": pl.UInt32,
         "started_at": pl.Datetime("us", "UTC"),
         "ended_at": pl.Datetime("us", "UTC"),
         "error": pl.String,
@@ -65,7 +66,8 @@ def test_backfill_runs_has_a_row_per_run_that_has_started(backfilled):
     repository, backfill_id = backfilled
     table = repository.backfill_runs(backfill_id)
     assert table.columns == [
-        "run", "run_id", "status", "num_partitions", "started_at", "ended_at", "duration", "error",
+        "run", "run_id", "status", "num_partitions", "attempts", "started_at", "ended_at", "duration",
+        "error",
     ]  # fmt: skip
     assert table["run_id"].to_list() == repository.get_backfill(backfill_id).run_ids
     assert table.filter(pl.col("status") == "failed")["run"].to_list() == [2]

@@ -25,6 +25,7 @@ from rivers.partitions import (
 from rivers.queue import RunQueueConfig, TagConcurrencyLimit
 from rivers.repository import CodeRepository
 from rivers.results import BackfillResult, BackfillStatus, LaunchedBy, RunRecord, RunResult
+from rivers.retry import Backoff, RetryPolicy
 from rivers.sets import PartitionSet, exclude
 from rivers.storage import Storage
 from rivers.strategy import BackfillStrategy
@@ -39,6 +40,7 @@ __all__ = [
     "BackfillResult",
     "BackfillStatus",
     "BackfillStrategy",
+    "Backoff",
     "BaseIOHandler",
     "CodeRepository",
     "Executor",
@@ -54,6 +56,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "RetryPolicy",
     "RunHandle",
     "RunQueueConfig",
     "RunRecord",

@@ -699,6 +699,26 @@ class Run:
     def fail(
         self, asset: int, error_type: str, message: str, traceback: str | None = None
     ) -> None: ...
+    def retry(
+        self,
+        assets: Sequence[int],
+        error_type: str,
+        message: str,
+        traceback: str | None,
+        seconds: float,
+        repeated: Sequence[int],
+    ) -> None:
+        """The assets failed and are tried again after so many seconds, and the repeated ones with them."""
+
+    def executes(self, asset: int) -> bool:
+        """Whether this attempt executes the asset: an earlier one may have."""
+
+    def tries(self, asset: int) -> int:
+        """How often the asset failed before and was to be tried again."""
+
+    def defer(self, assets: Sequence[int], needs: Sequence[int]) -> bool:
+        """Leaves assets to the next attempt, if they need one that is tried again; whether they do."""
+
     def skip(self, asset: int) -> None: ...
     def missed(self, asset: int) -> bool:
         """Whether the asset failed or was skipped as a whole."""
@@ -743,6 +763,9 @@ class Batch:
     def send(self, shared: SharedRuns, most: int) -> bool:
         """Has the next runs, at most so many, claimed by another process; `False`: none may start."""
 
+    def earlier(self) -> bytes:
+        """What is known of earlier attempts of the runs, for `WorkerBatch`."""
+
     def receive(self, report: bytes) -> None:
         """Takes in what became of the runs sent."""
 
@@ -767,7 +790,7 @@ class SharedRuns:
 class WorkerBatch:
     """Shared runs in a worker process; iterating executes them."""
 
-    def __new__(cls, worked: Worked, shared: SharedRuns) -> Self: ...
+    def __new__(cls, worked: Worked, shared: SharedRuns, earlier: bytes) -> Self: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Run: ...
     def report(self) -> bytes:

@@ -15,6 +15,7 @@ from rivers.context import AssetExecutionContext, is_storable
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionsDefinition
+from rivers.retry import RetryPolicy
 from rivers.strategy import BackfillStrategy
 
 _RESERVED = frozenset("|,=/\\\0\n")
@@ -41,6 +42,8 @@ class Asset:
         group: The group it belongs to.
         metadata: Anything worth knowing; the IO handler sees it.
         code_version: Recorded with what is materialized.
+        retry: Whether and when it is tried again after an exception. `backfill(retry=)` goes before
+            it; it goes before `CodeRepository(default_retry_policy=)`.
 
     Raises:
         AssetDefinitionError: An argument or the function's signature is not one an asset can have.
@@ -70,6 +73,7 @@ class Asset:
         group: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         code_version: str | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
@@ -85,6 +89,7 @@ class Asset:
         self.group = group
         self.metadata = dict(metadata or {})
         self.code_version = code_version
+        self.retry = retry
         self._check_arguments()
         self._bind(fn)
 
@@ -96,6 +101,7 @@ class Asset:
             "io_handler": (self.io_handler, (BaseIOHandler,)),
             "group": (self.group, (str,)),
             "code_version": (self.code_version, (str,)),
+            "retry": (self.retry, (RetryPolicy,)),
         }
         for argument, (value, kinds) in allowed.items():
             if value is not None and not isinstance(value, kinds):
@@ -203,6 +209,7 @@ class Asset:
             group=self.group,
             metadata=self.metadata,
             code_version=self.code_version,
+            retry=self.retry,
         )
 
     def __repr__(self) -> str:

@@ -140,6 +140,11 @@ class AssetExecutionContext(Generic[ConfigT]):
         return self._run.id
 
     @property
+    def attempt(self) -> int:
+        """Which attempt of the asset in this run it is, from 1; see `RetryPolicy`."""
+        return self._run.tries(self._step.index) + 1
+
+    @property
     def tags(self) -> list[tuple[str, str]]:
         """The run's tags."""
         return self._run.tags

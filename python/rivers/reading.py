@@ -30,7 +30,8 @@ class Reading(Runtime):
         Returns:
             A column per dimension (see `rivers.tables`), `status` (Enum: pending, running, completed,
             failed, canceled), `run` (UInt64: the run's number in the backfill), `run_id` (String, on
-            request), `started_at` and `ended_at` (Datetime), `error` (String).
+            request), `attempts` (UInt32: how many of its run have begun), `started_at` and
+            `ended_at` (Datetime), `error` (String).
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
@@ -44,14 +45,16 @@ class Reading(Runtime):
     ) -> pl.DataFrame:
         """One row per run of a backfill that has started, by number.
 
+        One that waits for its next attempt is `waiting`; its `error` is that of the last attempt.
+
         Args:
             backfill_id: The backfill.
             status: Only these states.
 
         Returns:
-            `run` (UInt64), `run_id` (String), `status` (Enum: running, completed, failed, canceled),
-            `num_partitions` (UInt64), `started_at` and `ended_at` (Datetime), `duration` (Duration),
-            `error` (String).
+            `run` (UInt64), `run_id` (String), `status` (Enum: running, completed, failed, canceled,
+            waiting), `num_partitions` (UInt64), `attempts` (UInt32), `started_at` and
+            `ended_at` (Datetime), `duration` (Duration), `error` (String).
 
         Raises:
             BackfillNotFoundError: There is no such backfill.

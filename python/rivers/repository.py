@@ -18,6 +18,7 @@ from rivers.insight import Insight
 from rivers.io import InputContext
 from rivers.queue import BACKFILL_PRIORITY
 from rivers.results import BackfillResult, BackfillStatus, RunResult, run_ids
+from rivers.retry import RetryPolicy, check_retry
 from rivers.strategy import BackfillStrategy
 from rivers.waiting import wait_at_exit
 
@@ -45,6 +46,7 @@ class CodeRepository(Control, Insight):
         partition_defs: Definitions by name, for assets that name theirs.
         run_queue: One queue for all runs; without it each backfill is bounded by its own
             `max_concurrency` alone.
+        default_retry_policy: How assets that have no `retry` are tried again; by default not at all.
         clock: Tells the naive wall-clock time that definitions without an end reach to.
         lease_seconds: How long a process that shows no life keeps its backfills from being resumed
             elsewhere. One that is seen to be dead does not keep them at all.
@@ -182,6 +184,7 @@ class CodeRepository(Control, Insight):
         dry_run: bool = False,
         *,
         only_missing: bool = False,
+        retry: RetryPolicy | None = None,
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
@@ -201,6 +204,9 @@ class CodeRepository(Control, Insight):
             dry_run: Whether to check and plan only; nothing is stored.
             only_missing: Whether to leave out what is materialized for each of the assets; with
                 nothing left the backfill is empty and completed.
+            retry: How assets that raise are tried again; it goes before `Asset(retry=)`, which goes
+                before `CodeRepository(default_retry_policy=)`. `RetryPolicy(0)`: not at all. It is
+                kept with the backfill.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -225,7 +231,7 @@ class CodeRepository(Control, Insight):
             nodes, Plan(chosen, strategy), now, config, block=block, dry_run=dry_run,
             stop_on_failure=submission.check_policy(failure_policy),
             max_concurrency=submission.check_concurrency(max_concurrency),
-            tags=checked_tags, priority=priority,
+            tags=checked_tags, priority=priority, retry=check_retry("retry", retry),
         )  # fmt: skip
 
     def rerun_backfill(
@@ -272,10 +278,14 @@ class CodeRepository(Control, Insight):
             dry_run=dry_run, stop_on_failure=record["stop_on_failure"],
             max_concurrency=record["max_concurrency"], priority=record["priority"],
             tags=[*tags, (submission.RERUN_TAG, backfill_id)],
+            retry=submission.stored_retry(record),
         )  # fmt: skip
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id (SEMANTICS 8).
+
+        Attempts that had failed and were recorded count; what waited for its next attempt waits on, and
+        that attempt executes all assets of the run. One that the process died in does not count.
 
         One that is paused stays so until `unpause_backfill()`; `block=True` waits on.
 
@@ -292,7 +302,7 @@ class CodeRepository(Control, Insight):
         nodes = submission.select_assets(self._graph, record["assets"])
         _, instances = check_config(submission.stored_config(record), nodes)
         now = self._clock()
-        program = self._program(nodes, instances, now)
+        program = self._program(nodes, instances, now, submission.stored_retry(record))
         self._check_still_defined(program, record["key"], now)
         if program.max_workers is not None:
             workers.start_processes()
@@ -353,12 +363,14 @@ class CodeRepository(Control, Insight):
 
     def _launch(
         self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
-        block: bool, dry_run: bool, **request: Any,
+        block: bool, dry_run: bool, retry: RetryPolicy | None, **request: Any,
     ) -> BackfillResult:  # fmt: skip
         if dry_run:
-            self._prepare(nodes, plan, now, config)
+            self._prepare(nodes, plan, now, config, retry)
             return _planned("", plan, "dry_run")
-        key, backfill_id, _ = self._submit(nodes, plan, now, config, manual=False, **request)
+        key, backfill_id, _ = self._submit(
+            nodes, plan, now, config, manual=False, retry=retry, **request
+        )
         if block:
             self._wait(key, backfill_id, plan.num_partitions, _RERUN)
         return self._result(backfill_id, plan)

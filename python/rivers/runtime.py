@@ -18,6 +18,7 @@ from rivers.graph import Graph
 from rivers.io import InMemoryIOHandler
 from rivers.progress import ProgressLine
 from rivers.queue import RunQueueConfig, check_seconds
+from rivers.retry import RetryPolicy, check_retry
 from rivers.storage import Storage
 from rivers.waiting import wait_at_exit
 
@@ -43,6 +44,7 @@ class Runtime:
         partition_defs: Mapping[str, PartitionsDefinition] | None = None,
         run_queue: RunQueueConfig | None = None,
         *,
+        default_retry_policy: RetryPolicy | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
     ) -> None:
@@ -50,6 +52,7 @@ class Runtime:
         self._graph = Graph(assets, partition_defs or {})
         self._executor = default_executor or Executor.in_process()
         self._run_queue = run_queue
+        self._default_retry = check_retry("default_retry_policy", default_retry_policy)
         if clock is not None and not callable(clock):
             msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
             raise TypeError(msg)
@@ -184,7 +187,12 @@ class Runtime:
         return (given and given.io_handler) or self._handler(upstream)
 
     def _prepare(
-        self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any
+        self,
+        nodes: list[Node],
+        plan: Plan,
+        now: dt.datetime,
+        config: Any,
+        retry: RetryPolicy | None,
     ) -> tuple[str | None, Program]:
         """All checks that are left when the plan is made."""
         text, instances = check_config(config, nodes)
@@ -193,19 +201,22 @@ class Runtime:
         )
         if self._executor.max_workers is not None:
             submission.check_memory_inputs(self._graph, nodes, self._input_handler)
-        return text, self._program(nodes, instances, now)
+        return text, self._program(nodes, instances, now, retry)
 
     def _submit(
         self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
-        manual: bool, **request: Any,
+        manual: bool, retry: RetryPolicy | None = None, **request: Any,
     ) -> tuple[int, str, Program]:  # fmt: skip
-        text, program = self._prepare(nodes, plan, now, config)
+        text, program = self._prepare(nodes, plan, now, config, retry)
         assets = [
             (node.name, node.asset.code_version, node.definition is not None)
             for node in self._graph.in_order(node.name for node in nodes)
         ]
         _, engine, workers = self._connected()
-        wish = submission.Submission(manual=manual, assets=assets, config=text, **request)
+        kept = None if retry is None else retry.to_json()
+        wish = submission.Submission(
+            manual=manual, assets=assets, config=text, retry=kept, **request
+        )
         if program.max_workers is not None:
             workers.start_processes()
         key, backfill_id = engine.submit(wish, plan, program, program.max_workers)
@@ -220,7 +231,13 @@ class Runtime:
             )
         return key, backfill_id, program
 
-    def _program(self, nodes: list[Node], configs: Mapping[str, Any], now: dt.datetime) -> Program:
+    def _program(
+        self,
+        nodes: list[Node],
+        configs: Mapping[str, Any],
+        now: dt.datetime,
+        retry: RetryPolicy | None,
+    ) -> Program:
         ordered = self._graph.in_order(node.name for node in nodes)
         places = {node.name: place for place, node in enumerate(ordered)}
         steps = [
@@ -238,6 +255,7 @@ class Runtime:
                 definition=node.definition,
                 config=configs.get(node.name),
                 metadata=node.asset.metadata,
+                retry=retry or node.asset.retry or self._default_retry,
             )
             for place, node in enumerate(ordered)
         ]

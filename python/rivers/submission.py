@@ -14,6 +14,7 @@ from rivers.context import is_storable
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionMapping
 from rivers.queue import LARGEST_PRIORITY, check_count
+from rivers.retry import RetryPolicy
 from rivers.sets import PartitionSet, select_rows
 from rivers.storage import PRIORITY_TAG
 from rivers.strategy import BackfillStrategy
@@ -46,6 +47,7 @@ class Submission:
         priority: Place in the queue.
         tags: Attached to each run.
         config: As JSON.
+        retry: How failures are tried again, as JSON, where the request says so itself.
     """
 
     manual: bool
@@ -55,6 +57,7 @@ class Submission:
     priority: int
     tags: list[tuple[str, str]]
     config: str | None
+    retry: str | None
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
@@ -311,6 +314,11 @@ def check_memory_inputs(
 def stored_config(record: dict[str, Any]) -> dict[str, Any] | None:
     """The configuration kept with a backfill."""
     return None if record["config"] is None else json.loads(record["config"])
+
+
+def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
+    """The retry policy kept with a backfill."""
+    return None if record["retry"] is None else RetryPolicy.from_json(record["retry"])
 
 
 def only_defined(selection: Selection, spaces: Sequence[tuple[Node, Space]]) -> Selection:

@@ -131,7 +131,7 @@ class _Process:
         most = _ALL
         while batch.send(self._shared, most):
             try:
-                report = self._pool.submit(_work, path, self._path).result()
+                report = self._pool.submit(_work, path, self._path, batch.earlier()).result()
             except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
                 if isinstance(error, BrokenProcessPool):
                     self._replace()
@@ -160,14 +160,17 @@ def _fail(run: Run | None, program: Program, index: int, error: BaseException) -
     if run is None:
         return
     reason = str(error).partition("\n")[0] or "no reason given"
-    run.fail(
-        index,
-        type(error).__name__,
+    message = (
         "the worker process that executed this run did not report: it was killed, or it left the "
-        f"interpreter ({reason})",
+        f"interpreter ({reason})"
     )
     for step in program.steps:
-        if step.index > index:
+        if step.index == index:
+            program.fail(step, run, error, message)
+        # What stands behind it was not reached, whether it needs it or not.
+        elif (
+            step.index > index and run.executes(step.index) and not run.defer([step.index], [index])
+        ):
             run.skip(step.index)
 
 
@@ -201,11 +204,11 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _work(path: Path, runs_path: Path) -> bytes:
+def _work(path: Path, runs_path: Path, earlier: bytes) -> bytes:
     """In the worker: executes runs until it is time to report."""
     program, worked = _read(path)
     shared = _shared(runs_path)
-    batch = WorkerBatch(worked, shared)
+    batch = WorkerBatch(worked, shared, earlier)
     handlers = {id(step.handler): step.handler for step in program.steps}.values()
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
 
@@ -216,6 +219,9 @@ def _work(path: Path, runs_path: Path) -> bytes:
                 handler.forget()
 
     program.watch = shared.set_step
+    program.repeated = [
+        step.index for step in program.steps if isinstance(step.handler, InMemoryIOHandler)
+    ]
     if program.is_async:
         _loop().run_until_complete(program.execute_async(runs()))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
     from rivers._rivers import PartitionKey, PartitionMapping, PartitionsDefinition, Run, Selection
     from rivers.io.base import BaseIOHandler
+    from rivers.retry import RetryPolicy
 
     Call = tuple["Step", dict[str, Any]]
+
+_log = logging.getLogger("rivers")
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Step:
         definition: Its partitions.
         config: Its validated configuration.
         metadata: The asset's.
+        retry: How its failures are tried again.
         defined: Its partitions of today, where those of the plan are not all among them any more.
     """
 
@@ -74,6 +79,7 @@ class Step:
     definition: PartitionsDefinition | None
     config: Any
     metadata: dict[str, Any]
+    retry: RetryPolicy | None = None
     defined: Space | None = None
 
     @property
@@ -91,6 +97,8 @@ class Program:
         max_workers: Processes to execute it in; `None`: this process.
         pickled: The steps as processes read them, if there are processes.
         watch: Is told the step's index before each step.
+        repeated: Places of the steps that each attempt of a run executes, since their values are
+            forgotten with it.
         first_error: The first exception of a step that was executed in this process.
     """
 
@@ -98,6 +106,7 @@ class Program:
     max_workers: int | None = None
     pickled: bytes = b""
     watch: Callable[[int], None] | None = None
+    repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -137,20 +146,15 @@ class Program:
         if self.watch is not None:
             self.watch(step.index)
         selection: Selection | None = None
-        if step.defined is not None:
-            run.check_defined(step.index, step.defined)
-        if not run.is_sound:
-            if any(run.missed(upstream) for upstream in step.needs):
-                run.skip(step.index)
-                return
-            selection = run.enter(step.index, step.needs)
-            if selection is not None and not selection.num_partitions:
+        if step.defined is not None or not run.is_sound:
+            enters, selection = _enter(step, run)
+            if not enters:
                 return
         called = _Called(step)
         try:
             arguments = _arguments(step, run, selection)
         except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
-            self._fail(step, run, error)
+            self.fail(step, run, error)
             return
         yield called, arguments
         try:
@@ -159,12 +163,38 @@ class Program:
         except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
             called.error = error
         if called.error is not None:
-            self._fail(step, run, called.error)
+            self.fail(step, run, called.error)
 
-    def _fail(self, step: Step, run: Run, error: BaseException) -> None:
-        if self.first_error is None:
-            self.first_error = error
-        run.fail(step.index, type(error).__name__, message_of(error), _traceback_of(error))
+    def fail(self, step: Step, run: Run, error: BaseException, message: str | None = None) -> None:
+        """A step failed: it is tried again, or that is its end."""
+        cause = type(error).__name__, message or message_of(error), _traceback_of(error)
+        failures = run.tries(step.index) + 1
+        wait = step.retry.wait(error, failures) if step.retry is not None else None
+        if wait is None:
+            if self.first_error is None:
+                self.first_error = error
+            run.fail(step.index, *cause)
+            return
+        _log.info(
+            "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
+            step.name, run.id, wait, *cause[:2],
+        )  # fmt: skip
+        run.retry([step.index], *cause, wait, self.repeated)
+
+
+def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
+    """Whether a step is executed, after what happened before it; and for which partitions, if not all."""
+    if not run.executes(step.index):
+        return False, None
+    if step.defined is not None:
+        run.check_defined(step.index, step.defined)
+    if run.defer([step.index], step.needs):
+        return False, None
+    if any(run.missed(upstream) for upstream in step.needs):
+        run.skip(step.index)
+        return False, None
+    selection = run.enter(step.index, step.needs)
+    return selection is None or selection.num_partitions > 0, selection
 
 
 def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:

@@ -238,6 +238,7 @@ mod store {
             priority: -10,
             tags: Vec::new(),
             config: None,
+            retry: None,
             created_at: 1,
         }
     }
@@ -280,6 +281,7 @@ mod store {
                 partitions: 1,
                 failed: 0,
                 failures: Vec::new(),
+                retry: None,
             });
             Commit {
                 key: self.key,
@@ -344,6 +346,7 @@ mod tables {
             runs: &rows,
             in_flight: &[],
             failures: &[],
+            attempts: &[],
             causes: &causes,
         };
         bencher

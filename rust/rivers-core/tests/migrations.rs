@@ -14,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// The version that is written now.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -104,9 +104,10 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("../src/store/sqlite/migrations/0001.sql"),
     include_str!("../src/store/sqlite/migrations/0002.sql"),
+    include_str!("../src/store/sqlite/migrations/0003.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.
@@ -143,6 +144,10 @@ fn a_backfill_of_an_earlier_schema_is_kept_and_can_be_steered() {
         assert_eq!(
             (row.num_partitions, row.paused, row.revision),
             (7, false, 0)
+        );
+        assert_eq!(
+            (row.request.retry, store.attempts(row.key).unwrap()),
+            (None, vec![])
         );
         assert!(store.set_paused(row.key, true).unwrap());
         let change = Change {

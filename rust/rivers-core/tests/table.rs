@@ -6,7 +6,7 @@ mod table_support;
 use std::sync::Arc;
 
 use arrow_array::Array;
-use rivers_core::backfill::{Counts, FailureRow, RunRow, Status};
+use rivers_core::backfill::{AttemptRow, Counts, FailureRow, RunRow, Status};
 use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::{Axis, Definition, Dimension, Members, Selection, Space};
 use rivers_core::store::FirstFailure;
@@ -74,6 +74,7 @@ fn too_many_rows_are_refused_before_any_is_built() {
         runs: &rows,
         in_flight: &[],
         failures: &[],
+        attempts: &[],
         causes: &causes,
     };
     let refused = partitions(&plan, &view, &PartitionFilter::default())
@@ -115,6 +116,20 @@ fn runs_that_have_begun() {
         partition: Some(4),
         cause: Some(1),
     };
+    let attempt = |run, attempt, asset| AttemptRow {
+        run,
+        attempt,
+        asset,
+        started_at: 7,
+        due_at: 99,
+        cause: 0,
+    };
+    let attempts = [
+        attempt(1, 1, 0),
+        attempt(1, 2, 0),
+        attempt(1, 2, 1),
+        attempt(2, 1, 0),
+    ];
     let causes = causes();
     let view = BackfillView {
         id: "b",
@@ -122,19 +137,35 @@ fn runs_that_have_begun() {
         runs: &rows,
         in_flight: &[(3, 5)],
         failures: &[failed],
+        attempts: &attempts,
         causes: &causes,
     };
     let table = runs(&plan, &view, None).unwrap();
-    assert_eq!(texts(table.column(0)), ["0", "2", "3"]);
-    assert_eq!(texts(table.column(1)), ["b.0", "b.2", "b.3"]);
-    assert_eq!(texts(table.column(2)), ["completed", "failed", "running"]);
-    assert_eq!(texts(table.column(3)), ["2", "2", "2"]);
-    assert_eq!(texts(table.column(4)), ["1", "2", "5"]);
-    assert_eq!(texts(table.column(5)), ["4", "9", "-"]);
-    assert_eq!(table.column(6).null_count(), 1);
-    assert_eq!(texts(table.column(7)), ["-", &causes[&1].message, "-"]);
+    assert_eq!(texts(table.column(0)), ["0", "1", "2", "3"]);
+    assert_eq!(texts(table.column(1)), ["b.0", "b.1", "b.2", "b.3"]);
+    let states = ["completed", "waiting", "failed", "running"];
+    assert_eq!(texts(table.column(2)), states);
+    assert_eq!(texts(table.column(3)), ["2", "2", "2", "2"]);
+    assert_eq!(texts(table.column(4)), ["1", "2", "2", "1"]);
+    assert_eq!(texts(table.column(5)), ["1", "7", "2", "5"]);
+    assert_eq!(texts(table.column(6)), ["4", "-", "9", "-"]);
+    assert_eq!(table.column(7).null_count(), 2);
+    let errors = ["-", &causes[&0].message, &causes[&1].message, "-"];
+    assert_eq!(texts(table.column(8)), errors);
     let table = runs(&plan, &view, Some(&[RunStatus::Failed])).unwrap();
     assert_eq!(texts(table.column(0)), ["2"]);
+
+    let table = partitions(&plan, &view, &PartitionFilter::default()).unwrap();
+    let column = |name| texts(table.column_by_name(name).unwrap());
+    assert_eq!(column("run"), ["0", "0", "1", "1", "2", "2", "3", "3"]);
+    assert_eq!(column("attempts"), ["1", "1", "2", "2", "2", "2", "1", "1"]);
+    assert_eq!(column("status")[2..4], ["pending", "pending"]);
+    let ended = BackfillView {
+        status: Status::Canceled,
+        ..view
+    };
+    let canceled = runs(&plan, &ended, Some(&[RunStatus::Canceled])).unwrap();
+    assert_eq!(texts(canceled.column(0)), ["1", "3"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod table_support;
 
 use proptest::prelude::*;
-use rivers_core::backfill::{FailureRow, Failures, RunRow, Status};
+use rivers_core::backfill::{AttemptRow, FailureRow, Failures, RunRow, Status};
 use rivers_core::plan::Plan;
 use rivers_core::space::{Axis, Space};
 use rivers_core::table::{
@@ -32,10 +32,12 @@ struct Records {
     runs: Vec<RunRow>,
     in_flight: Vec<(u64, i64)>,
     failures: Vec<FailureRow>,
+    attempts: Vec<AttemptRow>,
 }
 
 fn records(plan: &Plan, fates: &[(u8, i64)]) -> Records {
     let (mut runs, mut in_flight, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut attempts = Vec::new();
     for run in 0..plan.num_runs() {
         let (fate, at) = fates[run as usize % fates.len()];
         let partitions: Vec<u64> = plan.run(run).iter().collect();
@@ -45,6 +47,16 @@ fn records(plan: &Plan, fates: &[(u8, i64)]) -> Records {
             partition,
             cause: Some(cause),
         };
+        // Every fourth run had up to three attempts before.
+        let before = if at % 4 == 0 { at as u32 % 3 + 1 } else { 0 };
+        attempts.extend((1..=before).map(|attempt| AttemptRow {
+            run,
+            attempt,
+            asset: 0,
+            started_at: at - 9,
+            due_at: at,
+            cause: 0,
+        }));
         let mut failed = 0;
         match fate {
             0 => continue,
@@ -81,6 +93,7 @@ fn records(plan: &Plan, fates: &[(u8, i64)]) -> Records {
         runs,
         in_flight,
         failures,
+        attempts,
     }
 }
 
@@ -115,6 +128,7 @@ proptest! {
             runs: &records.runs,
             in_flight: &records.in_flight,
             failures: &records.failures,
+            attempts: &records.attempts,
             causes: &causes,
         };
         let mut expected = Vec::new();
@@ -134,13 +148,17 @@ proptest! {
                     continue;
                 }
                 let cell = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+                let before = records.attempts.iter().rfind(|row| row.run == run);
+                let again = u32::from(ended.is_some() || begun.is_some());
                 let started = ended.map(|row| row.started_at).or(begun.map(|begun| begun.1));
+                let started = started.or(before.map(|row| row.started_at));
                 let error = failures.cause(run, partition).filter(|_| missed);
                 let mut row = dimension_cells(plan.selection().space(), partition);
                 row.extend([status.name().to_owned(), run.to_string()]);
                 if run_id {
                     row.push(format!("a-backfill-with-a-long-id.{run}"));
                 }
+                row.push((before.map_or(0, |row| row.attempt) + again).to_string());
                 row.push(cell(started.map(|at| at.to_string())));
                 row.push(cell(ended.map(|row| row.ended_at.to_string())));
                 row.push(cell(error.map(|cause| causes[&cause].message.clone())));

@@ -77,6 +77,11 @@ impl Batch {
         py.detach(|| self.batch().send(&shared.shared, most))
     }
 
+    /// What is known of earlier attempts of the runs.
+    fn earlier<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.batch().earlier()?))
+    }
+
     fn receive(&self, py: Python<'_>, report: &[u8]) -> Result<()> {
         Ok(py.detach(|| self.batch().receive(report))?)
     }
@@ -130,13 +135,14 @@ impl WorkerBatch {
 
 #[pymethods]
 impl WorkerBatch {
-    /// Of a plan and a request as `Worked` wrote them.
+    /// Of a plan and a request as `Worked` wrote them, and what `Batch.earlier` gave.
     #[new]
-    fn new(worked: &PyWorked, shared: &SharedRuns) -> Self {
-        let batch = engine::WorkerBatch::new(worked.worked.clone(), Arc::clone(&shared.shared));
-        Self {
+    fn new(worked: &PyWorked, shared: &SharedRuns, earlier: &[u8]) -> Result<Self> {
+        let (worked, shared) = (worked.worked.clone(), Arc::clone(&shared.shared));
+        let batch = engine::WorkerBatch::new(worked, shared, earlier)?;
+        Ok(Self {
             batch: Mutex::new(batch),
-        }
+        })
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

@@ -43,6 +43,7 @@ struct Submission {
     priority: i64,
     tags: Vec<(String, String)>,
     config: Option<String>,
+    retry: Option<String>,
 }
 
 /// What is handed from submission to worker.
@@ -119,6 +120,7 @@ impl Engine {
             priority: submission.priority,
             tags: submission.tags,
             config: submission.config,
+            retry: submission.retry,
             created_at: self.engine.now(),
         };
         let id = request.id.clone();

@@ -59,6 +59,39 @@ impl Run {
         );
     }
 
+    /// The assets failed, and are tried again after so many seconds.
+    #[pyo3(signature = (assets, error_type, message, traceback, seconds, repeated))]
+    fn retry(
+        &self,
+        assets: Vec<u32>,
+        error_type: String,
+        message: String,
+        traceback: Option<String>,
+        seconds: f64,
+        repeated: Vec<u32>,
+    ) {
+        let cause = Cause {
+            error_type,
+            message,
+            traceback,
+        };
+        // A cast takes what does not fit to the nearest that does.
+        self.run
+            .retry(&assets, cause, (seconds * 1e6) as i64, &repeated);
+    }
+
+    fn executes(&self, asset: u32) -> bool {
+        self.run.executes(asset)
+    }
+
+    fn tries(&self, asset: u32) -> u32 {
+        self.run.tries(asset)
+    }
+
+    fn defer(&self, assets: Vec<u32>, needs: Vec<u32>) -> bool {
+        self.run.defer(&assets, &needs)
+    }
+
     fn skip(&self, asset: u32) {
         self.run.skip(asset);
     }

@@ -40,6 +40,7 @@ struct BackfillRecord {
     priority: i64,
     tags: Vec<(String, String)>,
     config: Option<String>,
+    retry: Option<String>,
     created_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
     paused: bool,
@@ -65,6 +66,7 @@ impl From<BackfillRow> for BackfillRecord {
             priority: request.priority,
             tags: request.tags,
             config: request.config,
+            retry: request.retry,
             created_at: moment(request.created_at),
             ended_at: row.ended_at.map(moment),
             // What is said of one that has ended is over, too.

@@ -47,10 +47,9 @@ fn with_view(
         .ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
     let plan = store.plan(row.key)?;
     let failures = store.failures(row.key, None)?;
-    let mut ids: Vec<i64> = failures
-        .iter()
-        .filter_map(|failure| failure.cause)
-        .collect();
+    let attempts = store.attempts(row.key)?;
+    let failed = failures.iter().filter_map(|failure| failure.cause);
+    let mut ids: Vec<i64> = failed.chain(attempts.iter().map(|row| row.cause)).collect();
     ids.sort_unstable();
     ids.dedup();
     let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
@@ -61,6 +60,7 @@ fn with_view(
         runs: &runs,
         in_flight: &row.in_flight,
         failures: &failures,
+        attempts: &attempts,
         causes: &causes,
     };
     build(&plan, &view)

@@ -5,11 +5,13 @@
 pub mod outcome;
 pub mod progress;
 pub mod record;
+pub mod retries;
 pub mod run_set;
 pub mod state;
 
 pub use outcome::{FailureRow, Failures, RunRow};
 pub use progress::{Counts, Status};
-pub use record::{Cause, Change, Failure, FailurePolicy, Kind, Request, RunEnd};
+pub use record::{Cause, Change, Failure, FailurePolicy, Kind, Request, Retry, RunEnd};
+pub use retries::{AttemptRow, Earlier, Retries};
 pub use run_set::RunSet;
 pub use state::{Event, Phase, State};

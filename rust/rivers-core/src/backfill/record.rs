@@ -52,6 +52,9 @@ pub struct Request {
     pub tags: Vec<(String, String)>,
     /// The configuration of the assets, as JSON text.
     pub config: Option<String>,
+    /// How failures are tried again, as JSON text, where the request says so itself.
+    #[serde(default)]
+    pub retry: Option<String>,
     /// When it was submitted.
     pub created_at: Micros,
 }
@@ -134,7 +137,35 @@ pub struct Failure {
     pub cause: Option<Arc<Cause>>,
 }
 
-/// How a run ended.
+/// An attempt of a run that is to be made again.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Retry {
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// When the next is due.
+    pub due_at: Micros,
+    /// The assets that failed and are tried again, and why.
+    pub causes: Vec<(u32, Arc<Cause>)>,
+    /// Assets that need those, and have not been executed.
+    pub deferred: Vec<u32>,
+    /// Assets that were executed, and are again, since nobody else has their values.
+    pub repeated: Vec<u32>,
+}
+
+impl Retry {
+    /// The assets that failed.
+    pub fn failed(&self) -> impl Iterator<Item = u32> {
+        self.causes.iter().map(|(asset, _)| *asset)
+    }
+
+    /// All that the next attempt executes.
+    pub fn executed_again(&self) -> impl Iterator<Item = u32> {
+        let others = self.deferred.iter().chain(&self.repeated).copied();
+        self.failed().chain(others)
+    }
+}
+
+/// How a run ended, or an attempt of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunEnd {
     /// Its number.
@@ -149,9 +180,29 @@ pub struct RunEnd {
     pub failed: u64,
     /// What was not materialized, in the order in which it happened.
     pub failures: Vec<Failure>,
+    /// The run has not ended: it is attempted again.
+    pub retry: Option<Retry>,
 }
 
 impl RunEnd {
+    /// There is no further attempt: what was to be tried again has failed.
+    pub fn give_up(&mut self) {
+        let Some(retry) = self.retry.take() else {
+            return;
+        };
+        let whole = |asset, cause| Failure {
+            asset,
+            partition: None,
+            cause,
+        };
+        let failed = retry.causes.into_iter();
+        self.failures
+            .extend(failed.map(|(asset, cause)| whole(asset, Some(cause))));
+        self.failures
+            .extend(retry.deferred.into_iter().map(|asset| whole(asset, None)));
+        self.failed = Self::failed_partitions(&self.failures, self.partitions);
+    }
+
     /// How many partitions the failures take with them: all, where an asset failed as a whole.
     pub fn failed_partitions(failures: &[Failure], partitions: u64) -> u64 {
         let failed = || failures.iter().filter(|failure| failure.cause.is_some());

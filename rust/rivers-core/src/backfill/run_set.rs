@@ -52,6 +52,22 @@ impl RunSet {
         Some(taken)
     }
 
+    /// Takes one run out; `false`: it is not there.
+    pub fn remove(&mut self, run: u64) -> bool {
+        let at = self.stretches.partition_point(|stretch| stretch.end <= run);
+        let Some(stretch) = self.stretches.get_mut(at).filter(|it| it.start <= run) else {
+            return false;
+        };
+        let rest = run + 1..stretch.end;
+        stretch.end = run;
+        if stretch.is_empty() {
+            self.stretches.remove(at);
+        }
+        self.len -= 1 + (rest.end - rest.start);
+        self.insert(rest);
+        true
+    }
+
     /// Puts runs in; they must not be there already.
     pub fn insert(&mut self, runs: Range<u64>) {
         if runs.is_empty() {
@@ -93,6 +109,14 @@ mod tests {
         set.insert(3..6);
         assert_eq!(set.take(10), Some(3..10));
         assert_eq!(set.take(10), None);
+    }
+
+    #[test]
+    fn one_is_taken_out() {
+        let mut set = RunSet::all(4);
+        assert!(set.remove(1) && set.remove(3) && set.remove(0));
+        assert!(!set.remove(1) && !set.remove(9));
+        assert_eq!((set.len(), set.take(9)), (1, Some(2..3)));
     }
 
     #[test]

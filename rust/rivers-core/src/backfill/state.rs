@@ -6,6 +6,7 @@
 //! running   Took         running
 //! running   Ended        running; stopping after a failure under `stop_on_failure`
 //! running   Returned     running
+//! running   Held, Due    running
 //! running   Released     running; ended when nothing is left to start and nobody is at work
 //! running   Cancel       stopping; ended when nobody is at work
 //! stopping  Ended        stopping
@@ -40,10 +41,14 @@ pub enum Phase {
 pub enum Event<'a> {
     /// A worker took these runs.
     Took(Range<u64>),
-    /// These runs, taken before, have ended.
+    /// These runs, taken before, have ended, or an attempt of them and they wait for another.
     Ended(&'a [RunEnd]),
     /// These runs, taken before, will not be executed by that worker: back they go.
     Returned(Range<u64>),
+    /// This run, which nobody took, waits for another attempt.
+    Held(u64),
+    /// This run has waited long enough.
+    Due(u64),
     /// A worker that took runs has nothing left in its hands.
     Released,
     /// The user wants it to stop.
@@ -56,6 +61,8 @@ pub struct State {
     phase: Phase,
     policy: FailurePolicy,
     todo: RunSet,
+    /// Runs that wait for another attempt.
+    waiting: u64,
     runs_in_flight: u64,
     workers: u64,
     total: u64,
@@ -74,6 +81,7 @@ impl State {
             phase,
             policy,
             todo,
+            waiting: 0,
             runs_in_flight: 0,
             workers: 0,
             total,
@@ -124,7 +132,10 @@ impl State {
             }
             (phase @ (Phase::Running | Phase::Stopping), Event::Ended(ends)) => {
                 for end in ends {
-                    self.counts.add_run(end.partitions, end.failed);
+                    match end.retry {
+                        None => self.counts.add_run(end.partitions, end.failed),
+                        Some(_) => self.waiting += 1,
+                    }
                 }
                 self.runs_in_flight -= ends.len() as u64;
                 let failed = ends.iter().any(|end| end.failed > 0);
@@ -137,6 +148,17 @@ impl State {
                 self.runs_in_flight -= runs.end - runs.start;
                 self.todo.insert(runs);
                 phase
+            }
+            (Phase::Running, Event::Held(run)) => {
+                if self.todo.remove(run) {
+                    self.waiting += 1;
+                }
+                Phase::Running
+            }
+            (Phase::Running, Event::Due(run)) => {
+                self.waiting -= 1;
+                self.todo.insert(run..run + 1);
+                Phase::Running
             }
             (phase @ (Phase::Running | Phase::Stopping), Event::Released) => {
                 self.workers -= 1;
@@ -152,7 +174,8 @@ impl State {
 
     /// Ended, if nothing more will start and nobody is at work: the rest is canceled.
     fn settle(&mut self, phase: Phase) -> Phase {
-        let nothing_starts = phase == Phase::Stopping || self.todo.is_empty();
+        let nothing_starts =
+            phase == Phase::Stopping || (self.todo.is_empty() && self.waiting == 0);
         if !nothing_starts || self.workers > 0 {
             return phase;
         }
@@ -164,6 +187,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backfill::record::Retry;
     use proptest::prelude::*;
 
     fn end(run: u64, failed: u64) -> RunEnd {
@@ -174,6 +198,21 @@ mod tests {
             partitions: 1,
             failed,
             failures: Vec::new(),
+            retry: None,
+        }
+    }
+
+    fn attempt(run: u64) -> RunEnd {
+        let retry = Retry {
+            attempt: 1,
+            due_at: 1,
+            causes: Vec::new(),
+            deferred: Vec::new(),
+            repeated: Vec::new(),
+        };
+        RunEnd {
+            retry: Some(retry),
+            ..end(run, 0)
         }
     }
 
@@ -218,20 +257,51 @@ mod tests {
         assert_eq!(fresh(FailurePolicy::Continue, 0).phase(), Phase::Ended);
     }
 
+    #[test]
+    fn a_run_that_waits_for_another_attempt_keeps_the_backfill_going() {
+        let mut state = fresh(FailurePolicy::Continue, 1);
+        state.take(1);
+        state.apply(Event::Ended(&[attempt(0)]));
+        state.apply(Event::Released);
+        assert_eq!((state.phase(), state.runs_to_start()), (Phase::Running, 0));
+        state.apply(Event::Due(0));
+        assert_eq!(state.take(1), Some(0..1));
+        state.apply(Event::Ended(&[end(0, 0)]));
+        state.apply(Event::Released);
+        assert_eq!((state.phase(), state.counts().completed), (Phase::Ended, 1));
+    }
+
+    #[test]
+    fn a_cancel_does_not_wait_for_another_attempt() {
+        let mut state = fresh(FailurePolicy::Continue, 2);
+        state.apply(Event::Held(1));
+        assert_eq!(state.take(2), Some(0..1));
+        state.apply(Event::Ended(&[attempt(0)]));
+        state.apply(Event::Released);
+        state.apply(Event::Cancel);
+        assert_eq!((state.phase(), state.counts().canceled), (Phase::Ended, 2));
+    }
+
     proptest! {
         /// Invariant 3, over every sequence of legal events.
         #[test]
         fn counts_add_up_after_every_event(
-            stop: bool, runs in 1..30_u64, steps in proptest::collection::vec((0..4_u8, 1..5_u64), 0..80),
+            stop: bool, runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
         ) {
             let policy = if stop { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
             let mut state = fresh(policy, runs);
             let mut hands: Vec<Range<u64>> = Vec::new();
+            let mut waiting: Vec<u64> = Vec::new();
             for (what, size) in steps {
                 match what {
                     0 => hands.extend(state.take(size)),
-                    1 | 2 => if let Some(mut runs) = hands.pop() {
-                        state.apply(Event::Ended(&[end(runs.start, u64::from(what == 2))]));
+                    1..=3 => if let Some(mut runs) = hands.pop() {
+                        if what == 3 {
+                            state.apply(Event::Ended(&[attempt(runs.start)]));
+                            waiting.push(runs.start);
+                        } else {
+                            state.apply(Event::Ended(&[end(runs.start, u64::from(what == 2))]));
+                        }
                         runs.start += 1;
                         if runs.is_empty() || size > 3 {
                             state.apply(Event::Returned(runs));
@@ -240,12 +310,15 @@ mod tests {
                             hands.push(runs);
                         }
                     },
+                    4 => if state.phase() == Phase::Running {
+                        waiting.pop().into_iter().for_each(|run| state.apply(Event::Due(run)));
+                    },
                     _ => if size == 1 { state.apply(Event::Cancel) },
                 }
                 let counts = state.counts();
                 let in_hands: u64 = hands.iter().map(|runs| runs.end - runs.start).sum();
                 prop_assert_eq!(state.runs_in_flight(), in_hands);
-                let pending = state.todo.len() - counts.canceled;
+                let pending = state.todo.len() + waiting.len() as u64 - counts.canceled;
                 prop_assert_eq!(pending + in_hands + counts.ended(), runs);
                 prop_assert_eq!(counts.canceled > 0, state.phase() == Phase::Ended && counts.completed + counts.failed < runs);
             }

@@ -7,7 +7,7 @@ use super::hub::Taken;
 use super::live::Hand;
 use super::run::{Run, Worked};
 use super::{Program, Shared, SharedRuns};
-use crate::backfill::{FailurePolicy, RunEnd};
+use crate::backfill::{Earlier, FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SystemClock};
 use crate::error::{Error, Result};
 use crate::queue::EntryId;
@@ -27,6 +27,7 @@ pub struct Batch {
     entry: EntryId,
     worked: Worked,
     hand: Arc<Hand>,
+    earlier: Vec<Arc<Earlier>>,
     program: Program,
     current: Option<Arc<Run>>,
     sent: Option<Arc<SharedRuns>>,
@@ -45,6 +46,7 @@ impl Batch {
                 request: taken.request,
             },
             hand: taken.hand,
+            earlier: taken.earlier,
             program: taken.program,
             current: None,
             sent: None,
@@ -65,6 +67,14 @@ impl Batch {
         &self.worked
     }
 
+    /// What is known of earlier attempts of its runs, for a worker in another process.
+    ///
+    /// # Errors
+    /// `Execution` when it cannot be encoded.
+    pub fn earlier(&self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(&self.earlier).map_err(unreadable)
+    }
+
     /// What was submitted to execute the runs.
     pub fn program(&self) -> &Program {
         &self.program
@@ -78,7 +88,7 @@ impl Batch {
         let run = self
             .hand
             .claim(now)
-            .map(|number| Run::new(self.worked.clone(), number, now));
+            .map(|number| Run::new(self.worked.clone(), number, now, &self.earlier));
         self.current.clone_from(&run);
         run
     }
@@ -136,9 +146,7 @@ impl Batch {
     /// # Errors
     /// `Execution` for a report that cannot be read.
     pub fn receive(&mut self, report: &[u8]) -> Result<()> {
-        let ended: Vec<RunEnd> = postcard::from_bytes(report).map_err(|error| {
-            Error::Execution(format!("a worker's report cannot be read: {error}"))
-        })?;
+        let ended: Vec<RunEnd> = postcard::from_bytes(report).map_err(unreadable)?;
         self.hand.receive(None);
         let failed = ended.iter().any(|end| end.failed > 0);
         if failed && self.worked.request.failure_policy == FailurePolicy::StopOnFailure {
@@ -192,6 +200,7 @@ impl Drop for Batch {
 pub struct WorkerBatch {
     worked: Worked,
     shared: Arc<SharedRuns>,
+    earlier: Vec<Arc<Earlier>>,
     current: Option<Arc<Run>>,
     ended: Vec<RunEnd>,
     until: Micros,
@@ -199,18 +208,22 @@ pub struct WorkerBatch {
 }
 
 impl WorkerBatch {
-    /// A batch of the runs that were put there.
-    pub fn new(worked: Worked, shared: Arc<SharedRuns>) -> Self {
+    /// A batch of the runs that were put there, with what `Batch::earlier` says of them.
+    ///
+    /// # Errors
+    /// `Execution` when that cannot be read.
+    pub fn new(worked: Worked, shared: Arc<SharedRuns>, earlier: &[u8]) -> Result<Self> {
         let clock = SystemClock;
         let until = clock.now() + AWAY;
-        Self {
+        Ok(Self {
             worked,
             shared,
+            earlier: postcard::from_bytes(earlier).map_err(unreadable)?,
             current: None,
             ended: Vec::new(),
             until,
             clock,
-        }
+        })
     }
 
     /// Ends the current run, if there is one, and begins the next, unless it is time to report.
@@ -226,7 +239,7 @@ impl WorkerBatch {
             }
         }
         let number = self.shared.claim(now)?;
-        self.current = Some(Run::new(self.worked.clone(), number, now));
+        self.current = Some(Run::new(self.worked.clone(), number, now, &self.earlier));
         self.current.clone()
     }
 
@@ -235,7 +248,13 @@ impl WorkerBatch {
     /// # Errors
     /// `Execution` when it cannot be encoded.
     pub fn report(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.ended)
-            .map_err(|error| Error::Execution(format!("the outcomes cannot be reported: {error}")))
+        postcard::to_stdvec(&self.ended).map_err(unreadable)
     }
+}
+
+/// What goes between this process and a worker is not what it should be.
+fn unreadable(error: postcard::Error) -> Error {
+    Error::Execution(format!(
+        "a worker process and its parent do not understand each other: {error}"
+    ))
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::live::Rest;
 use super::{Engine, Execution, writer};
-use crate::backfill::{Change, Event, FailurePolicy, RunSet, State, Status};
+use crate::backfill::{Change, Event, FailurePolicy, Retries, RunSet, State, Status};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
@@ -120,12 +121,20 @@ impl Engine {
         let plan = self.shared.store.plan(row.key)?;
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let todo = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
+        let attempts = self.shared.store.attempts(row.key)?;
+        let has_ended = |run| ended.binary_search_by_key(&run, |row| row.run).is_ok();
+        let retries = Retries::recorded(&attempts, has_ended);
+        let rest = Rest {
+            todo,
+            retries,
+            counts: row.counts,
+        };
         // What was to stop before its process died starts nothing more now.
         let stopped =
             row.request.failure_policy == FailurePolicy::StopOnFailure && row.counts.failed > 0;
         let stops = row.cancel_requested || stopped;
         self.admit(|hub| {
-            hub.admit(row.key, row.request, plan, todo, row.counts, execution);
+            hub.admit(row.key, row.request, plan, rest, execution);
             hub.known(row.key, row.revision);
             hub.set_paused(row.key, row.paused);
             if stops {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashbrown::HashMap;
 
-use super::live::{Hand, Live};
+use super::live::{Hand, Live, Rest};
 use super::{Execution, Program, Progress};
-use crate::backfill::{Counts, Event, Phase, Request, RunEnd, RunSet, Status};
+use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -40,6 +40,7 @@ pub(super) struct Taken {
     pub(super) plan: Arc<Plan>,
     pub(super) request: Arc<Request>,
     pub(super) hand: Arc<Hand>,
+    pub(super) earlier: Vec<Arc<Earlier>>,
     pub(super) program: Program,
 }
 
@@ -62,8 +63,7 @@ impl Hub {
         key: Key,
         request: Request,
         plan: Plan,
-        todo: RunSet,
-        counts: Counts,
+        rest: Rest,
         execution: Execution,
     ) {
         let priority = request.priority;
@@ -74,10 +74,8 @@ impl Hub {
         });
         self.broken.remove(&key);
         self.by_entry.insert(entry, key);
-        self.live.insert(
-            key,
-            Live::new(entry, request, plan, todo, counts, execution),
-        );
+        self.live
+            .insert(key, Live::new(entry, request, plan, rest, execution));
         self.settle(key);
         if !self.queue.can_decide() {
             self.make_room(priority);
@@ -124,6 +122,7 @@ impl Hub {
         let Some(runs) = live.take_batch() else {
             unreachable!("the queue only decides for entries that are ready");
         };
+        let earlier = live.retries.of(&runs);
         let hand = Hand::new(runs, Arc::clone(&live.stop), Arc::clone(leased_until));
         live.hands.push(Arc::clone(&hand));
         let taken = Taken {
@@ -132,10 +131,35 @@ impl Hub {
             plan: Arc::clone(&live.plan),
             request: Arc::clone(&live.request),
             hand,
+            earlier,
             program: Arc::clone(&live.program),
         };
         self.settle(key);
         Some(taken)
+    }
+
+    /// Lets the runs start whose next attempt is due. When the one after that is, if any waits.
+    pub(super) fn wake_due(&mut self, now: Micros) -> Option<Micros> {
+        let due = |live: &mut Live| live.wake_due(now);
+        let woken = self
+            .live
+            .iter_mut()
+            .filter_map(|(&key, live)| due(live).then_some(key));
+        for key in woken.collect::<Vec<_>>() {
+            self.settle(key);
+        }
+        self.live
+            .values()
+            .filter(|live| live.state.phase() == Phase::Running)
+            .filter_map(|live| live.retries.next_due())
+            .min()
+    }
+
+    /// Whether runs wait for their next attempt.
+    pub(super) fn has_retries(&self) -> bool {
+        self.live
+            .values()
+            .any(|live| live.retries.next_due().is_some())
     }
 
     /// Whether a worker holds runs that it has not begun.
@@ -196,9 +220,7 @@ impl Hub {
         let Some(live) = self.same(key, entry) else {
             return;
         };
-        live.learn(&ends);
-        live.state.apply(Event::Ended(&ends));
-        live.outbox.extend(ends);
+        live.bring_in(ends);
         self.unwritten += brought;
         self.settle(key);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Execution, Program, SharedRuns};
-use crate::backfill::{Counts, Event, Request, RunEnd, RunSet, State};
+use crate::backfill::{Counts, Event, Phase, Request, Retries, RunEnd, RunSet, State};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::EntryId;
@@ -23,6 +23,13 @@ const LEARNING: f64 = 0.3;
 /// A run that has taken so long no longer holds back those behind it in its batch.
 pub(super) const STALLED_AFTER: Duration = Duration::from_millis(25);
 
+/// How far a backfill is when it comes into this process.
+pub(super) struct Rest {
+    pub(super) todo: RunSet,
+    pub(super) retries: Retries,
+    pub(super) counts: Counts,
+}
+
 /// A backfill in this process.
 pub(super) struct Live {
     pub(super) entry: EntryId,
@@ -30,6 +37,8 @@ pub(super) struct Live {
     pub(super) plan: Arc<Plan>,
     pub(super) program: Program,
     pub(super) state: State,
+    /// What is attempted again.
+    pub(super) retries: Retries,
     /// Seen by workers between runs.
     pub(super) stop: Arc<AtomicBool>,
     pub(super) hands: Vec<Arc<Hand>>,
@@ -56,15 +65,24 @@ impl Live {
         entry: EntryId,
         request: Request,
         plan: Plan,
-        todo: RunSet,
-        counts: Counts,
+        rest: Rest,
         execution: Execution,
     ) -> Self {
+        let Rest {
+            todo,
+            retries,
+            counts,
+        } = rest;
+        let mut state = State::new(request.failure_policy, plan.selection().len(), todo, counts);
+        retries
+            .waiting()
+            .for_each(|run| state.apply(Event::Held(run)));
         Self {
             entry,
             program: execution.program,
             workers: execution.workers,
-            state: State::new(request.failure_policy, plan.selection().len(), todo, counts),
+            state,
+            retries,
             request: Arc::new(request),
             plan: Arc::new(plan),
             stop: Arc::new(AtomicBool::new(false)),
@@ -93,6 +111,30 @@ impl Live {
             .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
         self.state.take(size as u64)
+    }
+
+    /// Applies what workers bring: runs that have ended, and those that are to be attempted again.
+    pub(super) fn bring_in(&mut self, mut ends: Vec<RunEnd>) {
+        if self.state.phase() != Phase::Running {
+            ends.iter_mut().for_each(RunEnd::give_up);
+        }
+        self.learn(&ends);
+        self.retries.note(&ends);
+        self.state.apply(Event::Ended(&ends));
+        self.outbox.extend(ends);
+    }
+
+    /// Runs that have waited long enough for their next attempt may start. `true`: there were some.
+    pub(super) fn wake_due(&mut self, now: Micros) -> bool {
+        let mut woken = false;
+        while self.state.phase() == Phase::Running {
+            let Some(run) = self.retries.pop_due(now) else {
+                break;
+            };
+            self.state.apply(Event::Due(run));
+            woken = true;
+        }
+        woken
     }
 
     /// Takes back what its workers have not begun.

@@ -21,13 +21,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::backfill::{Counts, Request, RunSet};
+use crate::backfill::{Counts, Request, Retries, RunSet};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
 use crate::store::{Key, Lease, Store};
 use hub::Hub;
+use live::Rest;
 
 /// How long a lease lasts without being renewed, where nothing else is asked for.
 pub const LEASE: Micros = 15 * SECOND;
@@ -118,6 +119,11 @@ pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
+/// How long it is until a moment.
+fn until(at: Micros, now: Micros) -> Duration {
+    Duration::from_micros(at.saturating_sub(now).max(0).cast_unsigned())
+}
+
 /// How a live backfill stands, as far as it is committed.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
@@ -168,8 +174,12 @@ impl Engine {
         let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
         if let Some(lease) = lease {
             self.shared.leased_first(&lease);
-            let todo = RunSet::all(plan.num_runs());
-            self.admit(|hub| hub.admit(key, request, plan, todo, Counts::default(), execution));
+            let rest = Rest {
+                todo: RunSet::all(plan.num_runs()),
+                retries: Retries::default(),
+                counts: Counts::default(),
+            };
+            self.admit(|hub| hub.admit(key, request, plan, rest, execution));
         }
         Ok(key)
     }
@@ -192,6 +202,7 @@ impl Engine {
         let batch = loop {
             let now = self.shared.clock.now();
             hub.reclaim_stalled(now);
+            let due = hub.wake_due(now);
             let leased = now < self.shared.leased_until.load(Ordering::Acquire);
             if let Some(taken) = leased
                 .then(|| hub.take(&self.shared.leased_until))
@@ -205,6 +216,7 @@ impl Engine {
                 break None;
             }
             let nap = if watches { live::STALLED_AFTER } else { left };
+            let nap = due.map_or(nap, |at| nap.min(until(at, now)));
             let waited = self.shared.changed.wait_timeout(hub, nap);
             hub = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
@@ -216,12 +228,12 @@ impl Engine {
     }
 
     /// Whether one more worker would find something to do; or should wait for a backfill that may start
-    /// nothing now, which another process can change, or behind runs that may turn out to be slow.
+    /// nothing now, which another process can change, for a run's next attempt, or behind runs that may turn out to be slow.
     pub fn wants_worker(&self) -> bool {
         let mut hub = self.shared.hub();
         !hub.closed
             && hub.idle_workers == 0
-            && (hub.can_take() || hub.has_waiting() || hub.has_unclaimed())
+            && (hub.can_take() || hub.has_waiting() || hub.has_retries() || hub.has_unclaimed())
     }
 
     /// Waits at most so long for a backfill to end. `true`: it has, and that is committed.

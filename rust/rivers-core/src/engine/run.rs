@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
-use crate::backfill::{Cause, Failure, Request, RunEnd};
+use crate::backfill::{Cause, Earlier, Failure, FailurePolicy, Request, Retry, RunEnd};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -26,18 +26,39 @@ pub struct Run {
     number: u64,
     started_at: Micros,
     partitions: Selection,
+    /// What earlier attempts left, if this is not the first.
+    earlier: Option<Arc<Earlier>>,
     failures: Mutex<Vec<Failure>>,
+    again: Mutex<Option<Again>>,
+}
+
+/// What is put off to the next attempt, and how long to wait for that.
+#[derive(Debug, Default)]
+struct Again {
+    delay: Micros,
+    causes: Vec<(u32, Arc<Cause>)>,
+    deferred: Vec<u32>,
+    repeated: Vec<u32>,
 }
 
 impl Run {
-    pub(super) fn new(worked: Worked, number: u64, started_at: Micros) -> Arc<Self> {
+    pub(super) fn new(
+        worked: Worked,
+        number: u64,
+        started_at: Micros,
+        earlier: &[Arc<Earlier>],
+    ) -> Arc<Self> {
         let partitions = worked.plan.run(number);
+        let earlier = earlier.iter().find(|known| known.run == number).cloned();
+        let failures = earlier.as_ref().map(|known| known.failures.clone());
         Arc::new(Self {
             worked,
             number,
             started_at,
             partitions,
-            failures: Mutex::new(Vec::new()),
+            earlier,
+            failures: Mutex::new(failures.unwrap_or_default()),
+            again: Mutex::new(None),
         })
     }
 
@@ -60,9 +81,54 @@ impl Run {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing has failed so far.
+    fn again(&self) -> MutexGuard<'_, Option<Again>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing has failed so far, in this attempt or an earlier one.
     pub fn is_sound(&self) -> bool {
-        self.failures().is_empty()
+        self.earlier.is_none() && self.failures().is_empty() && self.again().is_none()
+    }
+
+    /// Whether this attempt executes the asset: earlier ones may have.
+    pub fn executes(&self, asset: u32) -> bool {
+        self.earlier
+            .as_ref()
+            .is_none_or(|known| known.leaves(asset))
+    }
+
+    /// How often the asset failed before and was to be tried again.
+    pub fn tries(&self, asset: u32) -> u32 {
+        self.earlier.as_ref().map_or(0, |known| known.tries(asset))
+    }
+
+    /// The assets of a step failed, and are tried again in so many microseconds; these others, which
+    /// were executed, with them.
+    pub fn retry(&self, assets: &[u32], cause: Cause, delay: Micros, repeated: &[u32]) {
+        let cause = Arc::new(cause);
+        let mut again = self.again();
+        let again = again.get_or_insert_default();
+        again.delay = again.delay.max(delay);
+        again
+            .causes
+            .extend(assets.iter().map(|&asset| (asset, Arc::clone(&cause))));
+        again.repeated = repeated.to_vec();
+    }
+
+    /// Leaves assets to the next attempt, where it is to execute one that they need. `false`: it is not.
+    pub fn defer(&self, assets: &[u32], needs: &[u32]) -> bool {
+        let mut again = self.again();
+        let Some(again) = &mut *again else {
+            return false;
+        };
+        let failed = again.causes.iter().map(|(asset, _)| asset);
+        let waits = failed
+            .chain(&again.deferred)
+            .any(|asset| needs.contains(asset));
+        if waits {
+            again.deferred.extend_from_slice(assets);
+        }
+        waits
     }
 
     /// The asset failed, for all the run's partitions.
@@ -205,14 +271,38 @@ impl Run {
     pub(super) fn end(&self, now: Micros) -> RunEnd {
         let failures = std::mem::take(&mut *self.failures());
         let partitions = self.partitions.len();
-        RunEnd {
+        let attempts = self.earlier.as_ref().map_or(0, |known| known.attempts);
+        let retry = self.again().take().map(|mut again| {
+            let others = |asset: &u32| {
+                again.causes.iter().all(|(failed, _)| failed != asset)
+                    && !again.deferred.contains(asset)
+            };
+            let repeated = again.repeated.iter().copied().filter(others).collect();
+            Retry {
+                attempt: attempts + 1,
+                due_at: now.saturating_add(again.delay),
+                repeated,
+                causes: std::mem::take(&mut again.causes),
+                deferred: again.deferred,
+            }
+        });
+        let mut end = RunEnd {
             run: self.number,
             started_at: self.started_at,
             ended_at: now,
             partitions,
             failed: RunEnd::failed_partitions(&failures, partitions),
             failures,
+            retry,
+        };
+        // The backfill stops here, so nothing is attempted again.
+        let stops = self.request().failure_policy == FailurePolicy::StopOnFailure;
+        if end.failed > 0 && stops {
+            end.give_up();
+        } else if end.retry.is_some() {
+            end.failed = 0;
         }
+        end
     }
 }
 

@@ -10,7 +10,9 @@ pub mod view;
 
 use std::sync::Arc;
 
-use crate::backfill::{Cause, Change, Counts, FailureRow, Request, RunEnd, RunRow, Status};
+use crate::backfill::{
+    AttemptRow, Cause, Change, Counts, FailureRow, Request, RunEnd, RunRow, Status,
+};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -90,7 +92,7 @@ pub struct FirstFailure {
 pub struct Commit {
     /// Which.
     pub key: Key,
-    /// Runs that have ended since the last commit.
+    /// Runs that have ended since the last commit, or attempts of them.
     pub ended: Vec<RunEnd>,
     /// What has ended in all, these runs included.
     pub counts: Counts,
@@ -227,6 +229,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>>;
+
+    /// The failures of a backfill that were tried again, in the order of the runs and attempts.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>>;
 
     /// The first failure of a backfill.
     ///

@@ -5,6 +5,7 @@ use std::ops::Range;
 use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 
+use super::attempts::Attempts;
 use super::check_rows;
 use super::dimensions::Columns;
 use super::layout::Layout;
@@ -13,7 +14,7 @@ use super::reasons::{Messages, Reasons, RunReasons};
 use super::rows::{PartitionRows, Shown};
 use super::states::PartitionStatus;
 use super::walk::{Stretch, walk};
-use crate::backfill::{Cause, FailureRow, RunRow, Status};
+use crate::backfill::{AttemptRow, Cause, FailureRow, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -31,6 +32,8 @@ pub struct BackfillView<'a> {
     pub in_flight: &'a [(u64, Micros)],
     /// What failed, in the order in which it was recorded.
     pub failures: &'a [FailureRow],
+    /// What failed and was tried again, by run and attempt.
+    pub attempts: &'a [AttemptRow],
     /// The reasons that the failures name.
     pub causes: &'a HashMap<i64, Cause>,
 }
@@ -136,8 +139,10 @@ impl<'a> Filing<'a> {
         let reasons = Reasons::new(self.view.failures);
         let mut messages = Messages::new(self.view.causes);
         let locator = Locator::new(self.layout, space, space);
-        let shown = |status, started_at| Shown {
+        let attempts = Attempts::new(self.view.attempts);
+        let shown = |status, attempts, started_at| Shown {
             status,
+            attempts,
             started_at,
             ended_at: None,
             error: None,
@@ -146,11 +151,19 @@ impl<'a> Filing<'a> {
             let row = match stretch {
                 Stretch::Waiting(runs) => {
                     let status = self.open(PartitionStatus::Pending);
-                    return self.add(&mut rows, runs, shown(status, None));
+                    let mut next = runs.start;
+                    for row in attempts.within(&runs) {
+                        self.add(&mut rows, next..row.run, shown(status, 0, None));
+                        let waits = shown(status, row.attempt, Some(row.started_at));
+                        next = row.run + 1;
+                        self.add(&mut rows, row.run..next, waits);
+                    }
+                    return self.add(&mut rows, next..runs.end, shown(status, 0, None));
                 }
                 Stretch::Started(run, at) => {
                     let status = self.open(PartitionStatus::Running);
-                    return self.add(&mut rows, run..run + 1, shown(status, Some(at)));
+                    let shown = shown(status, attempts.begun(run), Some(at));
+                    return self.add(&mut rows, run..run + 1, shown);
                 }
                 Stretch::Ended(row) => row,
             };
@@ -161,6 +174,7 @@ impl<'a> Filing<'a> {
             };
             let mut ended = |cause: Option<i64>, rows: &mut PartitionRows<'a>| Shown {
                 status: cause.map_or(PartitionStatus::Completed, |_| PartitionStatus::Failed),
+                attempts: attempts.begun(row.run),
                 started_at: Some(row.started_at),
                 ended_at: Some(row.ended_at),
                 error: cause.and_then(|cause| messages.of(cause, rows.errors())),
@@ -185,9 +199,9 @@ impl<'a> Filing<'a> {
         rows
     }
 
-    /// All rows of these runs.
+    /// All rows of these runs, if there is one.
     fn add(&self, rows: &mut PartitionRows<'a>, runs: Range<u64>, shown: Shown) {
-        if self.filter.keeps(shown.status) {
+        if !runs.is_empty() && self.filter.keeps(shown.status) {
             rows.add_rows(self.layout.rows_of(runs.clone()), shown);
             for run in runs {
                 rows.add_run(run, self.plan.run_len(run) as usize);

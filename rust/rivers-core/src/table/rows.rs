@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::{RecordBatch, UInt32Array, UInt64Array};
 
 use super::batch;
 use super::dimensions::Columns;
@@ -18,6 +18,7 @@ use crate::error::Result;
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
     pub(super) status: PartitionStatus,
+    pub(super) attempts: u32,
     pub(super) started_at: Option<Micros>,
     pub(super) ended_at: Option<Micros>,
     pub(super) error: Option<View>,
@@ -30,6 +31,7 @@ pub(super) struct PartitionRows<'a> {
     status: Vec<u8>,
     run: Vec<u64>,
     run_id: Option<(&'a str, TextColumn)>,
+    attempts: Vec<u32>,
     started_at: MomentColumn,
     ended_at: MomentColumn,
     error: TextColumn,
@@ -43,6 +45,7 @@ impl<'a> PartitionRows<'a> {
             status: Vec::with_capacity(expected),
             run: Vec::with_capacity(expected),
             run_id: backfill.map(|id| (id, TextColumn::new(expected))),
+            attempts: Vec::with_capacity(expected),
             started_at: MomentColumn::new(expected),
             ended_at: MomentColumn::new(expected),
             error: TextColumn::new(expected),
@@ -68,6 +71,8 @@ impl<'a> PartitionRows<'a> {
         let len = (rows.end - rows.start) as usize;
         self.status
             .resize(self.status.len() + len, shown.status as u8);
+        self.attempts
+            .resize(self.attempts.len() + len, shown.attempts);
         self.started_at.push(shown.started_at, len);
         self.ended_at.push(shown.ended_at, len);
         self.error.push(shown.error, len);
@@ -90,6 +95,9 @@ impl<'a> PartitionRows<'a> {
         if let Some((_, ids)) = self.run_id {
             table.columns.push(ids.finish()?);
         }
+        table
+            .columns
+            .push(Arc::new(UInt32Array::from(self.attempts)));
         table.columns.push(self.started_at.finish());
         table.columns.push(self.ended_at.finish());
         table.columns.push(self.error.finish()?);

@@ -26,6 +26,8 @@ pub fn partitions(run_id: bool) -> Vec<Field> {
         // String: the id of its run; only where it is asked for.
         fields.push(Field::new("run_id", DataType::Utf8View, false));
     }
+    // UInt32: how many attempts of its run have begun.
+    fields.push(Field::new("attempts", DataType::UInt32, false));
     // Datetime(us, UTC): when its run began; null where it has not.
     fields.push(moment("started_at"));
     // Datetime(us, UTC): when its run ended; null where it has not.
@@ -46,13 +48,16 @@ pub fn runs() -> Vec<Field> {
         states("status", RunStatus::NAMES),
         // UInt64: how many partitions it has.
         Field::new("num_partitions", DataType::UInt64, false),
-        // Datetime(us, UTC): when it began.
+        // UInt32: how many attempts of it have begun.
+        Field::new("attempts", DataType::UInt32, false),
+        // Datetime(us, UTC): when its last attempt began.
         Field::new("started_at", utc(), false),
         // Datetime(us, UTC): when it ended; null where it has not.
         moment("ended_at"),
         // Duration(us): from its start to its end; null where it has not ended.
         Field::new("duration", DataType::Duration(TimeUnit::Microsecond), true),
-        // String: the message of its first failure; null where nothing failed.
+        // String: the message of its first failure, of the last attempt while it waits for the next;
+        // null where nothing failed.
         Field::new("error", DataType::Utf8View, true),
     ]
 }
@@ -113,6 +118,7 @@ pub const RESERVED: &[&str] = &[
     "status",
     "run",
     "run_id",
+    "attempts",
     "started_at",
     "ended_at",
     "error",

@@ -41,7 +41,7 @@ macro_rules! states {
 states! {
     /// How a partition of a backfill stands.
     PartitionStatus {
-        /// Its run has not begun.
+        /// Its run has not begun, or waits for its next attempt.
         Pending = "pending",
         /// Its run is in flight.
         Running = "running",
@@ -63,8 +63,10 @@ states! {
         Completed = "completed",
         /// Ended, some of its partitions failed.
         Failed = "failed",
-        /// The backfill ended while it was in flight.
+        /// The backfill ended while it was in flight, or waited for its next attempt.
         Canceled = "canceled",
+        /// An attempt failed, and it waits for the next.
+        Waiting = "waiting",
     }
 }
 

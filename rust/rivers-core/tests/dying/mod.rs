@@ -66,6 +66,7 @@ fn request(policy: FailurePolicy) -> Request {
         priority: -10,
         tags: Vec::new(),
         config: None,
+        retry: None,
         created_at: SystemClock.now(),
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use hashbrown::HashMap;
 use proptest::prelude::*;
@@ -43,6 +43,9 @@ pub(crate) fn texts(column: &ArrayRef) -> Vec<String> {
             return moments.value(row).to_string();
         }
         if let Some(numbers) = column.as_primitive_opt::<Float64Type>() {
+            return numbers.value(row).to_string();
+        }
+        if let Some(numbers) = column.as_primitive_opt::<UInt32Type>() {
             return numbers.value(row).to_string();
         }
         if let Some(truths) = column.as_boolean_opt() {
@@ -170,6 +173,7 @@ pub(crate) fn backfill(
             priority: -10,
             tags: vec![("team".into(), "a".into()), ("why".into(), "b".into())],
             config: None,
+            retry: None,
             created_at: 1_000_000,
         },
         strategy: "multi_run()".into(),

@@ -7,7 +7,8 @@ use crate::backfill::{Cause, FailureRow, RunEnd};
 use crate::store::{FirstFailure, Key};
 
 pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) -> Result<()> {
-    if ended.iter().all(|end| end.failures.is_empty()) {
+    let failed = |end: &&RunEnd| end.retry.is_none() && !end.failures.is_empty();
+    if !ended.iter().any(|end| failed(&end)) {
         return Ok(());
     }
     let mut seq: i64 = transaction
@@ -16,7 +17,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
     let mut insert = transaction.prepare_cached(
         "INSERT INTO failure (backfill, seq, run, asset, partition, cause) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    for end in ended {
+    for end in ended.iter().filter(failed) {
         for failure in &end.failures {
             seq += 1;
             let cause = match &failure.cause {
@@ -38,7 +39,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
 }
 
 /// The number of a reason, recorded once.
-fn cause_id(transaction: &Transaction<'_>, cause: &Cause) -> Result<i64> {
+pub(super) fn cause_id(transaction: &Transaction<'_>, cause: &Cause) -> Result<i64> {
     let digest = digest(cause);
     let known = transaction
         .prepare_cached(

@@ -3,6 +3,7 @@
 //! One connection writes and one reads, so that a status never waits for a commit. A file is written
 //! by several processes; each waits its turn.
 
+mod attempt;
 mod backfill;
 mod digest;
 mod dynamic;
@@ -20,7 +21,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failpoint::{Moment, Work, hit};
 use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store, Wish};
-use crate::backfill::{Cause, Change, FailureRow, Request, RunRow};
+use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::space::labels::Labels;
@@ -244,6 +245,7 @@ impl Store for SqliteStore {
                     hit(Work::Commit, Moment::Between);
                     run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
+                    attempt::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
                 .collect()
@@ -335,6 +337,10 @@ impl Store for SqliteStore {
 
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {
         self.read(|connection| failure::select(connection, key, run))
+    }
+
+    fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
+        self.read(|connection| attempt::select(connection, key))
     }
 
     fn first_failure(&self, key: Key) -> Result<Option<FirstFailure>> {

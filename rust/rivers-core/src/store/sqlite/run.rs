@@ -12,7 +12,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
     let mut insert = transaction.prepare_cached(
         "INSERT INTO run (backfill, run, started_at, ended_at, failed) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for end in ended {
+    for end in ended.iter().filter(|end| end.retry.is_none()) {
         let (run, failed) = (end.run.cast_signed(), end.failed.cast_signed());
         insert.execute(params![key, run, end.started_at, end.ended_at, failed])?;
     }

@@ -1,0 +1,246 @@
+//! Runs that are attempted again: what is known of their earlier attempts, and when the next is due.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::record::{Failure, Retry, RunEnd};
+use crate::clock::Micros;
+
+/// What earlier attempts of a run leave to the next.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Earlier {
+    /// The run.
+    pub run: u64,
+    /// How many there were.
+    pub attempts: u32,
+    /// The asset of each failure that was to be tried again.
+    pub tries: Vec<u32>,
+    /// The assets that are left to execute; `None`: all, since only the failures are on record.
+    pub left: Option<Vec<u32>>,
+    /// What failed for good.
+    pub failures: Vec<Failure>,
+}
+
+impl Earlier {
+    /// Of a run of which nothing is known yet.
+    pub fn none(run: u64) -> Self {
+        Self {
+            run,
+            attempts: 0,
+            tries: Vec::new(),
+            left: None,
+            failures: Vec::new(),
+        }
+    }
+
+    /// How often an asset failed and was to be tried again.
+    pub fn tries(&self, asset: u32) -> u32 {
+        self.tries.iter().filter(|&&other| other == asset).count() as u32
+    }
+
+    /// Whether the next attempt executes the asset.
+    pub fn leaves(&self, asset: u32) -> bool {
+        self.left.as_ref().is_none_or(|left| left.contains(&asset))
+    }
+}
+
+/// The record of an asset's failure that is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// The run's number.
+    pub run: u64,
+    /// Which attempt of the run it was, from 1.
+    pub attempt: u32,
+    /// Place of the asset in the request.
+    pub asset: u32,
+    /// When the attempt began.
+    pub started_at: Micros,
+    /// When the next is due.
+    pub due_at: Micros,
+    /// Where the reason stands.
+    pub cause: i64,
+}
+
+/// The runs of a backfill that are attempted again.
+#[derive(Debug, Clone, Default)]
+pub struct Retries {
+    due: BTreeSet<(Micros, u64)>,
+    by_run: HashMap<u64, Arc<Earlier>>,
+}
+
+impl Retries {
+    /// From the records, but of the runs that have ended. What the attempts did besides failing is not
+    /// on record, so the next one executes all assets.
+    pub fn recorded(rows: &[AttemptRow], has_ended: impl Fn(u64) -> bool) -> Self {
+        let mut retries = Self::default();
+        let mut due: HashMap<u64, Micros> = HashMap::new();
+        for row in rows.iter().filter(|row| !has_ended(row.run)) {
+            let earlier = retries
+                .by_run
+                .entry(row.run)
+                .or_insert_with(|| Arc::new(Earlier::none(row.run)));
+            let earlier = Arc::make_mut(earlier);
+            earlier.attempts = earlier.attempts.max(row.attempt);
+            earlier.tries.push(row.asset);
+            let at = due.entry(row.run).or_insert(row.due_at);
+            *at = row.due_at.max(*at);
+        }
+        retries.due = due.into_iter().map(|(run, at)| (at, run)).collect();
+        retries
+    }
+
+    /// The runs that wait.
+    pub fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.due.iter().map(|&(_, run)| run)
+    }
+
+    /// When the next run is due, if one waits.
+    pub fn next_due(&self) -> Option<Micros> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    /// Takes a run that is due.
+    pub fn pop_due(&mut self, now: Micros) -> Option<u64> {
+        let &(at, run) = self.due.first().filter(|(at, _)| *at <= now)?;
+        self.due.remove(&(at, run));
+        Some(run)
+    }
+
+    /// Runs have ended for good, or wait for their next attempt.
+    pub fn note(&mut self, ends: &[RunEnd]) {
+        for end in ends {
+            match &end.retry {
+                Some(retry) => self.wait(end, retry),
+                None if self.by_run.is_empty() => {}
+                None => {
+                    self.by_run.remove(&end.run);
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, end: &RunEnd, retry: &Retry) {
+        self.due.insert((retry.due_at, end.run));
+        let earlier = self
+            .by_run
+            .entry(end.run)
+            .or_insert_with(|| Arc::new(Earlier::none(end.run)));
+        let earlier = Arc::make_mut(earlier);
+        earlier.attempts = retry.attempt;
+        earlier.tries.extend(retry.failed());
+        let again: Vec<u32> = retry.executed_again().collect();
+        earlier.failures = end
+            .failures
+            .iter()
+            .filter(|failure| !again.contains(&failure.asset))
+            .cloned()
+            .collect();
+        earlier.left = Some(again);
+    }
+
+    /// What is known of those of these runs that were attempted before.
+    pub fn of(&self, runs: &Range<u64>) -> Vec<Arc<Earlier>> {
+        if self.by_run.is_empty() {
+            return Vec::new();
+        }
+        runs.clone()
+            .filter_map(|run| self.by_run.get(&run).cloned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backfill::record::Cause;
+
+    fn cause() -> Arc<Cause> {
+        Arc::new(Cause {
+            error_type: "OSError".into(),
+            message: "away".into(),
+            traceback: None,
+        })
+    }
+
+    fn attempt(run: u64, attempt: u32, due_at: Micros) -> RunEnd {
+        let failed = |asset, cause| Failure {
+            asset,
+            partition: None,
+            cause,
+        };
+        RunEnd {
+            run,
+            started_at: 0,
+            ended_at: 1,
+            partitions: 2,
+            failed: 0,
+            failures: vec![failed(0, Some(cause()))],
+            retry: Some(Retry {
+                attempt,
+                due_at,
+                causes: vec![(1, cause())],
+                deferred: vec![2],
+                repeated: Vec::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_run_is_due_at_its_time_and_knows_what_is_left() {
+        let mut retries = Retries::default();
+        retries.note(&[attempt(7, 1, 50)]);
+        retries.note(&[attempt(3, 1, 40)]);
+        assert_eq!((retries.next_due(), retries.pop_due(39)), (Some(40), None));
+        assert_eq!((retries.pop_due(45), retries.pop_due(45)), (Some(3), None));
+        retries.note(&[attempt(3, 2, 60)]);
+        let known = retries.of(&(0..5));
+        assert_eq!((known.len(), known[0].attempts), (1, 2));
+        assert_eq!((known[0].tries(1), known[0].tries(0)), (2, 0));
+        assert_eq!(
+            [0, 1, 2].map(|asset| known[0].leaves(asset)),
+            [false, true, true]
+        );
+        assert_eq!(known[0].failures.len(), 1, "what failed for good stays so");
+    }
+
+    #[test]
+    fn what_ended_for_good_is_forgotten() {
+        let mut retries = Retries::default();
+        retries.note(&[attempt(3, 1, 40)]);
+        retries.pop_due(40);
+        let mut end = attempt(3, 2, 60);
+        end.give_up();
+        retries.note(std::slice::from_ref(&end));
+        assert!(retries.of(&(0..9)).is_empty() && retries.next_due().is_none());
+        let failed: Vec<_> = end
+            .failures
+            .iter()
+            .map(|f| (f.asset, f.cause.is_some()))
+            .collect();
+        assert_eq!(
+            (failed, end.failed),
+            (vec![(0, true), (1, true), (2, false)], 2)
+        );
+    }
+
+    #[test]
+    fn records_tell_how_many_attempts_there_were() {
+        let row = |run, attempt, due_at| AttemptRow {
+            run,
+            attempt,
+            asset: 1,
+            started_at: 0,
+            due_at,
+            cause: 1,
+        };
+        let rows = [row(3, 1, 10), row(3, 2, 30), row(4, 1, 20), row(5, 1, 5)];
+        let retries = Retries::recorded(&rows, |run| run == 5);
+        assert_eq!(retries.waiting().collect::<Vec<_>>(), [4, 3]);
+        let known = retries.of(&(3..4));
+        assert_eq!((known[0].attempts, known[0].tries(1)), (2, 2));
+        assert!(known[0].leaves(0));
+    }
+}
