@@ -42,9 +42,14 @@ fn die_through(scene: &mut Scene, points: &[Death], first: usize) -> Vec<Death> 
 }
 
 fn nothing_is_lost(strategy: &'static str) {
-    // What only a cancel does has a test of its own.
+    // What only a cancel or a pause does has a test of its own.
     let mut points = deaths();
-    let other = [Work::RequestCancel, Work::Release, Work::Dynamic];
+    let other = [
+        Work::RequestCancel,
+        Work::SetPaused,
+        Work::Release,
+        Work::Dynamic,
+    ];
     points.retain(|(work, ..)| !other.contains(work));
     let mut died = Vec::new();
     for first in 0..points.len() {
@@ -136,6 +141,29 @@ fn a_cancel_that_dies_can_be_given_again() {
         let row = scene.check().expect("the backfill is there");
         assert_ne!(row.status, Status::InProgress);
         assert!(row.counts.canceled > 0);
+    }
+}
+
+#[test]
+fn a_pause_or_its_end_that_dies_happened_as_a_whole_or_not_at_all() {
+    for (work, moment, nth) in deaths() {
+        if work != Work::SetPaused || nth > 1 {
+            continue;
+        }
+        let mut scene = interrupted();
+        for (task, paused) in [("pause", true), ("unpause", false)] {
+            let is_paused = |scene: &mut Scene| scene.check().map(|row| row.paused);
+            assert!(
+                scene.child(task, Some((work, moment, 1))),
+                "{task} {moment:?}"
+            );
+            let done = moment == Moment::After;
+            assert_eq!(is_paused(&mut scene), Some(paused == done));
+            assert!(!scene.child(task, None));
+            assert_eq!(is_paused(&mut scene), Some(paused));
+        }
+        assert!(!scene.child("run", None));
+        scene.check_complete();
     }
 }
 

@@ -249,9 +249,14 @@ pub(crate) fn act() {
         program: Arc::new(()),
         workers: WORKERS,
     };
-    if argument("TASK") == "cancel" {
-        engine.cancel(ID).unwrap();
-        return;
+    match argument("TASK").as_str() {
+        "cancel" => {
+            engine.cancel(ID).unwrap();
+            return;
+        }
+        "pause" => return engine.set_paused(ID, true).unwrap(),
+        "unpause" => return engine.set_paused(ID, false).unwrap(),
+        _ => (),
     }
     let key = match store.find(ID).unwrap() {
         Some(row) if row.status != Status::InProgress => return,
@@ -333,6 +338,7 @@ pub(crate) fn deaths() -> Vec<Death> {
         Work::Renew,
         Work::TakeOver,
         Work::RequestCancel,
+        Work::SetPaused,
         Work::Release,
         Work::Dynamic,
     ];
