@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import test_memory
 import test_planning
+import test_recovery
 import test_tables
 import test_throughput
 from support import measure
@@ -17,6 +18,7 @@ SECTIONS = {
     "planning": [*test_planning.ROWS, *test_memory.PLANNING],
     "tables": [*test_tables.ROWS, *test_memory.TABLES],
     "throughput": test_throughput.ROWS,
+    "recovery": test_recovery.ROWS,
     "memory": test_memory.RUNNING,
 }
 HEAD = ("work", "to reach", "measured", "plain alternative", "ratio")
