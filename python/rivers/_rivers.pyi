@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Self, TypeAlias, final
 
 import polars as pl
@@ -787,6 +788,12 @@ class SharedRuns:
         """The step that the current run is at."""
 
 @final
+class WorkerSign:
+    """Shows, as long as it exists, that a worker process is there: its owner is dead only without it."""
+
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+
+@final
 class WorkerBatch:
     """Shared runs in a worker process; iterating executes them."""
 
@@ -841,6 +848,10 @@ class Engine:
         """Ids of the backfills and manual runs whose process is gone, and whether they are manual."""
 
     def live(self) -> list[int]: ...
+    @property
+    def workers_file(self) -> Path | None:
+        """What `WorkerSign` is made of in this engine's worker processes, if they need one."""
+
     def progress(self, key: int) -> tuple[int, int, int] | None:
         """Of a live backfill: completed and failed partitions, and runs in flight."""
 

@@ -287,7 +287,8 @@ class CodeRepository(Control, Insight):
         Attempts that had failed and were recorded count; what waited for its next attempt waits on, and
         that attempt executes all assets of the run. One that the process died in does not count.
 
-        One that is paused stays so until `unpause_backfill()`; `block=True` waits on.
+        One that is paused stays so until `unpause_backfill()`; `block=True` waits on. Waits up to 2 s for
+        worker processes of the dead process to leave: until then they may still be in a function.
 
         Args:
             backfill_id: The backfill.
@@ -295,7 +296,7 @@ class CodeRepository(Control, Insight):
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
-            ExecutionError: It has ended, or its process lives.
+            ExecutionError: It has ended, or its process lives, or a worker process of it does not leave.
         """
         record = self._record(backfill_id)
         _, engine, workers = self._connected()

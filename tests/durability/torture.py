@@ -1,7 +1,8 @@
 """Backfills whose process is killed again and again: nothing is lost (SEMANTICS 9).
 
 A child runs backfills, in threads or in worker processes; at a random moment it gets SIGKILL, and the next
-child resumes what it left. Worker processes outlive it for a moment, and are killed then. The parent reads the storage with SQLite alone, so that it does not trust what it tests.
+child resumes what it left, at once: the worker processes outlive their parent for a moment. The parent reads
+the storage with SQLite alone, so that it does not trust what it tests.
 """
 
 import argparse
@@ -24,8 +25,8 @@ import rivers as rs
 KILLS_A_ROUND = 50
 LONGEST_LIFE = 0.25
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
-LONGEST_ORPHANED = 0.1
 SLOWEST_RUN = 0.002
+SLOWEST_OF_SOME = 0.1  # So long that an orphan is still at it when its backfill is resumed.
 IN_PROGRESS = 0
 ENDS = ("completed", "failed", "canceled")
 
@@ -43,33 +44,45 @@ STRATEGIES = [
 ]
 
 
+@contextlib.contextmanager
 def call(folder, context):
-    """What each asset does: it says that it was called, then works, marks some keys, and may fail."""
-    keys = context.partition.keys
-    line = f"{context.run_id} {len(keys)}\n"
+    """What each asset does: it says when it begins and ends, marks some keys, and may fail; how long it works."""
+    note(folder, f"begin {context.run_id} {os.getpid()} {len(context.partition.keys)}")
+    try:
+        yield work(context)
+    finally:
+        note(folder, f"end {context.run_id} {os.getpid()} 0")
+
+
+def note(folder, line):
     with (folder / "calls").open("ab", buffering=0) as log:
-        log.write(line.encode())
+        log.write(f"{line}\n".encode())
+
+
+def work(context):
     chance = random.Random(context.run_id)
     if random.Random(context.run_id.rpartition(".")[0]).random() < 0.7:
-        for key in keys:
+        for key in context.partition.keys:
             if chance.random() < 0.05:
                 context.mark_partition_failed(key, f"marked {key}")
         if chance.random() < 0.1:
             raise ValueError(context.run_id)
-    return chance.random() * SLOWEST_RUN
+    return chance.random() * (SLOWEST_OF_SOME if chance.random() < 0.05 else SLOWEST_RUN)
 
 
 def assets(folder):
     """One that works in threads, one on the event loop."""
 
     def threaded(context):
-        time.sleep(call(folder, context))
+        with call(folder, context) as seconds:
+            time.sleep(seconds)
         return context.run_id
 
     async def looping(context):
         import asyncio
 
-        await asyncio.sleep(call(folder, context))
+        with call(folder, context) as seconds:
+            await asyncio.sleep(seconds)
         return context.run_id
 
     handler = rs.PickleIOHandler(folder / "values")
@@ -81,7 +94,6 @@ def assets(folder):
 
 def live(folder, seed, executor, interrupted, ended):
     """Resumes what was interrupted, then runs backfills until it is killed, or told to finish."""
-    os.setsid()  # With its worker processes it is a group of its own.
     choose = random.Random(seed)
     storage = rs.Storage.embedded(folder / "rivers.db")
     with rs.CodeRepository(assets(folder), executor, lease_seconds=60.0).resolve(storage) as repo:
@@ -136,6 +148,7 @@ class Round:
         self.read_calls = 0
         self.sizes = {}  # (id of the backfill, run) -> partitions
         self.calls = collections.Counter()
+        self.at = {}  # (id of the backfill, run) -> the process that began it last
 
     def check(self):
         """What must be true whenever nobody writes."""
@@ -176,16 +189,21 @@ class Round:
         self.recorded[backfill_id] = runs
 
     def new_calls(self):
-        """The runs that were begun since the last look."""
+        """The runs that were begun since the last look; an orphan may still write."""
         path = self.folder / "calls"
         text = path.read_bytes()[self.read_calls :] if path.exists() else b""
+        text = text[: text.rfind(b"\n") + 1]
         self.read_calls += len(text)
         new = []
         for line in text.decode().splitlines():
-            run_id, size = line.split()
-            backfill_id, _, run = run_id.rpartition(".")
-            new.append((backfill_id, int(run)))
-            self.sizes[new[-1]] = int(size)
+            event, run_id, process, size = line.split()
+            backfill_id, _, number = run_id.rpartition(".")
+            run = backfill_id, int(number)
+            if event == "end":
+                assert self.at[run] == process, f"{run} was executed twice at the same time"
+                continue
+            new.append(run)
+            self.sizes[run], self.at[run] = int(size), process
         self.calls.update(new)
         return new
 
@@ -216,10 +234,6 @@ def torture_round(folder, kills, choose, seen):
         child = start_child(folder, choose.random(), executor, one.interrupted, one.ended)
         time.sleep(choose.uniform(0.0, LONGEST_LIFE_OF_PROCESSES if processes else LONGEST_LIFE))
         os.kill(child, signal.SIGKILL)
-        if processes:
-            time.sleep(choose.uniform(0.0, LONGEST_ORPHANED))
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), (folder / "error").read_text()
         seen["kills"] += 1
@@ -255,9 +269,10 @@ def main():
             one.check_end()
     ends = ", ".join(f"{seen['backfills', end]} {end}" for end in ENDS)
     print(
-        f"{seen['kills']} kills ({seen['kills with processes']} with worker processes) in {time.monotonic() - began:.0f} s, a backfill interrupted by "
-        f"{seen['interrupted']} of them; backfills: {ends}; {seen['runs']} runs recorded, {seen['twice']} "
-        "that were in flight executed again; nothing was lost"
+        f"{seen['kills']} kills ({seen['kills with processes']} with worker processes) in "
+        f"{time.monotonic() - began:.0f} s, a backfill interrupted by {seen['interrupted']} of them; "
+        f"backfills: {ends}; {seen['runs']} runs recorded, {seen['twice']} that were in flight executed "
+        "again, none twice at the same time; nothing was lost"
     )
 
 

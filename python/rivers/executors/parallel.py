@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from loky import ProcessPoolExecutor, process_executor
 
-from rivers._rivers import SharedRuns, WorkerBatch
+from rivers._rivers import SharedRuns, WorkerBatch, WorkerSign
 from rivers.executors.program import Program
 from rivers.io import InMemoryIOHandler
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Batch, Run, Worked
 
-_WATCH = "rivers-parent-watch"
-_WATCH_INTERVAL = 0.25
+_WATCH_INTERVAL = 0.1
 """Seconds between two looks at whether the parent lives."""
 
 _ALL = (1 << 63) - 1
@@ -37,8 +36,9 @@ _ALL = (1 << 63) - 1
 class Processes:
     """Worker processes, made when they are needed and replaced when they die."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers_file: Path | None) -> None:
         _register_exit_once()
+        self._workers_file = workers_file
         self._folder = tempfile.TemporaryDirectory(prefix="rivers-")
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class Processes:
 
     def _make(self) -> _Process:
         self._made += 1
-        return _Process(Path(self._folder.name) / f"process-{self._made}")
+        return _Process(Path(self._folder.name) / f"process-{self._made}", self._workers_file)
 
     def _send(self, key: int, program: Program, batch: Batch) -> Path:
         """Writes a program to a file, once; each worker reads it once."""
@@ -116,14 +116,17 @@ class _Process:
     run the process died of.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, workers_file: Path | None) -> None:
         self._path = path
+        self._start = os.getpid(), workers_file
         self._shared = SharedRuns(path)
         self._pool = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_initialize)
-        pool.submit(_initialize)  # It starts its process with the first task.
+        pool = ProcessPoolExecutor(
+            max_workers=1, timeout=None, initializer=_initialize, initargs=self._start
+        )
+        pool.submit(os.getpid)  # It starts its process with the first task.
         return pool
 
     def execute(self, batch: Batch, program: Program, path: Path) -> None:
@@ -174,18 +177,32 @@ def _fail(run: Run | None, program: Program, index: int, error: BaseException) -
             run.skip(step.index)
 
 
-def _initialize() -> None:
-    """Ctrl-C goes to all processes of a terminal; the one that waits for the backfill handles it."""
+_sign: WorkerSign | None = None
+"""In a worker, for all its life."""
+
+
+def _initialize(parent: int, workers_file: Path | None) -> None:
+    """In a worker, before it executes anything."""
+    global _sign  # noqa: PLW0603  (what is to live as long as the process)
+    # Ctrl-C goes to all processes of a terminal; the one that waits for the backfill handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if _WATCH not in {thread.name for thread in threading.enumerate()}:
-        threading.Thread(target=_leave_with, args=(os.getppid(),), name=_WATCH, daemon=True).start()
+    if workers_file is not None:
+        _sign = WorkerSign(workers_file)
+    # Whoever found no sign of this worker found its parent dead; then it is by now.
+    _leave_without(parent)
+    threading.Thread(target=_watch, args=(parent,), name="rivers-parent-watch", daemon=True).start()
 
 
-def _leave_with(parent: int) -> None:
-    """Ends this process when its parent is gone: what it executes is executed again elsewhere."""
-    while os.getppid() == parent:
+def _leave_without(parent: int) -> None:
+    """Ends this process if its parent is gone: what it executes is executed again elsewhere."""
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while True:
         time.sleep(_WATCH_INTERVAL)
-    os._exit(1)
+        _leave_without(parent)
 
 
 @lru_cache(maxsize=8)

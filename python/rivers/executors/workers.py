@@ -132,7 +132,7 @@ class Workers:
     def _process_pool(self) -> Processes:
         with self._lock:
             if self._processes is None:
-                self._processes = Processes()
+                self._processes = Processes(self._engine.workers_file)
             return self._processes
 
 

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rivers_core::backfill::Request;
 use rivers_core::engine::{self, Worked};
+use rivers_core::store::sqlite;
 
 use crate::engine::PyProgram;
 use crate::error::{Raised, Result};
@@ -155,6 +156,22 @@ impl WorkerBatch {
 
     fn report<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.batch().report()?))
+    }
+}
+
+/// Shows that a worker process is there, until it is dropped.
+#[pyclass(frozen, module = "rivers._rivers")]
+pub(crate) struct WorkerSign {
+    _sign: sqlite::WorkerSign,
+}
+
+#[pymethods]
+impl WorkerSign {
+    #[new]
+    fn new(path: PathBuf) -> Result<Self> {
+        Ok(Self {
+            _sign: sqlite::WorkerSign::new(&path)?,
+        })
     }
 }
 

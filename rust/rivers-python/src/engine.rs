@@ -1,5 +1,6 @@
 //! The engine as the package uses it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,6 +217,12 @@ impl Engine {
 
     fn live(&self) -> Vec<i64> {
         self.engine.live()
+    }
+
+    /// What `WorkerSign` is made of in this engine's worker processes, if they need one.
+    #[getter]
+    fn workers_file(&self) -> Option<PathBuf> {
+        self.engine.workers_file()
     }
 
     /// Of a live backfill: completed, failed, in flight.

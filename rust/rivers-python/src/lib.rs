@@ -20,7 +20,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
     #[pymodule_export]
-    use crate::batch::{Batch, SharedRuns, WorkerBatch};
+    use crate::batch::{Batch, SharedRuns, WorkerBatch, WorkerSign};
     #[pymodule_export]
     use crate::definition::{PartitionsDefinition, decode_definition};
     #[pymodule_export]

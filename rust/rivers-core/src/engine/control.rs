@@ -1,12 +1,17 @@
 //! What can be done to a backfill that was submitted: cancel, pause, change, abandon, resume.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::live::Rest;
 use super::{Engine, Execution, writer};
 use crate::backfill::{Change, Event, FailurePolicy, Retries, RunSet, State, Status};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
+
+/// How long a resume waits for worker processes of a dead process to leave, and how often it looks.
+const LEAVING: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 impl Engine {
     /// Cancels a backfill (SEMANTICS 8). `true`: it is live in this process and was told to stop.
@@ -97,7 +102,8 @@ impl Engine {
     /// Continues a backfill whose owner is gone.
     ///
     /// # Errors
-    /// `BackfillNotFound`; `Execution` when it has ended or its owner lives; `Storage`.
+    /// `BackfillNotFound`; `Execution` when it has ended, its owner lives, or a worker process of a
+    /// dead owner does not leave; `Storage`.
     pub fn resume(&self, id: &str, execution: Execution) -> Result<Key> {
         let row = self.row(id)?;
         if row.status != Status::InProgress {
@@ -112,6 +118,7 @@ impl Engine {
                 "the backfill {id:?} is running; wait for it, or cancel it with cancel_backfill({id:?})"
             )));
         }
+        self.outwait_workers(&row)?;
         let Some(lease) = self.take_over(&row)? else {
             return Err(taken(id));
         };
@@ -142,6 +149,28 @@ impl Engine {
             }
         });
         Ok(row.key)
+    }
+
+    /// Waits for the worker processes of an owner that died: until they are gone, a function of theirs
+    /// may still be executed.
+    fn outwait_workers(&self, row: &BackfillRow) -> Result<()> {
+        let Some(Lease { owner, .. }) = &row.lease else {
+            return Ok(());
+        };
+        let store = &self.shared.store;
+        let deadline = Instant::now() + LEAVING;
+        while !store.is_alive(owner) && store.has_workers(owner) {
+            if Instant::now() > deadline {
+                return Err(Error::Execution(format!(
+                    "the process that ran the backfill {:?} is gone, but a worker process of it is still \
+                     in a function that holds the interpreter; resume the backfill when that has ended, \
+                     or end the worker process",
+                    row.request.id
+                )));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     /// Whether a process that lives runs the backfill.

@@ -16,6 +16,7 @@ pub use batch::{Batch, WorkerBatch};
 pub use run::{Run, Worked};
 pub use shared::SharedRuns;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -267,6 +268,11 @@ impl Engine {
     /// How a live backfill stands; `None` when it is not live here.
     pub fn progress(&self, key: Key) -> Option<Progress> {
         self.shared.hub().progress(key)
+    }
+
+    /// The file by which worker processes of this engine show that they run.
+    pub fn workers_file(&self) -> Option<PathBuf> {
+        self.shared.store.workers_file(&self.shared.owner)
     }
 
     /// The moment, by the engine's clock.

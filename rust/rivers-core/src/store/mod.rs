@@ -8,6 +8,7 @@ pub mod failpoint;
 pub mod sqlite;
 pub mod view;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backfill::{
@@ -157,6 +158,13 @@ pub trait Store: Send + Sync {
 
     /// Whether the owner's process still runs.
     fn is_alive(&self, owner: &str) -> bool;
+
+    /// Whether worker processes of an owner that is not alive still run.
+    fn has_workers(&self, owner: &str) -> bool;
+
+    /// The file by which an owner's worker processes show that they run, with `WorkerSign`; `None`
+    /// where no other process can look.
+    fn workers_file(&self, owner: &str) -> Option<PathBuf>;
 
     /// Registers a new owner for the life of the returned guard.
     ///

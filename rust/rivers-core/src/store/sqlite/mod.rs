@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use owner::WorkerSign;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failpoint::{Moment, Work, hit};
@@ -278,6 +279,20 @@ impl Store for SqliteStore {
         match &self.place {
             Place::File(path) => owner::is_alive(path, owner),
             Place::Memory => true,
+        }
+    }
+
+    fn has_workers(&self, owner: &str) -> bool {
+        match &self.place {
+            Place::File(path) => owner::has_workers(path, owner),
+            Place::Memory => false,
+        }
+    }
+
+    fn workers_file(&self, owner: &str) -> Option<PathBuf> {
+        match &self.place {
+            Place::File(path) => Some(owner::workers_path(path, owner)),
+            Place::Memory => None,
         }
     }
 
