@@ -812,14 +812,22 @@ class Engine:
         store: Store,
         max_concurrent_runs: int | None,
         tag_limits: Sequence[TagConcurrencyLimit],
+        pools: Sequence[tuple[str, int]],
         lease_seconds: float,
     ) -> Self: ...
     def submit(
-        self, submission: Submission, plan: Plan, program: object, workers: int | None
+        self,
+        submission: Submission,
+        plan: Plan,
+        program: object,
+        workers: int | None,
+        pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
         """Records a request and queues it: its number in the storage, and its id."""
 
-    def resume(self, id: str, program: object, workers: int | None) -> int: ...
+    def resume(
+        self, id: str, program: object, workers: int | None, pools: Sequence[tuple[str, int]]
+    ) -> int: ...
     def take(self, patience: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none for so many seconds."""
 

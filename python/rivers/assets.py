@@ -44,6 +44,9 @@ class Asset:
         code_version: Recorded with what is materialized.
         retry: Whether and when it is tried again after an exception. `backfill(retry=)` goes before
             it; it goes before `CodeRepository(default_retry_policy=)`.
+        pool: A pool of `CodeRepository(pool_limits=)`, or several, that it takes slots of. A run takes
+            what its assets need of each pool at the most, from its start to its end.
+        pool_slots: How many slots; with several pools also a dict by pool. One by default.
 
     Raises:
         AssetDefinitionError: An argument or the function's signature is not one an asset can have.
@@ -74,6 +77,8 @@ class Asset:
         metadata: Mapping[str, Any] | None = None,
         code_version: str | None = None,
         retry: RetryPolicy | None = None,
+        pool: str | Iterable[str] | None = None,
+        pool_slots: int | Mapping[str, int] | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
@@ -90,6 +95,7 @@ class Asset:
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
+        self.pools = _pools(pool, pool_slots)
         self._check_arguments()
         self._bind(fn)
 
@@ -210,10 +216,39 @@ class Asset:
             metadata=self.metadata,
             code_version=self.code_version,
             retry=self.retry,
+            pool=list(self.pools),
+            pool_slots=self.pools,
         )
 
     def __repr__(self) -> str:
         return f"<Asset {self.name!r}>" if self.fn is not None else "<Asset without a function>"
+
+
+def _pools(
+    pool: str | Iterable[str] | None, slots: int | Mapping[str, int] | None
+) -> dict[str, int]:
+    """Slots by pool."""
+    names: list[str] = []
+    if isinstance(pool, Iterable) and not isinstance(pool, str):
+        names = list(pool)
+    elif pool is not None:
+        names = [pool]
+    if not all(isinstance(name, str) and name for name in names):
+        msg = f"pool of an asset must be the name of a pool, or a list of names, got {pool!r}"
+        raise AssetDefinitionError(msg)
+    unknown = [name for name in slots if name not in names] if isinstance(slots, Mapping) else []
+    if unknown or (slots is not None and not isinstance(slots, Mapping) and not names):
+        msg = f"pool_slots of an asset is {slots!r}, but its pools are {names}"
+        raise AssetDefinitionError(msg)
+    taken = {
+        name: slots.get(name, 1) if isinstance(slots, Mapping) else 1 if slots is None else slots
+        for name in names
+    }
+    for name, count in taken.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            msg = f"pool_slots of an asset must be an int of at least 1, got {count!r} for {name!r}"
+            raise AssetDefinitionError(msg)
+    return taken
 
 
 def _name_of(dep: Asset | AssetDef | str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from rivers import submission, tables
+from rivers import pools, submission, tables
 from rivers._rivers import Plan, Space
 from rivers.config import check_config
 from rivers.control import Control
@@ -47,12 +47,15 @@ class CodeRepository(Control, Insight):
         run_queue: One queue for all runs; without it each backfill is bounded by its own
             `max_concurrency` alone.
         default_retry_policy: How assets that have no `retry` are tried again; by default not at all.
+        pool_limits: How many slots each pool has, over all runs of this repository in this process and
+            its worker processes; see `Asset(pool=)`.
         clock: Tells the naive wall-clock time that definitions without an end reach to.
         lease_seconds: How long a process that shows no life keeps its backfills from being resumed
             elsewhere. One that is seen to be dead does not keep them at all.
 
     Raises:
-        AssetDefinitionError: Something is no asset, or two have one name.
+        AssetDefinitionError: Something is no asset, two have one name, or one takes slots of a pool that
+            has no or not so many.
         GraphValidationError: A dependency does not exist, or there is a cycle.
 
     Example:
@@ -307,7 +310,7 @@ class CodeRepository(Control, Insight):
         self._check_still_defined(program, record["key"], now)
         if program.max_workers is not None:
             workers.start_processes()
-        key = engine.resume(backfill_id, program, program.max_workers)
+        key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
         workers.call()
         wait_at_exit(self, processes=program.max_workers is not None)
         _log.info("backfill %s is resumed", backfill_id)

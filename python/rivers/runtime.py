@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rivers import submission
+from rivers import pools, submission
 from rivers._rivers import Engine, PartitionsDefinition, Plan, Space
 from rivers.config import check_config
 from rivers.exceptions import AssetDefinitionError, ExecutionError
@@ -45,11 +45,13 @@ class Runtime:
         run_queue: RunQueueConfig | None = None,
         *,
         default_retry_policy: RetryPolicy | None = None,
+        pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue)
         self._graph = Graph(assets, partition_defs or {})
+        self._pools = pools.check_limits(pool_limits or {}, self._graph)
         self._executor = default_executor or Executor.in_process()
         self._run_queue = run_queue
         self._default_retry = check_retry("default_retry_policy", default_retry_policy)
@@ -106,6 +108,7 @@ class Runtime:
             self._storage._store,  # noqa: SLF001  (the storage's other half)
             queue.max_concurrent_runs if queue else None,
             list(queue.tag_concurrency_limits) if queue else [],
+            list(self._pools.items()),
             self._lease_seconds,
         )
         for orphan, manual in self._engine.orphans():
@@ -219,7 +222,9 @@ class Runtime:
         )
         if program.max_workers is not None:
             workers.start_processes()
-        key, backfill_id = engine.submit(wish, plan, program, program.max_workers)
+        key, backfill_id = engine.submit(
+            wish, plan, program, program.max_workers, pools.needs(nodes)
+        )
         workers.call()
         wait_at_exit(self, processes=program.max_workers is not None)
         if not manual:

@@ -144,6 +144,7 @@ mod queue {
         Entry {
             priority,
             tags: vec![("team".into(), team.into())],
+            pools: Vec::new(),
             max_concurrency: 4,
         }
     }
@@ -165,6 +166,7 @@ mod queue {
         let limits = Limits {
             max_concurrent_runs: Some(100),
             tag_limits: vec![held, shared],
+            pools: Vec::new(),
         };
         let mut queue = Queue::new(limits);
         for _ in 0..9_990 {
@@ -200,6 +202,7 @@ mod queue {
         let mut queue = Queue::new(Limits {
             max_concurrent_runs: None,
             tag_limits: vec![one],
+            pools: Vec::new(),
         });
         for number in 0..10_000 {
             queue.push(entry(&format!("team-{number}"), number % 7));

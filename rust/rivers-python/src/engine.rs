@@ -50,10 +50,11 @@ struct Submission {
 /// What is handed from submission to worker.
 pub(crate) type PyProgram = Py<PyAny>;
 
-fn execution(program: PyProgram, workers: Option<u32>) -> Execution {
+fn execution(program: PyProgram, workers: Option<u32>, pools: Vec<(String, u32)>) -> Execution {
     Execution {
         program: Arc::new(program),
         workers: workers.unwrap_or(u32::MAX),
+        pools,
     }
 }
 
@@ -64,6 +65,7 @@ impl Engine {
         store: &Store,
         max_concurrent_runs: Option<u32>,
         tag_limits: Vec<PyTagLimit>,
+        pools: Vec<(String, u32)>,
         lease_seconds: f64,
     ) -> Result<Self> {
         let tag_limits = tag_limits.into_iter().map(|limit| TagLimit {
@@ -76,6 +78,7 @@ impl Engine {
         let limits = Limits {
             max_concurrent_runs,
             tag_limits: tag_limits.collect(),
+            pools,
         };
         let engine = engine::Engine::new(
             Arc::clone(&store.store),
@@ -94,6 +97,7 @@ impl Engine {
         plan: &Plan,
         program: PyProgram,
         workers: Option<u32>,
+        pools: Vec<(String, u32)>,
     ) -> Result<(i64, String)> {
         let assets = submission
             .assets
@@ -126,7 +130,7 @@ impl Engine {
         };
         let id = request.id.clone();
         let plan = rivers_core::plan::Plan::clone(&plan.plan);
-        let execution = execution(program, workers);
+        let execution = execution(program, workers, pools);
         let key = py.detach(|| self.engine.submit(request, plan, execution))?;
         Ok((key, id))
     }
@@ -137,8 +141,9 @@ impl Engine {
         id: &str,
         program: PyProgram,
         workers: Option<u32>,
+        pools: Vec<(String, u32)>,
     ) -> Result<i64> {
-        let execution = execution(program, workers);
+        let execution = execution(program, workers, pools);
         Ok(py.detach(|| self.engine.resume(id, execution))?)
     }
 

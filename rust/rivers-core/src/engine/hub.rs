@@ -70,6 +70,7 @@ impl Hub {
         let entry = self.queue.push(Entry {
             priority,
             tags: request.tags.clone(),
+            pools: execution.pools.clone(),
             max_concurrency: request.max_concurrency.min(execution.workers),
         });
         self.broken.remove(&key);

@@ -113,6 +113,8 @@ pub struct Execution {
     pub program: Program,
     /// Most runs that can be in flight where the program is executed.
     pub workers: u32,
+    /// How many slots of which pools each run takes.
+    pub pools: Vec<(String, u32)>,
 }
 
 /// A new backfill id: unique, and sorted by time.

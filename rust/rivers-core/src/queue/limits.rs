@@ -2,6 +2,9 @@
 //!
 //! A [`TagLimit`] is a rule; a counter is what a rule counts: one for the whole rule, or, with
 //! `per_unique_value`, one for each value that an entry in the queue has. A counter that no entry needs is gone.
+//!
+//! A pool has a counter for each number of slots that a run of some entry takes: those who need few may go where
+//! those who need many have to wait. What they hold is counted once, in the pool.
 
 use std::collections::HashMap;
 
@@ -25,51 +28,86 @@ pub struct Limits {
     pub max_concurrent_runs: Option<u32>,
     /// Limits on runs with certain tags; all that apply to an entry hold for it.
     pub tag_limits: Vec<TagLimit>,
+    /// How many slots each pool has.
+    pub pools: Vec<(String, u32)>,
 }
 
 /// A counter's place in [`Counters`]; used again once the counter is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct CounterId(pub(super) usize);
 
-/// A rule's position, and the tag's value where each value counts for itself.
-type CounterName = (usize, Option<String>);
+/// What a counter counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum CounterName {
+    /// Runs under a rule: its position, and the tag's value where each value counts for itself.
+    Tag(usize, Option<String>),
+    /// Slots of a pool: its position, and how many a run takes.
+    Pool(usize, u32),
+}
 
 #[derive(Debug)]
 struct Counter {
     name: CounterName,
-    limit: u32,
+    /// Of a rule: runs in flight.
     in_flight: u32,
     users: usize,
 }
 
-/// The counters of the rules, for the tags that entries have.
+#[derive(Debug)]
+struct Pool {
+    name: String,
+    slots: u32,
+    taken: u32,
+    counters: Vec<CounterId>,
+}
+
+/// The counters of the rules and pools, for what entries have and need.
 #[derive(Debug)]
 pub(super) struct Counters {
     rules: Vec<TagLimit>,
+    pools: Vec<Pool>,
     counters: Vec<Counter>,
     vacant: Vec<CounterId>,
     by_name: HashMap<CounterName, CounterId>,
 }
 
 impl Counters {
-    pub(super) fn new(rules: Vec<TagLimit>) -> Self {
+    pub(super) fn new(rules: Vec<TagLimit>, pools: Vec<(String, u32)>) -> Self {
+        let pool = |(name, slots)| Pool {
+            name,
+            slots,
+            taken: 0,
+            counters: Vec::new(),
+        };
         Self {
             rules,
+            pools: pools.into_iter().map(pool).collect(),
             counters: Vec::new(),
             vacant: Vec::new(),
             by_name: HashMap::new(),
         }
     }
 
-    /// The counters that apply to these tags, sorted, each once; every one of them has one more user.
-    pub(super) fn acquire(&mut self, tags: &[(String, String)]) -> Vec<CounterId> {
+    /// The counters that apply to these tags and these slots of pools, sorted, each once; every one of
+    /// them has one more user.
+    pub(super) fn acquire(
+        &mut self,
+        tags: &[(String, String)],
+        pools: &[(String, u32)],
+    ) -> Vec<CounterId> {
         let mut names: Vec<CounterName> = Vec::new();
+        for (at, pool) in self.pools.iter().enumerate() {
+            let needed = pools.iter().filter(|(name, _)| *name == pool.name);
+            names.extend(needed.map(|&(_, slots)| CounterName::Pool(at, slots)));
+        }
         for (position, rule) in self.rules.iter().enumerate() {
             for (_, value) in tags.iter().filter(|(key, _)| *key == rule.key) {
                 match &rule.value {
                     Some(only) if only != value => {}
-                    None if rule.per_unique_value => names.push((position, Some(value.clone()))),
-                    Some(_) | None => names.push((position, None)),
+                    None if rule.per_unique_value => {
+                        names.push(CounterName::Tag(position, Some(value.clone())));
+                    }
+                    Some(_) | None => names.push(CounterName::Tag(position, None)),
                 }
             }
         }
@@ -89,7 +127,12 @@ impl Counters {
             if counter.users == 0 {
                 debug_assert_eq!(counter.in_flight, 0, "who leaves has given back its slots");
                 self.by_name.remove(&counter.name);
-                counter.name.1 = None;
+                match &mut counter.name {
+                    CounterName::Tag(_, value) => *value = None,
+                    CounterName::Pool(pool, _) => {
+                        self.pools[*pool].counters.retain(|other| *other != id);
+                    }
+                }
                 self.vacant.push(id);
             }
         }
@@ -97,17 +140,45 @@ impl Counters {
 
     pub(super) fn is_full(&self, id: CounterId) -> bool {
         let counter = &self.counters[id.0];
-        counter.in_flight >= counter.limit
+        match counter.name {
+            CounterName::Tag(rule, _) => counter.in_flight >= self.rules[rule].limit,
+            CounterName::Pool(pool, slots) => {
+                let pool = &self.pools[pool];
+                slots > pool.slots - pool.taken
+            }
+        }
     }
 
-    /// Takes a slot.
+    /// Takes what a run holds.
     pub(super) fn take(&mut self, id: CounterId) {
-        self.counters[id.0].in_flight += 1;
+        match self.counters[id.0].name {
+            CounterName::Tag(..) => self.counters[id.0].in_flight += 1,
+            CounterName::Pool(pool, slots) => self.pools[pool].taken += slots,
+        }
     }
 
-    /// Gives back this many slots.
-    pub(super) fn give_back(&mut self, id: CounterId, slots: u32) {
-        self.counters[id.0].in_flight -= slots;
+    /// Gives back what this many runs held.
+    pub(super) fn give_back(&mut self, id: CounterId, runs: u32) {
+        match self.counters[id.0].name {
+            CounterName::Tag(..) => self.counters[id.0].in_flight -= runs,
+            CounterName::Pool(pool, slots) => self.pools[pool].taken -= slots * runs,
+        }
+    }
+
+    /// How many counters count the same as this one, itself included.
+    pub(super) fn shared_by(&self, id: CounterId) -> usize {
+        match self.counters[id.0].name {
+            CounterName::Tag(..) => 1,
+            CounterName::Pool(pool, _) => self.pools[pool].counters.len(),
+        }
+    }
+
+    /// One of those that count the same.
+    pub(super) fn sharer(&self, id: CounterId, at: usize) -> CounterId {
+        match self.counters[id.0].name {
+            CounterName::Tag(..) => id,
+            CounterName::Pool(pool, _) => self.pools[pool].counters[at],
+        }
     }
 
     fn intern(&mut self, name: CounterName) -> CounterId {
@@ -116,7 +187,6 @@ impl Counters {
             return id;
         }
         let counter = Counter {
-            limit: self.rules[name.0].limit,
             name: name.clone(),
             in_flight: 0,
             users: 1,
@@ -131,6 +201,9 @@ impl Counters {
                 CounterId(self.counters.len() - 1)
             }
         };
+        if let CounterName::Pool(pool, _) = name {
+            self.pools[pool].counters.push(id);
+        }
         self.by_name.insert(name, id);
         id
     }
@@ -154,6 +227,7 @@ mod tests {
         Queue::new(Limits {
             max_concurrent_runs: None,
             tag_limits,
+            pools: Vec::new(),
         })
     }
 
@@ -165,6 +239,7 @@ mod tests {
         queue.push(Entry {
             priority: 0,
             tags,
+            pools: Vec::new(),
             max_concurrency: 1,
         })
     }
@@ -177,6 +252,7 @@ mod tests {
         Entry {
             priority,
             tags: Vec::new(),
+            pools: Vec::new(),
             max_concurrency,
         }
     }
@@ -185,6 +261,7 @@ mod tests {
         Queue::new(Limits {
             max_concurrent_runs: Some(max_concurrent_runs),
             tag_limits: Vec::new(),
+            pools: Vec::new(),
         })
     }
 
@@ -362,13 +439,15 @@ mod tests {
 
     #[test]
     fn counters_go_with_their_last_user() {
-        let mut counters =
-            Counters::new(vec![rule("db", None, 1, true), rule("db", None, 9, false)]);
-        for value in 0..1_000 {
-            let ids = counters.acquire(&[("db".into(), value.to_string())]);
-            assert_eq!((ids.len(), counters.by_name.len()), (2, 2));
+        let rules = vec![rule("db", None, 1, true), rule("db", None, 9, false)];
+        let mut counters = Counters::new(rules, vec![("disk".into(), 9)]);
+        for value in 0..1_000_u32 {
+            let disk = [("disk".into(), value % 9 + 1)];
+            let ids = counters.acquire(&[("db".into(), value.to_string())], &disk);
+            assert_eq!((ids.len(), counters.by_name.len()), (3, 3));
             counters.abandon(&ids);
         }
-        assert_eq!((counters.counters.len(), counters.by_name.len()), (2, 0));
+        assert_eq!((counters.counters.len(), counters.by_name.len()), (3, 0));
+        assert!(counters.pools[0].counters.is_empty());
     }
 }

@@ -11,7 +11,8 @@
 //! idle      it has nothing to start, or its own                 set_ready, release, update
 //!           max_concurrency is used up
 //! offered   it may go                                           decide takes it
-//! parked    a tag limit that applies to it is exhausted         that limit gets a free slot
+//! parked    a tag limit or pool that applies to it is           that limit or pool gets enough
+//!           exhausted                                           free slots
 //! ```
 //!
 //! Invariant: nothing here grows with the partitions or the runs of an entry, and a decision does not look at
@@ -36,6 +37,8 @@ pub struct Entry {
     pub priority: i64,
     /// Key and value of each tag; they decide which tag limits apply.
     pub tags: Vec<(String, String)>,
+    /// How many slots of which pools each of its runs takes.
+    pub pools: Vec<(String, u32)>,
     /// The most runs of this entry that may be in flight at once; 0 holds it back until it is updated.
     pub max_concurrency: u32,
 }
@@ -71,7 +74,7 @@ impl Queue {
             in_flight: 0,
             next_id: 0,
             entries: HashMap::new(),
-            lanes: Lanes::new(limits.tag_limits),
+            lanes: Lanes::new(limits.tag_limits, limits.pools),
         }
     }
 
@@ -81,7 +84,7 @@ impl Queue {
         self.next_id += 1;
         let slot = Slot {
             rank: Rank::new(entry.priority, id),
-            lane: self.lanes.join(&entry.tags),
+            lane: self.lanes.join(&entry.tags, &entry.pools),
             max_concurrency: entry.max_concurrency,
             in_flight: 0,
             ready: true,
@@ -94,7 +97,7 @@ impl Queue {
 
     /// The entry that may put one more run in flight, or `None` if there is none.
     ///
-    /// Takes a slot of the entry, of the whole queue, and of each tag limit that applies.
+    /// Takes a slot of the entry, of the whole queue, and of each tag limit and pool that applies.
     pub fn decide(&mut self) -> Option<EntryId> {
         let id = self.best()?;
         let slot = self.entries.get_mut(&id)?;
@@ -257,6 +260,20 @@ mod tests {
             })
         }
 
+        fn short_of_slots(&self, pools: &[(String, u32)]) -> bool {
+            let taken = |pool: &str| -> u32 {
+                let of = |entry: &(EntryId, Entry, u32, bool)| {
+                    let mine = entry.1.pools.iter().filter(|(name, _)| name == pool);
+                    mine.map(|(_, slots)| slots * entry.2).sum::<u32>()
+                };
+                self.entries.iter().map(of).sum()
+            };
+            pools.iter().any(|(name, slots)| {
+                let all = self.limits.pools.iter().find(|(other, _)| other == name);
+                all.is_some_and(|(_, all)| taken(name) + slots > *all)
+            })
+        }
+
         fn decide(&mut self) -> Option<EntryId> {
             if self
                 .limits
@@ -270,6 +287,7 @@ mod tests {
                 .iter()
                 .filter(|(_, entry, held, ready)| *ready && *held < entry.max_concurrency)
                 .filter(|(_, entry, ..)| !self.blocked(&entry.tags))
+                .filter(|(_, entry, ..)| !self.short_of_slots(&entry.pools))
                 .max_by_key(|(id, entry, ..)| (entry.priority, std::cmp::Reverse(*id)))?
                 .0;
             self.get(id)?.2 += 1;
@@ -306,18 +324,22 @@ mod tests {
         (
             prop::option::of(0..12u32),
             prop::collection::vec(rule, 0..5),
+            (1..5u32, 1..5u32),
         )
-            .prop_map(|(max_concurrent_runs, tag_limits)| Limits {
+            .prop_map(|(max_concurrent_runs, tag_limits, pools)| Limits {
                 max_concurrent_runs,
                 tag_limits,
+                pools: vec![("p".into(), pools.0), ("q".into(), pools.1)],
             })
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let entry = (-2..3i64, prop::collection::vec(tag(), 0..4), 0..4u32).prop_map(
-            |(priority, tags, max_concurrency)| Entry {
+        let pools = prop::collection::btree_map("[pqr]", 1..4u32, 0..3);
+        let entry = (-2..3i64, prop::collection::vec(tag(), 0..4), pools, 0..4u32).prop_map(
+            |(priority, tags, pools, max_concurrency)| Entry {
                 priority,
                 tags,
+                pools: pools.into_iter().collect(),
                 max_concurrency,
             },
         );

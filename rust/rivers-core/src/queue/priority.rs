@@ -81,9 +81,9 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(rules: Vec<TagLimit>) -> Self {
+    pub(super) fn new(rules: Vec<TagLimit>, pools: Vec<(String, u32)>) -> Self {
         Self {
-            counters: Counters::new(rules),
+            counters: Counters::new(rules, pools),
             lanes: Vec::new(),
             vacant: Vec::new(),
             by_counters: HashMap::new(),
@@ -92,9 +92,9 @@ impl Lanes {
         }
     }
 
-    /// The lane for an entry with these tags, which is a member of it from now on.
-    pub(super) fn join(&mut self, tags: &[(String, String)]) -> LaneId {
-        let counters = self.counters.acquire(tags).into_boxed_slice();
+    /// The lane for an entry with these tags and needs, which is a member of it from now on.
+    pub(super) fn join(&mut self, tags: &[(String, String)], pools: &[(String, u32)]) -> LaneId {
+        let counters = self.counters.acquire(tags, pools).into_boxed_slice();
         if let Some(last) = counters.last() {
             let needed = self.parked.len().max(last.0 + 1);
             self.parked.resize_with(needed, Parked::default);
@@ -170,16 +170,16 @@ impl Lanes {
         for at in 0..self.lanes[id.0].counters.len() {
             let counter = self.lanes[id.0].counters[at];
             self.counters.take(counter);
-            self.offer(counter);
+            self.offer_all(counter);
         }
     }
 
-    /// Gives back this many slots of each counter of the lane.
-    pub(super) fn give_back(&mut self, id: LaneId, slots: u32) {
+    /// Gives back what this many runs held of each counter of the lane.
+    pub(super) fn give_back(&mut self, id: LaneId, runs: u32) {
         for at in 0..self.lanes[id.0].counters.len() {
             let counter = self.lanes[id.0].counters[at];
-            self.counters.give_back(counter, slots);
-            self.offer(counter);
+            self.counters.give_back(counter, runs);
+            self.offer_all(counter);
         }
     }
 
@@ -209,6 +209,13 @@ impl Lanes {
         match under {
             Some(counter) => &mut self.parked[counter.0].heads,
             None => &mut self.offers,
+        }
+    }
+
+    /// Brings up to date what all that count the same as the counter offer.
+    fn offer_all(&mut self, counter: CounterId) {
+        for at in 0..self.counters.shared_by(counter) {
+            self.offer(self.counters.sharer(counter, at));
         }
     }
 
@@ -243,6 +250,7 @@ mod tests {
         queue.push(Entry {
             priority,
             tags,
+            pools: Vec::new(),
             max_concurrency: 1,
         })
     }
@@ -261,6 +269,7 @@ mod tests {
         Limits {
             max_concurrent_runs: None,
             tag_limits: keys.iter().map(rule).collect(),
+            pools: Vec::new(),
         }
     }
 
@@ -295,6 +304,26 @@ mod tests {
         assert_eq!(drain(&mut queue), [low]);
         queue.remove(low);
         assert_eq!(drain(&mut queue), [high]);
+    }
+
+    #[test]
+    fn who_needs_few_slots_of_a_pool_goes_where_who_needs_many_waits() {
+        let mut queue = Queue::new(Limits {
+            pools: vec![("db".into(), 4)],
+            ..Limits::default()
+        });
+        let [three, two, one] = [3, 2, 1].map(|slots| {
+            queue.push(Entry {
+                priority: i64::from(slots),
+                tags: Vec::new(),
+                pools: vec![("db".into(), slots)],
+                max_concurrency: 1,
+            })
+        });
+        assert_eq!(drain(&mut queue), [three, one]);
+        queue.set_ready(three, false);
+        queue.release(three);
+        assert_eq!(drain(&mut queue), [two]);
     }
 
     #[test]

@@ -248,6 +248,7 @@ pub(crate) fn act() {
     let execution = Execution {
         program: Arc::new(()),
         workers: WORKERS,
+        pools: Vec::new(),
     };
     match argument("TASK").as_str() {
         "cancel" => {
