@@ -147,6 +147,63 @@ def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
     assert shell.records()[0]["status"] == "completed"
 
 
+def detached(shell, *words):
+    """What a detached command did: the backfill's id and its log, when it has ended."""
+    first, second = shell.run(*words, "--detach").splitlines()
+    log = Path(second.removeprefix("log "))
+    shell.until(
+        lambda: "of 10 partitions" in log.read_text() or "of 1 partition" in log.read_text()
+    )
+    return first.removeprefix("backfill "), log.read_text()
+
+
+def test_a_resume_and_a_rerun_can_be_detached(shell):
+    process = shell.begin_slow()
+    process.kill()
+    process.wait()
+    shell.open_gate()
+    (record,) = shell.records()
+    backfill_id, log = detached(shell, "resume", "latest", "cli_grid.py")
+    assert backfill_id == record["backfill_id"]
+    assert "completed: 10 completed of 10 partitions" in log
+    (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
+    words = ["backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
+    shell.run(*words, code=1)
+    backfill_id, log = detached(shell, "rerun", "latest", "cli_grid.py")
+    assert backfill_id == shell.records()[0]["backfill_id"]
+    assert "failed: 0 completed, 1 failed of 1 partition" in log
+    words = ["rerun", "latest", "cli_grid.py", "--detach", "--dry-run"]
+    assert "not both" in shell.run(*words, code=2)
+
+
+def test_a_rerun_of_one_error_type(shell):
+    (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
+    words = ["backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
+    shell.run(*words, code=1)
+    again = ["rerun", "latest", "cli_grid.py", "--dry-run", "--error-type"]
+    assert "1 partition in 1 run" in shell.run(*again, "ValueError")
+    assert "the types are 'ValueError'" in shell.run(*again, "KeyError", code=2)
+
+
+def test_messages_of_the_library_name_commands(shell):
+    process = shell.begin_slow()
+    refused = shell.run("rerun", "latest", "cli_grid.py", code=2)
+    assert "cancel it with 'rivers cancel', or continue it with 'rivers resume'" in refused
+    (record,) = shell.records()
+    refused = shell.run("resume", "latest", "cli_grid.py", code=2)
+    assert f"cancel it with 'rivers cancel {record['backfill_id']}'" in refused
+    process.kill()
+    process.wait()
+    shell.open_gate()
+    shell.run("backfill", "cli_grid.py", "--assets", "daily", *DAYS)
+    other = shell.start("backfill", "cli_grid.py", "--assets", "daily", *DAYS)
+    _, told = shell.end(other, 0)
+    assert "_backfill(" not in told
+    shell.run("resume", record["backfill_id"], "cli_grid.py")
+    refused = shell.run("resume", record["backfill_id"], "cli_grid.py", code=2)
+    assert "'rivers rerun' runs what failed or was canceled again" in refused
+
+
 def test_a_detached_backfill_that_is_refused_says_why_and_leaves_no_log(shell):
     words = ("backfill", "cli_grid.py", "--assets", "dayly", "--only-missing", "--detach")
     assert "did you mean 'daily'" in shell.run(*words, code=2)

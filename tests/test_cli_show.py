@@ -38,7 +38,8 @@ def test_what_is_shown_of_a_failed_backfill(failed):
     rows = failed.run("partitions", "latest", "--status", "failed")
     assert "2024-01-02" in rows
     assert "2024-01-01" not in rows
-    assert "2 failures, 2 causes" in failed.run("errors", "latest")
+    told = failed.run("errors", "latest")
+    assert "2 failures, 1 cause\n2 x  ValueError: no data for …\n    such as 2024-01-0" in told
     drawn = failed.run("grid", "latest")
     assert "2024-01-01 █XX█" in drawn
     assert "2 completed" in drawn
@@ -66,7 +67,7 @@ def test_json_of_each_command(failed):
         "2024-01-01": "completed", "2024-01-02": "failed",
         "2024-01-03": "failed", "2024-01-04": "completed",
     }  # fmt: skip
-    assert [cause["count"] for cause in told["errors"]] == [1, 1]
+    assert [cause["count"] for cause in told["errors"]] == [2]
     assert sum(cell["failed"] for cell in told["grid"]["cells"]) == 2
 
 
@@ -105,6 +106,28 @@ def test_they_look_while_another_process_writes_and_watch_its_end(shell):
     shell.end(process, 0)
     out, _ = shell.end(watching, 0)
     assert json.loads(out.splitlines()[-1])["completed"] == 10
+
+
+def test_what_nobody_runs_any_more_is_told_from_what_runs(shell):
+    process = shell.begin_slow()
+    (record,) = shell.records()
+    with rs.CodeRepository([]).resolve(shell.storage()) as repo:
+        repo.pause_backfill(record["backfill_id"])
+        assert "paused" in shell.run("list")
+        assert "paused: 0 completed of 10" in " ".join(shell.run("status", "latest").split())
+        repo.unpause_backfill(record["backfill_id"])
+    assert "in_progress" in shell.run("list")
+    process.kill()
+    process.wait()
+    assert "interrupted" in shell.run("list")
+    told = " ".join(shell.run("status", "latest", "--watch", code=1).split())
+    assert "interrupted: 0 completed of 10 partitions" in told
+    assert f"rivers resume {record['backfill_id']} MODULE" in told
+    told = json.loads(shell.run("list", "--json"))[0]
+    assert (told["status"], told["interrupted"], told["paused"]) == ("in_progress", True, False)
+    shell.open_gate()
+    shell.run("resume", "latest", "cli_grid.py")
+    assert json.loads(shell.run("status", "latest", "--json"))["interrupted"] is False
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -94,12 +94,14 @@ def test_nothing_starts_while_it_is_paused_and_all_that_is_left_afterwards(monke
     status = held.status()
     assert (status.status, status.paused, status.completed_partitions) == ("in_progress", True, 3)
     assert "in_progress, paused" in repr(status)
+    assert held.repo.backfills()["paused"].to_list() == [True]
     assert held.started == KEYS[:3]
     held.repo.pause_backfill(held.id)
     held.repo.unpause_backfill(held.id)
     held.repo.close()
     status = held.status()
     assert (status.status, status.paused, status.completed_partitions) == ("completed", False, 12)
+    assert held.repo.backfills()["paused"].to_list() == [None]
     assert held.started == KEYS
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -146,6 +147,34 @@ def test_s6_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
     assert script.run("resume", backfill_id) == "completed"
     assert set(script.notes("resume ended ")) == set(KEYS) - before
     assert script.counts() == ("completed", COUNT, 0)
+
+
+def test_s6_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
+    gate = threading.Event()
+
+    def wait():
+        signal.raise_signal(signal.SIGINT)  # Python hears it in the main thread.
+        gate.wait(PATIENCE)
+
+    def interrupt_cancel(frame, event, called):
+        if event == "c_call" and called.__name__ == "cancel":
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    definition = rs.PartitionsDefinition.static_(["a", "b"])
+    repository = repo(rs.Asset(wait, name="waits", partitions_def=definition))
+    whole = rs.PartitionKeyRange.single("a", "b")
+    sys.setprofile(interrupt_cancel)
+    try:
+        with pytest.raises(
+            KeyboardInterrupt, match="left at once; continue it with resume_backfill"
+        ):
+            repository.backfill(partition_range=whole, max_concurrency=1)
+    finally:
+        sys.setprofile(None)
+        gate.set()
+    (record,) = repository.storage._store.backfills()
+    assert repository.get_backfill(record["backfill_id"]).status == "in_progress"
 
 
 def test_s6_leaving_the_interpreter_waits_for_the_background(script):

@@ -872,6 +872,10 @@ class Store:
     @staticmethod
     def embedded(path: str) -> Store: ...
     @staticmethod
+    def schema(path: str) -> tuple[int, int]:
+        """The version of a file's schema, and the newest one that is known here."""
+
+    @staticmethod
     def memory() -> Store: ...
     @property
     def path(self) -> str: ...
@@ -879,8 +883,23 @@ class Store:
     def backfills(
         self, asset: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]: ...
+    def interrupted(self) -> list[str]:
+        """The backfills that have not ended and that no living process runs."""
+
+    def rate(self, id: str) -> float | None:
+        """Partitions a second that the backfill has ended lately; `None`: that is not known."""
+
+    def seconds_per_partition(self, assets: Sequence[str]) -> float | None:
+        """What the assets have taken for a partition lately; `None`: one has no history."""
+
+    def check(self) -> list[str]:
+        """What is wrong with the records, a sentence each."""
+
     def error(self, id: str) -> str | None:
         """What a person is told of a backfill that failed."""
+
+    def last_error(self, id: str) -> str | None:
+        """The failure of a backfill that was recorded last, in a line."""
 
     def causes(self, id: str) -> list[dict[str, Any]]:
         """Why a backfill's partitions failed, and how many for which reason."""

@@ -75,7 +75,8 @@ class Reading(Runtime):
             `backfill_id` (String), `status` (Enum: in_progress, completed, failed, canceled), counts of
             partitions (UInt64), `strategy` (String), `assets` (List of String), `tags` (List of
             Struct), `created_at` and `ended_at` (Datetime), `rate` (Float64: partitions a second),
-            `owner_alive` (Boolean: whether a process runs it; null once it has ended), `error` (String).
+            `owner_alive` (Boolean: whether a process runs it) and `paused` (Boolean; both are null once it
+            has ended), `error` (String).
 
         Raises:
             ConfigurationError: There is no such state.

@@ -280,20 +280,24 @@ class Runtime:
     def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
         """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
         _, engine, workers = self._connected()
+        interrupted = False
         try:
-            with self._shown_by(request_id, total, lambda: engine.progress(key)) as line:
-                while not engine.wait(key, line.patience()):
-                    line.update()
-        except KeyboardInterrupt:
-            engine.cancel(request_id)
             try:
-                engine.wait(key)
+                with self._shown_by(request_id, total, lambda: engine.progress(key)) as line:
+                    while not engine.wait(key, line.patience()):
+                        line.update()
             except KeyboardInterrupt:
-                engine.abandon(key)
-                workers.kill(key)
-                msg = f"left at once; continue it with resume_backfill({request_id!r})"
-                raise KeyboardInterrupt(msg) from None
-            raise KeyboardInterrupt("canceled; " + advice.format(request_id)) from None
+                interrupted = True
+                engine.cancel(request_id)
+                engine.wait(key)
+        except KeyboardInterrupt:
+            # The second one, wherever the first had come to.
+            engine.abandon(key)
+            workers.kill(key)
+            msg = f"left at once; continue it with resume_backfill({request_id!r})"
+            raise KeyboardInterrupt(msg) from None
+        if interrupted:
+            raise KeyboardInterrupt("canceled; " + advice.format(request_id))
 
 
 def _check_kinds(

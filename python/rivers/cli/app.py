@@ -1,13 +1,14 @@
 """All commands in one application, and what an error becomes: one paragraph and an exit code."""
 
+import logging
 import os
 import sys
 
 import typer
 
-from rivers.cli import check, control, show
+from rivers.cli import check, control, database, show, status
 from rivers.cli import run as running
-from rivers.cli.display import say_error
+from rivers.cli.display import say_error, warnings
 from rivers.cli.settings import defaults
 from rivers.exceptions import RiversError
 
@@ -23,13 +24,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 running.register(app)
+status.register(app)
 show.register(app)
 control.register(app)
 check.register(app)
+database.register(app)
 
 
 def run() -> None:
     """Runs the command of `sys.argv`."""
+    logging.getLogger("rivers").addHandler(warnings)
     try:
         app(default_map=defaults(typer.main.get_command(app)), prog_name="rivers")
     except RiversError as error:

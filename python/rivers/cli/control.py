@@ -1,13 +1,12 @@
 """The commands that steer a backfill of any process on the storage."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from rivers.cli.display import output
+from rivers.cli.display import output, warnings
 from rivers.cli.load import find_backfill
 from rivers.cli.settings import IdArgument, StorageOption, existing_storage
 from rivers.repository import CodeRepository
@@ -21,7 +20,7 @@ def _found(
 ) -> Iterator[tuple[CodeRepository, dict[str, Any]]]:
     """A repository on the storage, and the record of the backfill that was meant."""
     # What the library says of other backfills whose process died is not asked for here.
-    logging.getLogger("rivers").setLevel(logging.ERROR)
+    warnings.is_quiet = True
     read = existing_storage(storage)
     record = find_backfill(read, backfill_id)
     # Steering asks no asset, so that a repository of none will do.

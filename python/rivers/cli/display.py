@@ -1,27 +1,17 @@
-"""What a person sees: a backfill while it runs, and how one ended."""
+"""What a person sees: how a backfill stands, and what went wrong, in words and colours."""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
-import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-
-from rivers.progress import is_wanted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    from rivers._rivers import Store
 
 output = Console(highlight=False)
 """What was asked for."""
@@ -35,21 +25,62 @@ STYLES = {
     "running": "cyan",
     "in_progress": "cyan",
     "pending": "bright_black",
+    "paused": "yellow",
+    "interrupted": "bold yellow",
 }
 
-_REFRESH = 0.1
-"""Seconds between two looks at a terminal."""
-_LINE_EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
-_LONGEST_ERROR = 300
-"""Characters of an error that are shown while it runs."""
-_WINDOW = 10.0
-"""Seconds over which the rate is measured."""
+_NUMBERS = 60
+"""Columns that the numbers beside the bar need."""
+
+_CALL = re.compile(
+    r"""(?:CodeRepository\.)?\b(?:(rerun|resume|cancel|pause|unpause|update)_backfill|backfills)"""
+    r"""\((?:(['"])([\w-]+)\2)?\)"""
+)
+"""A call of the library in one of its messages."""
 
 
 def say_error(message: str) -> None:
     """One clean paragraph on the error stream."""
-    errors.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {escape(as_commands(message))}", soft_wrap=True)
+
+
+class Warnings(logging.Handler):
+    """What the library and the assets log, from warnings on, as lines beside what is shown.
+
+    Attributes:
+        is_quiet: Whether only the assets are heard, since the library's own is shown otherwise.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.is_quiet = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows a record."""
+        asset = record.name.removeprefix("rivers.asset.")
+        if asset != record.name:
+            label, text = f"{record.levelname.lower()} of {asset}", record.getMessage()
+        elif not self.is_quiet:
+            label, text = record.levelname.lower(), as_commands(record.getMessage())
+        else:
+            return
+        errors.print(f"[yellow]{escape(label)}:[/] {escape(text)}", soft_wrap=True)
+
+
+warnings = Warnings()
+
+
+def as_commands(message: str) -> str:
+    """A message of the library with the commands in place of the calls that it names."""
+    return _CALL.sub(_command, message)
+
+
+def _command(call: re.Match[str]) -> str:
+    verb, backfill_id = {None: "list", "update": "set"}.get(call[1], call[1]), call[3]
+    words = ["rivers", verb] + ([backfill_id] if backfill_id else [])
+    if backfill_id and verb in ("rerun", "resume"):
+        words.append("MODULE")
+    return f"'{' '.join(words)}'"
 
 
 def count(number: int, noun: str) -> str:
@@ -68,124 +99,53 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"  # noqa: PLR2004
 
 
-def last_error(store: Store, backfill_id: str) -> str | None:
-    """The failure of a backfill that was recorded last, if the latest of all is one of its own."""
-    for run in store.runs(1, "failed"):
-        if run["backfill"]["backfill_id"] == backfill_id:
-            return str(run["error"])[:_LONGEST_ERROR]
-    return None
+def standing(record: dict[str, Any]) -> Text:
+    """How a backfill stands, as a person says it: also that nobody runs it, or that it is paused."""
+    state = record["status"]
+    if record.get("interrupted"):
+        state = "interrupted"
+    elif record["paused"]:
+        state = "paused"
+    return Text(state, STYLES[state])
 
 
-class RunDisplay:
-    """Shows a backfill of this process: a live picture on a terminal, else a line now and then.
+def pace(rate: float) -> str:
+    """Partitions a second as a person says them: `1,200/s`, `2.5/s`, `3.0/min`, `1.5/h`."""
+    if rate >= 10:  # noqa: PLR2004
+        return f"{rate:,.0f}/s"
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if rate * seconds >= 1:
+            return f"{rate * seconds:.1f}/{unit}"
+    return f"{rate * 3600:.1f}/h"
 
-    It stands in for the library's `ProgressLine`, and remembers which backfill it showed.
 
-    Attributes:
-        backfill_id: The backfill; `""` until it has been submitted.
-    """
+def bar(record: dict[str, Any], rate: float | None, in_flight: int | None = None) -> Table:
+    """How far a backfill is: a bar and its numbers."""
+    done, total = record["completed"] + record["failed"], record["num_partitions"]
+    row = Table.grid(padding=(0, 2))
+    width = max(min(24, errors.width - _NUMBERS), 4)
+    row.add_row(
+        ProgressBar(total=max(total, 1), completed=done, width=width),
+        progress(record, rate, in_flight),
+    )
+    return row
 
-    def __init__(self, store: Callable[[], Store], announce: Callable[[str], None]) -> None:
-        self.backfill_id = ""
-        self._store = store
-        self._announce = announce
-        self._live: Live | None = None
 
-    def begin(
-        self, backfill_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
-    ) -> Self:
-        """Called by the repository when the backfill has been recorded."""
-        self.backfill_id, self._total, self._look = backfill_id, total, look
-        return self
-
-    def __enter__(self) -> Self:
-        try:
-            self._open()
-        except KeyboardInterrupt:
-            self._say_canceling()
-            raise
-        return self
-
-    def _open(self) -> None:
-        # From here on this display tells what the log would.
-        logging.getLogger("rivers").setLevel(logging.ERROR)
-        record = self._store().backfill(self.backfill_id) or {}
-        self._began = time.monotonic()
-        first = record["completed"] + record["failed"]
-        self._seen = (first, record["failed"], 0)
-        self._samples = deque([(self._began, first)])
-        self._error: str | None = None
-        self._error_at = record["failed"]
-        self._last_line = self._began
-        output.print(plan_line(record), soft_wrap=True)
-        self._announce(self.backfill_id)
-        if is_wanted():
-            self._live = Live(self._picture(), console=errors, auto_refresh=False, transient=True)
-            self._live.start()
-
-    def patience(self) -> float:
-        """Seconds until the next look."""
-        return _REFRESH if self._live else 1.0
-
-    def update(self) -> None:
-        """Looks and shows."""
-        seen = self._look()
-        if seen is None:
-            return
-        completed, failed, in_flight = seen
-        now = time.monotonic()
-        self._seen = (completed + failed, failed, in_flight)
-        self._samples.append((now, completed + failed))
-        while len(self._samples) > 2 and now - self._samples[1][0] > _WINDOW:  # noqa: PLR2004
-            self._samples.popleft()
-        if failed > self._error_at:
-            self._error_at = failed
-            self._error = last_error(self._store(), self.backfill_id) or self._error
-        if self._live:
-            self._live.update(self._picture(), refresh=True)
-        elif now - self._last_line >= _LINE_EVERY:
-            self._last_line = now
-            errors.print(self._line(), soft_wrap=True)
-
-    def _rate(self) -> float:
-        (since, before), (now, after) = self._samples[0], self._samples[-1]
-        return (after - before) / (now - since) if now > since else 0.0
-
-    def _line(self) -> Text:
-        done, failed, in_flight = self._seen
-        rate = self._rate()
-        line = Text(f"{done:,}/{self._total:,}")
-        line.append(f"  {failed:,} failed", "bold red" if failed else "bright_black")
-        line.append(f"  {in_flight:,} in flight", "cyan")
-        line.append(f"  {rate:,.0f}/s" if rate >= 10 or not rate else f"  {rate:.1f}/s")  # noqa: PLR2004
-        if rate and done < self._total:
-            line.append(f"  {duration((self._total - done) / rate)} left")
-        return line
-
-    def _picture(self) -> Group:
-        row = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(self._total, 1), completed=self._seen[0], width=24)
-        row.add_row(bar, self._line())
-        lines: list[Any] = [row]
-        if self._error:
-            lines.append(Text(f"last error: {self._error}", "red"))
-        return Group(*lines)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self._say_canceling()
-
-    def _say_canceling(self) -> None:
-        errors.print(
-            "canceling: nothing new starts, what is in flight ends; interrupt again to leave at once"
-        )
+def progress(record: dict[str, Any], rate: float | None, in_flight: int | None = None) -> Text:
+    """How far a backfill is, in a line."""
+    done, total = record["completed"] + record["failed"], record["num_partitions"]
+    line = Text(f"{done:,}/{total:,}", no_wrap=True, overflow="ellipsis")
+    if record["failed"]:
+        line.append(f"  {record['failed']:,} failed", STYLES["failed"])
+    if in_flight is not None:
+        line.append(f"  {in_flight:,} in flight", STYLES["running"])
+    if record["paused"]:
+        line.append("  paused", STYLES["paused"])
+    if rate:
+        line.append(f"  {pace(rate)}")
+        if done < total:
+            line.append(f"  {duration((total - done) / rate)} left")
+    return line
 
 
 def plan_line(record: dict[str, Any]) -> str:
@@ -200,7 +160,7 @@ def plan_line(record: dict[str, Any]) -> str:
 
 def summary(record: dict[str, Any]) -> Text:
     """How a backfill stands, in a line: its state, its counts, how long it took."""
-    line = Text(record["status"], STYLES[record["status"]])
+    line = standing(record)
     parts = [
         f"{record[state]:,} {state}"
         for state in ("completed", "failed", "canceled")

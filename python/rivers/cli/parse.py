@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+def parse_names(given: Sequence[str] | None) -> list[str] | None:
+    """Names separated by commas, in one or several texts; `None`: none were given."""
+    return [name for text in given for name in text.split(",")] if given else None
+
+
 def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
     """Each `name=value` as a pair.
 

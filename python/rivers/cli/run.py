@@ -1,6 +1,5 @@
 """The commands that execute partitions: backfill, rerun, resume."""
 
-import logging
 import os
 import shlex
 import signal
@@ -15,7 +14,8 @@ from rich.markup import escape
 from rivers import submission
 from rivers.cli import display, parse
 from rivers.cli.detach import announce, start_detached
-from rivers.cli.display import RunDisplay, count, errors, output
+from rivers.cli.display import count, errors, output
+from rivers.cli.live import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
 from rivers.exceptions import ConfigurationError, StorageError
@@ -93,12 +93,10 @@ def backfill(
     storage: StorageOption = None,
 ) -> None:
     """Execute partitions of assets, watch them, and tell how to run again what failed."""
-    if detach and dry_run:
-        raise ConfigurationError("give --detach or --dry-run, not both")
     if detach:
-        start_detached(storage)
+        _detach(storage, dry_run)
         return
-    names = [name for text in assets for name in text.split(",")] if assets else None
+    names = parse.parse_names(assets)
     grouping = parse.parse_strategy(strategy)
     values = parse.read_config(config)
     with load_repository(module, open_storage(storage)) as repo:
@@ -113,20 +111,43 @@ def backfill(
 def rerun(
     backfill_id: IdArgument,
     module: ModuleArgument,
+    error_type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="Only what failed with it; 'rivers errors' tells them."),
+    ] = None,
     dry_run: DryRunOption = False,
+    detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
     """Execute again what failed or was canceled, as a new backfill."""
+    if detach:
+        _detach(storage, dry_run)
+        return
     with load_repository(module, open_storage(storage)) as repo:
         found = find_backfill(repo.storage, backfill_id)["backfill_id"]
-        _execute(repo, module, storage, partial(repo.rerun_backfill, found, dry_run=dry_run))
+        again = partial(repo.rerun_backfill, found, dry_run=dry_run, error_type=error_type)
+        _execute(repo, module, storage, again)
 
 
-def resume(backfill_id: IdArgument, module: ModuleArgument, storage: StorageOption = None) -> None:
+def resume(
+    backfill_id: IdArgument,
+    module: ModuleArgument,
+    detach: DetachOption = False,
+    storage: StorageOption = None,
+) -> None:
     """Go on with a backfill whose process died, under its id."""
+    if detach:
+        _detach(storage)
+        return
     with load_repository(module, open_storage(storage)) as repo:
         found = find_backfill(repo.storage, backfill_id)["backfill_id"]
         _execute(repo, module, storage, partial(repo.resume_backfill, found))
+
+
+def _detach(storage: str | None, dry_run: bool = False) -> None:
+    if dry_run:
+        raise ConfigurationError("give --detach or --dry-run, not both")
+    start_detached(storage)
 
 
 def _partitions(
@@ -176,7 +197,6 @@ def _execute(
     repo: CodeRepository, module: str, storage: str | None, start: Callable[[], BackfillResult]
 ) -> None:
     """Runs it to its end, tells of it, and leaves with its exit code."""
-    logging.getLogger("rivers").addHandler(_Warnings())
     shown = RunDisplay(lambda: repo.storage._store, announce)  # noqa: SLF001
     repo._shown_by = shown.begin  # noqa: SLF001
     # What ends a process politely ends it as Ctrl-C does.
@@ -224,16 +244,6 @@ def _conclude(
         label = "go on with" if verb == "resume" else "run the rest with"
         output.print(f"{label}: {escape(shlex.join(words))}", soft_wrap=True)
     return EXIT_CODES.get(record["status"], 1) if code is None else code
-
-
-class _Warnings(logging.Handler):
-    """The library's warnings as lines beside the display."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        errors.print(f"[yellow]warning:[/] {escape(record.getMessage())}", soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -36,6 +36,9 @@ ModuleArgument = Annotated[
 IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Of a backfill; the start of one, or 'latest'.")
 ]
+StatesOption = Annotated[
+    list[str] | None, typer.Option(help="Only these states, separated by commas.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -85,8 +88,8 @@ def open_storage(path: str | None) -> Storage | None:
     return Storage.memory() if path == "memory" else Storage.embedded(path)
 
 
-def existing_storage(path: str | None) -> Storage:
-    """The storage to read, which is not made by looking at it.
+def storage_file(path: str | None) -> Path:
+    """The file to read, which is not made by looking at it.
 
     Raises:
         StorageError: There is none.
@@ -95,4 +98,13 @@ def existing_storage(path: str | None) -> Storage:
     if not file.exists():
         msg = f"there is no storage {str(file)!r}; name it with --storage PATH or RIVERS_STORAGE"
         raise StorageError(msg)
-    return Storage.embedded(file)
+    return file
+
+
+def existing_storage(path: str | None) -> Storage:
+    """The storage to read.
+
+    Raises:
+        StorageError: There is none, or it cannot be opened.
+    """
+    return Storage.embedded(storage_file(path))

@@ -9,7 +9,7 @@ use arrow_array::Array;
 use rivers_core::backfill::{AttemptRow, Counts, FailureRow, RunRow, Status};
 use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::{Axis, Definition, Dimension, Members, Selection, Space};
-use rivers_core::store::FirstFailure;
+use rivers_core::store::OneFailure;
 use rivers_core::table::{
     BackfillEntry, BackfillView, PartitionFilter, PartitionStatus, RunStatus, backfills,
     partition_status, partitions, runs, selection,
@@ -191,7 +191,7 @@ fn backfills_with_how_far_they_are() {
     };
     let live = backfill("live", Status::InProgress, counts(3, 1, 0), None);
     let ended = backfill("ended", Status::Canceled, counts(0, 0, 10), Some(2_000_000));
-    let failure = FirstFailure {
+    let failure = OneFailure {
         run: 0,
         asset: 0,
         partition: None,
@@ -230,6 +230,7 @@ fn backfills_with_how_far_they_are() {
                 "-",
                 "2",
                 "true",
+                "false",
                 error,
             ],
             [
@@ -246,6 +247,7 @@ fn backfills_with_how_far_they_are() {
                 "team=a why=b",
                 "1000000",
                 "2000000",
+                "-",
                 "-",
                 "-",
                 "-",

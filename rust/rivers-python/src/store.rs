@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use rivers_core::backfill::record::{parse_run_id, run_id};
 use rivers_core::backfill::{Kind, RunRow, Status};
-use rivers_core::clock::Micros;
+use rivers_core::clock::{Clock, Micros, SystemClock};
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{self, BackfillRow, causes, view};
+use rivers_core::store::{self, BackfillRow, causes, pace, view};
 
 use crate::error::Result;
 use crate::plan::Plan;
@@ -128,7 +128,7 @@ impl Store {
             if let Some((failure, cause)) = first
                 && let Some((_, cause)) = self.store.causes(&[cause])?.pop()
             {
-                let first = store::FirstFailure {
+                let first = store::OneFailure {
                     run,
                     asset: failure.asset,
                     partition: failure.partition,
@@ -162,6 +162,12 @@ impl Store {
         })
     }
 
+    /// The version of a file's schema, and the newest one that is known here.
+    #[staticmethod]
+    fn schema(py: Python<'_>, path: PathBuf) -> Result<(i64, i64)> {
+        Ok(py.detach(|| SqliteStore::schema(&path))?)
+    }
+
     #[staticmethod]
     fn memory() -> Result<Self> {
         Ok(Self {
@@ -176,6 +182,40 @@ impl Store {
 
     fn backfill(&self, py: Python<'_>, id: &str) -> Result<Option<BackfillRecord>> {
         Ok(py.detach(|| self.store.find(id))?.map(BackfillRecord::from))
+    }
+
+    /// Ids of the backfills that have not ended and that no living process runs.
+    fn interrupted(&self, py: Python<'_>) -> Result<Vec<String>> {
+        py.detach(|| {
+            let now = SystemClock.now();
+            let gone = |row: &BackfillRow| !view::has_live_owner(&*self.store, row, now);
+            let rows = self.store.unfinished()?.into_iter().filter(gone);
+            Ok(rows.map(|row| row.request.id).collect())
+        })
+    }
+
+    /// Partitions a second that the backfill has ended lately.
+    fn rate(&self, py: Python<'_>, id: &str) -> Result<Option<f64>> {
+        Ok(py.detach(|| {
+            let now = SystemClock.now();
+            match self.store.find(id)? {
+                Some(row) if view::has_live_owner(&*self.store, &row, now) => {
+                    pace::rate(&*self.store, &row, now)
+                }
+                _ => Ok(None),
+            }
+        })?)
+    }
+
+    /// Seconds that the assets have taken for a partition lately.
+    fn seconds_per_partition(&self, py: Python<'_>, assets: Vec<String>) -> Result<Option<f64>> {
+        let names: Vec<&str> = assets.iter().map(String::as_str).collect();
+        Ok(py.detach(|| pace::seconds_per_partition(&*self.store, &names))?)
+    }
+
+    /// What is wrong with the records.
+    fn check(&self, py: Python<'_>) -> Result<Vec<String>> {
+        Ok(py.detach(|| self.store.check())?)
     }
 
     #[pyo3(signature = (asset=None, limit=None))]
@@ -194,6 +234,18 @@ impl Store {
         Ok(py.detach(|| match self.store.find(id)? {
             Some(row) => view::error_text(&*self.store, &row),
             None => Ok(None),
+        })?)
+    }
+
+    /// The failure of a backfill that was recorded last, in a line.
+    fn last_error(&self, py: Python<'_>, id: &str) -> Result<Option<String>> {
+        Ok(py.detach(|| {
+            let Some(row) = self.store.find(id)? else {
+                return Ok(None);
+            };
+            let last = self.store.last_failure(row.key)?;
+            last.map(|last| view::failure_text(&*self.store, &row, &last))
+                .transpose()
         })?)
     }
 

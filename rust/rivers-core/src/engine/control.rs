@@ -7,7 +7,7 @@ use super::live::Rest;
 use super::{Engine, Execution, writer};
 use crate::backfill::{Change, Event, FailurePolicy, Retries, RunSet, State, Status};
 use crate::error::{Error, Result};
-use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
+use crate::store::{BackfillRow, Commit, Committed, Key, Lease, view};
 
 /// How long a resume waits for worker processes of a dead process to leave, and how often it looks.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -175,13 +175,11 @@ impl Engine {
 
     /// Whether a process that lives runs the backfill.
     pub fn has_live_owner(&self, row: &BackfillRow) -> bool {
-        let alive = |lease: &Lease| {
-            if lease.owner == self.shared.owner && self.shared.hub().broken.contains_key(&row.key) {
-                return self.shared.hub().is_leaving(row.key);
-            }
-            lease.expires_at > self.now() && self.shared.store.is_alive(&lease.owner)
-        };
-        row.lease.as_ref().is_some_and(alive)
+        let own = |lease: &Lease| lease.owner == self.shared.owner;
+        if row.lease.as_ref().is_some_and(own) && self.shared.hub().broken.contains_key(&row.key) {
+            return self.shared.hub().is_leaving(row.key);
+        }
+        view::has_live_owner(&*self.shared.store, row, self.now())
     }
 
     /// The backfills that nobody runs and that have not ended.

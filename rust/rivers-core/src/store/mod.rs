@@ -5,6 +5,7 @@
 
 pub mod causes;
 pub mod failpoint;
+pub mod pace;
 pub mod sqlite;
 pub mod view;
 
@@ -75,9 +76,9 @@ pub struct Wish {
     pub revision: u64,
 }
 
-/// The first failure of a backfill.
+/// One failure of a backfill, such as its first.
 #[derive(Debug, Clone)]
-pub struct FirstFailure {
+pub struct OneFailure {
     /// The run's number.
     pub run: u64,
     /// Place of the asset in the request.
@@ -226,6 +227,12 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn runs(&self, key: Key, numbers: std::ops::Range<u64>) -> Result<Vec<RunRow>>;
 
+    /// The last run that has ended and whose number is below this one.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn run_before(&self, key: Key, number: u64) -> Result<Option<RunRow>>;
+
     /// The latest runs that have ended, of the latest backfill first, with a failure or without.
     ///
     /// # Errors
@@ -248,13 +255,26 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Storage`.
-    fn first_failure(&self, key: Key) -> Result<Option<FirstFailure>>;
+    fn first_failure(&self, key: Key) -> Result<Option<OneFailure>>;
+
+    /// The failure of a backfill that was recorded last.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn last_failure(&self, key: Key) -> Result<Option<OneFailure>>;
 
     /// The reasons with these numbers.
     ///
     /// # Errors
     /// `Storage`.
     fn causes(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>>;
+
+    /// What is wrong with the records, a sentence each: the file as SQLite sees it, and counts that
+    /// do not equal what they count.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn check(&self) -> Result<Vec<String>>;
 
     /// Adds keys to a dynamic dimension, in order; those that are there stay where they are.
     ///

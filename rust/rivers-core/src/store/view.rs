@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::{BackfillRow, FirstFailure, Key, Store};
+use super::{BackfillRow, Key, OneFailure, Store};
 use crate::backfill::{Failures, Status, outcome};
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
@@ -32,11 +33,7 @@ pub fn error_text(store: &dyn Store, row: &BackfillRow) -> Result<Option<String>
 ///
 /// # Errors
 /// `Storage`.
-pub fn failure_text(
-    store: &dyn Store,
-    row: &BackfillRow,
-    failure: &FirstFailure,
-) -> Result<String> {
+pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &OneFailure) -> Result<String> {
     let plan = store.plan(row.key)?;
     let partitions = plan.run(failure.run);
     let partition = failure.partition.unwrap_or_else(|| partitions.nth(0));
@@ -60,6 +57,12 @@ pub fn failure_text(
         "the asset {asset:?} failed{whose}: {}: {}",
         cause.error_type, cause.message
     ))
+}
+
+/// Whether a process that lives runs the backfill.
+pub fn has_live_owner(store: &dyn Store, row: &BackfillRow, now: Micros) -> bool {
+    let lease = row.lease.as_ref();
+    lease.is_some_and(|lease| lease.expires_at > now && store.is_alive(&lease.owner))
 }
 
 /// The partitions of a backfill that were completed, or (of an asset) materialized.

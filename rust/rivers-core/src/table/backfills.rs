@@ -13,7 +13,7 @@ use super::{batch, check_rows, schema, states, unreadable};
 use crate::backfill::Status;
 use crate::clock::{Micros, SECOND};
 use crate::error::Result;
-use crate::store::{BackfillRow, FirstFailure};
+use crate::store::{BackfillRow, OneFailure};
 
 /// A backfill and what its own record does not say.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ pub struct BackfillEntry<'a> {
     /// Whether the process that runs it lives; of no meaning once it has ended.
     pub owner_alive: bool,
     /// Its first failure, if something failed.
-    pub first_failure: Option<&'a FirstFailure>,
+    pub first_failure: Option<&'a OneFailure>,
 }
 
 /// One row per backfill, in the order given (columns: `schema::backfills`). The rate of one that is
@@ -55,6 +55,9 @@ pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBat
         .iter()
         .map(|entry| in_progress(entry.row).then_some(entry.owner_alive));
     let alive: BooleanArray = alive.collect();
+    let paused: BooleanArray = records()
+        .map(|row| in_progress(row).then_some(row.paused))
+        .collect();
     let columns = vec![
         texts(&|entry| Some(entry.row.request.id.clone()))?,
         states::state_column(
@@ -74,6 +77,7 @@ pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBat
         moments(|row| row.ended_at),
         Arc::new(rates),
         Arc::new(alive),
+        Arc::new(paused),
         texts(&|entry| {
             entry
                 .first_failure

@@ -91,6 +91,8 @@ pub fn backfills() -> Vec<Field> {
         Field::new("rate", DataType::Float64, true),
         // Boolean: whether the process that runs it lives; null where it has ended.
         Field::new("owner_alive", DataType::Boolean, true),
+        // Boolean: whether it starts nothing new until it is unpaused; null where it has ended.
+        Field::new("paused", DataType::Boolean, true),
         // String: the message of its first failure; null where nothing failed.
         Field::new("error", DataType::Utf8View, true),
     ]

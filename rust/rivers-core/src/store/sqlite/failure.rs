@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::digest::digest;
 use crate::backfill::{Cause, FailureRow, RunEnd};
-use crate::store::{FirstFailure, Key};
+use crate::store::{Key, OneFailure};
 
 pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) -> Result<()> {
     let failed = |end: &&RunEnd| end.retry.is_none() && !end.failures.is_empty();
@@ -82,14 +82,22 @@ pub(super) fn select(
         .collect()
 }
 
-pub(super) fn first(connection: &Connection, key: Key) -> Result<Option<FirstFailure>> {
-    let sql = "SELECT run, asset, partition, error_type, message, traceback
-               FROM failure JOIN cause ON cause.id = failure.cause
-               WHERE backfill = ?1 ORDER BY seq LIMIT 1";
+/// The first failure of a backfill, or the last so far.
+pub(super) fn outermost(
+    connection: &Connection,
+    key: Key,
+    last: bool,
+) -> Result<Option<OneFailure>> {
+    let order = if last { "DESC" } else { "ASC" };
+    let sql = format!(
+        "SELECT run, asset, partition, error_type, message, traceback
+         FROM failure JOIN cause ON cause.id = failure.cause
+         WHERE backfill = ?1 ORDER BY seq {order} LIMIT 1"
+    );
     connection
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_row([key], |row| {
-            Ok(FirstFailure {
+            Ok(OneFailure {
                 run: row.get::<_, i64>(0)?.cast_unsigned(),
                 asset: row.get(1)?,
                 partition: partition(row, 2)?,

@@ -56,11 +56,12 @@ impl Identity {
     }
 }
 
-/// Refuses a path that cannot be our storage. What does not exist, or is empty, can.
-pub(super) fn check_path(path: &Path, place: &Place) -> Result<()> {
+/// Refuses a path that cannot be our storage; the version of its schema. What does not exist, or is
+/// empty, can be (version 0).
+pub(super) fn check_path(path: &Path, place: &Place) -> Result<i64> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(place.refused(&format!("it cannot be opened: {error}"))),
     };
     if metadata.is_dir() {
@@ -70,7 +71,7 @@ pub(super) fn check_path(path: &Path, place: &Place) -> Result<()> {
         return Err(place.refused("it is no regular file; name another path"));
     }
     if metadata.len() == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let mut header = Vec::with_capacity(HEADER);
     let read = File::open(path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut header));
@@ -103,9 +104,9 @@ pub(super) fn check_path(path: &Path, place: &Place) -> Result<()> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         Identity::read(&connection)
     };
-    patiently(look)
-        .map_err(|error| place.error(&error))?
-        .check(place)
+    let identity = patiently(look).map_err(|error| place.error(&error))?;
+    identity.check(place)?;
+    Ok(identity.version)
 }
 
 /// A file that lost its end: SQLite would find out only when it comes to what is missing.

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backfill;
+mod check;
 mod digest;
 mod dynamic;
 mod failure;
@@ -21,7 +22,7 @@ pub use owner::WorkerSign;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failpoint::{Moment, Work, hit};
-use super::{BackfillRow, Commit, Committed, FirstFailure, Key, Lease, Store, Wish};
+use super::{BackfillRow, Commit, Committed, Key, Lease, OneFailure, Store, Wish};
 use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -138,6 +139,16 @@ impl SqliteStore {
             turn: Mutex::new(()),
             reader: Some(Mutex::new(reader)),
         })
+    }
+
+    /// The version of the schema of a file, and the newest one that this rivers knows. Looking at it
+    /// changes nothing; 0: the file is not there, or empty.
+    ///
+    /// # Errors
+    /// `Storage`: it cannot be opened, is no database of rivers, or is of a newer rivers.
+    pub fn schema(path: &Path) -> Result<(i64, i64)> {
+        let place = Place::File(path.to_owned());
+        Ok((inspect::check_path(path, &place)?, migrate::NEWEST))
     }
 
     /// A storage that lives as long as this value.
@@ -346,6 +357,10 @@ impl Store for SqliteStore {
         self.read(|connection| run::select(connection, key, &numbers))
     }
 
+    fn run_before(&self, key: Key, number: u64) -> Result<Option<RunRow>> {
+        self.read(|connection| run::before(connection, key, number))
+    }
+
     fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>> {
         self.read(|connection| run::latest(connection, failed, limit))
     }
@@ -358,12 +373,20 @@ impl Store for SqliteStore {
         self.read(|connection| attempt::select(connection, key))
     }
 
-    fn first_failure(&self, key: Key) -> Result<Option<FirstFailure>> {
-        self.read(|connection| failure::first(connection, key))
+    fn first_failure(&self, key: Key) -> Result<Option<OneFailure>> {
+        self.read(|connection| failure::outermost(connection, key, false))
+    }
+
+    fn last_failure(&self, key: Key) -> Result<Option<OneFailure>> {
+        self.read(|connection| failure::outermost(connection, key, true))
     }
 
     fn causes(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
         self.read(|connection| failure::causes(connection, ids))
+    }
+
+    fn check(&self) -> Result<Vec<String>> {
+        self.read(check::check)
     }
 
     fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()> {

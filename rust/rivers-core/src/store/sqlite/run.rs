@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rusqlite::{Connection, Result, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::backfill::bound;
 use crate::backfill::{RunEnd, RunRow};
@@ -29,6 +29,16 @@ pub(super) fn select(connection: &Connection, key: Key, runs: &Range<u64>) -> Re
     ];
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map(bounds, |row| read(row, 0))?.collect()
+}
+
+pub(super) fn before(connection: &Connection, key: Key, number: u64) -> Result<Option<RunRow>> {
+    let sql = "SELECT run, started_at, ended_at, failed FROM run
+               WHERE backfill = ?1 AND run < ?2 ORDER BY run DESC LIMIT 1";
+    let bounds = params![key, number.min(i64::MAX as u64).cast_signed()];
+    connection
+        .prepare_cached(sql)?
+        .query_row(bounds, |row| read(row, 0))
+        .optional()
 }
 
 pub(super) fn latest(
