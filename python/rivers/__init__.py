@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
-from rivers.asset_def import AssetDef
+from rivers.asset_def import AssetDef, DepDef
 from rivers.assets import Asset
 from rivers.context import AssetExecutionContext, PartitionContext
 from rivers.executors import Executor
@@ -16,6 +16,7 @@ from rivers.io import (
     OutputContext,
     PickleIOHandler,
 )
+from rivers.multi import MultiAsset, Output
 from rivers.partitions import (
     PartitionKey,
     PartitionKeyRange,
@@ -43,10 +44,13 @@ __all__ = [
     "Backoff",
     "BaseIOHandler",
     "CodeRepository",
+    "DepDef",
     "Executor",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
+    "MultiAsset",
+    "Output",
     "OutputContext",
     "ParquetIOHandler",
     "PartitionContext",

@@ -1,4 +1,4 @@
-"""What an asset says of another one that it depends on."""
+"""What an asset says of its outputs, and of other assets that it depends on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rivers.io.base import BaseIOHandler
 
 
 @dataclass(frozen=True)
-class AssetDef:
-    """An upstream asset, in `Asset(deps=[...])`; make one with `input` or `dep`.
+class DepDef:
+    """An upstream asset, in `Asset(deps=[...])`; made by `AssetDef.input` or `AssetDef.dep`.
 
     Attributes:
         kind: `"input"`: its value is taken; `"dep"`: it is executed before, no more.
@@ -21,6 +21,33 @@ class AssetDef:
         partition_mapping: Which of its partitions are needed; `None`: those of the same keys.
         io_handler: Loads the value, in place of the upstream's own; `None`: that one.
         metadata: For the IO handler, over the upstream's own metadata.
+    """
+
+    kind: Literal["input", "dep"]
+    name: str
+    partition_mapping: PartitionMapping | None = None
+    io_handler: BaseIOHandler | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        mapping = ("partition_mapping", self.partition_mapping, PartitionMapping)
+        _check(f"AssetDef.{self.kind}()", mapping, *_common(self))
+
+
+@dataclass(frozen=True)
+class AssetDef:
+    """An output of `Asset.from_multi`: an asset that is made in one step with others.
+
+    `AssetDef.input` and `AssetDef.dep` say of an upstream asset what is needed of it, in `deps`.
+
+    Attributes:
+        name: The asset's name.
+        io_handler: Keeps its value; `None`: the one of `Asset.from_multi`.
+        metadata: For the IO handler, over that of `Asset.from_multi`.
+        code_version: Recorded with what is materialized; `None`: that of `Asset.from_multi`.
+
+    Raises:
+        AssetDefinitionError: An argument is of another kind.
 
     Example:
         >>> import rivers as rs
@@ -40,25 +67,13 @@ class AssetDef:
         [0, 5, 5]
     """
 
-    kind: Literal["input", "dep"]
     name: str
-    partition_mapping: PartitionMapping | None = None
-    io_handler: BaseIOHandler | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    io_handler: BaseIOHandler | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, kw_only=True)
+    code_version: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for argument, value, kind in (
-            ("name", self.name, str),
-            ("partition_mapping", self.partition_mapping, PartitionMapping),
-            ("io_handler", self.io_handler, BaseIOHandler),
-            ("metadata", self.metadata, Mapping),
-        ):
-            optional = argument in ("partition_mapping", "io_handler")
-            if not isinstance(value, kind) and not (optional and value is None):
-                msg = (
-                    f"{argument} of AssetDef.{self.kind}() must be a {kind.__name__}, got {value!r}"
-                )
-                raise AssetDefinitionError(msg)
+        _check("AssetDef", *_common(self), ("code_version", self.code_version, str))
 
     @classmethod
     def input(
@@ -67,7 +82,7 @@ class AssetDef:
         partition_mapping: PartitionMapping | None = None,
         io_handler: BaseIOHandler | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> AssetDef:
+    ) -> DepDef:
         """An upstream whose value the function's parameter of the same name gets.
 
         Where the mapping leads from a run's partitions to none of the upstream's, the parameter has
@@ -83,12 +98,12 @@ class AssetDef:
         Raises:
             AssetDefinitionError: An argument is of another kind.
         """
-        return cls(
+        return DepDef(
             "input", name, partition_mapping, io_handler, {} if metadata is None else metadata
         )
 
     @classmethod
-    def dep(cls, name: str, partition_mapping: PartitionMapping | None = None) -> AssetDef:
+    def dep(cls, name: str, partition_mapping: PartitionMapping | None = None) -> DepDef:
         """An upstream that must be executed before, without its value.
 
         Args:
@@ -98,4 +113,20 @@ class AssetDef:
         Raises:
             AssetDefinitionError: An argument is of another kind.
         """
-        return cls("dep", name, partition_mapping)
+        return DepDef("dep", name, partition_mapping)
+
+
+def _common(given: AssetDef | DepDef) -> tuple[tuple[str, object, type], ...]:
+    return (
+        ("name", given.name, str),
+        ("io_handler", given.io_handler, BaseIOHandler),
+        ("metadata", given.metadata, Mapping),
+    )
+
+
+def _check(what: str, *arguments: tuple[str, object, type]) -> None:
+    for argument, value, kind in arguments:
+        optional = argument not in ("name", "metadata")
+        if not isinstance(value, kind) and not (optional and value is None):
+            msg = f"{argument} of {what} must be a {kind.__name__}, got {value!r}"
+            raise AssetDefinitionError(msg)

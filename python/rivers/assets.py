@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rivers.asset_def import AssetDef
+from rivers.asset_def import AssetDef, DepDef
 from rivers.context import AssetExecutionContext, is_storable
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
@@ -37,7 +37,7 @@ class Asset:
         io_handler: Keeps what the function returns; in memory by default. What returns `None` is
             not passed to it.
         deps: Assets, or their names, that must be executed before, without their values; or an
-            `AssetDef`, which says more of an input or a dependency.
+            `AssetDef.input` or `AssetDef.dep`, which say more of one.
         tags: Free labels of the asset.
         group: The group it belongs to.
         metadata: Anything worth knowing; the IO handler sees it.
@@ -71,7 +71,7 @@ class Asset:
         partitions_def: PartitionsDefinition | str | None = None,
         backfill_strategy: BackfillStrategy | None = None,
         io_handler: BaseIOHandler | None = None,
-        deps: Iterable[Asset | AssetDef | str] | None = None,
+        deps: Iterable[Asset | DepDef | str] | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         group: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -83,13 +83,19 @@ class Asset:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
             raise AssetDefinitionError(msg)
+        self._given: dict[str, Any] = {
+            "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
+            "io_handler": io_handler, "deps": list(deps or ()), "tags": tags, "group": group,
+            "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
+            "pool_slots": pool_slots,
+        }  # fmt: skip
         self._name = name
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
         self.io_handler = io_handler
-        self._deps = list(deps or ())
-        self.deps = [_name_of(dep) for dep in self._deps]
-        self.upstream_defs = {dep.name: dep for dep in self._deps if isinstance(dep, AssetDef)}
+        given: list[Asset | DepDef | str] = self._given["deps"]
+        self.deps = [_name_of(dep) for dep in given]
+        self.upstream_defs = {dep.name: dep for dep in given if isinstance(dep, DepDef)}
         self.tags = dict(tags) if isinstance(tags, Mapping) else list(tags or ())
         self.group = group
         self.metadata = dict(metadata or {})
@@ -135,10 +141,7 @@ class Asset:
         self.is_async = False
         if fn is None:
             return
-        self.name: str = self._name or str(getattr(fn, "__name__", ""))
-        if not self.name or not self.name.isprintable() or _RESERVED & set(self.name):
-            msg = f"an asset needs a printable name without any of | , = / \\, got {self.name!r}"
-            raise AssetDefinitionError(msg)
+        self.name: str = self._check_name(self._name or str(getattr(fn, "__name__", "")))
         self.is_async = inspect.iscoroutinefunction(fn)
         self._read_signature(fn)
         for name, given in self.upstream_defs.items():
@@ -155,6 +158,56 @@ class Asset:
                 )
                 raise AssetDefinitionError(msg)
         functools.update_wrapper(self, fn)
+        # What a step calls, the asset whose step it is, and the assets that the step makes.
+        self.step_fn: Callable[..., Any] = fn
+        self.step: Asset = self
+        self.parts: list[Asset] = [self]
+
+    @staticmethod
+    def _check_name(name: str) -> str:
+        if not name or not name.isprintable() or _RESERVED & set(name):
+            msg = f"an asset needs a printable name without any of | , = / \\, got {name!r}"
+            raise AssetDefinitionError(msg)
+        return name
+
+    @staticmethod
+    def from_multi(
+        wraps: Callable[..., Any] | None = None,
+        *,
+        output_defs: Iterable[AssetDef],
+        name: str | None = None,
+        **options: Any,
+    ) -> Asset:
+        """Several assets made by one function, in one step: it yields an `Output` for each.
+
+        The function may also return a list of `Output`s, or be `async`. Its outputs are stored when it
+        has ended: an exception fails them all, and a retry makes them all again. Who selects one of
+        them selects them all. They have the same partitions, and cannot take each other as inputs.
+
+        Args:
+            wraps: The function, where this is no decorator.
+            output_defs: The assets.
+            name: The step's name, which `config` names it by; the function's by default.
+            options: Those of `Asset`, for all outputs.
+
+        Raises:
+            AssetDefinitionError: There is no output, two have one name, or as `Asset` raises.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset.from_multi(output_defs=[rs.AssetDef("even"), rs.AssetDef("odd")])
+            ... def split():
+            ...     yield rs.Output([0, 2], "even")
+            ...     yield rs.Output([1, 3], "odd")
+            >>> repo = rs.CodeRepository([split]).resolve(rs.Storage.memory())
+            >>> repo.materialize(["odd"]).success
+            True
+            >>> repo.load_node("even")
+            [0, 2]
+        """
+        from rivers.multi import MultiAsset  # noqa: PLC0415  (it is built on this class)
+
+        return MultiAsset(wraps, output_defs=output_defs, name=name, **options)
 
     def _read_signature(self, fn: Callable[..., Any]) -> None:
         hints = _hints(fn)
@@ -204,21 +257,7 @@ class Asset:
         if len(args) != 1 or kwargs or not callable(args[0]):
             msg = "@Asset(...) decorates a function"
             raise AssetDefinitionError(msg)
-        return Asset(
-            args[0],
-            name=self._name,
-            partitions_def=self.partitions_def,
-            backfill_strategy=self.backfill_strategy,
-            io_handler=self.io_handler,
-            deps=self._deps,
-            tags=self.tags,
-            group=self.group,
-            metadata=self.metadata,
-            code_version=self.code_version,
-            retry=self.retry,
-            pool=list(self.pools),
-            pool_slots=self.pools,
-        )
+        return type(self)(args[0], **self._given)
 
     def __repr__(self) -> str:
         return f"<Asset {self.name!r}>" if self.fn is not None else "<Asset without a function>"
@@ -251,14 +290,14 @@ def _pools(
     return taken
 
 
-def _name_of(dep: Asset | AssetDef | str) -> str:
+def _name_of(dep: Asset | DepDef | str) -> str:
     if isinstance(dep, str):
         return dep
-    if isinstance(dep, AssetDef):
+    if isinstance(dep, DepDef):
         return dep.name
-    if isinstance(dep, Asset) and dep.fn is not None:
+    if isinstance(dep, Asset) and dep.fn is not None and dep.parts == [dep]:
         return dep.name
-    msg = f"deps must be assets, their names, or AssetDefs, got {dep!r}"
+    msg = f"deps must be assets, their names, AssetDef.input(...) or AssetDef.dep(...), got {dep!r}"
     raise AssetDefinitionError(msg)
 
 

@@ -13,6 +13,7 @@ from rivers.graph import did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rivers.assets import Asset
     from rivers.graph import Node
 
 
@@ -31,7 +32,8 @@ def check_config(
     """
     text = _as_json(config)
     given: dict[str, Any] = {} if text is None else json.loads(text)
-    names = [node.name for node in nodes]
+    steps = {node.asset.step.name: node.asset.step for node in nodes}
+    names = list(steps)
     for name in given:
         if name not in names:
             msg = (
@@ -40,9 +42,9 @@ def check_config(
             )
             raise ConfigurationError(msg)
     return text, {
-        node.name: instance
-        for node in nodes
-        if (instance := _instance(node, given.get(node.name))) is not None
+        name: instance
+        for name, asset in steps.items()
+        if (instance := _instance(asset, given.get(name))) is not None
     }
 
 
@@ -65,13 +67,13 @@ def _as_json(config: Mapping[str, Mapping[str, Any]] | None) -> str | None:
     return text
 
 
-def _instance(node: Node, values: dict[str, Any] | None) -> pydantic.BaseModel | None:
-    model = node.asset.config_model
+def _instance(asset: Asset, values: dict[str, Any] | None) -> pydantic.BaseModel | None:
+    model = asset.config_model
     if model is None:
         if values is None:
             return None
         msg = (
-            f"the asset {node.name!r} takes no config: annotate its context with "
+            f"the asset {asset.name!r} takes no config: annotate its context with "
             "AssetExecutionContext[Model], where Model is a pydantic model"
         )
         raise ConfigurationError(msg)
@@ -79,7 +81,7 @@ def _instance(node: Node, values: dict[str, Any] | None) -> pydantic.BaseModel |
     if unknown and model.model_config.get("extra") != "allow":
         fields = _fields(model)
         msg = (
-            f"config of the asset {node.name!r} has no field {unknown[0]!r}; the fields are "
+            f"config of the asset {asset.name!r} has no field {unknown[0]!r}; the fields are "
             f"{listed(fields)}{did_you_mean(unknown[0], fields)}"
         )
         raise ConfigurationError(msg)
@@ -89,7 +91,7 @@ def _instance(node: Node, values: dict[str, Any] | None) -> pydantic.BaseModel |
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
         )
-        msg = f"config of the asset {node.name!r} does not validate: {problems}"
+        msg = f"config of the asset {asset.name!r} does not validate: {problems}"
         raise ConfigurationError(msg) from None
 
 

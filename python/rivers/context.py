@@ -126,7 +126,7 @@ class AssetExecutionContext(Generic[ConfigT]):
 
     @property
     def asset_name(self) -> str:
-        """The asset's name."""
+        """The asset's name; of a multi-asset, the step's."""
         return self._step.name
 
     @property
@@ -222,4 +222,5 @@ class AssetExecutionContext(Generic[ConfigT]):
             kind, message = "mark_partition_failed", storable(str(error))
         if isinstance(key, str):
             key = PartitionKey.single(key)
-        self._run.mark_failed(self._step.index, key, kind, message)
+        for output in self._step.outputs:
+            self._run.mark_failed(output.index, key, kind, message)

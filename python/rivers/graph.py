@@ -74,11 +74,17 @@ class Graph:
                     f"CodeRepository takes assets (functions decorated with @Asset), got {asset!r}"
                 )
                 raise AssetDefinitionError(msg)
-            if asset.name in self.nodes:
-                msg = f"two assets have the name {asset.name!r}"
-                raise AssetDefinitionError(msg)
-            self.nodes[asset.name] = Node(asset, _definition(asset, partition_defs))
+            for part in asset.parts:
+                if part.name in self.nodes:
+                    msg = f"two assets have the name {part.name!r}"
+                    raise AssetDefinitionError(msg)
+                self.nodes[part.name] = Node(part, _definition(part, partition_defs))
         for node in self.nodes.values():
+            step = node.asset.step
+            taken = self.nodes.get(step.name)
+            if taken is not None and taken.asset.step is not step:
+                msg = f"a multi-asset and an asset have the name {step.name!r}"
+                raise AssetDefinitionError(msg)
             self._connect(node)
         self.order = self._sorted()
 
@@ -101,6 +107,10 @@ class Graph:
                 )
                 raise GraphValidationError(msg)
         upstreams = list(dict.fromkeys([*node.inputs, *asset.deps]))
+        for upstream in upstreams:
+            if len(asset.step.parts) > 1 and self.nodes[upstream].asset.step is asset.step:
+                msg = f"the multi-asset {asset.step.name!r} depends on its own output {upstream!r}"
+                raise GraphValidationError(msg)
         for upstream, given in asset.upstream_defs.items():
             if given.partition_mapping is not None:
                 node.mappings[upstream] = given.partition_mapping
@@ -172,6 +182,11 @@ class Graph:
             )
             raise AssetNotFoundError(msg)
         return node
+
+    def with_siblings(self, nodes: Iterable[Node]) -> list[Node]:
+        """The assets, and those that are made in one step with them."""
+        parts = (part for node in nodes for part in (node.asset, *node.asset.step.parts))
+        return [self.nodes[name] for name in dict.fromkeys(part.name for part in parts)]
 
     def in_order(self, names: Iterable[str]) -> list[Node]:
         """The named assets in dependency order."""

@@ -103,7 +103,7 @@ class Reading(Runtime):
             ExecutionError: It is not partitioned.
             ConfigurationError: There is no such state.
         """
-        (node,) = submission.select_assets(self._graph, [asset])
+        node, *_ = submission.select_assets(self._graph, [asset])
         space = self._space(node.definition, self._clock())
         return tables.partition_status(self.storage._store, asset, space, status)  # noqa: SLF001
 

@@ -136,7 +136,7 @@ class CodeRepository(Control, Insight):
         names = (
             submission.asset_names(selection) if selection is not None else list(self._graph.nodes)
         )
-        nodes = [self._graph[name] for name in names]
+        nodes = self._graph.with_siblings(self._graph[name] for name in names)
         now = self._clock()
         partitioned = [
             (node, self._space(node.definition, now)) for node in nodes if node.definition

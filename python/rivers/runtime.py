@@ -12,7 +12,7 @@ from rivers._rivers import Engine, PartitionsDefinition, Plan, Space
 from rivers.config import check_config
 from rivers.exceptions import AssetDefinitionError, ExecutionError
 from rivers.executors import Executor
-from rivers.executors.program import Input, Program, Step
+from rivers.executors.program import Input, Program, Step, StepOutput
 from rivers.executors.workers import Workers
 from rivers.graph import Graph
 from rivers.io import InMemoryIOHandler
@@ -247,23 +247,32 @@ class Runtime:
         places = {node.name: place for place, node in enumerate(ordered)}
         steps = [
             Step(
-                index=place,
-                name=node.name,
-                fn=node.asset.fn,  # type: ignore[arg-type]  # The graph has checked it.
-                is_async=node.asset.is_async,
-                context_param=node.asset.context_param,
+                name=step.name,
+                outputs=[
+                    StepOutput(
+                        places[part.name],
+                        part.name,
+                        self._handler(self._graph[part.name]),
+                        part.metadata,
+                    )
+                    for part in step.parts
+                ],
+                by_name=step.parts != [step],
+                fn=step.step_fn,
+                is_async=step.is_async,
+                context_param=step.context_param,
                 inputs=[self._input(node, self._graph[name], now) for name in node.inputs],
                 needs=[
                     places[name] for name in self._graph.upstream_of(node.name) if name in places
                 ],
-                handler=self._handler(node),
                 definition=node.definition,
-                config=configs.get(node.name),
-                metadata=node.asset.metadata,
-                retry=retry or node.asset.retry or self._default_retry,
+                config=configs.get(step.name),
+                metadata=step.metadata,
+                retry=retry or step.retry or self._default_retry,
             )
-            for place, node in enumerate(ordered)
+            for step, node in {node.asset.step: node for node in reversed(ordered)}.items()
         ]
+        steps.sort(key=lambda step: step.index)
         return Program(steps, self._executor.max_workers)
 
     def _input(self, node: Node, upstream: Node, now: dt.datetime) -> Input:

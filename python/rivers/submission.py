@@ -61,7 +61,7 @@ class Submission:
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once (SEMANTICS 4).
+    """The assets to backfill, in the order given, each once, and what is made with them (SEMANTICS 4).
 
     Raises:
         AssetNotFoundError: There is no such asset.
@@ -81,7 +81,7 @@ def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
                 "use materialize()"
             )
             raise ExecutionError(msg)
-    return nodes
+    return graph.with_siblings(nodes)
 
 
 def asset_names(selection: Sequence[str]) -> list[str]:

@@ -172,9 +172,10 @@ def _fail(run: Run | None, program: Program, index: int, error: BaseException) -
             program.fail(step, run, error, message)
         # What stands behind it was not reached, whether it needs it or not.
         elif (
-            step.index > index and run.executes(step.index) and not run.defer([step.index], [index])
+            step.index > index and run.executes(step.index) and not run.defer(step.indices, [index])
         ):
-            run.skip(step.index)
+            for own in step.indices:
+                run.skip(own)
 
 
 _sign: WorkerSign | None = None
@@ -226,7 +227,8 @@ def _work(path: Path, runs_path: Path, earlier: bytes) -> bytes:
     program, worked = _read(path)
     shared = _shared(runs_path)
     batch = WorkerBatch(worked, shared, earlier)
-    handlers = {id(step.handler): step.handler for step in program.steps}.values()
+    outputs = [output for step in program.steps for output in step.outputs]
+    handlers = {id(output.handler): output.handler for output in outputs}.values()
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
 
     def runs() -> Iterator[Run]:
@@ -237,7 +239,7 @@ def _work(path: Path, runs_path: Path, earlier: bytes) -> bytes:
 
     program.watch = shared.set_step
     program.repeated = [
-        step.index for step in program.steps if isinstance(step.handler, InMemoryIOHandler)
+        output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
     ]
     if program.is_async:
         _loop().run_until_complete(program.execute_async(runs()))

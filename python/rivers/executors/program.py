@@ -49,18 +49,35 @@ class Input:
 
 
 @dataclass
-class Step:
-    """One asset of a run.
+class StepOutput:
+    """An asset that a step makes.
 
     Attributes:
         index: Its place in the request.
-        name: The asset's name.
+        name: Its name.
+        handler: Keeps its value.
+        metadata: Its metadata.
+    """
+
+    index: int
+    name: str
+    handler: BaseIOHandler
+    metadata: dict[str, Any]
+
+
+@dataclass
+class Step:
+    """What a run executes as one: an asset, or several that one function makes.
+
+    Attributes:
+        name: The asset's name, or that of the multi-asset.
+        outputs: What it makes.
+        by_name: Whether the function gives a dict of values by output, or the value.
         fn: Its function.
         is_async: Whether that is a coroutine function.
         context_param: The parameter that gets the context.
         inputs: What it takes.
         needs: Places of the steps that it depends on.
-        handler: Keeps what it returns.
         definition: Its partitions.
         config: Its validated configuration.
         metadata: The asset's.
@@ -68,19 +85,25 @@ class Step:
         defined: Its partitions of today, where those of the plan are not all among them any more.
     """
 
-    index: int
     name: str
+    outputs: list[StepOutput]
+    by_name: bool
     fn: Callable[..., Any]
     is_async: bool
     context_param: str | None
     inputs: list[Input]
     needs: list[int]
-    handler: BaseIOHandler
     definition: PartitionsDefinition | None
     config: Any
     metadata: dict[str, Any]
     retry: RetryPolicy | None = None
     defined: Space | None = None
+
+    def __post_init__(self) -> None:
+        # In the order of the request: what needs an output stands behind the first of them.
+        self.outputs.sort(key=lambda output: output.index)
+        self.indices = [output.index for output in self.outputs]
+        self.index = self.indices[0]
 
     @property
     def partitioned(self) -> bool:
@@ -159,7 +182,7 @@ class Program:
         yield called, arguments
         try:
             if called.error is None and called.value is not None:
-                step.handler.handle_output(_output_context(step, run, selection), called.value)
+                _store(step, run, selection, called.value)
         except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
             called.error = error
         if called.error is not None:
@@ -173,13 +196,14 @@ class Program:
         if wait is None:
             if self.first_error is None:
                 self.first_error = error
-            run.fail(step.index, *cause)
+            for index in step.indices:
+                run.fail(index, *cause)
             return
         _log.info(
             "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
             step.name, run.id, wait, *cause[:2],
         )  # fmt: skip
-        run.retry([step.index], *cause, wait, self.repeated)
+        run.retry(step.indices, *cause, wait, self.repeated)
 
 
 def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
@@ -187,13 +211,17 @@ def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
     if not run.executes(step.index):
         return False, None
     if step.defined is not None:
-        run.check_defined(step.index, step.defined)
-    if run.defer([step.index], step.needs):
+        for index in step.indices:
+            run.check_defined(index, step.defined)
+    if run.defer(step.indices, step.needs):
         return False, None
     if any(run.missed(upstream) for upstream in step.needs):
-        run.skip(step.index)
+        for index in step.indices:
+            run.skip(index)
         return False, None
-    selection = run.enter(step.index, step.needs)
+    selection: Selection | None = None
+    for index in step.indices:
+        selection = run.enter(index, step.needs)
     return selection is None or selection.num_partitions > 0, selection
 
 
@@ -272,7 +300,16 @@ def _load(wanted: Input, step: Step, run: Run, keys: list[PartitionKey]) -> obje
     return wanted.handler.load_input(context)
 
 
-def _output_context(step: Step, run: Run, selection: Selection | None) -> OutputContext:
+def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+    for output in step.outputs:
+        part = value[output.name] if step.by_name else value
+        if part is not None:
+            output.handler.handle_output(_output_context(step, output, run, selection), part)
+
+
+def _output_context(
+    step: Step, output: StepOutput, run: Run, selection: Selection | None
+) -> OutputContext:
     keys, failed = [], []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
@@ -282,10 +319,10 @@ def _output_context(step: Step, run: Run, selection: Selection | None) -> Output
             survived = set(keys)
             failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
     return OutputContext(
-        asset=step.name,
+        asset=output.name,
         partitions=keys,
         run_id=run.id,
-        metadata=step.metadata,
+        metadata=output.metadata,
         tags=run.tags,
         failed=failed,
     )
