@@ -47,6 +47,8 @@ def test_set_changes_a_backfill_of_another_process(shell):
     told = shell.run("set", "latest", "--max-concurrency", 4)
     assert told.startswith(f"{record['backfill_id']}: max_concurrency 4;")
     shell.until(lambda: len(shell.waiting()) == 4)
+    assert "max_failures 0.5;" in shell.run("set", "latest", "--max-failures", 0.5)
+    assert shell.records()[0]["max_failures"] == 0.5
     shell.open_gate()
     shell.end(process, 0)
     refused = shell.run("set", "latest", "--max-concurrency", 0, code=2)

@@ -57,6 +57,8 @@ def test_a_file_of_keys(shell, kind):
         (["--assets", "daily", *DAYS, "--strategy", "both"], "--strategy is multi_run, single_run"),
         (["--assets", "daily", *DAYS, "--on-failure", "retry"], "retry"),
         (["--assets", "daily", *DAYS, "--max-concurrency", "0"], "max_concurrency"),
+        (["--assets", "daily", *DAYS, "--max-failures", "few"], "a count such as 10 or a fraction"),
+        (["--assets", "daily", *DAYS, "--max-failures", "0"], "max_failures must be a count"),
         (["--assets", "daily", *DAYS, "--tag", "team"], "--tag takes name=value, got 'team'"),
         (["--assets", "daily", *DAYS, "--config", "none.json"], "'none.json' cannot be read"),
         (["--assets", "daily", "--keys", "keys.txt"], "a table is a .csv or .parquet file"),
@@ -105,6 +107,18 @@ def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):
     assert "1 partition in 1 run" in out
     refused = shell.run("rerun", "0", "cli_grid.py", "--storage", "here.db", code=2)
     assert "2 backfills begin with '0'" in refused
+
+
+def test_too_many_failures_stop_it_and_the_summary_says_so(shell):
+    config = shell.folder / "config.json"
+    bad = [f"2024-01-0{day}" for day in range(1, 8)]
+    config.write_text(json.dumps({"daily": {"bad": bad}}))
+    out = shell.run(
+        "backfill", "cli_grid.py", "--assets", "daily", "--only-missing", "--config", "config.json",
+        "--max-concurrency", 1, "--max-failures", 3, code=1,
+    )  # fmt: skip
+    assert "failed: 0 completed, 3 failed, 7 canceled of 10 partitions" in out
+    assert "stopped at max_failures=3, 7 canceled" in out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -842,7 +842,12 @@ class Engine:
         """Has a backfill start nothing new, or go on."""
 
     def change(
-        self, id: str, *, max_concurrency: int | None = None, priority: int | None = None
+        self,
+        id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
     ) -> None:
         """Changes what a backfill was asked with; `None` leaves it."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rivers.exceptions import ConfigurationError
 from rivers.queue import check_count, check_priority
 from rivers.reading import Reading
+from rivers.steering import check_max_failures
 
 
 class Control(Reading):
@@ -68,6 +71,7 @@ class Control(Reading):
         *,
         max_concurrency: int | None = None,
         priority: int | None = None,
+        max_failures: float | None = None,
     ) -> None:
         """Changes how a backfill that is in progress goes on; what is in flight ends as it would.
 
@@ -79,6 +83,8 @@ class Control(Reading):
             backfill_id: The backfill.
             max_concurrency: Most runs in flight; `None` leaves it as it is.
             priority: Its place in the queue, the higher first; `None` leaves it as it is.
+            max_failures: It stops when so many partitions have failed, as in `backfill()`; at once, if
+                they have already. `None` leaves it as it is; a count as large as the backfill lifts it.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
@@ -96,13 +102,15 @@ class Control(Reading):
             >>> repo.backfill(partition_range=everywhere, max_concurrency=1).completed
             3
         """
-        changes: dict[str, int] = {}
+        changes: dict[str, Any] = {}
         if max_concurrency is not None:
             changes["max_concurrency"] = check_count("max_concurrency", max_concurrency)
         if priority is not None:
             changes["priority"] = check_priority(priority)
+        if max_failures is not None:
+            changes["max_failures"] = check_max_failures(max_failures)
         if not changes:
-            msg = "nothing is to be changed; give max_concurrency or priority"
+            msg = "nothing is to be changed; give max_concurrency, priority or max_failures"
             raise ConfigurationError(msg)
         self._record(backfill_id)
         _, engine, workers = self._connected()

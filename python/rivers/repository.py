@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from rivers import pools, submission, tables
+from rivers import pools, steering, submission, tables
 from rivers._rivers import Plan, Space
 from rivers.config import check_config
 from rivers.control import Control
@@ -188,6 +188,7 @@ class CodeRepository(Control, Insight):
         *,
         only_missing: bool = False,
         retry: RetryPolicy | None = None,
+        max_failures: float | None = None,
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
@@ -210,6 +211,8 @@ class CodeRepository(Control, Insight):
             retry: How assets that raise are tried again; it goes before `Asset(retry=)`, which goes
                 before `CodeRepository(default_retry_policy=)`. `RetryPolicy(0)`: not at all. It is
                 kept with the backfill.
+            max_failures: It stops, as under `"stop_on_failure"`, when so many partitions have failed: an
+                int of at least 1; or a float below 1, a fraction of those that have ended, from 20 on.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -232,9 +235,12 @@ class CodeRepository(Control, Insight):
         checked_tags, priority = submission.check_tags(tags, BACKFILL_PRIORITY)
         return self._launch(
             nodes, Plan(chosen, strategy), now, config, block=block, dry_run=dry_run,
-            stop_on_failure=submission.check_policy(failure_policy),
-            max_concurrency=submission.check_concurrency(max_concurrency),
             tags=checked_tags, priority=priority, retry=check_retry("retry", retry),
+            **steering.checked(
+                failure_policy=failure_policy,
+                max_concurrency=max_concurrency,
+                max_failures=max_failures,
+            ),
         )  # fmt: skip
 
     def rerun_backfill(
@@ -278,10 +284,8 @@ class CodeRepository(Control, Insight):
         tags = [tag for tag in record["tags"] if tag[0] != submission.RERUN_TAG]
         return self._launch(
             nodes, Plan.like(left, earlier), now, submission.stored_config(record), block=block,
-            dry_run=dry_run, stop_on_failure=record["stop_on_failure"],
-            max_concurrency=record["max_concurrency"], priority=record["priority"],
-            tags=[*tags, (submission.RERUN_TAG, backfill_id)],
-            retry=submission.stored_retry(record),
+            dry_run=dry_run, tags=[*tags, (submission.RERUN_TAG, backfill_id)],
+            retry=submission.stored_retry(record), **steering.kept(record),
         )  # fmt: skip
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:

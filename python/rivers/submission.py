@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.context import is_storable
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionMapping
-from rivers.queue import LARGEST_PRIORITY, check_count
+from rivers.queue import LARGEST_PRIORITY
 from rivers.retry import RetryPolicy
 from rivers.sets import PartitionSet, select_rows
 from rivers.storage import PRIORITY_TAG
@@ -31,7 +31,6 @@ _log = logging.getLogger("rivers")
 RERUN_TAG = "rivers/rerun_of"
 """The tag of a rerun: the id of the backfill it repeats."""
 
-_POLICIES = ("continue", "stop_on_failure")
 _RESERVED = "rivers/"
 
 
@@ -48,6 +47,7 @@ class Submission:
         tags: Attached to each run.
         config: As JSON.
         retry: How failures are tried again, as JSON, where the request says so itself.
+        max_failures: So many failed partitions, or a fraction of those that have ended, that it stops.
     """
 
     manual: bool
@@ -58,6 +58,7 @@ class Submission:
     tags: list[tuple[str, str]]
     config: str | None
     retry: str | None
+    max_failures: float | None = None
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
@@ -184,18 +185,6 @@ def choose_strategy(given: BackfillStrategy | None, nodes: Sequence[Node]) -> Ba
     return next(iter(declared), BackfillStrategy.multi_run())
 
 
-def check_policy(failure_policy: str) -> bool:
-    """Whether to stop on a failure.
-
-    Raises:
-        ConfigurationError: There is no such policy.
-    """
-    if failure_policy not in _POLICIES:
-        msg = f"failure_policy must be one of {_POLICIES}, got {failure_policy!r}"
-        raise ConfigurationError(msg)
-    return failure_policy == "stop_on_failure"
-
-
 def check_tags(
     tags: Sequence[tuple[str, str]] | None, default_priority: int
 ) -> tuple[list[tuple[str, str]], int]:
@@ -242,11 +231,6 @@ def _priority(text: str) -> int:
         msg = f"the tag {PRIORITY_TAG!r} must be an integer as text, such as '5', got {text!r}"
         raise ConfigurationError(msg)
     return priority
-
-
-def check_concurrency(max_concurrency: int) -> int:
-    """The number, if it is a positive int."""
-    return check_count("max_concurrency", max_concurrency)
 
 
 def check_order_between_runs(

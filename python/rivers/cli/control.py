@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from rivers.cli import parse
 from rivers.cli.display import output, warnings
 from rivers.cli.load import find_backfill
+from rivers.cli.options import MaxFailuresOption
 from rivers.cli.settings import IdArgument, StorageOption, existing_storage
 from rivers.repository import CodeRepository
 
@@ -67,10 +69,15 @@ def set_(
         int | None,
         typer.Option(metavar="N", help="Its place in the queue: the higher goes first."),
     ] = None,
+    max_failures: MaxFailuresOption = None,
     storage: StorageOption = None,
 ) -> None:
     """Change how a backfill goes on, while it runs."""
-    changes = {"max_concurrency": most, "priority": priority}
+    changes: dict[str, Any] = {
+        "max_concurrency": most,
+        "priority": priority,
+        "max_failures": parse.parse_max_failures(max_failures),
+    }
     with _found(backfill_id, storage) as (repo, record):
         repo.update_backfill(record["backfill_id"], **changes)
     told = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)

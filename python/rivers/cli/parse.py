@@ -47,6 +47,25 @@ def parse_range(given: Sequence[str]) -> PartitionKeyRange:
     return PartitionKeyRange.multi(parts)
 
 
+def parse_max_failures(given: str | None) -> float | None:
+    """`10` as a count, `0.1` as a fraction.
+
+    Raises:
+        ConfigurationError: It is no number.
+    """
+    if given is None:
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        pass
+    try:
+        return float(given)
+    except ValueError:
+        msg = f"--max-failures takes a count such as 10 or a fraction such as 0.1, got {given!r}"
+        raise ConfigurationError(msg) from None
+
+
 def parse_keys(given: Sequence[str], dimensions: Sequence[str]) -> list[PartitionKey]:
     """Keys as they are printed: `a,b`, or with dimensions `date=a|region=us,eu`."""
     if not dimensions:

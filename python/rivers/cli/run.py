@@ -17,6 +17,7 @@ from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.live import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
+from rivers.cli.options import MaxFailuresOption
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
@@ -76,6 +77,7 @@ def backfill(
     on_failure: Annotated[
         str, typer.Option(envvar="RIVERS_ON_FAILURE", help="continue or stop_on_failure.")
     ] = "continue",
+    max_failures: MaxFailuresOption = None,
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -104,7 +106,8 @@ def backfill(
         _execute(repo, module, storage, partial(
             repo.backfill, names, strategy=grouping, failure_policy=on_failure,
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
-            config=values, dry_run=dry_run, only_missing=only_missing, **chosen,
+            config=values, dry_run=dry_run, only_missing=only_missing,
+            max_failures=parse.parse_max_failures(max_failures), **chosen,
         ))  # fmt: skip
 
 

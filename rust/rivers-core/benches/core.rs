@@ -8,7 +8,9 @@ use std::sync::Arc;
 use divan::{Bencher, black_box, counter::ItemsCount};
 use hashbrown::HashMap;
 use rivers_core::backfill::record::RequestedAsset;
-use rivers_core::backfill::{Counts, FailurePolicy, Kind, Request, RunEnd, RunRow, Status};
+use rivers_core::backfill::{
+    Control, Counts, FailurePolicy, Kind, Request, RunEnd, RunRow, Status,
+};
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::queue::{Entry, Limits, Queue, TagLimit};
 use rivers_core::space::{Definition, Key, Members, PositionSet, Selection, Space};
@@ -243,6 +245,7 @@ mod store {
             config: None,
             retry: None,
             created_at: 1,
+            control: Control::default(),
         }
     }
 
@@ -295,6 +298,7 @@ mod store {
                     ..Counts::default()
                 },
                 in_flight: vec![(self.done, 1)],
+                stop: None,
                 finished: None,
             }
         }

@@ -14,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// The version that is written now.
-const NEWEST: i64 = 4;
+const NEWEST: i64 = 5;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -104,10 +104,11 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../src/store/sqlite/migrations/0001.sql"),
     include_str!("../src/store/sqlite/migrations/0002.sql"),
     include_str!("../src/store/sqlite/migrations/0003.sql"),
+    include_str!("../src/store/sqlite/migrations/0004.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.
@@ -142,8 +143,8 @@ fn a_backfill_of_an_earlier_schema_is_kept_and_can_be_steered() {
         let store = SqliteStore::open(&earlier(&folder, step)).unwrap();
         let row = store.find("old").unwrap().unwrap();
         assert_eq!(
-            (row.num_partitions, row.paused, row.revision),
-            (7, false, 0)
+            (row.num_partitions, row.paused, row.revision, row.stop),
+            (7, false, 0, None)
         );
         assert_eq!(
             (row.request.retry, store.attempts(row.key).unwrap()),
@@ -152,7 +153,7 @@ fn a_backfill_of_an_earlier_schema_is_kept_and_can_be_steered() {
         assert!(store.set_paused(row.key, true).unwrap());
         let change = Change {
             max_concurrency: Some(8),
-            priority: None,
+            ..Change::default()
         };
         assert!(store.change(row.key, &change).unwrap());
         let row = store.find("old").unwrap().unwrap();

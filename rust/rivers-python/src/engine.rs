@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use rivers_core::backfill::record::RequestedAsset;
-use rivers_core::backfill::{Change, FailurePolicy, Kind, Request};
+use rivers_core::backfill::{self, Change, Control, FailurePolicy, Kind, Request};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::{Limits, TagLimit};
@@ -45,6 +45,32 @@ struct Submission {
     tags: Vec<(String, String)>,
     config: Option<String>,
     retry: Option<String>,
+    max_failures: Option<MaxFailures>,
+}
+
+/// An `int` or a `float` of Python.
+#[derive(FromPyObject, IntoPyObject)]
+pub(crate) enum MaxFailures {
+    Count(u64),
+    Share(f64),
+}
+
+impl From<MaxFailures> for backfill::MaxFailures {
+    fn from(most: MaxFailures) -> Self {
+        match most {
+            MaxFailures::Count(most) => Self::Count(most),
+            MaxFailures::Share(most) => Self::Share(most),
+        }
+    }
+}
+
+impl From<backfill::MaxFailures> for MaxFailures {
+    fn from(most: backfill::MaxFailures) -> Self {
+        match most {
+            backfill::MaxFailures::Count(most) => Self::Count(most),
+            backfill::MaxFailures::Share(most) => Self::Share(most),
+        }
+    }
 }
 
 /// What is handed from submission to worker.
@@ -127,6 +153,9 @@ impl Engine {
             config: submission.config,
             retry: submission.retry,
             created_at: self.engine.now(),
+            control: Control {
+                max_failures: submission.max_failures.map(Into::into),
+            },
         };
         let id = request.id.clone();
         let plan = rivers_core::plan::Plan::clone(&plan.plan);
@@ -187,17 +216,19 @@ impl Engine {
         Ok(py.detach(|| self.engine.set_paused(id, paused))?)
     }
 
-    #[pyo3(signature = (id, *, max_concurrency=None, priority=None))]
+    #[pyo3(signature = (id, *, max_concurrency=None, priority=None, max_failures=None))]
     fn change(
         &self,
         py: Python<'_>,
         id: &str,
         max_concurrency: Option<u32>,
         priority: Option<i64>,
+        max_failures: Option<MaxFailures>,
     ) -> Result<()> {
         let change = Change {
             max_concurrency,
             priority,
+            max_failures: max_failures.map(Into::into),
         };
         Ok(py.detach(|| self.engine.change(id, &change))?)
     }

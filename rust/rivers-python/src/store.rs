@@ -11,6 +11,7 @@ use rivers_core::clock::{Clock, Micros, SystemClock};
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow, causes, pace, view};
 
+use crate::engine::MaxFailures;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::selection::{Selection, Space};
@@ -44,6 +45,7 @@ struct BackfillRecord {
     created_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
     paused: bool,
+    max_failures: Option<MaxFailures>,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -65,6 +67,7 @@ impl From<BackfillRow> for BackfillRecord {
             max_concurrency: request.max_concurrency,
             priority: request.priority,
             tags: request.tags,
+            max_failures: request.control.max_failures.map(Into::into),
             config: request.config,
             retry: request.retry,
             created_at: moment(request.created_at),

@@ -2,6 +2,7 @@
 //!
 //! Pure: events go in, the new state comes out. The engine applies it and the store records it.
 
+pub mod control;
 pub mod outcome;
 pub mod progress;
 pub mod record;
@@ -9,6 +10,7 @@ pub mod retries;
 pub mod run_set;
 pub mod state;
 
+pub use control::{Control, MaxFailures, Stop};
 pub use outcome::{FailureRow, Failures, RunRow};
 pub use progress::{Counts, Status};
 pub use record::{Cause, Change, Failure, FailurePolicy, Kind, Request, Retry, RunEnd};

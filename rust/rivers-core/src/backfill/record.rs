@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::control::{Control, MaxFailures, Stop};
+use super::progress::Counts;
 use crate::clock::Micros;
 
 /// Who asked for the runs.
@@ -34,7 +36,7 @@ pub struct RequestedAsset {
 }
 
 /// What a user asked for, fixed at submission; the partitions stand in the plan.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Request {
     /// Unique, and sorted by time.
     pub id: String,
@@ -57,6 +59,9 @@ pub struct Request {
     pub retry: Option<String>,
     /// When it was submitted.
     pub created_at: Micros,
+    /// What holds it in check.
+    #[serde(default)]
+    pub control: Control,
 }
 
 /// The tag that says the priority.
@@ -69,6 +74,8 @@ pub struct Change {
     pub max_concurrency: Option<u32>,
     /// Place in the queue.
     pub priority: Option<i64>,
+    /// It stops when so many have failed.
+    pub max_failures: Option<MaxFailures>,
 }
 
 impl Request {
@@ -82,6 +89,14 @@ impl Request {
             let named = self.tags.iter_mut().filter(|tag| tag.0 == PRIORITY_TAG);
             named.for_each(|tag| tag.1 = priority.to_string());
         }
+        if change.max_failures.is_some() {
+            self.control.max_failures = change.max_failures;
+        }
+    }
+
+    /// Why it is to start nothing more when so many have ended as `counts` says; `None`: it goes on.
+    pub fn stop_at(&self, counts: &Counts) -> Option<Stop> {
+        stop_at(self.failure_policy, &self.control, counts)
     }
 
     /// The place of an asset that has the request's partitions.
@@ -97,6 +112,17 @@ impl Request {
     pub fn run_id(&self, run: u64) -> String {
         run_id(&self.id, run)
     }
+}
+
+/// Why failures have a backfill stop; `None`: it goes on.
+pub(super) fn stop_at(policy: FailurePolicy, control: &Control, counts: &Counts) -> Option<Stop> {
+    if policy == FailurePolicy::StopOnFailure && counts.failed > 0 {
+        return Some(Stop::Failure);
+    }
+    let reached = control
+        .max_failures
+        .is_some_and(|most| most.reached(counts));
+    reached.then_some(Stop::MaxFailures)
 }
 
 /// The id of a run of a backfill.

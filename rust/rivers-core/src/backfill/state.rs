@@ -4,16 +4,19 @@
 //! phase     event        next phase
 //! --------  -----------  ------------------------------------------------------------
 //! running   Took         running
-//! running   Ended        running; stopping after a failure under `stop_on_failure`
+//! running   Ended        running; stopping after a failure under `stop_on_failure`, or after too many
 //! running   Returned     running
 //! running   Held, Due    running
 //! running   Released     running; ended when nothing is left to start and nobody is at work
-//! running   Cancel       stopping; ended when nobody is at work
+//! running   Stop         stopping; ended when nobody is at work
+//! running   Limited      running; as Stop, if so many have failed already
 //! stopping  Ended        stopping
 //! stopping  Returned     stopping
 //! stopping  Released     stopping; ended when nobody is at work
-//! stopping  Cancel       stopping
-//! ended     Cancel       ended
+//! stopping  Stop         stopping; ended when nobody is at work
+//! stopping  Limited      stopping
+//! ended     Stop         ended
+//! ended     Limited      ended
 //! ```
 //!
 //! Any other pair is a mistake of the engine. Only this file changes a phase or a count, so that
@@ -21,8 +24,9 @@
 
 use std::ops::Range;
 
+use super::control::{Control, MaxFailures, Stop};
 use super::progress::Counts;
-use super::record::{FailurePolicy, RunEnd};
+use super::record::{FailurePolicy, RunEnd, stop_at};
 use super::run_set::RunSet;
 
 /// Where a backfill is in its life.
@@ -51,8 +55,10 @@ pub enum Event<'a> {
     Due(u64),
     /// A worker that took runs has nothing left in its hands.
     Released,
-    /// The user wants it to stop.
-    Cancel,
+    /// It is to stop.
+    Stop(Stop),
+    /// Another number of failures is allowed.
+    Limited(Option<MaxFailures>),
 }
 
 /// A backfill in memory: what is to be done, what is in flight, what has ended.
@@ -60,6 +66,9 @@ pub enum Event<'a> {
 pub struct State {
     phase: Phase,
     policy: FailurePolicy,
+    control: Control,
+    /// Why nothing more starts.
+    stop: Option<Stop>,
     todo: RunSet,
     /// Runs that wait for another attempt.
     waiting: u64,
@@ -71,7 +80,13 @@ pub struct State {
 
 impl State {
     /// A backfill of so many partitions, of which `counts` have ended and `todo` are to be started.
-    pub fn new(policy: FailurePolicy, total: u64, todo: RunSet, counts: Counts) -> Self {
+    pub fn new(
+        policy: FailurePolicy,
+        control: Control,
+        total: u64,
+        todo: RunSet,
+        counts: Counts,
+    ) -> Self {
         let phase = if todo.is_empty() {
             Phase::Ended
         } else {
@@ -80,6 +95,8 @@ impl State {
         Self {
             phase,
             policy,
+            control,
+            stop: None,
             todo,
             waiting: 0,
             runs_in_flight: 0,
@@ -92,6 +109,11 @@ impl State {
     /// The phase.
     pub fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// Why nothing more starts; `None`: all that is left will, or has.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop
     }
 
     /// The partitions that have ended.
@@ -138,11 +160,7 @@ impl State {
                     }
                 }
                 self.runs_in_flight -= ends.len() as u64;
-                let failed = ends.iter().any(|end| end.failed > 0);
-                match self.policy {
-                    FailurePolicy::StopOnFailure if failed => Phase::Stopping,
-                    FailurePolicy::StopOnFailure | FailurePolicy::Continue => phase,
-                }
+                self.check(phase)
             }
             (phase @ (Phase::Running | Phase::Stopping), Event::Returned(runs)) => {
                 self.runs_in_flight -= runs.end - runs.start;
@@ -164,12 +182,31 @@ impl State {
                 self.workers -= 1;
                 self.settle(phase)
             }
-            (Phase::Running | Phase::Stopping, Event::Cancel) => self.settle(Phase::Stopping),
-            (Phase::Ended, Event::Cancel) => Phase::Ended,
+            (Phase::Running | Phase::Stopping, Event::Stop(why)) => {
+                self.stop.get_or_insert(why);
+                self.settle(Phase::Stopping)
+            }
+            (phase @ (Phase::Running | Phase::Stopping), Event::Limited(most)) => {
+                self.control.max_failures = most;
+                let phase = self.check(phase);
+                self.settle(phase)
+            }
+            (Phase::Ended, Event::Stop(_) | Event::Limited(_)) => Phase::Ended,
             (phase, event) => {
                 unreachable!("{event:?} cannot happen to a backfill that is {phase:?}")
             }
         };
+    }
+
+    /// Stopping, if more has failed than may.
+    fn check(&mut self, phase: Phase) -> Phase {
+        match stop_at(self.policy, &self.control, &self.counts) {
+            Some(why) => {
+                self.stop.get_or_insert(why);
+                Phase::Stopping
+            }
+            None => phase,
+        }
     }
 
     /// Ended, if nothing more will start and nobody is at work: the rest is canceled.
@@ -217,7 +254,12 @@ mod tests {
     }
 
     fn fresh(policy: FailurePolicy, runs: u64) -> State {
-        State::new(policy, runs, RunSet::all(runs), Counts::default())
+        limited(policy, None, runs)
+    }
+
+    fn limited(policy: FailurePolicy, max_failures: Option<MaxFailures>, runs: u64) -> State {
+        let control = Control { max_failures };
+        State::new(policy, control, runs, RunSet::all(runs), Counts::default())
     }
 
     #[test]
@@ -243,13 +285,41 @@ mod tests {
     fn a_cancel_lets_what_is_in_flight_end() {
         let mut state = fresh(FailurePolicy::Continue, 3);
         state.take(1);
-        state.apply(Event::Cancel);
+        state.apply(Event::Stop(Stop::Canceled));
         assert_eq!(state.phase(), Phase::Stopping);
         state.apply(Event::Ended(&[end(0, 0)]));
         state.apply(Event::Released);
         assert_eq!(state.phase(), Phase::Ended);
-        state.apply(Event::Cancel);
+        state.apply(Event::Stop(Stop::Canceled));
         assert_eq!(state.counts().canceled, 2);
+    }
+
+    #[test]
+    fn the_last_failure_that_is_allowed_stops_it_and_says_why() {
+        let mut state = limited(FailurePolicy::Continue, Some(MaxFailures::Count(2)), 10);
+        state.take(3);
+        state.apply(Event::Ended(&[end(0, 1), end(1, 0)]));
+        assert_eq!((state.phase(), state.stop()), (Phase::Running, None));
+        state.apply(Event::Ended(&[end(2, 1)]));
+        state.apply(Event::Stop(Stop::Canceled));
+        assert_eq!(
+            (state.phase(), state.stop()),
+            (Phase::Stopping, Some(Stop::MaxFailures))
+        );
+        state.apply(Event::Released);
+        assert_eq!((state.phase(), state.counts().canceled), (Phase::Ended, 7));
+    }
+
+    #[test]
+    fn fewer_failures_than_there_were_stop_it_at_once() {
+        let mut state = fresh(FailurePolicy::Continue, 10);
+        state.take(2);
+        state.apply(Event::Ended(&[end(0, 1), end(1, 1)]));
+        state.apply(Event::Released);
+        state.apply(Event::Limited(Some(MaxFailures::Count(3))));
+        assert_eq!(state.phase(), Phase::Running);
+        state.apply(Event::Limited(Some(MaxFailures::Count(2))));
+        assert_eq!((state.phase(), state.counts().canceled), (Phase::Ended, 8));
     }
 
     #[test]
@@ -278,7 +348,7 @@ mod tests {
         assert_eq!(state.take(2), Some(0..1));
         state.apply(Event::Ended(&[attempt(0)]));
         state.apply(Event::Released);
-        state.apply(Event::Cancel);
+        state.apply(Event::Stop(Stop::Canceled));
         assert_eq!((state.phase(), state.counts().canceled), (Phase::Ended, 2));
     }
 
@@ -286,10 +356,10 @@ mod tests {
         /// Invariant 3, over every sequence of legal events.
         #[test]
         fn counts_add_up_after_every_event(
-            stop: bool, runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
+            stop: bool, most in proptest::option::of(1..6_u64), runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
         ) {
             let policy = if stop { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
-            let mut state = fresh(policy, runs);
+            let mut state = limited(policy, most.map(MaxFailures::Count), runs);
             let mut hands: Vec<Range<u64>> = Vec::new();
             let mut waiting: Vec<u64> = Vec::new();
             for (what, size) in steps {
@@ -313,7 +383,7 @@ mod tests {
                     4 => if state.phase() == Phase::Running {
                         waiting.pop().into_iter().for_each(|run| state.apply(Event::Due(run)));
                     },
-                    _ => if size == 1 { state.apply(Event::Cancel) },
+                    _ => if size == 1 { state.apply(Event::Stop(Stop::Canceled)) },
                 }
                 let counts = state.counts();
                 let in_hands: u64 = hands.iter().map(|runs| runs.end - runs.start).sum();

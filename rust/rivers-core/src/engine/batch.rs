@@ -103,8 +103,14 @@ impl Batch {
         if fatal {
             self.hand.stop_all();
         }
+        let counts = end.failed > 0 && self.worked.request.control.max_failures.is_some();
         let kept = self.hand.keep(end);
-        self.due = fatal || now - self.handed_in_at >= HAND_IN_AFTER || kept >= HAND_IN_AT;
+        if counts {
+            // Whether it was one too many is decided before the next run begins.
+            self.bring();
+        }
+        self.due =
+            fatal || counts || now - self.handed_in_at >= HAND_IN_AFTER || kept >= HAND_IN_AT;
     }
 
     /// Whether it is time for `hand_in`.
@@ -124,8 +130,14 @@ impl Batch {
                 .wait(hub)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        hub.ended(self.key, self.entry, self.hand.take_ended());
         drop(hub);
+        self.bring();
+    }
+
+    /// Brings the outcomes to the engine, without a wait.
+    fn bring(&self) {
+        let ended = self.hand.take_ended();
+        self.shared.hub().ended(self.key, self.entry, ended);
         self.shared.to_write.notify_one();
     }
 
@@ -231,10 +243,12 @@ impl WorkerBatch {
         let now = self.clock.now();
         if let Some(run) = self.current.take() {
             let end = run.end(now);
-            let fatal = end.failed > 0
-                && self.worked.request.failure_policy == FailurePolicy::StopOnFailure;
+            let request = &self.worked.request;
+            let counts = request.failure_policy == FailurePolicy::StopOnFailure
+                || request.control.max_failures.is_some();
+            let decides = end.failed > 0 && counts;
             self.ended.push(end);
-            if fatal || now >= self.until {
+            if decides || now >= self.until {
                 return None;
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::live::Rest;
 use super::{Engine, Execution, writer};
-use crate::backfill::{Change, Event, FailurePolicy, Retries, RunSet, State, Status};
+use crate::backfill::{Change, Event, Retries, RunSet, State, Status, Stop};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease, view};
 
@@ -20,7 +20,7 @@ impl Engine {
     /// `BackfillNotFound`, `Storage`.
     pub fn cancel(&self, id: &str) -> Result<bool> {
         let row = self.row(id)?;
-        if self.shared.hub().cancel(row.key) {
+        if self.shared.hub().stop(row.key, Stop::Canceled) {
             self.shared.changed.notify_all();
             self.shared.to_write.notify_all();
             return Ok(true);
@@ -137,15 +137,16 @@ impl Engine {
             counts: row.counts,
         };
         // What was to stop before its process died starts nothing more now.
-        let stopped =
-            row.request.failure_policy == FailurePolicy::StopOnFailure && row.counts.failed > 0;
-        let stops = row.cancel_requested || stopped;
+        let canceled = row.cancel_requested.then_some(Stop::Canceled);
+        // A cancel that its process was still at when it was left is not meant for who resumes it.
+        let by_itself = row.stop.filter(|&why| why != Stop::Canceled);
+        let stopped = by_itself.or(canceled).or(row.request.stop_at(&row.counts));
         self.admit(|hub| {
             hub.admit(row.key, row.request, plan, rest, execution);
             hub.known(row.key, row.revision);
             hub.set_paused(row.key, row.paused);
-            if stops {
-                hub.cancel(row.key);
+            if let Some(why) = stopped {
+                hub.stop(row.key, why);
             }
         });
         Ok(row.key)
@@ -205,17 +206,19 @@ impl Engine {
         let left = RunSet::all(row.num_runs - row.counts.runs_ended);
         let mut state = State::new(
             row.request.failure_policy,
+            row.request.control,
             row.num_partitions,
             left,
             row.counts,
         );
-        state.apply(Event::Cancel);
+        state.apply(Event::Stop(row.stop.unwrap_or(Stop::Canceled)));
         let counts = state.counts();
         let commit = Commit {
             key: row.key,
             ended: Vec::new(),
             counts,
             in_flight: Vec::new(),
+            stop: state.stop(),
             finished: Some((counts.final_status(), self.now())),
         };
         match self.shared.store.commit(&lease, &[commit])?.as_slice() {

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::live::{Hand, Live, Rest};
 use super::{Execution, Program, Progress};
-use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status};
+use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status, Stop};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -255,11 +255,11 @@ impl Hub {
     }
 
     /// Stops a backfill. `false`: it is not live here.
-    pub(super) fn cancel(&mut self, key: Key) -> bool {
+    pub(super) fn stop(&mut self, key: Key, why: Stop) -> bool {
         let Some(live) = self.live.get_mut(&key) else {
             return false;
         };
-        live.state.apply(Event::Cancel);
+        live.state.apply(Event::Stop(why));
         self.settle(key);
         true
     }
@@ -267,7 +267,7 @@ impl Hub {
     /// Does what somebody wants of a backfill. `false`: it is not live here, or nothing changes.
     pub(super) fn heed(&mut self, wish: Wish) -> bool {
         let paused = self.set_paused(wish.key, wish.pause);
-        (wish.stop && self.cancel(wish.key)) || paused
+        (wish.stop && self.stop(wish.key, Stop::Canceled)) || paused
     }
 
     /// Pauses a backfill: what workers have not begun they give back; or has it go on.
@@ -308,9 +308,11 @@ impl Hub {
         let (priority, most) = (request.priority, request.max_concurrency);
         self.queue
             .update(live.entry, Some(priority), Some(most.min(live.workers)));
+        let most_failures = request.control.max_failures;
         live.request = Arc::new(request);
         live.revision = revision;
         live.take_back();
+        live.state.apply(Event::Limited(most_failures));
         self.settle(key);
         if !self.queue.can_decide() {
             self.make_room(priority);
@@ -367,6 +369,7 @@ impl Hub {
                     .iter()
                     .filter_map(|hand| hand.current())
                     .collect(),
+                stop: live.state.stop(),
                 finished: ended.then(|| (counts.final_status(), now)),
             });
         }

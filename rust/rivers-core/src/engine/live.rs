@@ -73,7 +73,13 @@ impl Live {
             retries,
             counts,
         } = rest;
-        let mut state = State::new(request.failure_policy, plan.selection().len(), todo, counts);
+        let mut state = State::new(
+            request.failure_policy,
+            request.control,
+            plan.selection().len(),
+            todo,
+            counts,
+        );
         retries
             .waiting()
             .for_each(|run| state.apply(Event::Held(run)));

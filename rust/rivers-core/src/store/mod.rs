@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backfill::{
-    AttemptRow, Cause, Change, Counts, FailureRow, Request, RunEnd, RunRow, Status,
+    AttemptRow, Cause, Change, Counts, FailureRow, Request, RunEnd, RunRow, Status, Stop,
 };
 use crate::clock::Micros;
 use crate::error::Result;
@@ -57,6 +57,8 @@ pub struct BackfillRow {
     pub cancel_requested: bool,
     /// Whether nothing new is to start until it is unpaused.
     pub paused: bool,
+    /// Why it starts nothing more; `None`: it goes on, or nothing was left.
+    pub stop: Option<Stop>,
     /// How often its request was changed.
     pub revision: u64,
     /// Who runs it.
@@ -100,6 +102,8 @@ pub struct Commit {
     pub counts: Counts,
     /// What is in flight now.
     pub in_flight: Vec<(u64, Micros)>,
+    /// Why it starts nothing more.
+    pub stop: Option<Stop>,
     /// How and when the backfill ended, if it did; its lease ends with it.
     pub finished: Option<(Status, Micros)>,
 }

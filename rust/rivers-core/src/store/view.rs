@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 
-/// What a person is told of a failed backfill: the first failure, and how many partitions failed.
+/// What a person is told of a failed backfill: the first failure, how many partitions failed, and why it
+/// stopped early, if it did.
 ///
 /// # Errors
 /// `Storage`.
@@ -24,8 +25,13 @@ pub fn error_text(store: &dyn Store, row: &BackfillRow) -> Result<Option<String>
     };
     let text = failure_text(store, row, &first)?;
     let (failed, total) = (row.counts.failed, row.num_partitions);
+    let why = row.stop.and_then(|stop| stop.text(&row.request.control));
+    let stopped = why
+        .filter(|_| row.counts.canceled > 0)
+        .map(|why| format!("; {why}, {} canceled", row.counts.canceled))
+        .unwrap_or_default();
     Ok(Some(format!(
-        "{text} ({failed} of {total} partitions failed)"
+        "{text} ({failed} of {total} partitions failed{stopped})"
     )))
 }
 

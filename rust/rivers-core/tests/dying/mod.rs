@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use rivers_core::backfill::record::RequestedAsset;
-use rivers_core::backfill::{Cause, FailurePolicy, Kind, Request, Status};
+use rivers_core::backfill::{Cause, Control, FailurePolicy, Kind, Request, Status};
 use rivers_core::clock::{Clock, SystemClock};
 use rivers_core::engine::{Engine, Execution};
 use rivers_core::plan::{Plan, Strategy};
@@ -68,6 +68,7 @@ fn request(policy: FailurePolicy) -> Request {
         config: None,
         retry: None,
         created_at: SystemClock.now(),
+        control: Control::default(),
     }
 }
 

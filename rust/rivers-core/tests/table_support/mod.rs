@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use hashbrown::HashMap;
 use proptest::prelude::*;
 use rivers_core::backfill::record::RequestedAsset;
-use rivers_core::backfill::{Cause, Counts, FailurePolicy, Kind, Request, Status};
+use rivers_core::backfill::{Cause, Control, Counts, FailurePolicy, Kind, Request, Status};
 use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::calendar::{Calendar, Declared, Grid};
 use rivers_core::space::labels::Labels;
@@ -175,6 +175,7 @@ pub(crate) fn backfill(
             config: None,
             retry: None,
             created_at: 1_000_000,
+            control: Control::default(),
         },
         strategy: "multi_run()".into(),
         num_partitions: 10,
@@ -186,6 +187,7 @@ pub(crate) fn backfill(
         cancel_requested: false,
         paused: false,
         revision: 0,
+        stop: None,
         lease: None,
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::digest::digest;
-use crate::backfill::{Change, Counts, Request, Status};
+use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::{Plan, codec};
@@ -11,7 +11,7 @@ use crate::store::{BackfillRow, Commit, Key, Lease, Wish};
 
 const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
                        canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
-                       paused, revision";
+                       paused, revision, stop";
 
 /// A request and its plan as they are stored, made before the transaction.
 pub(super) struct Encoded {
@@ -104,7 +104,8 @@ pub(super) fn update(
     let changed = transaction
         .prepare_cached(
             "UPDATE backfill SET status = ?3, completed = ?4, failed = ?5, canceled = ?6, runs_ended = ?7,
-                                 in_flight = ?8, ended_at = ?9, owner = ?10, lease_expires_at = ?11
+                                 in_flight = ?8, ended_at = ?9, owner = ?10, lease_expires_at = ?11,
+                                 stop = ?12
              WHERE key = ?1 AND owner = ?2",
         )?
         .execute(params![
@@ -119,6 +120,7 @@ pub(super) fn update(
             ended_at,
             keeps.then_some(&lease.owner),
             keeps.then_some(lease.expires_at),
+            commit.stop.map(|stop| stop as u8),
         ])?;
     Ok(changed == 1)
 }
@@ -304,6 +306,7 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
         cancel_requested: row.get(12)?,
         paused: row.get(15)?,
         revision: count(16)?,
+        stop: row.get::<_, Option<u8>>(17)?.and_then(Stop::from_number),
         lease: owner
             .zip(expires_at)
             .map(|(owner, expires_at)| Lease { owner, expires_at }),

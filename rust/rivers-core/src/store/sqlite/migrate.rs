@@ -8,11 +8,12 @@ use crate::error::Result;
 use crate::store::failpoint::{Moment, Work, hit};
 
 /// The steps, in order; step n leads to version n + 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 /// The version that this one writes.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -1,0 +1,14 @@
+"""The flags that hold a backfill in check."""
+
+from typing import Annotated
+
+import typer
+
+MaxFailuresOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures",
+        metavar="N|SHARE",
+        help="Stop when so many partitions have failed; below 1: such a part of those that have ended.",
+    ),
+]

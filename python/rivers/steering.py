@@ -1,0 +1,55 @@
+"""What holds a backfill in check: the checks of those arguments, and what of them a rerun keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rivers.exceptions import ConfigurationError
+from rivers.queue import check_count
+
+_POLICIES = ("continue", "stop_on_failure")
+_MOST_PARTITIONS = 1 << 63
+_KEPT = ("stop_on_failure", "max_concurrency", "priority", "max_failures")
+
+
+def checked(
+    *, failure_policy: str, max_concurrency: int, max_failures: float | None
+) -> dict[str, Any]:
+    """The arguments of `backfill()` as a `Submission` takes them.
+
+    Raises:
+        ConfigurationError: One has a value that is not allowed.
+    """
+    if failure_policy not in _POLICIES:
+        msg = f"failure_policy must be one of {_POLICIES}, got {failure_policy!r}"
+        raise ConfigurationError(msg)
+    return {
+        "stop_on_failure": failure_policy == "stop_on_failure",
+        "max_concurrency": check_count("max_concurrency", max_concurrency),
+        "max_failures": None if max_failures is None else check_max_failures(max_failures),
+    }
+
+
+def kept(record: dict[str, Any]) -> dict[str, Any]:
+    """What a rerun of a backfill does as the backfill did, as a `Submission` takes it."""
+    return {name: record[name] for name in _KEPT}
+
+
+def check_max_failures(value: float) -> float:
+    """The value, if it is a count of at least 1, or a fraction between 0 and 1.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    match value:
+        case bool():
+            pass
+        case int() if 1 <= value < _MOST_PARTITIONS:
+            return value
+        case float() if 0 < value < 1:
+            return value
+    msg = (
+        "max_failures must be a count, an int of at least 1, or a fraction of those that have ended, a "
+        f"float between 0 and 1, got {value!r}"
+    )
+    raise ConfigurationError(msg)
