@@ -30,6 +30,7 @@ from rivers.retry import Backoff, RetryPolicy
 from rivers.sets import PartitionSet, exclude
 from rivers.storage import Storage
 from rivers.strategy import BackfillStrategy
+from rivers.tasks import GraphAsset, Task
 
 if TYPE_CHECKING:
     from rivers.io.parquet import ParquetIOHandler
@@ -46,6 +47,7 @@ __all__ = [
     "CodeRepository",
     "DepDef",
     "Executor",
+    "GraphAsset",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
@@ -67,6 +69,7 @@ __all__ = [
     "RunResult",
     "Storage",
     "TagConcurrencyLimit",
+    "Task",
     "exceptions",
     "exclude",
 ]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from rivers.asset_def import AssetDef, DepDef
-from rivers.context import AssetExecutionContext, is_storable
+from rivers.composition import noted
+from rivers.context import is_storable
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionsDefinition
 from rivers.retry import RetryPolicy
+from rivers.signature import read_signature
 from rivers.strategy import BackfillStrategy
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _RESERVED = frozenset("|,=/\\\0\n")
 
@@ -143,7 +145,7 @@ class Asset:
             return
         self.name: str = self._check_name(self._name or str(getattr(fn, "__name__", "")))
         self.is_async = inspect.iscoroutinefunction(fn)
-        self._read_signature(fn)
+        self._read(fn)
         for name, given in self.upstream_defs.items():
             if given.kind == "input" and name not in self.inputs:
                 msg = (
@@ -209,49 +211,58 @@ class Asset:
 
         return MultiAsset(wraps, output_defs=output_defs, name=name, **options)
 
-    def _read_signature(self, fn: Callable[..., Any]) -> None:
-        hints = _hints(fn)
-        for parameter in inspect.signature(fn).parameters.values():
-            hint = hints.get(parameter.name, parameter.annotation)
-            origin = typing.get_origin(hint) or hint
-            is_context = origin is AssetExecutionContext or (
-                isinstance(hint, str) and "AssetExecutionContext" in hint
-            )
-            if parameter.kind in (
-                parameter.VAR_POSITIONAL,
-                parameter.VAR_KEYWORD,
-                parameter.POSITIONAL_ONLY,
-            ):
-                msg = (
-                    f"the asset {self.name!r} has the parameter {parameter}: parameters name upstream "
-                    "assets, so *args, **kwargs and positional-only ones are not possible"
-                )
-                raise AssetDefinitionError(msg)
-            if is_context or parameter.name == "context":
-                if self.context_param is not None:
-                    msg = f"the asset {self.name!r} has two context parameters"
-                    raise AssetDefinitionError(msg)
-                self.context_param = parameter.name
-                self.config_model = self._config_model(hint)
-                continue
-            self.inputs.append(parameter.name)
-            if parameter.default is not parameter.empty:
-                self.optional_inputs.add(parameter.name)
+    @staticmethod
+    def from_graph(
+        wraps: Callable[..., Any] | None = None, *, name: str | None = None, **options: Any
+    ) -> Asset:
+        """An asset made by several tasks: the function says which, and how values go between them.
 
-    def _config_model(self, hint: object) -> type[BaseModel] | None:
-        for argument in typing.get_args(hint):
-            if isinstance(argument, type) and issubclass(argument, BaseModel):
-                return argument
-            if not isinstance(argument, typing.TypeVar) and argument is not Any:
-                msg = (
-                    f"the config of the asset {self.name!r} must be a pydantic model, "
-                    f"got AssetExecutionContext[{argument!r}]"
-                )
-                raise AssetDefinitionError(msg)
-        return None
+        The function is called once, when the asset is defined. Its parameters name upstream assets and
+        stand for their values; it gives them and what tasks give to tasks (`Task`), also in lists,
+        tuples and dicts, and returns what the last one gives. In each run the tasks are called one
+        after another; what they give stays in memory, and only the asset's value is kept. A task that
+        raises fails the asset, and its traceback names the task; a retry begins with the first task.
+
+        Args:
+            wraps: The function, where this is no decorator.
+            name: The asset's name; the function's by default.
+            options: Those of `Asset`.
+
+        Raises:
+            AssetDefinitionError: The function does something else with values, calls a task with wrong
+                arguments, or returns nothing of a task; or as `Asset` raises.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Task
+            ... def numbers() -> list[int]:
+            ...     return [1, 2, 3]
+            >>> @rs.Task
+            ... def twice(values: list[int]) -> list[int]:
+            ...     return [2 * value for value in values]
+            >>> @rs.Asset.from_graph(name="doubled")
+            ... def pipeline():
+            ...     return twice(numbers())
+            >>> pipeline()
+            [2, 4, 6]
+        """
+        from rivers.tasks import GraphAsset  # noqa: PLC0415  (it is built on this class)
+
+        return GraphAsset(wraps, name=name, **options)
+
+    def _read(self, fn: Callable[..., Any]) -> None:
+        read = read_signature(fn, f"the asset {self.name!r}")
+        self.inputs, self.optional_inputs = read.inputs, read.optional_inputs
+        self.context_param, self.config_model = read.context_param, read.config_model
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Decorate a function, or call the one that was decorated."""
+        if self.fn is not None and noted() is not None:
+            msg = (
+                f"the asset {self.name!r} is called in a graph asset; give the function of that one a "
+                f"parameter {self.name!r}, which stands for its value"
+            )
+            raise AssetDefinitionError(msg)
         if self.fn is not None:
             return self.fn(*args, **kwargs)
         if len(args) != 1 or kwargs or not callable(args[0]):
@@ -299,28 +310,3 @@ def _name_of(dep: Asset | DepDef | str) -> str:
         return dep.name
     msg = f"deps must be assets, their names, AssetDef.input(...) or AssetDef.dep(...), got {dep!r}"
     raise AssetDefinitionError(msg)
-
-
-def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations, evaluated where they can be.
-
-    An annotation may be a text that names something which is only imported for type checkers; the
-    others must not suffer from it, so each is evaluated by itself.
-    """
-    try:
-        return typing.get_type_hints(fn)
-    except Exception:  # noqa: BLE001  (an annotation can raise anything)
-        known: dict[str, Any] = {}
-        names = {**getattr(fn, "__globals__", {})}
-        closure = inspect.getclosurevars(fn) if inspect.isfunction(fn) else None
-        names.update(closure.nonlocals if closure else {})
-        for parameter, annotation in getattr(fn, "__annotations__", {}).items():
-            try:
-                known[parameter] = (
-                    eval(annotation, names)  # noqa: S307  (the user's own annotation)
-                    if isinstance(annotation, str)
-                    else annotation
-                )
-            except Exception:  # noqa: BLE001, S112
-                continue
-        return known
