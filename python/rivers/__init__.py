@@ -8,6 +8,7 @@ from rivers.asset_def import AssetDef, DepDef
 from rivers.assets import Asset
 from rivers.context import AssetExecutionContext, PartitionContext
 from rivers.executors import Executor
+from rivers.external import ExternalAsset
 from rivers.handle import RunHandle
 from rivers.io import (
     BaseIOHandler,
@@ -47,6 +48,7 @@ __all__ = [
     "CodeRepository",
     "DepDef",
     "Executor",
+    "ExternalAsset",
     "GraphAsset",
     "InMemoryIOHandler",
     "InputContext",

@@ -65,6 +65,9 @@ class Asset:
         ('two', 42)
     """
 
+    is_external = False
+    """Whether it is made elsewhere."""
+
     def __init__(
         self,
         fn: Callable[..., Any] | None = None,
@@ -160,8 +163,11 @@ class Asset:
                 )
                 raise AssetDefinitionError(msg)
         functools.update_wrapper(self, fn)
-        # What a step calls, the asset whose step it is, and the assets that the step makes.
-        self.step_fn: Callable[..., Any] = fn
+        self.step_fn: Callable[..., Any] = fn  # What its step calls.
+        self._is_a_step()
+
+    def _is_a_step(self) -> None:
+        # The asset whose step makes this one, and all that the step makes.
         self.step: Asset = self
         self.parts: list[Asset] = [self]
 
@@ -250,6 +256,55 @@ class Asset:
 
         return GraphAsset(wraps, name=name, **options)
 
+    @staticmethod
+    def external(
+        name: str,
+        *,
+        io_handler: BaseIOHandler,
+        partitions_def: PartitionsDefinition | str | None = None,
+        tags: Mapping[str, str] | Iterable[str] | None = None,
+        group: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Asset:
+        """An asset that is made elsewhere: others take its values, it is never run.
+
+        It is left out where all assets are meant, and refused where it is selected.
+
+        Args:
+            name: The asset's name.
+            io_handler: Loads its values.
+            partitions_def: How it is partitioned: a definition, or the name of one in
+                `CodeRepository(partition_defs=)`.
+            tags: Free labels of the asset.
+            group: The group it belongs to.
+            metadata: Anything worth knowing; the IO handler sees it.
+
+        Raises:
+            AssetDefinitionError: An argument is not one an asset can have.
+
+        Example:
+            >>> import rivers as rs
+            >>> class Lists(rs.BaseIOHandler):
+            ...     def load_input(self, context):
+            ...         return [2, 3]
+            ...
+            ...     def handle_output(self, context, value):
+            ...         raise NotImplementedError
+            >>> prices = rs.Asset.external("prices", io_handler=Lists())
+            >>> @rs.Asset
+            ... def total(prices: list[int]) -> int:
+            ...     return sum(prices)
+            >>> repo = rs.CodeRepository([prices, total]).resolve(rs.Storage.memory())
+            >>> repo.materialize().success, repo.load_node("total")
+            (True, 5)
+        """
+        from rivers.external import ExternalAsset  # noqa: PLC0415  (it is built on this class)
+
+        return ExternalAsset(
+            name, io_handler=io_handler, partitions_def=partitions_def, tags=tags, group=group,
+            metadata=metadata,
+        )  # fmt: skip
+
     def _read(self, fn: Callable[..., Any]) -> None:
         read = read_signature(fn, f"the asset {self.name!r}")
         self.inputs, self.optional_inputs = read.inputs, read.optional_inputs
@@ -269,6 +324,11 @@ class Asset:
             msg = "@Asset(...) decorates a function"
             raise AssetDefinitionError(msg)
         return type(self)(args[0], **self._given)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether it is an asset, and no decorator that waits for its function."""
+        return self.fn is not None or self.is_external
 
     def __repr__(self) -> str:
         return f"<Asset {self.name!r}>" if self.fn is not None else "<Asset without a function>"
@@ -306,7 +366,7 @@ def _name_of(dep: Asset | DepDef | str) -> str:
         return dep
     if isinstance(dep, DepDef):
         return dep.name
-    if isinstance(dep, Asset) and dep.fn is not None and dep.parts == [dep]:
+    if isinstance(dep, Asset) and dep.is_declared and dep.parts == [dep]:
         return dep.name
     msg = f"deps must be assets, their names, AssetDef.input(...) or AssetDef.dep(...), got {dep!r}"
     raise AssetDefinitionError(msg)

@@ -8,7 +8,12 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from rivers.assets import Asset
-from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, GraphValidationError
+from rivers.exceptions import (
+    AssetDefinitionError,
+    AssetNotFoundError,
+    ExecutionError,
+    GraphValidationError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +74,7 @@ class Graph:
     ) -> None:
         self.nodes: dict[str, Node] = {}
         for asset in assets:
-            if not isinstance(asset, Asset) or asset.fn is None:
+            if not isinstance(asset, Asset) or not asset.is_declared:
                 msg = (
                     f"CodeRepository takes assets (functions decorated with @Asset), got {asset!r}"
                 )
@@ -182,6 +187,27 @@ class Graph:
             )
             raise AssetNotFoundError(msg)
         return node
+
+    def runnable(self) -> list[Node]:
+        """All assets but those that are made elsewhere."""
+        return [node for node in self.nodes.values() if not node.asset.is_external]
+
+    def to_run(self, names: Iterable[str]) -> list[Node]:
+        """The named assets.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            ExecutionError: One is made elsewhere.
+        """
+        nodes = [self[name] for name in names]
+        for node in nodes:
+            if node.asset.is_external:
+                msg = (
+                    f"the asset {node.name!r} is external: it is made elsewhere, and cannot be run here; "
+                    "select the assets that take it"
+                )
+                raise ExecutionError(msg)
+        return nodes
 
     def with_siblings(self, nodes: Iterable[Node]) -> list[Node]:
         """The assets, and those that are made in one step with them."""

@@ -82,7 +82,7 @@ class CodeRepository(Control, Insight):
         """Executes assets in one run, and waits for it.
 
         Args:
-            selection: Names of assets; all by default.
+            selection: Names of assets; all but external ones by default.
             partition_key: The partition or partitions, for the partitioned ones.
             tags: Attached to the run; `("rivers/priority", "N")` overrides its priority, 0.
             config: Per-asset values of their config models.
@@ -133,10 +133,10 @@ class CodeRepository(Control, Insight):
         tags: Sequence[tuple[str, str]] | None,
         config: Mapping[str, Mapping[str, Any]] | None,
     ) -> tuple[int, str, Program]:
-        names = (
-            submission.asset_names(selection) if selection is not None else list(self._graph.nodes)
-        )
-        nodes = self._graph.with_siblings(self._graph[name] for name in names)
+        nodes = self._graph.runnable()
+        if selection is not None:
+            nodes = self._graph.to_run(submission.asset_names(selection))
+        nodes = self._graph.with_siblings(nodes)
         now = self._clock()
         partitioned = [
             (node, self._space(node.definition, now)) for node in nodes if node.definition

@@ -66,15 +66,15 @@ def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
 
     Raises:
         AssetNotFoundError: There is no such asset.
-        ExecutionError: Nothing is selected, or an asset is not partitioned.
+        ExecutionError: Nothing is selected, or an asset is not partitioned or external.
     """
     if selection is None:
-        nodes = [node for node in graph.nodes.values() if node.definition is not None]
+        nodes = [node for node in graph.runnable() if node.definition is not None]
         if not nodes:
             msg = "no asset of the repository is partitioned, so there is nothing to backfill"
             raise ExecutionError(msg)
         return nodes
-    nodes = [graph[name] for name in asset_names(selection)]
+    nodes = graph.to_run(asset_names(selection))
     for node in nodes:
         if node.definition is None:
             msg = (

@@ -28,6 +28,7 @@ def check(
         size = asset["partitions"]
         text = "not partitioned" if size is None else count(size, "partition")
         text += f" ({' x '.join(asset['dimensions'])})" if asset["dimensions"] else ""
+        text += ", external" if asset["external"] else ""
         text += f", from {', '.join(asset['inputs'])}" if asset["inputs"] else ""
         output.print(escape(f"{asset['asset']}: {text}"), soft_wrap=True)
     output.print(f"sound: {count(len(found), 'asset')}")
@@ -37,6 +38,7 @@ def _asset(repo: CodeRepository, node: Node, now: dt.datetime) -> dict[str, Any]
     definition = node.definition
     return {
         "asset": node.name,
+        "external": node.asset.is_external,
         "inputs": list(node.inputs),
         "dimensions": definition.dimensions if definition else [],
         "partitions": repo._space(definition, now).num_partitions if definition else None,  # noqa: SLF001
