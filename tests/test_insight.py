@@ -112,3 +112,56 @@ def test_rerun_of_an_unknown_error_type_is_refused_with_those_there_are(failed, 
 )
 def test_what_varies_in_a_message_is_folded(message, partition, expected):
     assert tables.folded(message, partition) == expected
+
+
+def test_a_dry_run_tells_how_long_its_runs_would_take(repo, recording):
+    asset, _ = recording(NUMBERS)
+    repository = repo(asset)
+    everything = PartitionKeyRange.single("0", "7")
+
+    def estimate(**options):
+        planned = repository.backfill(partition_range=everything, dry_run=True, **options)
+        return planned.estimate
+
+    assert estimate() is None
+    result = repository.backfill(partition_range=everything, strategy=SINGLE_RUN)
+    assert result.estimate is None
+    (took,) = repository.backfill_runs(result.backfill_id)["duration"]
+    seconds = took.total_seconds()
+    assert estimate(max_concurrency=1) == pytest.approx(seconds)
+    assert estimate(max_concurrency=3) == pytest.approx(
+        seconds / 8 * 3
+    )  # Three rounds of one each.
+    assert estimate(strategy=SINGLE_RUN) == pytest.approx(seconds)
+    everything = PartitionKeyRange.single("0", "1")
+    assert estimate(max_concurrency=1) == pytest.approx(seconds / 4)
+
+
+def test_an_estimate_knows_the_bounds_of_the_repository(repo, recording):
+    asset, _ = recording(NUMBERS)
+    repository = repo(asset, run_queue=rs.RunQueueConfig(max_concurrent_runs=2))
+    everything = PartitionKeyRange.single("0", "7")
+    result = repository.backfill(partition_range=everything, strategy=SINGLE_RUN)
+    (took,) = repository.backfill_runs(result.backfill_id)["duration"]
+    planned = repository.backfill(partition_range=everything, max_concurrency=8, dry_run=True)
+    assert planned.estimate == pytest.approx(took.total_seconds() / 2)
+
+
+def test_a_live_status_has_a_rate_and_an_end(repo):
+    seen = []
+
+    def look(context):
+        if context.partition_key == "6":
+            backfill_id = context.run_id.split(".")[0]
+            while repository.get_backfill(backfill_id).completed_partitions < 6:
+                pass
+            seen.append(repository.get_backfill(backfill_id))
+
+    repository = repo(rs.Asset(look, name="x", partitions_def=NUMBERS))
+    everything = PartitionKeyRange.single("0", "7")
+    result = repository.backfill(partition_range=everything, max_concurrency=1)
+    (status,) = seen
+    assert status.rate > 0
+    assert status.eta == pytest.approx(2 / status.rate)
+    ended = repository.get_backfill(result.backfill_id)
+    assert (ended.rate, ended.eta) == (None, None)

@@ -860,6 +860,12 @@ class Engine:
     def orphans(self) -> list[tuple[str, bool]]:
         """Ids of the backfills and manual runs whose process is gone, and whether they are manual."""
 
+    def await_ended(self, patience: float) -> None:
+        """Waits until there is something to be told by `take_ended`, at most so many seconds."""
+
+    def take_ended(self) -> list[int]:
+        """Backfills that have ended, or stopped here, since the last time: each is told once."""
+
     def live(self) -> list[int]: ...
     @property
     def workers_file(self) -> Path | None:
@@ -888,6 +894,9 @@ class Store:
     def backfills(
         self, asset: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]: ...
+    def numbered(self, key: int) -> dict[str, Any] | None:
+        """A backfill by its number."""
+
     def interrupted(self) -> list[str]:
         """The backfills that have not ended and that no living process runs."""
 

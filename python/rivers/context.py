@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Generic
 
 from rivers._rivers import PartitionKey
@@ -25,6 +26,12 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
+_LINES = 20
+"""Lines of a failed call's log that are kept."""
+_LONGEST_LINE = 500
+"""Characters of each."""
+
+
 def storable(text: str) -> str:
     """The text, with what UTF-8 cannot hold (halves of surrogates, as in odd file names) escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -41,6 +48,33 @@ def message_of(error: BaseException) -> str:
         return storable(str(error))
     except Exception:  # noqa: BLE001  (a user's `__str__` can raise anything)
         return f"a {type(error).__name__} whose message cannot be shown"
+
+
+class _Log(logging.Logger):
+    """A logger that remembers what it was told last, and hands on what the one of its name would take."""
+
+    def __init__(self, logger: logging.Logger, lines: deque[logging.LogRecord]) -> None:
+        super().__init__(logger.name)
+        self.parent = logger
+        self._lines = lines
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (the standard library's name)
+        """All is remembered."""
+        del level
+        return True
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Called for each line."""
+        self._lines.append(record)
+        if self.parent is not None and self.parent.isEnabledFor(record.levelno):
+            self.parent.handle(record)
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return storable(record.getMessage())[:_LONGEST_LINE]
+    except Exception:  # noqa: BLE001  (arguments of a user can fail to show themselves)
+        return storable(str(record.msg))[:_LONGEST_LINE]
 
 
 class PartitionContext:
@@ -117,12 +151,13 @@ class AssetExecutionContext(Generic[ConfigT]):
         'aaa'
     """
 
-    __slots__ = ("_run", "_selection", "_step")
+    __slots__ = ("_lines", "_run", "_selection", "_step")
 
     def __init__(self, step: Step, run: Run, selection: Selection | None) -> None:
         self._step = step
         self._run = run
         self._selection = selection
+        self._lines: deque[logging.LogRecord] | None = None
 
     @property
     def asset_name(self) -> str:
@@ -166,8 +201,21 @@ class AssetExecutionContext(Generic[ConfigT]):
 
     @property
     def log(self) -> logging.Logger:
-        """A logger of the standard library, `rivers.asset.<name>`."""
-        return logging.getLogger(f"rivers.asset.{self._step.name}")
+        """The logger `rivers.asset.<name>` of the standard library, for this call.
+
+        What it is told goes to the handlers that are set up, from their levels on. If the call fails,
+        the last 20 lines of any level stand below the traceback in `backfill_errors()`.
+        """
+        if self._lines is None:
+            self._lines = deque(maxlen=_LINES)
+        return _Log(logging.getLogger(f"rivers.asset.{self._step.name}"), self._lines)
+
+    def _last_lines(self) -> str:
+        """What this call has logged last, as it stands below a traceback."""
+        if not self._lines:
+            return ""
+        lines = [f"  {record.levelname}: {_text(record)}\n" for record in self._lines]
+        return f"\nThe last lines of its log:\n{''.join(lines)}"
 
     @property
     def has_partition_key(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rivers import tables
@@ -11,7 +12,8 @@ from rivers.reading import Reading
 if TYPE_CHECKING:
     import polars as pl
 
-    from rivers._rivers import Selection
+    from rivers._rivers import Plan, Selection
+    from rivers.graph import Node
 
 
 class Insight(Reading):
@@ -48,6 +50,18 @@ class Insight(Reading):
         """
         self._record(backfill_id)
         return tables.causes(self.storage._store.causes(backfill_id))  # noqa: SLF001
+
+    def _estimate(self, nodes: list[Node], plan: Plan, max_concurrency: int) -> float | None:
+        """Seconds that the runs of a plan would take, by what their assets took lately."""
+        names = [node.name for node in nodes]
+        seconds = self.storage._store.seconds_per_partition(names)  # noqa: SLF001
+        if seconds is None or not plan.num_runs:
+            return None if seconds is None else 0.0
+        queue = self._run_queue.max_concurrent_runs if self._run_queue else None
+        bounds = [max_concurrency, self._executor.max_workers, queue]
+        at_once = min(bound for bound in bounds if bound is not None)
+        rounds = math.ceil(plan.num_runs / at_once)
+        return rounds * seconds * plan.num_partitions / plan.num_runs
 
     def _failed_with(self, backfill_id: str, error_type: str) -> Selection:
         """The partitions that failed with this type of error.

@@ -24,7 +24,7 @@ from rivers.waiting import wait_at_exit
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rivers._rivers import Selection
     from rivers.executors.program import Program
@@ -317,7 +317,8 @@ class CodeRepository(Control, Insight):
         key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
         workers.call()
         wait_at_exit(self, processes=program.max_workers is not None)
-        _log.info("backfill %s is resumed", backfill_id)
+        left = record["num_partitions"] - record["completed"] - record["failed"]
+        self._reports.taken_over(backfill_id, left, record["num_partitions"])
         if block:
             self._wait(key, backfill_id, record["num_partitions"], _RERUN)
         return self._result(backfill_id, self.storage._store.plan(key))  # noqa: SLF001
@@ -351,7 +352,11 @@ class CodeRepository(Control, Insight):
             error=store.error(backfill_id),
             tags=record["tags"],
             paused=record["paused"],
+            rate=store.rate(backfill_id) if record["status"] == "in_progress" else None,
         )
+        if status.rate:
+            ended = record["completed"] + record["failed"] + record["canceled"]
+            status.eta = (record["num_partitions"] - ended) / status.rate
         status._later(run_ids=lambda: run_ids(backfill_id, record["num_runs"]))  # noqa: SLF001
         return status
 
@@ -367,7 +372,9 @@ class CodeRepository(Control, Insight):
             BackfillNotFoundError: There is no such backfill.
         """
         self._record(backfill_id)
-        return self._connected()[1].cancel(backfill_id)
+        told = self._connected()[1].cancel(backfill_id)
+        self._reports.tell()
+        return told
 
     def _launch(
         self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
@@ -375,7 +382,8 @@ class CodeRepository(Control, Insight):
     ) -> BackfillResult:  # fmt: skip
         if dry_run:
             self._prepare(nodes, plan, now, config, retry)
-            return _planned("", plan, "dry_run")
+            most = request["max_concurrency"]
+            return _planned("", plan, "dry_run", lambda: self._estimate(nodes, plan, most))
         key, backfill_id, _ = self._submit(
             nodes, plan, now, config, manual=False, retry=retry, **request
         )
@@ -384,23 +392,23 @@ class CodeRepository(Control, Insight):
         return self._result(backfill_id, plan)
 
     def _result(self, backfill_id: str, plan: Plan) -> BackfillResult:
-        store = self.storage._store  # noqa: SLF001
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"])
         result.completed, result.failed = record["completed"], record["failed"]
         result.canceled = record["canceled"]
-        if result.status == "failed":
-            _log.warning("backfill %s failed: %s", backfill_id, store.error(backfill_id))
         return result
 
 
-def _planned(backfill_id: str, plan: Plan, status: str) -> BackfillResult:
+def _planned(
+    backfill_id: str, plan: Plan, status: str, estimate: Callable[[], float | None] = lambda: None
+) -> BackfillResult:
     dry = status == "dry_run"
     result = BackfillResult(backfill_id, plan.num_partitions, plan.num_runs, status, is_dry_run=dry)
     result._later(  # noqa: SLF001
         run_ids=lambda: [] if dry else run_ids(backfill_id, plan.num_runs),
         partition_keys=lambda: plan.selection.keys(),  # noqa: PLW0108  (the selection waits, too)
         to_polars=lambda: tables.frame(plan.selection.table()),
+        estimate=estimate,
     )
     return result
 

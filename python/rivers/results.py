@@ -54,6 +54,8 @@ class BackfillResult(_Lazy):
         run_ids: Ids of the runs, in order; empty for a dry run. Built when first touched.
         is_dry_run: Whether nothing was executed.
         partition_keys: The partitions, in order. Built when first touched.
+        estimate: Of a dry run: how many seconds it would take at its concurrency, by the latest
+            recorded runs of its assets; `None` where they have none. Looked up when first touched.
     """
 
     backfill_id: str
@@ -66,6 +68,7 @@ class BackfillResult(_Lazy):
     run_ids: list[str] = field(init=False)
     is_dry_run: bool = False
     partition_keys: list[PartitionKey] = field(init=False)
+    estimate: float | None = field(init=False)
 
     def to_polars(self) -> pl.DataFrame:
         """The partitions, in order: one row each, a column per dimension (see `rivers.tables`)."""
@@ -97,6 +100,9 @@ class BackfillStatus(_Lazy):
         tags: Attached to each of its runs.
         paused: Whether nothing new starts until `unpause_backfill()`; its status stays
             `"in_progress"`.
+        rate: Partitions a second that have ended lately; `None` where that is not known: it has ended,
+            is paused, nobody runs it, or no run has ended.
+        eta: Seconds until its end at this rate; `None` where that is not known.
     """
 
     backfill_id: str
@@ -109,6 +115,8 @@ class BackfillStatus(_Lazy):
     error: str | None
     tags: list[tuple[str, str]]
     paused: bool = False
+    rate: float | None = None
+    eta: float | None = None
 
     def __repr__(self) -> str:
         ended = _ended(self.completed_partitions, self.failed_partitions, self.canceled_partitions)

@@ -18,6 +18,7 @@ from rivers.graph import Graph
 from rivers.io import InMemoryIOHandler
 from rivers.progress import ProgressLine
 from rivers.queue import RunQueueConfig, check_seconds
+from rivers.reports import Reports
 from rivers.retry import RetryPolicy, check_retry
 from rivers.storage import Storage
 from rivers.waiting import wait_at_exit
@@ -121,6 +122,7 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                 )  # fmt: skip
         self._workers = Workers(self._engine)
+        self._reports = Reports(self._engine, self._storage._store)  # noqa: SLF001
         return self._storage, self._engine, self._workers
 
     def _connected(self) -> tuple[Storage, Engine, Workers]:
@@ -159,6 +161,7 @@ class Runtime:
         if engine is not None:
             for key in engine.live():
                 engine.wait(key)
+            self._reports.tell()
         with self._lock:
             self._close()
 
@@ -228,12 +231,8 @@ class Runtime:
         workers.call()
         wait_at_exit(self, processes=program.max_workers is not None)
         if not manual:
-            _log.info(
-                "backfill %s: %d partitions in %d runs",
-                backfill_id,
-                plan.num_partitions,
-                plan.num_runs,
-            )
+            names = ", ".join(name for name, *_ in assets)
+            self._reports.started(backfill_id, plan.num_partitions, plan.num_runs, names)
         return key, backfill_id, program
 
     def _program(
@@ -305,6 +304,8 @@ class Runtime:
             workers.kill(key)
             msg = f"left at once; continue it with resume_backfill({request_id!r})"
             raise KeyboardInterrupt(msg) from None
+        finally:
+            self._reports.tell()
         if interrupted:
             raise KeyboardInterrupt("canceled; " + advice.format(request_id))
 

@@ -211,7 +211,8 @@ def _execute(
             planned = (
                 f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
             )
-            output.print(f"dry run: {planned}")
+            about = f", about {display.duration(result.estimate)}" if result.estimate else ""
+            output.print(f"dry run: {planned}{about}")
             return
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -186,11 +186,20 @@ class Program:
         except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
             called.error = error
         if called.error is not None:
-            self.fail(step, run, called.error)
+            context = arguments.get(step.context_param) if step.context_param else None
+            self.fail(step, run, called.error, context=context)
 
-    def fail(self, step: Step, run: Run, error: BaseException, message: str | None = None) -> None:
+    def fail(
+        self,
+        step: Step,
+        run: Run,
+        error: BaseException,
+        message: str | None = None,
+        context: AssetExecutionContext[Any] | None = None,
+    ) -> None:
         """A step failed: it is tried again, or that is its end."""
-        cause = type(error).__name__, message or message_of(error), _traceback_of(error)
+        trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
+        cause = type(error).__name__, message or message_of(error), trace
         failures = run.tries(step.index) + 1
         wait = step.retry.wait(error, failures) if step.retry is not None else None
         if wait is None:

@@ -251,6 +251,17 @@ impl Engine {
             .collect())
     }
 
+    /// Waits for something to be told by `take_ended`.
+    fn await_ended(&self, py: Python<'_>, patience: f64) {
+        let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
+        py.detach(|| self.engine.await_ended(patience));
+    }
+
+    /// Backfills that have ended, or stopped here, since the last time.
+    fn take_ended(&self, py: Python<'_>) -> Vec<i64> {
+        py.detach(|| self.engine.take_ended())
+    }
+
     fn live(&self) -> Vec<i64> {
         self.engine.live()
     }

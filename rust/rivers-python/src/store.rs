@@ -187,6 +187,11 @@ impl Store {
         Ok(py.detach(|| self.store.find(id))?.map(BackfillRecord::from))
     }
 
+    /// A backfill by its number.
+    fn numbered(&self, py: Python<'_>, key: i64) -> Result<Option<BackfillRecord>> {
+        Ok(py.detach(|| self.store.get(key))?.map(BackfillRecord::from))
+    }
+
     /// Ids of the backfills that have not ended and that no living process runs.
     fn interrupted(&self, py: Python<'_>) -> Result<Vec<String>> {
         py.detach(|| {

@@ -222,7 +222,10 @@ impl Engine {
             finished: Some((counts.final_status(), self.now())),
         };
         match self.shared.store.commit(&lease, &[commit])?.as_slice() {
-            [Committed::Kept] => Ok(()),
+            [Committed::Kept] => {
+                self.shared.hub().ended.push(row.key);
+                Ok(())
+            }
             _ => Err(taken(&row.request.id)),
         }
     }

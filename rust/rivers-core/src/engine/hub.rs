@@ -27,6 +27,8 @@ pub(super) struct Hub {
     pub(super) idle_workers: usize,
     /// Backfills that stopped here without having ended, and why.
     pub(super) broken: HashMap<Key, Error>,
+    /// Backfills of which nobody has been told yet that they ended or stopped here.
+    pub(super) ended: Vec<Key>,
     /// Backfills that stopped here for a reason, and how many are still at work with each: until they
     /// are done nobody else gets it.
     leaving: HashMap<EntryId, (Key, usize)>,
@@ -53,6 +55,7 @@ impl Hub {
             unwritten: 0,
             idle_workers: 0,
             broken: HashMap::new(),
+            ended: Vec::new(),
             leaving: HashMap::new(),
             closed: false,
         }
@@ -344,8 +347,15 @@ impl Hub {
         }
         if let Some(reason) = reason {
             self.broken.insert(key, reason);
+            self.ended.push(key);
         }
         entry
+    }
+
+    /// Backfills that ended or stopped here, and that nobody is at work with any more.
+    pub(super) fn to_be_told(&self) -> impl Iterator<Item = Key> {
+        let keys = self.ended.iter().copied();
+        keys.filter(|&key| !self.is_leaving(key))
     }
 
     /// What is to be written: of each backfill all since the last time.
@@ -385,6 +395,7 @@ impl Hub {
         live.reported = commit.counts;
         if matches!(commit.finished, Some((status, _)) if status != Status::InProgress) {
             self.abandon(commit.key, None);
+            self.ended.push(commit.key);
         }
     }
 

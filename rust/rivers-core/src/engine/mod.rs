@@ -183,6 +183,8 @@ impl Engine {
                 counts: Counts::default(),
             };
             self.admit(|hub| hub.admit(key, request, plan, rest, execution));
+        } else {
+            self.shared.hub().ended.push(key);
         }
         Ok(key)
     }
@@ -260,6 +262,26 @@ impl Engine {
             let waited = self.shared.changed.wait_timeout(hub, left);
             hub = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until there is something to be told by `take_ended`; not longer than so long, or than the
+    /// engine is open.
+    pub fn await_ended(&self, patience: Duration) {
+        let hub = self.shared.hub();
+        let nothing = |hub: &mut Hub| hub.to_be_told().next().is_none() && !hub.closed;
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(hub, patience, nothing);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Backfills that have ended, or stopped here, since the last time: each is told once.
+    pub fn take_ended(&self) -> Vec<Key> {
+        let mut hub = self.shared.hub();
+        let told: Vec<Key> = hub.to_be_told().collect();
+        hub.ended.retain(|key| !told.contains(key));
+        told
     }
 
     /// Backfills that have not ended in this process.
