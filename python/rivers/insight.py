@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rivers import tables
 from rivers.exceptions import ConfigurationError
 from rivers.reading import Reading
+from rivers.results import BackfillStatus, run_ids
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,6 +19,33 @@ if TYPE_CHECKING:
 
 class Insight(Reading):
     """What a `CodeRepository` tells of its backfills beyond their records."""
+
+    def get_backfill(self, backfill_id: str) -> BackfillStatus | None:
+        """How a backfill stands, as far as it is recorded; `None` if there is none of this id.
+
+        Its cost does not grow with the backfill.
+        """
+        store = self.storage._store  # noqa: SLF001
+        record = store.backfill(backfill_id)
+        if record is None or record["manual"]:
+            return None
+        status = BackfillStatus(
+            backfill_id=backfill_id,
+            status=record["status"],
+            total_partitions=record["num_partitions"],
+            completed_partitions=record["completed"],
+            failed_partitions=record["failed"],
+            canceled_partitions=record["canceled"],
+            error=store.error(backfill_id),
+            tags=record["tags"],
+            paused=record["paused"],
+            rate=store.rate(backfill_id) if record["status"] == "in_progress" else None,
+        )
+        if status.rate:
+            ended = record["completed"] + record["failed"] + record["canceled"]
+            status.eta = (record["num_partitions"] - ended) / status.rate
+        status._later(run_ids=lambda: run_ids(backfill_id, record["num_runs"]))  # noqa: SLF001
+        return status
 
     def backfill_errors(self, backfill_id: str) -> pl.DataFrame:
         """Why the partitions of a backfill failed: one row per cause, the most frequent first.

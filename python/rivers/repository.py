@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rivers import pools, steering, submission, tables
 from rivers._rivers import Plan, Space
+from rivers.awaiting import Awaiting
 from rivers.config import check_config
 from rivers.control import Control
 from rivers.exceptions import (
@@ -14,10 +15,9 @@ from rivers.exceptions import (
     PartitionValidationError,
 )
 from rivers.handle import RunHandle
-from rivers.insight import Insight
 from rivers.io import InputContext
 from rivers.queue import BACKFILL_PRIORITY
-from rivers.results import BackfillResult, BackfillStatus, RunResult, run_ids
+from rivers.results import BackfillResult, RunResult, run_ids
 from rivers.retry import RetryPolicy, check_retry
 from rivers.strategy import BackfillStrategy
 from rivers.waiting import wait_at_exit
@@ -37,7 +37,7 @@ _RERUN = "run the rest with rerun_backfill({0!r})"
 """What Ctrl-C tells of a backfill."""
 
 
-class CodeRepository(Control, Insight):
+class CodeRepository(Control, Awaiting):
     """Assets, and everything that can be done with them.
 
     Args:
@@ -333,33 +333,6 @@ class CodeRepository(Control, Insight):
             except PartitionValidationError:
                 step.defined = space
 
-    def get_backfill(self, backfill_id: str) -> BackfillStatus | None:
-        """How a backfill stands, as far as it is recorded; `None` if there is none of this id.
-
-        Its cost does not grow with the backfill.
-        """
-        store = self.storage._store  # noqa: SLF001
-        record = store.backfill(backfill_id)
-        if record is None or record["manual"]:
-            return None
-        status = BackfillStatus(
-            backfill_id=backfill_id,
-            status=record["status"],
-            total_partitions=record["num_partitions"],
-            completed_partitions=record["completed"],
-            failed_partitions=record["failed"],
-            canceled_partitions=record["canceled"],
-            error=store.error(backfill_id),
-            tags=record["tags"],
-            paused=record["paused"],
-            rate=store.rate(backfill_id) if record["status"] == "in_progress" else None,
-        )
-        if status.rate:
-            ended = record["completed"] + record["failed"] + record["canceled"]
-            status.eta = (record["num_partitions"] - ended) / status.rate
-        status._later(run_ids=lambda: run_ids(backfill_id, record["num_runs"]))  # noqa: SLF001
-        return status
-
     def cancel_backfill(self, backfill_id: str) -> bool:
         """Cancels a backfill (API page, "CodeRepository.cancel_backfill()"; SEMANTICS 8).
 
@@ -394,8 +367,7 @@ class CodeRepository(Control, Insight):
     def _result(self, backfill_id: str, plan: Plan) -> BackfillResult:
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"])
-        result.completed, result.failed = record["completed"], record["failed"]
-        result.canceled = record["canceled"]
+        result._fill(record)  # noqa: SLF001
         return result
 
 

@@ -70,6 +70,12 @@ class BackfillResult(_Lazy):
     partition_keys: list[PartitionKey] = field(init=False)
     estimate: float | None = field(init=False)
 
+    def _fill(self, record: dict[str, Any]) -> None:
+        """How it stands by now."""
+        self.status = record["status"]
+        self.completed, self.failed = record["completed"], record["failed"]
+        self.canceled = record["canceled"]
+
     def to_polars(self) -> pl.DataFrame:
         """The partitions, in order: one row each, a column per dimension (see `rivers.tables`)."""
         table: pl.DataFrame = self.__dict__["_thunks"]["to_polars"]()
