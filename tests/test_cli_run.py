@@ -64,6 +64,7 @@ def test_a_file_of_keys(shell, kind):
         (["--assets", "daily", "--keys", "keys.txt"], "a table is a .csv or .parquet file"),
         (["--assets", "daily", "--keys", "keys.csv"], "'keys.csv' cannot be read"),
         (["--assets", "grid", "--range", "date"], "--range takes name=value"),
+        (["--assets", "grid", "--only-missing", "--order", "-dat"], 'did you mean "date"'),
         (["--colour"], "No such option"),
     ],
 )
@@ -87,6 +88,18 @@ def test_the_module_and_its_repository(shell):
     assert "broken.py, line 3" in refused
     assert "empty has no CodeRepository" in shell.run("backfill", "empty", *DAYS, code=2)
     assert "there is no file 'gone.py'" in shell.run("backfill", "gone.py", *DAYS, code=2)
+
+
+def test_an_order_of_dimensions(shell):
+    shell.run(
+        "backfill", "cli_grid.py", "--assets", "grid", "--only-missing", "--order", "-date,region"
+    )
+    (record,) = shell.records()
+    first = shell.storage()._store.plan(record["key"]).run(0)
+    assert str(first.key(0)) == "date=2024-01-10|region=us"
+    assert (
+        planned(shell, "--assets", "daily", *DAYS, "--order", "reverse") == "4 partitions in 4 runs"
+    )
 
 
 def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):

@@ -532,6 +532,11 @@ class Selection:
     def union(self, other: Selection) -> Selection: ...
     def intersection(self, other: Selection) -> Selection: ...
     def difference(self, other: Selection) -> Selection: ...
+    def reversed(self) -> Selection:
+        """The same partitions, from the end to the start."""
+
+    def arranged(self, dimensions: list[str]) -> Selection:
+        """The same by these dimensions; with a minus before a name, its last key comes first."""
     def time_window(self, dimension: str | None = None) -> tuple[dt.datetime, dt.datetime]:
         """From the start of the earliest window to the end of the last."""
 

@@ -189,6 +189,7 @@ class CodeRepository(Control, Awaiting):
         only_missing: bool = False,
         retry: RetryPolicy | None = None,
         max_failures: float | None = None,
+        order: str | list[str] = "definition",
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
@@ -213,6 +214,10 @@ class CodeRepository(Control, Awaiting):
                 kept with the backfill.
             max_failures: It stops, as under `"stop_on_failure"`, when so many partitions have failed: an
                 int of at least 1; or a float below 1, a fraction of those that have ended, from 20 on.
+            order: In which order partitions are run: `"definition"`, as they are defined, or as single
+                keys are given; `"reverse"`, from the end, the newest first; or a list of dimensions, the
+                slowest first, with a minus where the last key comes first: `["-date", "region"]`. Those
+                left out follow. Inside a run the order is the definition's.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -234,7 +239,8 @@ class CodeRepository(Control, Awaiting):
         strategy = submission.choose_strategy(strategy, nodes)
         checked_tags, priority = submission.check_tags(tags, BACKFILL_PRIORITY)
         return self._launch(
-            nodes, Plan(chosen, strategy), now, config, block=block, dry_run=dry_run,
+            nodes, Plan(steering.in_order(chosen, order), strategy), now, config,
+            block=block, dry_run=dry_run,
             tags=checked_tags, priority=priority, retry=check_retry("retry", retry),
             **steering.checked(
                 failure_policy=failure_policy,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError
 from rivers.queue import check_count
+
+if TYPE_CHECKING:
+    from rivers._rivers import Selection
 
 _POLICIES = ("continue", "stop_on_failure")
 _MOST_PARTITIONS = 1 << 63
@@ -28,6 +31,26 @@ def checked(
         "max_concurrency": check_count("max_concurrency", max_concurrency),
         "max_failures": None if max_failures is None else check_max_failures(max_failures),
     }
+
+
+def in_order(selection: Selection, order: str | list[str]) -> Selection:
+    """The same partitions, in the order that `backfill()` was asked for.
+
+    Raises:
+        ConfigurationError: There is no such order, or a dimension does not exist.
+    """
+    match order:
+        case "definition":
+            return selection
+        case "reverse":
+            return selection.reversed()
+        case [_, *_] if all(isinstance(name, str) for name in order):
+            return selection.arranged(list(order))
+    msg = (
+        'order must be "definition", "reverse" or a list of dimensions, such as ["-date", "region"], '
+        f"got {order!r}"
+    )
+    raise ConfigurationError(msg)
 
 
 def kept(record: dict[str, Any]) -> dict[str, Any]:

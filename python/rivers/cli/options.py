@@ -4,6 +4,13 @@ from typing import Annotated
 
 import typer
 
+OrderOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ORDER",
+        help="definition, reverse (newest first), or dimensions, the slowest first: -date,region.",
+    ),
+]
 MaxFailuresOption = Annotated[
     str | None,
     typer.Option(

@@ -47,6 +47,11 @@ def parse_range(given: Sequence[str]) -> PartitionKeyRange:
     return PartitionKeyRange.multi(parts)
 
 
+def parse_order(given: str) -> str | list[str]:
+    """`definition`, `reverse`, or dimensions as `-date,region`."""
+    return given if given in ("definition", "reverse") else given.split(",")
+
+
 def parse_max_failures(given: str | None) -> float | None:
     """`10` as a count, `0.1` as a fraction.
 

@@ -17,7 +17,7 @@ from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.live import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
-from rivers.cli.options import MaxFailuresOption
+from rivers.cli.options import MaxFailuresOption, OrderOption
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
@@ -78,6 +78,7 @@ def backfill(
         str, typer.Option(envvar="RIVERS_ON_FAILURE", help="continue or stop_on_failure.")
     ] = "continue",
     max_failures: MaxFailuresOption = None,
+    order: OrderOption = "definition",
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -107,7 +108,7 @@ def backfill(
             repo.backfill, names, strategy=grouping, failure_policy=on_failure,
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
             config=values, dry_run=dry_run, only_missing=only_missing,
-            max_failures=parse.parse_max_failures(max_failures), **chosen,
+            max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order), **chosen,
         ))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ use rivers_core::plan::{Plan, Strategy as Runs};
 use rivers_core::space::calendar::{Calendar, Declared, Grid};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
-use rivers_core::space::{Axis, IndexSet, Members, PositionSet, Selection, Space};
+use rivers_core::space::{Axis, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 
 fn space(grid: Grid, days: i64) -> Arc<Space> {
     let declared = Declared {
@@ -62,8 +62,8 @@ fn plans() -> impl Strategy<Value = Plan> {
         Just(Runs::per_dimension(names(&["kind", "time"]), names(&["region"])).unwrap()),
     ];
     let picks = prop::collection::vec(any::<Index>(), 1..40);
-    (grid, 400..2_000_i64, strategy, 0..4_u8, picks).prop_map(
-        |(grid, days, strategy, kind, picks)| {
+    (grid, 400..2_000_i64, strategy, 0..4_u8, picks, 0..3_u8).prop_map(
+        |(grid, days, strategy, kind, picks, order)| {
             let space = space(grid, days);
             let numbers = || {
                 picks
@@ -87,7 +87,15 @@ fn plans() -> impl Strategy<Value = Plan> {
                         .collect(),
                 ),
             };
-            Plan::new(Selection::new(space, members), strategy).unwrap()
+            let selection = Selection::new(space, members);
+            let by = ["kind", "-time"].map(str::to_owned);
+            let by = Nesting::by_dimensions(selection.space(), &by);
+            let selection = match order {
+                0 => selection,
+                1 => selection.reversed(),
+                _ => selection.arranged(&by.unwrap()).unwrap(),
+            };
+            Plan::new(selection, strategy).unwrap()
         },
     )
 }

@@ -9,7 +9,7 @@ use proptest::sample::Index;
 use rivers_core::plan::{Plan, Strategy as Runs};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
-use rivers_core::space::{Axis, IndexSet, Members, PositionSet, Selection, Space};
+use rivers_core::space::{Axis, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 
 fn name(dim: usize) -> String {
     format!("dim{dim}")
@@ -47,6 +47,21 @@ fn selections() -> impl Strategy<Value = [Selection; 3]> {
         let sorted = Members::Explicit(PositionSet::in_order(given));
         [product, unsorted, sorted].map(|members| Selection::new(Arc::clone(&space), members))
     })
+}
+
+/// An order by some of the dimensions.
+fn nesting(space: &Space, turns: &[(Index, bool)]) -> Nesting {
+    let mut names: Vec<String> = Vec::new();
+    for (pick, descending) in turns {
+        let dim = name(pick.index(space.dims().len()));
+        if names
+            .iter()
+            .all(|other| other.trim_start_matches('-') != dim)
+        {
+            names.push(format!("{}{dim}", if *descending { "-" } else { "" }));
+        }
+    }
+    Nesting::by_dimensions(space, &names).unwrap()
 }
 
 /// Run by run: the next so many, ascending within.
@@ -105,10 +120,15 @@ proptest! {
     fn every_plan_covers_its_selection_once_in_the_order_promised(
         selections in selections(),
         chosen in prop::collection::vec(0..3_u8, 4),
+        turns in prop::collection::vec((any::<Index>(), any::<bool>()), 0..5),
         backwards: bool,
         n in 1..40_u64,
     ) {
-        for selection in &selections {
+        let nesting = nesting(selections[0].space(), &turns);
+        let arranged = selections.iter().map(|selection| selection.arranged(&nesting).unwrap());
+        let reversed = selections.iter().map(Selection::reversed);
+        let others: Vec<Selection> = arranged.chain(reversed).collect();
+        for selection in selections.iter().chain(&others) {
             let each: Vec<Vec<u64>> = selection.iter().map(|partition| vec![partition]).collect();
             holds(selection, Runs::MultiRun, &each);
             let all: Vec<u64> = selection.sorted().iter().collect();

@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use rivers_core::space::time_format::to_datetime;
-use rivers_core::space::{self, DimRange, IndexSet, Members, PositionSet, RangeSpec};
+use rivers_core::space::{self, DimRange, IndexSet, Members, Nesting, PositionSet, RangeSpec};
 
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
@@ -254,6 +254,21 @@ impl Selection {
         self.selection
             .difference(&other.selection.to_treemap())
             .into()
+    }
+
+    /// The same partitions, from the end to the start.
+    fn reversed(&self) -> Self {
+        self.selection.reversed().into()
+    }
+
+    /// The same partitions by these dimensions, the slowest first; with a minus before a name, its last
+    /// key comes first.
+    fn arranged(&self, py: Python<'_>, dimensions: Vec<String>) -> Result<Self> {
+        let selection = py.detach(|| {
+            let nesting = Nesting::by_dimensions(self.selection.space(), &dimensions)?;
+            self.selection.arranged(&nesting)
+        })?;
+        Ok(selection.into())
     }
 
     #[getter]

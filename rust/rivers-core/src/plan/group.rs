@@ -4,36 +4,37 @@ use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
 use crate::error::{Error, Result};
-use crate::space::{IndexSet, Members, PositionSet, Selection, Space};
+use crate::space::{IndexSet, Level, Members, Nesting, PositionSet, Selection, Space};
 
 /// Runs of a product: one per combination of the chosen dimensions.
 #[derive(Debug, Clone)]
 pub struct DimensionGroups {
-    /// Per dimension: the number of its keys, if runs iterate it.
-    run_lens: Vec<Option<u64>>,
+    /// What runs iterate, the slowest first, and how many keys each has.
+    levels: Vec<(Level, u64)>,
     num_runs: u64,
     partitions_per_run: u64,
 }
 
 impl DimensionGroups {
-    /// Groups a product by the dimensions at these places.
-    pub fn new(sets: &[IndexSet], dims: &[usize]) -> Self {
-        let lens = sets.iter().enumerate();
-        let run_lens: Vec<Option<u64>> = lens
-            .map(|(at, set)| dims.contains(&at).then(|| set.len()))
-            .collect();
+    /// Groups a product, gone through in this order, by the dimensions at these places.
+    pub fn new(sets: &[IndexSet], dims: &[usize], nesting: &Nesting) -> Self {
+        let own = nesting
+            .levels()
+            .iter()
+            .filter(|level| dims.contains(&level.dim));
+        let levels: Vec<(Level, u64)> = own.map(|&level| (level, sets[level.dim].len())).collect();
         if sets.iter().any(IndexSet::is_empty) {
             return Self {
-                run_lens,
+                levels,
                 num_runs: 0,
                 partitions_per_run: 0,
             };
         }
-        let batched = sets.iter().zip(&run_lens).filter(|(_, len)| len.is_none());
+        let batched = sets.iter().enumerate().filter(|(at, _)| !dims.contains(at));
         Self {
-            num_runs: run_lens.iter().flatten().product(),
-            partitions_per_run: batched.map(|(set, _)| set.len()).product(),
-            run_lens,
+            num_runs: levels.iter().map(|(_, len)| len).product(),
+            partitions_per_run: batched.map(|(_, set)| set.len()).product(),
+            levels,
         }
     }
 
@@ -51,11 +52,11 @@ impl DimensionGroups {
     pub fn run(&self, sets: &[IndexSet], run: u64) -> Vec<IndexSet> {
         let mut rest = run;
         let mut part = sets.to_vec();
-        for (at, len) in self.run_lens.iter().enumerate().rev() {
-            if let Some(len) = len {
-                part[at] = IndexSet::one(sets[at].nth(rest % len));
-                rest /= len;
-            }
+        for (Level { dim, descending }, len) in self.levels.iter().rev() {
+            let at = rest % len;
+            let at = if *descending { len - 1 - at } else { at };
+            part[*dim] = IndexSet::one(sets[*dim].nth(at));
+            rest /= len;
         }
         part
     }

@@ -47,9 +47,11 @@ impl Plan {
             Strategy::PerDimension { .. } => {
                 let dims = strategy.run_dimensions(selection.space())?;
                 match selection.members() {
-                    Members::Product(sets) => {
-                        Grouping::Dimensions(DimensionGroups::new(sets, &dims))
-                    }
+                    Members::Product(sets) => Grouping::Dimensions(DimensionGroups::new(
+                        sets,
+                        &dims,
+                        &selection.nesting(),
+                    )),
                     Members::Explicit(_) | Members::One(_) => {
                         Grouping::Keys(Arc::new(KeyGroups::new(&selection, &dims)?))
                     }

@@ -16,6 +16,8 @@ pub struct PositionSet {
 enum Order {
     /// Ascending; the landmarks by rank.
     Ascending(Vec<Landmark>),
+    /// Descending; the landmarks by rank among the ascending.
+    Descending(Vec<Landmark>),
     /// As given.
     Given(Vec<u64>),
 }
@@ -54,11 +56,20 @@ impl PositionSet {
         Self { set, order }
     }
 
+    fn descending(set: RoaringTreemap) -> Self {
+        let order = Order::Descending(landmarks(&set));
+        Self { set, order }
+    }
+
     /// In the order given; of duplicates the first is kept.
     pub fn in_order(positions: impl IntoIterator<Item = u64>) -> Self {
         let mut order: Vec<u64> = positions.into_iter().collect();
         if order.is_sorted_by(|a, b| a < b) {
             return Self::ascending(from_ascending(&order));
+        }
+        if order.is_sorted_by(|a, b| a > b) {
+            order.reverse();
+            return Self::descending(from_ascending(&order));
         }
         // Sorting and then building is several times as fast as inserting one by one.
         let mut sorted = order.clone();
@@ -70,6 +81,9 @@ impl PositionSet {
             order.retain(|&position| seen.insert(position));
             if order.is_sorted() {
                 return Self::ascending(set);
+            }
+            if order.is_sorted_by(|a, b| a > b) {
+                return Self::descending(set);
             }
         }
         Self {
@@ -97,17 +111,20 @@ impl PositionSet {
     pub fn nth(&self, n: u64) -> u64 {
         match &self.order {
             Order::Given(order) => order[n as usize],
-            Order::Ascending(marks) => {
-                let near = marks[marks.partition_point(|mark| mark.rank <= n) - 1];
-                let beyond = n - near.rank;
-                if beyond < near.len {
-                    return near.first + beyond;
-                }
-                let mut rest = self.set.iter();
-                rest.advance_to(near.first);
-                rest.nth(beyond as usize).unwrap_or_default()
-            }
+            Order::Ascending(marks) => self.nth_ascending(marks, n),
+            Order::Descending(marks) => self.nth_ascending(marks, self.len() - 1 - n),
         }
+    }
+
+    fn nth_ascending(&self, marks: &[Landmark], n: u64) -> u64 {
+        let near = marks[marks.partition_point(|mark| mark.rank <= n) - 1];
+        let beyond = n - near.rank;
+        if beyond < near.len {
+            return near.first + beyond;
+        }
+        let mut rest = self.set.iter();
+        rest.advance_to(near.first);
+        rest.nth(beyond as usize).unwrap_or_default()
     }
 
     /// All from the n-th on, in order.
@@ -122,6 +139,11 @@ impl PositionSet {
                 rest.advance_to(self.nth(n));
                 Box::new(rest)
             }
+            Order::Descending(_) => {
+                let mut rest = self.set.iter();
+                rest.advance_back_to(self.nth(n));
+                Box::new(rest.rev())
+            }
         }
     }
 
@@ -130,7 +152,17 @@ impl PositionSet {
     pub fn sorted(&self) -> Self {
         match self.order {
             Order::Ascending(_) => self.clone(),
-            Order::Given(_) => Self::ascending(self.set.clone()),
+            Order::Descending(_) | Order::Given(_) => Self::ascending(self.set.clone()),
+        }
+    }
+
+    /// The same numbers, from the end to the start.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        match &self.order {
+            Order::Ascending(_) => Self::descending(self.set.clone()),
+            Order::Descending(_) => Self::ascending(self.set.clone()),
+            Order::Given(order) => Self::in_order(order.iter().rev().copied()),
         }
     }
 
@@ -140,6 +172,7 @@ impl PositionSet {
         let kept = self.iter_from(0).filter(|&position| keep(position));
         match self.order {
             Order::Ascending(_) => Self::ascending(kept.collect()),
+            Order::Descending(_) => Self::descending(kept.collect()),
             Order::Given(_) => Self::in_order(kept),
         }
     }
@@ -149,6 +182,7 @@ impl PositionSet {
     pub fn without(&self, other: &RoaringTreemap) -> Self {
         match self.order {
             Order::Ascending(_) => Self::ascending(&self.set - other),
+            Order::Descending(_) => Self::descending(&self.set - other),
             Order::Given(_) => self.filter(|position| !other.contains(position)),
         }
     }
@@ -165,31 +199,38 @@ fn from_ascending(positions: &[u64]) -> RoaringTreemap {
 enum Stored {
     Ascending(Vec<u8>),
     Given(Vec<u64>),
+    Descending(Vec<u8>),
 }
 
 impl serde::Serialize for PositionSet {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.order {
             Order::Given(order) => Stored::Given(order.clone()),
-            Order::Ascending(_) => {
+            Order::Ascending(_) | Order::Descending(_) => {
                 let mut bytes = Vec::with_capacity(self.set.serialized_size());
                 self.set
                     .serialize_into(&mut bytes)
                     .map_err(serde::ser::Error::custom)?;
-                Stored::Ascending(bytes)
+                match self.order {
+                    Order::Descending(_) => Stored::Descending(bytes),
+                    _ => Stored::Ascending(bytes),
+                }
             }
         }
         .serialize(serializer)
     }
 }
 
+fn from_bytes<E: serde::de::Error>(bytes: &[u8]) -> Result<RoaringTreemap, E> {
+    RoaringTreemap::deserialize_from(bytes).map_err(E::custom)
+}
+
 impl<'de> serde::Deserialize<'de> for PositionSet {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Stored::deserialize(deserializer)? {
             Stored::Given(order) => Self::in_order(order),
-            Stored::Ascending(bytes) => Self::ascending(
-                RoaringTreemap::deserialize_from(&bytes[..]).map_err(serde::de::Error::custom)?,
-            ),
+            Stored::Ascending(bytes) => Self::ascending(from_bytes(&bytes)?),
+            Stored::Descending(bytes) => Self::descending(from_bytes(&bytes)?),
         })
     }
 }
@@ -201,15 +242,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_and_duplicates(given in proptest::collection::vec(0..5_000_u64, 0..4_000), sort: bool) {
+        fn order_and_duplicates(given in proptest::collection::vec(0..5_000_u64, 0..4_000), sort: bool, down: bool) {
             let mut given = given;
             if sort { given.sort_unstable(); }
+            if down { given.reverse(); }
             let set = PositionSet::in_order(given.iter().copied());
             let mut seen = std::collections::HashSet::new();
             let expected: Vec<u64> = given.into_iter().filter(|p| seen.insert(*p)).collect();
             prop_assert_eq!(set.len(), expected.len() as u64);
             prop_assert_eq!(set.iter_from(0).collect::<Vec<_>>(), expected.clone());
+            let turned: Vec<u64> = expected.iter().rev().copied().collect();
+            prop_assert_eq!(set.reversed().iter_from(0).collect::<Vec<_>>(), turned);
+            prop_assert_eq!(&set.reversed().reversed(), &set);
             for n in (0..expected.len()).step_by(97) {
+                prop_assert_eq!(set.reversed().nth(n as u64), expected[expected.len() - 1 - n]);
                 prop_assert_eq!(set.nth(n as u64), expected[n]);
                 prop_assert_eq!(set.iter_from(n as u64).next(), Some(expected[n]));
             }

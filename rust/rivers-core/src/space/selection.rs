@@ -7,6 +7,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::index_set::IndexSet;
+use super::order::{Level, Nesting};
 use super::position_set::PositionSet;
 use super::product::Space;
 use crate::error::{Error, Result};
@@ -27,12 +28,38 @@ pub enum Members {
 pub struct Selection {
     space: Arc<Space>,
     members: Members,
+    /// How a product is gone through; `None`: as the definition has it.
+    nesting: Option<Arc<Nesting>>,
 }
 
 impl Selection {
     /// A selection of these members.
     pub fn new(space: Arc<Space>, members: Members) -> Self {
-        Self { space, members }
+        Self {
+            space,
+            members,
+            nesting: None,
+        }
+    }
+
+    /// The same members; a product in this order, or that of the definition.
+    pub(super) fn with_nesting(mut self, nesting: Option<Arc<Nesting>>) -> Self {
+        let definition = Nesting::definition(self.space.dims().len());
+        self.nesting = nesting.filter(|nesting| **nesting != definition);
+        self
+    }
+
+    /// Whether it is a product in another order than the definition's.
+    pub fn is_arranged(&self) -> bool {
+        self.nesting.is_some()
+    }
+
+    /// How a product is gone through.
+    pub fn nesting(&self) -> Nesting {
+        match &self.nesting {
+            Some(nesting) => Nesting::clone(nesting),
+            None => Nesting::definition(self.space.dims().len()),
+        }
     }
 
     /// All partitions of the space.
@@ -89,17 +116,31 @@ impl Selection {
     /// The n-th partition in order, counted from 0; `n` must be below `len`.
     pub fn nth(&self, n: u64) -> u64 {
         match &self.members {
-            Members::Product(sets) => {
-                let (mut rest, mut partition) = (n, 0);
-                for (dim, set) in sets.iter().enumerate().rev() {
-                    partition += u64::from(set.nth(rest % set.len())) * self.space.stride(dim);
-                    rest /= set.len();
-                }
-                partition
-            }
+            Members::Product(sets) => self.nth_of(sets, n),
             Members::Explicit(set) => set.nth(n),
             Members::One(one) => *one,
         }
+    }
+
+    fn nth_of(&self, sets: &[IndexSet], n: u64) -> u64 {
+        let (mut rest, mut partition) = (n, 0);
+        let mut step = |Level { dim, descending }| {
+            let len = sets[dim].len();
+            let at = rest % len;
+            let at = if descending { len - 1 - at } else { at };
+            partition += u64::from(sets[dim].nth(at)) * self.space.stride(dim);
+            rest /= len;
+        };
+        match &self.nesting {
+            Some(nesting) => nesting.levels().iter().rev().copied().for_each(step),
+            None => (0..sets.len()).rev().for_each(|dim| {
+                step(Level {
+                    dim,
+                    descending: false,
+                });
+            }),
+        }
+        partition
     }
 
     /// Where a member stands in order of partition numbers; `None` for a partition that is no member.
@@ -151,7 +192,7 @@ impl Selection {
         }
         let members = match &self.members {
             _ if len == 1 => Members::One(self.nth(places.start)),
-            Members::Product(sets) => {
+            Members::Product(sets) if self.nesting.is_none() => {
                 let (width, mut part) = (self.width(sets), RoaringTreemap::new());
                 let mut place = places.start;
                 while place < places.end {
@@ -162,7 +203,7 @@ impl Selection {
                 }
                 Members::Explicit(PositionSet::ascending(part))
             }
-            Members::Explicit(_) | Members::One(_) => {
+            Members::Product(_) | Members::Explicit(_) | Members::One(_) => {
                 let part = self.iter_from(places.start).take(len as usize).collect();
                 Members::Explicit(PositionSet::ascending(part))
             }
@@ -183,7 +224,8 @@ impl Selection {
             ))
         };
         if *self.space == **other {
-            return Ok(Self::new(Arc::clone(other), self.members.clone()));
+            let same = Self::new(Arc::clone(other), self.members.clone());
+            return Ok(same.with_nesting(self.nesting.clone()));
         }
         if self.is_empty() {
             let none = Members::Explicit(PositionSet::in_order([]));
@@ -229,7 +271,8 @@ impl Selection {
             if let Some(first) = missing {
                 return Err(undefined(first));
             }
-            return Ok(Self::new(Arc::clone(other), Members::Product(sets)));
+            let same = Self::new(Arc::clone(other), Members::Product(sets));
+            return Ok(same.with_nesting(self.nesting.clone()));
         }
         let positions: Result<Vec<u64>> = self
             .iter()
@@ -253,9 +296,9 @@ impl Selection {
                 if self.is_empty() {
                     return treemap;
                 }
-                let (len, width) = (self.len(), self.width(sets));
+                let (ascending, len, width) = (self.sorted(), self.len(), self.width(sets));
                 for row in 0..len / width {
-                    let start = self.nth(row * width);
+                    let start = ascending.nth(row * width);
                     treemap.insert_range(start..start + width);
                 }
                 treemap
@@ -277,7 +320,7 @@ impl Selection {
         width
     }
 
-    /// The members here that are also there; both are of the same space.
+    /// The members here that are also there; both are of the same space. An order of dimensions is lost.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let members = match (&self.members, &other.members) {
@@ -295,7 +338,7 @@ impl Selection {
         Self::new(Arc::clone(&self.space), members)
     }
 
-    /// The members here that are not there, in the order they have here.
+    /// The members here that are not there, in the order they have here; an order of dimensions is lost.
     #[must_use]
     pub fn difference(&self, other: &RoaringTreemap) -> Self {
         if other.is_empty() {

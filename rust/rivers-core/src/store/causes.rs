@@ -145,5 +145,7 @@ pub fn failed_with(store: &dyn Store, row: &BackfillRow, error_type: &str) -> Re
     })?;
     let set = Members::Explicit(PositionSet::ascending(failed));
     let failed = Selection::new(plan.selection().space().clone(), set);
-    Ok(plan.selection().intersection(&failed))
+    plan.selection()
+        .intersection(&failed)
+        .arranged_as(plan.selection())
 }

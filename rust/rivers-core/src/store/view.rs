@@ -87,9 +87,10 @@ pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Selection> {
     if row.counts.completed == 0 {
         return Ok(Selection::clone(plan.selection()));
     }
-    Ok(plan
+    let left = plan
         .selection()
-        .difference(&done(store, row.key, &plan, None)?))
+        .difference(&done(store, row.key, &plan, None)?);
+    left.arranged_as(plan.selection())
 }
 
 /// All partitions for which the asset was ever materialized, whatever its definition was then: one

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::plan::{Plan, Strategy};
-use crate::space::{IndexSet, Members, Selection, Space};
+use crate::space::{IndexSet, Level, Members, Nesting, Selection, Space};
 
 /// Partitions in the order of a table's rows.
 pub(super) struct Layout {
@@ -27,7 +27,7 @@ pub(super) enum Rows {
 
 /// A dimension of a grid.
 pub(super) struct GridDim {
-    /// Its positions, ascending.
+    /// Its positions, in the order in which they come.
     pub(super) positions: Vec<u32>,
     /// For how many rows each stands before the next comes.
     pub(super) repeat: u64,
@@ -45,7 +45,7 @@ impl Layout {
     /// A selection, in its order.
     pub(super) fn of_selection(selection: &Selection) -> Self {
         let rows = match selection.members() {
-            Members::Product(sets) => grid(sets, (0..sets.len()).collect()),
+            Members::Product(sets) => grid(sets, selection.nesting().levels()),
             Members::Explicit(_) | Members::One(_) => Rows::Listed(selection.iter().collect()),
         };
         Self {
@@ -66,19 +66,21 @@ impl Layout {
                     runs: RunRows::Even(selection.len()),
                 }
             }
-            (Strategy::Chunked { n }, Members::Product(_)) => Self {
+            // Another order than the definition's ends at the bounds of a run.
+            (Strategy::Chunked { n }, Members::Product(_)) if !selection.is_arranged() => Self {
                 rows: Self::of_selection(selection).rows,
                 runs: RunRows::Even(n.get()),
             },
             (Strategy::PerDimension { .. }, Members::Product(sets)) => {
-                let mut nesting = plan.strategy().run_dimensions(selection.space())?;
-                let batched: Vec<usize> = (0..sets.len())
-                    .filter(|dim| !nesting.contains(dim))
-                    .collect();
-                let per_run = batched.iter().map(|&dim| sets[dim].len()).product();
-                nesting.extend(batched);
+                let across = plan.strategy().run_dimensions(selection.space())?;
+                let mut levels = selection.nesting().levels().to_vec();
+                levels.retain(|level| across.contains(&level.dim));
+                let mut batched = Nesting::definition(sets.len()).levels().to_vec();
+                batched.retain(|level| !across.contains(&level.dim));
+                let per_run = batched.iter().map(|level| sets[level.dim].len()).product();
+                levels.extend(batched);
                 Self {
-                    rows: grid(sets, nesting),
+                    rows: grid(sets, &levels),
                     runs: RunRows::Even(per_run),
                 }
             }
@@ -133,17 +135,21 @@ impl Layout {
     }
 }
 
-fn grid(sets: &[IndexSet], nesting: Vec<usize>) -> Rows {
+fn grid(sets: &[IndexSet], levels: &[Level]) -> Rows {
     let own = |set: &IndexSet| GridDim {
         positions: set.iter().collect(),
         repeat: 1,
     };
     let mut dims: Vec<GridDim> = sets.iter().map(own).collect();
     let mut len = 1;
-    for &dim in nesting.iter().rev() {
-        dims[dim].repeat = len;
-        len = sets[dim].len().saturating_mul(len);
+    for level in levels.iter().rev() {
+        dims[level.dim].repeat = len;
+        if level.descending {
+            dims[level.dim].positions.reverse();
+        }
+        len = sets[level.dim].len().saturating_mul(len);
     }
+    let nesting = levels.iter().map(|level| level.dim).collect();
     Rows::Grid { dims, nesting, len }
 }
 
@@ -191,7 +197,7 @@ pub(super) enum Places<'a> {
 }
 
 impl Places<'_> {
-    /// The positions that occur, ascending.
+    /// The positions that occur, each once.
     pub(super) fn positions(&self) -> &[u32] {
         match self {
             Self::Grid(dim) => &dim.positions,

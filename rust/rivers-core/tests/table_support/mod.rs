@@ -14,7 +14,7 @@ use rivers_core::backfill::{Cause, Control, Counts, FailurePolicy, Kind, Request
 use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::calendar::{Calendar, Declared, Grid};
 use rivers_core::space::labels::Labels;
-use rivers_core::space::{Axis, Dim, IndexSet, Members, PositionSet, Selection, Space};
+use rivers_core::space::{Axis, Dim, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 use rivers_core::store::BackfillRow;
 
 pub(crate) const DAY: i64 = 86_400;
@@ -112,42 +112,60 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Plan> {
         proptest::collection::vec(0..120_u64, 1..60),
         any::<[u8; 3]>(),
     );
-    (dims, members, 0..8_u64).prop_map(|((a, b, c, first), (product, listed, masks), grouping)| {
-        let space = space(vec![
-            ("date", days(a, "%Y-%m-%d")),
-            ("region", names(b, first)),
-            ("customer", names(c, 0)),
-        ]);
-        let members = if product {
-            let set = |(dim, mask): (&Dim, u8)| {
-                let positions = (0..dim.axis.len()).filter(|at| mask >> at & 1 == 1);
-                let positions: Vec<u32> = positions.collect();
-                IndexSet::from_positions(if positions.is_empty() {
-                    vec![0]
-                } else {
-                    positions
-                })
+    (dims, members, 0..8_u64, 0..6_usize).prop_map(
+        |((a, b, c, first), (product, listed, masks), grouping, order)| {
+            let space = space(vec![
+                ("date", days(a, "%Y-%m-%d")),
+                ("region", names(b, first)),
+                ("customer", names(c, 0)),
+            ]);
+            let members = if product {
+                let set = |(dim, mask): (&Dim, u8)| {
+                    let positions = (0..dim.axis.len()).filter(|at| mask >> at & 1 == 1);
+                    let positions: Vec<u32> = positions.collect();
+                    IndexSet::from_positions(if positions.is_empty() {
+                        vec![0]
+                    } else {
+                        positions
+                    })
+                };
+                Members::Product(space.dims().iter().zip(masks).map(set).collect())
+            } else {
+                let listed = listed.into_iter().map(|partition| partition % space.len());
+                Members::Explicit(PositionSet::in_order(listed))
             };
-            Members::Product(space.dims().iter().zip(masks).map(set).collect())
-        } else {
-            let listed = listed.into_iter().map(|partition| partition % space.len());
-            Members::Explicit(PositionSet::in_order(listed))
-        };
-        let by = |run: &[&str], batched: &[&str]| Grouping::PerDimension {
-            multi_run: run.iter().map(|name| (*name).to_owned()).collect(),
-            single_run: batched.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let grouping = match grouping {
-            0 => Grouping::MultiRun,
-            1 => Grouping::SingleRun,
-            2 => by(&["region"], &["date", "customer"]),
-            3 => by(&["customer", "date"], &["region"]),
-            n => Grouping::Chunked {
-                n: NonZeroU64::new(n).expect("it is not 0"),
-            },
-        };
-        Plan::new(Selection::new(space, members), grouping).expect("the dimensions are there")
-    })
+            let by = |run: &[&str], batched: &[&str]| Grouping::PerDimension {
+                multi_run: run.iter().map(|name| (*name).to_owned()).collect(),
+                single_run: batched.iter().map(|name| (*name).to_owned()).collect(),
+            };
+            let grouping = match grouping {
+                0 => Grouping::MultiRun,
+                1 => Grouping::SingleRun,
+                2 => by(&["region"], &["date", "customer"]),
+                3 => by(&["customer", "date"], &["region"]),
+                n => Grouping::Chunked {
+                    n: NonZeroU64::new(n).expect("it is not 0"),
+                },
+            };
+            let selection = Selection::new(space, members);
+            let orders: [&[&str]; 3] = [
+                &["-customer"],
+                &["region", "-date"],
+                &["-date", "customer", "-region"],
+            ];
+            let selection = match orders.get(order) {
+                Some(names) => {
+                    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+                    let nesting = Nesting::by_dimensions(selection.space(), &names);
+                    let nesting = nesting.expect("the dimensions are there");
+                    selection.arranged(&nesting).expect("few keys")
+                }
+                None if order == 3 => selection.reversed(),
+                None => selection,
+            };
+            Plan::new(selection, grouping).expect("the dimensions are there")
+        },
+    )
 }
 
 /// A backfill of ten partitions.
