@@ -150,14 +150,17 @@ def test_s6_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
 
 
 def test_s6_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
-    gate = threading.Event()
+    waiting, gate = threading.Event(), threading.Event()
 
     def wait():
+        waiting.wait(PATIENCE)
         signal.raise_signal(signal.SIGINT)  # Python hears it in the main thread.
         gate.wait(PATIENCE)
 
     def interrupt_cancel(frame, event, called):
-        if event == "c_call" and called.__name__ == "cancel":
+        if event == "c_call" and called.__qualname__ == "Engine.wait":
+            waiting.set()
+        if event == "c_call" and called.__qualname__ == "Engine.cancel":
             sys.setprofile(None)
             signal.raise_signal(signal.SIGINT)
 

@@ -29,6 +29,8 @@ STYLES = {
     "interrupted": "bold yellow",
 }
 
+_LONGEST_ERROR = 300
+"""Characters of an error that are shown beside other things."""
 _NUMBERS = 60
 """Columns that the numbers beside the bar need."""
 
@@ -97,6 +99,12 @@ def duration(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size} {name} {whole % size // part} {smaller}"
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"  # noqa: PLR2004
+
+
+def shortened(error: str) -> str:
+    """So much of an error as leaves room for the rest."""
+    text = " ".join(error.split())
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"
 
 
 def standing(record: dict[str, Any]) -> Text:

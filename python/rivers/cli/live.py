@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from rivers.cli.display import bar, errors, output, plan_line, progress, warnings
+from rivers.cli.display import bar, errors, output, plan_line, progress, shortened, warnings
 from rivers.progress import is_wanted
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ _REFRESH = 0.1
 """Seconds between two looks at a terminal."""
 _LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
-_LONGEST_ERROR = 300
-"""Characters of an error that are shown while it runs."""
 
 
 class RunDisplay:
@@ -101,8 +99,7 @@ class RunDisplay:
     def _picture(self) -> Group:
         lines: list[Any] = [bar(self._record, self._rate, self._in_flight)]
         if self._error:
-            shown = " ".join(self._error[:_LONGEST_ERROR].split())
-            lines.append(Text(f"last error: {shown}", "red"))
+            lines.append(Text(f"last error: {shortened(self._error)}", "red"))
         return Group(*lines)
 
     def __exit__(

@@ -161,7 +161,7 @@ def _picture(storage: "Storage", record: dict[str, Any]) -> Group:
     if record["tags"]:
         table.add_row("tags", Text(", ".join(f"{name}={value}" for name, value in record["tags"])))
     if error := _error(storage, record):
-        table.add_row("error", Text(error, "red"))
+        table.add_row("error", Text(display.shortened(error), "red"))
     if record["interrupted"]:
         ways = f"rivers resume {record['backfill_id']} MODULE, or rivers cancel {record['backfill_id']}"
         table.add_row("next", Text(f"its process is gone: {ways}", display.STYLES["interrupted"]))
