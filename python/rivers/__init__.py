@@ -34,6 +34,7 @@ from rivers.strategy import BackfillStrategy
 from rivers.tasks import GraphAsset, Task
 
 if TYPE_CHECKING:
+    from rivers.io.delta import DeltaIOHandler
     from rivers.io.parquet import ParquetIOHandler
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Backoff",
     "BaseIOHandler",
     "CodeRepository",
+    "DeltaIOHandler",
     "DepDef",
     "Executor",
     "ExternalAsset",
@@ -83,7 +85,11 @@ if DEBUG_BUILD:
 
 
 def __getattr__(name: str) -> object:
-    """Loads Polars where Parquet is wanted; see `rivers.io`."""
+    """Loads Polars where frames are kept; see `rivers.io`."""
+    if name == "DeltaIOHandler":
+        from rivers.io.delta import DeltaIOHandler  # noqa: PLC0415
+
+        return DeltaIOHandler
     if name == "ParquetIOHandler":
         from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
 

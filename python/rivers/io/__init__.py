@@ -7,10 +7,12 @@ from rivers.io.memory import InMemoryIOHandler
 from rivers.io.pickle import PickleIOHandler
 
 if TYPE_CHECKING:
+    from rivers.io.delta import DeltaIOHandler
     from rivers.io.parquet import ParquetIOHandler
 
 __all__ = [
     "BaseIOHandler",
+    "DeltaIOHandler",
     "InMemoryIOHandler",
     "InputContext",
     "OutputContext",
@@ -20,7 +22,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Loads Polars where Parquet is wanted: it takes longer than all the rest of the package."""
+    """Loads Polars where frames are kept: it takes longer than all the rest of the package."""
+    if name == "DeltaIOHandler":
+        from rivers.io.delta import DeltaIOHandler  # noqa: PLC0415
+
+        return DeltaIOHandler
     if name == "ParquetIOHandler":
         from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from rivers.exceptions import ConfigurationError, PartitionValidationError
 from rivers.io.base import (
-    BaseIOHandler,
     InputContext,
     OutputContext,
     by_partition,
-    dimensions,
-    labels,
     nothing_stored,
-    single_key,
     wanted_keys,
 )
 from rivers.io.files import files_at
+from rivers.io.frames import FrameIOHandler
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from pathlib import PurePath
 
     from obstore.store import ObjectStore
@@ -30,10 +26,9 @@ if TYPE_CHECKING:
     from rivers._rivers import PartitionKey
 
 _SUFFIX = ".parquet"
-_INDEX = "__rivers_partition__"
 
 
-class ParquetIOHandler(BaseIOHandler):
+class ParquetIOHandler(FrameIOHandler):
     """Keeps Polars frames, in a Parquet file per partition.
 
     The files are `<asset>.parquet` without partitions, `<asset>/<key>.parquet` with one dimension
@@ -76,24 +71,9 @@ class ParquetIOHandler(BaseIOHandler):
         *,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__(partition_by)
         self._files = files_at(base_dir, storage_options)
         self.shared_between_processes = self._files.shared_between_processes
-        self.partition_by = (
-            dict(partition_by) if isinstance(partition_by, Mapping) else partition_by
-        )
-        if isinstance(self.partition_by, dict):
-            texts = [*self.partition_by, *self.partition_by.values()]
-            valid = all(isinstance(text, str) for text in texts)
-        else:
-            valid = self.partition_by is None or isinstance(self.partition_by, str)
-        if not valid:
-            msg = f"partition_by is a column or a dict of dimension: column, not {partition_by!r}"
-            raise TypeError(msg)
-        if isinstance(self.partition_by, dict):
-            columns = list(self.partition_by.values())
-            if len(set(columns)) < len(columns):
-                msg = f"partition_by gives the same column to several dimensions: {partition_by!r}"
-                raise ConfigurationError(msg)
 
     def __repr__(self) -> str:
         return f"ParquetIOHandler({str(self._files)!r}, partition_by={self.partition_by!r})"
@@ -111,13 +91,14 @@ class ParquetIOHandler(BaseIOHandler):
         frames: Mapping[Any, pl.DataFrame]  # None stands for an asset without partitions.
         values = by_partition(context, value, dict_is_value=False)
         if values is not None:
-            frames = {key: _frame(context, item) for key, item in values.items()}
+            frames = {key: self._frame(context, item) for key, item in values.items()}
         elif len(run) > 1:
-            frames = self._split(context, _frame(context, value))
+            keys = self._key_columns(context.asset, run, varying=True)
+            frames = self._split(context, self._frame(context, value), keys)
         elif context.failed:
             return
         else:
-            frames = {run[0] if run else None: _frame(context, value)}
+            frames = {run[0] if run else None: self._frame(context, value)}
         for partition, frame in frames.items():
             with self._files.replacing(self._path(context.asset, partition)) as target:
                 frame.write_parquet(target)
@@ -145,80 +126,3 @@ class ParquetIOHandler(BaseIOHandler):
 
     def _path(self, asset: str, partition: PartitionKey | None) -> PurePath:
         return self._files.path(asset, partition, _SUFFIX)
-
-    def _split(
-        self, context: OutputContext, frame: pl.DataFrame
-    ) -> dict[PartitionKey, pl.DataFrame]:
-        """Return the rows of each partition to store, those in the order of the frame."""
-        run = context.run_partitions
-        keys = self._key_columns(context)
-        if lacking := [column for column in keys if column not in frame.columns]:
-            msg = (
-                f"asset {context.asset!r} returned one frame for {len(run)} partitions, without the"
-                f" column {', '.join(map(repr, lacking))} to split it by; it has {frame.columns};"
-                f" name the column in partition_by, or return a dict with a frame per partition"
-            )
-            raise PartitionValidationError(msg)
-        # The columns are numbered, so that none of the user's can be the index.
-        names = [str(number) for number in range(len(keys))]
-        index = pl.DataFrame(dict(zip(names, keys.values(), strict=True))).with_row_index(_INDEX)
-        rows = frame.select(
-            pl.col(column).cast(pl.String).alias(name)
-            for name, column in zip(names, keys, strict=True)
-        )
-        found = rows.join(index, on=names, how="left", maintain_order="left")[_INDEX]
-        if found.null_count():
-            strangers = rows.filter(found.is_null()).unique(maintain_order=True).rows()
-            texts = [", ".join(map(str, row)) for row in strangers]
-            msg = (
-                f"asset {context.asset!r} returned rows ({found.null_count()}) that belong to none"
-                f" of its run's partitions {labels(run)}: {', '.join(keys)} is {labels(texts)}"
-            )
-            raise PartitionValidationError(msg)
-        parts = frame.with_columns(found).partition_by(_INDEX, as_dict=True, include_key=False)
-        empty = frame.clear()
-        return {p: parts.get((number,), empty) for number, p in enumerate(context.partitions)}
-
-    def _key_columns(self, context: OutputContext) -> dict[str, list[str]]:
-        """Return the columns to split by, each with its text for every partition of the run."""
-        run = context.run_partitions
-        points = [values for values in map(dimensions, run) if values is not None]
-        if not points:
-            if not isinstance(self.partition_by, str):
-                msg = (
-                    f"asset {context.asset!r} returned one frame for {len(run)} partitions: name"
-                    f" the column of their keys, as in ParquetIOHandler(..., partition_by='day')"
-                    f" (it is {self.partition_by!r}), or return a dict with a frame per partition"
-                )
-                raise ConfigurationError(msg)
-            return {self.partition_by: [single_key(partition) for partition in run]}
-        renames = {} if self.partition_by is None else self.partition_by
-        if isinstance(renames, str) or not renames.keys() <= points[0].keys():
-            msg = (
-                f"asset {context.asset!r} has the dimensions {list(points[0])}: partition_by is a"
-                f" dict from these to columns, not {self.partition_by!r}"
-            )
-            raise ConfigurationError(msg)
-        columns = {
-            name: [point[name] for point in points]
-            for name in points[0]
-            if any(point[name] != points[0][name] for point in points)
-        }
-        renamed = {renames.get(name, name): texts for name, texts in columns.items()}
-        if len(renamed) < len(columns):
-            msg = f"partition_by gives the same column to several dimensions: {renames!r}"
-            raise ConfigurationError(msg)
-        return renamed
-
-
-def _frame(context: OutputContext, value: object) -> pl.DataFrame:
-    """Return `value` as a frame in memory."""
-    if isinstance(value, pl.LazyFrame):
-        return value.collect()
-    if isinstance(value, pl.DataFrame):
-        return value
-    msg = (
-        f"asset {context.asset!r} returned {type(value).__name__}, which ParquetIOHandler cannot"
-        f" keep: return a polars DataFrame or LazyFrame, or a dict with one for each partition"
-    )
-    raise TypeError(msg)

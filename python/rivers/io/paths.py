@@ -43,8 +43,7 @@ def partition_path(base: P, asset: str, partition: PartitionKey | None, suffix: 
         partition: Exactly one partition; None for an asset that has none.
         suffix: The file's suffix, with its dot.
     """
-    # Without dots, the folder of one asset never has the name of another one's file.
-    folder = _shorten(_escape(asset).replace(".", "%2E"))
+    folder = folder_name(asset)
     if partition is None:
         return base / f"{folder}{suffix}"
     values = dimensions(partition)
@@ -52,6 +51,12 @@ def partition_path(base: P, asset: str, partition: PartitionKey | None, suffix: 
         return base / folder / f"{_shorten(_escape(single_key(partition)))}{suffix}"
     names = [_shorten(f"{_escape(name)}={_escape(value)}") for name, value in values.items()]
     return base.joinpath(folder, *names, f"data{suffix}")
+
+
+def folder_name(asset: str) -> str:
+    """Return the name of an asset's folder."""
+    # Without dots, the folder of one asset never has the name of another one's file.
+    return _shorten(_escape(asset).replace(".", "%2E"))
 
 
 @contextmanager

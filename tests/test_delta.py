@@ -1,0 +1,173 @@
+"""Delta Lake tables: a run replaces the rows of its partitions, whoever else writes."""
+
+import datetime as dt
+import sys
+
+import cloudpickle
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from polars.testing import assert_frame_equal
+
+import rivers as rs
+from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
+from rivers.io import DeltaIOHandler, InputContext, OutputContext
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+DAYS = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-31")
+ALL = rs.PartitionKeyRange.single("2024-01-01", "2024-01-30")
+FRAME = pl.DataFrame({"day": ["1", "2", "1"], "x": [1, 2, 3]})
+
+
+def single(*keys):
+    return [rs.PartitionKey.single(key) for key in keys]
+
+
+def multi(*pairs):
+    return [rs.PartitionKey.multi({"day": day, "region": region}) for day, region in pairs]
+
+
+def out(*partitions, failed=()):
+    return OutputContext("a", list(partitions), "r1", failed=list(failed))
+
+
+def wanted(*partitions, asset="a"):
+    return InputContext(asset, list(partitions))
+
+
+@pytest.fixture
+def delta(tmp_path):
+    return DeltaIOHandler(tmp_path / "tables", partition_by="day")
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return DeltaIOHandler(tmp_path / "tables", partition_by={"day": "on"})
+
+
+def test_an_asset_without_partitions_is_a_whole_table(delta, tmp_path):
+    delta.handle_output(out(), FRAME.lazy())
+    assert_frame_equal(delta.load_input(wanted()), FRAME, check_row_order=False)
+    delta.handle_output(out(), pl.DataFrame({"y": [1]}))
+    assert delta.load_input(wanted()).rows() == [(1,)]
+    assert DeltaTable(tmp_path / "tables" / "a").version() == 1
+
+
+def test_a_run_replaces_the_rows_of_its_partitions_in_one_commit(delta, tmp_path):
+    one, two, three = single("1", "2", "3")
+    delta.handle_output(out(one, two), FRAME)
+    delta.handle_output(out(two, three), pl.DataFrame({"day": ["3"], "x": [9]}))
+    assert delta.load_input(wanted(one)).rows() == [("1", 1), ("1", 3)]
+    assert delta.load_input(wanted(two)).height == 0
+    assert delta.load_input(wanted(three, one)).rows() == [("3", 9), ("1", 1), ("1", 3)]
+    table = DeltaTable(tmp_path / "tables" / "a")
+    assert (table.version(), table.metadata().partition_columns) == (1, ["day"])
+
+
+def test_dimensions_have_columns_of_their_own(grid, tmp_path):
+    frame = pl.DataFrame({"on": ["1", "1", "2"], "region": ["us", "eu", "eu"], "x": [1, 2, 3]})
+    keys = multi(("1", "us"), ("1", "eu"), ("2", "eu"))
+    grid.handle_output(out(*keys), frame)
+    grid.handle_output(out(keys[1]), pl.DataFrame({"on": ["1"], "region": ["eu"], "x": [7]}))
+    assert grid.load_input(wanted(*reversed(keys)))["x"].to_list() == [3, 7, 1]
+    sparse = pl.DataFrame({"on": ["1", "2"], "region": ["us", "eu"], "x": [8, 9]})
+    grid.handle_output(out(keys[0], keys[2]), sparse)
+    assert grid.load_input(wanted(*keys))["x"].to_list() == [8, 7, 9]
+    assert DeltaTable(tmp_path / "tables" / "a").metadata().partition_columns == ["on", "region"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series("day", [dt.date(2024, 1, 1), dt.date(2024, 1, 2)]),
+        pl.Series("day", ["2024-01-01", "2024-01-02"], dtype=pl.Categorical),
+    ],
+)
+def test_keys_may_be_dates_or_categories(delta, column):
+    keys = single("2024-01-01", "2024-01-02")
+    delta.handle_output(out(*keys), pl.DataFrame({"day": column, "x": [1, 2]}))
+    delta.handle_output(out(keys[0]), pl.DataFrame({"day": column[:1], "x": [5]}))
+    assert delta.load_input(wanted(*keys))["x"].to_list() == [5, 2]
+
+
+def test_keys_may_be_numbers(delta):
+    one, two = single("1", "2")
+    delta.handle_output(out(one, two), pl.DataFrame({"day": [2, 1], "x": [1, 2]}))
+    delta.handle_output(out(one), pl.DataFrame({"day": [1], "x": [5]}))
+    assert delta.load_input(wanted(two, one))["x"].to_list() == [1, 5]
+
+
+def test_hostile_keys_and_names_are_only_texts(tmp_path):
+    column = 'it"s; DROP'
+    delta = DeltaIOHandler(tmp_path / "tables", partition_by=column)
+    evil, other = single("x' OR '1'='1", "../é %2E\n")
+    frame = pl.DataFrame({column: ["x' OR '1'='1", "../é %2E\n"], "x": [1, 2]})
+    delta.handle_output(out(evil, other), frame)
+    delta.handle_output(out(evil), frame.head(1).with_columns(x=pl.lit(7, pl.Int64)))
+    assert delta.load_input(wanted(evil, other))["x"].to_list() == [7, 2]
+    delta.handle_output(OutputContext("..", [], "r1"), FRAME)
+    assert delta.load_input(wanted(asset="..")).height == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["tables"]
+
+
+def test_rows_of_failed_partitions_are_left_out(delta):
+    one, two = single("1", "2")
+    delta.handle_output(out(one, two), FRAME)
+    delta.handle_output(out(one, failed=[two]), FRAME.with_columns(x=pl.lit(0, pl.Int64)))
+    assert delta.load_input(wanted(one, two))["x"].to_list() == [0, 0, 2]
+    delta.handle_output(out(failed=[one]), FRAME)
+    assert delta.load_input(wanted(one))["x"].to_list() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "told"),
+    [
+        (pl.DataFrame({"x": [1]}), PartitionValidationError, "without the column 'day'"),
+        (FRAME, PartitionValidationError, "belong to none"),
+        (
+            FRAME.with_columns(day=pl.lit(None, pl.String)),
+            PartitionValidationError,
+            "belong to none",
+        ),
+        (pl.DataFrame({"day": [1.0]}), PartitionValidationError, "belong to none"),
+        (pl.DataFrame({"day": []}, schema={"day": pl.Float64}), TypeError, "text, dates or whole"),
+        (3, TypeError, "DeltaIOHandler cannot keep"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(delta, tmp_path, value, error, told):
+    with pytest.raises(error, match=told):
+        delta.handle_output(out(*single("1")), value)
+    assert not (tmp_path / "tables").exists()
+
+
+def test_partition_by_must_be_told_for_one_dimension(tmp_path):
+    with pytest.raises(ConfigurationError, match="partition_by='day'"):
+        DeltaIOHandler(tmp_path).handle_output(out(*single("1")), FRAME)
+    with pytest.raises(TypeError, match="folder or at a URL"):
+        DeltaIOHandler(3)
+
+
+def test_nothing_stored_is_told(delta):
+    with pytest.raises(ExecutionError, match="nothing is stored of asset 'a' for partition '1'"):
+        delta.load_input(wanted(*single("1")))
+
+
+@pytest.mark.parametrize("executor", [rs.Executor.in_process(), rs.Executor.parallel(2)])
+def test_runs_beside_each_other_lose_nothing(repo, delta, executor):
+    @rs.Asset(partitions_def=DAYS, io_handler=delta)
+    def sales(context: rs.AssetExecutionContext):
+        return pl.DataFrame({"day": [key.key[0] for key in context.partition.keys]}).with_columns(
+            run=pl.lit(context.run_id)
+        )
+
+    repository = repo(sales, default_executor=executor)
+    # The table is made by several runs at once, and then written over by others.
+    for strategy in (rs.BackfillStrategy.multi_run(), rs.BackfillStrategy.chunked(4)):
+        result = repository.backfill(partition_range=ALL, strategy=strategy, max_concurrency=6)
+        error = repository.get_backfill(result.backfill_id).error
+        assert result.status == "completed", error
+        stored = delta.load_input(InputContext("sales", result.partition_keys))
+        assert stored.height == 30
+        assert stored["run"].n_unique() == result.num_runs
+        assert stored["run"].str.starts_with(result.backfill_id).all()
