@@ -59,6 +59,7 @@ def test_a_file_of_keys(shell, kind):
         (["--assets", "daily", *DAYS, "--max-concurrency", "0"], "max_concurrency"),
         (["--assets", "daily", *DAYS, "--max-failures", "few"], "a count such as 10 or a fraction"),
         (["--assets", "daily", *DAYS, "--max-failures", "0"], "max_failures must be a count"),
+        (["--assets", "daily", *DAYS, "--max-starts-per-second", "0"], "must be a number above 0"),
         (["--assets", "daily", *DAYS, "--tag", "team"], "--tag takes name=value, got 'team'"),
         (["--assets", "daily", *DAYS, "--config", "none.json"], "'none.json' cannot be read"),
         (["--assets", "daily", "--keys", "keys.txt"], "a table is a .csv or .parquet file"),
@@ -100,6 +101,12 @@ def test_an_order_of_dimensions(shell):
     assert (
         planned(shell, "--assets", "daily", *DAYS, "--order", "reverse") == "4 partitions in 4 runs"
     )
+
+
+def test_a_bound_on_starts(shell):
+    words = ("--assets", "daily", *DAYS, "--max-starts-per-second", 2.5)
+    shell.run("backfill", "cli_grid.py", *words)
+    assert shell.records()[0]["max_starts_per_second"] == 2.5
 
 
 def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):

@@ -85,6 +85,7 @@ class CodeRepository(Runs, Control, Awaiting):
         retry: RetryPolicy | None = None,
         max_failures: float | None = None,
         order: str | list[str] = "definition",
+        max_starts_per_second: float | None = None,
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
@@ -113,6 +114,8 @@ class CodeRepository(Runs, Control, Awaiting):
                 keys are given; `"reverse"`, from the end, the newest first; or a list of dimensions, the
                 slowest first, with a minus where the last key comes first: `["-date", "region"]`. Those
                 left out follow. Inside a run the order is the definition's.
+            max_starts_per_second: Most runs that start in a second, spread evenly; a number above 0. It
+                spares a service that counts calls, whatever the concurrency.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -141,6 +144,7 @@ class CodeRepository(Runs, Control, Awaiting):
                 failure_policy=failure_policy,
                 max_concurrency=max_concurrency,
                 max_failures=max_failures,
+                max_starts_per_second=max_starts_per_second,
             ),
         )  # fmt: skip
 

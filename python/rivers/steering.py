@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 
 _POLICIES = ("continue", "stop_on_failure")
 _MOST_PARTITIONS = 1 << 63
-_KEPT = ("stop_on_failure", "max_concurrency", "priority", "max_failures")
+_FASTEST = 1e9
+_KEPT = ("stop_on_failure", "max_concurrency", "priority", "max_failures", "max_starts_per_second")
 
 
 def checked(
-    *, failure_policy: str, max_concurrency: int, max_failures: float | None
+    *,
+    failure_policy: str,
+    max_concurrency: int,
+    max_failures: float | None,
+    max_starts_per_second: float | None,
 ) -> dict[str, Any]:
     """The arguments of `backfill()` as a `Submission` takes them.
 
@@ -30,6 +35,7 @@ def checked(
         "stop_on_failure": failure_policy == "stop_on_failure",
         "max_concurrency": check_count("max_concurrency", max_concurrency),
         "max_failures": None if max_failures is None else check_max_failures(max_failures),
+        "max_starts_per_second": _check_rate(max_starts_per_second),
     }
 
 
@@ -56,6 +62,15 @@ def in_order(selection: Selection, order: str | list[str]) -> Selection:
 def kept(record: dict[str, Any]) -> dict[str, Any]:
     """What a rerun of a backfill does as the backfill did, as a `Submission` takes it."""
     return {name: record[name] for name in _KEPT}
+
+
+def _check_rate(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _FASTEST:
+        msg = f"max_starts_per_second must be a number above 0, such as 0.5 or 20, got {value!r}"
+        raise ConfigurationError(msg)
+    return float(value)
 
 
 def check_max_failures(value: float) -> float:

@@ -47,6 +47,7 @@ class Submission:
         tags: Attached to each run.
         config: As JSON.
         retry: How failures are tried again, as JSON, where the request says so itself.
+        max_starts_per_second: Most runs that start in a second.
         max_failures: So many failed partitions, or a fraction of those that have ended, that it stops.
     """
 
@@ -59,6 +60,7 @@ class Submission:
     config: str | None
     retry: str | None
     max_failures: float | None = None
+    max_starts_per_second: float | None = None
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:

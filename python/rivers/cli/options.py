@@ -4,6 +4,12 @@ from typing import Annotated
 
 import typer
 
+StartsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-starts-per-second", metavar="X", help="Most runs that start in a second: 0.5, 20."
+    ),
+]
 OrderOption = Annotated[
     str,
     typer.Option(

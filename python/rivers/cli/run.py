@@ -17,7 +17,7 @@ from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.live import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
-from rivers.cli.options import MaxFailuresOption, OrderOption
+from rivers.cli.options import MaxFailuresOption, OrderOption, StartsOption
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
@@ -79,6 +79,7 @@ def backfill(
     ] = "continue",
     max_failures: MaxFailuresOption = None,
     order: OrderOption = "definition",
+    max_starts_per_second: StartsOption = None,
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -108,7 +109,8 @@ def backfill(
             repo.backfill, names, strategy=grouping, failure_policy=on_failure,
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
             config=values, dry_run=dry_run, only_missing=only_missing,
-            max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order), **chosen,
+            max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
+            max_starts_per_second=max_starts_per_second, **chosen,
         ))  # fmt: skip
 
 

@@ -46,6 +46,7 @@ struct Submission {
     config: Option<String>,
     retry: Option<String>,
     max_failures: Option<MaxFailures>,
+    max_starts_per_second: Option<f64>,
 }
 
 /// An `int` or a `float` of Python.
@@ -155,6 +156,7 @@ impl Engine {
             created_at: self.engine.now(),
             control: Control {
                 max_failures: submission.max_failures.map(Into::into),
+                max_starts_per_second: submission.max_starts_per_second,
             },
         };
         let id = request.id.clone();

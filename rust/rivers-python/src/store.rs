@@ -46,6 +46,7 @@ struct BackfillRecord {
     ended_at: Option<DateTime<Utc>>,
     paused: bool,
     max_failures: Option<MaxFailures>,
+    max_starts_per_second: Option<f64>,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -67,6 +68,7 @@ impl From<BackfillRow> for BackfillRecord {
             max_concurrency: request.max_concurrency,
             priority: request.priority,
             tags: request.tags,
+            max_starts_per_second: request.control.max_starts_per_second,
             max_failures: request.control.max_failures.map(Into::into),
             config: request.config,
             retry: request.retry,

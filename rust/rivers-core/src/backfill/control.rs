@@ -11,6 +11,8 @@ const ENOUGH_FOR_A_SHARE: u64 = 20;
 pub struct Control {
     /// It stops when so many have failed.
     pub max_failures: Option<MaxFailures>,
+    /// Most runs that start in a second.
+    pub max_starts_per_second: Option<f64>,
 }
 
 /// So many failed partitions that a backfill stops.

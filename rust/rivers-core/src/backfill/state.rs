@@ -258,7 +258,10 @@ mod tests {
     }
 
     fn limited(policy: FailurePolicy, max_failures: Option<MaxFailures>, runs: u64) -> State {
-        let control = Control { max_failures };
+        let control = Control {
+            max_failures,
+            ..Control::default()
+        };
         State::new(policy, control, runs, RunSet::all(runs), Counts::default())
     }
 

@@ -106,8 +106,7 @@ impl Hub {
     /// Tells the queue whether the backfill has runs to start, and the writer when it has ended.
     fn settle(&mut self, key: Key) {
         if let Some(live) = self.live.get_mut(&key) {
-            self.queue
-                .set_ready(live.entry, !live.paused && live.state.runs_to_start() > 0);
+            self.queue.set_ready(live.entry, live.is_ready());
             if live.state.phase() != Phase::Running {
                 live.stop.store(true, Ordering::Release);
             }
@@ -142,9 +141,10 @@ impl Hub {
         Some(taken)
     }
 
-    /// Lets the runs start whose next attempt is due. When the one after that is, if any waits.
+    /// Lets the runs start whose time has come: the next attempt is due, or others started long enough
+    /// ago. When the one after that is, if any waits.
     pub(super) fn wake_due(&mut self, now: Micros) -> Option<Micros> {
-        let due = |live: &mut Live| live.wake_due(now);
+        let due = |live: &mut Live| live.fill_starts(now) | live.wake_due(now);
         let woken = self
             .live
             .iter_mut()
@@ -152,11 +152,7 @@ impl Hub {
         for key in woken.collect::<Vec<_>>() {
             self.settle(key);
         }
-        self.live
-            .values()
-            .filter(|live| live.state.phase() == Phase::Running)
-            .filter_map(|live| live.retries.next_due())
-            .min()
+        self.live.values().filter_map(Live::next_start).min()
     }
 
     /// Whether runs wait for their next attempt.
@@ -180,9 +176,7 @@ impl Hub {
         for (&key, live) in &mut self.live {
             for at in 0..live.hands.len() {
                 if let Some(given_up) = live.hands[at].give_up_if_stalled(now) {
-                    for runs in given_up {
-                        live.state.apply(Event::Returned(runs));
-                    }
+                    given_up.into_iter().for_each(|runs| live.returned(runs));
                     keys.push(key);
                 }
             }
@@ -236,9 +230,9 @@ impl Hub {
             return false;
         };
         live.hands.retain(|other| !Arc::ptr_eq(other, hand));
-        for runs in hand.give_up() {
-            live.state.apply(Event::Returned(runs));
-        }
+        hand.give_up()
+            .into_iter()
+            .for_each(|runs| live.returned(runs));
         live.state.apply(Event::Released);
         self.queue.release(entry);
         self.settle(key);

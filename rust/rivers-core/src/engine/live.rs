@@ -9,7 +9,7 @@ use super::{Execution, Program, SharedRuns};
 use crate::backfill::{Counts, Event, Phase, Request, Retries, RunEnd, RunSet, State};
 use crate::clock::Micros;
 use crate::plan::Plan;
-use crate::queue::EntryId;
+use crate::queue::{Bucket, EntryId};
 
 /// How long the runs of one batch should take together: long enough that what a batch costs does not
 /// count, short enough that a run with a higher priority starts soon.
@@ -48,6 +48,8 @@ pub(super) struct Live {
     pub(super) dirty: bool,
     /// Nothing new starts for now.
     pub(super) paused: bool,
+    /// Bounds how many runs start in a second.
+    pub(super) starts: Option<Bucket>,
     /// How often the request had been changed when it was read.
     pub(super) revision: u64,
     /// Most runs that can be in flight where the program is executed.
@@ -83,6 +85,7 @@ impl Live {
         retries
             .waiting()
             .for_each(|run| state.apply(Event::Held(run)));
+        let starts = request.control.max_starts_per_second.map(Bucket::new);
         Self {
             entry,
             program: execution.program,
@@ -96,6 +99,7 @@ impl Live {
             outbox: Vec::new(),
             dirty: true,
             paused: false,
+            starts,
             revision: 0,
             written_end: false,
             reported: counts,
@@ -104,7 +108,14 @@ impl Live {
         }
     }
 
-    /// The next runs for one worker: as many as fill a batch, but a fair share of what is left.
+    /// Whether a run may start now, as far as is known.
+    pub(super) fn is_ready(&self) -> bool {
+        let tokens = self.starts.as_ref().map_or(1, Bucket::available);
+        !self.paused && tokens > 0 && self.state.runs_to_start() > 0
+    }
+
+    /// The next runs for one worker: as many as fill a batch and may start, but a fair share of what is
+    /// left.
     pub(super) fn take_batch(&mut self) -> Option<Range<u64>> {
         let fitting = self
             .mean_run
@@ -116,7 +127,39 @@ impl Live {
             .min(share)
             .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
-        self.state.take(size as u64)
+        let most = self.starts.as_ref().map_or(u64::MAX, Bucket::available);
+        let runs = self.state.take(most.min(size as u64))?;
+        if let Some(starts) = &mut self.starts {
+            starts.take(runs.end - runs.start);
+        }
+        Some(runs)
+    }
+
+    /// These runs were taken and will not start from there.
+    pub(super) fn returned(&mut self, runs: Range<u64>) {
+        if let Some(starts) = &mut self.starts {
+            starts.give_back(runs.end - runs.start);
+        }
+        self.state.apply(Event::Returned(runs));
+    }
+
+    /// More runs may start as time goes on. `true`: some may that could not.
+    pub(super) fn fill_starts(&mut self, now: Micros) -> bool {
+        let Some(starts) = &mut self.starts else {
+            return false;
+        };
+        let before = starts.available();
+        starts.fill(now);
+        before == 0 && starts.available() > 0
+    }
+
+    /// When something may start that cannot now: another attempt, or what comes too soon after others.
+    pub(super) fn next_start(&self) -> Option<Micros> {
+        let waits = !self.is_ready() && !self.paused && self.state.runs_to_start() > 0;
+        let soon = self.starts.as_ref().filter(|_| waits).map(Bucket::next_at);
+        let running = self.state.phase() == Phase::Running;
+        let retry = self.retries.next_due().filter(|_| running);
+        soon.into_iter().chain(retry).min()
     }
 
     /// Applies what workers bring: runs that have ended, and those that are to be attempted again.
@@ -145,9 +188,8 @@ impl Live {
 
     /// Takes back what its workers have not begun.
     pub(super) fn take_back(&mut self) {
-        for runs in self.hands.iter().flat_map(|hand| hand.give_up()) {
-            self.state.apply(Event::Returned(runs));
-        }
+        let given_up: Vec<_> = self.hands.iter().flat_map(|hand| hand.give_up()).collect();
+        given_up.into_iter().for_each(|runs| self.returned(runs));
     }
 
     /// Learns how long runs take.

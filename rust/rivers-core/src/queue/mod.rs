@@ -18,11 +18,13 @@
 //! Invariant: nothing here grows with the partitions or the runs of an entry, and a decision does not look at
 //! entries that are idle or parked.
 
+mod bucket;
 mod limits;
 mod priority;
 
 use std::collections::HashMap;
 
+pub use bucket::Bucket;
 pub use limits::{Limits, TagLimit};
 use priority::{LaneId, Lanes, Rank};
 
