@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import functools
+import inspect
 import random
 
 import pytest
@@ -127,6 +128,38 @@ def validation():
     return once(work)
 
 
+@functools.cache
+def many_assets(*, inputs):
+    """10,000 assets, each of which takes the values of so many before it."""
+    definition = rs.PartitionsDefinition.static_(["a", "b"])
+
+    def declared(number):
+        names = [f"a{other}" for other in range(max(0, number - inputs), number)]
+        parameters = dict.fromkeys(names)
+        fn = functools.partial(dict, **parameters)
+        fn.__signature__ = inspect.Signature(
+            [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+        )
+        return rs.Asset(fn, name=f"a{number}", partitions_def=definition)
+
+    return [declared(number) for number in range(10_000)]
+
+
+def resolving(inputs):
+    assets = many_assets(inputs=inputs)
+    return once(lambda: rs.CodeRepository(assets).resolve(rs.Storage.memory()) and None)
+
+
+def planning_many(inputs):
+    repo = rs.CodeRepository(many_assets(inputs=inputs)).resolve(rs.Storage.memory())
+    return once(
+        lambda: (
+            repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "b"), dry_run=True)
+            and None
+        )
+    )
+
+
 ROWS = [
     Row("dry run, 100^3", "1 ms", lambda: dry_run(100, "multi_run"), iterations=100),
     *(
@@ -156,6 +189,10 @@ ROWS = [
     Row("hourly, 100 years: n-th key", "1 ms", hourly_nth, iterations=10_000),
     Row("1,000,000 static keys: definition", "0.2 s", static),
     Row("1,000,000 static keys: validate one", "1 us", validation, iterations=100_000),
+    Row("10,000 assets in a chain: resolve", "1 s", functools.partial(resolving, 1)),
+    Row("10,000 assets of ten inputs each: resolve", "1 s", functools.partial(resolving, 10)),
+    Row("10,000 assets in a chain: dry run", "", functools.partial(planning_many, 1)),
+    Row("10,000 assets of ten inputs each: dry run", "", functools.partial(planning_many, 10)),
 ]
 
 

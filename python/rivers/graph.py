@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rivers.assets import Asset
@@ -218,6 +219,16 @@ class Graph:
         """The named assets in dependency order."""
         chosen = set(names)
         return [self.nodes[name] for name in self.order if name in chosen]
+
+    def needs_among(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Of each named asset, the named ones that it needs, directly or through others that are not."""
+        chosen = set(names)
+        needs: dict[str, list[str]] = {}
+        for name in self.order:
+            # A named asset stands for all that it needs itself: each is looked at once.
+            near = ([dep] if dep in chosen else needs[dep] for dep in self.nodes[name].deps)
+            needs[name] = list(dict.fromkeys(chain.from_iterable(near)))
+        return {name: needs[name] for name in chosen}
 
     def upstream_of(self, name: str) -> set[str]:
         """All assets that an asset depends on, near and far."""

@@ -244,6 +244,7 @@ class Runtime:
     ) -> Program:
         ordered = self._graph.in_order(node.name for node in nodes)
         places = {node.name: place for place, node in enumerate(ordered)}
+        needs = self._graph.needs_among(places)
         steps = [
             Step(
                 name=step.name,
@@ -261,9 +262,7 @@ class Runtime:
                 is_async=step.is_async,
                 context_param=step.context_param,
                 inputs=[self._input(node, self._graph[name], now) for name in node.inputs],
-                needs=[
-                    places[name] for name in self._graph.upstream_of(node.name) if name in places
-                ],
+                needs=[places[name] for name in needs[node.name]],
                 definition=node.definition,
                 config=configs.get(step.name),
                 metadata=step.metadata,
