@@ -836,6 +836,15 @@ class Engine:
     def take(self, patience: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none for so many seconds."""
 
+    def make_way(self, priority: int) -> None:
+        """Nothing of a lower priority starts before the request that is about to be submitted."""
+
+    def close_way(self) -> None:
+        """It is not submitted after all."""
+
+    def standing(self, id: str) -> dict[str, Any] | None:
+        """A live backfill: what `Store.backfill` has of it that can change, and what it needs to be shown."""
+
     def wants_worker(self) -> bool:
         """Whether one more worker would find something to do."""
 

@@ -107,7 +107,7 @@ class BackfillStatus(_Lazy):
         paused: Whether nothing new starts until `unpause_backfill()`; its status stays
             `"in_progress"`.
         rate: Partitions a second that have ended lately; `None` where that is not known: it has ended,
-            is paused, nobody runs it, or no run has ended.
+            is paused, nobody runs it, or no run has ended. Looked up when first touched.
         eta: Seconds until its end at this rate; `None` where that is not known.
     """
 
@@ -121,8 +121,8 @@ class BackfillStatus(_Lazy):
     error: str | None
     tags: list[tuple[str, str]]
     paused: bool = False
-    rate: float | None = None
-    eta: float | None = None
+    rate: float | None = field(init=False)
+    eta: float | None = field(init=False)
 
     def __repr__(self) -> str:
         ended = _ended(self.completed_partitions, self.failed_partitions, self.canceled_partitions)

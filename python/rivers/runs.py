@@ -92,15 +92,21 @@ class Runs(Runtime):
             nodes = self._graph.to_run(submission.asset_names(selection))
         nodes = self._graph.with_siblings(nodes)
         now = self._clock()
-        partitioned = [
-            (node, self._space(node.definition, now)) for node in nodes if node.definition
-        ]
-        plan = Plan(_manual_selection(partitioned, partition_key), BackfillStrategy.single_run())
         checked_tags, priority = submission.check_tags(tags, 0)
-        return self._submit(
-            nodes, plan, now, config, manual=True, stop_on_failure=False, max_concurrency=1,
-            tags=checked_tags, priority=priority,
-        )  # fmt: skip
+        # Beside functions that compute it takes long to get on, and to be the first in the queue is no use.
+        self.engine.make_way(priority)
+        try:
+            spaces = [
+                (node, self._space(node.definition, now)) for node in nodes if node.definition
+            ]
+            plan = Plan(_manual_selection(spaces, partition_key), BackfillStrategy.single_run())
+            return self._submit(
+                nodes, plan, now, config, manual=True, stop_on_failure=False, max_concurrency=1,
+                tags=checked_tags, priority=priority,
+            )  # fmt: skip
+        except BaseException:
+            self.engine.close_way()
+            raise
 
     def load_node(self, name: str, partition_key: PartitionKey | None = None) -> Any:
         """The value of an asset, through its IO handler.

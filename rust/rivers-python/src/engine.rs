@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use rivers_core::backfill::record::RequestedAsset;
-use rivers_core::backfill::{self, Change, Control, FailurePolicy, Kind, Request};
+use rivers_core::backfill::{self, Change, Control, FailurePolicy, Kind, Request, Status};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::{Limits, TagLimit};
@@ -70,6 +70,36 @@ impl From<backfill::MaxFailures> for MaxFailures {
         match most {
             backfill::MaxFailures::Count(most) => Self::Count(most),
             backfill::MaxFailures::Share(most) => Self::Share(most),
+        }
+    }
+}
+
+/// What `Store.backfill` tells of a backfill that is live, for Python a dict.
+#[derive(IntoPyObject)]
+struct StandingRecord {
+    manual: bool,
+    status: &'static str,
+    num_partitions: u64,
+    num_runs: u64,
+    completed: u64,
+    failed: u64,
+    canceled: u64,
+    tags: Vec<(String, String)>,
+    paused: bool,
+}
+
+impl From<engine::Standing> for StandingRecord {
+    fn from(standing: engine::Standing) -> Self {
+        Self {
+            manual: standing.request.kind == Kind::Manual,
+            status: Status::InProgress.name(),
+            num_partitions: standing.num_partitions,
+            num_runs: standing.num_runs,
+            completed: standing.counts.completed,
+            failed: standing.counts.failed,
+            canceled: standing.counts.canceled,
+            tags: standing.request.tags.clone(),
+            paused: standing.paused,
         }
     }
 }
@@ -178,14 +208,30 @@ impl Engine {
         Ok(py.detach(|| self.engine.resume(id, execution))?)
     }
 
+    /// Nothing of a lower priority starts before the request that is about to be submitted.
+    fn make_way(&self, priority: i64) {
+        self.engine.make_way(priority);
+    }
+
+    /// It is not submitted after all.
+    fn close_way(&self) {
+        self.engine.close_way();
+    }
+
     /// The next batch for a worker, or `None` after so many seconds.
     fn take(&self, py: Python<'_>, patience: f64) -> Option<Batch> {
         let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
         py.detach(|| self.engine.take(patience)).map(Batch::new)
     }
 
-    fn wants_worker(&self, py: Python<'_>) -> bool {
-        py.detach(|| self.engine.wants_worker())
+    /// A live backfill, as `Store.backfill` has it of those that are not; it never waits.
+    fn standing(&self, id: &str) -> Option<StandingRecord> {
+        self.engine.standing(id).map(StandingRecord::from)
+    }
+
+    /// It never waits, so it keeps the interpreter: to win it back takes longer where others compute.
+    fn wants_worker(&self) -> bool {
+        self.engine.wants_worker()
     }
 
     /// Waits for the end of a backfill, looking for Ctrl-C; `False` when the time is up first.
@@ -275,8 +321,8 @@ impl Engine {
     }
 
     /// Of a live backfill: completed, failed, in flight.
-    fn progress(&self, py: Python<'_>, key: i64) -> Option<(u64, u64, u64)> {
-        let progress = py.detach(|| self.engine.progress(key))?;
+    fn progress(&self, key: i64) -> Option<(u64, u64, u64)> {
+        let progress = self.engine.progress(key)?;
         Some((
             progress.counts.completed,
             progress.counts.failed,

@@ -34,6 +34,7 @@ pub struct Batch {
     handed_in_at: Micros,
     due: bool,
     closed: bool,
+    has_way: bool,
 }
 
 impl Batch {
@@ -54,6 +55,7 @@ impl Batch {
             shared: Arc::clone(shared),
             due: false,
             closed: false,
+            has_way: taken.has_way,
         }
     }
 
@@ -90,7 +92,15 @@ impl Batch {
             .claim(now)
             .map(|number| Run::new(self.worked.clone(), number, now, &self.earlier));
         self.current.clone_from(&run);
+        self.close_way();
         run
+    }
+
+    /// It has begun, or will not.
+    fn close_way(&mut self) {
+        if std::mem::take(&mut self.has_way) {
+            self.shared.close_way();
+        }
     }
 
     fn end_current(&mut self, now: Micros) {
@@ -118,12 +128,13 @@ impl Batch {
         self.due
     }
 
-    /// Brings the outcomes to the engine; waits while the writer is far behind.
+    /// Brings the outcomes to the engine; waits while the writer is far behind, unless somebody more
+    /// urgent waits for the slot.
     pub fn hand_in(&mut self) {
         self.due = false;
         self.handed_in_at = self.shared.clock.now();
         let mut hub = self.shared.hub();
-        while hub.is_full() {
+        while hub.is_full() && !hub.is_in_the_way(self.worked.request.priority) {
             hub = self
                 .shared
                 .room
@@ -150,7 +161,9 @@ impl Batch {
             self.hand_in();
         }
         self.sent = Some(Arc::clone(shared));
-        self.hand.send(shared, most, now)
+        let sent = self.hand.send(shared, most, now);
+        self.close_way();
+        sent
     }
 
     /// Takes in what a worker in another process brought back of the runs sent.
@@ -190,6 +203,7 @@ impl Batch {
         }
         let now = self.shared.clock.now();
         self.end_current(now);
+        self.close_way();
         self.hand_in();
         let live = self.shared.hub().released(self.key, self.entry, &self.hand);
         if !live {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use hashbrown::HashMap;
 
 use super::live::{Hand, Live, Rest};
-use super::{Execution, Program, Progress};
+use super::way::Way;
+use super::{Execution, Program, Progress, Standing};
 use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status, Stop};
 use crate::clock::Micros;
 use crate::error::Error;
@@ -33,6 +34,8 @@ pub(super) struct Hub {
     /// are done nobody else gets it.
     leaving: HashMap<EntryId, (Key, usize)>,
     pub(super) closed: bool,
+    /// Made for an urgent request that is not being executed yet.
+    way: Option<Way>,
 }
 
 /// Runs that a worker has taken.
@@ -44,6 +47,8 @@ pub(super) struct Taken {
     pub(super) hand: Arc<Hand>,
     pub(super) earlier: Vec<Arc<Earlier>>,
     pub(super) program: Program,
+    /// A way is open for them, which is closed when the first of them begins.
+    pub(super) has_way: bool,
 }
 
 impl Hub {
@@ -58,6 +63,7 @@ impl Hub {
             ended: Vec::new(),
             leaving: HashMap::new(),
             closed: false,
+            way: None,
         }
     }
 
@@ -84,6 +90,44 @@ impl Hub {
         if !self.queue.can_decide() {
             self.make_room(priority);
         }
+    }
+
+    /// Has what is below a priority give up what has not begun, and start nothing until the request that
+    /// comes has begun.
+    pub(super) fn make_way(&mut self, priority: i64, now: Micros) {
+        if self
+            .live
+            .values()
+            .any(|live| live.request.priority < priority)
+        {
+            self.way = Some(Way::open(self.way, priority, now));
+            self.make_room(priority);
+        }
+    }
+
+    /// A request that way was made for is in the queue.
+    pub(super) fn is_queued(&mut self, priority: i64, now: Micros) {
+        if let Some(way) = &mut self.way {
+            way.queued(priority, now);
+        }
+    }
+
+    pub(super) fn close_way(&mut self) {
+        self.way = None;
+    }
+
+    /// Whether what has this priority is to make room.
+    pub(super) fn is_in_the_way(&self, priority: i64) -> bool {
+        self.way.is_some_and(|way| priority < way.priority)
+    }
+
+    /// What may start now has this priority at least, and until when that holds.
+    pub(super) fn floor(&mut self, now: Micros) -> Option<(i64, Micros)> {
+        let way = self.way?;
+        let below = |live: &Live| live.request.priority < way.priority && !live.hands.is_empty();
+        let can_go = self.queue.can_decide_from(way.priority) || self.live.values().any(below);
+        self.way = Some(way).filter(|way| way.is_of_use(now, can_go));
+        self.way.map(|way| (way.priority, way.until))
     }
 
     /// Has workers let go of what they have not begun for a lower priority: a slot comes free as soon
@@ -118,8 +162,9 @@ impl Hub {
         self.queue.can_decide()
     }
 
-    pub(super) fn take(&mut self, leased_until: &Arc<AtomicI64>) -> Option<Taken> {
-        let entry = self.queue.decide()?;
+    /// The next runs of this priority at least.
+    pub(super) fn take(&mut self, leased_until: &Arc<AtomicI64>, least: i64) -> Option<Taken> {
+        let entry = self.queue.decide_from(least)?;
         let key = *self.by_entry.get(&entry)?;
         let live = self.live.get_mut(&key)?;
         let Some(runs) = live.take_batch() else {
@@ -136,6 +181,10 @@ impl Hub {
             hand,
             earlier,
             program: Arc::clone(&live.program),
+            has_way: self
+                .way
+                .as_mut()
+                .is_some_and(|way| way.taken(live.request.priority)),
         };
         self.settle(key);
         Some(taken)
@@ -414,6 +463,18 @@ impl Hub {
 
     pub(super) fn live_keys(&self) -> Vec<Key> {
         self.live.keys().copied().collect()
+    }
+
+    /// A backfill by its id.
+    pub(super) fn standing(&self, id: &str) -> Option<Standing> {
+        let live = self.live.values().find(|live| live.request.id == id)?;
+        Some(Standing {
+            request: Arc::clone(&live.request),
+            num_partitions: live.plan.selection().len(),
+            num_runs: live.plan.num_runs(),
+            counts: live.reported,
+            paused: live.paused,
+        })
     }
 
     pub(super) fn progress(&self, key: Key) -> Option<Progress> {

@@ -10,6 +10,7 @@ mod hub;
 mod live;
 mod run;
 mod shared;
+mod way;
 mod writer;
 
 pub use batch::{Batch, WorkerBatch};
@@ -76,6 +77,11 @@ impl Shared {
         }
     }
 
+    fn close_way(&self) {
+        self.hub().close_way();
+        self.changed.notify_all();
+    }
+
     /// One less is at work with a backfill that stopped here. The last one gives the lease back, so
     /// that it can be resumed at once; where the storage cannot be written, the lease runs out.
     fn left(&self, entry: EntryId) {
@@ -125,6 +131,21 @@ pub fn new_id() -> String {
 /// How long it is until a moment.
 fn until(at: Micros, now: Micros) -> Duration {
     Duration::from_micros(at.saturating_sub(now).max(0).cast_unsigned())
+}
+
+/// A live backfill, without a look at the storage.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// As asked for.
+    pub request: Arc<Request>,
+    /// How many partitions.
+    pub num_partitions: u64,
+    /// How many runs are planned.
+    pub num_runs: u64,
+    /// What has ended, as far as it is committed.
+    pub counts: Counts,
+    /// Whether nothing new starts until it is unpaused.
+    pub paused: bool,
 }
 
 /// How a live backfill stands, as far as it is committed.
@@ -182,11 +203,27 @@ impl Engine {
                 retries: Retries::default(),
                 counts: Counts::default(),
             };
-            self.admit(|hub| hub.admit(key, request, plan, rest, execution));
+            let priority = request.priority;
+            self.admit(|hub| {
+                hub.admit(key, request, plan, rest, execution);
+                hub.is_queued(priority, self.now());
+            });
         } else {
             self.shared.hub().ended.push(key);
         }
         Ok(key)
+    }
+
+    /// An urgent request is about to be submitted: until its first run begins, or for a short while,
+    /// nothing of a lower priority starts. `close_way` when it is not submitted after all.
+    pub fn make_way(&self, priority: i64) {
+        self.shared.hub().make_way(priority, self.now());
+        self.shared.room.notify_all();
+    }
+
+    /// What is less urgent may start again.
+    pub fn close_way(&self) {
+        self.shared.close_way();
     }
 
     /// Puts a recorded backfill in the queue.
@@ -209,8 +246,11 @@ impl Engine {
             hub.reclaim_stalled(now);
             let due = hub.wake_due(now);
             let leased = now < self.shared.leased_until.load(Ordering::Acquire);
+            // Who cannot wait would be gone when the way is closed.
+            let floor = hub.floor(now).filter(|_| !patience.is_zero());
+            let least = floor.map_or(i64::MIN, |(priority, _)| priority);
             if let Some(taken) = leased
-                .then(|| hub.take(&self.shared.leased_until))
+                .then(|| hub.take(&self.shared.leased_until, least))
                 .flatten()
             {
                 break Some(Batch::new(&self.shared, taken));
@@ -221,7 +261,8 @@ impl Engine {
                 break None;
             }
             let nap = if watches { live::STALLED_AFTER } else { left };
-            let nap = due.map_or(nap, |at| nap.min(until(at, now)));
+            let next = due.into_iter().chain(floor.map(|(_, at)| at)).min();
+            let nap = next.map_or(nap, |at| nap.min(until(at, now)));
             let waited = self.shared.changed.wait_timeout(hub, nap);
             hub = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
@@ -287,6 +328,11 @@ impl Engine {
     /// Backfills that have not ended in this process.
     pub fn live(&self) -> Vec<Key> {
         self.shared.hub().live_keys()
+    }
+
+    /// A live backfill, as it is recorded; `None` when it is not live here. It waits for nothing.
+    pub fn standing(&self, id: &str) -> Option<Standing> {
+        self.shared.hub().standing(id)
     }
 
     /// How a live backfill stands; `None` when it is not live here.

@@ -101,7 +101,12 @@ impl Queue {
     ///
     /// Takes a slot of the entry, of the whole queue, and of each tag limit and pool that applies.
     pub fn decide(&mut self) -> Option<EntryId> {
-        let id = self.best()?;
+        self.decide_from(i64::MIN)
+    }
+
+    /// The same among the entries of this priority and higher ones.
+    pub fn decide_from(&mut self, priority: i64) -> Option<EntryId> {
+        let id = self.best(priority)?;
         let slot = self.entries.get_mut(&id)?;
         slot.in_flight += 1;
         self.in_flight += 1;
@@ -114,7 +119,12 @@ impl Queue {
 
     /// Whether [`decide`](Self::decide) would name an entry; takes nothing.
     pub fn can_decide(&mut self) -> bool {
-        self.best().is_some()
+        self.can_decide_from(i64::MIN)
+    }
+
+    /// The same among the entries of this priority and higher ones.
+    pub fn can_decide_from(&mut self, priority: i64) -> bool {
+        self.best(priority).is_some()
     }
 
     /// A run of the entry has ended: gives back the slots that it held.
@@ -193,11 +203,13 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    fn best(&mut self) -> Option<EntryId> {
+    fn best(&mut self, least: i64) -> Option<EntryId> {
         if self.in_flight >= self.max_concurrent_runs {
             return None;
         }
-        self.lanes.best().map(|rank| rank.id)
+        // If the best is below, all are.
+        let best = self.lanes.best()?;
+        (best.priority() >= least).then_some(best.id)
     }
 
     /// Puts the entry into its lane or takes it out, after something that decides it has changed.
@@ -221,6 +233,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The rules, as they are written down, with a scan over all entries.
+    #[derive(Clone)]
     struct Oracle {
         limits: Limits,
         entries: Vec<(EntryId, Entry, u32, bool)>,
@@ -374,10 +387,13 @@ mod tests {
                         pushed.push(id);
                     }
                     Step::Decide => {
-                        let could = queue.can_decide();
+                        let could = [-1, 0, 1].map(|least| queue.can_decide_from(least));
+                        prop_assert_eq!(queue.can_decide(), oracle.clone().decide().is_some());
                         let decided = queue.decide();
-                        prop_assert_eq!(could, decided.is_some());
                         prop_assert_eq!(decided, oracle.decide());
+                        let priority = decided.and_then(|id| Some(oracle.get(id)?.1.priority));
+                        let can = |least| priority.is_some_and(|priority| priority >= least);
+                        prop_assert_eq!(could, [-1, 0, 1].map(can));
                     }
                     Step::Release(at) => if let Some(id) = pick(&pushed, at) {
                         queue.release(id);

@@ -41,6 +41,10 @@ impl Rank {
             id,
         }
     }
+
+    pub(super) fn priority(self) -> i64 {
+        self.priority.0
+    }
 }
 
 /// A lane's place in [`Lanes`]; used again once the lane is gone.

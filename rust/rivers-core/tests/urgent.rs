@@ -1,0 +1,171 @@
+//! What is less urgent makes way for a request that comes, and for no longer than it helps.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rivers_core::backfill::{Control, FailurePolicy, Kind, Request};
+use rivers_core::clock::{Clock, ManualClock, SECOND};
+use rivers_core::engine::{Batch, Engine, Execution, LEASE, new_id};
+use rivers_core::plan::{Plan, Strategy};
+use rivers_core::queue::{Limits, TagLimit};
+use rivers_core::space::labels::Labels;
+use rivers_core::space::product::Dim;
+use rivers_core::space::{Axis, Selection, Space};
+use rivers_core::store::sqlite::SqliteStore;
+
+/// As long as a worker waits that is to find nothing.
+const MOMENT: Duration = Duration::from_millis(2);
+const LONG: Duration = Duration::from_secs(30);
+const BACKFILL: i64 = -10;
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    engine: Engine,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(SECOND));
+        let small = TagLimit {
+            key: "warehouse".into(),
+            value: None,
+            limit: 1,
+            per_unique_value: false,
+        };
+        let limits = Limits {
+            tag_limits: vec![small],
+            ..Limits::default()
+        };
+        let store = Arc::new(SqliteStore::memory().unwrap());
+        let engine = Engine::new(store, Arc::clone(&clock) as Arc<dyn Clock>, limits, LEASE);
+        Self {
+            clock,
+            engine: engine.unwrap(),
+        }
+    }
+
+    fn submit(&self, runs: usize, priority: i64, tags: &[(&str, &str)]) {
+        let keys = Labels::new((0..runs).map(|run| format!("k{run}"))).unwrap();
+        let dim = Dim {
+            name: "key".into(),
+            axis: Axis::Labels(Arc::new(keys)),
+        };
+        let space = Arc::new(Space::try_from(vec![dim]).unwrap());
+        let plan = Plan::new(Selection::all(space), Strategy::MultiRun).unwrap();
+        let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        let request = Request {
+            id: new_id(),
+            kind: Kind::Backfill,
+            assets: Vec::new(),
+            failure_policy: FailurePolicy::Continue,
+            max_concurrency: 4,
+            priority,
+            tags: tags.iter().map(owned).collect(),
+            config: None,
+            retry: None,
+            control: Control::default(),
+            created_at: self.clock.now(),
+        };
+        let execution = Execution {
+            program: Arc::new(()),
+            workers: u32::MAX,
+            pools: Vec::new(),
+        };
+        self.engine.submit(request, plan, execution).unwrap();
+    }
+
+    /// A batch of several runs of a large backfill, the first of which has begun.
+    fn working(&self) -> Batch {
+        self.submit(10_000, BACKFILL, &[]);
+        let mut first = self.engine.take(LONG).unwrap();
+        while first.advance().is_some() {}
+        first.close();
+        let mut batch = self.engine.take(LONG).unwrap();
+        assert!(batch.advance().is_some());
+        batch
+    }
+
+    /// The priority of what a worker finds that waits a moment.
+    fn found(&self) -> Option<i64> {
+        let batch = self.engine.take(MOMENT)?;
+        Some(batch.worked().request.priority)
+    }
+}
+
+#[test]
+fn nothing_less_urgent_starts_before_the_request_that_comes() {
+    let scene = Scene::new();
+    let mut working = scene.working();
+    scene.engine.make_way(0);
+    assert!(
+        working.advance().is_none(),
+        "it gives up what it has not begun"
+    );
+    working.close();
+    assert_eq!(scene.found(), None);
+
+    scene.submit(1, 0, &[]);
+    let mut urgent = scene.engine.take(LONG).unwrap();
+    assert_eq!(urgent.worked().request.priority, 0);
+    let begun = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let next = scene.engine.take(LONG).unwrap();
+            assert_eq!(next.worked().request.priority, BACKFILL);
+            assert!(begun.load(Ordering::SeqCst), "the urgent run has not begun");
+        });
+        std::thread::sleep(10 * MOMENT);
+        begun.store(true, Ordering::SeqCst);
+        assert!(urgent.advance().is_some());
+    });
+}
+
+#[test]
+fn what_is_as_urgent_makes_no_way() {
+    let scene = Scene::new();
+    let mut working = scene.working();
+    scene.engine.make_way(BACKFILL);
+    assert!(working.advance().is_some());
+    assert_eq!(scene.found(), Some(BACKFILL));
+}
+
+#[test]
+fn who_cannot_wait_is_not_held_up() {
+    let scene = Scene::new();
+    drop(scene.working());
+    scene.engine.make_way(0);
+    let found = scene.engine.take(Duration::ZERO).unwrap();
+    assert_eq!(found.worked().request.priority, BACKFILL);
+}
+
+#[test]
+fn a_way_ends_when_its_request_is_refused_and_after_a_while() {
+    let scene = Scene::new();
+    drop(scene.working());
+    scene.engine.make_way(0);
+    assert_eq!(scene.found(), None);
+    scene.engine.close_way();
+    assert_eq!(scene.found(), Some(BACKFILL));
+
+    scene.engine.make_way(0);
+    assert_eq!(scene.found(), None);
+    scene.clock.advance(SECOND / 20);
+    assert_eq!(scene.found(), Some(BACKFILL));
+}
+
+#[test]
+fn a_way_ends_when_its_request_waits_for_others() {
+    let scene = Scene::new();
+    drop(scene.working());
+    let tags = [("warehouse", "small")];
+    scene.submit(1, 0, &tags);
+    let mut first = scene.engine.take(LONG).unwrap();
+    assert!(first.advance().is_some());
+
+    scene.engine.make_way(0);
+    assert_eq!(scene.found(), None, "it may be one that can go");
+    scene.submit(1, 0, &tags);
+    assert_eq!(scene.found(), Some(BACKFILL));
+}
