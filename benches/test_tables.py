@@ -9,6 +9,8 @@ import pytest
 from support import EVERYTHING, Row, first, grid, noop_asset, once, per, repository
 
 import rivers as rs
+from rivers import tables
+from rivers.cli.map import gather
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -48,6 +50,52 @@ def a_tenth():
     result = repo.backfill(partition_range=first("a", 1), max_concurrency=1)
     assert result.completed == 1_000_000
     return repo
+
+
+@functools.cache
+def all_failed():
+    """A backfill of a million partitions that failed, each with a text of its own."""
+
+    @rs.Asset(partitions_def=grid(1000, 1000))
+    def failing(context):
+        for key in context.partition.keys:
+            context.mark_partition_failed(key, f"no data for {key}")
+
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    repo = stack.enter_context(repository(failing))
+    by_row = rs.BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b"])
+    result = repo.backfill(partition_range=EVERYTHING, strategy=by_row)
+    assert result.failed == 1_000_000
+    return repo, result
+
+
+def errors():
+    repo, result = all_failed()
+
+    def work():
+        assert repo.backfill_errors(result.backfill_id)["count"].to_list() == [1_000_000]
+
+    return once(work)
+
+
+def drawn():
+    """What `rivers grid` does."""
+    repo, result = all_failed()
+
+    def work():
+        store = repo.storage._store
+        frame = tables.backfill_partitions(
+            store, result.backfill_id, None, run_id=False, errors=False
+        )
+        assert gather(frame, ["a", "b"], 100, 30).counts["failed"].sum() == 1_000_000
+
+    return once(work)
+
+
+def stands():
+    repo, result = all_failed()
+    return once(lambda: repo.get_backfill(result.backfill_id) and None)
 
 
 def partitions(prepared, rows, **filters):
@@ -98,6 +146,9 @@ ROWS = [
         "",
         lambda: partitions(runs_of_one, 1_000_000, status="completed"),
     ),
+    Row("backfill_errors, 1,000,000 failures, a text each", "1 s", errors),
+    Row("grid, 1,000,000 partitions", "1 s", drawn),
+    Row("get_backfill, 1,000,000 failures", "1 s", stands),
     Row("backfill_runs, 1,000,000", "", lambda: runs(runs_of_one, 1_000_000)),
     Row(
         "partition_status, 10,000,000, only the materialized",

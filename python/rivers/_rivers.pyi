@@ -452,7 +452,7 @@ def check_per_dimension(multi_run: Sequence[str], single_run: Sequence[str]) -> 
     """Refuses what `BackfillStrategy.per_dimension()` does not allow."""
 
 def backfill_partitions(
-    store: Store, id: str, status: Sequence[str] | None, run_id: bool
+    store: Store, id: str, status: Sequence[str] | None, run_id: bool, errors: bool
 ) -> ArrowTable:
     """The table of `CodeRepository.backfill_partitions`."""
 

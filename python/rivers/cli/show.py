@@ -79,7 +79,7 @@ def grid(
     backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
     """Draw the partitions of a backfill as a map that fits the window."""
-    frame = _partitions(storage, backfill_id, None)
+    frame = _partitions(storage, backfill_id, None, errors=False)
     size = output.size
     cells = gather(frame, _dimensions(frame), size.width, size.height)
     if as_json:
@@ -88,11 +88,13 @@ def grid(
         output.print(draw(cells))
 
 
-def _partitions(storage: str | None, given: str, states: list[str] | None) -> "pl.DataFrame":
+def _partitions(
+    storage: str | None, given: str, states: list[str] | None, *, errors: bool = True
+) -> "pl.DataFrame":
     read = existing_storage(storage)
     record = find_backfill(read, given)
     return tables.backfill_partitions(
-        read._store, record["backfill_id"], states, run_id=False  # noqa: SLF001
+        read._store, record["backfill_id"], states, run_id=False, errors=errors  # noqa: SLF001
     )  # fmt: skip
 
 

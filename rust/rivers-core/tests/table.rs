@@ -115,6 +115,7 @@ fn runs_that_have_begun() {
         asset: 0,
         partition: Some(4),
         cause: Some(1),
+        family: None,
     };
     let attempt = |run, attempt, asset| AttemptRow {
         run,

@@ -46,6 +46,7 @@ fn records(plan: &Plan, fates: &[(u8, i64)]) -> Records {
             asset: 0,
             partition,
             cause: Some(cause),
+            family: None,
         };
         // Every fourth run had up to three attempts before.
         let before = if at % 4 == 0 { at as u32 % 3 + 1 } else { 0 };

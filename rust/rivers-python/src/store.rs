@@ -268,13 +268,13 @@ impl Store {
             let plan = self.store.plan(row.key)?;
             let space = plan.selection().space();
             let record = |counted: causes::CauseCount| CauseRecord {
-                error_type: counted.cause.error_type,
-                message: counted.cause.message,
+                error_type: counted.error_type,
+                message: counted.message,
                 count: counted.partitions,
                 first_at: moment(counted.first_at),
                 last_at: moment(counted.last_at),
                 partition: space.text(counted.example),
-                traceback: counted.cause.traceback,
+                traceback: counted.traceback,
             };
             let counted = causes::causes(&*self.store, &row)?;
             Ok(counted.into_iter().map(record).collect())

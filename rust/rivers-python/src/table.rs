@@ -35,10 +35,11 @@ impl Selection {
     }
 }
 
-/// Builds a table from all that is recorded of one backfill.
+/// Builds a table from all that is recorded of one backfill; the texts of errors only where asked for.
 fn with_view(
     store: &Store,
     id: &str,
+    errors: bool,
     build: impl FnOnce(&rivers_core::plan::Plan, &BackfillView<'_>) -> rivers_core::Result<RecordBatch>,
 ) -> rivers_core::Result<RecordBatch> {
     let store = &*store.store;
@@ -52,6 +53,9 @@ fn with_view(
     let mut ids: Vec<i64> = failed.chain(attempts.iter().map(|row| row.cause)).collect();
     ids.sort_unstable();
     ids.dedup();
+    if !errors {
+        ids.clear();
+    }
     let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
     let runs = store.runs(row.key, 0..u64::MAX)?;
     let view = BackfillView {
@@ -73,13 +77,14 @@ pub(crate) fn backfill_partitions(
     id: &str,
     status: Option<Vec<String>>,
     run_id: bool,
+    errors: bool,
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = PartitionFilter {
             status: states(status, PartitionStatus::parse)?,
             run_id,
         };
-        with_view(store, id, |plan, view| {
+        with_view(store, id, errors, |plan, view| {
             table::partitions(plan, view, &filter)
         })
     })?;
@@ -95,7 +100,7 @@ pub(crate) fn backfill_runs(
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, RunStatus::parse)?;
-        with_view(store, id, |plan, view| {
+        with_view(store, id, true, |plan, view| {
             table::runs(plan, view, filter.as_deref())
         })
     })?;

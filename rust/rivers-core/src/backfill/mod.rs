@@ -3,6 +3,7 @@
 //! Pure: events go in, the new state comes out. The engine applies it and the store records it.
 
 pub mod control;
+pub mod fold;
 pub mod outcome;
 pub mod progress;
 pub mod record;

@@ -31,6 +31,8 @@ pub struct FailureRow {
     pub partition: Option<u64>,
     /// Where the reason stands; `None`: skipped.
     pub cause: Option<i64>,
+    /// Where stands what it has in common with others; `None`: that was not recorded.
+    pub family: Option<i64>,
 }
 
 /// What failed, by run.

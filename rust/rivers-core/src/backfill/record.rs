@@ -161,6 +161,8 @@ pub struct Failure {
     pub partition: Option<u64>,
     /// Why; `None`: skipped, since what it needs failed.
     pub cause: Option<Arc<Cause>>,
+    /// The message of the cause without what varies, once the run has ended.
+    pub folded: Option<String>,
 }
 
 /// An attempt of a run that is to be made again.
@@ -220,6 +222,7 @@ impl RunEnd {
             asset,
             partition: None,
             cause,
+            folded: None,
         };
         let failed = retry.causes.into_iter();
         self.failures
@@ -263,6 +266,7 @@ mod tests {
             asset,
             partition,
             cause: cause.clone(),
+            folded: None,
         };
         assert_eq!(
             RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, Some(3))], 5),
@@ -276,6 +280,7 @@ mod tests {
             asset: 1,
             partition: None,
             cause: None,
+            folded: None,
         };
         assert_eq!(
             RunEnd::failed_partitions(&[mark(0, Some(3)), skipped], 5),

@@ -170,6 +170,7 @@ mod tests {
             asset,
             partition: None,
             cause,
+            folded: None,
         };
         RunEnd {
             run,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
+use crate::backfill::fold::folded;
 use crate::backfill::{Cause, Earlier, Failure, FailurePolicy, Request, Retry, RunEnd};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
@@ -137,6 +138,7 @@ impl Run {
             asset,
             partition: None,
             cause: Some(Arc::new(cause)),
+            folded: None,
         });
     }
 
@@ -146,6 +148,7 @@ impl Run {
             asset,
             partition: None,
             cause: None,
+            folded: None,
         });
     }
 
@@ -183,6 +186,7 @@ impl Run {
                     asset,
                     partition: Some(partition),
                     cause: cause.clone(),
+                    folded: None,
                 }),
             }
         }
@@ -212,6 +216,7 @@ impl Run {
                 asset,
                 partition: Some(partition),
                 cause: None,
+                folded: None,
             })
             .collect();
         self.failures().extend(skipped);
@@ -241,6 +246,7 @@ impl Run {
                 asset,
                 partition: Some(partition),
                 cause: Some(Arc::new(cause)),
+                folded: None,
             };
             self.failures().push(failure);
         }
@@ -301,6 +307,13 @@ impl Run {
             end.give_up();
         } else if end.retry.is_some() {
             end.failed = 0;
+        }
+        for failure in &mut end.failures {
+            failure.folded = failure.cause.as_ref().map(|cause| {
+                let failed = failure.partition;
+                let partition = failed.unwrap_or_else(|| self.partitions.nth(0));
+                folded(&cause.message, &self.partitions.space().text(partition))
+            });
         }
         end
     }

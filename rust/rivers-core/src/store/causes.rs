@@ -4,30 +4,43 @@ use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
 use super::{BackfillRow, Key, Store};
-use crate::backfill::{Cause, FailureRow, RunRow};
+use crate::backfill::fold::folded;
+use crate::backfill::{FailureRow, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;
+use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection};
 
-/// A reason, and what failed for it.
+/// What failures have in common, and what failed so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CauseCount {
-    /// The reason.
-    pub cause: Cause,
-    /// How many partitions failed for it; one that failed for several counts for its first.
+    /// The type of the error.
+    pub error_type: String,
+    /// Its message, without what varies.
+    pub message: String,
+    /// How many partitions failed so; one that failed for several reasons counts for its first.
     pub partitions: u64,
     /// When the first run that met it ended.
     pub first_at: Micros,
     /// When the last one did.
     pub last_at: Micros,
-    /// The first partition that failed for it.
+    /// The first partition that failed so.
     pub example: u64,
+    /// Where that happened, if it was an exception.
+    pub traceback: Option<String>,
+}
+
+/// Where a reason stands, and what it has in common with others.
+#[derive(Clone, Copy)]
+struct Reason {
+    cause: i64,
+    family: Option<i64>,
 }
 
 /// Why the partitions of one run failed: those with a reason of their own, and all others.
 struct Reasons {
-    own: HashMap<u64, i64>,
-    others: Option<i64>,
+    own: HashMap<u64, Reason>,
+    others: Option<Reason>,
 }
 
 impl Reasons {
@@ -35,12 +48,17 @@ impl Reasons {
     fn new(failures: &[FailureRow]) -> Self {
         let mut own = HashMap::new();
         for row in failures {
-            match (row.cause, row.partition) {
-                (Some(cause), Some(partition)) => {
-                    own.entry(partition).or_insert(cause);
+            let Some(cause) = row.cause else { continue };
+            let family = row.family;
+            let reason = Reason { cause, family };
+            match row.partition {
+                Some(partition) => {
+                    own.entry(partition).or_insert(reason);
                 }
-                (others @ Some(_), None) => return Self { own, others },
-                (None, _) => {}
+                None => {
+                    let others = Some(reason);
+                    return Self { own, others };
+                }
             }
         }
         Self { own, others: None }
@@ -66,7 +84,7 @@ fn for_each_failed(
     Ok(())
 }
 
-/// The reasons for which partitions of a backfill failed, in the order of their first runs.
+/// What partitions of a backfill failed for, the most frequent first.
 ///
 /// # Errors
 /// `Storage`.
@@ -75,45 +93,111 @@ pub fn causes(store: &dyn Store, row: &BackfillRow) -> Result<Vec<CauseCount>> {
         return Ok(Vec::new());
     }
     let plan = store.plan(row.key)?;
-    let mut ids: Vec<i64> = Vec::new();
-    let mut places: HashMap<i64, usize> = HashMap::new();
-    let mut counted: Vec<(u64, Micros, Micros, u64)> = Vec::new();
+    let mut tally = Tally::default();
     let failures = store.failures(row.key, None)?;
     for_each_failed(store, row.key, failures, |run, reasons| {
-        let mut count = |cause: i64, partitions: u64, example: &dyn Fn() -> u64| {
-            let place = *places.entry(cause).or_insert_with(|| {
-                ids.push(cause);
-                counted.push((0, run.ended_at, run.ended_at, example()));
-                ids.len() - 1
-            });
-            let (sum, first, last, _) = &mut counted[place];
-            *sum += partitions;
-            *first = run.ended_at.min(*first);
-            *last = run.ended_at.max(*last);
-        };
-        let mut own: Vec<(u64, i64)> = reasons.own.iter().map(|(&at, &id)| (at, id)).collect();
-        own.sort_unstable();
-        for (partition, cause) in own {
-            count(cause, 1, &|| partition);
+        let mut own: Vec<(u64, Reason)> = reasons.own.iter().map(|(&at, &why)| (at, why)).collect();
+        own.sort_unstable_by_key(|(partition, _)| *partition);
+        for (partition, reason) in own {
+            tally.count(reason, 1, run.ended_at, || partition);
         }
         let rest = plan.run_len(run.run) - reasons.own.len() as u64;
-        if let Some(cause) = reasons.others.filter(|_| rest > 0) {
-            count(cause, rest, &|| {
+        if let Some(reason) = reasons.others.filter(|_| rest > 0) {
+            tally.count(reason, rest, run.ended_at, || {
                 let partitions = plan.run(run.run);
                 let first = partitions.iter().find(|at| !reasons.own.contains_key(at));
                 first.unwrap_or_else(|| partitions.nth(0))
             });
         }
     })?;
-    let texts = store.causes(&ids)?.into_iter().map(|(_, cause)| cause);
-    let count = |(cause, (partitions, first_at, last_at, example))| CauseCount {
-        cause,
-        partitions,
-        first_at,
-        last_at,
-        example,
-    };
-    Ok(texts.zip(counted).map(count).collect())
+    tally.told(store, &plan)
+}
+
+/// What was counted, by family; by cause where that was not recorded.
+#[derive(Default)]
+struct Tally {
+    places: HashMap<(Option<i64>, i64), usize>,
+    counted: Vec<Counted>,
+}
+
+struct Counted {
+    /// The first of them.
+    reason: Reason,
+    partitions: u64,
+    first_at: Micros,
+    last_at: Micros,
+    example: u64,
+}
+
+impl Tally {
+    fn count(
+        &mut self,
+        reason: Reason,
+        partitions: u64,
+        at: Micros,
+        example: impl FnOnce() -> u64,
+    ) {
+        let alone = if reason.family.is_none() {
+            reason.cause
+        } else {
+            0
+        };
+        let place = *self
+            .places
+            .entry((reason.family, alone))
+            .or_insert_with(|| {
+                self.counted.push(Counted {
+                    reason,
+                    partitions: 0,
+                    first_at: at,
+                    last_at: at,
+                    example: example(),
+                });
+                self.counted.len() - 1
+            });
+        let counted = &mut self.counted[place];
+        counted.partitions += partitions;
+        counted.first_at = counted.first_at.min(at);
+        counted.last_at = counted.last_at.max(at);
+    }
+
+    fn told(self, store: &dyn Store, plan: &Plan) -> Result<Vec<CauseCount>> {
+        let space = plan.selection().space();
+        let mut told: Vec<CauseCount> = Vec::new();
+        let mut places: HashMap<(String, String), usize> = HashMap::new();
+        for counted in self.counted {
+            let Some((_, cause)) = store.causes(&[counted.reason.cause])?.pop() else {
+                continue;
+            };
+            let (error_type, message) = match counted.reason.family {
+                Some(id) => store.families(&[id])?.swap_remove(0),
+                None => {
+                    let message = folded(&cause.message, &space.text(counted.example));
+                    (cause.error_type, message)
+                }
+            };
+            let key = (error_type, message);
+            if let Some(&place) = places.get(&key) {
+                let known = &mut told[place];
+                known.partitions += counted.partitions;
+                known.first_at = known.first_at.min(counted.first_at);
+                known.last_at = known.last_at.max(counted.last_at);
+                continue;
+            }
+            places.insert(key.clone(), told.len());
+            told.push(CauseCount {
+                error_type: key.0,
+                message: key.1,
+                partitions: counted.partitions,
+                first_at: counted.first_at,
+                last_at: counted.last_at,
+                example: counted.example,
+                traceback: cause.traceback,
+            });
+        }
+        told.sort_by_key(|cause| (std::cmp::Reverse(cause.partitions), cause.first_at));
+        Ok(told)
+    }
 }
 
 /// The partitions of a backfill that failed for a reason of this type, in its order.
@@ -123,16 +207,32 @@ pub fn causes(store: &dyn Store, row: &BackfillRow) -> Result<Vec<CauseCount>> {
 pub fn failed_with(store: &dyn Store, row: &BackfillRow, error_type: &str) -> Result<Selection> {
     let plan = store.plan(row.key)?;
     let failures = store.failures(row.key, None)?;
-    let mut ids: Vec<i64> = failures.iter().filter_map(|row| row.cause).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let texts = store.causes(&ids)?.into_iter();
-    let wanted: Vec<i64> = texts
-        .filter(|(_, cause)| cause.error_type == error_type)
-        .map(|(id, _)| id)
+    let (mut families, mut causes) = (Vec::new(), Vec::new());
+    for row in &failures {
+        match (row.family, row.cause) {
+            (Some(family), _) => families.push(family),
+            (None, Some(cause)) => causes.push(cause),
+            (None, None) => {}
+        }
+    }
+    for ids in [&mut families, &mut causes] {
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    let texts = store.families(&families)?;
+    let of_families = families.into_iter().zip(texts);
+    let families: Vec<i64> = of_families
+        .filter_map(|(id, (kind, _))| (kind == error_type).then_some(id))
         .collect();
-    // `ids` is ascending, so what is left of them is.
-    let is_wanted = |cause: i64| wanted.binary_search(&cause).is_ok();
+    let of_causes = store.causes(&causes)?.into_iter();
+    let causes: Vec<i64> = of_causes
+        .filter_map(|(id, cause)| (cause.error_type == error_type).then_some(id))
+        .collect();
+    // The ids are ascending still.
+    let is_wanted = |reason: Reason| match reason.family {
+        Some(family) => families.binary_search(&family).is_ok(),
+        None => causes.binary_search(&reason.cause).is_ok(),
+    };
     let mut failed = RoaringTreemap::new();
     for_each_failed(store, row.key, failures, |run, reasons| {
         let Reasons { own, others } = reasons;
@@ -140,12 +240,10 @@ pub fn failed_with(store: &dyn Store, row: &BackfillRow, error_type: &str) -> Re
             let partitions = plan.run(run.run);
             failed.extend(partitions.iter().filter(|at| !own.contains_key(at)));
         }
-        let own = own.into_iter().filter(|(_, cause)| is_wanted(*cause));
+        let own = own.into_iter().filter(|(_, reason)| is_wanted(*reason));
         failed.extend(own.map(|(partition, _)| partition));
     })?;
     let set = Members::Explicit(PositionSet::ascending(failed));
     let failed = Selection::new(plan.selection().space().clone(), set);
-    plan.selection()
-        .intersection(&failed)
-        .arranged_as(plan.selection())
+    Ok(plan.selection().intersection(&failed))
 }

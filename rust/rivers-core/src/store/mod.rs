@@ -280,6 +280,13 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn check(&self) -> Result<Vec<String>>;
 
+    /// What failures have in common: for each of these numbers the type of the error, and the message
+    /// without what varies.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn families(&self, ids: &[i64]) -> Result<Vec<(String, String)>>;
+
     /// Adds keys to a dynamic dimension, in order; those that are there stay where they are.
     ///
     /// # Errors

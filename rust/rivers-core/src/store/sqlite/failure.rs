@@ -1,5 +1,6 @@
-//! The tables `failure` and `cause`.
+//! The tables `failure`, `cause` and `family`.
 
+use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::digest::digest;
@@ -15,8 +16,10 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
         .prepare_cached("SELECT coalesce(max(seq), 0) FROM failure WHERE backfill = ?1")?
         .query_row([key], |row| row.get(0))?;
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO failure (backfill, seq, run, asset, partition, cause) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO failure (backfill, seq, run, asset, partition, cause, family)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
+    let mut families = HashMap::new();
     for end in ended.iter().filter(failed) {
         for failure in &end.failures {
             seq += 1;
@@ -25,17 +28,46 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
                 None => None,
             };
             let partition = failure.partition.map(u64::cast_signed);
+            let family = match (&failure.cause, &failure.folded) {
+                (Some(cause), Some(folded)) => {
+                    let error_type = cause.error_type.as_str();
+                    let known = families.get(&(error_type, folded.as_str())).copied();
+                    let id =
+                        known.map_or_else(|| family_id(transaction, error_type, folded), Ok)?;
+                    families.insert((error_type, folded.as_str()), id);
+                    Some(id)
+                }
+                _ => None,
+            };
             insert.execute(params![
                 key,
                 seq,
                 end.run.cast_signed(),
                 failure.asset,
                 partition,
-                cause
+                cause,
+                family
             ])?;
         }
     }
     Ok(())
+}
+
+/// The number of what failures have in common, recorded once.
+fn family_id(transaction: &Transaction<'_>, error_type: &str, message: &str) -> Result<i64> {
+    let digest = digest(&(error_type, message));
+    let known = transaction
+        .prepare_cached(
+            "SELECT id FROM family WHERE digest = ?1 AND error_type = ?2 AND message = ?3",
+        )?
+        .query_row(params![digest, error_type, message], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(id) => Ok(id),
+        None => transaction
+            .prepare_cached("INSERT INTO family (digest, error_type, message) VALUES (?1, ?2, ?3)")?
+            .insert(params![digest, error_type, message]),
+    }
 }
 
 /// The number of a reason, recorded once.
@@ -67,7 +99,7 @@ pub(super) fn select(
     key: Key,
     run: Option<u64>,
 ) -> Result<Vec<FailureRow>> {
-    let sql = "SELECT run, asset, partition, cause FROM failure
+    let sql = "SELECT run, asset, partition, cause, family FROM failure
                WHERE backfill = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY seq";
     connection
         .prepare_cached(sql)?
@@ -77,6 +109,7 @@ pub(super) fn select(
                 asset: row.get(1)?,
                 partition: partition(row, 2)?,
                 cause: row.get(3)?,
+                family: row.get(4)?,
             })
         })?
         .collect()
@@ -105,6 +138,14 @@ pub(super) fn outermost(
             })
         })
         .optional()
+}
+
+pub(super) fn families(connection: &Connection, ids: &[i64]) -> Result<Vec<(String, String)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT error_type, message FROM family WHERE id = ?1")?;
+    ids.iter()
+        .map(|&id| statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))))
+        .collect()
 }
 
 pub(super) fn causes(connection: &Connection, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {

@@ -8,12 +8,13 @@ use crate::error::Result;
 use crate::store::failpoint::{Moment, Work, hit};
 
 /// The steps, in order; step n leads to version n + 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 /// The version that this one writes.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

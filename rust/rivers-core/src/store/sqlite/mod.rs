@@ -385,6 +385,10 @@ impl Store for SqliteStore {
         self.read(|connection| failure::causes(connection, ids))
     }
 
+    fn families(&self, ids: &[i64]) -> Result<Vec<(String, String)>> {
+        self.read(|connection| failure::families(connection, ids))
+    }
+
     fn check(&self) -> Result<Vec<String>> {
         self.read(check::check)
     }
