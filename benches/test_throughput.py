@@ -1,6 +1,7 @@
 """Throughput: with trivial functions the engine shows, with real ones it disappears."""
 
 import contextlib
+import datetime as dt
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,48 @@ def thread_pool(function, runs, workers):
             record.close()
 
         yield work
+
+
+def two_assets(mapping, work):
+    """A million hours of two assets that do so many rounds of a loop, one downstream of the other."""
+    first = dt.datetime(2000, 1, 1)
+    hours = rs.PartitionsDefinition.hourly(first, first + dt.timedelta(hours=MILLION))
+
+    def up():
+        for _ in range(work):
+            pass
+
+    def down():
+        for _ in range(work):
+            pass
+
+    @contextlib.contextmanager
+    def prepared():
+        below = rs.Asset(down, partitions_def=hours, deps=[rs.AssetDef.dep("up", mapping)])
+        with repository(rs.Asset(up, partitions_def=hours), below) as repo:
+            everything = rs.PartitionKeyRange.single(
+                f"{first:%Y-%m-%dT%H:%M}",
+                f"{first + dt.timedelta(hours=MILLION - 1):%Y-%m-%dT%H:%M}",
+            )
+
+            def work():
+                result = repo.backfill(partition_range=everything, max_concurrency=4)
+                checked(result, result.num_partitions)
+
+            yield work
+
+    return prepared()
+
+
+def mapped_row(what, work):
+    """With and without an order between the runs."""
+    return Row(
+        f"1,000,000 partitions of two assets, time_window(-1), {what}; plain: the same keys",
+        "1.2 x plain",
+        functools.partial(two_assets, rs.PartitionMapping.time_window(-1), work),
+        functools.partial(two_assets, None, work),
+        rounds=1,
+    )
 
 
 def _wait_for_the_other(_):
@@ -472,6 +515,8 @@ ROWS = [
     Row("get_backfill while it runs", "1 ms", asking),
     *materialize_rows("all slots taken", max_concurrent_runs=4),
     *materialize_rows("slots free", max_concurrent_runs=16),
+    mapped_row("no-op", 0),
+    mapped_row("a loop of 500", 500),
     parquet_row("written; plain: a loop", takes_value=False, max_concurrency=1),
     parquet_row("written and read; plain: thread pool", takes_value=True, max_concurrency=4),
 ]

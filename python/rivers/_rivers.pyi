@@ -452,9 +452,14 @@ def check_per_dimension(multi_run: Sequence[str], single_run: Sequence[str]) -> 
     """Refuses what `BackfillStrategy.per_dimension()` does not allow."""
 
 def backfill_partitions(
-    store: Store, id: str, status: Sequence[str] | None, run_id: bool, errors: bool
+    store: Store,
+    id: str,
+    layer: int,
+    status: Sequence[str] | None,
+    run_id: bool,
+    errors: bool,
 ) -> ArrowTable:
-    """The table of `CodeRepository.backfill_partitions`."""
+    """The table of `CodeRepository.backfill_partitions`, for one layer of the plan."""
 
 def backfill_runs(store: Store, id: str, status: Sequence[str] | None) -> ArrowTable:
     """The table of `CodeRepository.backfill_runs`."""
@@ -551,6 +556,12 @@ class Selection:
 
     def upstream(self, other: Space, mapping: PartitionMapping | None = None) -> Selection:
         """The partitions of an upstream that these need; by default dimension by dimension, by name."""
+
+    def downstream(self, other: Space, mapping: PartitionMapping | None = None) -> Selection:
+        """The partitions of a downstream that need one of these; by default by name."""
+
+    def equals(self, other: Selection) -> bool:
+        """Whether these are the same partitions of the same space, in the same order."""
 
 @final
 class PartitionMapping:
@@ -667,24 +678,47 @@ def decode_mapping(bytes: bytes) -> PartitionMapping:
     """Reads what pickling wrote."""
 
 @final
+class StoredStrategy:
+    """How the runs of an earlier plan are grouped, to group others so."""
+
+@final
 class Plan:
     """The runs that cover a selection."""
 
-    def __new__(cls, selection: Selection, strategy: BackfillStrategy) -> Self: ...
+    def __new__(cls, selection: Selection, strategy: BackfillStrategy | StoredStrategy) -> Self: ...
     @staticmethod
-    def like(selection: Selection, other: Plan) -> Plan:
-        """A plan for a selection, grouped as another plan's is."""
+    def in_layers(
+        layers: Sequence[tuple[Selection, BackfillStrategy | StoredStrategy, Sequence[int]]],
+        links: Sequence[tuple[int, int, int, PartitionMapping]],
+    ) -> Plan:
+        """A plan whose runs need what others make.
+
+        Of each layer its partitions, how they are grouped, and places of its assets in the request; of
+        each link the layer that needs, the one that makes it, the place of the asset that is needed, and
+        which of its partitions.
+        """
 
     @property
     def num_runs(self) -> int: ...
     @property
-    def num_partitions(self) -> int: ...
+    def num_partitions(self) -> int:
+        """Those of all layers."""
+
     @property
-    def selection(self) -> Selection: ...
+    def selection(self) -> Selection:
+        """What the first layer covers."""
+
+    @property
+    def layers(self) -> list[tuple[Selection, StoredStrategy, list[int] | None]]:
+        """Of each layer as `in_layers` takes it; assets are `None` where the one layer has all."""
+
     @property
     def strategy(self) -> str: ...
     def run(self, number: int) -> Selection:
         """The partitions of a run."""
+
+    def assets_of(self, number: int) -> list[int] | None:
+        """Places in the request of the assets that a run executes; `None`: all."""
 
 @final
 class Run:
@@ -692,6 +726,10 @@ class Run:
 
     @property
     def number(self) -> int: ...
+    @property
+    def layer(self) -> int:
+        """The layer of the plan that it belongs to."""
+
     @property
     def id(self) -> str: ...
     @property
@@ -932,15 +970,15 @@ class Store:
     def causes(self, id: str) -> list[dict[str, Any]]:
         """Why a backfill's partitions failed, and how many for which reason."""
 
-    def failed_with(self, id: str, error_type: str) -> Selection | None:
-        """The partitions that failed for a reason of this type; `None`: there is no such backfill."""
+    def failed_with(self, id: str, error_type: str) -> list[Selection]:
+        """The partitions that failed for a reason of this type, layer by layer."""
 
     def missed(self, key: int) -> list[str]:
         """The assets that a backfill's failures speak of."""
 
     def plan(self, key: int) -> Plan: ...
-    def uncompleted(self, id: str) -> Selection | None:
-        """What a rerun of the backfill executes; `None`: there is no such backfill."""
+    def uncompleted(self, id: str) -> list[Selection]:
+        """What a rerun of the backfill executes, layer by layer."""
 
     def materialized(self, asset: str, space: Space) -> Selection: ...
     def ever_materialized(self, asset: str) -> list[Selection]:

@@ -17,7 +17,7 @@ from rivers.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rivers.partitions import PartitionMapping, PartitionsDefinition
 
@@ -93,6 +93,10 @@ class Graph:
                 raise AssetDefinitionError(msg)
             self._connect(node)
         self.order = self._sorted()
+        self._downstream: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for name in node.deps:
+                self._downstream.setdefault(name, []).append(node.name)
 
     def _connect(self, node: Node) -> None:
         asset = node.asset
@@ -148,27 +152,14 @@ class Graph:
 
     def _check_by_name(self, node: Node, upstream: Node) -> None:
         """Refuses an input whose partitions do not follow from the asset's by dimension name."""
-        here, there = node.definition, upstream.definition
-        if here is None or there is None or here == there:
-            return
-        # Dimensions of one name belong together, and further ones of the upstream are taken whole;
-        # which partitions of a single dimension belong to which of another, no rule can tell.
-        if bool(here.dimensions) == bool(there.dimensions) and (
-            not here.dimensions or set(here.dimensions) & set(there.dimensions)
-        ):
-            if here.dimensions:
-                return
-            reason = "they have different definitions"
-        elif here.dimensions and there.dimensions:
-            reason = f"they share no dimension ({here.dimensions} and {there.dimensions})"
-        else:
-            reason = "one has named dimensions, the other has not"
-        msg = (
-            f"the asset {node.name!r} takes the value of {upstream.name!r}, but which partitions belong "
-            f"together is not clear: {reason}; say it with AssetDef.input({upstream.name!r}, "
-            "partition_mapping=...)"
-        )
-        raise GraphValidationError(msg)
+        reason = unclear_by_name(node.definition, upstream.definition)
+        if reason is not None:
+            msg = (
+                f"the asset {node.name!r} takes the value of {upstream.name!r}, but which partitions "
+                f"belong together is not clear: {reason}; say it with "
+                f"AssetDef.input({upstream.name!r}, partition_mapping=...)"
+            )
+            raise GraphValidationError(msg)
 
     def _sorted(self) -> list[str]:
         sorter = TopologicalSorter({name: node.deps for name, node in self.nodes.items()})
@@ -232,14 +223,49 @@ class Graph:
 
     def upstream_of(self, name: str) -> set[str]:
         """All assets that an asset depends on, near and far."""
-        found: set[str] = set()
-        ahead = list(self.nodes[name].deps)
-        while ahead:
-            upstream = ahead.pop()
-            if upstream not in found:
-                found.add(upstream)
-                ahead.extend(self.nodes[upstream].deps)
-        return found
+        return self.all_upstream_of([name])
+
+    def all_upstream_of(self, names: Iterable[str]) -> set[str]:
+        """All assets that some of these depend on, near and far."""
+        return _reached(names, lambda name: self.nodes[name].deps)
+
+    def downstream_of(self, name: str) -> list[str]:
+        """The assets that depend on an asset, near ones only."""
+        return self._downstream.get(name, [])
+
+    def all_downstream_of(self, names: Iterable[str]) -> set[str]:
+        """All assets that depend on some of these, near and far."""
+        return _reached(names, self.downstream_of)
+
+
+def unclear_by_name(
+    here: PartitionsDefinition | None, there: PartitionsDefinition | None
+) -> str | None:
+    """Why partitions of an upstream do not follow from those here by dimension name; `None`: they do.
+
+    Dimensions of one name belong together, and further ones of the upstream are taken whole; which
+    partitions of a single dimension belong to which of another, no rule can tell.
+    """
+    if here is None or there is None or here == there:
+        return None
+    if bool(here.dimensions) != bool(there.dimensions):
+        return "one has named dimensions, the other has not"
+    if not here.dimensions:
+        return "they have different definitions"
+    if set(here.dimensions) & set(there.dimensions):
+        return None
+    return f"they share no dimension ({here.dimensions} and {there.dimensions})"
+
+
+def _reached(names: Iterable[str], near: Callable[[str], Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = [other for name in names for other in near(name)]
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead.extend(near(name))
+    return found
 
 
 def _definition(

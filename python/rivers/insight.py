@@ -98,15 +98,15 @@ class Insight(Reading):
         rounds = math.ceil(plan.num_runs / at_once)
         return rounds * seconds * plan.num_partitions / plan.num_runs
 
-    def _failed_with(self, backfill_id: str, error_type: str) -> Selection:
-        """The partitions that failed with this type of error.
+    def _failed_with(self, backfill_id: str, error_type: str) -> list[Selection]:
+        """The partitions that failed with this type of error, layer by layer.
 
         Raises:
             ConfigurationError: None did.
         """
         store = self.storage._store  # noqa: SLF001
-        failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else None
-        if failed is None or not failed.num_partitions:
+        failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else []
+        if not any(layer.num_partitions for layer in failed):
             types = sorted({cause["error_type"] for cause in store.causes(backfill_id)})
             there_are = f"the types are {', '.join(map(repr, types))}" if types else "none failed"
             msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"

@@ -31,7 +31,8 @@ class Reading(Runtime):
             A column per dimension (see `rivers.tables`), `status` (Enum: pending, running, completed,
             failed, canceled), `run` (UInt64: the run's number in the backfill), `run_id` (String, on
             request), `attempts` (UInt32: how many of its run have begun), `started_at` and
-            `ended_at` (Datetime), `error` (String).
+            `ended_at` (Datetime), `error` (String). Where assets have runs of their own: `assets`
+            (String: those of the row).
 
         Raises:
             BackfillNotFoundError: There is no such backfill.

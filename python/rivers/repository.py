@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from rivers import pools, steering, submission, tables
-from rivers._rivers import Plan
+from rivers import planning, pools, steering, submission, tables
 from rivers.awaiting import Awaiting
 from rivers.config import check_config
 from rivers.control import Control
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
-    from rivers._rivers import Selection
+    from rivers._rivers import Plan
     from rivers.executors.program import Program
     from rivers.graph import Node
     from rivers.partitions import PartitionKey, PartitionKeyRange
@@ -82,12 +81,20 @@ class CodeRepository(Runs, Control, Awaiting):
         dry_run: bool = False,
         *,
         only_missing: bool = False,
+        include_upstream: bool = False,
+        include_downstream: bool = False,
         retry: RetryPolicy | None = None,
         max_failures: float | None = None,
         order: str | list[str] = "definition",
         max_starts_per_second: float | None = None,
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
+
+        The partitions are those of the first selected asset. The others have the same keys or, where
+        they do not, what the mappings between the assets lead to. Where partitions of one asset need
+        other partitions of another asset, or earlier ones of the same, each run starts when all that it
+        needs has ended, and fails with `UpstreamFailed` where that failed. Such assets have runs of
+        their own, and their partitions are counted for each.
 
         Args:
             selection: Names of assets; all partitioned ones by default.
@@ -105,6 +112,11 @@ class CodeRepository(Runs, Control, Awaiting):
             dry_run: Whether to check and plan only; nothing is stored.
             only_missing: Whether to leave out what is materialized for each of the assets; with
                 nothing left the backfill is empty and completed.
+            include_upstream: Whether to add all assets that the selected ones depend on, with the
+                partitions that are needed; with `only_missing` that is all it takes to make the
+                selected partitions.
+            include_downstream: Whether to add all assets that depend on the selected ones, with the
+                partitions that need those.
             retry: How assets that raise are tried again; it goes before `Asset(retry=)`, which goes
                 before `CodeRepository(default_retry_policy=)`. `RetryPolicy(0)`: not at all. It is
                 kept with the backfill.
@@ -113,7 +125,8 @@ class CodeRepository(Runs, Control, Awaiting):
             order: In which order partitions are run: `"definition"`, as they are defined, or as single
                 keys are given; `"reverse"`, from the end, the newest first; or a list of dimensions, the
                 slowest first, with a minus where the last key comes first: `["-date", "region"]`. Those
-                left out follow. Inside a run the order is the definition's.
+                left out follow. Inside a run the order is the definition's. A run that needs others starts
+                after those, whatever the order.
             max_starts_per_second: Most runs that start in a second, spread evenly; a number above 0. It
                 spares a service that counts calls, whatever the concurrency.
 
@@ -129,16 +142,25 @@ class CodeRepository(Runs, Control, Awaiting):
         """
         nodes = submission.select_assets(self._graph, selection)
         now = self._clock()
-        spaces = [(node, self._space(node.definition, now)) for node in nodes]
-        chosen = submission.select_partitions(spaces[0][1], partition_keys, partition_range)
-        submission.check_others(chosen, spaces[1:])
+        space_of = self._spaces_of(now)
+        chosen = submission.select_partitions(space_of(nodes[0]), partition_keys, partition_range)
+        parts = planning.follow(self._graph, nodes, chosen, space_of)
+        store = self.storage._store  # noqa: SLF001
         if only_missing:
-            chosen = submission.only_missing(chosen, nodes, self.storage._store)  # noqa: SLF001
-        strategy = submission.choose_strategy(strategy, nodes)
+            parts = submission.left_out(parts, self._graph, store)
+        parts = planning.widen(
+            self._graph, parts, space_of, upstream=include_upstream, downstream=include_downstream,
+            keep=lambda found, nodes: (
+                submission.only_missing(found, nodes, store) if only_missing else found
+            ),
+        )  # fmt: skip
+        plan = planning.plan_runs(
+            self._graph, parts, lambda nodes: submission.choose_strategy(strategy, nodes),
+            lambda selection: steering.in_order(selection, order),
+        )  # fmt: skip
         checked_tags, priority = submission.check_tags(tags, BACKFILL_PRIORITY)
         return self._launch(
-            nodes, Plan(steering.in_order(chosen, order), strategy), now, config,
-            block=block, dry_run=dry_run,
+            self._graph.in_order(parts), plan, now, config, block=block, dry_run=dry_run,
             tags=checked_tags, priority=priority, retry=check_retry("retry", retry),
             **steering.checked(
                 failure_policy=failure_policy,
@@ -179,16 +201,26 @@ class CodeRepository(Runs, Control, Awaiting):
             raise ExecutionError(msg)
         nodes = submission.select_assets(self._graph, record["assets"])
         now = self._clock()
-        # It is there, since its record is.
-        left = cast("Selection", self.storage._store.uncompleted(backfill_id))  # noqa: SLF001
+        store = self.storage._store  # noqa: SLF001
+        left = store.uncompleted(backfill_id)
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
-        spaces = [(node, self._space(node.definition, now)) for node in nodes]
-        left = submission.only_defined(left, spaces)
-        earlier = self.storage._store.plan(record["key"])  # noqa: SLF001
+        parts: planning.Parts = {}
+        strategies: dict[str, planning.Strategy] = {}
+        space_of = self._spaces_of(now)
+        for own, (_, strategy, places) in zip(left, store.plan(record["key"]).layers, strict=True):
+            spaces = [
+                (node, space_of(node))
+                for place, node in enumerate(nodes)
+                if places is None or place in places
+            ]
+            if own.num_partitions or len(left) == 1:
+                parts |= {node.name: submission.only_defined(own, spaces) for node, _ in spaces}
+                strategies |= {node.name: strategy for node, _ in spaces}
+        plan = planning.plan_runs(self._graph, parts, lambda nodes: strategies[nodes[0].name])
         tags = [tag for tag in record["tags"] if tag[0] != submission.RERUN_TAG]
         return self._launch(
-            nodes, Plan.like(left, earlier), now, submission.stored_config(record), block=block,
+            self._graph.in_order(parts), plan, now, submission.stored_config(record), block=block,
             dry_run=dry_run, tags=[*tags, (submission.RERUN_TAG, backfill_id)],
             retry=submission.stored_retry(record), **steering.kept(record),
         )  # fmt: skip
@@ -215,8 +247,9 @@ class CodeRepository(Runs, Control, Awaiting):
         nodes = submission.select_assets(self._graph, record["assets"])
         _, instances = check_config(submission.stored_config(record), nodes)
         now = self._clock()
-        program = self._program(nodes, instances, now, submission.stored_retry(record))
-        self._check_still_defined(program, record["key"], now)
+        plan = self.storage._store.plan(record["key"])  # noqa: SLF001
+        program = self._program(nodes, plan, instances, now, submission.stored_retry(record))
+        self._check_still_defined(program, plan, now)
         if program.max_workers is not None:
             workers.start_processes()
         key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
@@ -226,17 +259,17 @@ class CodeRepository(Runs, Control, Awaiting):
         self._reports.taken_over(backfill_id, left, record["num_partitions"])
         if block:
             self._wait(key, backfill_id, record["num_partitions"], _RERUN)
-        return self._result(backfill_id, self.storage._store.plan(key))  # noqa: SLF001
+        return self._result(backfill_id, plan)
 
-    def _check_still_defined(self, program: Program, key: int, now: dt.datetime) -> None:
+    def _check_still_defined(self, program: Program, plan: Plan, now: dt.datetime) -> None:
         """Has runs look for partitions that are gone, where the definition has changed since."""
-        selection = self.storage._store.plan(key).selection  # noqa: SLF001
-        for step in program.steps:
-            space = self._space(step.definition, now)
-            try:
-                selection.check_in(space, step.name)
-            except PartitionValidationError:
-                step.defined = space
+        for (selection, _, _), steps in zip(plan.layers, program.layers, strict=True):
+            for step in steps:
+                space = self._space(step.definition, now)
+                try:
+                    selection.check_in(space, step.name)
+                except PartitionValidationError:
+                    step.defined = space
 
     def cancel_backfill(self, backfill_id: str) -> bool:
         """Cancels a backfill (API page, "CodeRepository.cancel_backfill()"; SEMANTICS 8).
@@ -261,7 +294,8 @@ class CodeRepository(Runs, Control, Awaiting):
         if dry_run:
             self._prepare(nodes, plan, now, config, retry)
             most = request["max_concurrency"]
-            return _planned("", plan, "dry_run", lambda: self._estimate(nodes, plan, most))
+            names = [node.name for node in nodes]
+            return _planned("", plan, "dry_run", names, lambda: self._estimate(nodes, plan, most))
         key, backfill_id, _ = self._submit(
             nodes, plan, now, config, manual=False, retry=retry, **request
         )
@@ -271,20 +305,30 @@ class CodeRepository(Runs, Control, Awaiting):
 
     def _result(self, backfill_id: str, plan: Plan) -> BackfillResult:
         record = self._record(backfill_id)
-        result = _planned(backfill_id, plan, record["status"])
+        result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
         return result
 
 
 def _planned(
-    backfill_id: str, plan: Plan, status: str, estimate: Callable[[], float | None] = lambda: None
+    backfill_id: str,
+    plan: Plan,
+    status: str,
+    assets: list[str],
+    estimate: Callable[[], float | None] = lambda: None,
 ) -> BackfillResult:
     dry = status == "dry_run"
+    layers = plan.layers
     result = BackfillResult(backfill_id, plan.num_partitions, plan.num_runs, status, is_dry_run=dry)
+    result.partitions_per_asset = {
+        assets[place]: selection.num_partitions
+        for selection, _, places in layers
+        for place in (places or range(len(assets)))
+    }
     result._later(  # noqa: SLF001
         run_ids=lambda: [] if dry else run_ids(backfill_id, plan.num_runs),
-        partition_keys=lambda: plan.selection.keys(),  # noqa: PLW0108  (the selection waits, too)
-        to_polars=lambda: tables.frame(plan.selection.table()),
+        partition_keys=lambda: [key for layer in layers for key in layer[0].keys()],  # noqa: SIM118
+        to_polars=lambda: tables.of_layers(layers, assets, lambda at: layers[at][0].table()),
         estimate=estimate,
     )
     return result

@@ -56,6 +56,8 @@ class BackfillResult(_Lazy):
         partition_keys: The partitions, in order. Built when first touched.
         estimate: Of a dry run: how many seconds it would take at its concurrency, by the latest
             recorded runs of its assets; `None` where they have none. Looked up when first touched.
+        partitions_per_asset: By asset, how many of its partitions. The sum is more than
+            `num_partitions` where runs execute several assets.
     """
 
     backfill_id: str
@@ -69,6 +71,7 @@ class BackfillResult(_Lazy):
     is_dry_run: bool = False
     partition_keys: list[PartitionKey] = field(init=False)
     estimate: float | None = field(init=False)
+    partitions_per_asset: dict[str, int] = field(default_factory=dict)
 
     def _fill(self, record: dict[str, Any]) -> None:
         """How it stands by now."""
@@ -77,7 +80,10 @@ class BackfillResult(_Lazy):
         self.canceled = record["canceled"]
 
     def to_polars(self) -> pl.DataFrame:
-        """The partitions, in order: one row each, a column per dimension (see `rivers.tables`)."""
+        """The partitions, in order: one row each, a column per dimension (see `rivers.tables`).
+
+        Where assets have runs of their own, a column `assets` (String) names those of the row.
+        """
         table: pl.DataFrame = self.__dict__["_thunks"]["to_polars"]()
         return table
 
@@ -167,7 +173,7 @@ class RunRecord(_Lazy):
         tags: Its tags, with `rivers/priority`.
         priority: Its place in the queue: higher goes first.
         partition_keys: Its partitions, in definition order. Built when first touched.
-        node_names: The assets it executes, in order.
+        node_names: The assets it executes, in order. Built when first touched.
         started_at: When it began (UTC).
         ended_at: When it ended (UTC).
         error: Its first failure, if it failed.
@@ -179,7 +185,7 @@ class RunRecord(_Lazy):
     tags: list[tuple[str, str]]
     priority: int
     partition_keys: list[PartitionKey] = field(init=False)
-    node_names: list[str]
+    node_names: list[str] = field(init=False)
     started_at: datetime | None
     ended_at: datetime | None
     error: str | None

@@ -99,9 +99,12 @@ class Runs(Runtime):
             spaces = [
                 (node, self._space(node.definition, now)) for node in nodes if node.definition
             ]
-            plan = Plan(_manual_selection(spaces, partition_key), BackfillStrategy.single_run())
+            chosen = _manual_selection(spaces, partition_key)
+            submission.check_one_run(self._graph, nodes, chosen, self._spaces_of(now))
+            plan = Plan(chosen, BackfillStrategy.single_run())
+            ordered = self._graph.in_order(node.name for node in nodes)
             return self._submit(
-                nodes, plan, now, config, manual=True, stop_on_failure=False, max_concurrency=1,
+                ordered, plan, now, config, manual=True, stop_on_failure=False, max_concurrency=1,
                 tags=checked_tags, priority=priority,
             )  # fmt: skip
         except BaseException:

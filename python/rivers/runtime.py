@@ -184,6 +184,18 @@ class Runtime:
             return Space.unpartitioned()
         return definition.resolve(now, self.storage)
 
+    def _spaces_of(self, now: dt.datetime) -> Callable[[Node], Space]:
+        """The partitions of assets at a moment, each definition resolved once."""
+        known: dict[PartitionsDefinition | None, Space] = {}
+
+        def space_of(node: Node) -> Space:
+            space = known.get(node.definition)
+            if space is None:
+                space = known[node.definition] = self._space(node.definition, now)
+            return space
+
+        return space_of
+
     def _handler(self, node: Node) -> BaseIOHandler:
         return node.asset.io_handler or self._default_handler
 
@@ -202,12 +214,10 @@ class Runtime:
     ) -> tuple[str | None, Program]:
         """All checks that are left when the plan is made."""
         text, instances = check_config(config, nodes)
-        submission.check_order_between_runs(
-            self._graph, nodes, plan.selection, lambda node: self._space(node.definition, now)
-        )
         if self._executor.max_workers is not None:
-            submission.check_memory_inputs(self._graph, nodes, self._input_handler)
-        return text, self._program(nodes, instances, now, retry)
+            layers = [assets or range(len(nodes)) for _, _, assets in plan.layers]
+            submission.check_memory_inputs(self._graph, nodes, layers, self._input_handler)
+        return text, self._program(nodes, plan, instances, now, retry)
 
     def _submit(
         self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
@@ -215,8 +225,7 @@ class Runtime:
     ) -> tuple[int, str, Program]:  # fmt: skip
         text, program = self._prepare(nodes, plan, now, config, retry)
         assets = [
-            (node.name, node.asset.code_version, node.definition is not None)
-            for node in self._graph.in_order(node.name for node in nodes)
+            (node.name, node.asset.code_version, node.definition is not None) for node in nodes
         ]
         _, engine, workers = self._connected()
         kept = None if retry is None else retry.to_json()
@@ -238,12 +247,15 @@ class Runtime:
     def _program(
         self,
         nodes: list[Node],
+        plan: Plan,
         configs: Mapping[str, Any],
         now: dt.datetime,
         retry: RetryPolicy | None,
     ) -> Program:
-        ordered = self._graph.in_order(node.name for node in nodes)
-        places = {node.name: place for place, node in enumerate(ordered)}
+        """What the runs of a plan execute; `nodes` are the request's assets, in its order."""
+        places = {node.name: place for place, node in enumerate(nodes)}
+        # The graph may have changed since the request was made, so its order may be another one.
+        ordered = self._graph.in_order(places)
         needs = self._graph.needs_among(places)
         steps = [
             Step(
@@ -270,8 +282,13 @@ class Runtime:
             )
             for step, node in {node.asset.step: node for node in reversed(ordered)}.items()
         ]
-        steps.sort(key=lambda step: step.index)
-        return Program(steps, self._executor.max_workers)
+        order = {places[node.name]: at for at, node in enumerate(ordered)}
+        steps.sort(key=lambda step: min(order[index] for index in step.indices))
+        layers = [
+            [step for step in steps if assets is None or step.index in assets]
+            for _, _, assets in plan.layers
+        ]
+        return Program(layers, self._executor.max_workers)
 
     def _input(self, node: Node, upstream: Node, now: dt.datetime) -> Input:
         given = node.asset.upstream_defs.get(upstream.name)

@@ -119,7 +119,6 @@ class Storage:
             status=record["status"],
             tags=tags,
             priority=backfill["priority"],
-            node_names=backfill["assets"],
             started_at=record["started_at"],
             ended_at=record["ended_at"],
             error=record["error"],
@@ -128,7 +127,16 @@ class Storage:
             else LaunchedBy("backfill", backfill["backfill_id"]),
         )
         key, number = backfill["key"], record["run"]
-        run._later(partition_keys=lambda: self._store.plan(key).run(number).keys())  # noqa: SLF001
+        assets = backfill["assets"]
+
+        def node_names() -> list[str]:
+            places = self._store.plan(key).assets_of(number)
+            return assets if places is None else [assets[place] for place in places]
+
+        run._later(  # noqa: SLF001
+            partition_keys=lambda: self._store.plan(key).run(number).keys(),
+            node_names=(lambda: assets) if len(assets) == 1 else node_names,
+        )
         return run
 
     def get_materialized_partitions(self, asset: str) -> list[PartitionKey]:

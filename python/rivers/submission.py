@@ -20,7 +20,7 @@ from rivers.storage import PRIORITY_TAG
 from rivers.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rivers._rivers import Selection, Space, Store
     from rivers.graph import Graph, Node
@@ -145,17 +145,8 @@ def _not_empty(selection: Selection) -> Selection:
     return selection
 
 
-def only_missing(selection: Selection, nodes: Sequence[Node], store: Store) -> Selection:
-    """The partitions that are not materialized for each of the assets, in the same order."""
-    everywhere = selection
-    for node in nodes:
-        materialized = store.materialized(node.name, selection.space)
-        everywhere = everywhere.intersection(materialized)
-    return selection.difference(everywhere)
-
-
 def check_others(selection: Selection, others: Sequence[tuple[Node, Space]]) -> None:
-    """Every partition must be one of each selected asset (SEMANTICS 3).
+    """Every partition must be one of each asset of a manual run.
 
     Raises:
         PartitionValidationError: Naming the asset and the first key that it does not have.
@@ -235,12 +226,10 @@ def _priority(text: str) -> int:
     return priority
 
 
-def check_order_between_runs(
+def check_one_run(
     graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: Callable[[Node], Space]
 ) -> None:
-    """Refuses what would need an order between runs, which there is not yet.
-
-    Under a mapping, a run may need what another run of the same request makes.
+    """Refuses a manual run that would need partitions which it is itself to make.
 
     Raises:
         ExecutionError: Naming both assets and what to do instead.
@@ -255,38 +244,41 @@ def check_order_between_runs(
             space = space_of(graph[name])
             own = chosen.translate(space_of(node), node.name)
             needed = own.upstream(space, mapping)
-            if not needed.intersection(chosen.translate(space, name)).num_partitions:
-                continue
-            if name == node.name:
-                reason = (
-                    "its own earlier partitions, which the same request is to make; backfill those first, "
-                    "and then the ones that need them"
+            if needed.intersection(chosen.translate(space, name)).num_partitions:
+                whose = "its own partitions" if name == node.name else f"partitions of {name!r}"
+                msg = (
+                    f"the asset {node.name!r} needs, through {mapping}, {whose} which the same run is "
+                    "to make; use backfill(), which executes runs in the order that they need"
                 )
-            else:
-                reason = (
-                    f"partitions of {name!r} which the same request is to make; backfill {name!r} first, "
-                    f"and then {node.name!r}"
-                )
-            msg = f"the asset {node.name!r} needs, through {mapping}, {reason}"
-            raise ExecutionError(msg)
+                raise ExecutionError(msg)
 
 
 def check_memory_inputs(
-    graph: Graph, nodes: Sequence[Node], handler_of: Callable[[Node, Node], BaseIOHandler]
+    graph: Graph,
+    nodes: Sequence[Node],
+    layers: Sequence[Sequence[int]],
+    handler_of: Callable[[Node, Node], BaseIOHandler],
 ) -> None:
     """With processes, a value kept in memory does not leave its run (SEMANTICS 6).
+
+    Args:
+        graph: All assets.
+        nodes: Those that are executed, in order.
+        layers: Places of those that share runs.
+        handler_of: What loads the value of one for another.
 
     Raises:
         ExecutionError: Naming the asset, the input and a handler that would do.
     """
-    selected = {node.name for node in nodes}
+    layer_of = {nodes[place].name: number for number, layer in enumerate(layers) for place in layer}
     for node in nodes:
         for upstream in map(graph.__getitem__, node.inputs):
             same_partitions = upstream.definition == node.definition and (
                 node.mappings.get(upstream.name) in (None, PartitionMapping.identity())
             )
             handler = handler_of(node, upstream)
-            if (upstream.name in selected and same_partitions) or handler.shared_between_processes:
+            same_run = layer_of.get(upstream.name) == layer_of[node.name]
+            if (same_run and same_partitions) or handler.shared_between_processes:
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
@@ -305,6 +297,33 @@ def stored_config(record: dict[str, Any]) -> dict[str, Any] | None:
 def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
     """The retry policy kept with a backfill."""
     return None if record["retry"] is None else RetryPolicy.from_json(record["retry"])
+
+
+def left_out(parts: Mapping[str, Selection], graph: Graph, store: Store) -> dict[str, Selection]:
+    """Without what is materialized for each of the assets that have the same partitions (SEMANTICS 4)."""
+    groups: list[tuple[Selection, list[Node]]] = []
+    for name, selection in parts.items():
+        for other, nodes in groups:
+            if other.equals(selection):
+                nodes.append(graph[name])
+                break
+        else:
+            groups.append((selection, [graph[name]]))
+    return {
+        node.name: missing
+        for selection, nodes in groups
+        for missing in [only_missing(selection, nodes, store)]
+        for node in nodes
+    }
+
+
+def only_missing(selection: Selection, nodes: Sequence[Node], store: Store) -> Selection:
+    """The partitions that are not materialized for each of the assets, in the same order."""
+    everywhere = selection
+    for node in nodes:
+        materialized = store.materialized(node.name, selection.space)
+        everywhere = everywhere.intersection(materialized)
+    return selection.difference(everywhere)
 
 
 def only_defined(selection: Selection, spaces: Sequence[tuple[Node, Space]]) -> Selection:

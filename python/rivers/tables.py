@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rivers import _rivers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import polars as pl
 
@@ -42,7 +42,35 @@ def backfill_partitions(
     errors: bool = True,
 ) -> pl.DataFrame:
     """See `CodeRepository.backfill_partitions`; without `errors` that column is empty."""
-    return frame(_rivers.backfill_partitions(store, backfill_id, _states(status), run_id, errors))
+    record = store.backfill(backfill_id)
+    layers = store.plan(record["key"]).layers if record else [None]
+    return of_layers(
+        layers,
+        record["assets"] if record else [],
+        lambda at: _rivers.backfill_partitions(
+            store, backfill_id, at, _states(status), run_id, errors
+        ),
+    )
+
+
+def of_layers(
+    layers: Sequence[Any], assets: Sequence[str], table: Callable[[int], ArrowTable]
+) -> pl.DataFrame:
+    """The tables of all layers of a plan, one below the other; `assets` are those of the request.
+
+    Where there are several, a column `assets` tells them apart, and a dimension that a layer does not
+    have is null.
+    """
+    import polars as pl  # noqa: PLC0415
+
+    frames = [frame(table(at)) for at in range(len(layers))]
+    if len(frames) == 1:
+        return frames[0]
+    named = [
+        own.with_columns(assets=pl.lit(", ".join(assets[place] for place in places)))
+        for own, (_, _, places) in zip(frames, layers, strict=True)
+    ]
+    return pl.concat(named, how="diagonal_relaxed")
 
 
 def backfill_runs(

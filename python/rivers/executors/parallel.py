@@ -167,7 +167,7 @@ def _fail(run: Run | None, program: Program, index: int, error: BaseException) -
         "the worker process that executed this run did not report: it was killed, or it left the "
         f"interpreter ({reason})"
     )
-    for step in program.steps:
+    for step in program.layers[run.layer]:
         if step.index == index:
             program.fail(step, run, error, message)
         # What stands behind it was not reached, whether it needs it or not.

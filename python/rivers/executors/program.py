@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import traceback
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class Program:
     """The steps of a backfill's runs.
 
     Attributes:
-        steps: In dependency order.
+        layers: The steps by the layer of the plan whose runs execute them, in dependency order.
         max_workers: Processes to execute it in; `None`: this process.
         pickled: The steps as processes read them, if there are processes.
         watch: Is told the step's index before each step.
@@ -125,7 +126,7 @@ class Program:
         first_error: The first exception of a step that was executed in this process.
     """
 
-    steps: list[Step]
+    layers: list[list[Step]]
     max_workers: int | None = None
     pickled: bytes = b""
     watch: Callable[[int], None] | None = None
@@ -134,7 +135,17 @@ class Program:
 
     def __post_init__(self) -> None:
         if self.max_workers is not None:
-            self.pickled = _pickle(self.steps)
+            self.pickled = _pickle(self.layers)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps of all layers."""
+        return [step for layer in self.layers for step in layer]
+
+    @property
+    def _only_layer(self) -> list[Step] | None:
+        """The steps of each run, where all runs have the same."""
+        return self.layers[0] if len(self.layers) == 1 else None
 
     @property
     def is_async(self) -> bool:
@@ -143,8 +154,9 @@ class Program:
 
     def execute(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another, in this thread."""
+        only = self._only_layer
         for run in runs:
-            for step in self.steps:
+            for step in only or self.layers[run.layer]:
                 for called, arguments in self._step(step, run):
                     try:
                         called.value = called.step.fn(**arguments)
@@ -153,8 +165,9 @@ class Program:
 
     async def execute_async(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another on the event loop; plain functions in a thread."""
+        only = self._only_layer
         for run in runs:
-            for step in self.steps:
+            for step in only or self.layers[run.layer]:
                 for called, arguments in self._step(step, run):
                     try:
                         if called.step.is_async:
@@ -254,16 +267,16 @@ def _traceback_of(error: BaseException) -> str:
         return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
-def _pickle(steps: list[Step]) -> bytes:
+def _pickle(layers: list[list[Step]]) -> bytes:
     """The steps for other processes, at submission: what cannot go there is refused.
 
     Raises:
         ExecutionError: Naming the asset that cannot be pickled.
     """
     try:
-        return cloudpickle.dumps(steps)  # type: ignore[no-any-return]
+        return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
     except Exception as error:
-        for step in steps:
+        for step in itertools.chain.from_iterable(layers):
             try:
                 cloudpickle.dumps(step)
             except Exception as own:  # noqa: BLE001  (pickling can raise anything)

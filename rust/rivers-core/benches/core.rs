@@ -359,7 +359,8 @@ mod tables {
         bencher
             .counter(ItemsCount::new(1_000_000_u64))
             .bench_local(|| {
-                let table = table::partitions(&plan, &view, &PartitionFilter::default()).unwrap();
+                let table =
+                    table::partitions(&plan, 0, &view, &PartitionFilter::default()).unwrap();
                 assert_eq!(table.num_rows(), 1_000_000);
                 table
             });

@@ -77,7 +77,7 @@ fn too_many_rows_are_refused_before_any_is_built() {
         attempts: &[],
         causes: &causes,
     };
-    let refused = partitions(&plan, &view, &PartitionFilter::default())
+    let refused = partitions(&plan, 0, &view, &PartitionFilter::default())
         .unwrap_err()
         .to_string();
     assert!(refused.contains("125000000000 rows"), "{refused}");
@@ -87,7 +87,7 @@ fn too_many_rows_are_refused_before_any_is_built() {
         status,
         run_id: false,
     };
-    assert_eq!(partitions(&plan, &view, &filter).unwrap().num_rows(), 1);
+    assert_eq!(partitions(&plan, 0, &view, &filter).unwrap().num_rows(), 1);
     assert!(partition_status(&space, &[], None).is_err());
 }
 
@@ -156,7 +156,7 @@ fn runs_that_have_begun() {
     let table = runs(&plan, &view, Some(&[RunStatus::Failed])).unwrap();
     assert_eq!(texts(table.column(0)), ["2"]);
 
-    let table = partitions(&plan, &view, &PartitionFilter::default()).unwrap();
+    let table = partitions(&plan, 0, &view, &PartitionFilter::default()).unwrap();
     let column = |name| texts(table.column_by_name(name).unwrap());
     assert_eq!(column("run"), ["0", "0", "1", "1", "2", "2", "3", "3"]);
     assert_eq!(column("attempts"), ["1", "1", "2", "2", "2", "2", "1", "1"]);

@@ -167,7 +167,7 @@ proptest! {
             }
         }
         let filter = PartitionFilter { status: kept, run_id };
-        prop_assert_eq!(rows(&partitions(&plan, &view, &filter).unwrap()), expected);
+        prop_assert_eq!(rows(&partitions(&plan, 0, &view, &filter).unwrap()), expected);
     }
 
     #[test]

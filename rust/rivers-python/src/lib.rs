@@ -30,7 +30,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::mapping::{PartitionMapping, decode_mapping};
     #[pymodule_export]
-    use crate::plan::{Plan, check_per_dimension};
+    use crate::plan::{Plan, StoredStrategy, check_per_dimension};
     #[pymodule_export]
     use crate::run::{PyWorked, Run};
     #[pymodule_export]

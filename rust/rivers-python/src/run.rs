@@ -26,6 +26,12 @@ impl Run {
         self.run.number()
     }
 
+    /// The layer of the plan that it belongs to.
+    #[getter]
+    fn layer(&self) -> usize {
+        self.run.layer()
+    }
+
     #[getter]
     fn id(&self) -> String {
         self.run.request().run_id(self.run.number())

@@ -6,7 +6,9 @@ use chrono::NaiveDateTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use rivers_core::space::time_format::to_datetime;
-use rivers_core::space::{self, DimRange, IndexSet, Members, Nesting, PositionSet, RangeSpec};
+use rivers_core::space::{
+    self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
+};
 
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
@@ -310,6 +312,19 @@ impl Selection {
             None => self.selection.upstream(&other.space)?,
         };
         Ok(needed.into())
+    }
+
+    /// The partitions of a downstream that need one of these; by default those of the same keys.
+    #[pyo3(signature = (other, mapping=None))]
+    fn downstream(&self, other: &Space, mapping: Option<&PartitionMapping>) -> Result<Self> {
+        let identity = Mapping::Identity;
+        let mapping = mapping.map_or(&identity, |given| &given.mapping);
+        Ok(mapping.downstream(&self.selection, &other.space)?.into())
+    }
+
+    /// Whether these are the same partitions of the same space, in the same order.
+    fn equals(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.selection, &other.selection) || self.selection == other.selection
     }
 
     fn translate(&self, other: &Space, asset: &str) -> Result<Self> {

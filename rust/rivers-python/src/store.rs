@@ -265,15 +265,13 @@ impl Store {
             let Some(row) = self.store.find(id)? else {
                 return Ok(Vec::new());
             };
-            let plan = self.store.plan(row.key)?;
-            let space = plan.selection().space();
             let record = |counted: causes::CauseCount| CauseRecord {
                 error_type: counted.error_type,
                 message: counted.message,
                 count: counted.partitions,
                 first_at: moment(counted.first_at),
                 last_at: moment(counted.last_at),
-                partition: space.text(counted.example),
+                partition: counted.example,
                 traceback: counted.traceback,
             };
             let counted = causes::causes(&*self.store, &row)?;
@@ -281,13 +279,13 @@ impl Store {
         })
     }
 
-    /// The partitions of a backfill that failed for a reason of this type.
-    fn failed_with(&self, py: Python<'_>, id: &str, error_type: &str) -> Result<Option<Selection>> {
-        let selection = py.detach(|| match self.store.find(id)? {
-            Some(row) => causes::failed_with(&*self.store, &row, error_type).map(Some),
-            None => Ok(None),
+    /// The partitions of a backfill that failed for a reason of this type, layer by layer.
+    fn failed_with(&self, py: Python<'_>, id: &str, error_type: &str) -> Result<Vec<Selection>> {
+        let layers = py.detach(|| match self.store.find(id)? {
+            Some(row) => causes::failed_with(&*self.store, &row, error_type),
+            None => Ok(Vec::new()),
         })?;
-        Ok(selection.map(Selection::from))
+        Ok(layers.into_iter().map(Selection::from).collect())
     }
 
     /// Names of the assets that a backfill's failures speak of.
@@ -318,13 +316,13 @@ impl Store {
         })
     }
 
-    /// What a rerun of the backfill executes.
-    fn uncompleted(&self, py: Python<'_>, id: &str) -> Result<Option<Selection>> {
-        let selection = py.detach(|| match self.store.find(id)? {
-            Some(row) => view::uncompleted(&*self.store, &row).map(Some),
-            None => Ok(None),
+    /// What a rerun of the backfill executes, layer by layer.
+    fn uncompleted(&self, py: Python<'_>, id: &str) -> Result<Vec<Selection>> {
+        let layers = py.detach(|| match self.store.find(id)? {
+            Some(row) => view::uncompleted(&*self.store, &row),
+            None => Ok(Vec::new()),
         })?;
-        Ok(selection.map(Selection::from))
+        Ok(layers.into_iter().map(Selection::from).collect())
     }
 
     fn materialized(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Selection> {

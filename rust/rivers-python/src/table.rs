@@ -75,6 +75,7 @@ pub(crate) fn backfill_partitions(
     py: Python<'_>,
     store: &Store,
     id: &str,
+    layer: usize,
     status: Option<Vec<String>>,
     run_id: bool,
     errors: bool,
@@ -85,7 +86,7 @@ pub(crate) fn backfill_partitions(
             run_id,
         };
         with_view(store, id, errors, |plan, view| {
-            table::partitions(plan, view, &filter)
+            table::partitions(plan, layer, view, &filter)
         })
     })?;
     Ok(table.into())

@@ -1,6 +1,8 @@
 //! What a backfill's records say of its partitions: which were completed, which failed, which are
 //! materialized for one asset. Nothing of it is stored twice; it follows from the plan and the runs.
 
+use std::ops::Range;
+
 use hashbrown::{HashMap, HashSet};
 use roaring::RoaringTreemap;
 
@@ -107,16 +109,17 @@ impl Failures {
     }
 }
 
-/// The partitions of the ended runs that nothing failed (`asset` `None`), or that one asset
+/// The partitions of a layer's ended runs that nothing failed (`asset` `None`), or that one asset
 /// materialized.
 pub fn done(
     plan: &Plan,
-    ended: impl IntoIterator<Item = RunRow>,
+    layer: usize,
+    ended: &[RunRow],
     failures: &Failures,
     asset: Option<u32>,
 ) -> RoaringTreemap {
     let mut done = RoaringTreemap::new();
-    for row in ended {
+    for row in rows_of(ended, &plan.runs_of(layer)) {
         let missed = if row.failed == 0 {
             Missed::Nothing
         } else {
@@ -133,4 +136,10 @@ pub fn done(
         );
     }
     done
+}
+
+/// Of records, ascending by number, those of these runs.
+pub fn rows_of<'a>(ended: &'a [RunRow], runs: &Range<u64>) -> &'a [RunRow] {
+    let before = |number| ended.partition_point(|row| row.run < number);
+    &ended[before(runs.start)..before(runs.end)]
 }

@@ -1,11 +1,13 @@
 //! The runs that are still to be started, as stretches of numbers: one stretch while all goes in order.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Run numbers, ascending, in as few stretches as possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunSet {
-    stretches: Vec<Range<u64>>,
+    /// By its start, the end of each stretch.
+    stretches: BTreeMap<u64, u64>,
     len: u64,
 }
 
@@ -39,14 +41,36 @@ impl RunSet {
         self.len == 0
     }
 
+    /// The lowest.
+    pub fn first(&self) -> Option<u64> {
+        self.stretches.first_key_value().map(|(&start, _)| start)
+    }
+
+    /// All stretches, ascending.
+    pub fn stretches(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.stretches.iter().map(|(&start, &end)| start..end)
+    }
+
+    /// The highest run of a range that is not there.
+    pub fn last_missing(&self, range: Range<u64>) -> Option<u64> {
+        let last = range
+            .end
+            .checked_sub(1)
+            .filter(|last| range.contains(last))?;
+        match self.stretches.range(..=last).next_back() {
+            Some((&start, &end)) if end > last => {
+                start.checked_sub(1).filter(|before| range.contains(before))
+            }
+            _ => Some(last),
+        }
+    }
+
     /// Takes the lowest stretch, at most so many.
     pub fn take(&mut self, most: u64) -> Option<Range<u64>> {
-        let first = self.stretches.first_mut()?;
-        let end = first.end.min(first.start.saturating_add(most));
-        let taken = first.start..end;
-        first.start = end;
-        if first.is_empty() {
-            self.stretches.remove(0);
+        let (start, end) = self.stretches.pop_first()?;
+        let taken = start..end.min(start.saturating_add(most));
+        if taken.end < end {
+            self.stretches.insert(taken.end, end);
         }
         self.len -= taken.end - taken.start;
         Some(taken)
@@ -54,17 +78,16 @@ impl RunSet {
 
     /// Takes one run out; `false`: it is not there.
     pub fn remove(&mut self, run: u64) -> bool {
-        let at = self.stretches.partition_point(|stretch| stretch.end <= run);
-        let Some(stretch) = self.stretches.get_mut(at).filter(|it| it.start <= run) else {
+        let Some((&start, &end)) = self.stretches.range(..=run).next_back() else {
             return false;
         };
-        let rest = run + 1..stretch.end;
-        stretch.end = run;
-        if stretch.is_empty() {
-            self.stretches.remove(at);
+        if end <= run {
+            return false;
         }
-        self.len -= 1 + (rest.end - rest.start);
-        self.insert(rest);
+        self.stretches.remove(&start);
+        self.len -= end - start;
+        self.insert(start..run);
+        self.insert(run + 1..end);
         true
     }
 
@@ -74,22 +97,12 @@ impl RunSet {
             return;
         }
         self.len += runs.end - runs.start;
-        let at = self
-            .stretches
-            .partition_point(|stretch| stretch.start < runs.start);
-        let joins_before = at > 0 && self.stretches[at - 1].end == runs.start;
-        let joins_after = self
-            .stretches
-            .get(at)
-            .is_some_and(|next| next.start == runs.end);
-        match (joins_before, joins_after) {
-            (true, true) => {
-                self.stretches[at - 1].end = self.stretches[at].end;
-                self.stretches.remove(at);
+        let end = self.stretches.remove(&runs.end).unwrap_or(runs.end);
+        match self.stretches.range_mut(..runs.start).next_back() {
+            Some((_, before)) if *before == runs.start => *before = end,
+            _ => {
+                self.stretches.insert(runs.start, end);
             }
-            (true, false) => self.stretches[at - 1].end = runs.end,
-            (false, true) => self.stretches[at].start = runs.start,
-            (false, false) => self.stretches.insert(at, runs),
         }
     }
 }
@@ -122,7 +135,24 @@ mod tests {
     #[test]
     fn what_has_ended_is_left_out() {
         let set = RunSet::all_but(6, [0, 2, 3]);
-        assert_eq!(set.stretches, [1..2, 4..6]);
+        assert!(set.stretches().eq([1..2, 4..6]));
         assert_eq!(set.len(), 3);
+    }
+
+    #[test]
+    fn the_last_that_is_missing_is_found_behind_what_is_there() {
+        let mut set = RunSet::default();
+        set.insert(2..5);
+        set.insert(7..9);
+        let missing = [
+            (0..10, Some(9)),
+            (0..9, Some(6)),
+            (2..5, None),
+            (1..5, Some(1)),
+            (3..3, None),
+        ];
+        for (range, expected) in missing {
+            assert_eq!(set.last_missing(range.clone()), expected, "{range:?}");
+        }
     }
 }

@@ -25,9 +25,9 @@
 use std::ops::Range;
 
 use super::control::{Control, MaxFailures, Stop};
+use super::frontier::Todo;
 use super::progress::Counts;
 use super::record::{FailurePolicy, RunEnd, stop_at};
-use super::run_set::RunSet;
 
 /// Where a backfill is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,15 @@ pub enum Event<'a> {
     Limited(Option<MaxFailures>),
 }
 
+/// Runs that a worker takes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Their numbers.
+    pub runs: Range<u64>,
+    /// They cannot be executed: through this link of the plan they need what was not made.
+    pub lost: Option<usize>,
+}
+
 /// A backfill in memory: what is to be done, what is in flight, what has ended.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -69,7 +78,7 @@ pub struct State {
     control: Control,
     /// Why nothing more starts.
     stop: Option<Stop>,
-    todo: RunSet,
+    todo: Todo,
     /// Runs that wait for another attempt.
     waiting: u64,
     runs_in_flight: u64,
@@ -84,7 +93,7 @@ impl State {
         policy: FailurePolicy,
         control: Control,
         total: u64,
-        todo: RunSet,
+        todo: Todo,
         counts: Counts,
     ) -> Self {
         let phase = if todo.is_empty() {
@@ -129,19 +138,33 @@ impl State {
         }
     }
 
+    /// Whether a run may start now.
+    pub fn can_start(&mut self) -> bool {
+        let idle = self.is_idle();
+        self.phase == Phase::Running
+            && match &mut self.todo {
+                Todo::Free(runs) => !runs.is_empty(),
+                Todo::Ordered(frontier) => frontier.has_some(idle),
+            }
+    }
+
     /// How many runs workers have in their hands.
     pub fn runs_in_flight(&self) -> u64 {
         self.runs_in_flight
     }
 
     /// Takes the next runs, at most so many, in order.
-    pub fn take(&mut self, most: u64) -> Option<Range<u64>> {
+    pub fn take(&mut self, most: u64) -> Option<Taken> {
         if self.phase != Phase::Running {
             return None;
         }
-        let runs = self.todo.take(most)?;
+        let idle = self.is_idle();
+        let (runs, lost) = match &mut self.todo {
+            Todo::Free(runs) => (runs.take(most)?, None),
+            Todo::Ordered(frontier) => frontier.take(most, idle)?,
+        };
         self.apply(Event::Took(runs.clone()));
-        Some(runs)
+        Some(Taken { runs, lost })
     }
 
     /// Applies an event; see the table above.
@@ -154,9 +177,13 @@ impl State {
             }
             (phase @ (Phase::Running | Phase::Stopping), Event::Ended(ends)) => {
                 for end in ends {
-                    match end.retry {
-                        None => self.counts.add_run(end.partitions, end.failed),
-                        Some(_) => self.waiting += 1,
+                    if end.retry.is_some() {
+                        self.waiting += 1;
+                        continue;
+                    }
+                    self.counts.add_run(end.partitions, end.failed);
+                    if let Todo::Ordered(frontier) = &mut self.todo {
+                        frontier.end(end);
                     }
                 }
                 self.runs_in_flight -= ends.len() as u64;
@@ -164,18 +191,20 @@ impl State {
             }
             (phase @ (Phase::Running | Phase::Stopping), Event::Returned(runs)) => {
                 self.runs_in_flight -= runs.end - runs.start;
-                self.todo.insert(runs);
+                self.put_back(runs);
                 phase
             }
             (Phase::Running, Event::Held(run)) => {
-                if self.todo.remove(run) {
-                    self.waiting += 1;
-                }
+                let held = match &mut self.todo {
+                    Todo::Free(todo) => todo.remove(run),
+                    Todo::Ordered(frontier) => frontier.hold(run),
+                };
+                self.waiting += u64::from(held);
                 Phase::Running
             }
             (Phase::Running, Event::Due(run)) => {
                 self.waiting -= 1;
-                self.todo.insert(run..run + 1);
+                self.put_back(run..run + 1);
                 Phase::Running
             }
             (phase @ (Phase::Running | Phase::Stopping), Event::Released) => {
@@ -209,6 +238,18 @@ impl State {
         }
     }
 
+    fn put_back(&mut self, runs: Range<u64>) {
+        match &mut self.todo {
+            Todo::Free(todo) => todo.insert(runs),
+            Todo::Ordered(frontier) => frontier.put_back(runs),
+        }
+    }
+
+    /// Whether nothing is on that could still end.
+    fn is_idle(&self) -> bool {
+        self.runs_in_flight == 0 && self.waiting == 0
+    }
+
     /// Ended, if nothing more will start and nobody is at work: the rest is canceled.
     fn settle(&mut self, phase: Phase) -> Phase {
         let nothing_starts =
@@ -224,6 +265,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backfill::RunSet;
     use crate::backfill::record::Retry;
     use proptest::prelude::*;
 
@@ -262,13 +304,19 @@ mod tests {
             max_failures,
             ..Control::default()
         };
-        State::new(policy, control, runs, RunSet::all(runs), Counts::default())
+        State::new(
+            policy,
+            control,
+            runs,
+            Todo::Free(RunSet::all(runs)),
+            Counts::default(),
+        )
     }
 
     #[test]
     fn a_failure_under_stop_on_failure_cancels_the_rest() {
         let mut state = fresh(FailurePolicy::StopOnFailure, 10);
-        let taken = state.take(2).expect("ten to start");
+        let taken = state.take(2).expect("ten to start").runs;
         state.apply(Event::Ended(&[end(taken.start, 1)]));
         assert_eq!((state.phase(), state.take(1)), (Phase::Stopping, None));
         state.apply(Event::Returned(1..2));
@@ -338,7 +386,7 @@ mod tests {
         state.apply(Event::Released);
         assert_eq!((state.phase(), state.runs_to_start()), (Phase::Running, 0));
         state.apply(Event::Due(0));
-        assert_eq!(state.take(1), Some(0..1));
+        assert_eq!(state.take(1).map(|taken| taken.runs), Some(0..1));
         state.apply(Event::Ended(&[end(0, 0)]));
         state.apply(Event::Released);
         assert_eq!((state.phase(), state.counts().completed), (Phase::Ended, 1));
@@ -348,7 +396,7 @@ mod tests {
     fn a_cancel_does_not_wait_for_another_attempt() {
         let mut state = fresh(FailurePolicy::Continue, 2);
         state.apply(Event::Held(1));
-        assert_eq!(state.take(2), Some(0..1));
+        assert_eq!(state.take(2).map(|taken| taken.runs), Some(0..1));
         state.apply(Event::Ended(&[attempt(0)]));
         state.apply(Event::Released);
         state.apply(Event::Stop(Stop::Canceled));
@@ -367,7 +415,7 @@ mod tests {
             let mut waiting: Vec<u64> = Vec::new();
             for (what, size) in steps {
                 match what {
-                    0 => hands.extend(state.take(size)),
+                    0 => hands.extend(state.take(size).map(|taken| taken.runs)),
                     1..=3 => if let Some(mut runs) = hands.pop() {
                         if what == 3 {
                             state.apply(Event::Ended(&[attempt(runs.start)]));

@@ -7,7 +7,7 @@ use super::hub::Taken;
 use super::live::Hand;
 use super::run::{Run, Worked};
 use super::{Program, Shared, SharedRuns};
-use crate::backfill::{Earlier, FailurePolicy, RunEnd};
+use crate::backfill::{Cause, Earlier, FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SystemClock};
 use crate::error::{Error, Result};
 use crate::queue::EntryId;
@@ -101,6 +101,29 @@ impl Batch {
         if std::mem::take(&mut self.has_way) {
             self.shared.close_way();
         }
+    }
+
+    /// Fails all runs: through this link of the plan they need what was not made.
+    pub(super) fn lose(mut self, link: usize) {
+        let needed = self.worked.plan.links()[link].asset;
+        let name = &self.worked.request.assets[needed as usize].name;
+        let cause = Arc::new(Cause {
+            error_type: "UpstreamFailed".into(),
+            message: format!("a partition of {name:?} that it needs was not made"),
+            traceback: None,
+        });
+        loop {
+            let now = self.shared.clock.now();
+            let Some(number) = self.hand.claim(now) else {
+                break;
+            };
+            let run = Run::new(self.worked.clone(), number, now, &[]);
+            run.fail_all(&cause);
+            if self.hand.keep(run.end(now)) >= HAND_IN_AT {
+                self.hand_in();
+            }
+        }
+        self.close();
     }
 
     fn end_current(&mut self, now: Micros) {

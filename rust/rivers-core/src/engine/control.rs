@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::live::Rest;
 use super::{Engine, Execution, writer};
-use crate::backfill::{Change, Event, Retries, RunSet, State, Status, Stop};
+use crate::backfill::{Change, Event, Retries, RunSet, State, Status, Stop, Todo};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease, view};
 
@@ -125,14 +125,19 @@ impl Engine {
         self.shared.leased_first(&lease);
         // The owner may have ended more between our look and the takeover.
         let row = self.row(id)?;
-        let plan = self.shared.store.plan(row.key)?;
+        let plan = Arc::new(self.shared.store.plan(row.key)?);
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let todo = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
+        let failures = if plan.links().is_empty() {
+            Vec::new()
+        } else {
+            self.shared.store.failures(row.key, None)?
+        };
         let attempts = self.shared.store.attempts(row.key)?;
         let has_ended = |run| ended.binary_search_by_key(&run, |row| row.run).is_ok();
         let retries = Retries::recorded(&attempts, has_ended);
         let rest = Rest {
-            todo,
+            todo: Todo::new(&plan, todo, &failures),
             retries,
             counts: row.counts,
         };
@@ -208,7 +213,7 @@ impl Engine {
             row.request.failure_policy,
             row.request.control,
             row.num_partitions,
-            left,
+            Todo::Free(left),
             row.counts,
         );
         state.apply(Event::Stop(row.stop.unwrap_or(Stop::Canceled)));

@@ -46,6 +46,8 @@ pub(super) struct Taken {
     pub(super) request: Arc<Request>,
     pub(super) hand: Arc<Hand>,
     pub(super) earlier: Vec<Arc<Earlier>>,
+    /// The runs cannot be executed: through this link of the plan they need what was not made.
+    pub(super) lost: Option<usize>,
     pub(super) program: Program,
     /// A way is open for them, which is closed when the first of them begins.
     pub(super) has_way: bool,
@@ -71,7 +73,7 @@ impl Hub {
         &mut self,
         key: Key,
         request: Request,
-        plan: Plan,
+        plan: Arc<Plan>,
         rest: Rest,
         execution: Execution,
     ) {
@@ -150,7 +152,8 @@ impl Hub {
     /// Tells the queue whether the backfill has runs to start, and the writer when it has ended.
     fn settle(&mut self, key: Key) {
         if let Some(live) = self.live.get_mut(&key) {
-            self.queue.set_ready(live.entry, live.is_ready());
+            let ready = live.is_ready();
+            self.queue.set_ready(live.entry, ready);
             if live.state.phase() != Phase::Running {
                 live.stop.store(true, Ordering::Release);
             }
@@ -167,11 +170,11 @@ impl Hub {
         let entry = self.queue.decide_from(least)?;
         let key = *self.by_entry.get(&entry)?;
         let live = self.live.get_mut(&key)?;
-        let Some(runs) = live.take_batch() else {
+        let Some(batch) = live.take_batch() else {
             unreachable!("the queue only decides for entries that are ready");
         };
-        let earlier = live.retries.of(&runs);
-        let hand = Hand::new(runs, Arc::clone(&live.stop), Arc::clone(leased_until));
+        let earlier = live.retries.of(&batch.runs);
+        let hand = Hand::new(batch.runs, Arc::clone(&live.stop), Arc::clone(leased_until));
         live.hands.push(Arc::clone(&hand));
         let taken = Taken {
             key,
@@ -180,6 +183,7 @@ impl Hub {
             request: Arc::clone(&live.request),
             hand,
             earlier,
+            lost: batch.lost,
             program: Arc::clone(&live.program),
             has_way: self
                 .way

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Execution, Program, SharedRuns};
-use crate::backfill::{Counts, Event, Phase, Request, Retries, RunEnd, RunSet, State};
+use crate::backfill::{Counts, Event, Phase, Request, Retries, RunEnd, State, Taken, Todo};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::{Bucket, EntryId};
@@ -25,7 +25,7 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_millis(25);
 
 /// How far a backfill is when it comes into this process.
 pub(super) struct Rest {
-    pub(super) todo: RunSet,
+    pub(super) todo: Todo,
     pub(super) retries: Retries,
     pub(super) counts: Counts,
 }
@@ -66,7 +66,7 @@ impl Live {
     pub(super) fn new(
         entry: EntryId,
         request: Request,
-        plan: Plan,
+        plan: Arc<Plan>,
         rest: Rest,
         execution: Execution,
     ) -> Self {
@@ -78,7 +78,7 @@ impl Live {
         let mut state = State::new(
             request.failure_policy,
             request.control,
-            plan.selection().len(),
+            plan.num_partitions(),
             todo,
             counts,
         );
@@ -93,7 +93,7 @@ impl Live {
             state,
             retries,
             request: Arc::new(request),
-            plan: Arc::new(plan),
+            plan,
             stop: Arc::new(AtomicBool::new(false)),
             hands: Vec::new(),
             outbox: Vec::new(),
@@ -109,14 +109,14 @@ impl Live {
     }
 
     /// Whether a run may start now, as far as is known.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&mut self) -> bool {
         let tokens = self.starts.as_ref().map_or(1, Bucket::available);
-        !self.paused && tokens > 0 && self.state.runs_to_start() > 0
+        !self.paused && tokens > 0 && self.state.can_start()
     }
 
     /// The next runs for one worker: as many as fill a batch and may start, but a fair share of what is
     /// left.
-    pub(super) fn take_batch(&mut self) -> Option<Range<u64>> {
+    pub(super) fn take_batch(&mut self) -> Option<Taken> {
         let fitting = self
             .mean_run
             .map_or(1.0, |mean| BATCH_TARGET / mean.max(0.1));
@@ -128,11 +128,11 @@ impl Live {
             .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
         let most = self.starts.as_ref().map_or(u64::MAX, Bucket::available);
-        let runs = self.state.take(most.min(size as u64))?;
+        let taken = self.state.take(most.min(size as u64))?;
         if let Some(starts) = &mut self.starts {
-            starts.take(runs.end - runs.start);
+            starts.take(taken.runs.end - taken.runs.start);
         }
-        Some(runs)
+        Some(taken)
     }
 
     /// These runs were taken and will not start from there.
@@ -155,7 +155,8 @@ impl Live {
 
     /// When something may start that cannot now: another attempt, or what comes too soon after others.
     pub(super) fn next_start(&self) -> Option<Micros> {
-        let waits = !self.is_ready() && !self.paused && self.state.runs_to_start() > 0;
+        let tokens = self.starts.as_ref().map_or(1, Bucket::available);
+        let waits = tokens == 0 && !self.paused && self.state.runs_to_start() > 0;
         let soon = self.starts.as_ref().filter(|_| waits).map(Bucket::next_at);
         let running = self.state.phase() == Phase::Running;
         let retry = self.retries.next_due().filter(|_| running);
@@ -192,9 +193,12 @@ impl Live {
         given_up.into_iter().for_each(|runs| self.returned(runs));
     }
 
-    /// Learns how long runs take.
+    /// Learns how long runs take, of those that were executed.
     pub(super) fn learn(&mut self, ends: &[RunEnd]) {
-        if ends.is_empty() {
+        if ends
+            .iter()
+            .all(|end| end.failed > 0 && end.ended_at == end.started_at)
+        {
             return;
         }
         let total: Micros = ends.iter().map(|end| end.ended_at - end.started_at).sum();

@@ -23,7 +23,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::backfill::{Counts, Request, Retries, RunSet};
+use crate::backfill::{Counts, Request, Retries, RunSet, Todo};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -198,8 +198,9 @@ impl Engine {
         let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
         if let Some(lease) = lease {
             self.shared.leased_first(&lease);
+            let plan = Arc::new(plan);
             let rest = Rest {
-                todo: RunSet::all(plan.num_runs()),
+                todo: Todo::new(&plan, RunSet::all(plan.num_runs()), &[]),
                 retries: Retries::default(),
                 counts: Counts::default(),
             };
@@ -253,7 +254,15 @@ impl Engine {
                 .then(|| hub.take(&self.shared.leased_until, least))
                 .flatten()
             {
-                break Some(Batch::new(&self.shared, taken));
+                let lost = taken.lost;
+                let batch = Batch::new(&self.shared, taken);
+                let Some(link) = lost else {
+                    break Some(batch);
+                };
+                drop(hub);
+                batch.lose(link);
+                hub = self.shared.hub();
+                continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let watches = hub.has_unclaimed() && !patience.is_zero();

@@ -68,6 +68,11 @@ impl Run {
         self.number
     }
 
+    /// The layer of the plan that it belongs to.
+    pub fn layer(&self) -> usize {
+        self.worked.plan.layer_of(self.number)
+    }
+
     /// Its backfill.
     pub fn request(&self) -> &Request {
         &self.worked.request
@@ -140,6 +145,19 @@ impl Run {
             cause: Some(Arc::new(cause)),
             folded: None,
         });
+    }
+
+    /// None of its assets can be executed.
+    pub(super) fn fail_all(&self, cause: &Arc<Cause>) {
+        let layer = self.layer();
+        let assets = 0..self.worked.request.assets.len() as u32;
+        let own = assets.filter(|&asset| self.worked.plan.has_asset(layer, asset));
+        self.failures().extend(own.map(|asset| Failure {
+            asset,
+            partition: None,
+            cause: Some(Arc::clone(cause)),
+            folded: None,
+        }));
     }
 
     /// The asset was not executed, since something it needs failed.

@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
-use super::{Plan, Strategy};
+use super::{Link, Plan, Strategy};
 use crate::error::{Error, Result};
 use crate::space::{Members, Nesting, Selection, Space};
 
-/// First byte of every encoded space and plan; a reader refuses what it does not know.
+/// First byte of every encoded space and of a plan with one layer; a reader refuses what it does not
+/// know.
 const VERSION: u8 = 1;
 /// First byte of a plan whose product is gone through in another order than the definition's.
 const ARRANGED: u8 = 2;
+/// First byte of a plan in layers.
+const LAYERS: u8 = 3;
+
+/// A layer as bytes: its space but for the first's, its members and their order, strategy and assets.
+type StoredLayer = (Option<Space>, Members, Option<Nesting>, Strategy, Vec<u32>);
 
 /// A space as bytes.
 ///
 /// # Errors
 /// `Execution` when it cannot be encoded.
 pub fn encode_space(space: &Space) -> Result<Vec<u8>> {
-    encode(space)
+    encode(VERSION, space)
 }
 
 /// A space from bytes.
@@ -24,42 +30,92 @@ pub fn encode_space(space: &Space) -> Result<Vec<u8>> {
 /// # Errors
 /// `Execution` when the bytes are damaged or of a newer version.
 pub fn decode_space(bytes: &[u8]) -> Result<Arc<Space>> {
-    decode::<Space>(bytes).map(Arc::new)
+    decode::<Space>(VERSION, bytes).map(Arc::new)
 }
 
-/// A plan's members and strategy as bytes; its space is encoded apart, so that backfills of one
-/// definition share it.
+/// A plan as bytes; the space of its first layer is encoded apart, so that backfills of one definition
+/// share it.
 ///
 /// # Errors
 /// `Execution` when it cannot be encoded.
 pub fn encode_plan(plan: &Plan) -> Result<Vec<u8>> {
-    let (members, strategy) = (plan.selection.members(), &plan.strategy);
-    if plan.selection.is_arranged() {
-        return encode_as(ARRANGED, &(members, strategy, plan.selection.nesting()));
+    let nesting = |selection: &Selection| selection.is_arranged().then(|| selection.nesting());
+    if plan.assets.is_empty() {
+        let (members, strategy) = (plan.selection().members(), plan.strategy());
+        return match nesting(plan.selection()) {
+            Some(nesting) => encode(ARRANGED, &(members, strategy, nesting)),
+            None => encode(VERSION, &(members, strategy)),
+        };
     }
-    encode(&(members, strategy))
+    let first = plan.selection().space();
+    let layers = plan.layers.iter().zip(&plan.assets).map(|(layer, assets)| {
+        let selection = layer.selection();
+        let own = (selection.space() != first).then(|| Space::clone(selection.space()));
+        (
+            own,
+            selection.members().clone(),
+            nesting(selection),
+            layer.strategy().clone(),
+            assets.clone(),
+        )
+    });
+    let layers: Vec<StoredLayer> = layers.collect();
+    encode(LAYERS, &(layers, &plan.links))
 }
 
-/// A plan from bytes, over its space.
+/// A plan from bytes, over the space of its first layer.
 ///
 /// # Errors
 /// `Execution` when the bytes are damaged, of a newer version, or of another space.
 pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
-    let (members, strategy, nesting): (Members, Strategy, Option<Nesting>) = match bytes.first() {
+    match bytes.first() {
+        Some(&LAYERS) => decode_layers(&space, bytes),
         Some(&ARRANGED) => {
-            let (members, strategy, nesting): (_, _, Nesting) = decode_as(ARRANGED, bytes)?;
-            let fits = matches!(members, Members::Product(_)) && nesting.fits(space.dims().len());
-            if !fits {
-                return Err(damaged("it has an order of other dimensions"));
-            }
-            (members, strategy, Some(nesting))
+            let (members, strategy, nesting) = decode(ARRANGED, bytes)?;
+            Plan::new(fitting(space, members, Some(nesting))?, strategy)
         }
         _ => {
-            let (members, strategy) = decode(bytes)?;
-            (members, strategy, None)
+            let (members, strategy) = decode(VERSION, bytes)?;
+            Plan::new(fitting(space, members, None)?, strategy)
         }
+    }
+}
+
+fn decode_layers(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {
+    let (layers, links): (Vec<StoredLayer>, Vec<Link>) = decode(LAYERS, bytes)?;
+    let linked = |link: &Link| link.down < layers.len() && link.up <= link.down;
+    if layers.is_empty() || !links.iter().all(linked) {
+        return Err(damaged("its layers do not belong together"));
+    }
+    let read = |(own, members, nesting, strategy, assets): StoredLayer| {
+        let own = own.map_or_else(|| Arc::clone(space), Arc::new);
+        Ok((fitting(own, members, nesting)?, strategy, assets))
     };
-    let fits = match &members {
+    let layers: Vec<_> = layers.into_iter().map(read).collect::<Result<_>>()?;
+    Plan::in_layers(layers, links)
+}
+
+/// The selection, if its space has these members, and the order has the space's dimensions.
+fn fitting(space: Arc<Space>, members: Members, nesting: Option<Nesting>) -> Result<Selection> {
+    if !fits(&members, &space) {
+        return Err(damaged("it has partitions that its space does not have"));
+    }
+    let arranges = |nesting: &Nesting| {
+        matches!(members, Members::Product(_)) && nesting.fits(space.dims().len())
+    };
+    if nesting.as_ref().is_some_and(|nesting| !arranges(nesting)) {
+        return Err(damaged("it has an order of other dimensions"));
+    }
+    let selection = Selection::new(space, members);
+    match nesting {
+        Some(nesting) => selection.arranged(&nesting),
+        None => Ok(selection),
+    }
+}
+
+/// Whether the space has these members.
+fn fits(members: &Members, space: &Space) -> bool {
+    match members {
         Members::Product(sets) => {
             sets.len() == space.dims().len()
                 && sets
@@ -69,36 +125,20 @@ pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
         }
         Members::Explicit(set) => set.set().max().is_none_or(|last| last < space.len()),
         Members::One(one) => *one < space.len(),
-    };
-    if !fits {
-        return Err(damaged("it has partitions that its space does not have"));
-    }
-    let selection = Selection::new(space, members);
-    match nesting {
-        Some(nesting) => Plan::new(selection.arranged(&nesting)?, strategy),
-        None => Plan::new(selection, strategy),
     }
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
-    encode_as(VERSION, value)
-}
-
-fn encode_as<T: serde::Serialize>(version: u8, value: &T) -> Result<Vec<u8>> {
+fn encode<T: serde::Serialize>(version: u8, value: &T) -> Result<Vec<u8>> {
     postcard::to_extend(value, vec![version]).map_err(|error| damaged(&error.to_string()))
 }
 
-fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    decode_as(VERSION, bytes)
-}
-
-fn decode_as<T: serde::de::DeserializeOwned>(wanted: u8, bytes: &[u8]) -> Result<T> {
+fn decode<T: serde::de::DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
-        Some((&version, body)) if version == wanted => {
+        Some((&own, body)) if own == version => {
             postcard::from_bytes(body).map_err(|error| damaged(&error.to_string()))
         }
-        Some((version, _)) => Err(damaged(&format!(
-            "it has version {version}, this rivers reads version {VERSION}"
+        Some((other, _)) => Err(damaged(&format!(
+            "it has version {other}, this rivers reads version {version}"
         ))),
         None => Err(damaged("it is empty")),
     }

@@ -60,6 +60,15 @@ impl DimensionGroups {
         }
         part
     }
+
+    /// The run that has the partition with these positions.
+    pub fn run_of(&self, sets: &[IndexSet], index: impl Fn(usize) -> u32) -> u64 {
+        self.levels.iter().fold(0, |run, (level, len)| {
+            let at = sets[level.dim].rank(index(level.dim));
+            let at = if level.descending { len - 1 - at } else { at };
+            run * len + at
+        })
+    }
 }
 
 /// Most single keys that are grouped: it takes 16 bytes a key, and twice as much while it is done.
@@ -139,10 +148,14 @@ impl KeyGroups {
             .map_or(0, |before| self.ends[before as usize])
     }
 
+    /// The run's partitions, ascending.
+    pub fn members_of(&self, run: u64) -> &[u64] {
+        &self.members[self.start(run) as usize..self.ends[run as usize] as usize]
+    }
+
     /// The run's partitions.
     pub fn run(&self, run: u64) -> Members {
-        let part = &self.members[self.start(run) as usize..self.ends[run as usize] as usize];
-        match part {
+        match self.members_of(run) {
             [one] => Members::One(*one),
             several => {
                 let set: RoaringTreemap = several.iter().copied().collect();

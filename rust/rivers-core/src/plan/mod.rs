@@ -2,118 +2,124 @@
 //!
 //! A `Plan` is a function from a run's number to its partitions. For a product it is arithmetic; for
 //! single keys that are grouped by dimension it is one pass over the keys.
+//!
+//! Most plans have one layer: each run executes all assets for its partitions. Where partitions of one
+//! asset need *other* partitions of another asset, or of itself, one run needs what others make. Such
+//! assets have layers of their own, whose runs follow each other in number, and `order` tells from the
+//! mappings which runs a run needs.
 
 pub mod codec;
 pub mod group;
+mod layer;
+mod order;
 pub mod strategy;
 
+pub use layer::Layer;
+pub use order::{Link, Need, Runs};
 pub use strategy::Strategy;
 
-use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::space::{Members, Selection};
-use group::{DimensionGroups, KeyGroups};
+use crate::space::Selection;
 
 /// The runs of a backfill.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    selection: Arc<Selection>,
-    strategy: Strategy,
-    grouping: Grouping,
-}
-
-#[derive(Debug, Clone)]
-enum Grouping {
-    EachPartition,
-    All,
-    Chunks(NonZeroU64),
-    Dimensions(DimensionGroups),
-    Keys(Arc<KeyGroups>),
+    layers: Vec<Layer>,
+    /// For each layer, the number of its first run; then the number of all runs.
+    starts: Vec<u64>,
+    /// For each layer, places of its assets in the request; empty: there is one layer, with all.
+    assets: Vec<Vec<u32>>,
+    links: Vec<Link>,
 }
 
 impl Plan {
-    /// Plans the runs.
+    /// Plans runs that need nothing of each other.
     ///
     /// # Errors
     /// `Configuration` when the strategy names dimensions that the space does not have; `Execution`
     /// when it would group too many single keys.
     pub fn new(selection: Selection, strategy: Strategy) -> Result<Self> {
-        let grouping = match &strategy {
-            Strategy::MultiRun => Grouping::EachPartition,
-            Strategy::SingleRun => Grouping::All,
-            Strategy::Chunked { n } => Grouping::Chunks(*n),
-            Strategy::PerDimension { .. } => {
-                let dims = strategy.run_dimensions(selection.space())?;
-                match selection.members() {
-                    Members::Product(sets) => Grouping::Dimensions(DimensionGroups::new(
-                        sets,
-                        &dims,
-                        &selection.nesting(),
-                    )),
-                    Members::Explicit(_) | Members::One(_) => {
-                        Grouping::Keys(Arc::new(KeyGroups::new(&selection, &dims)?))
-                    }
-                }
-            }
-        };
+        let layer = Layer::new(selection, strategy)?;
         Ok(Self {
-            selection: Arc::new(selection),
-            strategy,
-            grouping,
+            starts: vec![0, layer.num_runs()],
+            layers: vec![layer],
+            assets: Vec::new(),
+            links: Vec::new(),
         })
     }
 
-    /// What it covers.
-    pub fn selection(&self) -> &Arc<Selection> {
-        &self.selection
+    /// The layers, the first executed first.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
-    /// How it groups.
+    /// The numbers of a layer's runs.
+    pub fn runs_of(&self, layer: usize) -> Range<u64> {
+        self.starts[layer]..self.starts[layer + 1]
+    }
+
+    /// The layer of a run.
+    pub fn layer_of(&self, run: u64) -> usize {
+        match self.layers.len() {
+            1 => 0,
+            // A layer without runs starts where the next does.
+            _ => self.starts.partition_point(|&start| start <= run) - 1,
+        }
+    }
+
+    /// The layer that executes an asset, by the asset's place in the request.
+    pub fn layer_with(&self, asset: u32) -> usize {
+        let with = self.assets.iter().position(|own| own.contains(&asset));
+        with.unwrap_or(0)
+    }
+
+    /// Whether a layer executes an asset.
+    pub fn has_asset(&self, layer: usize, asset: u32) -> bool {
+        self.assets
+            .get(layer)
+            .is_none_or(|own| own.contains(&asset))
+    }
+
+    /// Which layers need what of which.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// What the first layer covers.
+    pub fn selection(&self) -> &Arc<Selection> {
+        self.layers[0].selection()
+    }
+
+    /// How the first layer groups.
     pub fn strategy(&self) -> &Strategy {
-        &self.strategy
+        self.layers[0].strategy()
+    }
+
+    /// How many partitions are executed: those of all layers.
+    pub fn num_partitions(&self) -> u64 {
+        self.layers
+            .iter()
+            .map(|layer| layer.selection().len())
+            .sum()
     }
 
     /// How many runs.
     pub fn num_runs(&self) -> u64 {
-        match &self.grouping {
-            Grouping::EachPartition => self.selection.len(),
-            Grouping::All => u64::from(!self.selection.is_empty()),
-            Grouping::Chunks(n) => self.selection.len().div_ceil(n.get()),
-            Grouping::Dimensions(groups) => groups.num_runs(),
-            Grouping::Keys(groups) => groups.num_runs(),
-        }
+        self.starts[self.layers.len()]
     }
 
     /// The partitions of a run, in definition order; `run` must be below `num_runs`.
     pub fn run(&self, run: u64) -> Selection {
-        let space = Arc::clone(self.selection.space());
-        match &self.grouping {
-            Grouping::EachPartition => Selection::new(space, Members::One(self.selection.nth(run))),
-            Grouping::All => self.selection.sorted(),
-            Grouping::Chunks(n) => {
-                let start = run * n.get();
-                self.selection.stretch(start..start + self.run_len(run))
-            }
-            Grouping::Dimensions(groups) => {
-                let Members::Product(sets) = self.selection.members() else {
-                    unreachable!("only a product is grouped by its dimensions");
-                };
-                Selection::new(space, Members::Product(groups.run(sets, run)))
-            }
-            Grouping::Keys(groups) => Selection::new(space, groups.run(run)),
-        }
+        let layer = self.layer_of(run);
+        self.layers[layer].run(run - self.starts[layer])
     }
 
     /// How many partitions a run has.
     pub fn run_len(&self, run: u64) -> u64 {
-        match &self.grouping {
-            Grouping::EachPartition => 1,
-            Grouping::All => self.selection.len(),
-            Grouping::Chunks(n) => n.get().min(self.selection.len() - run * n.get()),
-            Grouping::Dimensions(groups) => groups.partitions_per_run(),
-            Grouping::Keys(groups) => groups.run_len(run),
-        }
+        let layer = self.layer_of(run);
+        self.layers[layer].run_len(run - self.starts[layer])
     }
 }

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::axis::Axis;
 use super::definition::{Definition, Dimension};
 use super::image;
 use super::index_set::IndexSet;
 use super::link::{self, Link, Shape};
 use super::position_set::PositionSet;
-use super::product::Space;
+use super::product::{Dim, Space};
 use super::selection::{Members, Selection};
 use crate::error::{Error, Result};
 
@@ -90,6 +91,17 @@ impl Mapping {
             Self::Multi(named) => named
                 .iter()
                 .any(|(dim, (upstream, mapping))| dim == upstream && mapping.goes_back()),
+            _ => false,
+        }
+    }
+
+    /// Whether it leads to earlier positions of this dimension, from each of them.
+    pub fn goes_back_in(&self, dim: &Dim) -> bool {
+        match self {
+            Self::TimeWindow { .. } => matches!(dim.axis, Axis::Time(_)) && self.goes_back(),
+            Self::Multi(named) => named
+                .get(&dim.name)
+                .is_some_and(|(upstream, mapping)| *upstream == dim.name && mapping.goes_back()),
             _ => false,
         }
     }

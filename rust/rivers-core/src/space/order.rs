@@ -169,6 +169,29 @@ impl Selection {
         Ok(Self::new(Arc::clone(space), Members::Explicit(set)))
     }
 
+    /// Where a member stands in the order, counted from 0; `None` for a partition that is no member.
+    pub fn place(&self, partition: u64) -> Option<u64> {
+        let sets = match self.members() {
+            Members::Product(sets) => sets,
+            Members::Explicit(set) => return set.place(partition),
+            Members::One(_) => return self.rank(partition),
+        };
+        if !self.is_arranged() || !self.contains(partition) {
+            return self.rank(partition);
+        }
+        let step = |place: u64, level: &Level| {
+            let (set, index) = (&sets[level.dim], self.space().index(partition, level.dim));
+            let at = set.rank(index);
+            let at = if level.descending {
+                set.len() - 1 - at
+            } else {
+                at
+            };
+            place * set.len() + at
+        };
+        Some(self.nesting().levels().iter().fold(0, step))
+    }
+
     /// The same partitions in the order that another selection of the space has, where that is one of
     /// dimensions.
     ///

@@ -97,6 +97,24 @@ impl PositionSet {
         &self.set
     }
 
+    /// Whether they are in an order of their own, which is listed.
+    pub fn is_listed(&self) -> bool {
+        matches!(self.order, Order::Given(_))
+    }
+
+    /// Where a member stands in the order, counted from 0; one that is listed is searched for.
+    pub fn place(&self, member: u64) -> Option<u64> {
+        let rank = self.set.contains(member).then(|| self.set.rank(member))?;
+        match &self.order {
+            Order::Ascending(_) => Some(rank - 1),
+            Order::Descending(_) => Some(self.len() - rank),
+            Order::Given(order) => {
+                let place = order.iter().position(|&other| other == member)?;
+                Some(place as u64)
+            }
+        }
+    }
+
     /// How many.
     pub fn len(&self) -> u64 {
         self.set.len()
@@ -257,6 +275,7 @@ mod tests {
             for n in (0..expected.len()).step_by(97) {
                 prop_assert_eq!(set.reversed().nth(n as u64), expected[expected.len() - 1 - n]);
                 prop_assert_eq!(set.nth(n as u64), expected[n]);
+                prop_assert_eq!(set.place(expected[n]), Some(n as u64));
                 prop_assert_eq!(set.iter_from(n as u64).next(), Some(expected[n]));
             }
         }

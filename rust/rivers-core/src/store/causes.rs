@@ -8,7 +8,6 @@ use crate::backfill::fold::folded;
 use crate::backfill::{FailureRow, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection};
 
 /// What failures have in common, and what failed so.
@@ -24,8 +23,8 @@ pub struct CauseCount {
     pub first_at: Micros,
     /// When the last one did.
     pub last_at: Micros,
-    /// The first partition that failed so.
-    pub example: u64,
+    /// The first partition that failed so, as text.
+    pub example: String,
     /// Where that happened, if it was an exception.
     pub traceback: Option<String>,
 }
@@ -96,21 +95,22 @@ pub fn causes(store: &dyn Store, row: &BackfillRow) -> Result<Vec<CauseCount>> {
     let mut tally = Tally::default();
     let failures = store.failures(row.key, None)?;
     for_each_failed(store, row.key, failures, |run, reasons| {
+        let space = plan.layers()[plan.layer_of(run.run)].selection().space();
         let mut own: Vec<(u64, Reason)> = reasons.own.iter().map(|(&at, &why)| (at, why)).collect();
         own.sort_unstable_by_key(|(partition, _)| *partition);
         for (partition, reason) in own {
-            tally.count(reason, 1, run.ended_at, || partition);
+            tally.count(reason, 1, run.ended_at, || space.text(partition));
         }
         let rest = plan.run_len(run.run) - reasons.own.len() as u64;
         if let Some(reason) = reasons.others.filter(|_| rest > 0) {
             tally.count(reason, rest, run.ended_at, || {
                 let partitions = plan.run(run.run);
                 let first = partitions.iter().find(|at| !reasons.own.contains_key(at));
-                first.unwrap_or_else(|| partitions.nth(0))
+                space.text(first.unwrap_or_else(|| partitions.nth(0)))
             });
         }
     })?;
-    tally.told(store, &plan)
+    tally.told(store)
 }
 
 /// What was counted, by family; by cause where that was not recorded.
@@ -126,7 +126,7 @@ struct Counted {
     partitions: u64,
     first_at: Micros,
     last_at: Micros,
-    example: u64,
+    example: String,
 }
 
 impl Tally {
@@ -135,7 +135,7 @@ impl Tally {
         reason: Reason,
         partitions: u64,
         at: Micros,
-        example: impl FnOnce() -> u64,
+        example: impl FnOnce() -> String,
     ) {
         let alone = if reason.family.is_none() {
             reason.cause
@@ -161,8 +161,7 @@ impl Tally {
         counted.last_at = counted.last_at.max(at);
     }
 
-    fn told(self, store: &dyn Store, plan: &Plan) -> Result<Vec<CauseCount>> {
-        let space = plan.selection().space();
+    fn told(self, store: &dyn Store) -> Result<Vec<CauseCount>> {
         let mut told: Vec<CauseCount> = Vec::new();
         let mut places: HashMap<(String, String), usize> = HashMap::new();
         for counted in self.counted {
@@ -172,7 +171,7 @@ impl Tally {
             let (error_type, message) = match counted.reason.family {
                 Some(id) => store.families(&[id])?.swap_remove(0),
                 None => {
-                    let message = folded(&cause.message, &space.text(counted.example));
+                    let message = folded(&cause.message, &counted.example);
                     (cause.error_type, message)
                 }
             };
@@ -200,11 +199,15 @@ impl Tally {
     }
 }
 
-/// The partitions of a backfill that failed for a reason of this type, in its order.
+/// The partitions of a backfill that failed for a reason of this type, layer by layer and in its order.
 ///
 /// # Errors
 /// `Storage`.
-pub fn failed_with(store: &dyn Store, row: &BackfillRow, error_type: &str) -> Result<Selection> {
+pub fn failed_with(
+    store: &dyn Store,
+    row: &BackfillRow,
+    error_type: &str,
+) -> Result<Vec<Selection>> {
     let plan = store.plan(row.key)?;
     let failures = store.failures(row.key, None)?;
     let (mut families, mut causes) = (Vec::new(), Vec::new());
@@ -233,9 +236,10 @@ pub fn failed_with(store: &dyn Store, row: &BackfillRow, error_type: &str) -> Re
         Some(family) => families.binary_search(&family).is_ok(),
         None => causes.binary_search(&reason.cause).is_ok(),
     };
-    let mut failed = RoaringTreemap::new();
+    let mut failed = vec![RoaringTreemap::new(); plan.layers().len()];
     for_each_failed(store, row.key, failures, |run, reasons| {
         let Reasons { own, others } = reasons;
+        let failed = &mut failed[plan.layer_of(run.run)];
         if others.is_some_and(is_wanted) {
             let partitions = plan.run(run.run);
             failed.extend(partitions.iter().filter(|at| !own.contains_key(at)));
@@ -243,7 +247,13 @@ pub fn failed_with(store: &dyn Store, row: &BackfillRow, error_type: &str) -> Re
         let own = own.into_iter().filter(|(_, reason)| is_wanted(*reason));
         failed.extend(own.map(|(partition, _)| partition));
     })?;
-    let set = Members::Explicit(PositionSet::ascending(failed));
-    let failed = Selection::new(plan.selection().space().clone(), set);
-    Ok(plan.selection().intersection(&failed))
+    let layers = plan.layers().iter().zip(failed).map(|(layer, failed)| {
+        let set = Members::Explicit(PositionSet::ascending(failed));
+        let failed = Selection::new(layer.selection().space().clone(), set);
+        layer
+            .selection()
+            .intersection(&failed)
+            .arranged_as(layer.selection())
+    });
+    layers.collect()
 }

@@ -8,7 +8,6 @@ use super::{BackfillRow, Key, OneFailure, Store};
 use crate::backfill::{Failures, Status, outcome};
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 
 /// What a person is told of a failed backfill: the first failure, how many partitions failed, and why it
@@ -43,7 +42,7 @@ pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &OneFailure) 
     let plan = store.plan(row.key)?;
     let partitions = plan.run(failure.run);
     let partition = failure.partition.unwrap_or_else(|| partitions.nth(0));
-    let text = plan.selection().space().text(partition);
+    let text = partitions.space().text(partition);
     let more = match failure.partition {
         None if partitions.len() > 1 => format!(" and {} more of its run", partitions.len() - 1),
         _ => String::new(),
@@ -71,26 +70,33 @@ pub fn has_live_owner(store: &dyn Store, row: &BackfillRow, now: Micros) -> bool
     lease.is_some_and(|lease| lease.expires_at > now && store.is_alive(&lease.owner))
 }
 
-/// The partitions of a backfill that were completed, or (of an asset) materialized.
-fn done(store: &dyn Store, key: Key, plan: &Plan, asset: Option<u32>) -> Result<RoaringTreemap> {
+/// The partitions of a backfill for which an asset was materialized, in the space they had then.
+fn made(store: &dyn Store, key: Key, asset: u32) -> Result<(Arc<Space>, RoaringTreemap)> {
+    let plan = store.plan(key)?;
+    let layer = plan.layer_with(asset);
     let failures: Failures = store.failures(key, None)?.into_iter().collect();
-    let ended = store.runs(key, 0..u64::MAX)?;
-    Ok(outcome::done(plan, ended, &failures, asset))
+    let ended = store.runs(key, plan.runs_of(layer))?;
+    let done = outcome::done(&plan, layer, &ended, &failures, Some(asset));
+    Ok((Arc::clone(plan.layers()[layer].selection().space()), done))
 }
 
-/// The partitions of a backfill that were not completed, in its order: what a rerun executes.
+/// The partitions of a backfill that were not completed, layer by layer and in its order: what a rerun
+/// executes.
 ///
 /// # Errors
 /// `Storage`.
-pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Selection> {
+pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Vec<Selection>> {
     let plan = store.plan(row.key)?;
-    if row.counts.completed == 0 {
-        return Ok(Selection::clone(plan.selection()));
-    }
-    let left = plan
-        .selection()
-        .difference(&done(store, row.key, &plan, None)?);
-    left.arranged_as(plan.selection())
+    let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
+    let ended = store.runs(row.key, 0..u64::MAX)?;
+    let layers = plan.layers().iter().enumerate().map(|(at, layer)| {
+        let done = outcome::done(&plan, at, &ended, &failures, None);
+        layer
+            .selection()
+            .difference(&done)
+            .arranged_as(layer.selection())
+    });
+    layers.collect()
 }
 
 /// All partitions for which the asset was ever materialized, whatever its definition was then: one
@@ -104,9 +110,7 @@ pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection
         let Some(place) = row.request.partitioned_asset(asset) else {
             continue;
         };
-        let plan = store.plan(row.key)?;
-        let done = done(store, row.key, &plan, Some(place))?;
-        let then = Arc::clone(plan.selection().space());
+        let (then, done) = made(store, row.key, place)?;
         if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
             *known |= done;
             continue;
@@ -138,10 +142,8 @@ pub fn materialized(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Resul
         let Some(place) = row.request.partitioned_asset(asset) else {
             continue;
         };
-        let plan = store.plan(row.key)?;
-        let done = done(store, row.key, &plan, Some(place))?;
-        let then = plan.selection().space();
-        if **then == **space {
+        let (then, done) = made(store, row.key, place)?;
+        if *then == **space {
             all |= done;
         } else {
             all.extend(

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::plan::{Plan, Strategy};
+use crate::plan::{Layer, Strategy};
 use crate::space::{IndexSet, Level, Members, Nesting, Selection, Space};
 
 /// Partitions in the order of a table's rows.
@@ -54,10 +54,10 @@ impl Layout {
         }
     }
 
-    /// A plan: in the order of its runs, then the order inside the run.
-    pub(super) fn of_plan(plan: &Plan) -> Result<Self> {
-        let selection = plan.selection();
-        Ok(match (plan.strategy(), selection.members()) {
+    /// A layer: in the order of its runs, then the order inside the run.
+    pub(super) fn of_layer(layer: &Layer) -> Result<Self> {
+        let selection = layer.selection();
+        Ok(match (layer.strategy(), selection.members()) {
             (Strategy::MultiRun, _) => Self::of_selection(selection),
             (Strategy::SingleRun, _) => {
                 let rows = Self::of_selection(&selection.sorted()).rows;
@@ -72,7 +72,7 @@ impl Layout {
                 runs: RunRows::Even(n.get()),
             },
             (Strategy::PerDimension { .. }, Members::Product(sets)) => {
-                let across = plan.strategy().run_dimensions(selection.space())?;
+                let across = layer.strategy().run_dimensions(selection.space())?;
                 let mut levels = selection.nesting().levels().to_vec();
                 levels.retain(|level| across.contains(&level.dim));
                 let mut batched = Nesting::definition(sets.len()).levels().to_vec();
@@ -86,10 +86,10 @@ impl Layout {
             }
             (Strategy::PerDimension { .. } | Strategy::Chunked { .. }, _) => {
                 let mut listed = Vec::with_capacity(selection.len() as usize);
-                let mut starts = Vec::with_capacity(plan.num_runs() as usize + 1);
+                let mut starts = Vec::with_capacity(layer.num_runs() as usize + 1);
                 starts.push(0);
-                for run in 0..plan.num_runs() {
-                    listed.extend(plan.run(run).iter());
+                for run in 0..layer.num_runs() {
+                    listed.extend(layer.run(run).iter());
                     starts.push(listed.len() as u64);
                 }
                 Self {
@@ -108,7 +108,7 @@ impl Layout {
         }
     }
 
-    /// The rows of these runs.
+    /// The rows of these runs, counted from the layer's first.
     pub(super) fn rows_of(&self, runs: Range<u64>) -> Range<u64> {
         match &self.runs {
             RunRows::Even(per_run) => {

@@ -18,6 +18,7 @@ use crate::backfill::{AttemptRow, Cause, FailureRow, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::space::Space;
 
 /// What the records say of a backfill.
 #[derive(Debug, Clone, Copy)]
@@ -55,20 +56,24 @@ impl PartitionFilter {
     }
 }
 
-/// One row per partition of a backfill, in the order of the runs, then the order inside the run
-/// (columns: `schema::partitions`, after those of `dimensions`).
+/// One row per partition of a layer of a backfill, in the order of the runs, then the order inside the
+/// run (columns: `schema::partitions`, after those of `dimensions`).
 ///
 /// # Errors
 /// `Execution` when there are more than `MAX_ROWS`; `Configuration` when the plan's strategy does
 /// not fit its space.
 pub fn partitions(
     plan: &Plan,
+    layer: usize,
     view: &BackfillView<'_>,
     filter: &PartitionFilter,
 ) -> Result<RecordBatch> {
-    let layout = Layout::of_plan(plan)?;
+    let own = &plan.layers()[layer];
+    let layout = Layout::of_layer(own)?;
     let filing = Filing {
         plan,
+        runs: plan.runs_of(layer),
+        space: own.selection().space(),
         layout: &layout,
         view,
         filter,
@@ -79,13 +84,15 @@ pub fn partitions(
         filter.run_id.then_some(view.id),
     ));
     let mut table = Columns::default();
-    table.add_dimensions(plan.selection().space(), &layout, &rows.ranges)?;
+    table.add_dimensions(filing.space, &layout, &rows.ranges)?;
     rows.finish(table)
 }
 
 /// The records on their way to rows.
 struct Filing<'a> {
     plan: &'a Plan,
+    runs: Range<u64>,
+    space: &'a Space,
     layout: &'a Layout,
     view: &'a BackfillView<'a>,
     filter: &'a PartitionFilter,
@@ -94,11 +101,16 @@ struct Filing<'a> {
 impl<'a> Filing<'a> {
     fn walk(&self, visit: impl FnMut(Stretch<'a>)) {
         walk(
-            self.plan.num_runs(),
+            self.runs.clone(),
             self.view.runs,
             self.view.in_flight,
             visit,
         );
+    }
+
+    fn rows_of(&self, runs: Range<u64>) -> Range<u64> {
+        let first = self.runs.start;
+        self.layout.rows_of(runs.start - first..runs.end - first)
     }
 
     /// How a partition stands whose run has not ended.
@@ -114,7 +126,7 @@ impl<'a> Filing<'a> {
         let mut expected = 0;
         self.walk(|stretch| {
             let len = |runs| {
-                let rows = self.layout.rows_of(runs);
+                let rows = self.rows_of(runs);
                 rows.end - rows.start
             };
             let kept = |status, rows| if self.filter.keeps(status) { rows } else { 0 };
@@ -135,10 +147,9 @@ impl<'a> Filing<'a> {
     }
 
     fn file(&self, mut rows: PartitionRows<'a>) -> PartitionRows<'a> {
-        let space = self.plan.selection().space();
         let reasons = Reasons::new(self.view.failures);
         let mut messages = Messages::new(self.view.causes);
-        let locator = Locator::new(self.layout, space, space);
+        let locator = Locator::new(self.layout, self.space, self.space);
         let attempts = Attempts::new(self.view.attempts);
         let shown = |status, attempts, started_at| Shown {
             status,
@@ -182,7 +193,7 @@ impl<'a> Filing<'a> {
             let runs = row.run..row.run + 1;
             match (own, &locator) {
                 (Some(own), Some(locator)) if own.has_single() => {
-                    locator.for_each(self.layout.rows_of(runs), |at, partition| {
+                    locator.for_each(self.rows_of(runs), |at, partition| {
                         let shown = ended(own.of(partition), &mut rows);
                         if self.filter.keeps(shown.status) {
                             rows.add_run(row.run, 1);
@@ -202,7 +213,7 @@ impl<'a> Filing<'a> {
     /// All rows of these runs, if there is one.
     fn add(&self, rows: &mut PartitionRows<'a>, runs: Range<u64>, shown: Shown) {
         if !runs.is_empty() && self.filter.keeps(shown.status) {
-            rows.add_rows(self.layout.rows_of(runs.clone()), shown);
+            rows.add_rows(self.rows_of(runs.clone()), shown);
             for run in runs {
                 rows.add_run(run, self.plan.run_len(run) as usize);
             }

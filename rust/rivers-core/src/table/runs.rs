@@ -35,7 +35,7 @@ pub fn runs(
     let wanted = |state| status.is_none_or(|states| states.contains(&state));
     let attempts = Attempts::new(view.attempts);
     let mut kept = Vec::new();
-    walk(plan.num_runs(), view.runs, view.in_flight, |stretch| {
+    walk(0..plan.num_runs(), view.runs, view.in_flight, |stretch| {
         let (state, run, started_at, row) = match stretch {
             Stretch::Waiting(runs) => {
                 let state = open(RunStatus::Waiting);

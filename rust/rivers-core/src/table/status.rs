@@ -105,8 +105,13 @@ impl Marks {
     }
 
     fn add(&mut self, space: &Space, history: &AssetHistory) -> Result<()> {
-        let own = history.plan.selection().space();
-        let layout = Layout::of_plan(&history.plan)?;
+        let layer = history.plan.layer_with(history.asset);
+        let runs = history.plan.runs_of(layer);
+        let first = runs.start;
+        let layer = &history.plan.layers()[layer];
+        let own = layer.selection().space();
+        let layout = Layout::of_layer(layer)?;
+        let rows_of = |runs: Range<u64>| layout.rows_of(runs.start - first..runs.end - first);
         let Some(here) = Locator::new(&layout, own, space) else {
             return Ok(());
         };
@@ -119,49 +124,44 @@ impl Marks {
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
-        walk(
-            history.plan.num_runs(),
-            &history.runs,
-            &[],
-            |stretch| match stretch {
-                Stretch::Waiting(runs) if history.in_progress => {
-                    self.held.resize(len, false);
-                    here.for_each(layout.rows_of(runs), |_, at| self.held[at as usize] = true);
-                }
-                Stretch::Waiting(_) | Stretch::Started(..) => {}
-                Stretch::Ended(row) => {
-                    let rows = layout.rows_of(row.run..row.run + 1);
-                    let mut done = |at: u64| {
-                        let at = at as usize;
-                        if row.ended_at > self.last[at] {
-                            self.last[at] = row.ended_at;
-                            self.backfill[at] = id;
-                            self.run[at] = row.run;
-                            self.version[at] = version;
-                        }
-                    };
-                    let missed = match row.failed {
-                        0 => Missed::Nothing,
-                        _ => history.failures.missed(row.run, Some(history.asset)),
-                    };
-                    if missed == Missed::Nothing {
-                        return here.for_each(rows, |_, at| done(at));
+        walk(runs, &history.runs, &[], |stretch| match stretch {
+            Stretch::Waiting(runs) if history.in_progress => {
+                self.held.resize(len, false);
+                here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+            }
+            Stretch::Waiting(_) | Stretch::Started(..) => {}
+            Stretch::Ended(row) => {
+                let rows = rows_of(row.run..row.run + 1);
+                let mut done = |at: u64| {
+                    let at = at as usize;
+                    if row.ended_at > self.last[at] {
+                        self.last[at] = row.ended_at;
+                        self.backfill[at] = id;
+                        self.run[at] = row.run;
+                        self.version[at] = version;
                     }
-                    self.failed.resize(len, NEVER);
-                    there.for_each(rows, |row_number, partition| {
-                        let Some(at) = here.partition(row_number) else {
-                            return;
-                        };
-                        if missed.has(partition) {
-                            let failed = &mut self.failed[at as usize];
-                            *failed = row.ended_at.max(*failed);
-                        } else {
-                            done(at);
-                        }
-                    });
+                };
+                let missed = match row.failed {
+                    0 => Missed::Nothing,
+                    _ => history.failures.missed(row.run, Some(history.asset)),
+                };
+                if missed == Missed::Nothing {
+                    return here.for_each(rows, |_, at| done(at));
                 }
-            },
-        );
+                self.failed.resize(len, NEVER);
+                there.for_each(rows, |row_number, partition| {
+                    let Some(at) = here.partition(row_number) else {
+                        return;
+                    };
+                    if missed.has(partition) {
+                        let failed = &mut self.failed[at as usize];
+                        *failed = row.ended_at.max(*failed);
+                    } else {
+                        done(at);
+                    }
+                });
+            }
+        });
         Ok(())
     }
 

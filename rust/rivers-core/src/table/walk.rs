@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::backfill::RunRow;
+use crate::backfill::outcome::rows_of;
 use crate::clock::Micros;
 
 /// Runs next to each other of which the records say the same.
@@ -15,23 +16,24 @@ pub(super) enum Stretch<'a> {
     Ended(&'a RunRow),
 }
 
-/// Calls `visit` with stretches that cover all runs, in order. `ended` is ascending; a run that has
+/// Calls `visit` with stretches that cover these runs, in order. `ended` is ascending; a run that has
 /// ended is not in flight, whatever is said of it.
 pub(super) fn walk<'a>(
-    num_runs: u64,
+    runs: Range<u64>,
     ended: &'a [RunRow],
     in_flight: &[(u64, Micros)],
     mut visit: impl FnMut(Stretch<'a>),
 ) {
     let mut started = in_flight.to_vec();
+    started.retain(|(run, _)| runs.contains(run));
     started.sort_unstable();
-    let (mut next, mut ended, mut started) =
-        (0, ended.iter().peekable(), started.iter().peekable());
+    let mut ended = rows_of(ended, &runs).iter().peekable();
+    let (mut next, mut started) = (runs.start, started.iter().peekable());
     loop {
         let end = ended.peek().map_or(u64::MAX, |row| row.run);
         let start = started.peek().map_or(u64::MAX, |(run, _)| *run);
         let run = end.min(start);
-        if run >= num_runs {
+        if run >= runs.end {
             break;
         }
         let (row, begun) = (
@@ -51,7 +53,7 @@ pub(super) fn walk<'a>(
         }
         next = run + 1;
     }
-    if next < num_runs {
-        visit(Stretch::Waiting(next..num_runs));
+    if next < runs.end {
+        visit(Stretch::Waiting(next..runs.end));
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn create(
             plan.strategy().to_string(),
             space,
             encoded.plan,
-            plan.selection().len().cast_signed(),
+            plan.num_partitions().cast_signed(),
             plan.num_runs().cast_signed(),
             status_code(status),
             ended_at,

@@ -69,7 +69,7 @@ fn of_record(row: &BackfillRow, plan: &Plan) -> Vec<String> {
     let over = row.status != Status::InProgress;
     let counts = &row.counts;
     must(
-        (row.num_partitions, row.num_runs) == (plan.selection().len(), plan.num_runs()),
+        (row.num_partitions, row.num_runs) == (plan.num_partitions(), plan.num_runs()),
         "its plan has another number of partitions or runs than its record",
     );
     must(

@@ -1,0 +1,149 @@
+//! The runs over one selection: a function from a run's number to its partitions, and back.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, OnceLock};
+
+use super::Strategy;
+use super::group::{DimensionGroups, KeyGroups};
+use crate::error::Result;
+use crate::space::{Members, Selection};
+
+/// Runs that execute the same assets, of one selection.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    selection: Arc<Selection>,
+    strategy: Strategy,
+    grouping: Grouping,
+    /// Which run has a partition, where that is no arithmetic; made when first asked for.
+    places: Arc<OnceLock<HashMap<u64, u64>>>,
+}
+
+#[derive(Debug, Clone)]
+enum Grouping {
+    EachPartition,
+    All,
+    Chunks(NonZeroU64),
+    Dimensions(DimensionGroups),
+    Keys(Arc<KeyGroups>),
+}
+
+impl Layer {
+    /// Groups the partitions into runs.
+    ///
+    /// # Errors
+    /// `Configuration` when the strategy names dimensions that the space does not have; `Execution`
+    /// when it would group too many single keys.
+    pub fn new(selection: Selection, strategy: Strategy) -> Result<Self> {
+        let grouping = match &strategy {
+            Strategy::MultiRun => Grouping::EachPartition,
+            Strategy::SingleRun => Grouping::All,
+            Strategy::Chunked { n } => Grouping::Chunks(*n),
+            Strategy::PerDimension { .. } => {
+                let dims = strategy.run_dimensions(selection.space())?;
+                match selection.members() {
+                    Members::Product(sets) => Grouping::Dimensions(DimensionGroups::new(
+                        sets,
+                        &dims,
+                        &selection.nesting(),
+                    )),
+                    Members::Explicit(_) | Members::One(_) => {
+                        Grouping::Keys(Arc::new(KeyGroups::new(&selection, &dims)?))
+                    }
+                }
+            }
+        };
+        Ok(Self {
+            selection: Arc::new(selection),
+            strategy,
+            grouping,
+            places: Arc::default(),
+        })
+    }
+
+    /// What it covers.
+    pub fn selection(&self) -> &Arc<Selection> {
+        &self.selection
+    }
+
+    /// How it groups.
+    pub fn strategy(&self) -> &Strategy {
+        &self.strategy
+    }
+
+    /// How many runs.
+    pub fn num_runs(&self) -> u64 {
+        match &self.grouping {
+            Grouping::EachPartition => self.selection.len(),
+            Grouping::All => u64::from(!self.selection.is_empty()),
+            Grouping::Chunks(n) => self.selection.len().div_ceil(n.get()),
+            Grouping::Dimensions(groups) => groups.num_runs(),
+            Grouping::Keys(groups) => groups.num_runs(),
+        }
+    }
+
+    /// The partitions of a run, in definition order; `run` must be below `num_runs`.
+    pub fn run(&self, run: u64) -> Selection {
+        let space = Arc::clone(self.selection.space());
+        match &self.grouping {
+            Grouping::EachPartition => Selection::new(space, Members::One(self.selection.nth(run))),
+            Grouping::All => self.selection.sorted(),
+            Grouping::Chunks(n) => {
+                let start = run * n.get();
+                self.selection.stretch(start..start + self.run_len(run))
+            }
+            Grouping::Dimensions(groups) => {
+                let Members::Product(sets) = self.selection.members() else {
+                    unreachable!("only a product is grouped by its dimensions");
+                };
+                Selection::new(space, Members::Product(groups.run(sets, run)))
+            }
+            Grouping::Keys(groups) => Selection::new(space, groups.run(run)),
+        }
+    }
+
+    /// How many partitions a run has.
+    pub fn run_len(&self, run: u64) -> u64 {
+        match &self.grouping {
+            Grouping::EachPartition => 1,
+            Grouping::All => self.selection.len(),
+            Grouping::Chunks(n) => n.get().min(self.selection.len() - run * n.get()),
+            Grouping::Dimensions(groups) => groups.partitions_per_run(),
+            Grouping::Keys(groups) => groups.run_len(run),
+        }
+    }
+
+    /// The run that has a partition; `None`: the partition is not selected.
+    ///
+    /// Where single keys were named in an order of their own, or are grouped by dimension, the first
+    /// call goes through all of them.
+    pub fn run_of(&self, partition: u64) -> Option<u64> {
+        let place = match (&self.grouping, self.selection.members()) {
+            (Grouping::All, _) => return self.selection.contains(partition).then_some(0),
+            (Grouping::Dimensions(groups), Members::Product(sets)) => {
+                let space = self.selection.space();
+                let index = |dim| space.index(partition, dim);
+                return (self.selection.contains(partition)).then(|| groups.run_of(sets, index));
+            }
+            (Grouping::Keys(_), _) => return self.places().get(&partition).copied(),
+            (_, Members::Explicit(set)) if set.is_listed() => {
+                self.places().get(&partition).copied()
+            }
+            _ => self.selection.place(partition),
+        };
+        match &self.grouping {
+            Grouping::Chunks(n) => place.map(|place| place / n.get()),
+            _ => place,
+        }
+    }
+
+    /// By partition: its run, or in a selection in an order of its own its place.
+    fn places(&self) -> &HashMap<u64, u64> {
+        self.places.get_or_init(|| match &self.grouping {
+            Grouping::Keys(groups) => (0..groups.num_runs())
+                .flat_map(|run| groups.members_of(run).iter().map(move |&at| (at, run)))
+                .collect(),
+            _ => self.selection.iter().zip(0..).collect(),
+        })
+    }
+}
