@@ -78,10 +78,7 @@ class PartitionKey:
 
     @final
     class Single(PartitionKey):
-        """A key of a definition with one dimension.
-
-        Args:
-            key: The value, or several.
+        """A key of a definition with one dimension, made of its value or of several.
 
         Example:
             >>> from rivers import PartitionKey
@@ -96,10 +93,7 @@ class PartitionKey:
 
     @final
     class Multi(PartitionKey):
-        """A key of a definition with named dimensions.
-
-        Args:
-            keys: For each dimension its value, or several.
+        """A key of a definition with named dimensions, made of a value or several for each.
 
         Example:
             >>> from rivers import PartitionKey

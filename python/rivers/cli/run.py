@@ -145,6 +145,8 @@ def resume(
     if detach:
         _detach(storage)
         return
+    # What the library says of backfills whose process died is why this is called.
+    display.warnings.is_quiet = True
     with load_repository(module, open_storage(storage)) as repo:
         found = find_backfill(repo.storage, backfill_id)["backfill_id"]
         _execute(repo, module, storage, partial(repo.resume_backfill, found))
