@@ -463,3 +463,26 @@ fn an_asset_that_needs_itself_needs_a_run_for_each_moment() {
     }
     own(Grouping::MultiRun).unwrap();
 }
+
+#[test]
+fn more_partitions_than_can_be_counted_are_refused() {
+    let many = letters(1 << 16);
+    let dims = [("a", 16), ("b", 16), ("c", 16), ("d", 14)].map(|(name, bits)| Dim {
+        name: name.to_owned(),
+        axis: if bits == 16 {
+            many.clone()
+        } else {
+            letters(1 << bits)
+        },
+    });
+    let space = Arc::new(Space::try_from(dims.to_vec()).unwrap());
+    let layer = |asset| {
+        let all = Selection::all(Arc::clone(&space));
+        (all, Grouping::MultiRun, vec![asset])
+    };
+    let error = Plan::in_layers([layer(0), layer(1), layer(2)], Vec::new()).unwrap_err();
+    assert!(
+        error.to_string().contains("together; select fewer"),
+        "{error}"
+    );
+}

@@ -7,40 +7,47 @@ use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan, encode_sp
 /// Runs of a plan that are looked at, and partitions of a run.
 const MOST: u64 = 64;
 
-fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
-    let (space, plan) = input;
+fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
+    let (space, plan, version) = input;
     // What is of another version is refused at once; nothing is learnt from that.
-    let with_version = |mut bytes: Vec<u8>| {
-        bytes.insert(0, 1);
+    let with_version = |mut bytes: Vec<u8>, version| {
+        bytes.insert(0, version);
         bytes
     };
-    let Ok(space) = decode_space(&with_version(space)) else {
+    let Ok(space) = decode_space(&with_version(space, 1)) else {
         return;
     };
     let encoded = encode_space(&space).expect("what was read can be written");
     assert!(*decode_space(&encoded).expect("and read again") == *space);
-    let Ok(plan) = decode_plan(space.clone(), &with_version(plan)) else {
+    let Ok(plan) = decode_plan(space.clone(), &with_version(plan, 1 + version % 3)) else {
         return;
     };
 
-    let selection = plan.selection();
-    assert!(selection.len() <= space.len());
-    assert!(plan.num_runs() <= selection.len());
-    let mut covered = 0;
-    for run in 0..plan.num_runs().min(MOST) {
-        let partitions = plan.run(run);
-        assert_eq!(partitions.len(), plan.run_len(run));
-        covered += partitions.len();
-        let mut last = None;
-        for partition in partitions.iter().take(MOST as usize) {
-            assert!(selection.contains(partition) && partition < space.len());
-            assert!(last < Some(partition), "in definition order");
-            last = Some(partition);
-            let _ = space.text(partition);
+    assert!(plan.num_runs() <= plan.num_partitions());
+    for (at, layer) in plan.layers().iter().enumerate() {
+        let selection = layer.selection();
+        assert!(selection.len() <= selection.space().len());
+        let runs = plan.runs_of(at);
+        let few = runs.end - runs.start <= MOST;
+        let mut covered = 0;
+        for run in runs.take(MOST as usize) {
+            let partitions = plan.run(run);
+            assert_eq!(partitions.len(), plan.run_len(run));
+            covered += partitions.len();
+            let mut last = None;
+            for partition in partitions.iter().take(MOST as usize) {
+                assert!(selection.contains(partition) && partition < selection.space().len());
+                assert!(last < Some(partition), "in definition order");
+                last = Some(partition);
+                let _ = selection.space().text(partition);
+            }
+            for link in plan.links().iter().filter(|link| link.down == at) {
+                let _ = plan.need(run, link);
+            }
         }
-    }
-    if plan.num_runs() <= MOST {
-        assert_eq!(covered, selection.len(), "the runs cover the selection");
+        if few {
+            assert_eq!(covered, selection.len(), "the runs cover the selection");
+        }
     }
     let again = encode_plan(&plan).expect("what was read can be written");
     let again = decode_plan(space, &again).expect("and read again");

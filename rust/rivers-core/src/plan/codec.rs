@@ -83,7 +83,12 @@ pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
 
 fn decode_layers(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {
     let (layers, links): (Vec<StoredLayer>, Vec<Link>) = decode(LAYERS, bytes)?;
-    let linked = |link: &Link| link.down < layers.len() && link.up <= link.down;
+    let linked = |link: &Link| {
+        link.up <= link.down
+            && link.down < layers.len()
+            && layers[link.up].4.contains(&link.asset)
+            && link.mapping.clone().checked().is_ok()
+    };
     if layers.is_empty() || !links.iter().all(linked) {
         return Err(damaged("its layers do not belong together"));
     }

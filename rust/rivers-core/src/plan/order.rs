@@ -47,7 +47,7 @@ impl Plan {
     ///
     /// # Errors
     /// As `new`, for each layer; `PartitionValidation` where a mapping cannot relate two layers;
-    /// `Configuration` where the grouping would have a run need itself.
+    /// `Configuration` where the grouping would have a run need itself; `Execution` for too many.
     pub fn in_layers(
         layers: impl IntoIterator<Item = (Selection, Strategy, Vec<u32>)>,
         links: Vec<Link>,
@@ -58,9 +58,14 @@ impl Plan {
             assets: Vec::new(),
             links,
         };
-        let mut end = 0;
+        let (mut end, mut partitions) = (0, 0_u64);
         for (selection, strategy, assets) in layers {
             let layer = Layer::new(selection, strategy)?;
+            // There are no more runs than partitions.
+            partitions = partitions
+                .checked_add(layer.selection().len())
+                .filter(|sum| i64::try_from(*sum).is_ok())
+                .ok_or_else(too_many)?;
             end += layer.num_runs();
             plan.starts.push(end);
             plan.layers.push(layer);
@@ -104,6 +109,13 @@ impl Plan {
         };
         Need { partitions, runs }
     }
+}
+
+fn too_many() -> Error {
+    Error::Execution(format!(
+        "the assets have more than {} partitions together; select fewer",
+        i64::MAX
+    ))
 }
 
 /// The runs of a layer from the first that makes some of the partitions to the last.
