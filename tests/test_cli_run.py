@@ -38,6 +38,30 @@ def test_each_way_to_name_partitions(shell, words, expected):
     assert planned(shell, *words) == expected
 
 
+GRAPH = """
+import rivers as rs
+
+days = rs.PartitionsDefinition.daily("2024-01-01", "2024-01-11")
+hours = rs.PartitionsDefinition.hourly("2024-01-01", "2024-01-11")
+whole = rs.PartitionMapping.time_window()
+repo = rs.CodeRepository([
+    rs.Asset(lambda: None, name="hourly", partitions_def=hours),
+    rs.Asset(lambda: None, name="daily", partitions_def=days, deps=[rs.AssetDef.dep("hourly", whole)]),
+])
+"""
+
+
+def test_a_selection_is_widened_along_the_graph(shell):
+    (shell.folder / "graph.py").write_text(GRAPH)
+    words = ["backfill", "graph.py", "--dry-run", "--assets"]
+    out = shell.run(*words, "daily", *DAYS, "--include-upstream")
+    assert out.split("\n")[:3] == [
+        "dry run: 100 partitions in 100 runs", "  hourly: 96 partitions", "  daily: 4 partitions",
+    ]  # fmt: skip
+    hour = ["--partitions", "2024-01-03T05:00"]
+    assert "2 partitions" in shell.run(*words, "hourly", *hour, "--include-downstream")
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_of_keys(shell, kind):
     table = pl.DataFrame({"date": ["2024-01-01", "2024-01-09"], "region": ["us", "asia"]})

@@ -25,3 +25,12 @@ MaxFailuresOption = Annotated[
         help="Stop when so many partitions have failed; below 1: such a part of those that have ended.",
     ),
 ]
+UpstreamOption = Annotated[
+    bool,
+    typer.Option(
+        "--include-upstream", help="Also what the partitions need; with --only-missing: if missing."
+    ),
+]
+DownstreamOption = Annotated[
+    bool, typer.Option("--include-downstream", help="Also what needs the partitions.")
+]

@@ -17,7 +17,13 @@ from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.live import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
-from rivers.cli.options import MaxFailuresOption, OrderOption, StartsOption
+from rivers.cli.options import (
+    DownstreamOption,
+    MaxFailuresOption,
+    OrderOption,
+    StartsOption,
+    UpstreamOption,
+)
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
@@ -86,6 +92,8 @@ def backfill(
             "--only-missing", help="Leave out what is materialized; alone: of all partitions."
         ),
     ] = False,
+    include_upstream: UpstreamOption = False,
+    include_downstream: DownstreamOption = False,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="For each run.")
     ] = None,
@@ -109,6 +117,7 @@ def backfill(
             repo.backfill, names, strategy=grouping, failure_policy=on_failure,
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
             config=values, dry_run=dry_run, only_missing=only_missing,
+            include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
             max_starts_per_second=max_starts_per_second, **chosen,
         ))  # fmt: skip
@@ -218,6 +227,9 @@ def _execute(
             )
             about = f", about {display.duration(result.estimate)}" if result.estimate else ""
             output.print(f"dry run: {planned}{about}")
+            if len(set(result.partitions_per_asset.values())) > 1:
+                for name, partitions in result.partitions_per_asset.items():
+                    output.print(f"  {name}: {count(partitions, 'partition')}")
             return
     except KeyboardInterrupt:
         code = INTERRUPTED
