@@ -84,6 +84,7 @@ def test_a_file_of_keys(shell, kind):
         (["--assets", "daily", *DAYS, "--max-failures", "few"], "a count such as 10 or a fraction"),
         (["--assets", "daily", *DAYS, "--max-failures", "0"], "max_failures must be a count"),
         (["--assets", "daily", *DAYS, "--max-starts-per-second", "0"], "must be a number above 0"),
+        (["--assets", "daily", *DAYS, "--overlap", "deny"], "overlap must be one of"),
         (["--assets", "daily", *DAYS, "--tag", "team"], "--tag takes name=value, got 'team'"),
         (["--assets", "daily", *DAYS, "--config", "none.json"], "'none.json' cannot be read"),
         (["--assets", "daily", "--keys", "keys.txt"], "a table is a .csv or .parquet file"),
@@ -131,6 +132,16 @@ def test_a_bound_on_starts(shell):
     words = ("--assets", "daily", *DAYS, "--max-starts-per-second", 2.5)
     shell.run("backfill", "cli_grid.py", *words)
     assert shell.records()[0]["max_starts_per_second"] == 2.5
+
+
+def test_what_another_process_holds_can_be_refused(shell):
+    process = shell.begin_slow()
+    (record,) = shell.records()
+    words = ("backfill", "cli_grid.py", "--assets", "slow", *DAYS, "--overlap", "refuse")
+    refused = shell.run(*words, code=2)
+    assert f'the backfill "{record["backfill_id"]}" has not ended and holds 4 of' in refused
+    shell.open_gate()
+    shell.end(process, 0)
 
 
 def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):

@@ -971,6 +971,9 @@ class Store:
         """The assets that a backfill's failures speak of."""
 
     def plan(self, key: int) -> Plan: ...
+    def refuse_overlap(self, assets: list[str], plan: Plan) -> None:
+        """Refuses a plan of which another backfill that has not ended holds partitions."""
+
     def uncompleted(self, id: str) -> list[Selection]:
         """What a rerun of the backfill executes, layer by layer."""
 

@@ -87,6 +87,7 @@ class CodeRepository(Runs, Control, Awaiting):
         max_failures: float | None = None,
         order: str | list[str] = "definition",
         max_starts_per_second: float | None = None,
+        overlap: str = "allow",
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
@@ -129,6 +130,8 @@ class CodeRepository(Runs, Control, Awaiting):
                 after those, whatever the order.
             max_starts_per_second: Most runs that start in a second, spread evenly; a number above 0. It
                 spares a service that counts calls, whatever the concurrency.
+            overlap: `"allow"`, or `"refuse"`: not while another backfill that has not ended, also one that
+                was interrupted, holds some of the same partitions of the same asset.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -167,6 +170,7 @@ class CodeRepository(Runs, Control, Awaiting):
                 max_concurrency=max_concurrency,
                 max_failures=max_failures,
                 max_starts_per_second=max_starts_per_second,
+                overlap=overlap,
             ),
         )  # fmt: skip
 
@@ -293,6 +297,8 @@ class CodeRepository(Runs, Control, Awaiting):
     ) -> BackfillResult:  # fmt: skip
         if dry_run:
             self._prepare(nodes, plan, now, config, retry)
+            if request["refuse_overlap"]:
+                self.storage._store.refuse_overlap([node.name for node in nodes], plan)  # noqa: SLF001
             most = request["max_concurrency"]
             names = [node.name for node in nodes]
             return _planned("", plan, "dry_run", names, lambda: self._estimate(nodes, plan, most))

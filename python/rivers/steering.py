@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from rivers._rivers import Selection
 
 _POLICIES = ("continue", "stop_on_failure")
+_OVERLAPS = ("allow", "refuse")
 _MOST_PARTITIONS = 1 << 63
 _FASTEST = 1e9
-_KEPT = ("stop_on_failure", "max_concurrency", "priority", "max_failures", "max_starts_per_second")
+_KEPT = (
+    "stop_on_failure", "max_concurrency", "priority", "max_failures", "max_starts_per_second",
+    "refuse_overlap",
+)  # fmt: skip
 
 
 def checked(
@@ -22,6 +26,7 @@ def checked(
     max_concurrency: int,
     max_failures: float | None,
     max_starts_per_second: float | None,
+    overlap: str,
 ) -> dict[str, Any]:
     """The arguments of `backfill()` as a `Submission` takes them.
 
@@ -31,11 +36,15 @@ def checked(
     if failure_policy not in _POLICIES:
         msg = f"failure_policy must be one of {_POLICIES}, got {failure_policy!r}"
         raise ConfigurationError(msg)
+    if overlap not in _OVERLAPS:
+        msg = f"overlap must be one of {_OVERLAPS}, got {overlap!r}"
+        raise ConfigurationError(msg)
     return {
         "stop_on_failure": failure_policy == "stop_on_failure",
         "max_concurrency": check_count("max_concurrency", max_concurrency),
         "max_failures": None if max_failures is None else check_max_failures(max_failures),
         "max_starts_per_second": _check_rate(max_starts_per_second),
+        "refuse_overlap": overlap == "refuse",
     }
 
 

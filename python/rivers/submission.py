@@ -48,6 +48,7 @@ class Submission:
         config: As JSON.
         retry: How failures are tried again, as JSON, where the request says so itself.
         max_starts_per_second: Most runs that start in a second.
+        refuse_overlap: Whether it is refused while another holds some of its partitions.
         max_failures: So many failed partitions, or a fraction of those that have ended, that it stops.
     """
 
@@ -61,6 +62,7 @@ class Submission:
     retry: str | None
     max_failures: float | None = None
     max_starts_per_second: float | None = None
+    refuse_overlap: bool = False
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:

@@ -10,6 +10,13 @@ StartsOption = Annotated[
         "--max-starts-per-second", metavar="X", help="Most runs that start in a second: 0.5, 20."
     ),
 ]
+OverlapOption = Annotated[
+    str,
+    typer.Option(
+        metavar="allow|refuse",
+        help="Whether another backfill that has not ended may hold the same partitions.",
+    ),
+]
 OrderOption = Annotated[
     str,
     typer.Option(

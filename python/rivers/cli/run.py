@@ -21,6 +21,7 @@ from rivers.cli.options import (
     DownstreamOption,
     MaxFailuresOption,
     OrderOption,
+    OverlapOption,
     StartsOption,
     UpstreamOption,
 )
@@ -86,6 +87,7 @@ def backfill(
     max_failures: MaxFailuresOption = None,
     order: OrderOption = "definition",
     max_starts_per_second: StartsOption = None,
+    overlap: OverlapOption = "allow",
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -119,7 +121,7 @@ def backfill(
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
-            max_starts_per_second=max_starts_per_second, **chosen,
+            max_starts_per_second=max_starts_per_second, overlap=overlap, **chosen,
         ))  # fmt: skip
 
 

@@ -47,6 +47,7 @@ struct Submission {
     retry: Option<String>,
     max_failures: Option<MaxFailures>,
     max_starts_per_second: Option<f64>,
+    refuse_overlap: bool,
 }
 
 /// An `int` or a `float` of Python.
@@ -187,6 +188,7 @@ impl Engine {
             control: Control {
                 max_failures: submission.max_failures.map(Into::into),
                 max_starts_per_second: submission.max_starts_per_second,
+                refuse_overlap: submission.refuse_overlap,
             },
         };
         let id = request.id.clone();

@@ -47,6 +47,7 @@ struct BackfillRecord {
     paused: bool,
     max_failures: Option<MaxFailures>,
     max_starts_per_second: Option<f64>,
+    refuse_overlap: bool,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -68,6 +69,7 @@ impl From<BackfillRow> for BackfillRecord {
             max_concurrency: request.max_concurrency,
             priority: request.priority,
             tags: request.tags,
+            refuse_overlap: request.control.refuse_overlap,
             max_starts_per_second: request.control.max_starts_per_second,
             max_failures: request.control.max_failures.map(Into::into),
             config: request.config,
@@ -314,6 +316,15 @@ impl Store {
         Ok(Plan {
             plan: Arc::new(py.detach(|| self.store.plan(key))?),
         })
+    }
+
+    /// Refuses a plan of which another backfill that has not ended holds partitions.
+    fn refuse_overlap(&self, py: Python<'_>, assets: Vec<String>, plan: &Plan) -> Result<()> {
+        let assets: Vec<&str> = assets.iter().map(String::as_str).collect();
+        match py.detach(|| self.store.overlap(&assets, &plan.plan))? {
+            Some(found) => Err(found.refusal().into()),
+            None => Ok(()),
+        }
     }
 
     /// What a rerun of the backfill executes, layer by layer.

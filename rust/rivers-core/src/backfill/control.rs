@@ -13,6 +13,8 @@ pub struct Control {
     pub max_failures: Option<MaxFailures>,
     /// Most runs that start in a second.
     pub max_starts_per_second: Option<f64>,
+    /// It is not recorded while another holds some of its partitions.
+    pub refuse_overlap: bool,
 }
 
 /// So many failed partitions that a backfill stops.

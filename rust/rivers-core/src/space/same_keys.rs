@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::index_set::IndexSet;
+use super::mapping::Mapping;
 use super::position_set::PositionSet;
 use super::product::Space;
 use super::selection::{Members, Selection};
@@ -50,6 +51,25 @@ impl Selection {
                 here.text(partition)
             ))),
         }
+    }
+
+    /// How many keys another selection has too, perhaps of another space: an intersection of sets.
+    ///
+    /// # Errors
+    /// None where the spaces have the same dimensions.
+    pub fn shared_with(&self, other: &Self) -> Result<u64> {
+        let (here, there) = (self.space(), other.space());
+        if **here == **there {
+            return Ok(self.intersection(other).len());
+        }
+        let has = |name: &str| there.dims().iter().any(|dim| dim.name == name);
+        let same =
+            here.dims().len() == there.dims().len() && here.dims().iter().all(|dim| has(&dim.name));
+        if !same {
+            return Ok(0);
+        }
+        let theirs = Mapping::Subset.upstream(other, here)?;
+        Ok(self.intersection(&theirs).len())
     }
 
     /// Those that another space has too, in the same order, and how many it has not.

@@ -5,6 +5,7 @@
 
 pub mod causes;
 pub mod failpoint;
+pub mod overlap;
 pub mod pace;
 pub mod sqlite;
 pub mod view;
@@ -19,6 +20,7 @@ use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
+use overlap::Overlap;
 
 /// A backfill's number in the storage; its id is text.
 pub type Key = i64;
@@ -125,8 +127,15 @@ pub trait Store: Send + Sync {
     /// Records a new backfill; without a lease it has ended already (it has no runs).
     ///
     /// # Errors
-    /// `Storage`.
+    /// `Execution` where it refuses to overlap with another and does; `Storage`.
     fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key>;
+
+    /// A backfill that has not ended and holds partitions of one of these assets, in the plan's order, that
+    /// the plan has too.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn overlap(&self, assets: &[&str], plan: &Plan) -> Result<Option<Overlap>>;
 
     /// Writes outcomes and counts of any number of backfills in one transaction, and renews their
     /// leases until `lease.expires_at`.

@@ -11,6 +11,7 @@ mod dynamic;
 mod failure;
 mod inspect;
 mod migrate;
+mod overlap;
 mod owner;
 mod run;
 
@@ -22,6 +23,7 @@ pub use owner::WorkerSign;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::failpoint::{Moment, Work, hit};
+use super::overlap::Overlap;
 use super::{BackfillRow, Commit, Committed, Key, Lease, OneFailure, Store, Wish};
 use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
 use crate::error::{Error, Result};
@@ -241,9 +243,25 @@ impl Store for SqliteStore {
 
     fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key> {
         let encoded = backfill::Encoded::new(request, plan)?;
-        self.write(Work::Create, |transaction| {
-            backfill::create(transaction, request, plan, &encoded, lease)
-        })
+        let assets: Vec<&str> = request
+            .assets
+            .iter()
+            .map(|asset| asset.name.as_str())
+            .collect();
+        let created = self.write(Work::Create, |transaction| {
+            // In the transaction that writes it: of two that overlap, one finds the other.
+            if request.control.refuse_overlap
+                && let Some(found) = overlap::find(transaction, &assets, plan)?
+            {
+                return Ok(Err(found));
+            }
+            backfill::create(transaction, request, plan, &encoded, lease).map(Ok)
+        })?;
+        created.map_err(|found| found.refusal())
+    }
+
+    fn overlap(&self, assets: &[&str], plan: &Plan) -> Result<Option<Overlap>> {
+        self.read(|connection| overlap::find(connection, assets, plan))
     }
 
     fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>> {
