@@ -10,7 +10,7 @@ from support import EVERYTHING, Row, first, grid, noop_asset, once, per, reposit
 
 import rivers as rs
 from rivers import tables
-from rivers.cli.map import gather
+from rivers.grid import gather
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,6 +11,8 @@ from rivers.reading import Reading
 from rivers.results import BackfillStatus, run_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
     from rivers._rivers import Plan, Selection
@@ -52,6 +54,7 @@ class Insight(Reading):
             rate=lambda: store.rate(backfill_id) if is_on else None,
             eta=lambda: left / status.rate if status.rate else None,
         )
+        status.__dict__["_table"] = self._drawn(backfill_id)
         return status
 
     def backfill_errors(self, backfill_id: str) -> pl.DataFrame:
@@ -85,6 +88,13 @@ class Insight(Reading):
         """
         self._record(backfill_id)
         return tables.causes(self.storage._store.causes(backfill_id))  # noqa: SLF001
+
+    def _drawn(self, backfill_id: str) -> Callable[[], pl.DataFrame]:
+        """The table that a notebook draws a map of."""
+        store = self.storage._store  # noqa: SLF001
+        return lambda: tables.backfill_partitions(
+            store, backfill_id, None, run_id=False, errors=False
+        )
 
     def _estimate(self, nodes: list[Node], plan: Plan, max_concurrency: int) -> float | None:
         """Seconds that the runs of a plan would take, by what their assets took lately."""

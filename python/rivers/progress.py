@@ -1,11 +1,12 @@
-"""One live line while a backfill is waited for on a terminal."""
+"""One live line while a backfill is waited for, on a terminal or in a notebook."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,11 +16,29 @@ if TYPE_CHECKING:
 
 _REFRESH = 0.1
 """Seconds between two looks."""
+_NOTEBOOK_REFRESH = 0.5
+"""The same in a notebook, where each is a message to a browser."""
 
 
 def is_wanted() -> bool:
     """Whether someone sits at a terminal and has not turned progress off."""
     return os.environ.get("RIVERS_PROGRESS", "1") != "0" and sys.stderr.isatty()
+
+
+def progress(
+    request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
+) -> ProgressLine | NotebookLine:
+    """What shows a backfill where it is waited for; the arguments are those of `ProgressLine`."""
+    return (NotebookLine if _in_notebook() else ProgressLine)(request_id, total, look)
+
+
+def _in_notebook() -> bool:
+    """Whether this is the process of a notebook, where progress has not been turned off."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return (
+        getattr(shell, "kernel", None) is not None and os.environ.get("RIVERS_PROGRESS", "1") != "0"
+    )
 
 
 class ProgressLine:
@@ -82,3 +101,62 @@ class ProgressLine:
     ) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+
+class NotebookLine:
+    """The same below a cell of a notebook.
+
+    Args:
+        request_id: The id of the backfill or the manual run.
+        total: Partitions in all.
+        look: As for `ProgressLine`.
+    """
+
+    def __init__(
+        self, request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
+    ) -> None:
+        self._request_id = request_id
+        self._total = total
+        self._look = look
+        self._seen = (0, 0, 0)
+
+    def __enter__(self) -> Self:
+        # Whoever sits at a notebook has it; it has no types.
+        shown: Any = importlib.import_module("IPython.display")
+        self._html: Any = shown.HTML
+        self._began = time.monotonic()
+        self._handle: Any = shown.display(shown.HTML(self._text()), display_id=True)
+        return self
+
+    def patience(self) -> float:
+        """How long to wait before `update` is called."""
+        return _NOTEBOOK_REFRESH
+
+    def update(self) -> None:
+        """Looks and shows."""
+        seen = self._look()
+        if seen is not None:
+            self._seen = seen
+            self._handle.update(self._html(self._text()))
+
+    def _text(self) -> str:
+        from rivers import html  # noqa: PLC0415  (Polars is loaded where a table is wanted)
+
+        completed, failed, in_flight = self._seen
+        rate = (completed + failed) / max(time.monotonic() - self._began, 1e-9)
+        left = self._total - completed - failed
+        told = f"{completed + failed:,}/{self._total:,}, {failed:,} failed, {in_flight:,} in flight"
+        if rate and left:
+            told += f", {rate:,.1f}/s, {left / rate:,.0f} s left"
+        counts = {"completed": completed, "failed": failed}
+        return html.facts({self._request_id: told}) + html.bar(counts, self._total)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            # It has ended, so that there is nothing to look at any more but the result.
+            self._handle.update(self._html(""))

@@ -313,6 +313,7 @@ class CodeRepository(Runs, Control, Awaiting):
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
+        result.__dict__["_table"] = self._drawn(backfill_id)
         return result
 
 

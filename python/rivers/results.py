@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rivers.partitions import PartitionKey
 
 
+_MOST_DRAWN = 2_000_000
+"""Partitions that a notebook draws a map of; the tables have any number."""
+
+
 class _Lazy:
     """Lists that are built when they are first touched: a result nobody asks costs nothing."""
 
@@ -31,7 +35,16 @@ class _Lazy:
     def __getstate__(self) -> dict[str, Any]:
         for name in self.__dict__.get("_thunks", {}):
             getattr(self, name)
-        return {name: value for name, value in self.__dict__.items() if name != "_thunks"}
+        left_out = ("_thunks", "_table")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def _show(self, facts: dict[str, str], counts: dict[str, int], total: int) -> str:
+        """In a notebook: what is known in words and, if it is not too much to look at, as a map."""
+        from rivers import html  # noqa: PLC0415  (Polars is loaded where a table is wanted)
+
+        table = self.__dict__.get("_table")
+        drawn = html.grid(table()) if table is not None and total <= _MOST_DRAWN else ""
+        return html.facts(facts) + html.bar(counts, total) + drawn
 
 
 def run_ids(backfill_id: str, num_runs: int) -> list[str]:
@@ -87,6 +100,16 @@ class BackfillResult(_Lazy):
         table: pl.DataFrame = self.__dict__["_thunks"]["to_polars"]()
         return table
 
+    def _repr_html_(self) -> str:
+        counts = {"completed": self.completed, "failed": self.failed, "canceled": self.canceled}
+        size = f"{_count(self.num_partitions, 'partition')} in {_count(self.num_runs, 'run')}"
+        facts = {"backfill": self.backfill_id, "status": self.status, "size": size}
+        if not self.is_dry_run:
+            facts["ended"] = _ended(**counts)
+        elif self.estimate is not None:
+            facts["estimate"] = f"{self.estimate:,.1f} s"
+        return self._show(facts, counts, self.num_partitions)
+
     def __repr__(self) -> str:
         head = f"BackfillResult({self.backfill_id or 'dry run'}: "
         size = f"{_count(self.num_partitions, 'partition')} in {_count(self.num_runs, 'run')}"
@@ -129,6 +152,24 @@ class BackfillStatus(_Lazy):
     paused: bool = False
     rate: float | None = field(init=False)
     eta: float | None = field(init=False)
+
+    def _repr_html_(self) -> str:
+        counts = {
+            "completed": self.completed_partitions,
+            "failed": self.failed_partitions,
+            "canceled": self.canceled_partitions,
+        }
+        facts = {
+            "backfill": self.backfill_id,
+            "status": f"{self.status}{', paused' if self.paused else ''}",
+            "size": _count(self.total_partitions, "partition"),
+            "ended": _ended(**counts),
+        }
+        if self.rate and self.eta is not None:
+            facts["rate"] = f"{self.rate:,.1f} partitions/s, {self.eta:,.0f} s left"
+        if self.error:
+            facts["error"] = self.error
+        return self._show(facts, counts, self.total_partitions)
 
     def __repr__(self) -> str:
         ended = _ended(self.completed_partitions, self.failed_partitions, self.canceled_partitions)

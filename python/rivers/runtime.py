@@ -16,7 +16,7 @@ from rivers.executors.program import Input, Program, Step, StepOutput
 from rivers.executors.workers import Workers
 from rivers.graph import Graph
 from rivers.io import InMemoryIOHandler
-from rivers.progress import ProgressLine
+from rivers.progress import progress
 from rivers.queue import RunQueueConfig, check_seconds
 from rivers.reports import Reports
 from rivers.retry import RetryPolicy, check_retry
@@ -66,7 +66,7 @@ class Runtime:
         self._storage: Storage | None = None
         self._engine: Engine | None = None
         self._workers: Workers | None = None
-        self._shown_by: Callable[..., Any] = ProgressLine  # The command line has its own.
+        self._shown_by: Callable[..., Any] = progress  # The command line has its own.
 
     # -- the storage -------------------------------------------------------------------------------
 

@@ -1,123 +1,19 @@
-"""A backfill as a map: many partitions in few cells, counted by Polars."""
+"""The map of a backfill's partitions in a terminal."""
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from rich.text import Text
 
 from rivers.cli.display import STYLES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-STATES = ("failed", "canceled", "running", "pending", "completed")
-"""The worst first: a cell shows the worst of what it stands for."""
+from rivers.grid import STATES, Cells
 
 SIGNS = {"failed": "X", "canceled": "-", "running": ">", "pending": ".", "completed": "█"}
 _PARTLY_DONE = "▄"
-_LINES_AROUND = 5
+LINES_AROUND = 5
 """The line above the map, the legend of two lines below, and the prompt."""
-
-
-@dataclass
-class Cells:
-    """The map.
-
-    Attributes:
-        counts: A row per cell that is not empty: `row`, `column`, and a count for each state.
-        labels: The first key of each row.
-        columns: How many columns there are.
-        shape: What a row and a column stand for.
-    """
-
-    counts: pl.DataFrame
-    labels: list[str]
-    columns: int
-    shape: str
-
-    def to_json(self) -> str:
-        """The map for programs."""
-        return json.dumps({
-            "shape": self.shape,
-            "rows": self.labels,
-            "columns": self.columns,
-            "cells": self.counts.to_dicts(),
-        })  # fmt: skip
-
-
-def gather(frame: pl.DataFrame, dimensions: Sequence[str], width: int, height: int) -> Cells:
-    """Counts the partitions of each cell of a map that fits.
-
-    Args:
-        frame: The table of a backfill's partitions.
-        dimensions: Its columns that name a partition.
-        width: Columns of the window.
-        height: Its lines.
-    """
-    height = max(height - _LINES_AROUND, 1)
-    first, *others = dimensions
-    labels = _labels(frame, first)
-    room = max(width - max(map(len, labels), default=0) - 2, 1)
-    at = {name: _position(frame, name) for name in dimensions}
-    if others:
-        across, wide = _product(frame, at, others)
-        tall = len(labels)
-        per_row, per_column = math.ceil(tall / height) or 1, math.ceil(wide / room) or 1
-        row, column = at[first] // per_row, across // per_column
-        labels = labels[::per_row]
-        shape = f"rows: {first}{_each(per_row)}; columns: {' x '.join(others)}{_each(per_column)}"
-        columns = math.ceil(wide / per_column)
-    else:
-        per_cell = math.ceil(len(labels) / (height * room)) or 1
-        cell = at[first] // per_cell
-        row, column = cell // room, cell % room
-        labels = labels[:: per_cell * room]
-        shape = f"{first}, row by row{_each(per_cell)}"
-        columns = room
-    counted = (
-        frame.lazy()
-        .select(row.alias("row"), column.alias("column"), "status")
-        .group_by("row", "column")
-        .agg(*((pl.col("status") == state).sum().alias(state) for state in STATES))
-        .sort("row", "column")
-        .collect()
-    )
-    return Cells(counted, labels, columns, shape)
-
-
-def _labels(frame: pl.DataFrame, dimension: str) -> list[str]:
-    """The keys of a dimension that occur, in order."""
-    order = _order(frame, dimension)
-    keys = frame.select(dimension, order.alias("_order")).unique().sort("_order")
-    return keys[dimension].cast(pl.String).to_list()
-
-
-def _order(frame: pl.DataFrame, dimension: str) -> pl.Expr:
-    """A time dimension is ordered by its windows, another by the order of its definition."""
-    start = f"{dimension}_start"
-    return pl.col(start) if start in frame.columns else pl.col(dimension).to_physical()
-
-
-def _position(frame: pl.DataFrame, dimension: str) -> pl.Expr:
-    return _order(frame, dimension).rank("dense").cast(pl.Int64) - 1
-
-
-def _product(frame: pl.DataFrame, at: dict[str, pl.Expr], others: list[str]) -> tuple[pl.Expr, int]:
-    """The place in the product of some dimensions, and the size of that."""
-    place, size = pl.lit(0, pl.Int64), 1
-    for name in others:
-        keys = frame.select(_order(frame, name).n_unique()).item()
-        place, size = place * keys + at[name], size * keys
-    return place, size
-
-
-def _each(number: int) -> str:
-    return f" ({number:,} to a cell)" if number > 1 else ""
 
 
 def draw(cells: Cells) -> Text:

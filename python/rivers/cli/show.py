@@ -11,7 +11,7 @@ from rivers import tables
 from rivers.cli import display
 from rivers.cli.display import STYLES, output, write_json
 from rivers.cli.load import find_backfill
-from rivers.cli.map import draw, gather
+from rivers.cli.map import LINES_AROUND, draw
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import (
     IdArgument,
@@ -21,6 +21,7 @@ from rivers.cli.settings import (
     existing_storage,
 )
 from rivers.exceptions import ConfigurationError
+from rivers.grid import dimensions_of, gather
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,7 +82,7 @@ def grid(
     """Draw the partitions of a backfill as a map that fits the window."""
     frame = _partitions(storage, backfill_id, None, errors=False)
     size = output.size
-    cells = gather(frame, _dimensions(frame), size.width, size.height)
+    cells = gather(frame, dimensions_of(frame), size.width, size.height - LINES_AROUND)
     if as_json:
         write_json(cells.to_json())
     else:
@@ -96,12 +97,6 @@ def _partitions(
     return tables.backfill_partitions(
         read._store, record["backfill_id"], states, run_id=False, errors=errors  # noqa: SLF001
     )  # fmt: skip
-
-
-def _dimensions(frame: "pl.DataFrame") -> list[str]:
-    """The columns of the dimensions: those before `status`, without the starts of windows."""
-    names = frame.columns[: frame.columns.index("status")]
-    return [name for name in names if not (name.endswith("_start") and name[:-6] in names)]
 
 
 def _print_rows(frame: "pl.DataFrame", limit: int) -> None:
