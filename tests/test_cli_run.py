@@ -85,6 +85,7 @@ def test_a_file_of_keys(shell, kind):
         (["--assets", "daily", *DAYS, "--max-failures", "0"], "max_failures must be a count"),
         (["--assets", "daily", *DAYS, "--max-starts-per-second", "0"], "must be a number above 0"),
         (["--assets", "daily", *DAYS, "--overlap", "deny"], "overlap must be one of"),
+        (["--assets", "daily", *DAYS, "--canary", "0"], "canary must be an int of at least 1"),
         (["--assets", "daily", *DAYS, "--tag", "team"], "--tag takes name=value, got 'team'"),
         (["--assets", "daily", *DAYS, "--config", "none.json"], "'none.json' cannot be read"),
         (["--assets", "daily", "--keys", "keys.txt"], "a table is a .csv or .parquet file"),
@@ -142,6 +143,17 @@ def test_what_another_process_holds_can_be_refused(shell):
     assert f'the backfill "{record["backfill_id"]}" has not ended and holds 4 of' in refused
     shell.open_gate()
     shell.end(process, 0)
+
+
+def test_a_canary_that_fails_stops_it_and_the_summary_says_so(shell):
+    config = shell.folder / "config.json"
+    config.write_text(json.dumps({"daily": {"bad": ["2024-01-03"]}}))
+    out = shell.run(
+        "backfill", "cli_grid.py", "--assets", "daily", "--only-missing", "--config", "config.json",
+        "--max-concurrency", 1, "--canary", 2, code=1,
+    )  # fmt: skip
+    assert "failed: 0 completed, 1 failed, 9 canceled of 10 partitions" in out
+    assert "stopped since canary=2 failed, 9 canceled" in out
 
 
 def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):

@@ -88,6 +88,7 @@ class CodeRepository(Runs, Control, Awaiting):
         order: str | list[str] = "definition",
         max_starts_per_second: float | None = None,
         overlap: str = "allow",
+        canary: int | None = None,
     ) -> BackfillResult:
         """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
 
@@ -132,6 +133,8 @@ class CodeRepository(Runs, Control, Awaiting):
                 spares a service that counts calls, whatever the concurrency.
             overlap: `"allow"`, or `"refuse"`: not while another backfill that has not ended, also one that
                 was interrupted, holds some of the same partitions of the same asset.
+            canary: So many partitions first, spread over all; the rest if they complete, else it is
+                canceled. Where runs have several partitions: so many runs.
 
         Returns:
             What became of it, or of a background backfill or dry run: what is planned.
@@ -161,6 +164,7 @@ class CodeRepository(Runs, Control, Awaiting):
             self._graph, parts, lambda nodes: submission.choose_strategy(strategy, nodes),
             lambda selection: steering.in_order(selection, order),
         )  # fmt: skip
+        steering.check_plan(plan, canary)
         checked_tags, priority = submission.check_tags(tags, BACKFILL_PRIORITY)
         return self._launch(
             self._graph.in_order(parts), plan, now, config, block=block, dry_run=dry_run,
@@ -171,6 +175,7 @@ class CodeRepository(Runs, Control, Awaiting):
                 max_failures=max_failures,
                 max_starts_per_second=max_starts_per_second,
                 overlap=overlap,
+                canary=canary,
             ),
         )  # fmt: skip
 

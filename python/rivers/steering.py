@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rivers.exceptions import ConfigurationError
+from rivers.exceptions import ConfigurationError, ExecutionError
 from rivers.queue import check_count
 
 if TYPE_CHECKING:
-    from rivers._rivers import Selection
+    from rivers._rivers import Plan, Selection
 
 _POLICIES = ("continue", "stop_on_failure")
 _OVERLAPS = ("allow", "refuse")
 _MOST_PARTITIONS = 1 << 63
 _FASTEST = 1e9
+_MOST_CANARY = 1_000
 _KEPT = (
     "stop_on_failure", "max_concurrency", "priority", "max_failures", "max_starts_per_second",
-    "refuse_overlap",
+    "refuse_overlap", "canary",
 )  # fmt: skip
 
 
@@ -27,6 +28,7 @@ def checked(
     max_failures: float | None,
     max_starts_per_second: float | None,
     overlap: str,
+    canary: int | None,
 ) -> dict[str, Any]:
     """The arguments of `backfill()` as a `Submission` takes them.
 
@@ -45,6 +47,7 @@ def checked(
         "max_failures": None if max_failures is None else check_max_failures(max_failures),
         "max_starts_per_second": _check_rate(max_starts_per_second),
         "refuse_overlap": overlap == "refuse",
+        "canary": _check_canary(canary),
     }
 
 
@@ -71,6 +74,32 @@ def in_order(selection: Selection, order: str | list[str]) -> Selection:
 def kept(record: dict[str, Any]) -> dict[str, Any]:
     """What a rerun of a backfill does as the backfill did, as a `Submission` takes it."""
     return {name: record[name] for name in _KEPT}
+
+
+def check_plan(plan: Plan, canary: int | None) -> None:
+    """Refuses a canary where there is nothing that could wait for it, or cannot.
+
+    Raises:
+        ExecutionError: Saying what to do instead.
+    """
+    if canary is None:
+        return
+    if plan.strategy == "single_run()" and plan.num_partitions > 1:
+        msg = "canary needs several runs, but single_run() executes all partitions in one; use chunked(n)"
+        raise ExecutionError(msg)
+    if plan.layers[0][2] is not None:
+        msg = (
+            "canary is for runs that need nothing of each other; here a mapping between the selected assets "
+            "has some wait for others: backfill a few partitions first, and then the rest"
+        )
+        raise ExecutionError(msg)
+
+
+def _check_canary(value: int | None) -> int | None:
+    if value is not None and check_count("canary", value) > _MOST_CANARY:
+        msg = f"canary must be at most {_MOST_CANARY} partitions, got {value!r}"
+        raise ConfigurationError(msg)
+    return value
 
 
 def _check_rate(value: float | None) -> float | None:

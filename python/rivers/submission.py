@@ -49,6 +49,7 @@ class Submission:
         retry: How failures are tried again, as JSON, where the request says so itself.
         max_starts_per_second: Most runs that start in a second.
         refuse_overlap: Whether it is refused while another holds some of its partitions.
+        canary: How many runs go first; the others when those have succeeded.
         max_failures: So many failed partitions, or a fraction of those that have ended, that it stops.
     """
 
@@ -63,6 +64,7 @@ class Submission:
     max_failures: float | None = None
     max_starts_per_second: float | None = None
     refuse_overlap: bool = False
+    canary: int | None = None
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:

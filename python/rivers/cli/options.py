@@ -17,6 +17,10 @@ OverlapOption = Annotated[
         help="Whether another backfill that has not ended may hold the same partitions.",
     ),
 ]
+CanaryOption = Annotated[
+    int | None,
+    typer.Option(metavar="K", help="So many partitions first; the rest if they complete."),
+]
 OrderOption = Annotated[
     str,
     typer.Option(

@@ -18,6 +18,7 @@ from rivers.cli.display import count, errors, output
 from rivers.cli.live import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
 from rivers.cli.options import (
+    CanaryOption,
     DownstreamOption,
     MaxFailuresOption,
     OrderOption,
@@ -88,6 +89,7 @@ def backfill(
     order: OrderOption = "definition",
     max_starts_per_second: StartsOption = None,
     overlap: OverlapOption = "allow",
+    canary: CanaryOption = None,
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -121,7 +123,7 @@ def backfill(
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
-            max_starts_per_second=max_starts_per_second, overlap=overlap, **chosen,
+            max_starts_per_second=max_starts_per_second, overlap=overlap, canary=canary, **chosen,
         ))  # fmt: skip
 
 

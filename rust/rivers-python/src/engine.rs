@@ -48,6 +48,7 @@ struct Submission {
     max_failures: Option<MaxFailures>,
     max_starts_per_second: Option<f64>,
     refuse_overlap: bool,
+    canary: Option<u32>,
 }
 
 /// An `int` or a `float` of Python.
@@ -189,6 +190,7 @@ impl Engine {
                 max_failures: submission.max_failures.map(Into::into),
                 max_starts_per_second: submission.max_starts_per_second,
                 refuse_overlap: submission.refuse_overlap,
+                canary: submission.canary,
             },
         };
         let id = request.id.clone();

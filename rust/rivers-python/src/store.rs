@@ -48,6 +48,7 @@ struct BackfillRecord {
     max_failures: Option<MaxFailures>,
     max_starts_per_second: Option<f64>,
     refuse_overlap: bool,
+    canary: Option<u32>,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -70,6 +71,7 @@ impl From<BackfillRow> for BackfillRecord {
             priority: request.priority,
             tags: request.tags,
             refuse_overlap: request.control.refuse_overlap,
+            canary: request.control.canary,
             max_starts_per_second: request.control.max_starts_per_second,
             max_failures: request.control.max_failures.map(Into::into),
             config: request.config,

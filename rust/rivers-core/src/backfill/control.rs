@@ -15,6 +15,8 @@ pub struct Control {
     pub max_starts_per_second: Option<f64>,
     /// It is not recorded while another holds some of its partitions.
     pub refuse_overlap: bool,
+    /// So many runs go first, and the others when they have succeeded.
+    pub canary: Option<u32>,
 }
 
 /// So many failed partitions that a backfill stops.
@@ -49,10 +51,17 @@ pub enum Stop {
     Failure = 2,
     /// So many have failed as `max_failures` says.
     MaxFailures = 3,
+    /// One of the runs that go first failed.
+    Canary = 4,
 }
 
 impl Stop {
-    const ALL: [Self; 3] = [Self::Canceled, Self::Failure, Self::MaxFailures];
+    const ALL: [Self; 4] = [
+        Self::Canceled,
+        Self::Failure,
+        Self::MaxFailures,
+        Self::Canary,
+    ];
 
     /// The reason with this number.
     pub fn from_number(number: u8) -> Option<Self> {
@@ -62,6 +71,10 @@ impl Stop {
     /// How a person is told; `None`: what was asked for says it.
     pub fn text(self, control: &Control) -> Option<String> {
         match (self, control.max_failures) {
+            (Self::Canary, _) => {
+                let runs = control.canary.unwrap_or_default();
+                Some(format!("stopped since canary={runs} failed"))
+            }
             (Self::Canceled | Self::Failure, _) => None,
             (Self::MaxFailures, Some(MaxFailures::Count(most))) => {
                 Some(format!("stopped at max_failures={most}"))

@@ -2,6 +2,7 @@
 //!
 //! Pure: events go in, the new state comes out. The engine applies it and the store records it.
 
+pub mod canary;
 pub mod control;
 pub mod fold;
 pub mod frontier;
@@ -12,6 +13,7 @@ pub mod retries;
 pub mod run_set;
 pub mod state;
 
+pub use canary::Canary;
 pub use control::{Control, MaxFailures, Stop};
 pub use frontier::Todo;
 pub use outcome::{FailureRow, Failures, RunRow};

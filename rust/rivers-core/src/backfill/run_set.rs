@@ -41,6 +41,12 @@ impl RunSet {
         self.len == 0
     }
 
+    /// Whether a run is there.
+    pub fn contains(&self, run: u64) -> bool {
+        let before = self.stretches.range(..=run).next_back();
+        before.is_some_and(|(_, &end)| run < end)
+    }
+
     /// The lowest.
     pub fn first(&self) -> Option<u64> {
         self.stretches.first_key_value().map(|(&start, _)| start)
@@ -129,6 +135,10 @@ mod tests {
         let mut set = RunSet::all(4);
         assert!(set.remove(1) && set.remove(3) && set.remove(0));
         assert!(!set.remove(1) && !set.remove(9));
+        assert_eq!(
+            [0, 1, 2, 3, 9].map(|run| set.contains(run)),
+            [false, false, true, false, false]
+        );
         assert_eq!((set.len(), set.take(9)), (1, Some(2..3)));
     }
 

@@ -4,7 +4,8 @@
 //! phase     event        next phase
 //! --------  -----------  ------------------------------------------------------------
 //! running   Took         running
-//! running   Ended        running; stopping after a failure under `stop_on_failure`, or after too many
+//! running   Ended        running; stopping after a failure under `stop_on_failure`, of a run that goes
+//!                        first, or after too many
 //! running   Returned     running
 //! running   Held, Due    running
 //! running   Released     running; ended when nothing is left to start and nobody is at work
@@ -24,6 +25,7 @@
 
 use std::ops::Range;
 
+use super::canary::Canary;
 use super::control::{Control, MaxFailures, Stop};
 use super::frontier::Todo;
 use super::progress::Counts;
@@ -79,6 +81,8 @@ pub struct State {
     /// Why nothing more starts.
     stop: Option<Stop>,
     todo: Todo,
+    /// What goes first, while it has not ended.
+    canary: Option<Canary>,
     /// Runs that wait for another attempt.
     waiting: u64,
     runs_in_flight: u64,
@@ -107,11 +111,19 @@ impl State {
             control,
             stop: None,
             todo,
+            canary: None,
             waiting: 0,
             runs_in_flight: 0,
             workers: 0,
             total,
             counts,
+        }
+    }
+
+    /// So many of the runs of a plan go first, and the others when they have succeeded.
+    pub fn begin_with(&mut self, runs: u32, num_runs: u64) {
+        if let Todo::Free(todo) = &self.todo {
+            self.canary = Canary::new(runs, num_runs, todo);
         }
     }
 
@@ -143,7 +155,10 @@ impl State {
         let idle = self.is_idle();
         self.phase == Phase::Running
             && match &mut self.todo {
-                Todo::Free(runs) => !runs.is_empty(),
+                Todo::Free(runs) => match &self.canary {
+                    Some(canary) => canary.can_start(runs),
+                    None => !runs.is_empty(),
+                },
                 Todo::Ordered(frontier) => frontier.has_some(idle),
             }
     }
@@ -160,7 +175,10 @@ impl State {
         }
         let idle = self.is_idle();
         let (runs, lost) = match &mut self.todo {
-            Todo::Free(runs) => (runs.take(most)?, None),
+            Todo::Free(runs) => match &self.canary {
+                Some(canary) => (canary.take(runs)?, None),
+                None => (runs.take(most)?, None),
+            },
             Todo::Ordered(frontier) => frontier.take(most, idle)?,
         };
         self.apply(Event::Took(runs.clone()));
@@ -185,6 +203,7 @@ impl State {
                     if let Todo::Ordered(frontier) = &mut self.todo {
                         frontier.end(end);
                     }
+                    self.end_canary(end);
                 }
                 self.runs_in_flight -= ends.len() as u64;
                 self.check(phase)
@@ -227,8 +246,24 @@ impl State {
         };
     }
 
+    /// What goes first goes on without this run; a failure of it is the end of the whole.
+    fn end_canary(&mut self, end: &RunEnd) {
+        let Some(canary) = &mut self.canary else {
+            return;
+        };
+        if canary.end(end.run) && end.failed > 0 {
+            self.stop.get_or_insert(Stop::Canary);
+        }
+        if canary.is_over() {
+            self.canary = None;
+        }
+    }
+
     /// Stopping, if more has failed than may.
     fn check(&mut self, phase: Phase) -> Phase {
+        if self.stop.is_some() {
+            return Phase::Stopping;
+        }
         match stop_at(self.policy, &self.control, &self.counts) {
             Some(why) => {
                 self.stop.get_or_insert(why);
@@ -374,6 +409,36 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_starts_when_what_goes_first_has_succeeded() {
+        let mut state = fresh(FailurePolicy::Continue, 10);
+        state.begin_with(2, 10);
+        assert_eq!(state.take(5).map(|taken| taken.runs), Some(2..3));
+        assert_eq!(state.take(5).map(|taken| taken.runs), Some(7..8));
+        assert!(!state.can_start() && state.take(5).is_none());
+        state.apply(Event::Ended(&[attempt(2)]));
+        state.apply(Event::Ended(&[end(7, 0)]));
+        assert!(!state.can_start());
+        state.apply(Event::Due(2));
+        assert_eq!(state.take(5).map(|taken| taken.runs), Some(2..3));
+        state.apply(Event::Ended(&[end(2, 0)]));
+        assert_eq!(state.take(5).map(|taken| taken.runs), Some(0..2));
+    }
+
+    #[test]
+    fn a_failure_of_what_goes_first_cancels_the_rest() {
+        let mut state = fresh(FailurePolicy::Continue, 10);
+        state.begin_with(3, 10);
+        state.take(5);
+        state.apply(Event::Ended(&[end(1, 1)]));
+        state.apply(Event::Released);
+        assert_eq!(
+            (state.phase(), state.stop()),
+            (Phase::Ended, Some(Stop::Canary))
+        );
+        assert_eq!((state.counts().failed, state.counts().canceled), (1, 9));
+    }
+
+    #[test]
     fn a_backfill_without_runs_has_ended() {
         assert_eq!(fresh(FailurePolicy::Continue, 0).phase(), Phase::Ended);
     }
@@ -407,10 +472,11 @@ mod tests {
         /// Invariant 3, over every sequence of legal events.
         #[test]
         fn counts_add_up_after_every_event(
-            stop: bool, most in proptest::option::of(1..6_u64), runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
+            stop: bool, most in proptest::option::of(1..6_u64), first in proptest::option::of(1..6_u32), runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
         ) {
             let policy = if stop { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
             let mut state = limited(policy, most.map(MaxFailures::Count), runs);
+            first.into_iter().for_each(|first| state.begin_with(first, runs));
             let mut hands: Vec<Range<u64>> = Vec::new();
             let mut waiting: Vec<u64> = Vec::new();
             for (what, size) in steps {

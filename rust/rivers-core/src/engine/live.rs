@@ -82,6 +82,9 @@ impl Live {
             todo,
             counts,
         );
+        if let Some(runs) = request.control.canary {
+            state.begin_with(runs, plan.num_runs());
+        }
         retries
             .waiting()
             .for_each(|run| state.apply(Event::Held(run)));
