@@ -18,6 +18,9 @@ use crate::store::{Commit, Key, Wish};
 /// Outcomes that may wait for the writer before workers wait for it too.
 const MOST_UNWRITTEN: usize = 16_384;
 
+/// So many are written at once.
+const MANY_UNWRITTEN: usize = 1_024;
+
 /// All live backfills, and the queue that decides among them.
 pub(super) struct Hub {
     queue: Queue,
@@ -254,6 +257,12 @@ impl Hub {
     /// Whether workers must wait for the writer before they bring more.
     pub(super) fn is_full(&self) -> bool {
         self.unwritten >= MOST_UNWRITTEN && !self.closed
+    }
+
+    /// Whether what there is to write is to be written now: it is a lot, or somebody waits for an end.
+    pub(super) fn is_pressing(&self) -> bool {
+        let ends = |live: &Live| live.state.phase() == Phase::Ended && !live.written_end;
+        self.closed || self.unwritten >= MANY_UNWRITTEN || self.live.values().any(ends)
     }
 
     /// The backfill that runs were taken from, if it is still that one: after it was abandoned here

@@ -12,8 +12,10 @@ use crate::plan::Plan;
 use crate::queue::{Bucket, EntryId};
 
 /// How long the runs of one batch should take together: long enough that what a batch costs does not
-/// count, short enough that a run with a higher priority starts soon.
-const BATCH_TARGET: f64 = 20_000.0;
+/// count, short enough that they are mostly done when a worker in another process comes back (`AWAY`).
+const BATCH_TARGET: f64 = 30_000.0;
+/// What a batch may have of the runs that are left is a worker's even share of them, divided by this.
+const CAUTION: f64 = 1.5;
 /// Most runs in one batch.
 const MOST_IN_BATCH: f64 = 8_192.0;
 /// A batch may be so many times larger than the one before: run times are learnt, not assumed.
@@ -124,7 +126,7 @@ impl Live {
             .mean_run
             .map_or(1.0, |mean| BATCH_TARGET / mean.max(0.1));
         let workers = f64::from(self.request.max_concurrency);
-        let share = (self.state.runs_to_start() as f64 / (2.0 * workers)).ceil();
+        let share = (self.state.runs_to_start() as f64 / (CAUTION * workers)).ceil();
         let size = fitting
             .min(self.last_batch * GROWTH)
             .min(share)
@@ -349,10 +351,39 @@ impl Hand {
         [away, std::mem::replace(&mut held.unclaimed, end..end)]
     }
 
-    /// All that is unclaimed, if the current run is a slow one.
+    /// All that is unclaimed, if the current run is a slow one. What is away stays so until the process
+    /// there has begun: one that takes the place of a dead one needs its time to start, and is to execute
+    /// apart from the others what was sent to it.
     pub(super) fn give_up_if_stalled(&self, now: Micros) -> Option<[Range<u64>; 2]> {
         let since = self.current().map_or(now, |(_, since)| since);
-        let stalled = now - since > STALLED_AFTER.as_micros() as Micros && self.unclaimed() > 0;
-        stalled.then(|| self.give_up())
+        if now - since <= STALLED_AFTER.as_micros() as Micros {
+            return None;
+        }
+        let mut held = self.held();
+        let begun = held.away.as_ref().filter(|away| away.counts().0 > 0);
+        let away = begun.map_or(0..0, |away| away.give_up());
+        let end = held.unclaimed.end;
+        let here = std::mem::replace(&mut held.unclaimed, end..end);
+        (!away.is_empty() || !here.is_empty()).then_some([away, here])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_has_not_begun_that_starts_stays_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shared = SharedRuns::open(&folder.path().join("runs")).expect("maps");
+        let (shared, late) = (Arc::new(shared), STALLED_AFTER.as_micros() as Micros + 1);
+        let leased_until = Arc::new(AtomicI64::new(Micros::MAX));
+        let hand = Hand::new(1..9, Arc::new(AtomicBool::new(false)), leased_until);
+        assert!(hand.send(&shared, 3, 0));
+        assert_eq!(hand.give_up_if_stalled(late), Some([0..0, 4..9]));
+        assert_eq!(hand.give_up_if_stalled(late), None);
+        assert_eq!(shared.claim(late), Some(1));
+        assert_eq!(hand.give_up_if_stalled(late + 1), None);
+        assert_eq!(hand.give_up_if_stalled(2 * late), Some([2..4, 9..9]));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{RENEWALS, Shared};
 use crate::clock::Micros;
@@ -12,10 +12,13 @@ use crate::store::{Commit, Committed};
 
 /// How often it looks for what other processes want and records what is in flight.
 const TICK: Duration = Duration::from_millis(200);
+/// How long a few outcomes may gather between two commits: each costs the same, if for one outcome.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Writes until the engine is closed.
 pub(super) fn run(shared: &Shared) {
     let mut ticked_at = shared.clock.now();
+    let mut write_at = Instant::now();
     loop {
         let now = shared.clock.now();
         let until = shared.leased_until.load(Ordering::Acquire);
@@ -27,6 +30,12 @@ pub(super) fn run(shared: &Shared) {
             let mut hub = shared.hub();
             if ticks {
                 hub.bring_in_stalled(now);
+            }
+            let gathers = write_at.saturating_duration_since(Instant::now());
+            if !gathers.is_zero() && !ticks && !hub.is_pressing() {
+                let waited = shared.to_write.wait_timeout(hub, gathers);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                continue;
             }
             let commits = hub.collect(now, !ticks);
             if commits.is_empty() && hub.closed {
@@ -53,6 +62,7 @@ pub(super) fn run(shared: &Shared) {
         };
         if !commits.is_empty() {
             write(shared, &commits);
+            write_at = Instant::now() + GATHER;
         }
         if ticks {
             ticked_at = now;
