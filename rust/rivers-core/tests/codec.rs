@@ -179,3 +179,32 @@ proptest! {
         prop_assert!(decode_space(&space).is_err() || space.first() == Some(&1));
     }
 }
+
+/// Plans as the first version wrote them: of a backfill that is still on record they must be read.
+#[test]
+fn plans_of_the_first_version_are_read() {
+    let labels = |names: &[&str]| Axis::Labels(Arc::new(Labels::new(names.iter()).unwrap()));
+    let dims = [
+        ("date", labels(&["1", "2", "3"])),
+        ("region", labels(&["us", "eu"])),
+    ];
+    let dims = dims.map(|(name, axis)| Dim {
+        name: name.to_owned(),
+        axis,
+    });
+    let space = Arc::new(Space::try_from(dims.to_vec()).unwrap());
+    let per_date = Runs::per_dimension(vec!["date".into()], vec!["region".into()]).unwrap();
+    let (range, listed): (&[u8], &[u8]) = (&[1, 0, 2, 0, 1, 3, 0, 0, 2], &[1, 1, 1, 3, 4, 1, 3]);
+    let by_date: &[u8] = &[
+        2, 1, 4, 100, 97, 116, 101, 1, 6, 114, 101, 103, 105, 111, 110,
+    ];
+    for (members, strategy, runs, partitions, grouping) in [
+        (range, &[0][..], 4, vec![2, 3, 4, 5], Runs::MultiRun),
+        (listed, &[1], 1, vec![4, 1, 3], Runs::SingleRun),
+        (range, by_date, 2, vec![2, 3, 4, 5], per_date),
+    ] {
+        let plan = decode_plan(Arc::clone(&space), &[members, strategy].concat()).unwrap();
+        assert_eq!((plan.num_runs(), plan.strategy()), (runs, &grouping));
+        assert_eq!(plan.selection().iter().collect::<Vec<_>>(), partitions);
+    }
+}
