@@ -352,3 +352,41 @@ def test_a_run_whose_process_died_is_attempted_again(repo, tmp_path):
     repository = repo(deadly, default_executor=rs.Executor.parallel(1))
     result = repository.backfill(partition_range=ALL)
     assert (result.completed, attempts(repository, result)) == (3, [1, 2, 1])
+
+
+# -- at its time -----------------------------------------------------------------------------------
+
+NUMBERS = rs.PartitionsDefinition.static_([f"{number:04d}" for number in range(1_000)])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["threads", "processes", "async"])
+def test_an_attempt_does_not_wait_for_the_slow_run_behind_it(repo, tmp_path, kind):
+    again = tmp_path / "again"
+
+    def visit(context):
+        if context.partition_key == "0900" and context.attempt == 1:
+            raise AwayError
+        if context.partition_key == "0900":
+            again.touch()
+        return context.partition_key == "0901"
+
+    def fn(context: rs.AssetExecutionContext):
+        if visit(context):
+            until(again.exists)
+
+    async def later(context: rs.AssetExecutionContext):
+        if visit(context):
+            while not again.exists():  # noqa: ASYNC110  (another process may make it)
+                await asyncio.sleep(0.001)
+
+    asset = rs.Asset(
+        later if kind == "async" else fn,
+        name="visited",
+        partitions_def=NUMBERS,
+        retry=rs.RetryPolicy(1, rs.Backoff.constant(0.01)),
+    )
+    executor = rs.Executor.parallel(2) if kind == "processes" else rs.Executor.in_process()
+    repository = repo(asset, default_executor=executor)
+    everything = rs.PartitionKeyRange.single("0000", "0999")
+    assert repository.backfill(partition_range=everything, max_concurrency=2).completed == 1_000

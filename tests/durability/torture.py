@@ -27,6 +27,7 @@ LONGEST_LIFE = 0.25
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
 SLOWEST_RUN = 0.002
 SLOWEST_OF_SOME = 0.1  # So long that an orphan is still at it when its backfill is resumed.
+RETRY = rs.RetryPolicy(2, rs.Backoff.constant(0.003, jitter=1))
 IN_PROGRESS = 0
 ENDS = ("completed", "failed", "canceled")
 
@@ -115,6 +116,7 @@ def live(folder, seed, executor, interrupted, ended):
                 failure_policy=choose.choice(["continue", "continue", "stop_on_failure"]),
                 max_concurrency=choose.randint(1, 6),
                 block=False,
+                retry=choose.choice([None, RETRY]),
             )
             if choose.random() < 0.2:
                 time.sleep(choose.random() * 0.01)
@@ -148,6 +150,7 @@ class Round:
         self.read_calls = 0
         self.sizes = {}  # (id of the backfill, run) -> partitions
         self.calls = collections.Counter()
+        self.attempts = {}  # (id of the backfill, run) -> failed attempts that are recorded
         self.at = {}  # (id of the backfill, run) -> the process that began it last
 
     def check(self):
@@ -178,6 +181,7 @@ class Round:
         assert len(runs) == len(rows) == runs_ended
         assert failed == sum(runs.values())
         assert completed + failed == sum(self.sizes[backfill_id, run] for run in runs)
+        self.check_attempts(database, key, backfill_id, runs)
         if status == IN_PROGRESS:
             assert canceled == 0
             self.interrupted.append(backfill_id)
@@ -187,6 +191,18 @@ class Round:
             assert completed + failed + canceled == total
         assert self.recorded.get(backfill_id, {}).items() <= runs.items(), "a record was lost"
         self.recorded[backfill_id] = runs
+
+    def check_attempts(self, database, key, backfill_id, runs):
+        """Attempts are counted without a gap, and no more of them than there were calls."""
+        attempts = collections.defaultdict(list)
+        query = "SELECT run, attempt FROM attempt WHERE backfill = ? ORDER BY run, attempt"
+        for run, attempt in database.execute(query, (key,)):
+            attempts[run].append(attempt)
+        for run, numbers in attempts.items():
+            assert numbers == list(range(1, len(numbers) + 1))
+            assert len(numbers) <= RETRY.max_retries
+            assert self.calls[backfill_id, run] >= len(numbers) + (run in runs)
+            self.attempts[backfill_id, run] = len(numbers)
 
     def new_calls(self):
         """The runs that were begun since the last look; an orphan may still write."""
@@ -210,7 +226,10 @@ class Round:
     def check_end(self):
         """Everything has ended, each partition once, and what was completed is there."""
         self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
-        self.seen["twice"] += sum(count - 1 for count in self.calls.values())
+        # A run that was canceled before its next attempt was called once for each on record.
+        again = sum(min(number, self.calls[run] - 1) for run, number in self.attempts.items())
+        self.seen["again"] += again
+        self.seen["twice"] += sum(count - 1 for count in self.calls.values()) - again
         storage = rs.Storage.embedded(self.folder / "rivers.db")
         with rs.CodeRepository(assets(self.folder)).resolve(storage) as repo:
             table = repo.backfills()
@@ -271,7 +290,7 @@ def main():
     print(
         f"{seen['kills']} kills ({seen['kills with processes']} with worker processes) in "
         f"{time.monotonic() - began:.0f} s, a backfill interrupted by {seen['interrupted']} of them; "
-        f"backfills: {ends}; {seen['runs']} runs recorded, {seen['twice']} that were in flight executed "
+        f"backfills: {ends}; {seen['runs']} runs recorded, {seen['again']} attempts made again, {seen['twice']} that were in flight executed "
         "again, none twice at the same time; nothing was lost"
     )
 

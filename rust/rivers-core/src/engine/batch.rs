@@ -137,9 +137,11 @@ impl Batch {
             self.hand.stop_all();
         }
         let counts = end.failed > 0 && self.worked.request.control.max_failures.is_some();
+        let again = end.retry.is_some();
         let kept = self.hand.keep(end);
-        if counts {
-            // Whether it was one too many is decided before the next run begins.
+        if counts || again {
+            // Whether it was one too many is decided before the next run begins; and its next attempt
+            // does not wait for that run.
             self.bring();
         }
         self.due =
@@ -171,8 +173,13 @@ impl Batch {
     /// Brings the outcomes to the engine, without a wait.
     fn bring(&self) {
         let ended = self.hand.take_ended();
+        let again = ended.iter().any(|end| end.retry.is_some());
         self.shared.hub().ended(self.key, self.entry, ended);
         self.shared.to_write.notify_one();
+        if again {
+            // Who sleeps until the next attempt of some run may have to get up earlier.
+            self.shared.changed.notify_all();
+        }
     }
 
     /// Ends the current run, if there is one; the next of this batch, at most so many, are to be
@@ -283,7 +290,7 @@ impl WorkerBatch {
             let request = &self.worked.request;
             let counts = request.failure_policy == FailurePolicy::StopOnFailure
                 || request.control.max_failures.is_some();
-            let decides = end.failed > 0 && counts;
+            let decides = (end.failed > 0 && counts) || end.retry.is_some();
             self.ended.push(end);
             if decides || now >= self.until {
                 return None;
