@@ -43,8 +43,9 @@ $(EXTENSION): $(ENVIRONMENT) $(RUST)
 	maturin develop --release --quiet $(CARGO_FLAGS)
 	touch $@
 
-demo: build ## Run the main example on real data
+demo: build ## Run the examples on real data
 	python examples/flights.py
+	python examples/weather.py
 
 test: test-rust test-python ## Run all tests
 
