@@ -62,6 +62,26 @@ def test_a_selection_is_widened_along_the_graph(shell):
     assert "2 partitions" in shell.run(*words, "hourly", *hour, "--include-downstream")
 
 
+FLAKY = """
+import rivers as rs
+
+def flaky(context: rs.AssetExecutionContext):
+    if context.attempt < 3:
+        raise ConnectionError("away")
+
+letters = rs.PartitionsDefinition.static_(["a", "b"])
+repo = rs.CodeRepository([rs.Asset(flaky, partitions_def=letters)])
+"""
+
+
+def test_what_raises_is_tried_again_so_often(shell):
+    (shell.folder / "flaky.py").write_text(FLAKY)
+    words = ["backfill", "flaky.py", "--from", "a", "--to", "b", "--retry"]
+    shell.run(*words, "1", code=1)
+    shell.run(*words, "2")
+    assert "max_retries must be" in shell.run(*words, "-1", code=2)
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_of_keys(shell, kind):
     table = pl.DataFrame({"date": ["2024-01-01", "2024-01-09"], "region": ["us", "asia"]})

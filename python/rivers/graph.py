@@ -221,10 +221,6 @@ class Graph:
             needs[name] = list(dict.fromkeys(chain.from_iterable(near)))
         return {name: needs[name] for name in chosen}
 
-    def upstream_of(self, name: str) -> set[str]:
-        """All assets that an asset depends on, near and far."""
-        return self.all_upstream_of([name])
-
     def all_upstream_of(self, names: Iterable[str]) -> set[str]:
         """All assets that some of these depend on, near and far."""
         return _reached(names, lambda name: self.nodes[name].deps)

@@ -36,6 +36,10 @@ MaxFailuresOption = Annotated[
         help="Stop when so many partitions have failed; below 1: such a part of those that have ended.",
     ),
 ]
+RetryOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Try assets that raise again, so often; 0: not at all."),
+]
 UpstreamOption = Annotated[
     bool,
     typer.Option(

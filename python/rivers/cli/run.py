@@ -23,6 +23,7 @@ from rivers.cli.options import (
     MaxFailuresOption,
     OrderOption,
     OverlapOption,
+    RetryOption,
     StartsOption,
     UpstreamOption,
 )
@@ -31,6 +32,7 @@ from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
 from rivers.repository import CodeRepository
 from rivers.results import BackfillResult
+from rivers.retry import RetryPolicy
 
 EXIT_CODES = {"completed": 0, "failed": 1, "canceled": 1}
 INTERRUPTED = 130
@@ -90,6 +92,7 @@ def backfill(
     max_starts_per_second: StartsOption = None,
     overlap: OverlapOption = "allow",
     canary: CanaryOption = None,
+    retry: RetryOption = None,
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -123,7 +126,8 @@ def backfill(
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
-            max_starts_per_second=max_starts_per_second, overlap=overlap, canary=canary, **chosen,
+            max_starts_per_second=max_starts_per_second, overlap=overlap, canary=canary,
+            retry=None if retry is None else RetryPolicy(retry), **chosen,
         ))  # fmt: skip
 
 
