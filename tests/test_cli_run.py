@@ -336,8 +336,14 @@ def test_the_help_of_each_command_has_an_example(shell, command):
 
 
 def test_the_shell_completes_commands(shell):
-    asked = {"_RIVERS_COMPLETE": "complete_bash", "COMP_WORDS": "rivers backf", "COMP_CWORD": "1"}
-    assert shell.run(**asked).split() == ["backfill"]
+    def completed(words):
+        last = str(len(words.split()) - 1)
+        asked = {"_RIVERS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": last}
+        return shell.run(**asked).split()
+
+    assert completed("rivers backf") == ["backfill"]
+    assert completed("rivers db mi") == ["migrate"]
+    assert completed("rivers backfill --on-f") == ["--on-failure"]
 
 
 def test_importing_rivers_imports_neither_typer_nor_rich():

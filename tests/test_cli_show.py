@@ -4,8 +4,10 @@ import json
 
 import polars as pl
 import pytest
+import typer
 
 import rivers as rs
+from rivers.cli.app import app
 
 COMMANDS = ["list", "status", "partitions", "errors", "grid"]
 DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
@@ -128,6 +130,17 @@ def test_what_nobody_runs_any_more_is_told_from_what_runs(shell):
     shell.open_gate()
     shell.run("resume", "latest", "cli_grid.py")
     assert json.loads(shell.run("status", "latest", "--json"))["interrupted"] is False
+
+
+def test_every_command_has_an_example_in_its_help():
+    def examples(command, name):
+        for below, it in getattr(command, "commands", {}).items():
+            yield from examples(it, f"{name} {below}")
+        if not getattr(command, "commands", {}):
+            yield name, command.epilog or ""
+
+    for name, epilog in examples(typer.main.get_command(app), "rivers"):
+        assert epilog.startswith(f"Example: {name}"), name
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+import rivers as rs
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
@@ -92,6 +94,12 @@ def test_a_page_that_prints_something_else_is_noticed():
     code, expected = script_of('# A page\n\n```python\nprint("a")\n```\n\n```text\nb\n```\n')
     assert code.splitlines()[3] == 'print("a")'
     assert expected == [(3, "b\n")]
+
+
+def test_everything_public_stands_in_the_reference():
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    named = {name.rpartition(".")[2] for name in re.findall(r"^::: ([\w.]+)", pages, re.MULTILINE)}
+    assert set(rs.__all__) - named == set()
 
 
 def test_the_readme_has_examples():

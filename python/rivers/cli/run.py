@@ -37,6 +37,9 @@ from rivers.retry import RetryPolicy
 EXIT_CODES = {"completed": 0, "failed": 1, "canceled": 1}
 INTERRUPTED = 130
 
+_WORTH_TELLING = 0.1
+"""Seconds that an estimate must have."""
+
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and plan; execute nothing.")]
 DetachOption = Annotated[
     bool,
@@ -233,7 +236,8 @@ def _execute(
             planned = (
                 f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
             )
-            about = f", about {display.duration(result.estimate)}" if result.estimate else ""
+            seconds = result.estimate or 0.0
+            about = f", about {display.duration(seconds)}" if seconds >= _WORTH_TELLING else ""
             output.print(f"dry run: {planned}{about}")
             if len(set(result.partitions_per_asset.values())) > 1:
                 for name, partitions in result.partitions_per_asset.items():

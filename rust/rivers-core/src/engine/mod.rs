@@ -8,6 +8,7 @@ mod batch;
 mod control;
 mod hub;
 mod live;
+mod missing;
 mod run;
 mod shared;
 mod way;

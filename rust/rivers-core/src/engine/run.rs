@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
+use super::missing::Missing;
 use crate::backfill::fold::folded;
 use crate::backfill::{Cause, Earlier, Failure, FailurePolicy, Request, Retry, RunEnd};
 use crate::clock::Micros;
@@ -29,7 +30,7 @@ pub struct Run {
     partitions: Selection,
     /// What earlier attempts left, if this is not the first.
     earlier: Option<Arc<Earlier>>,
-    failures: Mutex<Vec<Failure>>,
+    failures: Mutex<Missing>,
     again: Mutex<Option<Again>>,
 }
 
@@ -58,7 +59,7 @@ impl Run {
             started_at,
             partitions,
             earlier,
-            failures: Mutex::new(failures.unwrap_or_default()),
+            failures: Mutex::new(Missing::new(failures.unwrap_or_default())),
             again: Mutex::new(None),
         })
     }
@@ -83,7 +84,7 @@ impl Run {
         &self.partitions
     }
 
-    fn failures(&self) -> MutexGuard<'_, Vec<Failure>> {
+    fn failures(&self) -> MutexGuard<'_, Missing> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,12 +153,15 @@ impl Run {
         let layer = self.layer();
         let assets = 0..self.worked.request.assets.len() as u32;
         let own = assets.filter(|&asset| self.worked.plan.has_asset(layer, asset));
-        self.failures().extend(own.map(|asset| Failure {
-            asset,
-            partition: None,
-            cause: Some(Arc::clone(cause)),
-            folded: None,
-        }));
+        let mut failures = self.failures();
+        for asset in own {
+            failures.push(Failure {
+                asset,
+                partition: None,
+                cause: Some(Arc::clone(cause)),
+                folded: None,
+            });
+        }
     }
 
     /// The asset was not executed, since something it needs failed.
@@ -192,21 +196,10 @@ impl Run {
                 self.partitions.len()
             )));
         }
-        let cause = Some(Arc::new(cause.clone()));
+        let cause = Arc::new(cause.clone());
         let mut failures = self.failures();
         for &partition in partitions {
-            let known = failures
-                .iter_mut()
-                .find(|failure| failure.asset == asset && failure.partition == Some(partition));
-            match known {
-                Some(known) => known.cause.clone_from(&cause),
-                None => failures.push(Failure {
-                    asset,
-                    partition: Some(partition),
-                    cause: cause.clone(),
-                    folded: None,
-                }),
-            }
+            failures.mark(asset, partition, &cause);
         }
         Ok(())
     }
@@ -224,20 +217,17 @@ impl Run {
             Some(left) => own.map_or_else(|| left.clone(), |own| left.intersection(&own)),
             None => return own,
         };
-        let known = |partition| own_marks(&self.failures(), asset, partition);
-        let gone = self
-            .partitions
-            .iter()
-            .filter(|&partition| !left.contains(partition) && !known(partition));
-        let skipped: Vec<Failure> = gone
-            .map(|partition| Failure {
-                asset,
-                partition: Some(partition),
-                cause: None,
-                folded: None,
-            })
-            .collect();
-        self.failures().extend(skipped);
+        let mut failures = self.failures();
+        for partition in self.partitions.iter() {
+            if !left.contains(partition) && !failures.has(asset, partition) {
+                failures.push(Failure {
+                    asset,
+                    partition: Some(partition),
+                    cause: None,
+                    folded: None,
+                });
+            }
+        }
         Some(left)
     }
 
@@ -293,7 +283,7 @@ impl Run {
 
     /// Its record.
     pub(super) fn end(&self, now: Micros) -> RunEnd {
-        let failures = std::mem::take(&mut *self.failures());
+        let failures = self.failures().take();
         let partitions = self.partitions.len();
         let attempts = self.earlier.as_ref().map_or(0, |known| known.attempts);
         let retry = self.again().take().map(|mut again| {
@@ -335,10 +325,4 @@ impl Run {
         }
         end
     }
-}
-
-fn own_marks(failures: &[Failure], asset: u32, partition: u64) -> bool {
-    failures
-        .iter()
-        .any(|failure| failure.asset == asset && failure.partition == Some(partition))
 }
