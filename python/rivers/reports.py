@@ -53,6 +53,13 @@ class Reports:
             for key in self._engine.take_ended():
                 self._tell(key)
 
+    def close(self) -> None:
+        """Waits for the thread, when the engine is closed: it must not outlive the interpreter."""
+        with self._starting:
+            thread = self._thread
+        if thread is not None:
+            thread.join(_PATIENCE)
+
     def _tell(self, key: int) -> None:
         record = None
         try:

@@ -177,6 +177,7 @@ class Runtime:
         if self._engine is not None and self._workers is not None:
             self._engine.close()
             self._workers.close()
+            self._reports.close()
             self._engine = self._workers = None
 
     def _space(self, definition: PartitionsDefinition | None, now: dt.datetime) -> Space:
