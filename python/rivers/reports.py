@@ -21,12 +21,15 @@ class Reports:
     """Tells of the backfills of one engine.
 
     Whoever waits for one tells of its end before it returns; a thread tells of the others.
+
+    Attributes:
+        telling: Whoever has it tells; held while a backfill begins, so that its end is told later.
     """
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._telling = threading.Lock()
+        self.telling = threading.RLock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -49,7 +52,7 @@ class Reports:
     def tell(self) -> None:
         """Tells what has ended since the last time."""
         # Who comes second returns when it is told.
-        with self._telling:
+        with self.telling:
             for key in self._engine.take_ended():
                 self._tell(key)
 

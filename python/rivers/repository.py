@@ -261,11 +261,12 @@ class CodeRepository(Runs, Control, Awaiting):
         self._check_still_defined(program, plan, now)
         if program.max_workers is not None:
             workers.start_processes()
-        key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
+        left = record["num_partitions"] - record["completed"] - record["failed"]
+        with self._reports.telling:
+            key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
+            self._reports.taken_over(backfill_id, left, record["num_partitions"])
         workers.call()
         wait_at_exit(self, processes=program.max_workers is not None)
-        left = record["num_partitions"] - record["completed"] - record["failed"]
-        self._reports.taken_over(backfill_id, left, record["num_partitions"])
         if block:
             self._wait(key, backfill_id, record["num_partitions"], _RERUN)
         return self._result(backfill_id, plan)

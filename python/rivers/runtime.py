@@ -235,14 +235,15 @@ class Runtime:
         )
         if program.max_workers is not None:
             workers.start_processes()
-        key, backfill_id = engine.submit(
-            wish, plan, program, program.max_workers, pools.needs(nodes)
-        )
+        with self._reports.telling:
+            key, backfill_id = engine.submit(
+                wish, plan, program, program.max_workers, pools.needs(nodes)
+            )
+            if not manual:
+                names = ", ".join(name for name, *_ in assets)
+                self._reports.started(backfill_id, plan.num_partitions, plan.num_runs, names)
         workers.call()
         wait_at_exit(self, processes=program.max_workers is not None)
-        if not manual:
-            names = ", ".join(name for name, *_ in assets)
-            self._reports.started(backfill_id, plan.num_partitions, plan.num_runs, names)
         return key, backfill_id, program
 
     def _program(
