@@ -1,5 +1,7 @@
 //! What is live in this process, under one lock that is taken per batch, never per run.
 
+mod steer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,12 +10,12 @@ use hashbrown::HashMap;
 use super::live::{Hand, Live, Rest};
 use super::way::Way;
 use super::{Execution, Program, Progress, Standing};
-use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status, Stop};
+use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::queue::{Entry, EntryId, Limits, Queue};
-use crate::store::{Commit, Key, Wish};
+use crate::store::{Commit, Key};
 
 /// Outcomes that may wait for the writer before workers wait for it too.
 const MOST_UNWRITTEN: usize = 16_384;
@@ -311,72 +313,6 @@ impl Hub {
 
     pub(super) fn gone(&mut self, entry: EntryId) {
         self.leaving.remove(&entry);
-    }
-
-    /// Stops a backfill. `false`: it is not live here.
-    pub(super) fn stop(&mut self, key: Key, why: Stop) -> bool {
-        let Some(live) = self.live.get_mut(&key) else {
-            return false;
-        };
-        live.state.apply(Event::Stop(why));
-        self.settle(key);
-        true
-    }
-
-    /// Does what somebody wants of a backfill. `false`: it is not live here, or nothing changes.
-    pub(super) fn heed(&mut self, wish: Wish) -> bool {
-        let paused = self.set_paused(wish.key, wish.pause);
-        (wish.stop && self.stop(wish.key, Stop::Canceled)) || paused
-    }
-
-    /// Pauses a backfill: what workers have not begun they give back; or has it go on.
-    pub(super) fn set_paused(&mut self, key: Key, paused: bool) -> bool {
-        let Some(live) = self.live.get_mut(&key).filter(|live| live.paused != paused) else {
-            return false;
-        };
-        live.paused = paused;
-        if paused {
-            live.take_back();
-        }
-        self.settle(key);
-        true
-    }
-
-    /// The request of a backfill is known as of this change.
-    pub(super) fn known(&mut self, key: Key, revision: u64) {
-        if let Some(live) = self.live.get_mut(&key) {
-            live.revision = revision;
-        }
-    }
-
-    /// Those of which the request was changed since it was read.
-    pub(super) fn changed(&self, wishes: &[Wish]) -> Vec<Key> {
-        let differs = |wish: &&Wish| {
-            let live = self.live.get(&wish.key);
-            live.is_some_and(|live| live.revision != wish.revision)
-        };
-        wishes.iter().filter(differs).map(|wish| wish.key).collect()
-    }
-
-    /// Goes on with another request. What workers have not begun they give back: it may be too much, or
-    /// be in the way of others now.
-    pub(super) fn change(&mut self, key: Key, request: Request, revision: u64) -> bool {
-        let Some(live) = self.live.get_mut(&key) else {
-            return false;
-        };
-        let (priority, most) = (request.priority, request.max_concurrency);
-        self.queue
-            .update(live.entry, Some(priority), Some(most.min(live.workers)));
-        let most_failures = request.control.max_failures;
-        live.request = Arc::new(request);
-        live.revision = revision;
-        live.take_back();
-        live.state.apply(Event::Limited(most_failures));
-        self.settle(key);
-        if !self.queue.can_decide() {
-            self.make_room(priority);
-        }
-        true
     }
 
     /// Whether a backfill here has runs to start, though perhaps not now: that may change at any moment,
