@@ -118,10 +118,14 @@ DIES = """
 import os, sys, threading, time
 import rivers as rs
 
+begun = threading.Event()
+
 @rs.Asset(partitions_def=rs.PartitionsDefinition.static_([f"k{number:04}" for number in range(2000)]))
 def breaking(context: rs.AssetExecutionContext):
     if context.partition_key == "k0000":
+        begun.set()
         time.sleep(60)
+    begun.wait(60)
     raise ValueError("broken")
 
 repo = rs.CodeRepository([breaking]).resolve(rs.Storage.embedded(sys.argv[1]))
