@@ -345,3 +345,33 @@ def test_assets_of_one_step_are_widened_together(repo):
     assert result.status == "completed"
     assert result.partitions_per_asset == {"left": 4, "right": 4, "below": 2}
     assert sorted(calls) == [f"2024-01-{number:02}" for number in (2, 3, 4, 5)]
+
+
+def test_all_later_moments_of_what_needs_itself_are_affected(repo, watch):
+    total = watch.asset("total", DAYS, "raw", ("total", BEFORE))
+    report = watch.asset("report", DAYS, "total")
+    repository = repo(watch.asset("raw", DAYS), total, report)
+    one = {"partition_keys": [day(6)], "dry_run": True}
+    below = repository.backfill(["raw"], include_downstream=True, **one)
+    assert below.partitions_per_asset == {"raw": 1, "total": 3, "report": 3}
+    own = repository.backfill(["total"], include_downstream=True, **one)
+    assert own.partitions_per_asset == {"total": 3, "report": 3}
+    above = repository.backfill(["report"], include_upstream=True, **one)
+    assert above.partitions_per_asset == {"raw": 6, "total": 6, "report": 1}
+
+
+def test_only_what_is_missing_before_is_made(repo, watch):
+    repository = repo(watch.asset("total", DAYS, ("total", BEFORE)))
+    repository.backfill(partition_range=rs.PartitionKeyRange.single("2024-01-01", "2024-01-03"))
+    watch.events = []
+    result = repository.backfill(
+        partition_keys=[day(6)], include_upstream=True, only_missing=True, max_concurrency=4
+    )
+    assert result.status == "completed"
+    assert watch.begun("total") == ["2024-01-04", "2024-01-05", "2024-01-06"]
+
+
+def test_a_selected_asset_is_widened_by_what_another_needs_of_it(repo, watch):
+    repository = repo(*chain(watch))
+    result = repository.backfill(["a", "b"], partition_keys=[day(3)], include_upstream=True)
+    assert result.partitions_per_asset == {"a": 2, "b": 1}

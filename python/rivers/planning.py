@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from rivers._rivers import Plan
+from rivers._rivers import Plan, Selection
 from rivers.exceptions import PartitionValidationError
 from rivers.graph import unclear_by_name
 from rivers.partitions import PartitionMapping
@@ -14,12 +14,13 @@ from rivers.partitions import PartitionMapping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rivers._rivers import Selection, Space, StoredStrategy
+    from rivers._rivers import Space, StoredStrategy
     from rivers.assets import Asset
     from rivers.graph import Graph, Node
     from rivers.strategy import BackfillStrategy
 
     Strategy = BackfillStrategy | StoredStrategy
+    Along = Callable[[Selection, Space, PartitionMapping], Selection]
     SpaceOf = Callable[[Node], Space]
 
 Parts = dict[str, "Selection"]
@@ -114,6 +115,8 @@ def widen(
 ) -> Parts:
     """Adds what the selected partitions need, or what needs them, near and far.
 
+    That is also partitions of the selected assets, where one needs another or its own.
+
     Args:
         graph: All assets.
         parts: The partitions of the selected assets.
@@ -124,12 +127,14 @@ def widen(
     """
     wider = dict(parts)
     if upstream:
-        for nodes in reversed(_steps(graph, graph.all_upstream_of(parts) - parts.keys())):
+        for nodes in reversed(_steps(graph, graph.all_upstream_of(parts) | parts.keys())):
             # What needs any of them comes after the first of them, and so was looked at before.
-            _add(wider, nodes, [_needed(graph, node, wider, space_of) for node in nodes], keep)
+            found = [_needed(graph, node, wider, space_of) for node in nodes]
+            _add(wider, nodes, found, keep, Selection.upstream)
     if downstream:
-        for nodes in _steps(graph, graph.all_downstream_of(parts) - wider.keys()):
-            _add(wider, nodes, [_affected(graph, nodes[0], wider, space_of)], keep)
+        for nodes in _steps(graph, graph.all_downstream_of(parts) | parts.keys()):
+            found = [_affected(graph, nodes[0], wider, space_of)]
+            _add(wider, nodes, found, keep, Selection.downstream)
     return wider
 
 
@@ -148,12 +153,33 @@ def _add(
     nodes: list[Node],
     found: Iterable[Selection | None],
     keep: Callable[[Selection, list[Node]], Selection],
+    along: Along,
 ) -> None:
-    several = [selection for selection in found if selection is not None]
-    if several:
-        kept = keep(reduce(lambda a, b: a.union(b), several), nodes)
-        if kept.num_partitions:
-            parts |= {node.name: kept for node in nodes}
+    """Adds what was found of the assets of one step, and what their own partitions lead to from there."""
+    chosen = parts.get(nodes[0].name)
+    several = [selection for selection in [chosen, *found] if selection is not None]
+    if not several:
+        return
+    reached = _of_its_own(nodes[0], reduce(lambda a, b: a.union(b), several), along)
+    if chosen is None:
+        kept = keep(reached, nodes)
+    elif reached.num_partitions == chosen.num_partitions:
+        return
+    else:
+        kept = chosen.union(keep(reached.difference(chosen), nodes))
+    if kept.num_partitions:
+        parts |= {node.name: kept for node in nodes}
+
+
+def _of_its_own(node: Node, selection: Selection, along: Along) -> Selection:
+    """With all that an asset needs of itself, or that needs it, one moment after the other."""
+    mapping = node.mappings.get(node.name)
+    while mapping is not None:
+        wider = selection.union(along(selection, selection.space, mapping))
+        if wider.num_partitions == selection.num_partitions:
+            break
+        selection = wider
+    return selection
 
 
 @dataclass

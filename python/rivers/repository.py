@@ -114,11 +114,10 @@ class CodeRepository(Runs, Control, Awaiting):
             dry_run: Whether to check and plan only; nothing is stored.
             only_missing: Whether to leave out what is materialized for each of the assets; with
                 nothing left the backfill is empty and completed.
-            include_upstream: Whether to add all assets that the selected ones depend on, with the
-                partitions that are needed; with `only_missing` that is all it takes to make the
-                selected partitions.
-            include_downstream: Whether to add all assets that depend on the selected ones, with the
-                partitions that need those.
+            include_upstream: Whether to add all that the selected partitions need, near and far; of an
+                asset that needs its own earlier partitions, all earlier ones. With `only_missing` it is
+                what it takes to make the selected partitions.
+            include_downstream: Whether to add all that needs the selected partitions, near and far.
             retry: How assets that raise are tried again; it goes before `Asset(retry=)`, which goes
                 before `CodeRepository(default_retry_policy=)`. `RetryPolicy(0)`: not at all. It is
                 kept with the backfill.
