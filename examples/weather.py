@@ -143,7 +143,9 @@ def main(folder):
             max_concurrency=8,
         )
         print("  ", rest)
-        assert (rest.status, rest.num_partitions) == ("completed", 59 * (24 + 1 + 1 + 1))
+        # Where the example ran before in this folder, nothing is missing.
+        assert rest.status == "completed"
+        assert rest.num_partitions in (0, 59 * (24 + 1 + 1 + 1))
 
         print("3. The weather of an hour was mended: that hour, its day, and the sums since then.")
         mended = repo.backfill(
