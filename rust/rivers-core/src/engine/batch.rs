@@ -18,7 +18,7 @@ const HAND_IN_AFTER: Micros = 20_000;
 /// ... and so many at once at the most.
 const HAND_IN_AT: usize = 4_096;
 /// How long a worker in another process executes runs before it comes back.
-const AWAY: Micros = 40_000;
+const AWAY: Micros = 100_000;
 
 /// A batch of runs taken from the engine. Dropping it gives back what was not begun.
 pub struct Batch {

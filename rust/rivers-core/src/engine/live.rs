@@ -11,15 +11,33 @@ use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::{Bucket, EntryId};
 
-/// How long the runs of one batch should take together: long enough that what a batch costs does not
-/// count, short enough that they are mostly done when a worker in another process comes back (`AWAY`).
-const BATCH_TARGET: f64 = 30_000.0;
-/// What a batch may have of the runs that are left is a worker's even share of them, divided by this.
-const CAUTION: f64 = 1.5;
+/// How large the batches of a worker are.
+struct Sizing {
+    /// How long the runs of one should take together, in microseconds.
+    target: f64,
+    /// One may be so many times larger than the one before: run times are learnt, not assumed.
+    growth: f64,
+    /// What one may have of the runs that are left is a worker's even share of them, divided by this.
+    caution: f64,
+}
+
+/// Long enough that what a batch costs does not count, short enough that a run with a higher priority
+/// starts soon.
+const HERE: Sizing = Sizing {
+    target: 30_000.0,
+    growth: 4.0,
+    caution: 1.5,
+};
+/// Where other processes execute them, which are back in time with most of them (`batch::AWAY`). To send a
+/// batch takes most of a millisecond of this process, and of a core that they could use; what they have not
+/// begun can be had back.
+const AWAY: Sizing = Sizing {
+    target: 80_000.0,
+    growth: 32.0,
+    caution: 1.1,
+};
 /// Most runs in one batch.
 const MOST_IN_BATCH: f64 = 8_192.0;
-/// A batch may be so many times larger than the one before: run times are learnt, not assumed.
-const GROWTH: f64 = 4.0;
 /// How much of what is known of run times each batch of outcomes replaces.
 const LEARNING: f64 = 0.3;
 /// A run that has taken so long no longer holds back those behind it in its batch.
@@ -122,13 +140,14 @@ impl Live {
     /// The next runs for one worker: as many as fill a batch and may start, but a fair share of what is
     /// left.
     pub(super) fn take_batch(&mut self) -> Option<Taken> {
+        let sizing = if self.workers == u32::MAX { HERE } else { AWAY };
         let fitting = self
             .mean_run
-            .map_or(1.0, |mean| BATCH_TARGET / mean.max(0.1));
+            .map_or(1.0, |mean| sizing.target / mean.max(0.1));
         let workers = f64::from(self.request.max_concurrency);
-        let share = (self.state.runs_to_start() as f64 / (CAUTION * workers)).ceil();
+        let share = (self.state.runs_to_start() as f64 / (sizing.caution * workers)).ceil();
         let size = fitting
-            .min(self.last_batch * GROWTH)
+            .min(self.last_batch * sizing.growth)
             .min(share)
             .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
