@@ -9,7 +9,7 @@ use super::{Execution, Program, SharedRuns};
 use crate::backfill::{Counts, Event, Phase, Request, Retries, RunEnd, State, Taken, Todo};
 use crate::clock::Micros;
 use crate::plan::Plan;
-use crate::queue::{Bucket, EntryId};
+use crate::queue::{EntryId, TokenBucket};
 
 /// How large the batches of a worker are.
 struct Sizing {
@@ -69,7 +69,7 @@ pub(super) struct Live {
     /// Nothing new starts for now.
     pub(super) paused: bool,
     /// Bounds how many runs start in a second.
-    pub(super) starts: Option<Bucket>,
+    pub(super) starts: Option<TokenBucket>,
     /// How often the request had been changed when it was read.
     pub(super) revision: u64,
     /// Most runs that can be in flight where the program is executed.
@@ -108,7 +108,7 @@ impl Live {
         retries
             .waiting()
             .for_each(|run| state.apply(Event::Held(run)));
-        let starts = request.control.max_starts_per_second.map(Bucket::new);
+        let starts = request.control.max_starts_per_second.map(TokenBucket::new);
         Self {
             entry,
             program: execution.program,
@@ -133,7 +133,7 @@ impl Live {
 
     /// Whether a run may start now, as far as is known.
     pub(super) fn is_ready(&mut self) -> bool {
-        let tokens = self.starts.as_ref().map_or(1, Bucket::available);
+        let tokens = self.starts.as_ref().map_or(1, TokenBucket::available);
         !self.paused && tokens > 0 && self.state.can_start()
     }
 
@@ -151,7 +151,10 @@ impl Live {
             .min(share)
             .clamp(1.0, MOST_IN_BATCH);
         self.last_batch = size;
-        let most = self.starts.as_ref().map_or(u64::MAX, Bucket::available);
+        let most = self
+            .starts
+            .as_ref()
+            .map_or(u64::MAX, TokenBucket::available);
         let taken = self.state.take(most.min(size as u64))?;
         if let Some(starts) = &mut self.starts {
             starts.take(taken.runs.end - taken.runs.start);
@@ -179,9 +182,13 @@ impl Live {
 
     /// When something may start that cannot now: another attempt, or what comes too soon after others.
     pub(super) fn next_start(&self) -> Option<Micros> {
-        let tokens = self.starts.as_ref().map_or(1, Bucket::available);
+        let tokens = self.starts.as_ref().map_or(1, TokenBucket::available);
         let waits = tokens == 0 && !self.paused && self.state.runs_to_start() > 0;
-        let soon = self.starts.as_ref().filter(|_| waits).map(Bucket::next_at);
+        let soon = self
+            .starts
+            .as_ref()
+            .filter(|_| waits)
+            .map(TokenBucket::next_at);
         let running = self.state.phase() == Phase::Running;
         let retry = self.retries.next_due().filter(|_| running);
         soon.into_iter().chain(retry).min()

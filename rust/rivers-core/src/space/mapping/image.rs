@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::index_set::IndexSet;
-use super::key_map;
-use super::link::Link;
-use super::mapping::none;
-use super::position_set::PositionSet;
-use super::product::Space;
-use super::selection::{Members, Selection};
+use super::dimension_link::Link;
+use super::key_image;
 use crate::error::Result;
+use crate::space::product::Space;
+use crate::space::selection::{IndexSet, Members, PositionSet, Selection};
 
 /// The partitions of the upstream that these need.
 ///
@@ -27,8 +24,8 @@ pub(super) fn image(
     let routes = links.iter().map(|link| {
         let (there, mapping) = (&upstream.dims()[link.up].axis, link.mapping);
         let map = move |set: &IndexSet| match link.down {
-            Some(at) => key_map::image(mapping, set, &here.dims()[at], there),
-            None => Ok(key_map::constant(mapping, there)),
+            Some(at) => key_image::image(mapping, set, &here.dims()[at], there),
+            None => Ok(key_image::constant(mapping, there)),
         };
         Route {
             from: link.down,
@@ -50,7 +47,7 @@ pub(super) fn preimage(
 ) -> Result<Selection> {
     let there = of.space();
     // What all of the downstream need, or none does.
-    let wanted = |link: &Link<'_>| key_map::constant(link.mapping, &there.dims()[link.up].axis);
+    let wanted = |link: &Link<'_>| key_image::constant(link.mapping, &there.dims()[link.up].axis);
     let wanted = |at: usize| match links
         .iter()
         .find(|link| link.up == at && link.down.is_none())
@@ -62,7 +59,7 @@ pub(super) fn preimage(
     let wanted = Selection::new(Arc::clone(there), wanted);
     let of = match of.members() {
         Members::One(one) if wanted.contains(*one) => of.clone(),
-        Members::One(_) => none(there),
+        Members::One(_) => Selection::empty(there),
         _ => of.intersection(&wanted),
     };
     let routes = links.iter().filter_map(|link| {
@@ -72,7 +69,7 @@ pub(super) fn preimage(
             &there.dims()[link.up].axis,
             link.mapping,
         );
-        let map = move |set: &IndexSet| Ok(key_map::preimage(mapping, set, own, up));
+        let map = move |set: &IndexSet| Ok(key_image::preimage(mapping, set, own, up));
         Some(Route {
             from: Some(link.up),
             to,
@@ -96,7 +93,7 @@ struct Route<'a> {
 /// product is the product of the images; a dimension without a route is whole.
 fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selection> {
     if of.is_empty() {
-        return Ok(none(to));
+        return Ok(Selection::empty(to));
     }
     let here = of.space();
     let whole = || -> Vec<IndexSet> {
@@ -112,7 +109,11 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
             sets[route.to] = (route.map)(&from)?;
         }
         let found = Selection::new(Arc::clone(to), Members::Product(sets));
-        Ok(if found.is_empty() { none(to) } else { found })
+        Ok(if found.is_empty() {
+            Selection::empty(to)
+        } else {
+            found
+        })
     };
     let members = match of.members() {
         Members::Product(sets) => return product(&|at| sets[at].clone()),
@@ -129,7 +130,7 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
     let mut seen: HashSet<Vec<u32>> = HashSet::new();
     let mut images: Vec<HashMap<u32, IndexSet>> = vec![HashMap::new(); used.len()];
     let Members::Product(mut sets) = product(&project)?.members().clone() else {
-        return Ok(none(to));
+        return Ok(Selection::empty(to));
     };
     let mut found = RoaringTreemap::new();
     for partition in members {

@@ -1,14 +1,21 @@
 //! A set of partitions of one space, with an order: a product of index sets, a compressed set of
 //! numbers, or a single one.
 
+mod arrange;
+mod index_set;
+mod nesting;
+mod position_set;
+mod time_window;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::index_set::IndexSet;
-use super::order::{Level, Nesting};
-use super::position_set::PositionSet;
+pub use index_set::IndexSet;
+pub use nesting::{Level, Nesting};
+pub use position_set::PositionSet;
+
 use super::product::Space;
 use crate::error::{Error, Result};
 
@@ -43,7 +50,7 @@ impl Selection {
     }
 
     /// The same members; a product in this order, or that of the definition.
-    pub(super) fn with_nesting(mut self, nesting: Option<Arc<Nesting>>) -> Self {
+    fn with_nesting(mut self, nesting: Option<Arc<Nesting>>) -> Self {
         let definition = Nesting::definition(self.space.dims().len());
         self.nesting = nesting.filter(|nesting| **nesting != definition);
         self
@@ -70,6 +77,16 @@ impl Selection {
             .map(|dim| IndexSet::Range(0..dim.axis.len()))
             .collect();
         Self::new(space, Members::Product(sets))
+    }
+
+    /// A selection without partitions.
+    pub fn empty(space: &Arc<Space>) -> Self {
+        let members = if space.dims().is_empty() {
+            Members::Explicit(PositionSet::in_order([]))
+        } else {
+            Members::Product(vec![IndexSet::Range(0..0); space.dims().len()])
+        };
+        Self::new(Arc::clone(space), members)
     }
 
     /// The space it is a part of.

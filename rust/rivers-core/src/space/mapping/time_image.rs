@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::calendar::{Grid, TimeAxis};
-use super::index_set::IndexSet;
+use crate::space::selection::IndexSet;
+use crate::space::time::{Grid, TimeAxis};
 
 /// The upstream's windows that overlap these of the downstream, moved by `offset` downstream windows.
 pub(super) fn image(set: &IndexSet, down: &TimeAxis, up: &TimeAxis, offset: i64) -> IndexSet {

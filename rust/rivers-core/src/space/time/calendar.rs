@@ -5,17 +5,12 @@
 
 use std::sync::Arc;
 
-use super::cron_grid::{CronDays, CronGrid};
-use super::labels::check_key;
-use super::time_format::TimeFormat;
+use super::cron::{CronDays, CronGrid};
+use super::format::{TimeFormat, iso, parse_moment};
+use super::seconds::{DAY, LAST_MOMENT};
 use crate::error::{Error, Result};
+use crate::space::labels::check_key;
 
-/// Seconds in a day.
-pub const DAY: i64 = 86_400;
-/// Chrono counts days from the common era; 1970-01-01 is this day.
-pub const EPOCH_DAYS_FROM_CE: i32 = 719_163;
-/// Largest moment a calendar may reach: the year 9999, the last that four digits can write.
-pub const LAST_MOMENT: i64 = 253_402_300_799;
 /// How far from its start the format of a calendar without an end is tried.
 const CHECKED_SPAN: i64 = 40 * 366 * DAY;
 /// How many of the first windows, and how many spread over all, it is tried on.
@@ -343,7 +338,7 @@ impl TimeAxis {
     /// The keys just around a text that is a moment but not a key: at most two.
     pub fn nearest(&self, key: &str) -> Vec<String> {
         let fallback = self.calendar.format.parse(key);
-        let common = || super::time_format::parse_moment("key", key, None).ok();
+        let common = || parse_moment("key", key, None).ok();
         let Some(moment) = fallback.or_else(common) else {
             return [0, self.len.saturating_sub(1)]
                 .into_iter()
@@ -368,13 +363,6 @@ fn too_long(len: u32) -> Error {
     Error::PartitionDefinition(format!(
         "the calendar has no {len} windows before the year 10000"
     ))
-}
-
-/// A moment as text for a message.
-pub fn iso(moment: i64) -> String {
-    super::time_format::to_datetime(moment)
-        .format("%Y-%m-%dT%H:%M:%S")
-        .to_string()
 }
 
 impl PartialEq for TimeAxis {

@@ -1,9 +1,10 @@
 //! A mapping, dimension by dimension: which of the upstream follows from which of the downstream.
 
-use super::mapping::Mapping;
-use super::product::Dim;
-use super::{Axis, Dimension};
-use crate::error::{Error, Result, did_you_mean, some_of};
+use super::kind::Mapping;
+use crate::error::{did_you_mean, some_of};
+use crate::space::axis::Axis;
+use crate::space::definition::Dimension;
+use crate::space::product::Dim;
 
 /// What the linking of dimensions depends on.
 pub(super) struct Shape {
@@ -87,63 +88,6 @@ impl<'a> Link<'a> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl Mapping {
-    /// What a user calls it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Identity => "identity()",
-            Self::AllPartitions => "all_partitions()",
-            Self::Static(_) => "static_()",
-            Self::TimeWindow { .. } => "time_window()",
-            Self::SpecificPartitions(_) => "specific_partitions()",
-            Self::ForKeys(_) => "for_keys()",
-            Self::Subset => "subset()",
-            Self::Multi(_) => "multi()",
-            Self::MultiToSingle { .. } => "multi_to_single()",
-        }
-    }
-
-    /// The mapping, if it says something.
-    ///
-    /// # Errors
-    /// `PartitionDefinition` for one that names nothing, or holds one of several dimensions.
-    pub fn checked(self) -> Result<Self> {
-        let refused = |reason: String| Err(Error::PartitionDefinition(reason));
-        let (empty, inner): (bool, Vec<&Self>) = match &self {
-            Self::Static(pairs) => (pairs.is_empty(), Vec::new()),
-            Self::SpecificPartitions(keys) | Self::ForKeys(keys) => (keys.is_empty(), Vec::new()),
-            Self::Multi(named) => {
-                let inner = named.values().map(|(_, mapping)| mapping);
-                (named.is_empty(), inner.collect())
-            }
-            Self::MultiToSingle { mapping, .. } => (false, vec![mapping]),
-            _ => (false, Vec::new()),
-        };
-        if empty {
-            return refused(format!(
-                "{} needs at least one entry, got none",
-                self.name()
-            ));
-        }
-        match inner.into_iter().find(|mapping| mapping.is_of_dimensions()) {
-            Some(inner) => refused(format!(
-                "{} maps one dimension at a time, so {} cannot stand in it",
-                self.name(),
-                inner.name()
-            )),
-            None => Ok(self),
-        }
-    }
-
-    fn is_constant(&self) -> bool {
-        matches!(self, Self::AllPartitions | Self::SpecificPartitions(_))
-    }
-
-    fn is_of_dimensions(&self) -> bool {
-        matches!(self, Self::Multi(_) | Self::MultiToSingle { .. })
     }
 }
 

@@ -8,14 +8,14 @@ const AT_ONCE: f64 = 0.02;
 
 /// A bucket of tokens.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub struct TokenBucket {
     per_second: f64,
     size: f64,
     tokens: f64,
     filled_at: Micros,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full one, into which so many come a second.
     pub fn new(per_second: f64) -> Self {
         let size = (per_second * AT_ONCE).max(1.0);
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn they_start_one_by_one_where_they_are_few() {
-        let mut bucket = Bucket::new(4.0);
+        let mut bucket = TokenBucket::new(4.0);
         bucket.fill(1_000_000);
         assert_eq!(bucket.available(), 1);
         bucket.take(1);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_batch_may_start_where_they_are_many() {
-        let mut bucket = Bucket::new(10_000.0);
+        let mut bucket = TokenBucket::new(10_000.0);
         bucket.fill(0);
         assert_eq!(bucket.available(), 200);
         bucket.take(150);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_slowest_waits_without_an_end() {
-        let mut bucket = Bucket::new(f64::MIN_POSITIVE);
+        let mut bucket = TokenBucket::new(f64::MIN_POSITIVE);
         bucket.fill(5);
         bucket.take(1);
         assert_eq!(bucket.next_at(), Micros::MAX);
@@ -105,7 +105,7 @@ mod tests {
             per_second in 0.1..100_000.0_f64,
             steps in prop::collection::vec((0..200_000_i64, 1..300_u64), 1..60),
         ) {
-            let mut bucket = Bucket::new(per_second);
+            let mut bucket = TokenBucket::new(per_second);
             let mut now = 0;
             let mut starts: Vec<(Micros, u64)> = Vec::new();
             for (passed, wanted) in steps {

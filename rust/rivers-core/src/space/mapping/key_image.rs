@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::axis::Axis;
-use super::index_set::IndexSet;
-use super::mapping::Mapping;
-use super::product::Dim;
-use super::time_map;
+use super::kind::Mapping;
+use super::time_image;
 use crate::error::{Error, Result};
+use crate::space::axis::Axis;
+use crate::space::product::Dim;
+use crate::space::selection::IndexSet;
 
 /// The keys that do not depend on the downstream's.
 pub(super) fn constant(mapping: &Mapping, up: &Axis) -> IndexSet {
@@ -61,7 +61,7 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
             IndexSet::from_positions(found)
         }
         Mapping::TimeWindow { offset } => match (own, up) {
-            (Axis::Time(own), Axis::Time(up)) => time_map::image(set, own, up, *offset),
+            (Axis::Time(own), Axis::Time(up)) => time_image::image(set, own, up, *offset),
             _ => IndexSet::Range(0..0),
         },
         Mapping::AllPartitions
@@ -85,7 +85,7 @@ pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis)
             IndexSet::from_positions(needing.filter_map(|(key, _)| own.position(key)))
         }
         Mapping::TimeWindow { offset } => match (own, up) {
-            (Axis::Time(own), Axis::Time(up)) => time_map::preimage(set, own, up, *offset),
+            (Axis::Time(own), Axis::Time(up)) => time_image::preimage(set, own, up, *offset),
             _ => IndexSet::Range(0..0),
         },
         Mapping::AllPartitions

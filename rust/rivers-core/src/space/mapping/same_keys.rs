@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::index_set::IndexSet;
-use super::mapping::Mapping;
-use super::position_set::PositionSet;
-use super::product::Space;
-use super::selection::{Members, Selection};
+use super::kind::Mapping;
 use crate::error::{Error, Result};
+use crate::space::product::Space;
+use crate::space::selection::{IndexSet, Members, PositionSet, Selection};
 
 impl Selection {
     /// Checks that another space has all these keys; a product is checked key by key of each dimension.

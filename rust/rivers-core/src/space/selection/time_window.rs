@@ -1,8 +1,8 @@
 //! The time that a selection covers.
 
-use super::axis::Axis;
-use super::selection::{Members, Selection};
+use super::{Members, Selection};
 use crate::error::{Error, Result, some_of};
+use crate::space::axis::Axis;
 
 impl Selection {
     /// The half-open time window, in naive seconds, from the start of the earliest to the end of the

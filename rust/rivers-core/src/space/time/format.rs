@@ -147,6 +147,11 @@ pub fn to_seconds(moment: NaiveDateTime) -> i64 {
     moment.and_utc().timestamp()
 }
 
+/// A moment as text for a message.
+pub fn iso(moment: i64) -> String {
+    to_datetime(moment).format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use chrono::{Datelike, NaiveDate};
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Weekday};
 
-use super::calendar::{DAY, EPOCH_DAYS_FROM_CE, LAST_MOMENT};
+use super::seconds::{DAY, EPOCH_DAYS_FROM_CE, LAST_MOMENT};
 use crate::error::{Error, Result};
 
 /// Years looked ahead for the next match: every rule of days, weekdays and leap years recurs within it.
@@ -28,10 +28,10 @@ const WEEKDAYS: [Weekday; 7] = [
 
 /// A parsed 5- or 6-field cron expression.
 #[derive(Debug, Clone)]
-pub struct CronGrid {
+pub(super) struct CronGrid {
     cron: Cron,
     /// Seconds of the day at which it fires, ascending.
-    pub times: Vec<u32>,
+    pub(super) times: Vec<u32>,
 }
 
 impl CronGrid {
@@ -39,7 +39,7 @@ impl CronGrid {
     ///
     /// # Errors
     /// `PartitionDefinition` with what is wrong.
-    pub fn parse(expression: &str) -> Result<Self> {
+    pub(super) fn parse(expression: &str) -> Result<Self> {
         let refused = |reason: String| {
             Error::PartitionDefinition(format!(
                 "the cron schedule {expression:?} is not valid: {reason}; it takes 5 fields \
@@ -85,7 +85,7 @@ impl CronGrid {
     ///
     /// # Errors
     /// `PartitionDefinition` when no day matches.
-    pub fn days(&self, from: i32, enough: impl Fn(usize, i32) -> bool) -> Result<Vec<i32>> {
+    pub(super) fn days(&self, from: i32, enough: impl Fn(usize, i32) -> bool) -> Result<Vec<i32>> {
         let mut kinds: [Option<Vec<u16>>; YEAR_KINDS] = Default::default();
         let mut days = Vec::new();
         let first = NaiveDate::from_num_days_from_ce_opt(from.saturating_add(EPOCH_DAYS_FROM_CE));
@@ -146,7 +146,7 @@ impl CronGrid {
 
 /// The matching days of a resolved cron axis, and where in the first of them it begins.
 #[derive(Debug, Clone)]
-pub struct CronDays {
+pub(super) struct CronDays {
     days: Vec<i32>,
     skipped: u64,
 }
@@ -156,7 +156,7 @@ impl CronDays {
     ///
     /// # Errors
     /// `PartitionDefinition` when the schedule never fires.
-    pub fn new(grid: &CronGrid, start: i64, bound: i64) -> Result<Self> {
+    pub(super) fn new(grid: &CronGrid, start: i64, bound: i64) -> Result<Self> {
         let until = bound.div_euclid(DAY) + 1;
         Self::from(grid, start, |_, day| i64::from(day) >= until)
     }
@@ -165,7 +165,7 @@ impl CronDays {
     ///
     /// # Errors
     /// `PartitionDefinition` when the schedule never fires.
-    pub fn holding(grid: &CronGrid, start: i64, points: u32) -> Result<Self> {
+    pub(super) fn holding(grid: &CronGrid, start: i64, points: u32) -> Result<Self> {
         let per_day = grid.times.len() as u64;
         // The first day may lie before the start in part, or altogether.
         let enough = u64::from(points) / per_day + 2;
@@ -182,7 +182,7 @@ impl CronDays {
     }
 
     /// The n-th grid point, in seconds.
-    pub fn nth(&self, grid: &CronGrid, n: u64) -> i64 {
+    pub(super) fn nth(&self, grid: &CronGrid, n: u64) -> i64 {
         let per_day = grid.times.len() as u64;
         let at = n + self.skipped;
         let day = self.days[((at / per_day) as usize).min(self.days.len() - 1)];
@@ -190,7 +190,7 @@ impl CronDays {
     }
 
     /// How many grid points lie before the moment.
-    pub fn rank(&self, grid: &CronGrid, moment: i64) -> u64 {
+    pub(super) fn rank(&self, grid: &CronGrid, moment: i64) -> u64 {
         let (day, time) = (moment.div_euclid(DAY), moment.rem_euclid(DAY));
         let before = self.days.partition_point(|&d| i64::from(d) < day);
         let mut points = before as u64 * grid.times.len() as u64;
