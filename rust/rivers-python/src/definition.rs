@@ -263,7 +263,7 @@ impl PartitionsDefinition {
         now: Option<NaiveDateTime>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let table = self.resolve(py, now, storage)?.all().table(py)?;
-        py.import("rivers.status.tables")?
+        py.import("rivers._arrow")?
             .getattr("frame")?
             .call1((table,))
     }
