@@ -9,7 +9,7 @@ import pytest
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
-from rivers.executors import workers
+from rivers.execution import in_process as workers
 
 PATIENCE = 30
 KEYS = [f"k{number:02}" for number in range(12)]
