@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
 use super::outcome::FailureRow;
-use super::record::RunEnd;
+use super::run_end::RunEnd;
 use super::run_set::RunSet;
 use crate::plan::{Link, Plan, Runs};
 

@@ -1,16 +1,17 @@
 //! What is live in this process, under one lock that is taken per batch, never per run.
 
-mod steer;
+mod control_requests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashbrown::HashMap;
 
-use super::live::{Hand, Live, Rest};
-use super::way::Way;
-use super::{Execution, Program, Progress, Standing};
-use crate::backfill::{Earlier, Event, Phase, Request, RunEnd, Status};
+use super::assignment::{Hand, Taken};
+use super::live_backfill::{Live, Rest};
+use super::priority_gate::Way;
+use super::{Execution, Progress, Standing};
+use crate::backfill::{Event, Phase, Request, RunEnd, Status};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -41,21 +42,6 @@ pub(super) struct Hub {
     pub(super) closed: bool,
     /// Made for an urgent request that is not being executed yet.
     way: Option<Way>,
-}
-
-/// Runs that a worker has taken.
-pub(super) struct Taken {
-    pub(super) key: Key,
-    pub(super) entry: EntryId,
-    pub(super) plan: Arc<Plan>,
-    pub(super) request: Arc<Request>,
-    pub(super) hand: Arc<Hand>,
-    pub(super) earlier: Vec<Arc<Earlier>>,
-    /// The runs cannot be executed: through this link of the plan they need what was not made.
-    pub(super) lost: Option<usize>,
-    pub(super) program: Program,
-    /// A way is open for them, which is closed when the first of them begins.
-    pub(super) has_way: bool,
 }
 
 impl Hub {
