@@ -11,7 +11,7 @@ from rivers import _rivers
 
 DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
 MIGRATIONS = sorted(
-    (Path(__file__).parents[1] / "rust/rivers-core/src/store/sqlite/migrations").glob("*.sql")
+    (Path(__file__).parents[2] / "rust/rivers-core/src/store/sqlite/migrations").glob("*.sql")
 )
 NEWEST = len(MIGRATIONS)
 
@@ -20,7 +20,7 @@ NEWEST = len(MIGRATIONS)
 def file(shell):
     """A storage with a backfill of four days, one of which failed."""
     (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
-    words = ["backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
+    words = ["backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
     shell.run(*words, code=1)
     return shell.folder / ".rivers" / "rivers.db"
 

@@ -22,9 +22,7 @@ def failed(shell):
     """A backfill of four days, two of which fail for one reason each."""
     config = {"daily": {"bad": ["2024-01-02", "2024-01-03"]}}
     (shell.folder / "config.json").write_text(json.dumps(config))
-    shell.run(
-        "backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json", code=1
-    )
+    shell.run("backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json", code=1)
     return shell
 
 
@@ -128,7 +126,7 @@ def test_what_nobody_runs_any_more_is_told_from_what_runs(shell):
     told = json.loads(shell.run("list", "--json"))[0]
     assert (told["status"], told["interrupted"], told["paused"]) == ("in_progress", True, False)
     shell.open_gate()
-    shell.run("resume", "latest", "cli_grid.py")
+    shell.run("resume", "latest", "grid.py")
     assert json.loads(shell.run("status", "latest", "--json"))["interrupted"] is False
 
 

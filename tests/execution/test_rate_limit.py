@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from tests.test_control import PATIENCE, wait_until
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -94,7 +94,7 @@ repo.backfill(partition_range=everything, max_starts_per_second=1e-6)
 def test_a_resume_and_a_rerun_keep_it(tmp_path):
     path = tmp_path / "rivers.db"
     command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == -9
+    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
     repo = rs.CodeRepository([work(False)]).resolve(rs.Storage.embedded(path))
     (backfill_id,) = repo.backfills()["backfill_id"]
     repo.resume_backfill(backfill_id, block=False)

@@ -7,7 +7,7 @@ import threading
 
 import polars as pl
 import pytest
-from tests.test_control import PATIENCE, wait_until
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError
@@ -24,7 +24,7 @@ class Held:
         self.gate = threading.Event()
 
         def held():
-            assert self.gate.wait(PATIENCE)
+            assert self.gate.wait(TIMEOUT)
 
         assets = [
             rs.Asset(held, partitions_def=definition),
@@ -133,7 +133,7 @@ def test_each_asset_of_a_plan_in_layers_by_its_own_partitions():
 
     @rs.Asset(partitions_def=days, deps=[before])
     def second(first):
-        assert gate.wait(PATIENCE)
+        assert gate.wait(TIMEOUT)
 
     repo = rs.CodeRepository([first, second]).resolve(rs.Storage.memory())
     both = {"partition_range": rs.PartitionKeyRange.single("2024-01-03", "2024-01-06")}

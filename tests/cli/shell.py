@@ -1,4 +1,4 @@
-"""Starts `rivers` as a shell does, in an empty folder beside the module `cli_grid.py`."""
+"""Starts `rivers` as a shell does, in an empty folder beside the module `grid.py`."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import rivers as rs
 
 PATIENCE = 30
-MODULE = Path(__file__).parent / "scripts" / "cli_grid.py"
+MODULE = Path(__file__).parent / "scripts" / "grid.py"
 
 
 class Shell:
@@ -56,7 +56,7 @@ class Shell:
     def begin_slow(self):
         """A backfill with two runs in flight that wait for `open_gate`."""
         process = self.start(
-            "backfill", "cli_grid.py", "--assets", "slow", "--only-missing", "--max-concurrency", 2
+            "backfill", "grid.py", "--assets", "slow", "--only-missing", "--max-concurrency", 2
         )
         assert "10 partitions in 10 runs of slow" in process.stdout.readline()
         self.until(lambda: len(self.waiting()) == 2)

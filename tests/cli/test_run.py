@@ -14,7 +14,7 @@ DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
 
 
 def planned(shell, *words):
-    out = shell.run("backfill", "cli_grid.py", "--dry-run", *words)
+    out = shell.run("backfill", "grid.py", "--dry-run", *words)
     return out.removeprefix("dry run: ").strip()
 
 
@@ -116,13 +116,13 @@ def test_a_file_of_keys(shell, kind):
     ],
 )
 def test_wrong_usage_is_told_in_a_paragraph_and_stores_nothing(shell, words, expected):
-    assert expected in shell.run("backfill", "cli_grid.py", *words, code=2)
+    assert expected in shell.run("backfill", "grid.py", *words, code=2)
     assert not shell.records()
 
 
 def test_the_module_and_its_repository(shell):
     (shell.folder / "two.py").write_text(
-        "from cli_grid import daily, grid\nimport rivers as rs\n"
+        "from grid import daily, grid\nimport rivers as rs\n"
         "one, other = rs.CodeRepository([daily]), rs.CodeRepository([grid])\n"
     )
     (shell.folder / "broken.py").write_text("import rivers\n\n1 / 0\n")
@@ -139,7 +139,7 @@ def test_the_module_and_its_repository(shell):
 
 def test_an_order_of_dimensions(shell):
     shell.run(
-        "backfill", "cli_grid.py", "--assets", "grid", "--only-missing", "--order", "-date,region"
+        "backfill", "grid.py", "--assets", "grid", "--only-missing", "--order", "-date,region"
     )
     (record,) = shell.records()
     first = shell.storage()._store.plan(record["key"]).run(0)
@@ -151,14 +151,14 @@ def test_an_order_of_dimensions(shell):
 
 def test_a_bound_on_starts(shell):
     words = ("--assets", "daily", *DAYS, "--max-starts-per-second", 2.5)
-    shell.run("backfill", "cli_grid.py", *words)
+    shell.run("backfill", "grid.py", *words)
     assert shell.records()[0]["max_starts_per_second"] == 2.5
 
 
 def test_what_another_process_holds_can_be_refused(shell):
     process = shell.begin_slow()
     (record,) = shell.records()
-    words = ("backfill", "cli_grid.py", "--assets", "slow", *DAYS, "--overlap", "refuse")
+    words = ("backfill", "grid.py", "--assets", "slow", *DAYS, "--overlap", "refuse")
     refused = shell.run(*words, code=2)
     assert f'the backfill "{record["backfill_id"]}" has not ended and holds 4 of' in refused
     shell.open_gate()
@@ -169,7 +169,7 @@ def test_a_canary_that_fails_stops_it_and_the_summary_says_so(shell):
     config = shell.folder / "config.json"
     config.write_text(json.dumps({"daily": {"bad": ["2024-01-03"]}}))
     out = shell.run(
-        "backfill", "cli_grid.py", "--assets", "daily", "--only-missing", "--config", "config.json",
+        "backfill", "grid.py", "--assets", "daily", "--only-missing", "--config", "config.json",
         "--max-concurrency", 1, "--canary", 2, code=1,
     )  # fmt: skip
     assert "failed: 0 completed, 1 failed, 9 canceled of 10 partitions" in out
@@ -180,7 +180,7 @@ def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):
     config = shell.folder / "config.json"
     config.write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
     out = shell.run(
-        "backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json",
+        "backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json",
         "--tag", "team=sales", "--storage", "here.db", code=1,
     )  # fmt: skip
     (record,) = shell.records("here.db")
@@ -188,11 +188,11 @@ def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):
     assert "4 partitions in 4 runs of daily, at most 4 at a time" in out
     assert "failed: 3 completed, 1 failed of 4 partitions" in out
     assert "no data for 2024-01-02" in out
-    rerun = f"rivers rerun {record['backfill_id']} cli_grid.py --storage here.db"
+    rerun = f"rivers rerun {record['backfill_id']} grid.py --storage here.db"
     assert f"run the rest with: {rerun}" in out
     out = shell.run(*rerun.split()[1:], code=1)  # Its config is kept, and so it fails again.
     assert "1 partition in 1 run" in out
-    refused = shell.run("rerun", "0", "cli_grid.py", "--storage", "here.db", code=2)
+    refused = shell.run("rerun", "0", "grid.py", "--storage", "here.db", code=2)
     assert "2 backfills begin with '0'" in refused
 
 
@@ -201,7 +201,7 @@ def test_too_many_failures_stop_it_and_the_summary_says_so(shell):
     bad = [f"2024-01-0{day}" for day in range(1, 8)]
     config.write_text(json.dumps({"daily": {"bad": bad}}))
     out = shell.run(
-        "backfill", "cli_grid.py", "--assets", "daily", "--only-missing", "--config", "config.json",
+        "backfill", "grid.py", "--assets", "daily", "--only-missing", "--config", "config.json",
         "--max-concurrency", 1, "--max-failures", 3, code=1,
     )  # fmt: skip
     assert "failed: 0 completed, 3 failed, 7 canceled of 10 partitions" in out
@@ -216,8 +216,8 @@ def test_an_interrupt_cancels_the_rest_and_a_rerun_does_it(shell, number):
     shell.open_gate()
     out, _ = shell.end(process, 130)
     assert "canceled: 2 completed, 8 canceled of 10 partitions" in out
-    assert f"rivers rerun {shell.records()[0]['backfill_id']} cli_grid.py" in out
-    assert "8 partitions in 8 runs" in shell.run("rerun", "latest", "cli_grid.py")
+    assert f"rivers rerun {shell.records()[0]['backfill_id']} grid.py" in out
+    assert "8 partitions in 8 runs" in shell.run("rerun", "latest", "grid.py")
 
 
 def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
@@ -229,15 +229,15 @@ def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     out, _ = shell.end(process, 130)
     backfill_id = shell.records()[0]["backfill_id"]
     assert "in_progress: 0 completed of 10 partitions" in out
-    assert f"go on with: rivers resume {backfill_id} cli_grid.py" in out
+    assert f"go on with: rivers resume {backfill_id} grid.py" in out
     shell.open_gate()
-    out = shell.run("resume", "latest", "cli_grid.py")
+    out = shell.run("resume", "latest", "grid.py")
     assert "completed: 10 completed of 10 partitions" in out
     assert [record["backfill_id"] for record in shell.records()] == [backfill_id]
 
 
 def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
-    words = ("backfill", "cli_grid.py", "--assets", "slow", "--only-missing", "--detach")
+    words = ("backfill", "grid.py", "--assets", "slow", "--only-missing", "--detach")
     first, second = shell.run(*words).splitlines()
     (record,) = shell.records()
     assert (first, record["status"]) == (f"backfill {record['backfill_id']}", "in_progress")
@@ -264,49 +264,49 @@ def test_a_resume_and_a_rerun_can_be_detached(shell):
     process.wait()
     shell.open_gate()
     (record,) = shell.records()
-    backfill_id, log = detached(shell, "resume", "latest", "cli_grid.py")
+    backfill_id, log = detached(shell, "resume", "latest", "grid.py")
     assert backfill_id == record["backfill_id"]
     assert "completed: 10 completed of 10 partitions" in log
     (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
-    words = ["backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
+    words = ["backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
     shell.run(*words, code=1)
-    backfill_id, log = detached(shell, "rerun", "latest", "cli_grid.py")
+    backfill_id, log = detached(shell, "rerun", "latest", "grid.py")
     assert backfill_id == shell.records()[0]["backfill_id"]
     assert "failed: 0 completed, 1 failed of 1 partition" in log
-    words = ["rerun", "latest", "cli_grid.py", "--detach", "--dry-run"]
+    words = ["rerun", "latest", "grid.py", "--detach", "--dry-run"]
     assert "not both" in shell.run(*words, code=2)
 
 
 def test_a_rerun_of_one_error_type(shell):
     (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
-    words = ["backfill", "cli_grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
+    words = ["backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
     shell.run(*words, code=1)
-    again = ["rerun", "latest", "cli_grid.py", "--dry-run", "--error-type"]
+    again = ["rerun", "latest", "grid.py", "--dry-run", "--error-type"]
     assert "1 partition in 1 run" in shell.run(*again, "ValueError")
     assert "the types are 'ValueError'" in shell.run(*again, "KeyError", code=2)
 
 
 def test_messages_of_the_library_name_commands(shell):
     process = shell.begin_slow()
-    refused = shell.run("rerun", "latest", "cli_grid.py", code=2)
+    refused = shell.run("rerun", "latest", "grid.py", code=2)
     assert "cancel it with 'rivers cancel', or continue it with 'rivers resume'" in refused
     (record,) = shell.records()
-    refused = shell.run("resume", "latest", "cli_grid.py", code=2)
+    refused = shell.run("resume", "latest", "grid.py", code=2)
     assert f"cancel it with 'rivers cancel {record['backfill_id']}'" in refused
     process.kill()
     process.wait()
     shell.open_gate()
-    shell.run("backfill", "cli_grid.py", "--assets", "daily", *DAYS)
-    other = shell.start("backfill", "cli_grid.py", "--assets", "daily", *DAYS)
+    shell.run("backfill", "grid.py", "--assets", "daily", *DAYS)
+    other = shell.start("backfill", "grid.py", "--assets", "daily", *DAYS)
     _, told = shell.end(other, 0)
     assert "_backfill(" not in told
-    shell.run("resume", record["backfill_id"], "cli_grid.py")
-    refused = shell.run("resume", record["backfill_id"], "cli_grid.py", code=2)
+    shell.run("resume", record["backfill_id"], "grid.py")
+    refused = shell.run("resume", record["backfill_id"], "grid.py", code=2)
     assert "'rivers rerun' runs what failed or was canceled again" in refused
 
 
 def test_a_detached_backfill_that_is_refused_says_why_and_leaves_no_log(shell):
-    words = ("backfill", "cli_grid.py", "--assets", "dayly", "--only-missing", "--detach")
+    words = ("backfill", "grid.py", "--assets", "dayly", "--only-missing", "--detach")
     assert "did you mean 'daily'" in shell.run(*words, code=2)
     assert not list(shell.folder.glob(".rivers/logs/*"))
     assert "not both" in shell.run(*words, "--dry-run", code=2)
@@ -314,9 +314,7 @@ def test_a_detached_backfill_that_is_refused_says_why_and_leaves_no_log(shell):
 
 def test_settings_come_from_flags_then_variables_then_the_project(shell):
     project = shell.folder / "pyproject.toml"
-    project.write_text(
-        '[tool.rivers]\nmodule = "cli_grid.py"\nstorage = "p.db"\nmax_concurrency = 7\n'
-    )
+    project.write_text('[tool.rivers]\nmodule = "grid.py"\nstorage = "p.db"\nmax_concurrency = 7\n')
     words = ["backfill", "--assets", "daily", *DAYS]
     assert "at most 7 at a time" in shell.run(*words)
     assert len(shell.records("p.db")) == 1

@@ -6,12 +6,12 @@ import threading
 import time
 
 import pytest
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
 from rivers.executors import workers
 
-PATIENCE = 30
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
 ALL = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
@@ -42,16 +42,9 @@ repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "f"), max_concurr
 """
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def in_another_process(path, verb, backfill_id):
     command = [sys.executable, "-c", OTHER_PROCESS, str(path), verb, backfill_id]
-    subprocess.run(command, check=True, timeout=PATIENCE)
+    subprocess.run(command, check=True, timeout=TIMEOUT)
 
 
 class Paused:
@@ -156,7 +149,7 @@ def test_a_paused_backfill_can_be_canceled():
 def test_a_pause_survives_the_death_of_the_process(tmp_path):
     path = tmp_path / "rivers.db"
     command = [sys.executable, "-c", DIES_WHILE_PAUSED, str(path)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     backfill_id = died.stdout.strip()
     started = []
 

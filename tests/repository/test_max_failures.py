@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from tests.test_control import PATIENCE, wait_until
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -147,7 +147,7 @@ def test_what_had_stopped_before_its_process_died_starts_nothing_when_it_is_resu
 ):
     path = tmp_path / "rivers.db"
     command = [sys.executable, "-c", DIES, str(path), share, str(failed)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     backfill_id = died.stdout.strip()
     called = []
 
@@ -168,7 +168,7 @@ def test_a_resume_counts_the_failures_from_before(tmp_path):
     if context.partition_key > "k0003":
         time.sleep(60)
     raise ValueError("broken")"""), str(path), "0", "3"]  # fmt: skip
-    died = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     repo = repository(breaking(), storage=rs.Storage.embedded(path))
     result = repo.resume_backfill(died.stdout.strip())
     assert 5 <= result.failed < 7
@@ -183,7 +183,7 @@ def test_it_can_be_set_on_a_backfill_that_runs():
     def breaking(context: rs.AssetExecutionContext):
         failed.append(context.partition_key)
         if len(failed) > 10:
-            assert gate.wait(PATIENCE)
+            assert gate.wait(TIMEOUT)
         raise ValueError("broken")
 
     repo = repository(breaking)
@@ -201,7 +201,7 @@ def test_fewer_than_have_failed_already_stop_it_at_once():
     @rs.Asset(partitions_def=MANY)
     def waits(context: rs.AssetExecutionContext):
         if context.partition_key == KEYS[10]:
-            assert late.wait(PATIENCE)
+            assert late.wait(TIMEOUT)
         if context.partition_key < KEYS[10]:
             raise ValueError("broken")
         time.sleep(0.001)

@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from tests.test_control import PATIENCE, wait_until
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError
@@ -64,7 +64,7 @@ def test_nothing_else_starts_while_one_of_them_is_on():
     def work(context: rs.AssetExecutionContext):
         started.append(context.partition_key)
         if context.partition_key == "k875":
-            assert gate.wait(PATIENCE)
+            assert gate.wait(TIMEOUT)
 
     repo = rs.CodeRepository([work]).resolve(rs.Storage.memory())
     launched = repo.backfill(partition_range=ALL, max_concurrency=8, canary=4, block=False)
@@ -167,7 +167,7 @@ repo.backfill(partition_range=everything, max_concurrency=1, canary=4)
 def test_a_resume_goes_on_with_the_first(tmp_path, bad):
     path = tmp_path / "rivers.db"
     command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == -9
+    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
     work = Recorded(*bad, storage=rs.Storage.embedded(path))
     (backfill_id,) = work.repo.backfills()["backfill_id"]
     result = work.repo.resume_backfill(backfill_id)

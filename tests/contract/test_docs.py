@@ -19,7 +19,7 @@ import pytest
 
 import rivers as rs
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r'^```(?P<kind>python|console)(?: title="(?P<title>[^"\n]+)")?\n(?P<body>.*?)^```$'

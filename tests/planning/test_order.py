@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.test_control import PATIENCE
+from tests.support import TIMEOUT
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -161,7 +161,7 @@ repo.backfill(partition_range=everything, max_concurrency=1, order=["-date", "re
 def test_a_resume_goes_on_in_the_same_order(tmp_path, recording):
     path = tmp_path / "rivers.db"
     command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == -9
+    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
     asset, calls = recording(GRID, name="cell")
     repository = rs.CodeRepository([asset]).resolve(rs.Storage.embedded(path))
     (backfill_id,) = repository.backfills()["backfill_id"]

@@ -12,7 +12,7 @@ import pytest
 import rivers as rs
 from rivers import _rivers, exceptions
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CORE = ROOT / "rust" / "rivers-core" / "src"
 BINDING = ROOT / "rust" / "rivers-python" / "src"
 STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]

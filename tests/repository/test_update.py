@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from tests.test_control import PATIENCE, wait_until
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ConfigurationError, ExecutionError
@@ -65,7 +65,7 @@ class Gated:
 
         def plain(context: rs.AssetExecutionContext):
             begin()
-            assert self.gate.acquire(timeout=PATIENCE)
+            assert self.gate.acquire(timeout=TIMEOUT)
             end()
 
         async def waits(context: rs.AssetExecutionContext):
@@ -107,7 +107,7 @@ def test_another_process_may_say_it_while_all_workers_are_busy(tmp_path, monkeyp
     path = tmp_path / "rivers.db"
     gated = Gated(is_async=is_async, storage=rs.Storage.embedded(path))
     command = [sys.executable, "-c", OTHER_PROCESS, str(path), gated.id, "3"]
-    subprocess.run(command, check=True, timeout=PATIENCE)
+    subprocess.run(command, check=True, timeout=TIMEOUT)
     wait_until(lambda: gated.now == 3)
     gated.finish()
     assert gated.most == 3
@@ -170,7 +170,7 @@ def test_another_priority_goes_before_what_a_worker_has_taken_and_not_begun():
 
     @rs.Asset
     def holds():
-        assert gate.wait(PATIENCE)
+        assert gate.wait(TIMEOUT)
 
     repo = rs.CodeRepository([first, second, holds], run_queue=rs.RunQueueConfig(1))
     repo.resolve(rs.Storage.memory())
@@ -189,7 +189,7 @@ def test_another_priority_goes_before_what_a_worker_has_taken_and_not_begun():
 def test_a_change_survives_the_death_of_the_process_and_is_kept_by_a_rerun(tmp_path):
     path = tmp_path / "rivers.db"
     command = [sys.executable, "-c", DIES_AFTER_A_CHANGE, str(path)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     backfill_id = died.stdout.strip()
     gate = threading.Event()
     waiting = []
@@ -197,7 +197,7 @@ def test_a_change_survives_the_death_of_the_process_and_is_kept_by_a_rerun(tmp_p
     @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(list("abcdef")))
     def steps(context: rs.AssetExecutionContext):
         waiting.append(context.partition_key)
-        assert gate.wait(PATIENCE)
+        assert gate.wait(TIMEOUT)
         raise ValueError
 
     repo = rs.CodeRepository([steps]).resolve(rs.Storage.embedded(path))
