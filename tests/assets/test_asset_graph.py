@@ -5,7 +5,7 @@ import random
 import pytest
 
 import rivers as rs
-from rivers.graph import Graph
+from rivers.assets.asset_graph import Graph
 
 
 def closure(direct):

@@ -54,9 +54,9 @@ def test_example(test, tmp_path, monkeypatch):
 def test_the_main_calls_have_examples():
     documented = {parameter.id for parameter in examples()}
     assert {
-        "rivers.repository.CodeRepository",
+        "rivers.repository.repository.CodeRepository",
         "rivers.assets.Asset",
-        "rivers.context.AssetExecutionContext",
+        "rivers.execution.context.AssetExecutionContext",
         "rivers.partitions.PartitionKeyRange",
         "rivers.strategy.BackfillStrategy",
         "rivers.storage.Storage",

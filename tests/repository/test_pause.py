@@ -10,7 +10,7 @@ from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
-from rivers.executors import workers
+from rivers.execution import in_process as workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)

@@ -111,7 +111,7 @@ def slow(context):
 repo = rs.CodeRepository([slow]).resolve(rs.Storage.memory())
 everything = rs.PartitionKeyRange.single("0", "11")
 
-from rivers import progress
+from rivers.status import progress
 look = progress.NotebookLine.update
 def update(line):  # Tells when it has been shown.
     look(line)

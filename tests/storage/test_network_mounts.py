@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import rivers as rs
-from rivers import mounts
+from rivers.storage import network_mounts as mounts
 
 TABLE = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw

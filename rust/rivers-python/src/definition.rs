@@ -249,7 +249,7 @@ impl PartitionsDefinition {
         dimensions: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         slf.py()
-            .import("rivers.sets")?
+            .import("rivers.partitions.partition_set")?
             .getattr("select")?
             .call1((slf, parts, dimensions))
     }
@@ -263,7 +263,7 @@ impl PartitionsDefinition {
         now: Option<NaiveDateTime>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let table = self.resolve(py, now, storage)?.all().table(py)?;
-        py.import("rivers.tables")?
+        py.import("rivers._arrow")?
             .getattr("frame")?
             .call1((table,))
     }
