@@ -63,7 +63,7 @@ def configured(seen, storage=None, **kwargs):
     return repo.resolve(storage or rs.Storage.memory())
 
 
-def test_s6_inputs_come_by_parameter_through_the_io_handler():
+def test_inputs_come_by_parameter_through_the_io_handler():
     handler, got = Recording(), []
 
     @rs.Asset(partitions_def=LETTERS, io_handler=handler, metadata={"unit": "m"})
@@ -86,7 +86,7 @@ def test_s6_inputs_come_by_parameter_through_the_io_handler():
     assert (wanted.partitions, wanted.metadata) == (keys("b"), {"unit": "m"})
 
 
-def test_s6_inputs_for_the_partitions_that_the_mapping_names():
+def test_inputs_for_the_partitions_that_the_mapping_names():
     handler, got = Recording(), {}
     source = rs.Asset(lambda: 1, name="source", partitions_def=WIDE, io_handler=handler)
 
@@ -109,7 +109,7 @@ def test_s6_inputs_for_the_partitions_that_the_mapping_names():
     assert asked == [{"region": ["eu"], "letter": ["c"], "size": [size]} for size in "sl"]
 
 
-def test_s6_an_unpartitioned_input_is_the_same_for_all():
+def test_an_unpartitioned_input_is_the_same_for_all():
     got = []
     base = rs.Asset(lambda: 7, name="base")
 
@@ -123,7 +123,7 @@ def test_s6_an_unpartitioned_input_is_the_same_for_all():
     assert got == [7, 7, 7, 7]
 
 
-def test_s6_an_input_that_was_never_stored_fails_the_run():
+def test_an_input_that_was_never_stored_fails_the_run():
     source = rs.Asset(lambda: 1, name="source", partitions_def=LETTERS)
 
     @rs.Asset(partitions_def=LETTERS)
@@ -138,7 +138,7 @@ def test_s6_an_input_that_was_never_stored_fails_the_run():
     assert all(part in error for part in ("sink", "source", "ExecutionError"))
 
 
-def test_s6_optional_parameters_and_partial_functions():
+def test_optional_parameters_and_partial_functions():
     got = []
 
     def scale(letter, factor=3):
@@ -150,7 +150,7 @@ def test_s6_optional_parameters_and_partial_functions():
     assert got == [10]
 
 
-def test_s6_config_reaches_the_context_as_its_model():
+def test_config_reaches_the_context_as_its_model():
     seen = []
     repo = configured(seen)
     repo.backfill(partition_keys=keys("a"), config={"scaled": {"factor": 3, "names": ["x"]}})
@@ -173,7 +173,7 @@ def test_s6_config_reaches_the_context_as_its_model():
     ],
 )
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_s6_config_is_refused_before_anything_runs(config, told, dry_run):
+def test_config_is_refused_before_anything_runs(config, told, dry_run):
     seen = []
     repo = configured(seen)
     with pytest.raises(ConfigurationError, match=told):
@@ -181,12 +181,12 @@ def test_s6_config_is_refused_before_anything_runs(config, told, dry_run):
     assert (seen, repo.storage.get_runs()) == ([], [])
 
 
-def test_s6_config_outside_the_selection_is_refused():
+def test_config_outside_the_selection_is_refused():
     with pytest.raises(ConfigurationError, match="'scaled'"):
         configured([]).backfill(["without"], partition_range=ALL, config={"scaled": {"factor": 1}})
 
 
-def test_s6_config_is_kept_for_a_rerun(tmp_path):
+def test_config_is_kept_for_a_rerun(tmp_path):
     seen = []
     config = {"scaled": {"factor": 9}}
     with configured(seen, rs.Storage.embedded(tmp_path / "rivers.db")) as repo:
@@ -201,7 +201,7 @@ def test_s6_config_is_kept_for_a_rerun(tmp_path):
         assert json.loads(kept) == {"scaled": {"factor": 9}}
 
 
-def test_s6_tags_reach_the_backfill_and_each_run():
+def test_tags_reach_the_backfill_and_each_run():
     seen = []
 
     @rs.Asset(partitions_def=LETTERS)
@@ -231,13 +231,13 @@ def test_s6_tags_reach_the_backfill_and_each_run():
         {"team": "data"},
     ],
 )
-def test_s6_tags_refused(tags):
+def test_tags_refused(tags):
     with pytest.raises(ConfigurationError, match="tag"):
         configured([]).backfill(partition_range=ALL, tags=tags, dry_run=True)
 
 
 @pytest.mark.parametrize("own_handler", [False, True])
-def test_s6_memory_input_across_runs_is_refused_with_parallel(own_handler):
+def test_memory_input_across_runs_is_refused_with_parallel(own_handler):
     kept = {"io_handler": rs.InMemoryIOHandler()} if own_handler else {}
     source = rs.Asset(lambda: 1, name="source", partitions_def=LETTERS, **kept)
     sink = rs.Asset(lambda source: source, name="sink", partitions_def=LETTERS)

@@ -29,7 +29,7 @@ BASES = {
 ALL = pytest.mark.parametrize("name", BASES)
 
 
-def test_s11_exactly_these_errors():
+def test_exactly_these_errors():
     assert sorted(exceptions.__all__) == sorted(BASES)
     defined = {
         name
@@ -40,14 +40,14 @@ def test_s11_exactly_these_errors():
 
 
 @ALL
-def test_s11_one_root_and_these_parents(name):
+def test_one_root_and_these_parents(name):
     error = getattr(exceptions, name)
     assert {base.__name__ for base in error.__bases__} == BASES[name]
     assert issubclass(error, exceptions.RiversError)
 
 
 @ALL
-def test_s11_a_plain_str_and_picklable(name):
+def test_a_plain_str_and_picklable(name):
     error = getattr(exceptions, name)("there is no 'x'")
     assert str(error) == "there is no 'x'"
     copy = pickle.loads(pickle.dumps(error))
@@ -55,11 +55,11 @@ def test_s11_a_plain_str_and_picklable(name):
 
 
 @ALL
-def test_s11_every_error_says_when_it_is_raised(name):
+def test_every_error_says_when_it_is_raised(name):
     assert getattr(exceptions, name).__doc__
 
 
-def test_s11_the_core_raises_them(repo, tmp_path):
+def test_the_core_raises_them(repo, tmp_path):
     repository = repo(REGIONS)
     with pytest.raises(exceptions.PartitionDefinitionError):
         PartitionKey.single([])
@@ -71,7 +71,7 @@ def test_s11_the_core_raises_them(repo, tmp_path):
         rs.Storage.embedded(tmp_path)
 
 
-def test_s11_assets_and_graphs_raise_them(repo):
+def test_assets_and_graphs_raise_them(repo):
     def takes_b(b):
         pass
 
@@ -91,7 +91,7 @@ def test_s11_assets_and_graphs_raise_them(repo):
 
 
 @pytest.mark.parametrize("call", ["cancel_backfill", "rerun_backfill", "resume_backfill"])
-def test_s11_an_unknown_backfill(repo, call):
+def test_an_unknown_backfill(repo, call):
     repository = repo(REGIONS)
     with pytest.raises(exceptions.BackfillNotFoundError) as refused:
         getattr(repository, call)("no such")
@@ -100,14 +100,14 @@ def test_s11_an_unknown_backfill(repo, call):
     assert not str(refused.value).startswith(("'", '"'))
 
 
-def test_s11_an_unknown_asset_has_a_plain_str(repo):
+def test_an_unknown_asset_has_a_plain_str(repo):
     with pytest.raises(KeyError) as refused:
         repo(REGIONS).backfill(["b"], partition_keys=[PartitionKey.single("us")])
     assert isinstance(refused.value, exceptions.AssetNotFoundError)
     assert str(refused.value) == "there is no asset 'b'; the assets are 'a'"
 
 
-def test_s11_a_failed_run_is_an_execution_error_with_its_cause(repo):
+def test_a_failed_run_is_an_execution_error_with_its_cause(repo):
     def broken():
         msg = "boom"
         raise LookupError(msg)
@@ -117,7 +117,7 @@ def test_s11_a_failed_run_is_an_execution_error_with_its_cause(repo):
     assert isinstance(failed.value.__cause__, LookupError)
 
 
-def test_s11_a_storage_error_names_the_file(tmp_path):
+def test_a_storage_error_names_the_file(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("this is no database, but a text that is long enough to be one\n" * 100)
     with pytest.raises(exceptions.StorageError) as refused:
@@ -152,7 +152,7 @@ def test_s11_a_storage_error_names_the_file(tmp_path):
         ),
     ],
 )
-def test_s11_a_message_says_what_was_given_what_is_allowed_and_the_nearest(
+def test_a_message_says_what_was_given_what_is_allowed_and_the_nearest(
     repo, arguments, given, allowed, nearest
 ):
     repository = repo(rs.Asset(lambda: None, name="sales", partitions_def=REGIONS))

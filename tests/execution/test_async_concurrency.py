@@ -18,7 +18,7 @@ def counts(result):
 
 
 @pytest.mark.parametrize("most", [1, 3, 50])
-def test_s6_max_concurrency_of_async_functions_on_one_loop(most):
+def test_max_concurrency_of_async_functions_on_one_loop(most):
     inside, peaks, loops = set(), [], set()
     parties = {}
 
@@ -57,11 +57,11 @@ def slow_run_among_others(slow):
         assert repo.backfill(partition_range=keys, max_concurrency=2).completed == 200
 
 
-def test_s6_a_slow_async_run_does_not_hold_back_others():
+def test_a_slow_async_run_does_not_hold_back_others():
     slow_run_among_others("k100")
 
 
-def test_s6_a_plain_function_beside_an_async_one_does_not_hold_back_others():
+def test_a_plain_function_beside_an_async_one_does_not_hold_back_others():
     barrier = threading.Barrier(2)
 
     @rs.Asset(partitions_def=MANY)
@@ -79,13 +79,13 @@ def test_s6_a_plain_function_beside_an_async_one_does_not_hold_back_others():
 
 
 @pytest.mark.parametrize("slow", KEYS[20:120:10])  # Some of them have others behind them.
-def test_s6_a_slow_async_run_does_not_hold_back_others_after_a_while(slow, monkeypatch):
+def test_a_slow_async_run_does_not_hold_back_others_after_a_while(slow, monkeypatch):
     # The thread that waits for work has left long before the slow run.
     monkeypatch.setattr("rivers.execution.in_process._PATIENCE", 0.001)
     slow_run_among_others(slow)
 
 
-def test_s10_async_functions_that_never_wait_leave_the_loop_to_others_after_each_batch():
+def test_async_functions_that_never_wait_leave_the_loop_to_others_after_each_batch():
     calls, turns = [0], [0]
     thousand = rs.PartitionsDefinition.static_([str(number) for number in range(1000)])
     grid = rs.PartitionsDefinition.multi({"a": thousand, "b": thousand})

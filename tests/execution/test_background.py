@@ -10,7 +10,7 @@ COUNT = 20
 KEYS = [f"k{number:02}" for number in range(COUNT)]
 
 
-def test_s6_the_context_manager_waits():
+def test_the_context_manager_waits():
     gate, ended = threading.Event(), []
     letters = rs.PartitionsDefinition.static_(["a", "b", "c"])
 
@@ -28,7 +28,7 @@ def test_s6_the_context_manager_waits():
     assert repo.get_backfill(result.backfill_id).status == "completed"
 
 
-def test_s9_what_has_ended_is_recorded_while_the_run_behind_it_goes_on():
+def test_what_has_ended_is_recorded_while_the_run_behind_it_goes_on():
     gate, started = threading.Event(), []
     letters = rs.PartitionsDefinition.static_(KEYS)
 

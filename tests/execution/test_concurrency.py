@@ -112,7 +112,7 @@ def counts(result):
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])
-def test_s6_max_concurrency_is_the_number_in_flight(hold, most):
+def test_max_concurrency_is_the_number_in_flight(hold, most):
     meeting = Meeting(party=most)
     result = hold(meeting, 12, max_concurrency=most)
     assert counts(result) == (12, 0, 0)
@@ -120,7 +120,7 @@ def test_s6_max_concurrency_is_the_number_in_flight(hold, most):
 
 
 @pytest.mark.parametrize("most", [8, 100])
-def test_s6_max_concurrency_is_the_number_in_flight_for_threads(most):
+def test_max_concurrency_is_the_number_in_flight_for_threads(most):
     meeting = Meeting(party=most)
 
     @rs.Asset(partitions_def=MANY)
@@ -134,14 +134,14 @@ def test_s6_max_concurrency_is_the_number_in_flight_for_threads(most):
     assert meeting.peak == most
 
 
-def test_s6_max_concurrency_holds_when_runs_are_too_short_to_meet(hold):
+def test_max_concurrency_holds_when_runs_are_too_short_to_meet(hold):
     meeting = Meeting()
     result = hold(meeting, 200, max_concurrency=3)
     assert counts(result) == (200, 0, 0)
     assert meeting.peak <= 3
 
 
-def test_s6_workers_bound_a_larger_max_concurrency(hold):
+def test_workers_bound_a_larger_max_concurrency(hold):
     if hold.threads:
         pytest.skip("threads are not bounded")
     meeting = Meeting(party=2)
@@ -149,7 +149,7 @@ def test_s6_workers_bound_a_larger_max_concurrency(hold):
     assert meeting.peak == 2
 
 
-def test_s6_max_concurrency_is_each_backfills_own():
+def test_max_concurrency_is_each_backfills_own():
     meetings = {"one": Meeting(), "two": Meeting()}
     both = threading.Barrier(5)
 
@@ -169,7 +169,7 @@ def test_s6_max_concurrency_is_each_backfills_own():
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.0, "4", None, True, 1 << 40])
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_s6_max_concurrency_below_1_or_not_an_int_is_refused(wrong, dry_run):
+def test_max_concurrency_below_1_or_not_an_int_is_refused(wrong, dry_run):
     letter = rs.Asset(lambda: None, name="letter", partitions_def=MANY)
     repo = rs.CodeRepository([letter]).resolve(rs.Storage.memory())
     keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[1])
@@ -178,7 +178,7 @@ def test_s6_max_concurrency_below_1_or_not_an_int_is_refused(wrong, dry_run):
     assert repo.storage.get_runs() == []
 
 
-def test_s4_runs_start_in_order(hold):
+def test_runs_start_in_order(hold):
     meeting = Meeting()
 
     def tarry(key):
@@ -189,7 +189,7 @@ def test_s4_runs_start_in_order(hold):
     assert meeting.entered == KEYS
 
 
-def test_s4_runs_of_explicit_keys_start_in_the_order_given(hold):
+def test_runs_of_explicit_keys_start_in_the_order_given(hold):
     meeting = Meeting()
     given = [KEYS[number * 37 % 60] for number in range(60)]
     keys = [rs.PartitionKey.single(key) for key in given]
@@ -197,7 +197,7 @@ def test_s4_runs_of_explicit_keys_start_in_the_order_given(hold):
     assert meeting.entered == given
 
 
-def test_s6_a_slow_run_does_not_hold_back_others(hold):
+def test_a_slow_run_does_not_hold_back_others(hold):
     class Waiting(Meeting):
         others = threading.Semaphore(0)
 
@@ -212,7 +212,7 @@ def test_s6_a_slow_run_does_not_hold_back_others(hold):
     assert counts(hold(Waiting(), 200, max_concurrency=2)) == (200, 0, 0)
 
 
-def test_s6_stop_on_failure_nothing_new_starts(hold):
+def test_stop_on_failure_nothing_new_starts(hold):
     meeting = Meeting()
 
     def fail(key):
@@ -224,7 +224,7 @@ def test_s6_stop_on_failure_nothing_new_starts(hold):
     assert (result.status, counts(result)) == ("failed", (100, 1, 99))
 
 
-def test_s6_stop_on_failure_what_is_in_flight_ends():
+def test_stop_on_failure_what_is_in_flight_ends():
     started, seen = [], threading.Event()
 
     @rs.Asset(partitions_def=MANY)
@@ -247,7 +247,7 @@ def test_s6_stop_on_failure_what_is_in_flight_ends():
     assert (result.status, counts(result)) == ("failed", (1, 1, 198))
 
 
-def test_s6_continue_counts_add_up(hold):
+def test_continue_counts_add_up(hold):
     def fail(key):
         if int(key[1:]) % 7 == 0:
             raise ValueError("boom")

@@ -30,7 +30,7 @@ def counts(result):
     return result.completed, result.failed, result.canceled
 
 
-def test_s6_context_attributes():
+def test_context_attributes():
     seen = {}
 
     @rs.Asset(partitions_def=LETTERS, metadata={"unit": "pieces"})
@@ -63,7 +63,7 @@ def test_s6_context_attributes():
     assert seen["definition"] == LETTERS
 
 
-def test_s6_context_of_a_multi_partitioned_asset():
+def test_context_of_a_multi_partitioned_asset():
     seen = []
 
     @rs.Asset(partitions_def=GRID)
@@ -75,7 +75,7 @@ def test_s6_context_of_a_multi_partitioned_asset():
     assert seen == [("day=2024-01-02|region=eu", {"day": ["2024-01-02"], "region": ["eu"]})]
 
 
-def test_s6_time_window():
+def test_time_window():
     seen = []
 
     @rs.Asset(partitions_def=rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01"))
@@ -96,7 +96,7 @@ def test_s6_time_window():
     assert seen == [(window, window)]
 
 
-def test_s6_time_window_of_what_has_none_is_an_error():
+def test_time_window_of_what_has_none_is_an_error():
     errors = []
 
     @rs.Asset(partitions_def=LETTERS)
@@ -109,7 +109,7 @@ def test_s6_time_window_of_what_has_none_is_an_error():
     assert errors == [1]
 
 
-def test_s6_partition_key_is_an_error_where_the_run_has_several():
+def test_partition_key_is_an_error_where_the_run_has_several():
     seen = []
 
     @rs.Asset(partitions_def=LETTERS)
@@ -125,7 +125,7 @@ def test_s6_partition_key_is_an_error_where_the_run_has_several():
 
 
 @pytest.mark.parametrize("parameter", ["annotated", "named"])
-def test_s6_the_context_is_found_by_name_or_annotation(parameter):
+def test_the_context_is_found_by_name_or_annotation(parameter):
     seen = []
     if parameter == "annotated":
 

@@ -33,7 +33,7 @@ def counts(result):
     return result.completed, result.failed, result.canceled
 
 
-def test_s6_an_exception_fails_all_partitions_of_the_run():
+def test_an_exception_fails_all_partitions_of_the_run():
     @rs.Asset(partitions_def=GRID)
     def cell(context: rs.AssetExecutionContext):
         if "b" in context.partition.key.keys["letter"]:
@@ -48,7 +48,7 @@ def test_s6_an_exception_fails_all_partitions_of_the_run():
     assert statuses == ["completed", "failed", "completed", "completed"]
 
 
-def test_s6_message_and_traceback_are_kept(tmp_path):
+def test_message_and_traceback_are_kept(tmp_path):
     @rs.Asset(partitions_def=LETTERS)
     def letter():
         def line_that_breaks():
@@ -69,7 +69,7 @@ def test_s6_message_and_traceback_are_kept(tmp_path):
     assert __file__ in traceback
 
 
-def test_s6_downstream_is_skipped_and_unrelated_assets_still_run():
+def test_downstream_is_skipped_and_unrelated_assets_still_run():
     called = []
 
     @rs.Asset(partitions_def=LETTERS)
@@ -96,7 +96,7 @@ def test_s6_downstream_is_skipped_and_unrelated_assets_still_run():
     assert repo.storage.get_materialized_partitions("far") == []
 
 
-def test_s7_error_names_the_first_failure_and_how_many():
+def test_error_names_the_first_failure_and_how_many():
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
         if context.partition_key in "bd":
@@ -122,7 +122,7 @@ def test_s7_error_names_the_first_failure_and_how_many():
     ],
     ids=repr,
 )
-def test_s6_system_exit_or_memory_error_fails_that_run_only(error, kind):
+def test_system_exit_or_memory_error_fails_that_run_only(error, kind):
     def fail(context):
         if context.partition_key == "b":
             raise error
@@ -144,7 +144,7 @@ def test_s6_system_exit_or_memory_error_fails_that_run_only(error, kind):
         assert told in repo.get_backfill(result.backfill_id).error
 
 
-def test_s6_recursion_and_huge_messages_fail_that_run_only():
+def test_recursion_and_huge_messages_fail_that_run_only():
     endless = type("Endless", (), {"__repr__": lambda self: repr(self)})()  # noqa: PLW0108
 
     @rs.Asset(partitions_def=LETTERS)
@@ -157,7 +157,7 @@ def test_s6_recursion_and_huge_messages_fail_that_run_only():
     assert counts(repository(letter).backfill(partition_range=ALL)) == (2, 2, 0)
 
 
-def test_s6_an_exception_that_cannot_be_shown_fails_that_run_only():
+def test_an_exception_that_cannot_be_shown_fails_that_run_only():
     class SilentError(Exception):
         def __str__(self):
             raise RuntimeError("no text")
@@ -173,7 +173,7 @@ def test_s6_an_exception_that_cannot_be_shown_fails_that_run_only():
     assert "SilentError" in repo.get_backfill(result.backfill_id).error
 
 
-def test_s6_a_handler_that_cannot_keep_the_value_fails_the_run():
+def test_a_handler_that_cannot_keep_the_value_fails_the_run():
     class Full(InMemoryIOHandler):
         def handle_output(self, context, value):
             raise OSError(28, "No space left on device")
@@ -188,7 +188,7 @@ def test_s6_a_handler_that_cannot_keep_the_value_fails_the_run():
     assert "No space left" in repo.get_backfill(result.backfill_id).error
 
 
-def test_s6_an_exception_with_texts_that_are_no_unicode_fails_that_run_only():
+def test_an_exception_with_texts_that_are_no_unicode_fails_that_run_only():
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
         if context.partition_key == "a":

@@ -43,7 +43,7 @@ def failing(*marked, error="broken"):
     return repository(source, sink), got
 
 
-def test_s6_mark_partition_failed_survivors_go_downstream():
+def test_mark_partition_failed_survivors_go_downstream():
     repo, got = failing("b", rs.PartitionKey.single("d"))
     result = repo.backfill(partition_range=ALL, strategy=ONE_RUN)
     assert got == [["a", "c"]]
@@ -52,14 +52,14 @@ def test_s6_mark_partition_failed_survivors_go_downstream():
         assert repo.storage.get_materialized_partitions(asset) == keys("a", "c")
 
 
-def test_s6_mark_partition_failed_of_all_leaves_downstream_uncalled():
+def test_mark_partition_failed_of_all_leaves_downstream_uncalled():
     repo, got = failing("a", "b", "c", "d")
     result = repo.backfill(partition_range=ALL, strategy=ONE_RUN)
     assert got == []
     assert counts(result) == (0, 4, 0)
 
 
-def test_s6_mark_partition_failed_takes_a_key_with_several_values():
+def test_mark_partition_failed_takes_a_key_with_several_values():
     repo, got = failing(rs.PartitionKey.single(["d", "a"]))
     result = repo.backfill(partition_range=ALL, strategy=ONE_RUN)
     assert got == [["b", "c"]]
@@ -67,7 +67,7 @@ def test_s6_mark_partition_failed_takes_a_key_with_several_values():
 
 
 @pytest.mark.parametrize("key", ["z", "d"])
-def test_s6_mark_partition_failed_of_a_key_not_the_runs_fails_the_asset(key):
+def test_mark_partition_failed_of_a_key_not_the_runs_fails_the_asset(key):
     repo, got = failing(key)
     result = repo.backfill(partition_keys=keys("a", "b"), strategy=ONE_RUN)
     assert got == []
@@ -75,7 +75,7 @@ def test_s6_mark_partition_failed_of_a_key_not_the_runs_fails_the_asset(key):
     assert "PartitionValidationError" in repo.get_backfill(result.backfill_id).error
 
 
-def test_s6_mark_partition_failed_of_a_key_not_the_runs_marks_nothing():
+def test_mark_partition_failed_of_a_key_not_the_runs_marks_nothing():
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
         with pytest.raises(PartitionValidationError):
@@ -85,7 +85,7 @@ def test_s6_mark_partition_failed_of_a_key_not_the_runs_marks_nothing():
     assert counts(result) == (2, 0, 0)
 
 
-def test_s6_mark_partition_failed_twice_the_last_message_stays():
+def test_mark_partition_failed_twice_the_last_message_stays():
     @rs.Asset(partitions_def=LETTERS)
     def source(context: rs.AssetExecutionContext):
         context.mark_partition_failed("b", "first message")
@@ -99,7 +99,7 @@ def test_s6_mark_partition_failed_twice_the_last_message_stays():
     assert "first message" not in error
 
 
-def test_s6_mark_partition_failed_counts_for_stop_on_failure():
+def test_mark_partition_failed_counts_for_stop_on_failure():
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
         if context.partition_key == "b":
@@ -111,7 +111,7 @@ def test_s6_mark_partition_failed_counts_for_stop_on_failure():
     assert (result.status, counts(result)) == ("failed", (1, 1, 2))
 
 
-def test_s6_mark_partition_failed_of_two_assets_counts_a_partition_once():
+def test_mark_partition_failed_of_two_assets_counts_a_partition_once():
     @rs.Asset(partitions_def=LETTERS)
     def one(context: rs.AssetExecutionContext):
         context.mark_partition_failed("a", "by one")
@@ -125,7 +125,7 @@ def test_s6_mark_partition_failed_of_two_assets_counts_a_partition_once():
     assert counts(result) == (2, 2, 0)
 
 
-def test_s6_mark_partition_failed_then_an_exception_fails_all():
+def test_mark_partition_failed_then_an_exception_fails_all():
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
         context.mark_partition_failed("a", "broken")

@@ -16,7 +16,7 @@ def values(context):
     return [key.key[0] for key in context.partition.keys]
 
 
-def test_s6_materialize_is_one_run():
+def test_materialize_is_one_run():
     seen = []
 
     @rs.Asset
@@ -37,7 +37,7 @@ def test_s6_materialize_is_one_run():
     assert repo.get_backfill(result.run_id.split(".")[0]) is None
 
 
-def test_s6_materialize_raises_with_the_cause_or_tells():
+def test_materialize_raises_with_the_cause_or_tells():
     @rs.Asset
     def broken():
         raise ValueError("boom")

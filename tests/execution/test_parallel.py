@@ -101,7 +101,7 @@ def notes(tmp_path):
     return Notes()
 
 
-def test_s6_assets_of_a_script_and_modules_beside_it(tmp_path):
+def test_assets_of_a_script_and_modules_beside_it(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "helper.py").write_text("def upper(text):\n    return text.upper()\n")
     ran = subprocess.run(
@@ -111,7 +111,7 @@ def test_s6_assets_of_a_script_and_modules_beside_it(tmp_path):
     assert (ran.stdout, ran.stderr) == ("completed BBBBBB\n", "")
 
 
-def test_s6_a_whole_run_goes_to_one_process_and_memory_serves_it(parallel, notes):
+def test_a_whole_run_goes_to_one_process_and_memory_serves_it(parallel, notes):
     @rs.Asset(partitions_def=DEFINED)
     def source(context: rs.AssetExecutionContext):
         notes.add(context.partition_key, os.getpid())
@@ -133,7 +133,7 @@ def test_s6_a_whole_run_goes_to_one_process_and_memory_serves_it(parallel, notes
         repo.load_node("source", key("a"))
 
 
-def test_s6_pickle_and_parquet_carry_values_across_runs(parallel, tmp_path):
+def test_pickle_and_parquet_carry_values_across_runs(parallel, tmp_path):
     @rs.Asset(partitions_def=DEFINED, io_handler=rs.ParquetIOHandler(tmp_path / "frames"))
     def frame(context: rs.AssetExecutionContext):
         return pl.DataFrame({"letter": [context.partition_key], "n": [1]})
@@ -154,7 +154,7 @@ def test_s6_pickle_and_parquet_carry_values_across_runs(parallel, tmp_path):
     assert repo.load_node("total") == 8
 
 
-def test_s6_context_config_tags_and_marks_in_another_process(parallel, notes):
+def test_context_config_tags_and_marks_in_another_process(parallel, notes):
     @rs.Asset(partitions_def=DEFINED)
     def source(context: rs.AssetExecutionContext[Settings]):
         notes.add(context.run_id, context.config.factor, dict(context.tags)["team"])
@@ -177,7 +177,7 @@ def test_s6_context_config_tags_and_marks_in_another_process(parallel, notes):
     assert "ValueError: last" in repo.get_backfill(result.backfill_id).error
 
 
-def test_s6_async_functions_in_another_process(parallel, notes):
+def test_async_functions_in_another_process(parallel, notes):
     @rs.Asset(partitions_def=DEFINED)
     async def source(context: rs.AssetExecutionContext):
         return context.partition_key.upper()
@@ -190,7 +190,7 @@ def test_s6_async_functions_in_another_process(parallel, notes):
     assert sorted(notes.lines()) == [[letter.upper()] for letter in LETTERS]
 
 
-def test_s6_message_and_traceback_come_back_from_another_process(tmp_path):
+def test_message_and_traceback_come_back_from_another_process(tmp_path):
     import sqlite3
     from contextlib import closing
 
@@ -213,7 +213,7 @@ def test_s6_message_and_traceback_come_back_from_another_process(tmp_path):
     assert "in letter" in traceback
 
 
-def test_s6_what_cannot_go_to_another_process_is_refused_before_it_runs(parallel):
+def test_what_cannot_go_to_another_process_is_refused_before_it_runs(parallel):
     lock = threading.Lock()
 
     @rs.Asset(partitions_def=DEFINED)
@@ -227,7 +227,7 @@ def test_s6_what_cannot_go_to_another_process_is_refused_before_it_runs(parallel
     assert repo.storage.get_runs() == []
 
 
-def test_s6_closing_ends_the_processes(parallel, notes):
+def test_closing_ends_the_processes(parallel, notes):
     letter = rs.Asset(lambda: notes.add(os.getpid()), name="letter", partitions_def=DEFINED)
     repo = parallel(letter)
     repo.backfill(partition_range=ALL)
@@ -239,6 +239,6 @@ def test_s6_closing_ends_the_processes(parallel, notes):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", True])
-def test_s6_max_workers_refused(wrong):
+def test_max_workers_refused(wrong):
     with pytest.raises(ConfigurationError, match="max_workers"):
         rs.Executor.parallel(wrong)

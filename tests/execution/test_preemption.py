@@ -39,7 +39,7 @@ def endless(repo):
 
 
 @pytest.mark.parametrize("slots", [4, 16])
-def test_s10_nothing_of_a_backfill_starts_between_the_call_of_materialize_and_its_run(
+def test_nothing_of_a_backfill_starts_between_the_call_of_materialize_and_its_run(
     tmp_path, long_turns, slots
 ):
     calls, seen = itertools.count(), []
@@ -60,7 +60,7 @@ def test_s10_nothing_of_a_backfill_starts_between_the_call_of_materialize_and_it
         assert repo.get_backfill(backfill_id).status == "in_progress"
 
 
-def test_s7_the_status_of_a_live_backfill_does_not_wait_for_the_interpreter(long_turns):
+def test_the_status_of_a_live_backfill_does_not_wait_for_the_interpreter(long_turns):
     visited = rs.Asset(lambda: None, name="visited", partitions_def=SQUARE)
     turns, done = [0], threading.Event()
 

@@ -80,7 +80,7 @@ def plugged(station):
     return station.gates["plug"]
 
 
-def test_s10_higher_priority_first_then_first_come():
+def test_higher_priority_first_then_first_come():
     with Station(["plug"], max_concurrent_runs=1) as station:
         gate = plugged(station)
         for name, priority in [
@@ -91,7 +91,7 @@ def test_s10_higher_priority_first_then_first_come():
     assert station.order == ["plug", "g", "b", "d", "f", "a", "e", "c"]
 
 
-def test_s10_a_higher_priority_passes_the_rest_of_a_backfill():
+def test_a_higher_priority_passes_the_rest_of_a_backfill():
     with Station(["long"], max_concurrent_runs=1) as station:
         station.submit("long", runs=30)
         assert station.begun["long"].wait(PATIENCE)
@@ -101,7 +101,7 @@ def test_s10_a_higher_priority_passes_the_rest_of_a_backfill():
     assert station.order == ["long", "urgent", "urgent", *["long"] * 29, "equal", "equal"]
 
 
-def test_s10_materialize_passes_at_0_before_a_waiting_backfill():
+def test_materialize_passes_at_0_before_a_waiting_backfill():
     with Station(["plug"], max_concurrent_runs=1) as station:
         gate = plugged(station)
         station.submit("backfill", runs=3)
@@ -118,7 +118,7 @@ def test_s10_materialize_passes_at_0_before_a_waiting_backfill():
     assert station.order == ["plug", "urgent", "manual", "backfill", "backfill", "backfill"]
 
 
-def test_s10_materialize_takes_a_priority_too():
+def test_materialize_takes_a_priority_too():
     with Station(max_concurrent_runs=1) as station:
         tags = [("name", "manual"), ("rivers/priority", "-50")]
         result = station.repo.materialize(partition_key=rs.PartitionKey.single("k01"), tags=tags)
@@ -130,7 +130,7 @@ def test_s10_materialize_takes_a_priority_too():
         assert station.repo.storage.get_run(plain.run_id).priority == 0
 
 
-def test_s10_max_concurrent_runs_bounds_all_backfills_together():
+def test_max_concurrent_runs_bounds_all_backfills_together():
     with Station(max_concurrent_runs=3) as station:
         station.meeting = threading.Barrier(3)
         for name in "ab":
@@ -138,14 +138,14 @@ def test_s10_max_concurrent_runs_bounds_all_backfills_together():
     assert (station.peak, len(station.order)) == (3, 24)
 
 
-def test_s10_max_concurrency_holds_within_the_queue():
+def test_max_concurrency_holds_within_the_queue():
     with Station(max_concurrent_runs=5) as station:
         station.meeting = threading.Barrier(2)
         station.submit("a", runs=12, max_concurrency=2, block=True)
     assert station.peak == 2
 
 
-def test_s10_a_run_blocked_by_a_tag_limit_does_not_block_those_behind_it():
+def test_a_run_blocked_by_a_tag_limit_does_not_block_those_behind_it():
     limits = [rs.TagConcurrencyLimit("db", limit=1)]
     with Station(["held"], max_concurrent_runs=4, tag_concurrency_limits=limits) as station:
         station.submit("held", ("db", "prod"))
@@ -158,7 +158,7 @@ def test_s10_a_run_blocked_by_a_tag_limit_does_not_block_those_behind_it():
     assert station.order[4:] == ["blocked", "blocked"]
 
 
-def test_s10_a_tag_limit_bounds_one_backfill_below_its_own_max_concurrency():
+def test_a_tag_limit_bounds_one_backfill_below_its_own_max_concurrency():
     limits = [rs.TagConcurrencyLimit("db", "prod", limit=2)]
     with Station(tag_concurrency_limits=limits) as station:
         station.meeting = threading.Barrier(2)
@@ -166,7 +166,7 @@ def test_s10_a_tag_limit_bounds_one_backfill_below_its_own_max_concurrency():
         assert station.peak == 2
 
 
-def test_s10_a_limit_of_one_value_leaves_other_values_alone():
+def test_a_limit_of_one_value_leaves_other_values_alone():
     limits = [rs.TagConcurrencyLimit("db", "prod", limit=1)]
     with Station(["held"], tag_concurrency_limits=limits) as station:
         station.submit("held", ("db", "prod"))
@@ -177,7 +177,7 @@ def test_s10_a_limit_of_one_value_leaves_other_values_alone():
 
 
 @pytest.mark.parametrize("unique", [True, False])
-def test_s10_per_unique_value_gives_each_value_a_limit_of_its_own(unique):
+def test_per_unique_value_gives_each_value_a_limit_of_its_own(unique):
     limits = [rs.TagConcurrencyLimit("db", limit=1, per_unique_value=unique)]
     with Station(["one", "two"], tag_concurrency_limits=limits) as station:
         station.submit("one", ("db", "a"))
@@ -193,7 +193,7 @@ def test_s10_per_unique_value_gives_each_value_a_limit_of_its_own(unique):
     assert station.order[-1] in ("same", "two")
 
 
-def test_s10_a_limit_of_0_holds_back_and_what_it_holds_can_be_canceled():
+def test_a_limit_of_0_holds_back_and_what_it_holds_can_be_canceled():
     limits = [rs.TagConcurrencyLimit("db", limit=0)]
     with Station(tag_concurrency_limits=limits) as station:
         held = station.submit("held", ("db", "x"), runs=5)
@@ -205,7 +205,7 @@ def test_s10_a_limit_of_0_holds_back_and_what_it_holds_can_be_canceled():
     assert station.order == ["free"]
 
 
-def test_s10_a_rerun_passes_the_queue_with_the_priority_of_the_first():
+def test_a_rerun_passes_the_queue_with_the_priority_of_the_first():
     with Station(["plug", "again"], max_concurrent_runs=1) as station:
         gate = plugged(station)
         again = station.submit("again", priority=3)
@@ -232,6 +232,6 @@ def test_s10_a_rerun_passes_the_queue_with_the_priority_of_the_first():
         lambda: rs.TagConcurrencyLimit("db", "prod", limit=1, per_unique_value=True),
     ],
 )
-def test_s10_what_is_no_limit_is_refused(make):
+def test_what_is_no_limit_is_refused(make):
     with pytest.raises(ConfigurationError):
         make()

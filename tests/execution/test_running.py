@@ -37,7 +37,7 @@ def counts(result):
     return result.completed, result.failed, result.canceled
 
 
-def test_s6_dependency_order():
+def test_dependency_order():
     called = []
 
     @rs.Asset(partitions_def=LETTERS)
@@ -64,7 +64,7 @@ def test_s6_dependency_order():
     assert called == [("first",), ("middle", 1), ("last", 2, 1), ("report",)]
 
 
-def test_s6_order_holds_through_an_asset_that_is_not_selected():
+def test_order_holds_through_an_asset_that_is_not_selected():
     called = []
 
     @rs.Asset(partitions_def=LETTERS, deps=["between"])
@@ -85,7 +85,7 @@ def test_s6_order_holds_through_an_asset_that_is_not_selected():
 
 
 @pytest.mark.parametrize("strategy", [ONE_RUN, rs.BackfillStrategy.multi_run()])
-def test_s6_each_asset_is_called_once_a_run_with_all_its_partitions(strategy):
+def test_each_asset_is_called_once_a_run_with_all_its_partitions(strategy):
     calls = {"upper": [], "lower": []}
 
     @rs.Asset(partitions_def=LETTERS)
@@ -106,7 +106,7 @@ def test_s6_each_asset_is_called_once_a_run_with_all_its_partitions(strategy):
     assert counts(result) == (3, 0, 0)
 
 
-def test_s6_async_functions_and_plain_ones_together():
+def test_async_functions_and_plain_ones_together():
     loops = []
 
     @rs.Asset(partitions_def=LETTERS)
@@ -125,7 +125,7 @@ def test_s6_async_functions_and_plain_ones_together():
     assert len(set(loops)) == 1
 
 
-def test_s6_async_failure_fails_its_run_only():
+def test_async_failure_fails_its_run_only():
     @rs.Asset(partitions_def=LETTERS)
     async def fetched(context: rs.AssetExecutionContext):
         await asyncio.sleep(0)
@@ -138,7 +138,7 @@ def test_s6_async_failure_fails_its_run_only():
         assert "LookupError: no route" in repo.get_backfill(result.backfill_id).error
 
 
-def test_s6_functions_run_outside_the_main_thread_and_return_to_nobody():
+def test_functions_run_outside_the_main_thread_and_return_to_nobody():
     threads = set()
 
     @rs.Asset(partitions_def=LETTERS)
@@ -152,7 +152,7 @@ def test_s6_functions_run_outside_the_main_thread_and_return_to_nobody():
 
 
 @pytest.mark.parametrize("policy", ["contine", "", None, "STOP_ON_FAILURE"])
-def test_s6_failure_policy_anything_else_is_refused(policy):
+def test_failure_policy_anything_else_is_refused(policy):
     @rs.Asset(partitions_def=LETTERS)
     def letter():
         pytest.fail("executed")

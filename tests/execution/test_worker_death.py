@@ -66,7 +66,7 @@ def kill():
 
 @pytest.mark.parametrize("die", [leave, kill])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_s6_a_worker_that_dies_fails_its_run_and_is_replaced(parallel, notes, die, workers):
+def test_a_worker_that_dies_fails_its_run_and_is_replaced(parallel, notes, die, workers):
     @rs.Asset(partitions_def=DEFINED)
     def letter(context: rs.AssetExecutionContext):
         if context.partition_key in "be":
@@ -86,7 +86,7 @@ def test_s6_a_worker_that_dies_fails_its_run_and_is_replaced(parallel, notes, di
     assert counts(again) == (0, 2, 0)
 
 
-def test_s6_a_worker_that_dies_in_the_second_asset_names_it(parallel):
+def test_a_worker_that_dies_in_the_second_asset_names_it(parallel):
     first = rs.Asset(lambda: None, name="first", partitions_def=DEFINED)
     second = rs.Asset(leave, name="second", partitions_def=DEFINED, deps=["first"])
     repo = parallel(first, second, workers=1)
@@ -96,7 +96,7 @@ def test_s6_a_worker_that_dies_in_the_second_asset_names_it(parallel):
     assert repo.storage.get_materialized_partitions("second") == []
 
 
-def test_s6_a_worker_that_dies_with_stop_on_failure(parallel):
+def test_a_worker_that_dies_with_stop_on_failure(parallel):
     @rs.Asset(partitions_def=DEFINED)
     def letter(context: rs.AssetExecutionContext):
         if context.partition_key == "c":

@@ -31,12 +31,12 @@ def refused(told):
     return pytest.raises(PartitionDefinitionError, match=told)
 
 
-def test_s2_static_has_the_order_given():
+def test_static_has_the_order_given():
     assert texts(REGIONS) == ["us", "eu", "asia"]
     assert texts(PartitionsDefinition.static_(str(n) for n in range(9, 0, -1))) == list("987654321")
 
 
-def test_s2_daily():
+def test_daily():
     assert texts(DAYS) == ["2024-01-01", "2024-01-02", "2024-01-03"]
     for start in (dt.date(2024, 1, 1), at("2024-01-01"), "2024-01-01T00:00"):
         assert daily(start, end="2024-01-04") == DAYS
@@ -52,7 +52,7 @@ WINDOWS = {
 
 
 @pytest.mark.parametrize("keys", WINDOWS)
-def test_s2_time_windows(keys):
+def test_time_windows(keys):
     assert texts(WINDOWS[keys]) == keys.split()
 
 
@@ -92,18 +92,18 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("told", REFUSED)
-def test_s2_refused(told):
+def test_refused(told):
     with refused(f"^{re.escape(told.removesuffix('$'))}$"):
         REFUSED[told]()
 
 
 @pytest.mark.parametrize("cron", ["", "never", "* * * *", "0 0 * * * * *", "61 * * * *"])
-def test_s2_other_cron_schedules_are_refused(cron):
+def test_other_cron_schedules_are_refused(cron):
     with refused(f'the cron schedule "{re.escape(cron)}" is not valid'):
         time_window("2024-01-01", cron_schedule=cron, end="2030-01-01")
 
 
-def test_s2_windows_are_half_open(repo):
+def test_windows_are_half_open(repo):
     seen = []
 
     def windows(context):
@@ -114,14 +114,14 @@ def test_s2_windows_are_half_open(repo):
     assert seen == [(at("2024-01-10T11:00"), at("2024-01-10T12:00"))]
 
 
-def test_s2_without_an_end_the_last_key_is_the_window_that_contains_now():
+def test_without_an_end_the_last_key_is_the_window_that_contains_now():
     days = daily("2024-01-01")
     assert texts(days, now=at("2024-01-03T00:00"))[-1] == "2024-01-03"
     assert texts(days, now=at("2024-01-02T23:59:59"))[-1] == "2024-01-02"
     assert texts(days, now=at("2023-12-31T23:59:59")) == []
 
 
-def test_s2_the_clock_is_injectable(repo):
+def test_the_clock_is_injectable(repo):
     clock = iter([at("2024-01-02T12:00"), at("2024-01-03T12:00")])
     repository = repo(daily("2024-01-01"), clock=lambda: next(clock))
     last = PartitionKeyRange.single("2024-01-01", "2024-01-03")
@@ -130,7 +130,7 @@ def test_s2_the_clock_is_injectable(repo):
     assert repository.backfill(partition_range=last, dry_run=True).num_partitions == 3
 
 
-def test_s2_a_plan_is_fixed_when_it_is_submitted(repo):
+def test_a_plan_is_fixed_when_it_is_submitted(repo):
     time = [at("2024-01-02T12:00")]
     grid = PartitionsDefinition.multi({"d": daily("2024-01-01"), "r": REGIONS})
 
@@ -144,36 +144,36 @@ def test_s2_a_plan_is_fixed_when_it_is_submitted(repo):
 
 
 @pytest.mark.parametrize("fmt", ["%Y-%m", "%m-%d %H:%M", "%Y-%m-%d", "%F %I:00", "%Y-%U", "x"])
-def test_s2_a_fmt_that_cannot_round_trip_is_refused(fmt):
+def test_a_fmt_that_cannot_round_trip_is_refused(fmt):
     with refused(f'the fmt "{re.escape(fmt)}" cannot tell the windows apart'):
         hourly("2024-01-01", fmt=fmt)
 
 
-def test_s2_a_fmt_that_cannot_round_trip_in_the_second_century_is_refused():
+def test_a_fmt_that_cannot_round_trip_in_the_second_century_is_refused():
     daily("2024-01-01", end="2030-01-01", fmt="%y-%m-%d")
     with refused("cannot tell the windows apart"):
         daily("1924-01-01", end="2124-01-01", fmt="%y-%m-%d")
 
 
-def test_s2_a_coarser_fmt_is_allowed_where_it_tells_windows_apart():
+def test_a_coarser_fmt_is_allowed_where_it_tells_windows_apart():
     months = time_window("2024-01-01", "0 0 1 * *", end="2024-04-01", fmt="%b %Y")
     assert texts(months) == ["Jan 2024", "Feb 2024", "Mar 2024"]
 
 
-def test_s2_multi_is_the_product_first_dimension_slowest():
+def test_multi_is_the_product_first_dimension_slowest():
     grid = PartitionsDefinition.multi({"r": REGIONS, "d": DAYS})
     assert grid.dimensions == ["r", "d"]
     assert texts(grid) == [f"r={r}|d=2024-01-0{d}" for r in ("us", "eu", "asia") for d in (1, 2, 3)]
 
 
-def test_s2_multi_has_any_number_of_dimensions():
+def test_multi_has_any_number_of_dimensions():
     pair = PartitionsDefinition.static_(["0", "1"])
     grid = PartitionsDefinition.multi({f"d{n}": pair for n in range(8)})
     assert len(grid.get_partition_keys()) == 2**8
     assert texts(PartitionsDefinition.multi({"only": pair})) == ["only=0", "only=1"]
 
 
-def test_s2_multi_allows_dynamic_dimensions(repo):
+def test_multi_allows_dynamic_dimensions(repo):
     grid = PartitionsDefinition.multi({"d": DAYS, "c": PartitionsDefinition.dynamic("customers")})
     repository = repo(grid)
     repository.storage.add_dynamic_partitions("customers", ["bob", "ada"])
@@ -182,7 +182,7 @@ def test_s2_multi_allows_dynamic_dimensions(repo):
     assert [str(key) for key in result.partition_keys] == expected
 
 
-def test_s2_dynamic_keys_live_in_the_storage():
+def test_dynamic_keys_live_in_the_storage():
     storage, customers = rs.Storage.memory(), PartitionsDefinition.dynamic("customers")
     storage.add_dynamic_partitions("customers", ["zoe", "bob"])
     storage.add_dynamic_partitions("customers", ["ada", "zoe"])
@@ -195,7 +195,7 @@ def test_s2_dynamic_keys_live_in_the_storage():
     assert texts(customers, storage=rs.Storage.memory()) == []
 
 
-def test_s2_ranges_over_dynamic_keys_have_the_order_of_registration(repo):
+def test_ranges_over_dynamic_keys_have_the_order_of_registration(repo):
     repository = repo(PartitionsDefinition.dynamic("customers"))
     repository.storage.add_dynamic_partitions("customers", ["zoe", "bob", "ada", "max"])
     result = repository.backfill(partition_range=PartitionKeyRange.single("bob", "max"))
@@ -204,7 +204,7 @@ def test_s2_ranges_over_dynamic_keys_have_the_order_of_registration(repo):
         repository.backfill(partition_range=PartitionKeyRange.single("ada", "bob"))
 
 
-def test_s2_validate_partition_key():
+def test_validate_partition_key():
     grid = PartitionsDefinition.multi({"d": DAYS, "r": REGIONS})
     for key in ("eu", ["eu", "us"]):
         assert REGIONS.validate_partition_key(PartitionKey.single(key)) is True
@@ -215,7 +215,7 @@ def test_s2_validate_partition_key():
         assert grid.validate_partition_key(PartitionKey.multi(keys)) is False
 
 
-def test_s2_never_builds_what_is_not_asked_for(repo):
+def test_never_builds_what_is_not_asked_for(repo):
     hours = hourly("1900-01-01", end="2100-01-01")  # 1.75 million
     grid = PartitionsDefinition.multi({"a": hours, "b": hours, "c": REGIONS})  # 9 * 10^12
     key = PartitionKey.multi({"a": "2000-01-01T00:00", "b": "2099-12-31T23:00", "c": "eu"})
@@ -225,7 +225,7 @@ def test_s2_never_builds_what_is_not_asked_for(repo):
     assert repo(grid).backfill(partition_keys=[key], dry_run=True).partition_keys == [key]
 
 
-def test_s2_more_partitions_than_can_be_numbered_are_refused(repo):
+def test_more_partitions_than_can_be_numbered_are_refused(repo):
     hours = hourly("1900-01-01", end="2100-01-01")
     with refused("partitions"):
         repo(PartitionsDefinition.multi(dict.fromkeys("abcd", hours))).backfill(
@@ -233,7 +233,7 @@ def test_s2_more_partitions_than_can_be_numbered_are_refused(repo):
         )
 
 
-def test_s2_by_name(repo, recording):
+def test_by_name(repo, recording):
     asset, calls = recording("regions")
     repository = repo(asset, partition_defs={"regions": REGIONS})
     repository.backfill(partition_range=PartitionKeyRange.single("us", "eu"), max_concurrency=1)

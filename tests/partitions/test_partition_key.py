@@ -27,7 +27,7 @@ def texts(result):
     return [str(key) for key in result.partition_keys]
 
 
-def test_s1_single():
+def test_single():
     one, several = PartitionKey.single("a"), PartitionKey.single(["a", "b"])
     assert isinstance(one, PartitionKey.Single)
     assert isinstance(one, PartitionKey)
@@ -38,7 +38,7 @@ def test_s1_single():
     assert PartitionKey.Single(["a", "b"]) == several
 
 
-def test_s1_multi():
+def test_multi():
     key = PartitionKey.multi({"d": "x", "r": ["us", "eu"]})
     assert isinstance(key, PartitionKey.Multi)
     assert isinstance(key, PartitionKey)
@@ -48,7 +48,7 @@ def test_s1_multi():
     assert PartitionKey.Multi({"d": "x", "r": ["us", "eu"]}) == key
 
 
-def test_s1_a_multi_key_stands_for_the_product_of_its_values(repo):
+def test_a_multi_key_stands_for_the_product_of_its_values(repo):
     key = PartitionKey.multi({"d": "x", "r": ["us", "eu"]})
     result = repo(GRID).backfill(partition_keys=[key], dry_run=True)
     assert result.num_partitions == 2
@@ -65,7 +65,7 @@ def test_s1_a_multi_key_stands_for_the_product_of_its_values(repo):
         (PartitionKey.multi({"d": ["x", "y"]}), PartitionKey.multi({"d": ["y", "x"]})),
     ],
 )
-def test_s1_equality_and_hash_are_those_of_the_set(one, other):
+def test_equality_and_hash_are_those_of_the_set(one, other):
     assert one == other
     assert hash(one) == hash(other)
     assert len({one, other}) == 1
@@ -82,11 +82,11 @@ def test_s1_equality_and_hash_are_those_of_the_set(one, other):
         (PartitionKey.single("a"), "a"),
     ],
 )
-def test_s1_keys_of_different_sets_are_not_equal(one, other):
+def test_keys_of_different_sets_are_not_equal(one, other):
     assert one != other
 
 
-def test_s1_keys_of_results_equal_those_that_were_given(repo):
+def test_keys_of_results_equal_those_that_were_given(repo):
     given_keys = [PartitionKey.multi({"r": region, "d": "y"}) for region in ("eu", "us")]
     found = repo(GRID).backfill(partition_keys=given_keys, dry_run=True).partition_keys
     assert found == given_keys
@@ -96,7 +96,7 @@ def test_s1_keys_of_results_equal_those_that_were_given(repo):
 
 
 @given(keys)
-def test_s1_picklable(key):
+def test_picklable(key):
     copy = pickle.loads(pickle.dumps(key))
     assert copy == key
     assert type(copy) is type(key)
@@ -104,25 +104,25 @@ def test_s1_picklable(key):
 
 
 @given(keys)
-def test_s1_repr_evaluates_back(key):
+def test_repr_evaluates_back(key):
     assert eval(repr(key), {"PartitionKey": PartitionKey}) == key
 
 
-def test_s1_repr_is_readable():
+def test_repr_is_readable():
     assert repr(PartitionKey.single("a")) == "PartitionKey.single('a')"
     assert repr(PartitionKey.single(["a", "b"])) == "PartitionKey.single(['a', 'b'])"
     expected = "PartitionKey.multi({'d': 'x', 'r': ['us', 'eu']})"
     assert repr(PartitionKey.multi({"d": "x", "r": ["us", "eu"]})) == expected
 
 
-def test_s1_str():
+def test_str():
     assert str(PartitionKey.single("a")) == "a"
     assert str(PartitionKey.single(["a", "b"])) == "a,b"
     assert str(PartitionKey.multi({"d": "x", "r": ["us", "eu"]})) == "d=x|r=us,eu"
 
 
 @given(keys)
-def test_s1_json_round_trip(key):
+def test_json_round_trip(key):
     text = key.to_json()
     json.loads(text)
     back = PartitionKey.from_json(text)
@@ -134,12 +134,12 @@ def test_s1_json_round_trip(key):
 @pytest.mark.parametrize(
     "text", ["", "nope", "{}", '{"single": []}', '{"single": "a"}', '{"multi": {}}']
 )
-def test_s1_json_that_is_no_key_is_refused(text):
+def test_json_that_is_no_key_is_refused(text):
     with pytest.raises(PartitionDefinitionError):
         PartitionKey.from_json(text)
 
 
-def test_s1_counts_are_of_partitions(repo):
+def test_counts_are_of_partitions(repo):
     repository = repo(GRID, GRID)
     key = PartitionKey.multi({"d": ["x", "y"], "r": ["us", "eu", "asia"]})
     result = repository.backfill(partition_keys=[key])
@@ -148,7 +148,7 @@ def test_s1_counts_are_of_partitions(repo):
     assert (status.total_partitions, status.completed_partitions) == (6, 6)
 
 
-def test_s1_several_values_are_expanded_in_order(repo):
+def test_several_values_are_expanded_in_order(repo):
     grid = [
         PartitionKey.multi({"r": ["asia", "us"], "d": ["y", "x"]}),
         PartitionKey.multi({"r": "eu", "d": "y"}),
@@ -162,7 +162,7 @@ def test_s1_several_values_are_expanded_in_order(repo):
     assert texts(result) == ["eu", "us"]
 
 
-def test_s1_duplicates_dropped_first_kept(repo, recording):
+def test_duplicates_dropped_first_kept(repo, recording):
     asset, calls = recording(REGIONS)
     keys = [PartitionKey.single(key) for key in ("eu", "us", "eu", ["asia", "us"], "asia")]
     result = repo(asset).backfill(partition_keys=keys, max_concurrency=1)
@@ -191,7 +191,7 @@ def test_s1_duplicates_dropped_first_kept(repo, recording):
         (lambda: PartitionKey.multi({"": "a"}), "a dimension's name may not be empty"),
     ],
 )
-def test_s1_empty_is_refused(make, message):
+def test_empty_is_refused(make, message):
     with pytest.raises(PartitionDefinitionError) as refused:
         make()
     assert str(refused.value) == message
@@ -206,7 +206,7 @@ def test_s1_empty_is_refused(make, message):
     ],
 )
 @pytest.mark.parametrize("key", ["a|b", "a,b"])
-def test_s1_reserved_characters_are_refused_in_keys(make, key):
+def test_reserved_characters_are_refused_in_keys(make, key):
     with pytest.raises(PartitionDefinitionError, match=rf"the key \"a.b\" holds .* '\{key[1]}'"):
         make(key)
 
@@ -214,14 +214,14 @@ def test_s1_reserved_characters_are_refused_in_keys(make, key):
 @pytest.mark.parametrize("make", [lambda name: PartitionKey.multi({name: "a"}),
                                   lambda name: PartitionsDefinition.multi({name: REGIONS})])  # fmt: skip
 @pytest.mark.parametrize("name", ["a|b", "a,b", "a=b"])
-def test_s1_reserved_characters_are_refused_in_dimension_names(make, name):
+def test_reserved_characters_are_refused_in_dimension_names(make, name):
     with pytest.raises(
         PartitionDefinitionError, match=rf"the dimension name \"a.b\" .* '\{name[1]}'"
     ):
         make(name)
 
 
-def test_s1_equal_signs_are_allowed_in_keys():
+def test_equal_signs_are_allowed_in_keys():
     assert PartitionKey.single("a=b").key == ["a=b"]
 
 

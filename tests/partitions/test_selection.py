@@ -51,20 +51,20 @@ def multi(*pairs):
     return [PartitionKey.multi({"d": f"2024-01-0{day}", "r": region}) for day, region in pairs]
 
 
-def test_s4_none_selects_all_partitioned_assets(shop):
+def test_none_selects_all_partitioned_assets(shop):
     repository, calls = shop
     repository.backfill(partition_keys=US)
     assert calls == ["sales", "returns"]
 
 
-def test_s4_none_without_a_partitioned_asset_is_refused(repo):
+def test_none_without_a_partitioned_asset_is_refused(repo):
     with pytest.raises(ExecutionError, match="no asset of the repository is partitioned"):
         repo(rs.Asset(lambda: None, name="plain")).backfill(partition_keys=US)
 
 
 @pytest.mark.parametrize("selection", [["plain"], ["sales", "plain"]])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_s4_an_unpartitioned_asset_named_explicitly_is_refused(refusal, selection, dry_run):
+def test_an_unpartitioned_asset_named_explicitly_is_refused(refusal, selection, dry_run):
     told = refusal(ExecutionError, selection, partition_keys=US, dry_run=dry_run)
     assert (
         told
@@ -74,32 +74,32 @@ def test_s4_an_unpartitioned_asset_named_explicitly_is_refused(refusal, selectio
 
 @pytest.mark.parametrize("selection", [["sale"], ["sales", "sale"], ["sale", "plain"]])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_s4_an_unknown_asset(refusal, selection, dry_run):
+def test_an_unknown_asset(refusal, selection, dry_run):
     told = refusal(AssetNotFoundError, selection, partition_keys=US, dry_run=dry_run)
     assert told == (
         "there is no asset 'sale'; the assets are 'plain', 'returns', 'sales'; did you mean 'sales'?"
     )
 
 
-def test_s4_duplicate_names_run_once(shop):
+def test_duplicate_names_run_once(shop):
     repository, calls = shop
     result = repository.backfill(["sales", "sales"], partition_keys=US)
     assert calls == ["sales"]
     assert result.num_partitions == 1
 
 
-def test_s4_any_iterable_of_names_and_keys(shop):
+def test_any_iterable_of_names_and_keys(shop):
     repository, calls = shop
     repository.backfill(iter(["sales"]), partition_keys=iter(US))
     assert calls == ["sales"]
 
 
-def test_s4_neither_of_keys_and_range(refusal):
+def test_neither_of_keys_and_range(refusal):
     told = refusal(ExecutionError)
     assert told == "give either partition_keys or partition_range, neither was given"
 
 
-def test_s4_both_of_keys_and_range(refusal):
+def test_both_of_keys_and_range(refusal):
     part = PartitionKeyRange.single("us", "eu")
     told = refusal(ExecutionError, partition_keys=US, partition_range=part)
     assert told == "give either partition_keys or partition_range, not both"
@@ -107,11 +107,11 @@ def test_s4_both_of_keys_and_range(refusal):
     assert told == "give either partition_keys or partition_range, not both"
 
 
-def test_s4_empty_partition_keys(refusal):
+def test_empty_partition_keys(refusal):
     assert "partition_keys is empty" in refusal(ExecutionError, partition_keys=[])
 
 
-def test_s4_empty_selection(refusal):
+def test_empty_selection(refusal):
     assert "selection is empty" in refusal(ExecutionError, [], partition_keys=US)
 
 
@@ -126,18 +126,18 @@ def test_s4_empty_selection(refusal):
         {"partition_range": ("us", "eu")},
     ],
 )
-def test_s4_other_types_are_refused(refusal, arguments):
+def test_other_types_are_refused(refusal, arguments):
     refusal(TypeError, **arguments)
 
 
-def test_s4_order_of_runs_of_explicit_keys(repo, recording):
+def test_order_of_runs_of_explicit_keys(repo, recording):
     asset, calls = recording(REGIONS)
     keys = [PartitionKey.single(key) for key in ("asia", "us", "eu")]
     repo(asset).backfill(partition_keys=keys, max_concurrency=1)
     assert calls == [["asia"], ["us"], ["eu"]]
 
 
-def test_s4_order_of_runs_of_ranges(repo, recording):
+def test_order_of_runs_of_ranges(repo, recording):
     asset, calls = recording(GRID)
     part = PartitionKeyRange.multi({"r": ["asia", "us"], "d": ("2024-01-02", "2024-01-03")})
     repo(asset).backfill(partition_range=part, max_concurrency=1)
@@ -145,7 +145,7 @@ def test_s4_order_of_runs_of_ranges(repo, recording):
     assert calls == [[f"d=2024-01-0{day}|r={region}"] for day, region in expected]
 
 
-def test_s4_order_of_groups_of_per_dimension(repo, recording):
+def test_order_of_groups_of_per_dimension(repo, recording):
     asset, calls = recording(GRID)
     keys = multi((3, "eu"), (1, "us"), (3, "us"), (2, "asia"))
     strategy = BackfillStrategy.per_dimension(multi_run=["d"], single_run=["r"])
@@ -157,7 +157,7 @@ def test_s4_order_of_groups_of_per_dimension(repo, recording):
     ]
 
 
-def test_s4_keys_inside_a_run_have_definition_order(repo, recording):
+def test_keys_inside_a_run_have_definition_order(repo, recording):
     asset, calls = recording(GRID)
     keys = multi((3, "eu"), (1, "asia"), (3, "us"), (1, "us"))
     result = repo(asset).backfill(partition_keys=keys, strategy=BackfillStrategy.single_run())
@@ -166,7 +166,7 @@ def test_s4_keys_inside_a_run_have_definition_order(repo, recording):
     assert result.partition_keys == keys
 
 
-def test_s4_a_key_that_is_none_of_the_definition_is_refused(repo):
+def test_a_key_that_is_none_of_the_definition_is_refused(repo):
     repository = repo(GRID)
     for key, told in (
         ({"d": "2024-01-01", "r": "ue"}, 'key "ue" of the dimension "r" is not defined'),

@@ -42,41 +42,41 @@ def runs(repo, recording):
     return observe
 
 
-def test_s5_multi_run_is_one_run_a_partition(runs):
+def test_multi_run_is_one_run_a_partition(runs):
     keys = cells("010", "111", "000")
     assert runs(MULTI_RUN, partition_keys=keys) == [["010"], ["111"], ["000"]]
     assert runs(MULTI_RUN, partition_range=ALL) == [[f"{number:03b}"] for number in range(8)]
 
 
-def test_s5_single_run_is_one_run(runs):
+def test_single_run_is_one_run(runs):
     assert runs(SINGLE_RUN, partition_range=ALL) == [[f"{number:03b}" for number in range(8)]]
     assert runs(SINGLE_RUN, partition_keys=cells("111", "010")) == [["010", "111"]]
 
 
-def test_s5_per_dimension_of_a_range(runs):
+def test_per_dimension_of_a_range(runs):
     assert runs(BY_A, partition_range=ALL) == [
         ["000", "001", "010", "011"],
         ["100", "101", "110", "111"],
     ]
 
 
-def test_s5_per_dimension_never_widens_a_sparse_selection(runs):
+def test_per_dimension_never_widens_a_sparse_selection(runs):
     keys = cells("111", "000", "110", "011")
     assert runs(BY_A, partition_keys=keys) == [["110", "111"], ["000", "011"]]
 
 
-def test_s5_per_dimension_of_several_dimensions(runs):
+def test_per_dimension_of_several_dimensions(runs):
     strategy = BackfillStrategy.per_dimension(multi_run=["c", "a"], single_run=["b"])
     expected = [["000", "010"], ["001", "011"], ["100", "110"], ["101", "111"]]
     assert runs(strategy, partition_range=ALL) == expected
 
 
-def test_s5_per_dimension_batches_a_dimension_in_neither_list(runs):
+def test_per_dimension_batches_a_dimension_in_neither_list(runs):
     strategy = BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b"])
     assert runs(strategy, partition_range=ALL) == runs(BY_A, partition_range=ALL)
 
 
-def test_s5_chunked_is_runs_of_up_to_so_many_partitions_in_order(runs):
+def test_chunked_is_runs_of_up_to_so_many_partitions_in_order(runs):
     assert runs(CHUNKS, partition_range=ALL) == [
         ["000", "001", "010"],
         ["011", "100", "101"],
@@ -90,19 +90,19 @@ def test_s5_chunked_is_runs_of_up_to_so_many_partitions_in_order(runs):
     )
 
 
-def test_s5_chunked_takes_keys_as_given_and_puts_a_run_in_definition_order(runs):
+def test_chunked_takes_keys_as_given_and_puts_a_run_in_definition_order(runs):
     keys = cells("111", "000", "110", "011")
     assert runs(CHUNKS, partition_keys=keys) == [["000", "110", "111"], ["011"]]
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "3", True, None])
-def test_s5_chunked_needs_a_positive_int(n):
+def test_chunked_needs_a_positive_int(n):
     for make in (BackfillStrategy.chunked, BackfillStrategy.Chunked):
         with pytest.raises(ConfigurationError, match="n must be an int of at least 1, got"):
             make(n)
 
 
-def test_s5_chunked_is_rerun_in_the_same_size(repo):
+def test_chunked_is_rerun_in_the_same_size(repo):
     def fail(context):
         raise ValueError(context.partition.key)
 
@@ -114,7 +114,7 @@ def test_s5_chunked_is_rerun_in_the_same_size(repo):
     assert numbers == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
-def test_s5_types():
+def test_types():
     kinds = [
         BackfillStrategy.MultiRun,
         BackfillStrategy.SingleRun,
@@ -131,7 +131,7 @@ def test_s5_types():
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_s5_equality_hash_and_repr(strategy):
+def test_equality_hash_and_repr(strategy):
     copy = eval(repr(strategy), {"BackfillStrategy": BackfillStrategy})
     for same in (copy, pickle.loads(pickle.dumps(strategy))):
         assert same == strategy
@@ -139,7 +139,7 @@ def test_s5_equality_hash_and_repr(strategy):
     assert [other for other in STRATEGIES if other == strategy] == [strategy]
 
 
-def test_s5_repr():
+def test_repr():
     assert repr(MULTI_RUN) == "BackfillStrategy.MultiRun()"
     assert repr(SINGLE_RUN) == "BackfillStrategy.SingleRun()"
     expected = "BackfillStrategy.PerDimension(multi_run=['a'], single_run=['b', 'c'])"
@@ -161,7 +161,7 @@ def test_s5_repr():
         ),
     ],
 )
-def test_s5_refused_at_construction(multi_run, single_run, told):
+def test_refused_at_construction(multi_run, single_run, told):
     for make in (BackfillStrategy.per_dimension, BackfillStrategy.PerDimension):
         with pytest.raises(ConfigurationError) as refused:
             make(multi_run, single_run)
@@ -169,7 +169,7 @@ def test_s5_refused_at_construction(multi_run, single_run, told):
 
 
 @pytest.mark.parametrize("names", ["ab", None, [1]])
-def test_s5_lists_of_names_only(names):
+def test_lists_of_names_only(names):
     with pytest.raises(TypeError, match="must be a list of dimension names"):
         BackfillStrategy.per_dimension(names, ["c"])
     with pytest.raises(TypeError, match="must be a list of dimension names"):
@@ -177,7 +177,7 @@ def test_s5_lists_of_names_only(names):
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_s5_refused_at_backfill_without_dimensions(repo, dry_run):
+def test_refused_at_backfill_without_dimensions(repo, dry_run):
     repository = repo(SINGLE)
     with pytest.raises(ConfigurationError, match="per_dimension needs partitions with several dim"):
         repository.backfill(
@@ -188,7 +188,7 @@ def test_s5_refused_at_backfill_without_dimensions(repo, dry_run):
 
 @pytest.mark.parametrize(("multi_run", "single_run"), [(["ab"], ["b"]), (["a"], ["b", "ab"])])
 @pytest.mark.parametrize("part", [{"partition_range": ALL}, {"partition_keys": cells("000")}])
-def test_s5_refused_at_backfill_with_an_unknown_dimension(repo, multi_run, single_run, part):
+def test_refused_at_backfill_with_an_unknown_dimension(repo, multi_run, single_run, part):
     strategy = BackfillStrategy.per_dimension(multi_run, single_run)
     with pytest.raises(ConfigurationError) as refused:
         repo(GRID).backfill(strategy=strategy, **part)
@@ -196,12 +196,12 @@ def test_s5_refused_at_backfill_with_an_unknown_dimension(repo, multi_run, singl
     assert str(refused.value).startswith(told)
 
 
-def test_s5_no_strategy_is_refused(repo):
+def test_no_strategy_is_refused(repo):
     with pytest.raises(TypeError, match="strategy must be a BackfillStrategy"):
         repo(GRID).backfill(partition_range=ALL, strategy="multi_run")
 
 
-def test_s5_there_are_no_other_kinds():
+def test_there_are_no_other_kinds():
     with pytest.raises(TypeError, match=r"use BackfillStrategy\.multi_run"):
         BackfillStrategy()
 
@@ -222,28 +222,28 @@ def num_runs(repo, caplog):
     return plan
 
 
-def test_s5_which_one_the_argument(num_runs):
+def test_which_one_the_argument(num_runs):
     assert num_runs(SINGLE_RUN, strategy=BY_A) == (2, 0)
     assert num_runs(SINGLE_RUN, BY_A, strategy=MULTI_RUN) == (8, 0)
 
 
 @pytest.mark.parametrize("declared", [(BY_A,), (BY_A, None), (None, BY_A, BY_A)])
-def test_s5_which_one_the_assets_own(num_runs, declared):
+def test_which_one_the_assets_own(num_runs, declared):
     assert num_runs(*declared) == (2, 0)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_s5_which_one_is_checked_also_where_it_is_the_assets_own(repo, dry_run):
+def test_which_one_is_checked_also_where_it_is_the_assets_own(repo, dry_run):
     asset = rs.Asset(lambda: None, name="x", partitions_def=SINGLE, backfill_strategy=BY_A)
     with pytest.raises(ConfigurationError, match="per_dimension needs partitions with several dim"):
         repo(asset).backfill(partition_keys=[PartitionKey.single("us")], dry_run=dry_run)
 
 
-def test_s5_which_one_by_default(num_runs):
+def test_which_one_by_default(num_runs):
     assert num_runs(None, None) == (8, 0)
 
 
-def test_s5_which_one_where_assets_disagree(num_runs, caplog):
+def test_which_one_where_assets_disagree(num_runs, caplog):
     assert num_runs(SINGLE_RUN, None, BY_A) == (8, 1)
     for named in ("'x0'", "'x2'", repr(SINGLE_RUN), repr(BY_A)):
         assert named in caplog.text

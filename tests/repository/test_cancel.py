@@ -69,7 +69,7 @@ class Held:
         self.repo.close()
 
 
-def test_s8_cancel_live_in_this_process():
+def test_cancel_live_in_this_process():
     with Held() as held:
         backfill_id = held.begin()
         assert held.repo.cancel_backfill(backfill_id) is True
@@ -82,7 +82,7 @@ def test_s8_cancel_live_in_this_process():
     assert runs == ["completed", "failed", *["canceled"] * 8]
 
 
-def test_s8_cancel_without_a_failure_ends_as_canceled():
+def test_cancel_without_a_failure_ends_as_canceled():
     with Held() as held:
         backfill_id = held.begin(partition_range=rs.PartitionKeyRange.single(KEYS[2], KEYS[9]))
         assert held.repo.cancel_backfill(backfill_id) is True
@@ -90,7 +90,7 @@ def test_s8_cancel_without_a_failure_ends_as_canceled():
     assert (status.status, counts(status), status.error) == ("canceled", (2, 0, 6), None)
 
 
-def test_s8_cancel_of_the_last_run_in_flight_leaves_a_completed_backfill():
+def test_cancel_of_the_last_run_in_flight_leaves_a_completed_backfill():
     with Held() as held:
         backfill_id = held.begin(partition_range=rs.PartitionKeyRange.single(KEYS[2], KEYS[3]))
         assert held.repo.cancel_backfill(backfill_id) is True
@@ -99,7 +99,7 @@ def test_s8_cancel_of_the_last_run_in_flight_leaves_a_completed_backfill():
 
 
 @pytest.mark.parametrize("ends_as", ["completed", "failed", "canceled"])
-def test_s8_cancel_ended_changes_nothing(ends_as):
+def test_cancel_ended_changes_nothing(ends_as):
     with Held() as held:
         keys = rs.PartitionKeyRange.single(*(KEYS[:2] if ends_as == "failed" else KEYS[2:4]))
         backfill_id = held.begin(partition_range=FEW if ends_as == "canceled" else keys)
@@ -112,7 +112,7 @@ def test_s8_cancel_ended_changes_nothing(ends_as):
         assert held.repo.get_backfill(backfill_id) == before
 
 
-def test_s8_cancel_from_inside_an_asset():
+def test_cancel_from_inside_an_asset():
     started = []
 
     @rs.Asset(partitions_def=MANY)
@@ -127,7 +127,7 @@ def test_s8_cancel_from_inside_an_asset():
     assert (result.status, counts(result)) == ("canceled", (4, 0, 6))
 
 
-def test_s8_cancel_while_blocked_from_another_thread():
+def test_cancel_while_blocked_from_another_thread():
     with Held() as held:
         results = []
         waiter = threading.Thread(
@@ -144,7 +144,7 @@ def test_s8_cancel_while_blocked_from_another_thread():
     assert counts(results[0]) == (1, 1, 8)
 
 
-def test_s8_cancel_seen_by_the_owner_in_another_process_within_a_second(tmp_path):
+def test_cancel_seen_by_the_owner_in_another_process_within_a_second(tmp_path):
     path = tmp_path / "rivers.db"
 
     @rs.Asset(partitions_def=MANY)
@@ -168,7 +168,7 @@ def test_s8_cancel_seen_by_the_owner_in_another_process_within_a_second(tmp_path
     repo.close()
 
 
-def test_s8_cancel_in_another_repository_of_the_same_storage(tmp_path):
+def test_cancel_in_another_repository_of_the_same_storage(tmp_path):
     with Held(rs.Storage.embedded(tmp_path / "rivers.db")) as held:
         backfill_id = held.begin()
         same = rs.Asset(lambda: None, name="held", partitions_def=MANY)
@@ -180,7 +180,7 @@ def test_s8_cancel_in_another_repository_of_the_same_storage(tmp_path):
 
 
 @pytest.mark.parametrize("unknown", ["", "nonsense", "01a20619-0000-7000-8000-000000000000"])
-def test_s8_unknown_backfill(unknown):
+def test_unknown_backfill(unknown):
     with Held() as held:
         for call in ("cancel_backfill", "rerun_backfill", "resume_backfill"):
             with pytest.raises(BackfillNotFoundError) as caught:
@@ -191,7 +191,7 @@ def test_s8_unknown_backfill(unknown):
         assert held.repo.get_backfill(unknown) is None
 
 
-def test_s8_a_manual_run_is_no_backfill():
+def test_a_manual_run_is_no_backfill():
     once = rs.Asset(lambda: None, name="once")
     repo = rs.CodeRepository([once]).resolve(rs.Storage.memory())
     run_of = repo.materialize().run_id.split(".")[0]
@@ -200,7 +200,7 @@ def test_s8_a_manual_run_is_no_backfill():
             call(run_of)
 
 
-def test_s8_resume_refused_while_the_owner_lives_and_when_it_has_ended():
+def test_resume_refused_while_the_owner_lives_and_when_it_has_ended():
     with Held() as held:
         backfill_id = held.begin()
         with pytest.raises(ExecutionError, match="cancel_backfill"):

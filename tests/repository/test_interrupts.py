@@ -106,7 +106,7 @@ def script(request, tmp_path):
     script.process.wait(PATIENCE)
 
 
-def test_s6_sigint_once_cancels_the_rest(script):
+def test_sigint_once_cancels_the_rest(script):
     backfill_id = script.begin()
     script.interrupt()
     script.open_gate()
@@ -119,7 +119,7 @@ def test_s6_sigint_once_cancels_the_rest(script):
 
 
 @pytest.mark.parametrize("script", ["threads"], indirect=True)
-def test_s6_sigint_once_ends_with_a_traceback_that_says_how_to_go_on(script):
+def test_sigint_once_ends_with_a_traceback_that_says_how_to_go_on(script):
     text = (
         (script.folder / "script.py")
         .read_text()
@@ -134,7 +134,7 @@ def test_s6_sigint_once_ends_with_a_traceback_that_says_how_to_go_on(script):
     assert f"KeyboardInterrupt: canceled; run the rest with rerun_backfill('{backfill_id}')" in err
 
 
-def test_s6_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
+def test_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
     backfill_id = script.begin()
     script.interrupt()
     os.killpg(script.process.pid, signal.SIGINT)
@@ -149,7 +149,7 @@ def test_s6_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
     assert script.counts() == ("completed", COUNT, 0)
 
 
-def test_s6_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
+def test_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
     waiting, gate = threading.Event(), threading.Event()
 
     def wait():
@@ -180,7 +180,7 @@ def test_s6_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
     assert repository.get_backfill(record["backfill_id"]).status == "in_progress"
 
 
-def test_s6_leaving_the_interpreter_waits_for_the_background(script):
+def test_leaving_the_interpreter_waits_for_the_background(script):
     script.begin("leave")
     assert script.process.poll() is None
     script.open_gate()
@@ -189,7 +189,7 @@ def test_s6_leaving_the_interpreter_waits_for_the_background(script):
     assert script.counts() == ("completed", COUNT, 0)
 
 
-def test_s6_sigint_while_leaving_leaves_it_resumable_or_canceled(script):
+def test_sigint_while_leaving_leaves_it_resumable_or_canceled(script):
     backfill_id = script.begin("leave")
     script.interrupt("leave")
     script.open_gate()
@@ -202,7 +202,7 @@ def test_s6_sigint_while_leaving_leaves_it_resumable_or_canceled(script):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
-def test_s8_resume_finishes_exactly_what_was_not_recorded(script, number):
+def test_resume_finishes_exactly_what_was_not_recorded(script, number):
     backfill_id = script.begin()
     os.kill(script.process.pid, number)
     script.process.wait(PATIENCE)
@@ -215,7 +215,7 @@ def test_s8_resume_finishes_exactly_what_was_not_recorded(script, number):
     assert script.status().backfill_id == backfill_id
 
 
-def test_s6_nothing_is_left_behind_by_a_process_that_died(script):
+def test_nothing_is_left_behind_by_a_process_that_died(script):
     script.begin()
     os.kill(script.process.pid, signal.SIGKILL)
     script.process.wait(PATIENCE)
@@ -228,7 +228,7 @@ def test_s6_nothing_is_left_behind_by_a_process_that_died(script):
             time.sleep(0.02)
 
 
-def test_s8_cancel_without_a_live_owner_ends_it_at_once(script):
+def test_cancel_without_a_live_owner_ends_it_at_once(script):
     backfill_id = script.begin()
     os.kill(script.process.pid, signal.SIGKILL)
     script.process.wait(PATIENCE)

@@ -53,7 +53,7 @@ class Flaky:
         )
 
 
-def test_s8_rerun_is_a_new_backfill_over_exactly_the_failed_and_canceled():
+def test_rerun_is_a_new_backfill_over_exactly_the_failed_and_canceled():
     flaky = Flaky("b")
     first = flaky.backfill(failure_policy="stop_on_failure")
     assert counts(first) == (1, 1, 4)
@@ -68,7 +68,7 @@ def test_s8_rerun_is_a_new_backfill_over_exactly_the_failed_and_canceled():
     assert flaky.repo.get_backfill(first.backfill_id).failed_partitions == 1
 
 
-def test_s8_rerun_of_explicit_keys_keeps_their_order():
+def test_rerun_of_explicit_keys_keeps_their_order():
     flaky = Flaky("e", "a", "c")
     first = flaky.backfill(partition_range=None, partition_keys=keys("e", "f", "c", "a"))
     flaky.calls.clear()
@@ -76,7 +76,7 @@ def test_s8_rerun_of_explicit_keys_keeps_their_order():
     assert flaky.calls == [["e"], ["c"], ["a"]]
 
 
-def test_s8_rerun_keeps_strategy_policy_concurrency_and_tags():
+def test_rerun_keeps_strategy_policy_concurrency_and_tags():
     flaky = Flaky("letter=a|digit=2", "letter=b|digit=1", "letter=b|digit=2", definition=GRID)
     flaky.broken |= {
         str(rs.PartitionKey.multi({"letter": x, "digit": y})) for x, y in ("a2", "b1", "b2")
@@ -105,14 +105,14 @@ def test_s8_rerun_keeps_strategy_policy_concurrency_and_tags():
 
 
 @pytest.mark.parametrize("policy", ["continue", "stop_on_failure"])
-def test_s8_rerun_keeps_the_failure_policy(policy):
+def test_rerun_keeps_the_failure_policy(policy):
     flaky = Flaky("a", "b")
     first = flaky.backfill(failure_policy=policy)
     again = flaky.repo.rerun_backfill(first.backfill_id)
     assert counts(again) == ((0, 2, 0) if policy == "continue" else (0, 1, 5))
 
 
-def test_s8_rerun_of_is_one_tag_only():
+def test_rerun_of_is_one_tag_only():
     flaky = Flaky("b", "c")
     first = flaky.backfill()
     second = flaky.repo.rerun_backfill(first.backfill_id)
@@ -124,7 +124,7 @@ def test_s8_rerun_of_is_one_tag_only():
     assert ("rivers/rerun_of", second.backfill_id) in run.tags
 
 
-def test_s8_rerun_in_a_loop_ends():
+def test_rerun_in_a_loop_ends():
     flaky = Flaky("b", "c", "f")
     result = flaky.backfill()
     rounds = 0
@@ -137,7 +137,7 @@ def test_s8_rerun_in_a_loop_ends():
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_s8_rerun_of_what_has_nothing_failed_is_empty_and_completed(dry_run):
+def test_rerun_of_what_has_nothing_failed_is_empty_and_completed(dry_run):
     flaky = Flaky()
     first = flaky.backfill()
     flaky.calls.clear()
@@ -153,7 +153,7 @@ def test_s8_rerun_of_what_has_nothing_failed_is_empty_and_completed(dry_run):
             assert (last.status, last.num_partitions) == ("completed", 0)
 
 
-def test_s8_rerun_leaves_out_keys_that_are_no_longer_defined_with_a_warning(caplog):
+def test_rerun_leaves_out_keys_that_are_no_longer_defined_with_a_warning(caplog):
     flaky = Flaky("b", "d")
     first = flaky.backfill()
     fewer = rs.PartitionsDefinition.static_(["f", "d", "a"])
@@ -168,7 +168,7 @@ def test_s8_rerun_leaves_out_keys_that_are_no_longer_defined_with_a_warning(capl
     assert "1" in record.getMessage()
 
 
-def test_s8_rerun_with_none_of_its_keys_left_is_refused():
+def test_rerun_with_none_of_its_keys_left_is_refused():
     flaky = Flaky("b", "d")
     first = flaky.backfill()
     later = Flaky(
@@ -179,7 +179,7 @@ def test_s8_rerun_with_none_of_its_keys_left_is_refused():
             later.repo.rerun_backfill(first.backfill_id, dry_run=dry_run)
 
 
-def test_s8_rerun_after_a_dynamic_partition_is_gone(caplog):
+def test_rerun_after_a_dynamic_partition_is_gone(caplog):
     storage = rs.Storage.memory()
     storage.add_dynamic_partitions("customers", ["ada", "bob", "eve"])
     flaky = Flaky(
@@ -193,7 +193,7 @@ def test_s8_rerun_after_a_dynamic_partition_is_gone(caplog):
     assert "no longer defined" in caplog.text
 
 
-def test_s8_rerun_after_the_asset_is_gone_is_refused():
+def test_rerun_after_the_asset_is_gone_is_refused():
     flaky = Flaky("b")
     first = flaky.backfill()
     stranger = rs.Asset(lambda: None, name="stranger", partitions_def=DEFINED)
@@ -202,7 +202,7 @@ def test_s8_rerun_after_the_asset_is_gone_is_refused():
         repo.rerun_backfill(first.backfill_id)
 
 
-def test_s8_rerun_dry_run_stores_nothing():
+def test_rerun_dry_run_stores_nothing():
     flaky = Flaky("b")
     first = flaky.backfill()
     before = len(flaky.repo.storage.get_runs())
@@ -211,7 +211,7 @@ def test_s8_rerun_dry_run_stores_nothing():
     assert len(flaky.repo.storage.get_runs()) == before
 
 
-def test_s8_rerun_still_in_progress_is_refused():
+def test_rerun_still_in_progress_is_refused():
     refused = []
 
     @rs.Asset(partitions_def=DEFINED)
@@ -225,7 +225,7 @@ def test_s8_rerun_still_in_progress_is_refused():
     assert all(word in refused[0] for word in ("cancel", "wait", "resume"))
 
 
-def test_s8_rerun_of_a_run_that_failed_as_a_whole_has_all_its_partitions():
+def test_rerun_of_a_run_that_failed_as_a_whole_has_all_its_partitions():
     broken = [True]
 
     @rs.Asset(partitions_def=DEFINED)

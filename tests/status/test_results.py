@@ -52,7 +52,7 @@ def status_counts(status):
     return status.completed_partitions, status.failed_partitions, status.canceled_partitions
 
 
-def test_s7_status_in_progress(waiting):
+def test_status_in_progress(waiting):
     repository, called, leave = waiting
     result = repository.backfill(partition_range=ALL, block=False)
     called.wait()
@@ -65,7 +65,7 @@ def test_s7_status_in_progress(waiting):
     assert repository.get_backfill(result.backfill_id).status == "completed"
 
 
-def test_s7_status_completed(repo, failing):
+def test_status_completed(repo, failing):
     repository = repo(failing())
     result = repository.backfill(partition_range=ALL)
     assert (result.status, counts(result)) == ("completed", (3, 0, 0))
@@ -75,7 +75,7 @@ def test_s7_status_completed(repo, failing):
     assert not result.is_dry_run
 
 
-def test_s7_status_failed(repo, failing):
+def test_status_failed(repo, failing):
     repository = repo(failing("eu"))
     result = repository.backfill(partition_range=ALL)
     assert (result.status, counts(result)) == ("failed", (2, 1, 0))
@@ -83,14 +83,14 @@ def test_s7_status_failed(repo, failing):
     assert (status.status, status_counts(status)) == ("failed", (2, 1, 0))
 
 
-def test_s7_status_failed_although_others_are_canceled(repo, failing):
+def test_status_failed_although_others_are_canceled(repo, failing):
     stop = {"failure_policy": "stop_on_failure", "max_concurrency": 1}
     result = repo(failing("eu")).backfill(partition_range=ALL, **stop)
     assert (result.status, counts(result)) == ("failed", (1, 1, 1))
     assert (result.num_runs, len(result.run_ids)) == (3, 3)
 
 
-def test_s7_status_canceled(waiting):
+def test_status_canceled(waiting):
     repository, called, leave = waiting
     result = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
     called.wait()
@@ -103,14 +103,14 @@ def test_s7_status_canceled(waiting):
     assert len(status.run_ids) == 3
 
 
-def test_s7_status_dry_run(repo, failing):
+def test_status_dry_run(repo, failing):
     result = repo(failing("eu")).backfill(partition_range=ALL, dry_run=True)
     assert (result.status, result.is_dry_run, counts(result)) == ("dry_run", True, (0, 0, 0))
     assert (result.num_partitions, result.num_runs, result.run_ids) == (3, 3, [])
     assert [str(key) for key in result.partition_keys] == ["us", "eu", "asia"]
 
 
-def test_s7_num_runs_and_run_ids(repo):
+def test_num_runs_and_run_ids(repo):
     seen = []
 
     def record(context):
@@ -125,7 +125,7 @@ def test_s7_num_runs_and_run_ids(repo):
     assert keys == [[key] for key in result.partition_keys]
 
 
-def test_s7_lists_are_built_on_first_touch_and_kept(repo, failing):
+def test_lists_are_built_on_first_touch_and_kept(repo, failing):
     repository = repo(failing())
     result = repository.backfill(partition_range=ALL)
     status = repository.get_backfill(result.backfill_id)
@@ -143,7 +143,7 @@ def test_s7_lists_are_built_on_first_touch_and_kept(repo, failing):
         assert vars(answer)[name] is first
 
 
-def test_s7_a_result_nobody_asks_for_keys_costs_nothing(repo):
+def test_a_result_nobody_asks_for_keys_costs_nothing(repo):
     result = repo(HUGE).backfill(partition_range=PartitionKeyRange.multi({}), dry_run=True)
     assert result.num_partitions == 1_753_176**2
     assert "partition_keys" not in vars(result)
@@ -152,7 +152,7 @@ def test_s7_a_result_nobody_asks_for_keys_costs_nothing(repo):
     )
 
 
-def test_s7_results_are_plain_dataclasses(repo, failing):
+def test_results_are_plain_dataclasses(repo, failing):
     repository = repo(failing())
     result = repository.backfill(partition_range=ALL)
     status = repository.get_backfill(result.backfill_id)
@@ -164,7 +164,7 @@ def test_s7_results_are_plain_dataclasses(repo, failing):
         _ = result.keys
 
 
-def test_s7_error_is_none_unless_failed_then_the_first_failure(repo, failing):
+def test_error_is_none_unless_failed_then_the_first_failure(repo, failing):
     repository = repo(failing("eu", "asia"))
     result = repository.backfill(partition_range=ALL, max_concurrency=1)
     assert repository.get_backfill(result.backfill_id).error == (
@@ -173,7 +173,7 @@ def test_s7_error_is_none_unless_failed_then_the_first_failure(repo, failing):
     )
 
 
-def test_s7_get_backfill_of_an_unknown_id_is_none(repo, failing):
+def test_get_backfill_of_an_unknown_id_is_none(repo, failing):
     repository = repo(failing())
     repository.backfill(partition_range=ALL, dry_run=True)
     run = repository.materialize(partition_key=PartitionKey.single("us")).run_id
@@ -181,13 +181,13 @@ def test_s7_get_backfill_of_an_unknown_id_is_none(repo, failing):
         assert repository.get_backfill(unknown) is None
 
 
-def test_s7_get_backfill_tells_the_tags(repo, failing):
+def test_get_backfill_tells_the_tags(repo, failing):
     repository, tags = repo(failing()), [("a", "b"), ("rivers/priority", "5"), ("a", "c")]
     result = repository.backfill(partition_range=ALL, tags=tags)
     assert repository.get_backfill(result.backfill_id).tags == tags
 
 
-def test_s7_get_backfill_does_not_grow_with_the_backfill(repo):
+def test_get_backfill_does_not_grow_with_the_backfill(repo):
     def stop():
         msg = "stop"
         raise RuntimeError(msg)
@@ -204,7 +204,7 @@ def test_s7_get_backfill_does_not_grow_with_the_backfill(repo):
     assert status.error.endswith("(1 of 3073626086976 partitions failed)")
 
 
-def test_s7_a_dry_run_stores_nothing(repo, failing, tmp_path):
+def test_a_dry_run_stores_nothing(repo, failing, tmp_path):
     path = tmp_path / "rivers.db"
 
     def content():
@@ -239,7 +239,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("arguments", WRONG)
-def test_s7_a_dry_run_validates_everything_that_a_real_one_does(repo, failing, arguments):
+def test_a_dry_run_validates_everything_that_a_real_one_does(repo, failing, arguments):
     repository = repo(failing())
     told = []
     for dry_run in (True, False):

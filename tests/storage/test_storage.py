@@ -155,7 +155,7 @@ def test_get_materialized_partitions_of_a_run_that_failed_in_part():
     assert repo.storage.get_materialized_partitions("after") == keys("b", "d")
 
 
-def test_s2_dynamic_partitions(tmp_path):
+def test_dynamic_partitions(tmp_path):
     storage = rs.Storage.embedded(tmp_path / "rivers.db")
     storage.add_dynamic_partitions("customers", ["eve", "ada"])
     storage.add_dynamic_partitions("customers", ["bob", "eve", rs.PartitionKey.single("zoe")])
@@ -181,7 +181,7 @@ def test_s2_dynamic_partitions(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["", "a|b", "a,b"])
-def test_s2_dynamic_partitions_refuse_reserved_characters_and_store_nothing(key):
+def test_dynamic_partitions_refuse_reserved_characters_and_store_nothing(key):
     storage = rs.Storage.memory()
     with pytest.raises(PartitionDefinitionError):
         storage.add_dynamic_partitions("customers", ["fine", key])

@@ -38,7 +38,7 @@ def repository(storage=None):
     return rs.CodeRepository([sink, source, plain]).resolve(storage or rs.Storage.memory())
 
 
-def test_s9_an_embedded_storage_is_the_same_when_it_is_reopened(tmp_path):
+def test_an_embedded_storage_is_the_same_when_it_is_reopened(tmp_path):
     path = tmp_path / "deeper" / "rivers.db"
     with repository(rs.Storage.embedded(path)) as repo:
         result = repo.backfill(partition_range=ALL, tags=[("team", "data")])
@@ -54,7 +54,7 @@ def test_s9_an_embedded_storage_is_the_same_when_it_is_reopened(tmp_path):
     assert again.rerun_backfill(result.backfill_id).partition_keys == keys("b")
 
 
-def test_s9_a_relative_path_does_not_move_with_the_working_directory(tmp_path, monkeypatch):
+def test_a_relative_path_does_not_move_with_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     repo = repository(rs.Storage.embedded("rivers.db"))
@@ -65,7 +65,7 @@ def test_s9_a_relative_path_does_not_move_with_the_working_directory(tmp_path, m
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_s9_a_live_backfill_is_known_as_such_wherever_its_process_goes(tmp_path, monkeypatch):
+def test_a_live_backfill_is_known_as_such_wherever_its_process_goes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     begun, gate, calls = threading.Event(), threading.Event(), []
 
@@ -131,7 +131,7 @@ def unusable(path, kind):
 
 
 @pytest.mark.parametrize("kind", ["a directory", "no database", "below a file", "foreign", "newer"])
-def test_s9_what_is_no_storage_is_refused_naming_the_file(tmp_path, kind):
+def test_what_is_no_storage_is_refused_naming_the_file(tmp_path, kind):
     path = unusable(tmp_path / "some.db", kind)
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(StorageError) as caught:
