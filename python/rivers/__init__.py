@@ -9,6 +9,7 @@ from rivers.assets.asset_def import AssetDef, DepDef
 from rivers.assets.external_asset import ExternalAsset
 from rivers.assets.graph_asset import GraphAsset, Task
 from rivers.assets.multi_asset import MultiAsset, Output
+from rivers.client import BackfillClient
 from rivers.execution.context import AssetExecutionContext, PartitionContext
 from rivers.execution.executor import Executor
 from rivers.io import (
@@ -42,6 +43,7 @@ __all__ = [
     "Asset",
     "AssetDef",
     "AssetExecutionContext",
+    "BackfillClient",
     "BackfillResult",
     "BackfillStatus",
     "BackfillStrategy",
