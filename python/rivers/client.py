@@ -164,9 +164,7 @@ class BackfillClient:
             rate=lambda: store.rate(backfill_id) if in_progress else None,
             eta=lambda: seconds_left(left, status.rate),
         )
-        status.__dict__["_table"] = lambda: tables.backfill_partitions(
-            store, backfill_id, None, run_id=False, errors=False
-        )
+        status.__dict__["_table"] = lambda: self.backfill_partitions(backfill_id, errors=False)
         return status
 
     def get_view(self, backfill_id: str) -> BackfillView | None:
@@ -245,7 +243,12 @@ class BackfillClient:
         return tables.backfills(self._store, engine, status, limit)
 
     def backfill_partitions(
-        self, backfill_id: str, *, status: str | Sequence[str] | None = None, run_id: bool = False
+        self,
+        backfill_id: str,
+        *,
+        status: str | Sequence[str] | None = None,
+        run_id: bool = False,
+        errors: bool = True,
     ) -> pl.DataFrame:
         """Returns one row per partition of a backfill, in the order of its runs.
 
@@ -253,6 +256,7 @@ class BackfillClient:
             backfill_id: The id of the backfill.
             status: Only partitions with one of these statuses.
             run_id: Whether to add the column `run_id`.
+            errors: Whether to fill the column `error`; without it, a map of millions is read faster.
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: pending, running,
@@ -265,7 +269,9 @@ class BackfillClient:
             BackfillNotFoundError: No backfill has the id.
             ConfigurationError: There is no such status.
         """
-        return tables.backfill_partitions(self._store, backfill_id, status, run_id=run_id)
+        return tables.backfill_partitions(
+            self._store, backfill_id, status, run_id=run_id, errors=errors
+        )
 
     def backfill_runs(
         self, backfill_id: str, *, status: str | Sequence[str] | None = None

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rivers.assets.asset_graph import Node
 from rivers.cli.display import count, output, write_json
 from rivers.cli.load import load_repository
-from rivers.cli.settings import JsonOption, ModuleArgument, StorageOption, open_storage
+from rivers.cli.options import JsonOption, ModuleArgument, StorageOption
+from rivers.cli.settings import open_storage
 from rivers.repository.repository import CodeRepository
 
 
