@@ -67,7 +67,7 @@ class Workers:
 
     def _work(self, batch: Batch | None = None) -> None:
         while True:
-            batch = batch or self._engine.take(_PATIENCE)
+            batch = batch or self._engine.next_batch(_PATIENCE)
             if batch is None:
                 if self._engine.wants_worker():
                     continue
@@ -87,14 +87,14 @@ class Workers:
             else:
                 self._process_pool().execute(batch, program)
         except BaseException as error:  # noqa: BLE001  (told to who waits)
-            self._break_off(batch, error)
+            self._abort(batch, error)
         finally:
             batch.close()
 
-    def _break_off(self, batch: Batch, error: BaseException) -> None:
+    def _abort(self, batch: Batch, error: BaseException) -> None:
         """What is no failure of a function is one of ours: the backfill stops, resumable."""
         _log.exception("a worker broke off")
-        self._engine.break_off(batch.key, f"a worker broke off: {type(error).__name__}: {error}")
+        self._engine.abort(batch.key, f"a worker broke off: {type(error).__name__}: {error}")
 
     async def _drive(self, batch: Batch) -> None:
         """Executes batches on the event loop, one after another."""
@@ -102,12 +102,12 @@ class Workers:
             try:
                 await batch.program.execute_async(batch)
             except BaseException as error:  # noqa: BLE001  (told to who waits)
-                self._break_off(batch, error)
+                self._abort(batch, error)
             finally:
                 batch.close()
             # Functions that never wait would hold the loop from all others until the last batch.
             await asyncio.sleep(0)
-            following = self._engine.take(0.0)
+            following = self._engine.next_batch(0.0)
             # Somebody has to wait for what is paused, and behind a run that may be slow.
             self.call()
             if following is None:
@@ -132,7 +132,7 @@ class Workers:
     def _process_pool(self) -> Processes:
         with self._lock:
             if self._processes is None:
-                self._processes = Processes(self._engine.workers_file)
+                self._processes = Processes(self._engine.worker_lock_file)
             return self._processes
 
 

@@ -28,9 +28,9 @@ _ALL = (1 << 63) - 1
 class Processes:
     """Worker processes, made when they are needed and replaced when they die."""
 
-    def __init__(self, workers_file: Path | None) -> None:
+    def __init__(self, lock_file: Path | None) -> None:
         _register_exit_once()
-        self._workers_file = workers_file
+        self._lock_file = lock_file
         self._folder = tempfile.TemporaryDirectory(prefix="rivers-")
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class Processes:
 
     def _make(self) -> _Process:
         self._made += 1
-        return _Process(Path(self._folder.name) / f"process-{self._made}", self._workers_file)
+        return _Process(Path(self._folder.name) / f"process-{self._made}", self._lock_file)
 
     def _send(self, key: int, program: Program, batch: Batch) -> Path:
         """Writes a program to a file, once; each worker reads it once."""
@@ -77,7 +77,7 @@ class Processes:
             if known is not None and known[0] is program:
                 return known[1]
             path = Path(self._folder.name) / f"program-{key}-{len(self._programs)}"
-            path.write_bytes(pickle.dumps((program.pickled, batch.worked)))
+            path.write_bytes(pickle.dumps((program.pickled, batch.spec)))
             self._programs[key] = (program, path)
             return path
 
@@ -108,9 +108,9 @@ class _Process:
     run the process died of.
     """
 
-    def __init__(self, path: Path, workers_file: Path | None) -> None:
+    def __init__(self, path: Path, lock_file: Path | None) -> None:
         self._path = path
-        self._start = os.getpid(), workers_file
+        self._start = os.getpid(), lock_file
         self._shared = SharedRuns(path)
         self._pool = self._new()
 
@@ -126,12 +126,12 @@ class _Process:
         most = _ALL
         while batch.send(self._shared, most):
             try:
-                report = self._pool.submit(execute_runs, path, self._path, batch.earlier()).result()
+                report = self._pool.submit(execute_runs, path, self._path, batch.prior_attempts()).result()
             except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
                 if isinstance(error, BrokenProcessPool):
                     self._replace()
                 step = self._shared.step
-                most = batch.lost()
+                most = batch.reclaim_sent()
                 if not most:
                     _fail(next(batch, None), program, step, error)
                     most = _ALL

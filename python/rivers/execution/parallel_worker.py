@@ -11,7 +11,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rivers._rivers import SharedRuns, WorkerBatch, WorkerSign
+from rivers._rivers import SharedRuns, WorkerBatch, WorkerLock
 from rivers.execution.runner import Program
 from rivers.io import InMemoryIOHandler
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rivers._rivers import Run, Worked
+    from rivers._rivers import Run, JobSpec
 
 
 _WATCH_INTERVAL = 0.1
 """Seconds between two looks at whether the parent lives."""
 
 
-_sign: WorkerSign | None = None
+_lock: WorkerLock | None = None
 """In a worker, for all its life."""
 
 
-def initialize_worker(parent: int, workers_file: Path | None) -> None:
+def initialize_worker(parent: int, lock_file: Path | None) -> None:
     """In a worker, before it executes anything."""
-    global _sign  # noqa: PLW0603  (what is to live as long as the process)
+    global _lock  # noqa: PLW0603  (what is to live as long as the process)
     # Ctrl-C goes to all processes of a terminal; the one that waits for the backfill handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if workers_file is not None:
-        _sign = WorkerSign(workers_file)
+    if lock_file is not None:
+        _lock = WorkerLock(lock_file)
     # Whoever found no sign of this worker found its parent dead; then it is by now.
     _leave_without(parent)
     threading.Thread(target=_watch, args=(parent,), name="rivers-parent-watch", daemon=True).start()
@@ -55,9 +55,9 @@ def _watch(parent: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _read(program: Path) -> tuple[Program, Worked]:
-    pickled, worked = pickle.loads(program.read_bytes())  # noqa: S301  (the parent wrote it)
-    return Program(pickle.loads(pickled)), worked  # noqa: S301
+def _read(program: Path) -> tuple[Program, JobSpec]:
+    pickled, spec = pickle.loads(program.read_bytes())  # noqa: S301  (the parent wrote it)
+    return Program(pickle.loads(pickled)), spec  # noqa: S301
 
 
 @lru_cache(maxsize=1)
@@ -70,11 +70,11 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def execute_runs(path: Path, runs_path: Path, earlier: bytes) -> bytes:
+def execute_runs(path: Path, runs_path: Path, prior_attempts: bytes) -> bytes:
     """In the worker: executes runs until it is time to report."""
-    program, worked = _read(path)
+    program, spec = _read(path)
     shared = _shared(runs_path)
-    batch = WorkerBatch(worked, shared, earlier)
+    batch = WorkerBatch(spec, shared, prior_attempts)
     outputs = [output for step in program.steps for output in step.outputs]
     handlers = {id(output.handler): output.handler for output in outputs}.values()
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]

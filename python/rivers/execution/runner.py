@@ -98,7 +98,7 @@ class Program:
         if self.watch is not None:
             self.watch(step.index)
         selection: Selection | None = None
-        if step.defined is not None or not run.is_sound:
+        if step.defined is not None or not run.has_no_failures:
             enters, selection = _enter(step, run)
             if not enters:
                 return
@@ -129,7 +129,7 @@ class Program:
         """A step failed: it is tried again, or that is its end."""
         trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
-        failures = run.tries(step.index) + 1
+        failures = run.failed_attempts(step.index) + 1
         wait = step.retry.wait(error, failures) if step.retry is not None else None
         if wait is None:
             if self.first_error is None:
@@ -153,7 +153,7 @@ def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
             run.check_defined(index, step.defined)
     if run.defer(step.indices, step.needs):
         return False, None
-    if any(run.missed(upstream) for upstream in step.needs):
+    if any(run.failed_or_skipped(upstream) for upstream in step.needs):
         for index in step.indices:
             run.skip(index)
         return False, None
@@ -253,7 +253,7 @@ def _output_context(
     keys, failed = [], []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
-        left = None if run.is_sound else run.survivors(step.index)
+        left = None if run.has_no_failures else run.survivors(step.index)
         keys = (left or entered).keys()
         if left is not None:
             survived = set(keys)

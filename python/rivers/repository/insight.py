@@ -31,7 +31,7 @@ class Insight(Reading):
         store = storage._store  # noqa: SLF001
         # Of one that runs here the engine knows it without a wait, neither for the storage nor for the
         # interpreter, which beside functions that compute takes milliseconds to win back.
-        record = engine.standing(backfill_id) or store.backfill(backfill_id)
+        record = engine.snapshot(backfill_id) or store.backfill(backfill_id)
         if record is None or record["manual"]:
             return None
         is_on = record["status"] == "in_progress"
