@@ -11,7 +11,7 @@ use crate::backfill::{
 };
 use crate::clock::Micros;
 use crate::plan::Plan;
-use crate::queue::{Bucket, EntryId};
+use crate::queue::{EntryId, TokenBucket};
 
 /// How large the batches of a worker are.
 struct Sizing {
@@ -75,7 +75,7 @@ pub(super) struct LiveBackfill {
     /// No new runs start for now.
     pub(super) paused: bool,
     /// Limits how many runs start per second.
-    pub(super) start_tokens: Option<Bucket>,
+    pub(super) rate_limit: Option<TokenBucket>,
     /// Revision of the request when it was read.
     pub(super) revision: u64,
     /// Maximum number of runs in flight where the program is executed.
@@ -115,7 +115,7 @@ impl LiveBackfill {
         retries
             .scheduled()
             .for_each(|run| state.apply(Event::Scheduled(run)));
-        let start_tokens = request.control.max_starts_per_second.map(Bucket::new);
+        let rate_limit = request.control.max_starts_per_second.map(TokenBucket::new);
         Self {
             entry,
             program: execution.program,
@@ -130,7 +130,7 @@ impl LiveBackfill {
             outbox: Vec::new(),
             dirty: true,
             paused: false,
-            start_tokens,
+            rate_limit,
             revision: 0,
             written_end: false,
             published: counts,
@@ -141,7 +141,7 @@ impl LiveBackfill {
 
     /// Whether a run may start now, as far as this process knows.
     pub(super) fn is_ready(&mut self) -> bool {
-        let tokens = self.start_tokens.as_ref().map_or(1, Bucket::available);
+        let tokens = self.rate_limit.as_ref().map_or(1, TokenBucket::available);
         !self.paused && tokens > 0 && self.state.can_start()
     }
 
@@ -160,43 +160,43 @@ impl LiveBackfill {
             .clamp(1.0, MAX_BATCH_RUNS);
         self.last_batch = size;
         let max = self
-            .start_tokens
+            .rate_limit
             .as_ref()
-            .map_or(u64::MAX, Bucket::available);
+            .map_or(u64::MAX, TokenBucket::available);
         let claimed = self.state.claim(max.min(size as u64))?;
-        if let Some(start_tokens) = &mut self.start_tokens {
-            start_tokens.take(claimed.runs.end - claimed.runs.start);
+        if let Some(rate_limit) = &mut self.rate_limit {
+            rate_limit.take(claimed.runs.end - claimed.runs.start);
         }
         Some(claimed)
     }
 
     /// A worker gave back runs that it had not begun.
     pub(super) fn yielded(&mut self, runs: Range<u64>) {
-        if let Some(start_tokens) = &mut self.start_tokens {
-            start_tokens.give_back(runs.end - runs.start);
+        if let Some(rate_limit) = &mut self.rate_limit {
+            rate_limit.give_back(runs.end - runs.start);
         }
         self.state.apply(Event::Yielded(runs));
     }
 
     /// Refills the rate limit. Returns whether runs may start that could not before.
     pub(super) fn refill_tokens(&mut self, now: Micros) -> bool {
-        let Some(start_tokens) = &mut self.start_tokens else {
+        let Some(rate_limit) = &mut self.rate_limit else {
             return false;
         };
-        let before = start_tokens.available();
-        start_tokens.fill(now);
-        before == 0 && start_tokens.available() > 0
+        let before = rate_limit.available();
+        rate_limit.fill(now);
+        before == 0 && rate_limit.available() > 0
     }
 
     /// When a run may start that cannot now: the next retry, or the next start within the rate limit.
     pub(super) fn next_start(&self) -> Option<Micros> {
-        let tokens = self.start_tokens.as_ref().map_or(1, Bucket::available);
+        let tokens = self.rate_limit.as_ref().map_or(1, TokenBucket::available);
         let waits = tokens == 0 && !self.paused && self.state.runs_to_start() > 0;
         let soon = self
-            .start_tokens
+            .rate_limit
             .as_ref()
             .filter(|_| waits)
-            .map(Bucket::next_at);
+            .map(TokenBucket::next_at);
         let running = self.state.phase() == Phase::Running;
         let retry = self.retries.next_due().filter(|_| running);
         soon.into_iter().chain(retry).min()
