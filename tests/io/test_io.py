@@ -177,7 +177,7 @@ class TestMemory:
     def test_is_of_one_process(self):
         handler = InMemoryIOHandler()
         handler.handle_output(out(), 1)
-        assert not handler.shared_between_processes
+        assert handler.reach == "process"
         copy = pickle.loads(pickle.dumps(handler))
         with pytest.raises(exceptions.ExecutionError):
             copy.load_input(wanted())
@@ -205,7 +205,7 @@ class TestMemory:
 
 class TestPickle:
     def test_making_one_writes_nothing(self, tmp_path):
-        assert PickleIOHandler(tmp_path / "store").shared_between_processes
+        assert PickleIOHandler(tmp_path / "store").reach == "machine"
         assert not list(tmp_path.iterdir())
 
     def test_survives_pickling_and_a_change_of_folder(self, tmp_path, monkeypatch):
@@ -388,9 +388,9 @@ class TestObjectStores:
 
     def test_only_a_store_in_memory_is_of_one_process(self, tmp_path):
         for memory in (MemoryStore(), "memory:///"):
-            assert not PickleIOHandler(memory).shared_between_processes
-            assert not ParquetIOHandler(memory).shared_between_processes
-        assert PickleIOHandler(LocalStore(tmp_path)).shared_between_processes
+            assert PickleIOHandler(memory).reach == "process"
+            assert ParquetIOHandler(memory).reach == "process"
+        assert PickleIOHandler(LocalStore(tmp_path)).reach == "machine"
 
     def test_url_with_options_opens_a_store_that_can_travel(self):
         options = {"access_key_id": "id", "secret_access_key": "hidden", "region": "eu-west-1"}
