@@ -22,7 +22,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::batch::{Batch, SharedRuns, WorkerBatch, WorkerSign};
     #[pymodule_export]
-    use crate::definition::{PartitionsDefinition, decode_definition};
+    use crate::definition::{PartitionsDefinition, decode_definition, mapping_refusal};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]
