@@ -659,14 +659,16 @@ class PartitionMapping:
     def goes_back(self) -> bool:
         """Whether it leads to earlier partitions only, so that an asset may need its own."""
 
-    def refusal(
-        self, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition | None
-    ) -> str | None:
-        """Why it cannot relate two definitions; `None` if it can."""
-
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def mapping_refusal(
+    mapping: PartitionMapping,
+    downstream: PartitionsDefinition | None,
+    upstream: PartitionsDefinition | None,
+) -> str | None:
+    """Why `mapping` cannot relate the two definitions; `None` if it can."""
 
 def decode_mapping(bytes: bytes) -> PartitionMapping:
     """Reads what pickling wrote."""
@@ -708,6 +710,10 @@ class Plan:
 
     @property
     def strategy(self) -> str: ...
+    @property
+    def is_one_run(self) -> bool:
+        """Whether one run executes all partitions, however many they are."""
+
     def run(self, number: int) -> Selection:
         """The partitions of a run."""
 
