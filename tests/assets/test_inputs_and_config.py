@@ -1,4 +1,4 @@
-"""What a function gets: inputs, config and tags (SEMANTICS 6)."""
+"""What a function gets: inputs, config and tags."""
 
 import functools
 import json

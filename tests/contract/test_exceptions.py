@@ -1,4 +1,4 @@
-"""SEMANTICS 11: errors."""
+"""Exceptions: one root, their bases, and what their messages say."""
 
 import pickle
 

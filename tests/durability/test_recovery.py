@@ -1,4 +1,4 @@
-"""A large backfill goes on where it was after its process died (SEMANTICS 8 and 9)."""
+"""A large backfill goes on where it was after its process died."""
 
 import sqlite3
 from contextlib import closing

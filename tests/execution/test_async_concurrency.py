@@ -1,4 +1,4 @@
-"""Runs of `async` functions, in flight on one event loop: SEMANTICS 6."""
+"""Runs of `async` functions, in flight on one event loop."""
 
 import asyncio
 import itertools

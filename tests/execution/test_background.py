@@ -1,4 +1,4 @@
-"""Backfills in the background of this process (SEMANTICS 6 and 9)."""
+"""Backfills in the background of this process."""
 
 import threading
 import time

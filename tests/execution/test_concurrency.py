@@ -1,4 +1,4 @@
-"""How many runs are in flight, which, and in what order they start: SEMANTICS 4 and 6."""
+"""How many runs are in flight, which, and in what order they start."""
 
 import sys
 import threading

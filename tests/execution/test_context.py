@@ -1,4 +1,4 @@
-"""What a function is told of its run: the context (SEMANTICS 6)."""
+"""What a function is told of its run: the context."""
 
 import logging
 from datetime import datetime

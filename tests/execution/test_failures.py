@@ -1,4 +1,4 @@
-"""What fails, and what does not fail with it: SEMANTICS 6 and 7."""
+"""What fails, and what does not fail with it."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""`context.mark_partition_failed`: single partitions of a run fail, the others go on (SEMANTICS 6)."""
+"""`context.mark_partition_failed`: single partitions of a run fail, the others go on."""
 
 import pytest
 from tests.support import counts, keys, letters, repository, values

@@ -1,4 +1,4 @@
-"""`materialize()`: one run of all or some assets, waited for (SEMANTICS 6)."""
+"""`materialize()`: one run of all or some assets, waited for."""
 
 import pytest
 from tests.support import letters, repository, values

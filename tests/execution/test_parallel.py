@@ -1,4 +1,4 @@
-"""`Executor.parallel`: whole runs in other processes (SEMANTICS 6)."""
+"""`Executor.parallel`: whole runs in other processes."""
 
 import os
 import subprocess

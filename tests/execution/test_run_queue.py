@@ -1,4 +1,4 @@
-"""Which run goes next, in a repository with a run queue: SEMANTICS 10."""
+"""Which run goes next, in a repository with a run queue."""
 
 import sys
 import threading

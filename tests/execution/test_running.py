@@ -1,4 +1,4 @@
-"""How runs are executed: SEMANTICS 6, from dependency order to `mark_partition_failed`."""
+"""How runs are executed, from dependency order to `mark_partition_failed`."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""A worker process that dies takes one run with it, and no more (SEMANTICS 6)."""
+"""A worker process that dies takes one run with it, and no more."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""SEMANTICS 5: strategies."""
+"""Strategies: how the selected partitions are grouped into runs."""
 
 import logging
 import pickle

@@ -1,4 +1,4 @@
-"""Backfills from async code: `backfill_async`, `watch`, and what cancelling does (SEMANTICS 6)."""
+"""Backfills from async code: `backfill_async`, `watch`, and what cancelling does."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Cancel: SEMANTICS 8."""
+"""`cancel_backfill`: in this process, in another one, and without a live owner."""
 
 import threading
 import time

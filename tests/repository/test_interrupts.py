@@ -1,4 +1,4 @@
-"""Ctrl-C, leaving, and dying: real processes and real signals (SEMANTICS 6, 8 and 9)."""
+"""Ctrl-C, leaving, and dying: real processes and real signals."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Rerun: a new backfill over exactly what failed and what was canceled (SEMANTICS 8)."""
+"""Rerun: a new backfill over exactly what failed and what was canceled."""
 
 import logging
 

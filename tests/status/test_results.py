@@ -1,4 +1,4 @@
-"""SEMANTICS 7: results and statuses."""
+"""`BackfillResult` and `BackfillStatus`: statuses, counts, ids and errors."""
 
 import dataclasses
 import pickle

@@ -1,4 +1,4 @@
-"""What is recorded, and reading it back: `Storage` (SEMANTICS 2, 7 and 9)."""
+"""What is recorded, and reading it back: `Storage`."""
 
 import datetime as dt
 import subprocess

@@ -1,4 +1,4 @@
-"""Where the embedded storage is kept, and what is refused there (SEMANTICS 9)."""
+"""Where the embedded storage is kept, and what is refused there."""
 
 import sqlite3
 import threading

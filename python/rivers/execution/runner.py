@@ -76,7 +76,7 @@ class Program:
                 for called, arguments in self._step(step, run):
                     try:
                         called.value = called.step.fn(**arguments)
-                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                    except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
     async def execute_async(self, runs: Iterable[Run]) -> None:
@@ -90,7 +90,7 @@ class Program:
                             called.value = await called.step.fn(**arguments)
                         else:
                             called.value = await asyncio.to_thread(called.step.fn, **arguments)
-                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                    except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
@@ -105,14 +105,14 @@ class Program:
         called = _Called(step)
         try:
             arguments = _arguments(step, run, selection)
-        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+        except BaseException as error:  # noqa: BLE001  (it fails this run only)
             self.fail(step, run, error)
             return
         yield called, arguments
         try:
             if called.error is None and called.value is not None:
                 _store(step, run, selection, called.value)
-        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+        except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
             context = arguments.get(step.context_param) if step.context_param else None

@@ -69,7 +69,7 @@ class Submission:
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once, and what is made with them (SEMANTICS 4).
+    """The assets to backfill, in the order given, each once, and what is made with them.
 
     Raises:
         AssetNotFoundError: There is no such asset.
@@ -114,7 +114,7 @@ def select_partitions(
     partition_keys: Sequence[PartitionKey] | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
-    """The partitions that the keys or the range name (SEMANTICS 3 and 4).
+    """The partitions that the keys or the range name.
 
     Raises:
         ExecutionError: Neither or both are given, or no key.
@@ -264,7 +264,7 @@ def check_memory_inputs(
     layers: Sequence[Sequence[int]],
     handler_of: Callable[[Node, Node], BaseIOHandler],
 ) -> None:
-    """With processes, a value kept in memory does not leave its run (SEMANTICS 6).
+    """With processes, a value kept in memory does not leave its run.
 
     Args:
         graph: All assets.
@@ -305,7 +305,7 @@ def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
 
 
 def left_out(parts: Mapping[str, Selection], graph: Graph, store: Store) -> dict[str, Selection]:
-    """Without what is materialized for each of the assets that have the same partitions (SEMANTICS 4)."""
+    """Without what is materialized for each of the assets that have the same partitions."""
     groups: list[tuple[Selection, list[Node]]] = []
     for name, selection in parts.items():
         for other, nodes in groups:

@@ -1,4 +1,4 @@
-"""How partitions are grouped into runs (API page, "BackfillStrategy"; SEMANTICS 5)."""
+"""How partitions are grouped into runs."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ const LEAVING: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 impl Engine {
-    /// Cancels a backfill (SEMANTICS 8). `true`: it is live in this process and was told to stop.
+    /// Cancels a backfill. `true`: it is live in this process and was told to stop.
     ///
     /// # Errors
     /// `BackfillNotFound`, `Storage`.
