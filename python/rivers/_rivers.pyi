@@ -49,7 +49,7 @@ DEBUG_BUILD: bool
 
 @disjoint_base
 class PartitionKey:
-    """The name of a partition: a value for its one dimension, or for each of several (SEMANTICS 1).
+    """The name of a partition: a value for its one dimension, or for each of several.
 
     Make one with `single` or `multi`; they return a `PartitionKey.Single` or a
     `PartitionKey.Multi`, both of which are `PartitionKey`s. A key with several values in a
@@ -172,7 +172,7 @@ class PartitionKey:
 
 @final
 class PartitionsDefinition:
-    """Which partitions there are: along one dimension, or the product of several (SEMANTICS 2).
+    """Which partitions there are: along one dimension, or the product of several.
 
     Make one with `static_`, `daily`, `hourly`, `time_window`, `dynamic` or `multi`. A definition is
     arithmetic, however many partitions it has; the keys of a list of them are built when they are
@@ -193,7 +193,7 @@ class PartitionsDefinition:
 
     @staticmethod
     def static_(keys: Iterable[str]) -> PartitionsDefinition:
-        """A fixed list of keys, in this order (SEMANTICS 2).
+        """A fixed list of keys, in this order.
 
         Args:
             keys: The keys.
@@ -213,7 +213,7 @@ class PartitionsDefinition:
     def daily(
         start: dt.date | str, end: dt.date | str | None = None, fmt: str | None = None
     ) -> PartitionsDefinition:
-        """A partition a day (SEMANTICS 2).
+        """A partition a day.
 
         Args:
             start: Where the first window starts: a naive datetime, a date, or a text such as
@@ -237,7 +237,7 @@ class PartitionsDefinition:
     def hourly(
         start: dt.date | str, end: dt.date | str | None = None, fmt: str | None = None
     ) -> PartitionsDefinition:
-        """A partition an hour (SEMANTICS 2).
+        """A partition an hour.
 
         Args:
             start: Where the first window starts; as in `daily`.
@@ -263,7 +263,7 @@ class PartitionsDefinition:
         end: dt.date | str | None = None,
         fmt: str | None = None,
     ) -> PartitionsDefinition:
-        """A partition for each window of a schedule, or of an interval (SEMANTICS 2).
+        """A partition for each window of a schedule, or of an interval.
 
         Give either `cron_schedule` or `interval_seconds`.
 
@@ -292,7 +292,7 @@ class PartitionsDefinition:
 
     @staticmethod
     def multi(dimensions: Mapping[str, PartitionsDefinition]) -> PartitionsDefinition:
-        """The product of named dimensions, the first one slowest (SEMANTICS 2).
+        """The product of named dimensions, the first one slowest.
 
         Args:
             dimensions: Any number of them, each static, time windows or dynamic.
@@ -313,7 +313,7 @@ class PartitionsDefinition:
 
     @staticmethod
     def dynamic(name: str) -> PartitionsDefinition:
-        """Keys that are registered while the program lives, in the storage (SEMANTICS 2).
+        """Keys that are registered while the program lives, in the storage.
 
         Their order is the order in which they were registered, and ranges over them follow it. See
         `Storage.add_dynamic_partitions` and its neighbours.
@@ -339,7 +339,7 @@ class PartitionsDefinition:
     def get_partition_keys(
         self, *, storage: Storage | None = None, now: dt.datetime | None = None
     ) -> list[PartitionKey]:
-        """All keys, one partition each, in definition order (SEMANTICS 2).
+        """All keys, one partition each, in definition order.
 
         Args:
             storage: Where the keys of dynamic dimensions are; needed for those alone.
@@ -503,7 +503,7 @@ class Space:
         """The partitions with these numbers, in this order."""
 
     def select_range(self, range: PartitionKeyRange) -> Selection:
-        """The partitions of a range (SEMANTICS 3)."""
+        """The partitions of a range."""
 
     def select_keys(self, keys: list[PartitionKey]) -> Selection:
         """The partitions that keys stand for, in order, each once."""

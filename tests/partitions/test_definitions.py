@@ -1,4 +1,4 @@
-"""SEMANTICS 2: partition definitions."""
+"""Partition definitions: static, by time, by several dimensions, dynamic."""
 
 import datetime as dt
 import pickle

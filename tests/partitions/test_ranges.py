@@ -1,4 +1,4 @@
-"""SEMANTICS 3: ranges."""
+"""Ranges of partition keys: what they select, and what is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""SEMANTICS 4: what is selected."""
+"""Which assets and partitions a backfill selects, and in what order."""
 
 import pytest
 

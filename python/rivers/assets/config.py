@@ -1,4 +1,4 @@
-"""Configuration of assets: checked at submission, kept with the backfill as JSON (SEMANTICS 6)."""
+"""Configuration of assets: checked at submission, kept with the backfill as JSON."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _PAIR = 2
 
 @dataclass(frozen=True)
 class PartitionKeyRange:
-    """A range of partitions, inclusive at both ends (API page, "PartitionKeyRange"; SEMANTICS 3).
+    """A range of partitions, inclusive at both ends.
 
     Make one with `single` or `multi`.
 

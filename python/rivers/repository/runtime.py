@@ -311,7 +311,7 @@ class Runtime:
         )
 
     def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
-        """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
+        """Waits for the end. The first Ctrl-C cancels what has not started; the second leaves at once."""
         _, engine, workers = self._connected()
         interrupted = False
         try:
@@ -354,5 +354,5 @@ def _check_kinds(
 
 
 def _wall_clock() -> dt.datetime:
-    """The naive wall-clock time: what a person here would say (SEMANTICS 2)."""
+    """The naive wall-clock time: what a person here would say."""
     return dt.datetime.now()  # noqa: DTZ005

@@ -10,7 +10,7 @@ use super::product::Space;
 use crate::error::{Error, Result, some_of};
 
 /// A key: one or several values for the one dimension, or for each named one. With several values it
-/// stands for several partitions: their product (SEMANTICS 1).
+/// stands for several partitions: their product.
 #[derive(Debug, Clone)]
 pub enum Key {
     /// Of a single-dimension definition.

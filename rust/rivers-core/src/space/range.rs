@@ -26,10 +26,10 @@ pub enum RangeSpec {
 }
 
 impl RangeSpec {
-    /// The partitions it names (SEMANTICS 3), as a product.
+    /// The partitions it names, as a product.
     ///
     /// # Errors
-    /// `PartitionValidation` as SEMANTICS 3 says, row by row.
+    /// `PartitionValidation` as docs/semantics.md says, "Ranges", row by row.
     pub fn select(&self, space: &Arc<Space>) -> Result<Selection> {
         let refused = |reason: String| Err(Error::PartitionValidation(reason));
         let mut sets: Vec<IndexSet> = space
@@ -84,7 +84,7 @@ impl DimRange {
     /// The positions that it names.
     ///
     /// # Errors
-    /// `PartitionValidation` as SEMANTICS 3 says.
+    /// `PartitionValidation` as docs/semantics.md says, "Ranges".
     pub fn select(&self, axis: &Axis, name: &str) -> Result<IndexSet> {
         let whose = if name.is_empty() {
             String::new()
