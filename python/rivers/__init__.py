@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
-from rivers.assets.asset import Asset
+from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef
-from rivers.assets.external_asset import ExternalAsset
-from rivers.assets.graph_asset import GraphAsset, Task
-from rivers.assets.multi_asset import MultiAsset, Output
+from rivers.assets.graph_asset import Task
+from rivers.assets.multi_asset import Output
 from rivers.execution.context import AssetExecutionContext, PartitionContext
 from rivers.execution.executor import Executor
 from rivers.io import (
@@ -74,6 +73,7 @@ __all__ = [
     "RunQueueConfig",
     "RunRecord",
     "RunResult",
+    "SingleAsset",
     "Storage",
     "TagConcurrencyLimit",
     "Task",
