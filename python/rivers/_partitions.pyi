@@ -9,8 +9,8 @@ import polars as pl
 from typing_extensions import disjoint_base
 
 from rivers._planning import Space
+from rivers.partitions.dynamic_keys import DynamicKeySource
 from rivers.partitions.partition_set import Exclude, PartitionSet
-from rivers.storage.storage import Storage
 
 _Part: TypeAlias = tuple[str, str] | list[str] | re.Pattern[str] | Exclude
 
@@ -305,7 +305,7 @@ class PartitionsDefinition:
         """Names of the dimensions of a `multi` definition, in order; `[]` for other kinds."""
 
     def get_partition_keys(
-        self, *, storage: Storage | None = None, now: dt.datetime | None = None
+        self, *, storage: DynamicKeySource | None = None, now: dt.datetime | None = None
     ) -> list[PartitionKey]:
         """Returns all keys in definition order, one partition each.
 
@@ -353,7 +353,7 @@ class PartitionsDefinition:
         """
 
     def to_polars(
-        self, *, storage: Storage | None = None, now: dt.datetime | None = None
+        self, *, storage: DynamicKeySource | None = None, now: dt.datetime | None = None
     ) -> pl.DataFrame:
         """Returns all partitions as a table, in definition order.
 
@@ -376,7 +376,11 @@ class PartitionsDefinition:
         """
 
     def validate_partition_key(
-        self, key: PartitionKey, *, storage: Storage | None = None, now: dt.datetime | None = None
+        self,
+        key: PartitionKey,
+        *,
+        storage: DynamicKeySource | None = None,
+        now: dt.datetime | None = None,
     ) -> bool:
         """Returns whether all partitions that the key represents belong to the definition.
 
@@ -397,7 +401,9 @@ class PartitionsDefinition:
             False
         """
 
-    def resolve(self, now: dt.datetime | None = None, storage: Storage | None = None) -> Space:
+    def resolve(
+        self, now: dt.datetime | None = None, storage: DynamicKeySource | None = None
+    ) -> Space:
         """Returns the partitions at the time `now`; internal to the package."""
 
     def __eq__(self, other: object, /) -> bool: ...
