@@ -71,7 +71,7 @@ def backfill_runs(store: Store, id: str, status: Sequence[str] | None) -> ArrowT
     """The table of `CodeRepository.backfill_runs`."""
 
 def backfills(
-    store: Store, engine: Engine, status: Sequence[str] | None, limit: int | None
+    store: Store, engine: Engine | None, status: Sequence[str] | None, limit: int | None
 ) -> ArrowTable:
     """The table of `CodeRepository.backfills`."""
 
