@@ -22,6 +22,7 @@ from rivers._planning import (
     check_per_dimension,
     decode_space,
 )
+from rivers.execution.executor import Executor
 from rivers.planning.request import Submission
 from rivers.policies.run_queue import TagConcurrencyLimit
 
@@ -223,13 +224,13 @@ class Engine:
         submission: Submission,
         plan: Plan,
         program: object,
-        workers: int | None,
+        executor: Executor,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
         """Records a request and queues it: its number in the storage, and its id."""
 
     def resume(
-        self, id: str, program: object, workers: int | None, pools: Sequence[tuple[str, int]]
+        self, id: str, program: object, executor: Executor, pools: Sequence[tuple[str, int]]
     ) -> int: ...
     def next_batch(self, timeout: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none for so many seconds."""
