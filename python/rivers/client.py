@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from contextlib import contextmanager
@@ -412,6 +411,8 @@ class BackfillClient:
             >>> asyncio.run(follow())
             completed 3
         """
+        import asyncio  # noqa: PLC0415  (the command line starts faster without it)
+
         check_seconds("every", every)
         self._record(backfill_id)
         last_yielded: tuple[Any, ...] | None = None
@@ -561,7 +562,7 @@ class BackfillClient:
         if max_failures is not None:
             changes["max_failures"] = check_max_failures(max_failures)
         if not changes:
-            msg = "there is nothing to change; give max_concurrency, priority or max_failures"
+            msg = "nothing is to be changed; give max_concurrency, priority or max_failures"
             raise ConfigurationError(msg)
         self._check_in_progress(backfill_id, "changed")
         with self._controls() as controls:
@@ -586,7 +587,7 @@ class BackfillClient:
                 f"the backfill {backfill_id!r} has ended ({status}); only one that is in progress can "
                 f"be {verb}"
             )
-            raise ExecutionError(msg, remedy=("rerun",))
+            raise ExecutionError(msg, remedy=("rerun", backfill_id))
 
     def _record(self, backfill_id: str) -> dict[str, Any]:
         """Returns the stored record of a backfill.

@@ -44,7 +44,9 @@ _REMEDIES = {
     "cancel_or_resume": (
         "wait for it, cancel it with {cancel}, or continue it with {resume} if its process died"
     ),
+    "overlap": "wait for it, end it with {cancel}, or pass --overlap allow",
     "list": "{list} shows those there are",
+    "migrate": "run {migrate}",
 }
 """The remedies of `RiversError`, worded as commands."""
 
@@ -53,22 +55,21 @@ def say_error(error: RiversError) -> None:
     """Prints an error and its remedy as one paragraph on the error stream."""
     text = error.message
     if error.remedy is not None:
-        text += f"; {_as_commands(error.remedy)}"
+        text += f"; {remedy_text(error.remedy)}"
     errors.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
 
 
-def _as_commands(remedy: tuple[str, ...]) -> str:
-    verb, *ids = remedy
-    commands = {
-        name: f"'{' '.join(['rivers', name, *ids, *operands[: len(ids)]])}'"
-        for name, operands in (
-            ("rerun", ["MODULE"]),
-            ("resume", ["MODULE"]),
-            ("cancel", []),
-            ("list", []),
-        )
-    }
-    return _REMEDIES[verb].format(**commands)
+def remedy_text(remedy: tuple[str, ...]) -> str:
+    """Words the remedy of an error as commands."""
+    verb, *operands = remedy
+    named = " ".join(operands)
+    return _REMEDIES[verb].format(
+        rerun=f"'rivers rerun {named} MODULE'",
+        resume=f"'rivers resume {named} MODULE'",
+        cancel=f"'rivers cancel {named}'",
+        list="'rivers list'",
+        migrate=f"'rivers db migrate --storage {named}'",
+    )
 
 
 class Warnings(logging.Handler):
@@ -100,7 +101,7 @@ def _text_of(record: logging.LogRecord) -> str:
     if remedy is None:
         return record.getMessage()
     return (
-        f"the backfill {remedy[-1]} was interrupted: its process is gone; {_as_commands(remedy)}, "
+        f"the backfill {remedy[-1]} was interrupted: its process is gone; {remedy_text(remedy)}, "
         f"or end it with 'rivers cancel {remedy[-1]}'"
     )
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -191,6 +192,7 @@ def _partitions(
 ) -> dict[str, Any]:
     """Returns the selected partitions as the argument of `backfill()` that fits how they were named."""
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+    from rivers.planning import request as submission  # noqa: PLC0415
 
     if (from_key is None) != (to_key is None):
         msg = "--from and --to go together; for one partition give it with --partitions"
@@ -274,7 +276,8 @@ def _conclude(
     view = client.get_view(backfill_id)
     if view is None:
         return 1  # The storage has been deleted meanwhile.
-    output.print(display.summary(view), soft_wrap=True)
+    # A backfill that this process has just left is resumable; that is said below.
+    output.print(display.summary(replace(view, interrupted=False)), soft_wrap=True)
     error = client.get_error(backfill_id) if view.ended_at is not None else None
     if error is not None:
         output.print(f"first failure: {escape(error)}", soft_wrap=True)
