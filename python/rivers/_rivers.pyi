@@ -12,7 +12,6 @@ from typing_extensions import disjoint_base
 
 from rivers.partitions import PartitionKeyRange
 from rivers.partitions.partition_set import Exclude, PartitionSet
-from rivers.planning.request import Submission
 from rivers.policies.run_queue import TagConcurrencyLimit
 from rivers.policies.strategy import BackfillStrategy
 from rivers.storage.storage import Storage
@@ -854,13 +853,24 @@ class Engine:
     ) -> Self: ...
     def submit(
         self,
-        submission: Submission,
+        request: str,
         plan: Plan,
         program: object,
         workers: int | None,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
-        """Records a request and queues it: its number in the storage, and its id."""
+        """Records a request and queues it.
+
+        Args:
+            request: The request as JSON, without `id` and `created_at`.
+            plan: Its runs.
+            program: What they execute.
+            workers: Number of worker processes; `None` for threads of this process.
+            pools: Slots that each run takes, by pool.
+
+        Returns:
+            The backfill's number in the storage, and its id.
+        """
 
     def resume(
         self, id: str, program: object, workers: int | None, pools: Sequence[tuple[str, int]]
@@ -940,6 +950,9 @@ class Store:
     def backfills(
         self, asset: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]: ...
+    def request(self, id: str) -> str | None:
+        """The request of a backfill or a manual run as JSON; `None` if there is none of this id."""
+
     def numbered(self, key: int) -> dict[str, Any] | None:
         """A backfill by its number."""
 

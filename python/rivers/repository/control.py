@@ -46,7 +46,7 @@ class Control(Reading):
             'completed'
         """
         self._record(backfill_id)
-        self.engine.set_paused(backfill_id, True)
+        self._runtime.engine.set_paused(backfill_id, True)
 
     def unpause_backfill(self, backfill_id: str) -> None:
         """Has a backfill that is paused go on; one that is not paused goes on as it does.
@@ -62,7 +62,7 @@ class Control(Reading):
             ExecutionError: It has ended.
         """
         self._record(backfill_id)
-        self.engine.set_paused(backfill_id, False)
+        self._runtime.engine.set_paused(backfill_id, False)
 
     def update_backfill(
         self,
@@ -112,6 +112,6 @@ class Control(Reading):
             msg = "nothing is to be changed; give max_concurrency, priority or max_failures"
             raise ConfigurationError(msg)
         self._record(backfill_id)
-        _, engine, workers = self._connected()
-        engine.change(backfill_id, **changes)
-        workers.call()
+        connection = self._runtime.connect()
+        connection.engine.change(backfill_id, **changes)
+        connection.workers.call()

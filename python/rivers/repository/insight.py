@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from rivers.exceptions import ConfigurationError
 from rivers.repository.reading import Reading
 from rivers.status import tables
 from rivers.status.results import BackfillStatus, run_ids
@@ -14,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import polars as pl
-
-    from rivers._rivers import Plan, Selection
-    from rivers.assets.asset_graph import Node
 
 
 class Insight(Reading):
@@ -27,8 +22,8 @@ class Insight(Reading):
 
         Its cost does not grow with the backfill.
         """
-        storage, engine, _ = self._connected()
-        store = storage._store  # noqa: SLF001
+        connection = self._runtime.connect()
+        engine, store = connection.engine, connection.store
         # Of one that runs here the engine knows it without a wait, neither for the storage nor for the
         # interpreter, which beside functions that compute takes milliseconds to win back.
         record = engine.standing(backfill_id) or store.backfill(backfill_id)
@@ -87,38 +82,11 @@ class Insight(Reading):
             [('ValueError', 'no sales in …', 2)]
         """
         self._record(backfill_id)
-        return tables.causes(self.storage._store.causes(backfill_id))  # noqa: SLF001
+        return tables.causes(self._runtime.store.causes(backfill_id))
 
     def _drawn(self, backfill_id: str) -> Callable[[], pl.DataFrame]:
         """The table that a notebook draws a map of."""
-        store = self.storage._store  # noqa: SLF001
+        store = self._runtime.store
         return lambda: tables.backfill_partitions(
             store, backfill_id, None, run_id=False, errors=False
         )
-
-    def _estimate(self, nodes: list[Node], plan: Plan, max_concurrency: int) -> float | None:
-        """Seconds that the runs of a plan would take, by what their assets took lately."""
-        names = [node.name for node in nodes]
-        seconds = self.storage._store.seconds_per_partition(names)  # noqa: SLF001
-        if seconds is None or not plan.num_runs:
-            return None if seconds is None else 0.0
-        queue = self._run_queue.max_concurrent_runs if self._run_queue else None
-        bounds = [max_concurrency, self._executor.max_workers, queue]
-        at_once = min(bound for bound in bounds if bound is not None)
-        rounds = math.ceil(plan.num_runs / at_once)
-        return rounds * seconds * plan.num_partitions / plan.num_runs
-
-    def _failed_with(self, backfill_id: str, error_type: str) -> list[Selection]:
-        """The partitions that failed with this type of error, layer by layer.
-
-        Raises:
-            ConfigurationError: None did.
-        """
-        store = self.storage._store  # noqa: SLF001
-        failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else []
-        if not any(layer.num_partitions for layer in failed):
-            types = sorted({cause["error_type"] for cause in store.causes(backfill_id)})
-            there_are = f"the types are {', '.join(map(repr, types))}" if types else "none failed"
-            msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
-            raise ConfigurationError(msg)
-        return failed

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import BackfillNotFoundError
-from rivers.planning import request as submission
-from rivers.repository.runtime import Runtime
 from rivers.status import tables
 
 if TYPE_CHECKING:
@@ -14,9 +12,13 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from rivers.repository.runtime import Runtime
 
-class Reading(Runtime):
+
+class Reading:
     """The tables of a `CodeRepository`; `rivers.status.tables` says what their columns are."""
+
+    _runtime: Runtime
 
     def backfill_partitions(
         self, backfill_id: str, *, status: str | Sequence[str] | None = None, run_id: bool = False
@@ -39,7 +41,7 @@ class Reading(Runtime):
             BackfillNotFoundError: There is no such backfill.
             ConfigurationError: There is no such state.
         """
-        store = self.storage._store  # noqa: SLF001
+        store = self._runtime.store
         return tables.backfill_partitions(store, backfill_id, status, run_id=run_id)
 
     def backfill_runs(
@@ -62,7 +64,7 @@ class Reading(Runtime):
             BackfillNotFoundError: There is no such backfill.
             ConfigurationError: There is no such state.
         """
-        return tables.backfill_runs(self.storage._store, backfill_id, status)  # noqa: SLF001
+        return tables.backfill_runs(self._runtime.store, backfill_id, status)
 
     def backfills(
         self, *, status: str | Sequence[str] | None = None, limit: int | None = None
@@ -83,34 +85,11 @@ class Reading(Runtime):
         Raises:
             ConfigurationError: There is no such state.
         """
-        storage, engine, _ = self._connected()
-        return tables.backfills(storage._store, engine, status, limit)  # noqa: SLF001
-
-    def partition_status(
-        self, asset: str, *, status: str | Sequence[str] | None = None
-    ) -> pl.DataFrame:
-        """One row per partition of an asset, in definition order.
-
-        Args:
-            asset: Its name.
-            status: Only these states.
-
-        Returns:
-            A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
-            failed, in_progress), and of the last materialization `last_materialized_at` (Datetime),
-            `backfill_id` (String), `run` (UInt64) and `code_version` (String).
-
-        Raises:
-            AssetNotFoundError: There is no such asset.
-            ExecutionError: It is not partitioned.
-            ConfigurationError: There is no such state.
-        """
-        node, *_ = submission.select_assets(self._graph, [asset])
-        space = self._space(node.definition, self._clock())
-        return tables.partition_status(self.storage._store, asset, space, status)  # noqa: SLF001
+        connection = self._runtime.connect()
+        return tables.backfills(connection.store, connection.engine, status, limit)
 
     def _record(self, backfill_id: str) -> dict[str, Any]:
-        record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
+        record = self._runtime.store.backfill(backfill_id)
         if record is None or record["manual"]:
             msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
             raise BackfillNotFoundError(msg)

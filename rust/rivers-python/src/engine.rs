@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::RequestedAsset;
-use rivers_core::backfill::{self, Change, Control, FailurePolicy, Kind, Request, Status};
+use rivers_core::backfill::{self, Change, Kind, Request, Status};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::{Limits, TagLimit};
@@ -32,23 +31,6 @@ struct PyTagLimit {
     value: Option<String>,
     limit: u32,
     per_unique_value: bool,
-}
-
-/// `rivers.repository.Submission`, with the same fields.
-#[derive(FromPyObject)]
-struct Submission {
-    manual: bool,
-    assets: Vec<(String, Option<String>, bool)>,
-    stop_on_failure: bool,
-    max_concurrency: u32,
-    priority: i64,
-    tags: Vec<(String, String)>,
-    config: Option<String>,
-    retry: Option<String>,
-    max_failures: Option<MaxFailures>,
-    max_starts_per_second: Option<f64>,
-    refuse_overlap: bool,
-    canary: Option<u32>,
 }
 
 /// An `int` or a `float` of Python.
@@ -148,51 +130,17 @@ impl Engine {
         Ok(Self { engine })
     }
 
-    /// Records a request and queues it: `(key, id)`.
+    /// Records a request, given as JSON without `id` and `created_at`, and queues it: `(key, id)`.
     fn submit(
         &self,
         py: Python<'_>,
-        submission: Submission,
+        request: &str,
         plan: &Plan,
         program: PyProgram,
         workers: Option<u32>,
         pools: Vec<(String, u32)>,
     ) -> Result<(i64, String)> {
-        let assets = submission
-            .assets
-            .into_iter()
-            .map(|(name, code_version, partitioned)| RequestedAsset {
-                name,
-                code_version,
-                partitioned,
-            });
-        let policy = if submission.stop_on_failure {
-            FailurePolicy::StopOnFailure
-        } else {
-            FailurePolicy::Continue
-        };
-        let request = Request {
-            id: engine::new_id(),
-            kind: if submission.manual {
-                Kind::Manual
-            } else {
-                Kind::Backfill
-            },
-            assets: assets.collect(),
-            failure_policy: policy,
-            max_concurrency: submission.max_concurrency,
-            priority: submission.priority,
-            tags: submission.tags,
-            config: submission.config,
-            retry: submission.retry,
-            created_at: self.engine.now(),
-            control: Control {
-                max_failures: submission.max_failures.map(Into::into),
-                max_starts_per_second: submission.max_starts_per_second,
-                refuse_overlap: submission.refuse_overlap,
-                canary: submission.canary,
-            },
-        };
+        let request = Request::from_json(request, engine::new_id(), self.engine.now())?;
         let id = request.id.clone();
         let plan = rivers_core::plan::Plan::clone(&plan.plan);
         let execution = execution(program, workers, pools);
