@@ -12,7 +12,26 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Plan, Selection, Space
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.io.base import BaseIOHandler
+    from rivers.execution.executor import Isolation
+    from rivers.io.base import BaseIOHandler, Reach
+
+_SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
+    "none": ("process", "machine", "anywhere"),
+    "process": ("machine", "anywhere"),
+    "machine": ("anywhere",),
+}
+"""The reach of handlers whose values get from one worker to another, by what separates the workers."""
+
+_KEPT: dict[Reach, str] = {
+    "process": "in the memory of one process",
+    "machine": "on one machine",
+    "anywhere": "where every machine reaches it",
+}
+_NEEDED: dict[Isolation, str] = {
+    "none": "of any kind",
+    "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
+    "machine": "that all machines reach, such as PickleIOHandler over an object store",
+}
 
 
 def check_canary(plan: Plan, canary: int | None) -> None:
@@ -23,7 +42,7 @@ def check_canary(plan: Plan, canary: int | None) -> None:
     """
     if canary is None:
         return
-    if plan.strategy == "single_run()" and plan.num_partitions > 1:
+    if plan.is_one_run and plan.num_partitions > 1:
         msg = "canary needs several runs, but single_run() executes all partitions in one; use chunked(n)"
         raise ExecutionError(msg)
     if plan.layers[0][2] is not None:
@@ -70,14 +89,16 @@ def check_memory_inputs(
     nodes: Sequence[Node],
     layers: Sequence[Sequence[int]],
     handler_of: Callable[[Node, Node], BaseIOHandler],
+    isolation: Isolation,
 ) -> None:
-    """Refuses inputs that worker processes cannot pass on: a value kept in memory stays in its run.
+    """Refuses inputs from another run whose handler does not reach from worker to worker.
 
     Args:
         graph: All assets.
         nodes: The assets that are executed, in order.
         layers: By layer, the positions of the assets that share runs.
         handler_of: The handler that loads the value of the second asset for the first.
+        isolation: What separates the executor's workers from each other.
 
     Raises:
         ExecutionError: Names the asset, the input and a handler that would do.
@@ -90,12 +111,11 @@ def check_memory_inputs(
             )
             handler = handler_of(node, upstream)
             same_run = layer_of.get(upstream.name) == layer_of[node.name]
-            if (same_run and same_partitions) or handler.shared_between_processes:
+            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
-                f"{type(handler).__name__} keeps it in the memory of one process; with "
-                f"Executor.parallel give {upstream.name!r} an io_handler that processes share, such as "
-                "PickleIOHandler or ParquetIOHandler"
+                f"{type(handler).__name__} keeps it {_KEPT[handler.reach]}; give {upstream.name!r} an "
+                f"io_handler {_NEEDED[isolation]}"
             )
             raise ExecutionError(msg)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from rivers._rivers import Space
-    from rivers.assets.asset import Asset
     from rivers.assets.asset_graph import Graph, Node
+    from rivers.assets.step_def import StepDef
 
     Direction = Callable[[Selection, Space, PartitionMapping], Selection]
     SpaceOf = Callable[[Node], Space]
@@ -145,7 +145,7 @@ def expand(
 
 def _steps(graph: Graph, names: Iterable[str]) -> list[list[Node]]:
     """The partitioned assets that can be run, in dependency order, those made in one step together."""
-    steps: dict[Asset, list[Node]] = {}
+    steps: dict[StepDef, list[Node]] = {}
     siblings = graph.with_siblings(graph[name] for name in names)
     for node in graph.in_order(node.name for node in siblings):
         if node.definition is not None and not node.asset.is_external:

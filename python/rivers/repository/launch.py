@@ -82,17 +82,21 @@ class Launcher:
         nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
+    async def wait_async(self, result: BackfillResult) -> None:
+        """Waits for the end of a backfill without blocking the event loop, and updates its result."""
+        if not result.is_dry_run:
+            key = self._record(result.backfill_id)["key"]
+            await waiting.wait_async(self.runtime, key, result.backfill_id)
+            result._fill(self._record(result.backfill_id))  # noqa: SLF001
+
     def rerun(
-        self, record: dict[str, Any], error_type: str | None, *, block: bool, dry_run: bool
+        self, backfill_id: str, error_type: str | None, *, block: bool, dry_run: bool
     ) -> BackfillResult:
-        """See `CodeRepository.rerun_backfill`; `record` is that of the backfill."""
-        backfill_id = record["backfill_id"]
+        """See `CodeRepository.rerun_backfill`."""
+        record = self._record(backfill_id)
         if record["status"] == "in_progress":
-            msg = (
-                f"the backfill {backfill_id!r} has not ended; wait for it, cancel it with "
-                "cancel_backfill(), or continue it with resume_backfill() if its process died"
-            )
-            raise ExecutionError(msg)
+            msg = f"the backfill {backfill_id!r} has not ended"
+            raise ExecutionError(msg, remedy=("cancel_or_resume", backfill_id))
         store = self.runtime.store
         request = self._stored_request(backfill_id).rerun_options(backfill_id)
         spaces = self.spaces()
@@ -102,9 +106,9 @@ class Launcher:
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
-    def resume(self, record: dict[str, Any], *, block: bool) -> BackfillResult:
-        """See `CodeRepository.resume_backfill`; `record` is that of the backfill."""
-        backfill_id = record["backfill_id"]
+    def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
+        """See `CodeRepository.resume_backfill`."""
+        record = self._record(backfill_id)
         connection = self.runtime.connect()
         request = self._stored_request(backfill_id)
         nodes = select_assets(self.graph, request.selection)
@@ -113,15 +117,14 @@ class Launcher:
         spaces = self.spaces()
         program = self.builder.build(nodes, plan, configs, spaces, request.retry)
         _check_still_defined(program, plan, spaces)
-        if program.max_workers is not None:
-            connection.workers.start_processes()
+        connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with connection.event_log.telling:
             key = connection.engine.resume(
-                backfill_id, program, program.max_workers, pools.needs(nodes)
+                backfill_id, program, self.runtime.executor, pools.needs(nodes)
             )
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
-        self._start(program)
+        self._start()
         return self._result(key, backfill_id, plan, block)
 
     # -- their steps -------------------------------------------------------------------------------
@@ -136,9 +139,10 @@ class Launcher:
             ExecutionError: A worker process could not load an input.
         """
         config, configs = check_config(request.config, nodes)
-        if self.runtime.executor.max_workers is not None:
+        isolation = self.runtime.executor.isolation
+        if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
-            check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler)
+            check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
         program = self.builder.build(nodes, plan, configs, spaces, request.retry)
         return Prepared(request, nodes, plan, program, config)
 
@@ -150,23 +154,22 @@ class Launcher:
         """
         connection = self.runtime.connect()
         request, plan, program = prepared.request, prepared.plan, prepared.program
-        if program.max_workers is not None:
-            connection.workers.start_processes()
+        connection.workers.prepare()
         # The lock is held so that the end of the backfill is not logged before its start.
         with connection.event_log.telling:
             key, request_id = connection.engine.submit(
                 request.to_json(prepared.nodes, prepared.config), plan, program,
-                program.max_workers, pools.needs(prepared.nodes),
+                self.runtime.executor, pools.needs(prepared.nodes),
             )  # fmt: skip
             if isinstance(request, BackfillRequest):
                 names = ", ".join(node.name for node in prepared.nodes)
                 connection.event_log.started(request_id, plan.num_partitions, plan.num_runs, names)
-        self._start(program)
+        self._start()
         return key, request_id
 
-    def _start(self, program: Program) -> None:
-        self.runtime.connect().workers.call()
-        waiting.wait_at_exit(self.runtime, processes=program.max_workers is not None)
+    def _start(self) -> None:
+        self.runtime.connect().workers.notify()
+        waiting.wait_at_exit(self.runtime, processes=self.runtime.executor.isolation != "none")
 
     def _launch(
         self, request: BackfillRequest, prepared: Prepared, block: bool, dry_run: bool
@@ -190,15 +193,16 @@ class Launcher:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
             waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
         store = self.runtime.store
-        record = store.backfill(backfill_id)
-        if record is None:
-            raise AssertionError  # It was just recorded, and nothing is ever deleted.
+        record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
         result.__dict__["_table"] = lambda: tables.backfill_partitions(
             store, backfill_id, None, run_id=False, errors=False
         )
         return result
+
+    def _record(self, backfill_id: str) -> dict[str, Any]:
+        return self.runtime.connect().client._record(backfill_id)  # noqa: SLF001  (it raises the client's error)
 
     def _stored_request(self, backfill_id: str) -> BackfillRequest:
         text = self.runtime.store.request(backfill_id)
@@ -214,7 +218,7 @@ class Launcher:
         queue = self.runtime.run_queue
         bounds = [
             max_concurrency,
-            self.runtime.executor.max_workers,
+            self.runtime.executor.capacity,
             queue.max_concurrent_runs if queue else None,
         ]
         at_once = min(bound for bound in bounds if bound is not None)

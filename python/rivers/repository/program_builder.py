@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Plan
     from rivers.assets.asset_graph import Graph, Node
+    from rivers.execution.executor import Isolation
     from rivers.io import BaseIOHandler
     from rivers.policies.retry import RetryPolicy
     from rivers.repository.spaces import Spaces
@@ -24,15 +25,15 @@ class ProgramBuilder:
     Args:
         graph: All assets.
         default_retry: How assets without a retry policy are retried; `None` for not at all.
-        max_workers: Number of worker processes; `None` for threads of this process.
+        isolation: What separates the workers from this process.
     """
 
     def __init__(
-        self, graph: Graph, default_retry: RetryPolicy | None, max_workers: int | None
+        self, graph: Graph, default_retry: RetryPolicy | None, isolation: Isolation
     ) -> None:
         self._graph = graph
         self._default_retry = default_retry
-        self._max_workers = max_workers
+        self._isolation = isolation
         self._default_handler = InMemoryIOHandler()
 
     def handler(self, node: Node) -> BaseIOHandler:
@@ -70,17 +71,17 @@ class ProgramBuilder:
                 name=step.name,
                 outputs=[
                     StepOutput(
-                        index_of[part.name],
-                        part.name,
-                        self.handler(self._graph[part.name]),
-                        part.metadata,
+                        index_of[name],
+                        name,
+                        self.handler(self._graph[name]),
+                        self._graph[name].asset.metadata,
                     )
-                    for part in step.parts
+                    for name in step.outputs
                 ],
-                by_name=step.parts != [step],
-                fn=step.step_fn,
+                by_name=step.kind == "multi",
+                fn=step.call,
                 is_async=step.is_async,
-                context_param=step.context_param,
+                context_param=step.signature.context_param,
                 inputs=[self._input(node, self._graph[name], spaces) for name in node.inputs],
                 needs=[index_of[name] for name in needs[node.name]],
                 definition=node.definition,
@@ -96,7 +97,10 @@ class ProgramBuilder:
             [step for step in steps if indices is None or step.index in indices]
             for _, _, indices in plan.layers
         ]
-        return Program(layers, self._max_workers)
+        program = Program(layers)
+        if self._isolation != "none":
+            program.pickle()
+        return program
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:
         given = node.asset.upstream_defs.get(upstream.name)
@@ -106,5 +110,5 @@ class ProgramBuilder:
             metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
             space=None if upstream.definition is None else spaces(upstream),
             mapping=node.mappings.get(upstream.name),
-            has_default=upstream.name in node.asset.optional_inputs,
+            has_default=upstream.name in node.asset.step.signature.optional_inputs,
         )

@@ -7,40 +7,39 @@ from typing import TYPE_CHECKING, Any
 from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
 from rivers.assets.asset_graph import Graph
-from rivers.exceptions import AssetDefinitionError, BackfillNotFoundError
+from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retry
 from rivers.policies.run_queue import RunQueueConfig
-from rivers.repository import single_runs, waiting
-from rivers.repository.awaiting import Awaiting
-from rivers.repository.control import Control
+from rivers.repository import single_runs
 from rivers.repository.launch import Launcher
 from rivers.repository.program_builder import ProgramBuilder
-from rivers.repository.runtime import ProgressDisplay, Runtime
+from rivers.repository.runtime import Runtime
 from rivers.status import tables
 from rivers.storage.storage import Storage
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
     import polars as pl
 
-    from rivers._rivers import Space
     from rivers.assets.asset import Asset
-    from rivers.assets.asset_graph import Node
+    from rivers.client import BackfillClient
     from rivers.partitions import PartitionKey, PartitionKeyRange
     from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.run_handle import RunHandle
-    from rivers.status.results import BackfillResult, RunResult
+    from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+
+    StatusFilter = str | Sequence[str] | None
 
 
-class CodeRepository(Control, Awaiting):
+class CodeRepository:
     """Assets, and everything that can be done with them.
 
     Args:
@@ -90,7 +89,7 @@ class CodeRepository(Control, Awaiting):
         executor = default_executor or Executor.in_process()
         retry = check_retry("default_retry_policy", default_retry_policy)
         self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
-        builder = ProgramBuilder(self._graph, retry, executor.max_workers)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------
@@ -332,10 +331,7 @@ class CodeRepository(Control, Awaiting):
         if "block" in options:
             raise TypeError("backfill_async() waits without blocking the loop: leave 'block' out")
         result = self.backfill(**options, block=False)
-        if not result.is_dry_run:
-            key = self._record(result.backfill_id)["key"]
-            await waiting.wait_async(self._runtime, key, result.backfill_id)
-            result._fill(self._record(result.backfill_id))  # noqa: SLF001
+        await self._launcher.wait_async(result)
         return result
 
     def rerun_backfill(
@@ -363,8 +359,7 @@ class CodeRepository(Control, Awaiting):
             ConfigurationError: No partition failed with `error_type`.
             ExecutionError: The backfill has not ended, or none of its partitions is defined any more.
         """
-        record = self._record(backfill_id)
-        return self._launcher.rerun(record, error_type, block=block, dry_run=dry_run)
+        return self._launcher.rerun(backfill_id, error_type, block=block, dry_run=dry_run)
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id.
@@ -385,7 +380,7 @@ class CodeRepository(Control, Awaiting):
             BackfillNotFoundError: There is no such backfill.
             ExecutionError: The backfill has ended, or its process or a worker process is still alive.
         """
-        return self._launcher.resume(self._record(backfill_id), block=block)
+        return self._launcher.resume(backfill_id, block=block)
 
     def cancel_backfill(self, backfill_id: str) -> bool:
         """Cancels a backfill: no new run starts, runs in flight end, and the rest is canceled.
@@ -398,17 +393,175 @@ class CodeRepository(Control, Awaiting):
         Raises:
             BackfillNotFoundError: There is no such backfill.
         """
-        self._record(backfill_id)
-        connection = self._runtime.connect()
-        reached = connection.engine.cancel(backfill_id)
-        connection.event_log.tell()
-        return reached
+        return self._client.cancel_backfill(backfill_id)
+
+    def pause_backfill(self, backfill_id: str) -> None:
+        """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.
+
+        See `BackfillClient.pause_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: It has ended.
+        """
+        self._client.pause_backfill(backfill_id)
+
+    def unpause_backfill(self, backfill_id: str) -> None:
+        """Lets a paused backfill continue; see `BackfillClient.unpause_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: It has ended.
+        """
+        self._client.unpause_backfill(backfill_id)
+
+    def update_backfill(
+        self,
+        backfill_id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
+    ) -> None:
+        """Changes the limits of a backfill in progress; see `BackfillClient.update_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+            max_concurrency: Maximum number of runs in flight; `None` leaves it as it is.
+            priority: Place in the queue, higher first; `None` leaves it as it is.
+            max_failures: Number of failed partitions, or their fraction, that stops the backfill; `None`
+                leaves it as it is.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: There is nothing to change, or a value is not allowed.
+            ExecutionError: It has ended.
+        """
+        self._client.update_backfill(
+            backfill_id, max_concurrency=max_concurrency, priority=priority,
+            max_failures=max_failures,
+        )  # fmt: skip
+
+    def wait_backfill(self, backfill_id: str, timeout: float | None = None) -> BackfillStatus:
+        """Waits until a backfill has ended, in whichever process it runs.
+
+        Args:
+            backfill_id: The backfill.
+            timeout: Maximum number of seconds to wait; `None` for no limit.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            TimeoutError: The backfill has not ended within `timeout` seconds; it continues.
+            ExecutionError: Its process is dead, so that it does not end until it is resumed.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales() -> int:
+            ...     return 1
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> launched = repo.backfill(partition_range=everywhere, block=False)
+            >>> repo.wait_backfill(launched.backfill_id, timeout=30).status
+            'completed'
+        """
+        return self._client.wait_backfill(backfill_id, timeout)
+
+    def watch(self, backfill_id: str, *, every: float = 0.5) -> AsyncIterator[BackfillStatus]:
+        """Yields how a backfill stands: now, after each change, and at last how it ended.
+
+        See `BackfillClient.watch`.
+
+        Args:
+            backfill_id: The backfill.
+            every: Seconds between two reads.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: Its process is dead, so nothing more will happen.
+        """
+        return self._client.watch(backfill_id, every=every)
 
     # -- what is recorded --------------------------------------------------------------------------
 
-    def partition_status(
-        self, asset: str, *, status: str | Sequence[str] | None = None
+    def get_backfill(self, backfill_id: str) -> BackfillStatus | None:
+        """Returns how a backfill stands, as far as it is recorded; `None` if no backfill has the id.
+
+        The cost does not grow with the backfill.
+
+        Args:
+            backfill_id: The backfill.
+        """
+        return self._client.get_backfill(backfill_id)
+
+    def backfills(self, *, status: StatusFilter = None, limit: int | None = None) -> pl.DataFrame:
+        """Returns one row per backfill, the newest first; `BackfillClient.backfills` has the columns.
+
+        Args:
+            status: Only backfills with one of these statuses.
+            limit: Maximum number of rows.
+
+        Raises:
+            ConfigurationError: There is no such status.
+        """
+        return self._client.backfills(status=status, limit=limit)
+
+    def backfill_partitions(
+        self, backfill_id: str, *, status: StatusFilter = None, run_id: bool = False
     ) -> pl.DataFrame:
+        """Returns one row per partition of a backfill, in the order of its runs.
+
+        `BackfillClient.backfill_partitions` has the columns.
+
+        Args:
+            backfill_id: The backfill.
+            status: Only partitions with one of these statuses.
+            run_id: Whether to add the column `run_id`.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: There is no such status.
+        """
+        return self._client.backfill_partitions(backfill_id, status=status, run_id=run_id)
+
+    def backfill_runs(self, backfill_id: str, *, status: StatusFilter = None) -> pl.DataFrame:
+        """Returns one row per started run of a backfill, by number.
+
+        `BackfillClient.backfill_runs` has the columns.
+
+        Args:
+            backfill_id: The backfill.
+            status: Only runs with one of these statuses.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: There is no such status.
+        """
+        return self._client.backfill_runs(backfill_id, status=status)
+
+    def backfill_errors(self, backfill_id: str) -> pl.DataFrame:
+        """Returns why partitions of a backfill failed: one row per error, the most frequent first.
+
+        `BackfillClient.backfill_errors` has the columns and says which errors are equal.
+
+        Args:
+            backfill_id: The backfill, which may be in progress.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+        """
+        return self._client.backfill_errors(backfill_id)
+
+    def partition_status(self, asset: str, *, status: StatusFilter = None) -> pl.DataFrame:
         """One row per partition of an asset, in definition order.
 
         Args:
@@ -429,47 +582,9 @@ class CodeRepository(Control, Awaiting):
         space = self._launcher.spaces()(node)
         return tables.partition_status(self._runtime.store, asset, space, status)
 
-    def _record(self, backfill_id: str) -> dict[str, Any]:
-        record = self._runtime.store.backfill(backfill_id)
-        if record is None or record["manual"]:
-            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
-            raise BackfillNotFoundError(msg)
-        return record
-
-
-def show_progress(repository: CodeRepository, display: ProgressDisplay) -> None:
-    """Shows the backfills that calls of a repository wait for with a display.
-
-    The command line has a display of its own; a notebook and a terminal have the default one.
-    """
-    repository._runtime.display = display  # noqa: SLF001  (the module that owns it)
-
-
-def abandon(repository: CodeRepository) -> None:
-    """Stops the backfills of a repository at once, resumable; runs in flight are not recorded."""
-    repository._runtime.abandon()  # noqa: SLF001  (the module that owns it)
-
-
-def partition_definition(
-    repository: CodeRepository, selection: Sequence[str] | None
-) -> PartitionsDefinition:
-    """The definition whose partitions `CodeRepository.backfill(selection)` takes.
-
-    Raises:
-        AssetNotFoundError: There is no such asset.
-        ExecutionError: Nothing is selected, or an asset is not partitioned or external.
-    """
-    definition = select_assets(repository._graph, selection)[0].definition  # noqa: SLF001
-    if definition is None:
-        raise AssertionError  # An asset without partitions is not selected.
-    return definition
-
-
-def asset_spaces(repository: CodeRepository) -> list[tuple[Node, Space | None]]:
-    """All assets of a repository with their partitions as they are now; `None` for assets without."""
-    spaces = repository._launcher.spaces()  # noqa: SLF001
-    nodes = repository._graph.nodes.values()  # noqa: SLF001
-    return [(node, spaces(node) if node.definition else None) for node in nodes]
+    @property
+    def _client(self) -> BackfillClient:
+        return self._runtime.connect().client
 
 
 def _check_kinds(

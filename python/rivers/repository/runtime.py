@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rivers._rivers import Engine
 from rivers._validation import check_seconds
+from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
-from rivers.execution.in_process import Workers
 from rivers.status.event_log import Reports
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Store
     from rivers.execution.executor import Executor
+    from rivers.execution.workers import Workers
     from rivers.policies.run_queue import RunQueueConfig
 
 _log = logging.getLogger("rivers")
@@ -74,6 +75,7 @@ class Connection:
         engine: Runs the backfills of this process.
         workers: The threads and processes that execute runs.
         event_log: Logs when a backfill starts and ends.
+        client: Reads and controls the backfills of the storage.
     """
 
     storage: Storage
@@ -81,10 +83,13 @@ class Connection:
     engine: Engine
     workers: Workers
     event_log: Reports
+    client: BackfillClient
 
 
 class Runtime:
     """Connects to the storage at first use, and closes what it opened.
+
+    It is the `LiveBackfills` of its client: what the client changes applies at once in this process.
 
     Args:
         executor: Where runs are executed.
@@ -158,7 +163,9 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
-        return Connection(storage, store, engine, Workers(engine), Reports(engine, store))
+        workers, event_log = self.executor.start(engine), Reports(engine, store)
+        client = BackfillClient(storage, live=self)
+        return Connection(storage, store, engine, workers, event_log, client)
 
     @property
     def storage(self) -> Storage:
@@ -174,6 +181,49 @@ class Runtime:
     def engine(self) -> Engine:
         """Runs the backfills of this process."""
         return self.connect().engine
+
+    # -- the backfills of this process -------------------------------------------------------------
+
+    def snapshot(self, backfill_id: str) -> dict[str, Any] | None:
+        """The record of a backfill that is live in this process, without a query."""
+        return self.engine.snapshot(backfill_id)
+
+    def wait(self, key: int, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for the end of a backfill; `True` if it has ended."""
+        connection = self.connect()
+        has_ended = connection.engine.wait(key, timeout)
+        if has_ended:
+            connection.event_log.tell()
+        return has_ended
+
+    def cancel(self, backfill_id: str) -> bool:
+        """Cancels a backfill; `True` if it is live in this process."""
+        connection = self.connect()
+        is_live = connection.engine.cancel(backfill_id)
+        connection.event_log.tell()
+        return is_live
+
+    def set_paused(self, backfill_id: str, paused: bool) -> None:
+        """Pauses or unpauses a backfill."""
+        self.engine.set_paused(backfill_id, paused)
+
+    def change(
+        self,
+        backfill_id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
+    ) -> None:
+        """Changes the limits of a backfill; `None` leaves a limit as it is."""
+        connection = self.connect()
+        connection.engine.change(
+            backfill_id, max_concurrency=max_concurrency, priority=priority,
+            max_failures=max_failures,
+        )  # fmt: skip
+        connection.workers.notify()
+
+    # -- the end -----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Waits for the backfills that run in the background, then ends threads and processes."""
@@ -191,7 +241,7 @@ class Runtime:
         if connection is not None:
             for key in connection.engine.live():
                 connection.engine.abandon(key)
-                connection.workers.kill(key)
+                connection.workers.cancel(key)
 
     def _close(self) -> None:
         if self._connection is not None:

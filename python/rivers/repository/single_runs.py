@@ -75,7 +75,7 @@ def _submit(
     engine = launcher.runtime.engine
     # While compute-bound functions hold the GIL, first place in the queue is not enough: stop
     # dispatching lower priorities now.
-    engine.make_way(request.priority)
+    engine.begin_preemption(request.priority)
     try:
         spaces = launcher.spaces()
         partitioned = [(node, spaces(node)) for node in nodes if node.definition is not None]
@@ -86,5 +86,5 @@ def _submit(
         prepared = launcher.prepare(request, ordered, plan, spaces)
         return *launcher.submit(prepared), prepared.program
     except BaseException:
-        engine.close_way()
+        engine.end_preemption()
         raise

@@ -49,7 +49,7 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
     except KeyboardInterrupt:
         # The second Ctrl-C, wherever the handling of the first one was.
         engine.abandon(key)
-        connection.workers.kill(key)
+        connection.workers.cancel(key)
         msg = f"left at once; continue it with resume_backfill({request_id!r})"
         raise KeyboardInterrupt(msg) from None
     finally:
@@ -79,7 +79,7 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
     except asyncio.CancelledError:
         # The task was canceled a second time.
         engine.abandon(key)
-        connection.workers.kill(key)
+        connection.workers.cancel(key)
         msg = f"left at once; continue it with resume_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg) from None
     finally:

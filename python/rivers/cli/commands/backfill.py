@@ -30,12 +30,8 @@ from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
 from rivers.policies.retry import RetryPolicy
-from rivers.repository.repository import (
-    CodeRepository,
-    abandon,
-    partition_definition,
-    show_progress,
-)
+from rivers.repository.internals import abandon, partition_definition, show_progress
+from rivers.repository.repository import CodeRepository
 from rivers.status.results import BackfillResult
 
 if TYPE_CHECKING:
@@ -89,7 +85,7 @@ def backfill(
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="multi_run, single_run, or date=multi,region=single."),
+        typer.Option(help="multi_run, single_run, chunked(100), or date=multi,region=single."),
     ] = None,
     max_concurrency: Annotated[
         int, typer.Option(envvar="RIVERS_MAX_CONCURRENCY", help="Most runs at a time.")

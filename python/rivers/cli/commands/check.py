@@ -11,7 +11,7 @@ from rivers.assets.asset_graph import Node
 from rivers.cli.display import count, output, write_json
 from rivers.cli.load import load_repository
 from rivers.cli.settings import JsonOption, ModuleArgument, StorageOption, open_storage
-from rivers.repository.repository import asset_spaces
+from rivers.repository.internals import asset_spaces
 
 
 def check(
