@@ -23,7 +23,6 @@ from rivers._planning import (
     decode_space,
 )
 from rivers.execution.executor import Executor
-from rivers.planning.request import Submission
 from rivers.policies.run_queue import TagConcurrencyLimit
 
 __all__ = [
@@ -221,13 +220,24 @@ class Engine:
     ) -> Self: ...
     def submit(
         self,
-        submission: Submission,
+        request: str,
         plan: Plan,
         program: object,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
-        """Records a request and queues it: its number in the storage, and its id."""
+        """Records a request and queues it.
+
+        Args:
+            request: The request as JSON, without `id` and `created_at`.
+            plan: Its runs.
+            program: What they execute.
+            executor: Where they are executed.
+            pools: Slots that each run takes, by pool.
+
+        Returns:
+            The backfill's number in the storage, and its id.
+        """
 
     def resume(
         self, id: str, program: object, executor: Executor, pools: Sequence[tuple[str, int]]
@@ -307,6 +317,9 @@ class Store:
     def backfills(
         self, asset: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]: ...
+    def request(self, id: str) -> str | None:
+        """The request of a backfill or a manual run as JSON; `None` if there is none of this id."""
+
     def numbered(self, key: int) -> dict[str, Any] | None:
         """A backfill by its number."""
 

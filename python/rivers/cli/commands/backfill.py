@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -36,6 +36,7 @@ from rivers.client import BackfillClient
 from rivers.exceptions import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
+    from rivers.planning.request import FailurePolicy, Order, Overlap
     from rivers.repository.repository import CodeRepository
     from rivers.status.results import BackfillResult
 
@@ -124,12 +125,13 @@ def backfill(
     with load_repository(module, open_storage(storage)) as repo:
         chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
         _execute(repo, module, storage, partial(
-            repo.backfill, names, strategy=grouping, failure_policy=on_failure,
+            repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
-            max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
-            max_starts_per_second=max_starts_per_second, overlap=overlap, canary=canary,
+            max_failures=parse.parse_max_failures(max_failures),
+            order=cast("Order", parse.parse_order(order)),
+            max_starts_per_second=max_starts_per_second, overlap=cast("Overlap", overlap), canary=canary,
             retry=None if retry is None else RetryPolicy(retry), **chosen,
         ))  # fmt: skip
 
@@ -192,7 +194,7 @@ def _partitions(
 ) -> dict[str, Any]:
     """Returns the selected partitions as the argument of `backfill()` that fits how they were named."""
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
-    from rivers.planning import request as submission  # noqa: PLC0415
+    from rivers.repository.internals import partition_definition  # noqa: PLC0415
 
     if (from_key is None) != (to_key is None):
         msg = "--from and --to go together; for one partition give it with --partitions"
@@ -213,9 +215,7 @@ def _partitions(
         return {"partition_range": parse.parse_range(ranges)}
     if keys is not None:
         return {"partition_keys": parse.read_table(keys)}
-    definition = submission.select_assets(repo._graph, names)[0].definition  # noqa: SLF001
-    if definition is None:  # Such an asset is not selected.
-        raise AssertionError
+    definition = partition_definition(repo, names)
     if partitions:
         return {"partition_keys": parse.parse_keys(partitions, definition.dimensions)}
     return {"partition_keys": definition.select()}
@@ -230,10 +230,11 @@ def _execute(
     repo: "CodeRepository", module: str, storage: str | None, start: Callable[[], "BackfillResult"]
 ) -> None:
     """Runs a backfill to its end, shows it, and exits with its code."""
-    from rivers.cli.live_display import RunDisplay  # noqa: PLC0415
+    from rivers.cli.live_display import RunDisplay  # noqa: PLC0415  (this runs a backfill)
+    from rivers.repository.internals import abandon, show_progress  # noqa: PLC0415
 
     shown = RunDisplay(lambda: repo.storage, announce)
-    repo._shown_by = shown.begin  # noqa: SLF001
+    show_progress(repo, shown.begin)
     # SIGTERM, which asks a process to end, does what Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = None
@@ -245,7 +246,7 @@ def _execute(
     except KeyboardInterrupt:
         code = exit_codes.INTERRUPTED
         # The second interrupt may come before the library waits for what is in flight.
-        repo.abandon()
+        abandon(repo)
     except StorageError as error:
         if not shown.backfill_id:
             raise

@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 use super::digest::digest;
 use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::clock::Micros;
-use crate::error::Error;
 use crate::plan::{Plan, codec};
 use crate::store::{BackfillRow, Commit, Key, Lease, Wish};
 
@@ -22,11 +21,8 @@ pub(super) struct Encoded {
 
 impl Encoded {
     pub(super) fn new(request: &Request, plan: &Plan) -> crate::error::Result<Self> {
-        let json = serde_json::to_string(request);
         Ok(Self {
-            request: json.map_err(|error| {
-                Error::Execution(format!("the request cannot be stored: {error}"))
-            })?,
+            request: request.to_json()?,
             space: codec::encode_space(plan.selection().space())?,
             plan: codec::encode_plan(plan)?,
         })
