@@ -29,7 +29,9 @@ def test_an_error_is_printed_with_its_remedy(capsys):
 
 
 def test_an_interruption_that_the_library_logs_is_worded_as_commands(capsys):
-    record = logging.LogRecord("rivers", logging.WARNING, "", 0, "resume_backfill('0190')", (), None)
+    record = logging.LogRecord(
+        "rivers", logging.WARNING, "", 0, "resume_backfill('0190')", (), None
+    )
     record.remedy = ("resume", "0190")
     display.warnings.emit(record)
     told = capsys.readouterr().err

@@ -19,6 +19,8 @@ app = typer.Typer(
     name="rivers",
     epilog="Example: rivers backfill flights.py --from 2024-01-01 --to 2024-01-31",
     no_args_is_help=True,
+    # Plain help: the modules for boxes and Markdown take longer to import than all others.
+    rich_markup_mode=None,
     # A bug of rivers is shown as Python shows it; a user's mistake is never a traceback.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

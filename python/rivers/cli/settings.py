@@ -6,11 +6,13 @@ Typer reads flags and variables; the settings of pyproject.toml are passed to it
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rivers.client import BackfillClient
 from rivers.exceptions import ConfigurationError, StorageError
-from rivers.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from rivers.client import BackfillClient
+    from rivers.storage.storage import Storage
 
 KEYS = ("module", "storage", "max_concurrency", "on_failure")
 """The settings that `[tool.rivers]` may contain; variables are named after them: `RIVERS_STORAGE`."""
@@ -55,8 +57,10 @@ def _of_project(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def open_storage(path: str | None) -> Storage | None:
+def open_storage(path: str | None) -> "Storage | None":
     """Opens the storage that was named; `None` if none was."""
+    from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
+
     if path is None:
         return None
     return Storage.memory() if path == "memory" else Storage.embedded(path)
@@ -68,6 +72,8 @@ def storage_file(path: str | None) -> Path:
     Raises:
         StorageError: There is no such file.
     """
+    from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
+
     file = Path(path or Storage.DEFAULT_PATH)
     if not file.exists():
         msg = f"there is no storage {str(file)!r}; name it with --storage PATH or RIVERS_STORAGE"
@@ -75,10 +81,12 @@ def storage_file(path: str | None) -> Path:
     return file
 
 
-def open_client(path: str | None) -> BackfillClient:
+def open_client(path: str | None) -> "BackfillClient":
     """Opens an existing storage for the commands that need no assets.
 
     Raises:
         StorageError: There is no such file, or it cannot be opened.
     """
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
     return BackfillClient(storage_file(path))

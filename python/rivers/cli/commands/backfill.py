@@ -32,7 +32,6 @@ from rivers.cli.options import (
     UpstreamOption,
 )
 from rivers.cli.settings import open_storage
-from rivers.client import BackfillClient
 from rivers.exceptions import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
@@ -113,7 +112,10 @@ def backfill(
     detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Execute partitions of assets, watch them, and show how to rerun what failed."""
+    """Execute partitions of assets, and watch them.
+
+    At the end the command that runs the rest is shown, if some partitions failed or were canceled.
+    """
     if detach:
         _detach(storage, dry_run)
         return
@@ -149,12 +151,15 @@ def rerun(
     detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Execute failed and canceled partitions again, as a new backfill."""
+    """Execute what failed or was canceled again.
+
+    It is a new backfill, with the options of the earlier one.
+    """
     if detach:
         _detach(storage, dry_run)
         return
     with load_repository(module, open_storage(storage)) as repo:
-        found = find_backfill(BackfillClient(repo.storage), backfill_id).backfill_id
+        found = _find(repo, backfill_id)
         again = partial(repo.rerun_backfill, found, dry_run=dry_run, error_type=error_type)
         _execute(repo, module, storage, again)
 
@@ -165,15 +170,22 @@ def resume(
     detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Continue a backfill whose process died, under its id."""
+    """Continue a backfill whose process died."""
     if detach:
         _detach(storage)
         return
     # The library's warning about a dead process is the reason for this command.
     display.warnings.is_quiet = True
     with load_repository(module, open_storage(storage)) as repo:
-        found = find_backfill(BackfillClient(repo.storage), backfill_id).backfill_id
+        found = _find(repo, backfill_id)
         _execute(repo, module, storage, partial(repo.resume_backfill, found))
+
+
+def _find(repo: "CodeRepository", given: str) -> str:
+    """Returns the id of the backfill that is meant, among those of a repository's storage."""
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
+    return find_backfill(BackfillClient(repo.storage), given).backfill_id
 
 
 def _detach(storage: str | None, dry_run: bool = False) -> None:
@@ -273,6 +285,8 @@ def _conclude(
     repo: "CodeRepository", module: str, storage: str | None, backfill_id: str, code: int | None
 ) -> int:
     """Prints how a backfill ended and the command that continues it; returns the exit code."""
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
     client = BackfillClient(repo.storage)
     view = client.get_view(backfill_id)
     if view is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check(
     module: ModuleArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
-    """Check that a repository can be loaded, and list its assets."""
+    """Check that a repository loads, and list its assets."""
     from rivers.repository.internals import asset_spaces  # noqa: PLC0415
 
     with load_repository(module, open_storage(storage)) as repo:

@@ -14,7 +14,10 @@ _APPLIED_SOON = "the process that runs it sees it within a second"
 
 
 def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
-    """Cancel a backfill: no new run starts, runs in flight end."""
+    """Cancel a backfill.
+
+    No new run starts, and runs in flight end.
+    """
     client = open_client(storage)
     view = find_backfill(client, backfill_id)
     found = view.backfill_id
@@ -30,7 +33,10 @@ def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
 
 
 def pause(backfill_id: IdArgument, storage: StorageOption = None) -> None:
-    """Pause a backfill: no new run starts for now, runs in flight end."""
+    """Pause a backfill.
+
+    No new run starts until it is unpaused, and runs in flight end.
+    """
     client = open_client(storage)
     found = find_backfill(client, backfill_id).backfill_id
     client.pause_backfill(found)

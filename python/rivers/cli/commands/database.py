@@ -10,16 +10,18 @@ from rivers.cli.exit_codes import UNHEALTHY
 from rivers.cli.options import JsonOption, StorageOption
 from rivers.cli.settings import storage_file
 from rivers.exceptions import StorageError
-from rivers.storage.storage import Storage
 
 database = typer.Typer(help="Maintain the storage.", no_args_is_help=True)
 
 
 def check(as_json: JsonOption = False, storage: StorageOption = None) -> None:
-    """Check that the storage is sound: its file, and that its counts equal its records.
+    """Check that the storage is sound.
 
-    Other processes may use it meanwhile. The exit code is 1 if something is wrong.
+    The file is checked, and its counts are compared with its records. Other processes may use it
+    meanwhile. The exit code is 1 if something is wrong.
     """
+    from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
+
     file = storage_file(storage)
     num_records = 0
     try:
@@ -41,7 +43,12 @@ def check(as_json: JsonOption = False, storage: StorageOption = None) -> None:
 
 
 def migrate(storage: StorageOption = None) -> None:
-    """Migrate the storage to the newest schema, as opening it does; all records are kept."""
+    """Migrate the storage to the newest schema.
+
+    Opening the storage does the same. All records are kept.
+    """
+    from rivers.storage.storage import Storage  # noqa: PLC0415
+
     file = storage_file(storage)
     found, newest = Storage.schema_versions(file)
     Storage.embedded(file)

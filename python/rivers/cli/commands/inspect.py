@@ -51,7 +51,10 @@ def partitions(
 def errors(
     backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
-    """Show why partitions failed: one line per error, without its varying parts, most frequent first."""
+    """Show why partitions failed, most frequent error first.
+
+    Failures that differ only in numbers, dates, ids or keys are the same error.
+    """
     client = open_client(storage)
     groups = client.backfill_errors(find_backfill(client, backfill_id).backfill_id)
     if as_json:
@@ -68,7 +71,10 @@ def errors(
 def grid(
     backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
-    """Draw the partitions of a backfill as a map that fits the window."""
+    """Draw the partitions of a backfill as a map.
+
+    It fits the window: a cell may stand for many partitions.
+    """
     from rivers.cli.grid import LINES_AROUND, draw  # noqa: PLC0415  (it imports Polars)
     from rivers.status.grid import dimensions_of, gather  # noqa: PLC0415
 

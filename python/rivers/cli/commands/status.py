@@ -14,7 +14,6 @@ from rivers.cli.load import find_backfill
 from rivers.cli.options import IdArgument, JsonOption, StatusesOption, StorageOption
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import open_client
-from rivers.client import STATUSES, BackfillClient
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from rivers.client import BackfillClient
     from rivers.status.backfill_view import BackfillView
 
 _POLL_SECONDS = 0.5
@@ -36,6 +36,8 @@ def list_backfills(
     storage: StorageOption = None,
 ) -> None:
     """List the latest backfills, the newest first."""
+    from rivers.client import STATUSES  # noqa: PLC0415  (--help needs none)
+
     wanted = parse_names(status) or STATUSES
     for name in wanted:
         if name not in STATUSES:
@@ -80,7 +82,7 @@ def status(
     as_json: JsonOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Show how a backfill stands; the cost does not grow with the backfill."""
+    """Show how a backfill stands."""
     client = open_client(storage)
     view = find_backfill(client, backfill_id)
     if watch and not as_json and output.is_terminal:
@@ -96,7 +98,7 @@ def status(
         raise typer.Exit(exit_codes.of_status(view.status))
 
 
-def _follow_live(client: BackfillClient, view: "BackfillView") -> "BackfillView":
+def _follow_live(client: "BackfillClient", view: "BackfillView") -> "BackfillView":
     """Redraws a backfill in place until it stops; returns how it stands then."""
     from rich.live import Live  # noqa: PLC0415  (it is for terminals alone)
 
@@ -108,14 +110,14 @@ def _follow_live(client: BackfillClient, view: "BackfillView") -> "BackfillView"
     return view
 
 
-def _read(client: BackfillClient, backfill_id: str) -> "BackfillView":
+def _read(client: "BackfillClient", backfill_id: str) -> "BackfillView":
     view = client.get_view(backfill_id)
     if view is None:
         raise AssertionError  # It was found, and records are never deleted.
     return view
 
 
-def _print(client: BackfillClient, view: "BackfillView", as_json: bool) -> None:
+def _print(client: "BackfillClient", view: "BackfillView", as_json: bool) -> None:
     if as_json:
         rest = {"rate": view.rate, "eta": view.eta, "error": _error(client, view)}
         write_json(json.dumps(_json_of(view) | rest))
@@ -123,11 +125,11 @@ def _print(client: BackfillClient, view: "BackfillView", as_json: bool) -> None:
         output.print(_picture(client, view))
 
 
-def _error(client: BackfillClient, view: "BackfillView") -> str | None:
+def _error(client: "BackfillClient", view: "BackfillView") -> str | None:
     return client.get_error(view.backfill_id) if view.failed else None
 
 
-def _picture(client: BackfillClient, view: "BackfillView") -> "Group":
+def _picture(client: "BackfillClient", view: "BackfillView") -> "Group":
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
