@@ -29,7 +29,7 @@ __all__ = [
     "Selection",
     "Space",
     "Store",
-    "Worked",
+    "JobSpec",
     "WorkerBatch",
     "backfill_partitions",
     "backfill_runs",
@@ -659,14 +659,16 @@ class PartitionMapping:
     def goes_back(self) -> bool:
         """Whether it leads to earlier partitions only, so that an asset may need its own."""
 
-    def refusal(
-        self, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition | None
-    ) -> str | None:
-        """Why it cannot relate two definitions; `None` if it can."""
-
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def mapping_refusal(
+    mapping: PartitionMapping,
+    downstream: PartitionsDefinition | None,
+    upstream: PartitionsDefinition | None,
+) -> str | None:
+    """Why `mapping` cannot relate the two definitions; `None` if it can."""
 
 def decode_mapping(bytes: bytes) -> PartitionMapping:
     """Reads what pickling wrote."""
@@ -708,6 +710,10 @@ class Plan:
 
     @property
     def strategy(self) -> str: ...
+    @property
+    def is_one_run(self) -> bool:
+        """Whether one run executes all partitions, however many they are."""
+
     def run(self, number: int) -> Selection:
         """The partitions of a run."""
 
@@ -731,7 +737,7 @@ class Run:
     @property
     def partitions(self) -> Selection: ...
     @property
-    def is_sound(self) -> bool:
+    def has_no_failures(self) -> bool:
         """Whether nothing has failed so far."""
 
     def fail(
@@ -751,14 +757,14 @@ class Run:
     def executes(self, asset: int) -> bool:
         """Whether this attempt executes the asset: an earlier one may have."""
 
-    def tries(self, asset: int) -> int:
+    def failed_attempts(self, asset: int) -> int:
         """How often the asset failed before and was to be tried again."""
 
     def defer(self, assets: Sequence[int], needs: Sequence[int]) -> bool:
         """Leaves assets to the next attempt, if they need one that is tried again; whether they do."""
 
     def skip(self, asset: int) -> None: ...
-    def missed(self, asset: int) -> bool:
+    def failed_or_skipped(self, asset: int) -> bool:
         """Whether the asset failed or was skipped as a whole."""
 
     def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
@@ -774,7 +780,7 @@ class Run:
         """What the marks of the assets it needs leave over for an asset; `None`: all."""
 
 @final
-class Worked:
+class JobSpec:
     """A plan and a request on their way to a worker process."""
 
     def __new__(cls, space: bytes, plan: bytes, request: bytes) -> Self: ...
@@ -789,7 +795,7 @@ class Batch:
         """The backfill's number in the storage."""
 
     @property
-    def worked(self) -> Worked: ...
+    def spec(self) -> JobSpec: ...
     @property
     def program(self) -> Any:
         """What was submitted to execute the runs."""
@@ -801,13 +807,13 @@ class Batch:
     def send(self, shared: SharedRuns, most: int) -> bool:
         """Has the next runs, at most so many, claimed by another process; `False`: none may start."""
 
-    def earlier(self) -> bytes:
+    def prior_attempts(self) -> bytes:
         """What is known of earlier attempts of the runs, for `WorkerBatch`."""
 
     def receive(self, report: bytes) -> None:
         """Takes in what became of the runs sent."""
 
-    def lost(self) -> int:
+    def reclaim_sent(self) -> int:
         """How many of the runs sent had ended when the process died; all are to be begun again."""
 
     def close(self) -> None: ...
@@ -825,7 +831,7 @@ class SharedRuns:
         """The step that the current run is at."""
 
 @final
-class WorkerSign:
+class WorkerLock:
     """Shows, as long as it exists, that a worker process is there: its owner is dead only without it."""
 
     def __new__(cls, path: str | PathLike[str]) -> Self: ...
@@ -834,7 +840,7 @@ class WorkerSign:
 class WorkerBatch:
     """Shared runs in a worker process; iterating executes them."""
 
-    def __new__(cls, worked: Worked, shared: SharedRuns, earlier: bytes) -> Self: ...
+    def __new__(cls, spec: JobSpec, shared: SharedRuns, prior_attempts: bytes) -> Self: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Run: ...
     def report(self) -> bytes:
@@ -865,22 +871,22 @@ class Engine:
     def resume(
         self, id: str, program: object, workers: int | None, pools: Sequence[tuple[str, int]]
     ) -> int: ...
-    def take(self, patience: float) -> Batch | None:
+    def next_batch(self, timeout: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none for so many seconds."""
 
-    def make_way(self, priority: int) -> None:
+    def begin_preemption(self, priority: int) -> None:
         """Nothing of a lower priority starts before the request that is about to be submitted."""
 
-    def close_way(self) -> None:
+    def end_preemption(self) -> None:
         """It is not submitted after all."""
 
-    def standing(self, id: str) -> dict[str, Any] | None:
+    def snapshot(self, id: str) -> dict[str, Any] | None:
         """A live backfill: what `Store.backfill` has of it that can change, and what it needs to be shown."""
 
     def wants_worker(self) -> bool:
         """Whether one more worker would find something to do."""
 
-    def wait(self, key: int, patience: float | None = None) -> bool:
+    def wait(self, key: int, timeout: float | None = None) -> bool:
         """Waits for an end, looking for Ctrl-C; `False` when the seconds are over first."""
 
     def cancel(self, id: str) -> bool: ...
@@ -900,22 +906,22 @@ class Engine:
     def abandon(self, key: int) -> None:
         """Stops at once and leaves it resumable."""
 
-    def break_off(self, key: int, reason: str) -> None:
+    def abort(self, key: int, reason: str) -> None:
         """Stops what cannot be executed here; who waits is told why."""
 
     def orphans(self) -> list[tuple[str, bool]]:
         """Ids of the backfills and manual runs whose process is gone, and whether they are manual."""
 
-    def await_ended(self, patience: float) -> None:
-        """Waits until there is something to be told by `take_ended`, at most so many seconds."""
+    def wait_finished(self, timeout: float) -> None:
+        """Waits until there is something to be told by `drain_finished`, at most so many seconds."""
 
-    def take_ended(self) -> list[int]:
+    def drain_finished(self) -> list[int]:
         """Backfills that have ended, or stopped here, since the last time: each is told once."""
 
     def live(self) -> list[int]: ...
     @property
-    def workers_file(self) -> Path | None:
-        """What `WorkerSign` is made of in this engine's worker processes, if they need one."""
+    def worker_lock_file(self) -> Path | None:
+        """What `WorkerLock` is made of in this engine's worker processes, if they need one."""
 
     def progress(self, key: int) -> tuple[int, int, int] | None:
         """Of a live backfill: completed and failed partitions, and runs in flight."""

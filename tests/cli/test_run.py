@@ -24,6 +24,7 @@ def planned(shell, *words):
     [
         (["--assets", "daily", *DAYS], "4 partitions in 4 runs"),
         (["--assets", "daily,slow", *DAYS, "--strategy", "single_run"], "4 partitions in 1 run"),
+        (["--assets", "daily", *DAYS, "--strategy", "chunked(3)"], "4 partitions in 2 runs"),
         (["--assets", "daily", "--partitions", "2024-01-01,2024-01-03"], "2 partitions in 2 runs"),
         (["--assets", "daily", "--only-missing"], "10 partitions in 10 runs"),
         (["--assets", "grid", "--range", "date=2024-01-01..2024-01-02"], "6 partitions in 6 runs"),

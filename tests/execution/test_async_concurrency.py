@@ -77,7 +77,7 @@ def test_a_plain_function_beside_an_async_one_does_not_hold_back_others():
 @pytest.mark.parametrize("slow", KEYS[20:120:10])  # Some of them have others behind them.
 def test_a_slow_async_run_does_not_hold_back_others_after_a_while(slow, monkeypatch):
     # The thread that waits for work has left long before the slow run.
-    monkeypatch.setattr("rivers.execution.in_process._PATIENCE", 0.001)
+    monkeypatch.setattr("rivers.execution.workers.IDLE_TIMEOUT_SECONDS", 0.001)
     slow_run_among_others(slow)
 
 

@@ -7,7 +7,7 @@ from tests.support import run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
-from rivers.execution import in_process as workers
+from rivers.execution import workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
@@ -27,7 +27,7 @@ def work(is_async):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_the_starts_are_spread(monkeypatch, is_async):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     repo = rs.CodeRepository([work(is_async)]).resolve(rs.Storage.memory())
     result = repo.backfill(partition_range=ALL, max_concurrency=8, max_starts_per_second=20)
     assert (result.status, result.completed) == ("completed", 12)

@@ -16,7 +16,7 @@ from rivers.io import (
 def test_is_of_one_process():
     handler = InMemoryIOHandler()
     handler.handle_output(storing(), 1)
-    assert not handler.shared_between_processes
+    assert handler.reach == "process"
     copy = pickle.loads(pickle.dumps(handler))
     with pytest.raises(exceptions.ExecutionError):
         copy.load_input(loading())

@@ -66,9 +66,9 @@ def test_what_fails_to_be_written_leaves_the_old_object():
 
 def test_only_a_store_in_memory_is_of_one_process(tmp_path):
     for memory in (MemoryStore(), "memory:///"):
-        assert not PickleIOHandler(memory).shared_between_processes
-        assert not ParquetIOHandler(memory).shared_between_processes
-    assert PickleIOHandler(LocalStore(tmp_path)).shared_between_processes
+        assert PickleIOHandler(memory).reach == "process"
+        assert ParquetIOHandler(memory).reach == "process"
+    assert PickleIOHandler(LocalStore(tmp_path)).reach == "machine"
 
 
 def test_url_with_options_opens_a_store_that_can_travel():

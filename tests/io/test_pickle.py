@@ -13,7 +13,7 @@ from rivers.io import (
 
 
 def test_making_one_writes_nothing(tmp_path):
-    assert PickleIOHandler(tmp_path / "store").shared_between_processes
+    assert PickleIOHandler(tmp_path / "store").reach == "machine"
     assert not list(tmp_path.iterdir())
 
 

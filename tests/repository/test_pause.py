@@ -8,7 +8,7 @@ from tests.support import run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
-from rivers.execution import in_process as workers
+from rivers.execution import workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
@@ -77,7 +77,7 @@ def pause_here(repo, backfill_id):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_nothing_starts_while_it_is_paused_and_all_that_is_left_afterwards(monkeypatch, is_async):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     held = Paused(pause_here, is_async=is_async)
     # Many times as long as a worker without work stays: one must be there when it goes on.
     threading.Event().wait(0.3)

@@ -9,7 +9,7 @@ from tests.support import TIMEOUT, run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ConfigurationError, ExecutionError
-from rivers.execution import in_process as workers
+from rivers.execution import workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
@@ -101,7 +101,7 @@ def test_more_run_at_once_as_soon_as_it_is_said(is_async):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_another_process_may_say_it_while_all_workers_are_busy(tmp_path, monkeypatch, is_async):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     path = tmp_path / "rivers.db"
     gated = Gated(is_async=is_async, storage=rs.Storage.embedded(path))
     run_script(OTHER_PROCESS, path, gated.id, 3).check_returncode()

@@ -115,7 +115,7 @@ def test_a_backfill_that_is_taken_over(repo, lines):
 
 def test_what_breaks_a_backfill_off_is_an_error(repo, lines):
     def name_itself(context):
-        repository.engine.break_off(key, "a worker broke off: no reason")
+        repository.engine.abort(key, "a worker broke off: no reason")
 
     repository = repo(rs.Asset(name_itself, name="x", partitions_def=LETTERS))
     key = 1

@@ -160,7 +160,7 @@ class AssetExecutionContext(Generic[ConfigT]):
     @property
     def attempt(self) -> int:
         """Which attempt of the asset in this run it is, from 1; see `RetryPolicy`."""
-        return self._run.tries(self._step.index) + 1
+        return self._run.failed_attempts(self._step.index) + 1
 
     @property
     def tags(self) -> list[tuple[str, str]]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Selection, Space, Store
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.io.base import BaseIOHandler
+    from rivers.execution.executor import Isolation
+    from rivers.io.base import BaseIOHandler, Reach
 
 _log = logging.getLogger("rivers")
 
@@ -258,19 +259,40 @@ def check_one_run(
                 raise ExecutionError(msg)
 
 
+_SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
+    "none": ("process", "machine", "anywhere"),
+    "process": ("machine", "anywhere"),
+    "machine": ("anywhere",),
+}
+"""The reach of handlers whose values get from one worker to another, by what separates those."""
+
+_KEPT: dict[Reach, str] = {
+    "process": "in the memory of one process",
+    "machine": "on one machine",
+    "anywhere": "where every machine reaches it",
+}
+_NEEDED: dict[Isolation, str] = {
+    "none": "of any kind",
+    "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
+    "machine": "that all machines reach, such as PickleIOHandler over an object store",
+}
+
+
 def check_memory_inputs(
     graph: Graph,
     nodes: Sequence[Node],
     layers: Sequence[Sequence[int]],
     handler_of: Callable[[Node, Node], BaseIOHandler],
+    isolation: Isolation,
 ) -> None:
-    """With processes, a value kept in memory does not leave its run.
+    """Checks that each input that comes from another run reaches the workers.
 
     Args:
         graph: All assets.
         nodes: Those that are executed, in order.
         layers: Places of those that share runs.
         handler_of: What loads the value of one for another.
+        isolation: What separates the executor's workers from each other.
 
     Raises:
         ExecutionError: Naming the asset, the input and a handler that would do.
@@ -283,13 +305,12 @@ def check_memory_inputs(
             )
             handler = handler_of(node, upstream)
             same_run = layer_of.get(upstream.name) == layer_of[node.name]
-            if (same_run and same_partitions) or handler.shared_between_processes:
+            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
-                f"{type(handler).__name__} keeps it in the memory of one process; with "
-                f"Executor.parallel give {upstream.name!r} an io_handler that processes share, such as "
-                "PickleIOHandler or ParquetIOHandler"
+                f"{type(handler).__name__} keeps it {_KEPT[handler.reach]}; give {upstream.name!r} an "
+                f"io_handler {_NEEDED[isolation]}"
             )
             raise ExecutionError(msg)
 

@@ -262,14 +262,13 @@ class CodeRepository(Runs, Control, Awaiting):
         plan = self.storage._store.plan(record["key"])  # noqa: SLF001
         program = self._program(nodes, plan, instances, now, submission.stored_retry(record))
         self._check_still_defined(program, plan, now)
-        if program.max_workers is not None:
-            workers.start_processes()
+        workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with self._reports.telling:
-            key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
+            key = engine.resume(backfill_id, program, self._executor, pools.needs(nodes))
             self._reports.taken_over(backfill_id, left, record["num_partitions"])
-        workers.call()
-        wait_at_exit(self, processes=program.max_workers is not None)
+        workers.notify()
+        wait_at_exit(self, processes=self._executor.isolation != "none")
         if block:
             self._wait(key, backfill_id, record["num_partitions"], _RERUN)
         return self._result(backfill_id, plan)

@@ -117,8 +117,8 @@ impl Strategy {
         };
         if !space.is_multi() {
             return Err(Error::Configuration(
-                "per_dimension needs partitions with several dimensions (PartitionsDefinition.multi()); \
-                 use multi_run() or single_run() here"
+                "per_dimension needs partitions with several dimensions, and these have one; \
+                 use multi_run or single_run"
                     .into(),
             ));
         }

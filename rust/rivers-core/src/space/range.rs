@@ -42,8 +42,8 @@ impl RangeSpec {
                 if space.is_multi() {
                     let names = space.dims().iter().map(|dim| dim.name.as_str());
                     return refused(format!(
-                        "PartitionKeyRange.single() was given for partitions with the dimensions {}; \
-                         use PartitionKeyRange.multi({{dimension: (from, to)}})",
+                        "a range without dimension names was given for partitions with the dimensions {}; \
+                         give a range for each dimension, by its name",
                         some_of(names)
                     ));
                 }
@@ -57,8 +57,8 @@ impl RangeSpec {
             Self::Multi(ranges) => {
                 if !space.is_multi() {
                     return refused(
-                        "PartitionKeyRange.multi() was given for partitions with a single dimension; \
-                         use PartitionKeyRange.single(from_key, to_key)"
+                        "ranges of named dimensions were given for partitions with a single dimension; \
+                         give one range, without a name"
                             .into(),
                     );
                 }
