@@ -1,4 +1,4 @@
-"""`AssetDef`: what an asset says of its upstream assets; what mappings do stands in `test_mappings`."""
+"""`AssetDef`: declarations about upstream assets; `planning/test_mappings.py` tests mappings."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Multi-assets: one step, several assets."""
+"""Multi-assets: several assets from one function."""
 
 import asyncio
 import sys

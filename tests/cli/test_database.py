@@ -18,7 +18,7 @@ NEWEST = len(MIGRATIONS)
 
 @pytest.fixture
 def file(shell):
-    """A storage with a backfill of four days, one of which failed."""
+    """Creates a storage with a backfill of four days, one of which failed."""
     (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
     words = ["backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
     shell.run(*words, code=1)
@@ -32,7 +32,7 @@ def change(file, sql):
 
 
 def made_by_version(version, new, old):
-    """The records of a storage in a file of an earlier schema."""
+    """Copies the records of a storage into a file with an earlier schema."""
     with contextlib.closing(sqlite3.connect(old)) as database:
         for migration in MIGRATIONS[:version]:
             database.executescript(migration.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`rivers backfill`, `rerun`, `resume` in real processes: what they take, say and leave with."""
+"""`rivers backfill`, `rerun`, `resume` in real processes: arguments, output and exit codes."""
 
 import json
 import signal
@@ -252,7 +252,7 @@ def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
 
 
 def detached(shell, *words):
-    """What a detached command did: the backfill's id and its log, when it has ended."""
+    """Waits for a detached backfill; returns its id and its log."""
     first, second = shell.run(*words, "--detach").splitlines()
     log = Path(second.removeprefix("log "))
     wait_until(lambda: "of 10 partitions" in log.read_text() or "of 1 partition" in log.read_text())

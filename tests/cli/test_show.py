@@ -1,4 +1,4 @@
-"""`rivers list`, `status`, `partitions`, `errors`, `grid`: they read the storage alone."""
+"""`rivers list`, `status`, `partitions`, `errors`, `grid`: they need only a storage."""
 
 import json
 
@@ -19,7 +19,7 @@ def of_latest(command):
 
 @pytest.fixture
 def failed(shell):
-    """A backfill of four days, two of which fail for one reason each."""
+    """A backfill of four days, two of which fail, each with its own error."""
     config = {"daily": {"bad": ["2024-01-02", "2024-01-03"]}}
     (shell.folder / "config.json").write_text(json.dumps(config))
     shell.run("backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json", code=1)

@@ -29,7 +29,7 @@ def examples():
 
 
 def stub_examples():
-    """Those of the stub, whose docstrings editors show for what is written in Rust."""
+    """Yields the examples of the stub, whose docstrings editors show for classes written in Rust."""
     if not STUB.exists():
         return
     parser = doctest.DocTestParser()

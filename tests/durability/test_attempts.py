@@ -1,4 +1,4 @@
-"""Attempts of runs survive the death of the process."""
+"""Recorded attempts of runs survive the death of the process."""
 
 from tests.support import wait_until
 

@@ -62,7 +62,7 @@ def valid_key(text):
 
 
 def run_everything(folder, key, *, handler, value, **backfill):
-    """Backfills, reruns, looks and loads one partition and its neighbour."""
+    """Backfills, reruns, reads and loads one partition and its neighbor."""
     definition = rs.PartitionsDefinition.static_([key, "ordinary"])
     made = rs.Asset(lambda: value, name="made", partitions_def=definition, io_handler=handler)
     storage = rs.Storage.embedded(folder / "rivers.db")

@@ -1,4 +1,4 @@
-"""A process that was suspended past its lease, and wakes up."""
+"""A process that wakes up after it was suspended for longer than its lease."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""A killed backfill whose runs need each other goes on in their order."""
+"""A killed backfill whose runs depend on each other resumes in dependency order."""
 
 import pytest
 

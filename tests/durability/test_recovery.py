@@ -1,4 +1,4 @@
-"""A large backfill goes on where it was after its process died."""
+"""A large backfill resumes where it was when its process died."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Runs of `async` functions, in flight on one event loop."""
+"""Runs of `async` functions, which are in flight on one event loop."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""`materialize()`: one run of all or some assets, waited for."""
+"""`materialize()`: one run of all or some assets."""
 
 import pytest
 from tests.support import letters, repository, values

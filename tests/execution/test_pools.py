@@ -1,4 +1,4 @@
-"""Pools: how many steps use a thing at once, over all runs."""
+"""Pools: the number of steps that use a resource at once, over all runs."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ ALL = rs.PartitionKeyRange.single("0", "23")
 
 
 class Gauge:
-    """How many hold something at once."""
+    """Counts how many steps hold a resource at once."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class Gauge:
 
 
 def user(name, gauge, pool, slots=None, meeting=None):
-    """An asset that holds a pool while it waits for others."""
+    """Makes an asset that holds a slot of a pool while it waits for others."""
 
     def fn():
         with gauge:

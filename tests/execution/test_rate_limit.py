@@ -1,4 +1,4 @@
-"""`max_starts_per_second`: how many runs start in a second, whatever the concurrency."""
+"""`max_starts_per_second`: the number of runs that start per second, whatever the concurrency."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What has failed is tried again: when, how often, and what of a run."""
+"""Retries: when, how often, and which parts of a run."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Delta Lake tables: a run replaces the rows of its partitions, whoever else writes."""
+"""Delta Lake tables: a run replaces the rows of its partitions, even with concurrent writers."""
 
 import datetime as dt
 import sys

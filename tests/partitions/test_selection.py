@@ -14,7 +14,7 @@ US = [PartitionKey.single("us")]
 
 @pytest.fixture
 def shop(repo):
-    """Three assets, of which `plain` is not partitioned, and the list of calls."""
+    """Returns a repository of three assets, of which `plain` is unpartitioned, and the list of calls."""
     calls = []
 
     def plain():
@@ -176,5 +176,7 @@ def test_a_key_that_is_none_of_the_definition_is_refused(repo):
     ):
         with pytest.raises(rs.exceptions.PartitionValidationError, match=told):
             repository.backfill(partition_keys=[PartitionKey.multi(key)], dry_run=True)
-    with pytest.raises(rs.exceptions.PartitionValidationError, match='"d", "r"; give a value for each'):
+    with pytest.raises(
+        rs.exceptions.PartitionValidationError, match='"d", "r"; give a value for each'
+    ):
         repository.backfill(partition_keys=US, dry_run=True)

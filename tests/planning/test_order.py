@@ -1,4 +1,4 @@
-"""`order`: in which order the partitions of a backfill are run."""
+"""`order`: the order in which the partitions of a backfill are run."""
 
 import pytest
 from tests.support import run_script
@@ -14,7 +14,7 @@ DAY_TEXTS = [f"2024-01-0{day}" for day in range(1, 5)]
 
 
 def texts(calls):
-    """`date=2024-01-01|region=us` as `1 us`."""
+    """Shortens `date=2024-01-01|region=us` to `1 us`."""
     return [text.replace("date=2024-01-0", "").replace("|region=", " ") for (text,) in calls]
 
 

@@ -1,4 +1,4 @@
-"""`overlap="refuse"`: two backfills that would hold the same partitions of the same asset."""
+"""`overlap="refuse"`: two backfills that cover the same partitions of the same asset."""
 
 import datetime as dt
 import subprocess
@@ -35,20 +35,20 @@ class Held:
         self.id = launched.backfill_id
 
     def refusal(self, selection=("held",), **chosen):
-        """Why another one is refused."""
+        """Submits another backfill and returns why it is refused."""
         with pytest.raises(ExecutionError) as refused:
             self.repo.backfill(list(selection), overlap="refuse", block=False, **chosen)
         return str(refused.value)
 
     def close(self):
-        """Lets all end that is left."""
+        """Lets the remaining runs end."""
         self.gate.set()
         self.repo.close()
 
 
 @pytest.fixture
 def hold():
-    """Makes `Held`; what a test leaves is canceled, so that one that fails does not hang."""
+    """Makes `Held`. Backfills that a test leaves are canceled, so that a failing test does not hang."""
     made = []
 
     def make(*arguments, **options):

@@ -1,4 +1,4 @@
-"""Runs that need what other runs of the same backfill make."""
+"""Runs that depend on other runs of the same backfill."""
 
 import threading
 
@@ -22,7 +22,7 @@ def day(number):
 
 
 class Watch:
-    """Assets that note when they begin and end, and that fail where they are told to."""
+    """Assets that record when they begin and end, and that fail for given keys."""
 
     def __init__(self):
         self.events = []
@@ -49,7 +49,7 @@ class Watch:
         return [key for what, own, key in self.events if (what, own) == ("begin", name)]
 
     def is_after(self, later, earlier):
-        """Whether one (asset, key) began when the other had ended."""
+        """Returns whether the first (asset, key) began after the second had ended."""
         return self.events.index(("end", *earlier)) < self.events.index(("begin", *later))
 
 
@@ -180,7 +180,7 @@ def test_a_manual_run_cannot_need_what_it_makes(repo):
 
 
 def test_assets_before_one_that_needs_itself_do_not_wait_for_it(repo, watch):
-    """They have runs of their own, so that they can be made side by side."""
+    """They have their own runs, so that they can run concurrently."""
     both = threading.Barrier(8, timeout=20)
 
     def raw():

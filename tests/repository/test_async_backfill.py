@@ -1,4 +1,4 @@
-"""Backfills from async code: `backfill_async`, `watch`, and what cancelling does."""
+"""Backfills from async code: `backfill_async`, `watch`, and cancellation of the task."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def counts(result):
 
 
 def held(repo):
-    """A repository whose asset waits for `gate`, one run at a time."""
+    """Returns a repository whose asset waits for a gate, and its two events."""
     begun, gate = threading.Event(), threading.Event()
 
     def wait():

@@ -1,4 +1,4 @@
-"""Ctrl-C, leaving, and dying: real processes and real signals."""
+"""Ctrl-C, interpreter exit and killed processes, with real processes and real signals."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parent / "scripts" / "interrupted.py"
 
 
 class Script:
-    """The script above in its own process group, as a terminal would start it."""
+    """`scripts/interrupted.py` in its own process group, as a terminal would start it."""
 
     def __init__(self, folder, executor):
         self.folder, self.executor = folder, executor
@@ -77,20 +77,20 @@ class Script:
         )
 
     def interrupt(self, mode="wait"):
-        """Presses Ctrl-C and sees that it has arrived."""
+        """Sends SIGINT and waits until the process has received it."""
         before = len(self.notes(f"{mode} interrupted"))
         os.killpg(self.process.pid, signal.SIGINT)
         self.until(lambda: len(self.notes(f"{mode} interrupted")) == before + 1)
         time.sleep(0.1)  # It cancels now; from outside there is nothing to see of it.
 
     def begin(self, mode="wait"):
-        """Six runs have ended, and two are in flight."""
+        """Starts the script and waits until six runs have ended and two are in flight."""
         self.start(mode)
         self.until(lambda: len(self.notes(f"{mode} started")) == 8)
         return self.status().backfill_id
 
     def recorded(self):
-        """The keys of the runs that are recorded as completed."""
+        """Returns the keys of the runs that are recorded as completed."""
         runs = map(self.storage.get_run, self.status().run_ids)
         return {run.partition_keys[0].key[0] for run in runs if run.status == "completed"}
 

@@ -1,4 +1,4 @@
-"""`max_failures`: a backfill that goes wrong stops early, and says why."""
+"""`max_failures`: a backfill with too many failures stops early and says why."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ ALL = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
 
 
 def breaking(when=lambda number: True, *, is_async=False):
-    """An asset that fails where the number of its partition says so."""
+    """An asset that fails for the partitions whose number satisfies a condition."""
 
     def work(context):
         if when(int(context.partition_key[1:])):

@@ -1,4 +1,4 @@
-"""Steering a backfill that was launched: `pause_backfill`, `unpause_backfill`."""
+"""`pause_backfill` and `unpause_backfill`."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ def in_another_process(path, verb, backfill_id):
 
 
 class Paused:
-    """A backfill whose third run has it paused, in the way given, before it ends."""
+    """A backfill that is paused, by the function `pause`, during its third run."""
 
     def __init__(self, pause, storage=None, *, is_async=False, executor=None):
         self.started = []

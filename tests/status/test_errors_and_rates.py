@@ -1,4 +1,4 @@
-"""Failures by their causes, and reruns of what failed with one."""
+"""Failures grouped by error, reruns by error type, rates and estimates."""
 
 import contextlib
 import sqlite3

@@ -1,4 +1,4 @@
-"""What the log tells: a line when a backfill starts, ends, or stops; and what assets log."""
+"""The log: one line when a backfill starts, ends or stops, and what assets log."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ ALL = rs.PartitionKeyRange.single("a", "c")
 
 @pytest.fixture
 def lines(caplog):
-    """The lines of the library so far, without what varies."""
+    """Returns the library's log lines so far, without ids and durations."""
     caplog.set_level(logging.INFO, "rivers")
 
     def read(backfill_id="of which"):

@@ -1,4 +1,4 @@
-"""How results look in a notebook, in one that runs; and that nothing of a user's becomes markup."""
+"""Results in a real notebook; text of the user never becomes markup."""
 
 import json
 import os
@@ -22,7 +22,7 @@ GRID = rs.PartitionsDefinition.multi(
 
 
 def parsed(html):
-    """Well formed, or it does not come through here."""
+    """Parses the output, which fails unless it is well formed."""
     return ET.fromstring(f"<div>{html}</div>")
 
 

@@ -34,7 +34,7 @@ def failing():
 
 @pytest.fixture
 def waiting(repo):
-    """A repository whose asset waits, the event that it is called, and the event that ends it."""
+    """Yields a repository whose asset waits, an event set when it is called, and the event that ends it."""
     called, leave = threading.Event(), threading.Event()
 
     def wait():
