@@ -193,7 +193,7 @@ def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):
     assert "no data for 2024-01-02" in out
     rerun = f"rivers rerun {record['backfill_id']} grid.py --storage here.db"
     assert f"run the rest with: {rerun}" in out
-    out = shell.run(*rerun.split()[1:], code=1)  # Its config is kept, and so it fails again.
+    out = shell.run(*rerun.split()[1:], code=1)  # The config is kept, so it fails again.
     assert "1 partition in 1 run" in out
     refused = shell.run("rerun", "0", "grid.py", "--storage", "here.db", code=2)
     assert "2 backfills begin with '0'" in refused
@@ -227,7 +227,7 @@ def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     process = shell.begin_slow()
     process.send_signal(signal.SIGINT)
     wait_until(lambda: "canceling" in process.stderr.readline())
-    time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
+    time.sleep(0.3)  # The cancel is applied now, which cannot be observed from here.
     process.send_signal(signal.SIGINT)
     out, _ = shell.end(process, 130)
     backfill_id = shell.records()[0]["backfill_id"]

@@ -73,7 +73,7 @@ def name(path):
 
 def test_import_starts_no_thread(imported):
     assert imported["threads"] == ["MainThread"]
-    # Polars starts some when it is imported.
+    # Polars starts threads when it is imported.
     native = [task for task in imported["native"] if not task.startswith(("jemalloc", "polars"))]
     assert len(native) == 1
 

@@ -23,7 +23,7 @@ NASTY = [
     "x" * 300, "\N{PILE OF POO}" * 300,
 ]  # fmt: skip
 
-# What UTF-8 cannot hold is refused by Python where it is handed over.
+# Python itself refuses text that UTF-8 cannot encode.
 REFUSED = (RiversError, UnicodeEncodeError)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(NASTY)

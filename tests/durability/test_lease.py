@@ -89,7 +89,7 @@ def test_a_process_that_wakes_up_after_its_lease_records_nothing_more(processes)
     assert "lost the lease" in said
     assert _calls(processes, "first") == before, "it starts nothing more"
     assert _records(processes) == recorded, "it records nothing more"
-    # What the first one had recorded was not executed again.
+    # Runs recorded by the first process were not executed again.
     assert len(before) + len(_calls(processes, "second")) <= COUNT + 2 + 2
     partitions = _repo(processes).backfill_partitions(backfill_id)
     assert partitions["status"].to_list() == ["completed"] * COUNT

@@ -26,7 +26,7 @@ KILLS_A_ROUND = 50
 LONGEST_LIFE = 0.25
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
 SLOWEST_RUN = 0.002
-SLOWEST_OF_SOME = 0.1  # So long that an orphan is still at it when its backfill is resumed.
+SLOWEST_OF_SOME = 0.1  # Long enough for an orphan to be running when its backfill is resumed.
 RETRY = rs.RetryPolicy(2, rs.Backoff.constant(0.003, jitter=1))
 IN_PROGRESS = 0
 ENDS = ("completed", "failed", "canceled")
@@ -226,7 +226,7 @@ class Round:
     def check_end(self):
         """Checks that every partition has ended exactly once and that completed values exist."""
         self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
-        # A run that was canceled before its next attempt was called once for each on record.
+        # A run that was canceled before its next attempt was called once per recorded attempt.
         again = sum(min(number, self.calls[run] - 1) for run, number in self.attempts.items())
         self.seen["again"] += again
         self.seen["twice"] += sum(count - 1 for count in self.calls.values()) - again
@@ -275,7 +275,7 @@ def main():
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     logging.getLogger("rivers").setLevel(logging.ERROR)
-    # What a killed process leaves is cleared away by its tracker, which says so at length.
+    # The resource tracker of a killed process cleans up, with long warnings.
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
     choose, seen = random.Random(arguments.seed), collections.Counter()
     began, rounds = time.monotonic(), []

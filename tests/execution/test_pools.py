@@ -47,7 +47,7 @@ def user(name, gauge, pool, slots=None, meeting=None):
 
 def test_a_pool_bounds_all_backfills_and_runs_together_and_is_used_up(repo):
     gauge = Gauge()
-    # Three at once must be possible: fewer would wait for each other in vain.
+    # Three at once must be possible: fewer would deadlock.
     meeting = threading.Barrier(3)
     one, two = (user(name, gauge, "db", meeting=meeting) for name in ("one", "two"))
     repository = repo(one, two, pool_limits={"db": 3})

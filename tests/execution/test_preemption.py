@@ -80,7 +80,7 @@ def test_the_status_of_a_live_backfill_does_not_wait_for_the_interpreter(long_tu
             for _ in range(20):
                 waiting = time.perf_counter() + 0.002
                 while time.perf_counter() < waiting:
-                    pass  # The other thread waits for its turn now.
+                    pass  # The other thread is now waiting for its turn.
                 before = turns[0]
                 status = repo.get_backfill(backfill_id)
                 assert turns[0] == before, "it gave up the interpreter"

@@ -150,7 +150,7 @@ def test_runs_beside_each_other_lose_nothing(repo, delta, executor):
         )
 
     repository = repo(sales, default_executor=executor)
-    # The table is made by several runs at once, and then written over by others.
+    # Several runs create the table at once; then others overwrite it.
     for strategy in (rs.BackfillStrategy.multi_run(), rs.BackfillStrategy.chunked(4)):
         result = repository.backfill(partition_range=ALL, strategy=strategy, max_concurrency=6)
         error = repository.get_backfill(result.backfill_id).error

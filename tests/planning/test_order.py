@@ -126,7 +126,7 @@ def test_a_rerun_goes_in_the_same_order(repo, order):
     repository = repo(odd)
     first = repository.backfill(partition_range=EVERYTHING, max_concurrency=1, order=order)
     failed = called[::2]
-    called[:] = ["none"]  # The first is to succeed now.
+    called[:] = ["none"]  # From now on the first one succeeds.
     again = repository.rerun_backfill(first.backfill_id)
     third = repository.rerun_backfill(again.backfill_id, dry_run=True)
     assert [str(key) for key in again.partition_keys] == failed

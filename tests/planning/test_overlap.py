@@ -203,7 +203,7 @@ def test_of_two_processes_that_ask_at_once_one_is_refused_and_what_was_interrupt
     repo = rs.CodeRepository([asset]).resolve(rs.Storage.embedded(path))
     with pytest.raises(ExecutionError, match=winner):
         repo.backfill(overlap="refuse", **keys("a"))
-    # It goes on itself, of course.
+    # The backfill does not overlap with itself.
     assert repo.resume_backfill(winner).status == "completed"
     assert repo.backfill(overlap="refuse", **keys("a")).completed == 1
 

@@ -271,7 +271,7 @@ def test_include_upstream_adds_what_is_needed(repo, watch):
     missing = repository.backfill(
         ["c"], partition_keys=[day(3), day(5)], include_upstream=True, only_missing=True
     )
-    # Of the fifth day all is missing: `a` of the fourth, `b`, and `c` itself.
+    # For the fifth day, everything is missing: `a` of the fourth, `b`, and `c` itself.
     assert [watch.begun(name) for name in "abc"] == [["2024-01-04"], ["2024-01-05"], ["2024-01-05"]]
     assert missing.status == "completed"
     again = repository.backfill(

@@ -100,7 +100,7 @@ def test_cancelling_the_task_cancels_the_rest(repo):
         await until(begun.is_set)
         task.cancel()
         await asyncio.sleep(0)
-        assert not task.done()  # What is in flight ends first.
+        assert not task.done()  # Runs in flight finish first.
         gate.set()
         await task
 
@@ -207,7 +207,7 @@ def test_ctrl_c_cancels_the_rest(tmp_path):
     )  # fmt: skip
     wait_until((tmp_path / "begun").exists)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
+    time.sleep(0.3)  # The cancel is applied now, which cannot be observed from here.
     (tmp_path / "gate").touch()
     _, err = process.communicate(timeout=TIMEOUT)
     assert "KeyboardInterrupt" in err

@@ -133,7 +133,7 @@ def test_a_rerun_begins_with_a_few_too():
     work = Recorded("k125", "k373")
     first = work.run(canary=4, max_concurrency=1)
     assert counts(first) == (0, 1, 999)
-    # All are left, so the same ones go first.
+    # No partition has completed, so the same ones run first.
     again = work.repo.rerun_backfill(first.backfill_id)
     assert counts(again) == (0, 1, 999)
 

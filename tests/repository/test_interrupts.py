@@ -81,7 +81,7 @@ class Script:
         before = len(self.notes(f"{mode} interrupted"))
         os.killpg(self.process.pid, signal.SIGINT)
         self.until(lambda: len(self.notes(f"{mode} interrupted")) == before + 1)
-        time.sleep(0.1)  # It cancels now; from outside there is nothing to see of it.
+        time.sleep(0.1)  # The cancel is applied now, which cannot be observed from here.
 
     def begin(self, mode="wait"):
         """Starts the script and waits until six runs have ended and two are in flight."""
@@ -154,7 +154,7 @@ def test_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
 
     def wait():
         waiting.wait(TIMEOUT)
-        signal.raise_signal(signal.SIGINT)  # Python hears it in the main thread.
+        signal.raise_signal(signal.SIGINT)  # Python handles the signal in the main thread.
         gate.wait(TIMEOUT)
 
     def interrupt_cancel(frame, event, called):

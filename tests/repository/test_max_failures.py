@@ -44,7 +44,7 @@ def repository(asset, *, storage=None, executor=None):
         (lambda number: True, 7, (0, 7, SIZE - 7)),
         (lambda number: number % 3 == 0, 100, (198, 100, SIZE - 298)),
         (lambda number: number < 7, 8, (SIZE - 7, 7, 0)),
-        # A fraction says nothing before 20 have ended.
+        # A fraction applies only after 20 have ended.
         (lambda number: True, 0.5, (0, 20, SIZE - 20)),
         (lambda number: number >= 900, 0.1, (900, 100, SIZE - 1_000)),
         (lambda number: number % 3 == 0, 0.5, (1_333, 667, 0)),

@@ -125,7 +125,7 @@ def test_worker_processes_grow_in_number(tmp_path):
     repo.resolve(rs.Storage.embedded(tmp_path / "rivers.db"))
     backfill_id = repo.backfill(partition_range=ALL, max_concurrency=1, block=False).backfill_id
     wait_until(lambda: len(list(notes.iterdir())) == 1)
-    # More than the executor has: its two are all there are.
+    # The executor has only two workers.
     repo.update_backfill(backfill_id, max_concurrency=9)
     wait_until(lambda: len(list(notes.iterdir())) == 2)
     gate.touch()

@@ -130,7 +130,7 @@ def test_a_dry_run_tells_how_long_its_runs_would_take(repo, recording):
     assert estimate(max_concurrency=1) == pytest.approx(seconds)
     assert estimate(max_concurrency=3) == pytest.approx(
         seconds / 8 * 3
-    )  # Three rounds of one each.
+    )  # Three rounds with one run each.
     assert estimate(strategy=SINGLE_RUN) == pytest.approx(seconds)
     everything = PartitionKeyRange.single("0", "1")
     assert estimate(max_concurrency=1) == pytest.approx(seconds / 4)

@@ -113,7 +113,7 @@ everything = rs.PartitionKeyRange.single("0", "11")
 
 from rivers.status import progress
 look = progress.NotebookLine.update
-def update(line):  # Tells when it has been shown.
+def update(line):  # Signals that the line has been shown.
     look(line)
     seen.append(line._text())
 progress.NotebookLine.update = update
