@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from rivers.assets.asset import Asset
-    from rivers.execution.workers import Workers
     from rivers.assets.asset_graph import Node
+    from rivers.execution.workers import Workers
     from rivers.io import BaseIOHandler
 
 _log = logging.getLogger("rivers")
@@ -268,17 +268,17 @@ class Runtime:
                 name=step.name,
                 outputs=[
                     StepOutput(
-                        places[part.name],
-                        part.name,
-                        self._handler(self._graph[part.name]),
-                        part.metadata,
+                        places[name],
+                        name,
+                        self._handler(self._graph[name]),
+                        self._graph[name].asset.metadata,
                     )
-                    for part in step.parts
+                    for name in step.outputs
                 ],
-                by_name=step.parts != [step],
-                fn=step.step_fn,
+                by_name=step.kind == "multi",
+                fn=step.call,
                 is_async=step.is_async,
-                context_param=step.context_param,
+                context_param=step.signature.context_param,
                 inputs=[self._input(node, self._graph[name], now) for name in node.inputs],
                 needs=[places[name] for name in needs[node.name]],
                 definition=node.definition,
@@ -307,7 +307,7 @@ class Runtime:
             metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
             space=None if upstream.definition is None else self._space(upstream.definition, now),
             mapping=node.mappings.get(upstream.name),
-            has_default=upstream.name in node.asset.optional_inputs,
+            has_default=upstream.name in node.asset.step.signature.optional_inputs,
         )
 
     def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
