@@ -12,7 +12,7 @@ from collections import Counter
 
 import cloudpickle
 import pytest
-from tests.support import wait_until
+from tests.support import counts, wait_until
 
 import rivers as rs
 from rivers._rivers import WorkerBatch
@@ -134,10 +134,6 @@ def calls(tmp_path):
             return self.path.read_text().split() if self.path.exists() else []
 
     return Calls()
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 def everything():

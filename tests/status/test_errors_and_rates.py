@@ -28,14 +28,14 @@ def failed(repo):
     return repository, repository.backfill(partition_range=everything, max_concurrency=1)
 
 
-def counts(errors):
+def error_rows(errors):
     return errors.select("error_type", "message", "count").rows()
 
 
 def test_errors_are_grouped_by_what_does_not_vary(failed):
     repository, result = failed
     errors = repository.backfill_errors(result.backfill_id)
-    assert counts(errors) == [("ValueError", "the row … is broken", 3), ("KeyError", "…", 1)]
+    assert error_rows(errors) == [("ValueError", "the row … is broken", 3), ("KeyError", "…", 1)]
     assert errors["partition"].to_list() == ["0", "3"]
     assert "the row 0 is broken" in errors["traceback"][0]
     runs = repository.backfill_runs(result.backfill_id, status="failed")["ended_at"].to_list()
@@ -60,7 +60,7 @@ def test_errors_of_a_run_count_its_partitions_each_for_its_first_cause(repo):
         partition_range=PartitionKeyRange.single("0", "7"), strategy=SINGLE_RUN
     )
     errors = repository.backfill_errors(result.backfill_id)
-    assert [row[1:] for row in counts(errors)] == [("broken", 6), ("empty", 2)]
+    assert [row[1:] for row in error_rows(errors)] == [("broken", 6), ("empty", 2)]
     assert errors["partition"].to_list() == ["0", "1"]
     assert errors["count"].sum() == result.failed == 8
     again = repository.rerun_backfill(result.backfill_id, error_type="ValueError", dry_run=True)
