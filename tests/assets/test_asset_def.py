@@ -47,7 +47,7 @@ def test_an_asset_def_is_a_value():
     assert one != AssetDef.dep("up", BEFORE)
 
 
-def test_a_decorator_keeps_what_it_is_told_of_its_upstreams():
+def test_a_decorator_keeps_its_declared_upstreams():
     @Asset(name="down", deps=[AssetDef.input("up", BEFORE)])
     def function(up):
         return up

@@ -58,7 +58,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
     assert "nothing is to be changed" in shell.run("set", "latest", code=2)
 
 
-def test_check_lists_the_assets_of_a_sound_repository(shell):
+def test_check_lists_the_assets_of_a_valid_repository(shell):
     out = shell.run("check", "grid.py")
     assert "grid: 30 partitions (date x region)" in out
     assert "sound: 3 assets" in out

@@ -118,7 +118,7 @@ def test_a_file_of_keys(shell, kind):
         (["--colour"], "No such option"),
     ],
 )
-def test_wrong_usage_is_told_in_a_paragraph_and_stores_nothing(shell, words, expected):
+def test_wrong_usage_prints_a_paragraph_and_stores_nothing(shell, words, expected):
     assert expected in shell.run("backfill", "grid.py", *words, code=2)
     assert not shell.records()
 

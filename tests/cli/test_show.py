@@ -108,7 +108,7 @@ def test_they_look_while_another_process_writes_and_watch_its_end(shell):
     assert json.loads(out.splitlines()[-1])["completed"] == 10
 
 
-def test_what_nobody_runs_any_more_is_told_from_what_runs(shell):
+def test_backfills_without_a_live_owner_are_distinguished(shell):
     process = shell.begin_slow()
     (record,) = shell.records()
     with rs.CodeRepository([]).resolve(shell.storage()) as repo:

@@ -214,7 +214,7 @@ def test_the_core_reads_no_environment():
     assert [name(path) for path in sources(CORE) if re.search(r"\benv::|\benv!", code(path))] == []
 
 
-def test_the_core_tells_no_time_but_by_its_clock():
+def test_the_core_reads_time_only_from_its_clock():
     clocks = re.compile(r"\bSystemClock\b|\bSystemTime\b|\b(Utc|Local|Instant)::now\b")
     allowed = {CORE / "clock.rs", *sources(CORE / "engine")}
     found = [

@@ -107,7 +107,7 @@ def test_a_process_that_wakes_up_in_time_goes_on(processes):
     processes.check_integrity()
 
 
-def test_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
+def test_a_process_suspended_past_its_lease_continues_if_no_other_took_over(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
     _suspend(processes, first)

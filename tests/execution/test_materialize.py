@@ -30,7 +30,7 @@ def test_materialize_is_one_run():
     assert repo.get_backfill(result.run_id.split(".")[0]) is None
 
 
-def test_materialize_raises_with_the_cause_or_tells():
+def test_materialize_raises_or_returns_the_error():
     @rs.Asset
     def broken():
         raise ValueError("boom")

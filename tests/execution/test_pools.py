@@ -73,7 +73,7 @@ def test_slots_count(repo):
     assert light.most <= 4
 
 
-def test_a_run_takes_the_most_that_one_of_its_steps_takes(repo):
+def test_a_run_needs_the_maximum_of_its_steps(repo):
     gauge = Gauge()
     meeting = threading.Barrier(2)
     few, many = user("few", gauge, "db", 1, meeting), user("many", gauge, "db", 2, meeting)

@@ -153,7 +153,7 @@ def test_stop_on_failure_cancels_what_waits(repo, watch):
     assert (result.completed, result.failed, result.canceled) == (1, 1, 6)
 
 
-def test_only_a_run_for_each_moment_lets_an_asset_need_itself(repo, watch):
+def test_an_asset_that_depends_on_itself_needs_a_run_per_window(repo, watch):
     repository = repo(
         watch.asset("total", GRID, ("total", PartitionMapping.multi({"day": BEFORE})))
     )
@@ -245,7 +245,7 @@ def test_a_dimension_that_only_the_upstream_has_is_taken_whole(repo, watch):
     assert watch.is_after(("report", "day=2024-01-01"), ("sales", "day=2024-01-01|city=bern"))
 
 
-def test_without_a_mapping_it_is_not_told_which_partitions_belong_together(repo, watch):
+def test_without_a_mapping_partitions_of_other_dimensions_are_refused(repo, watch):
     repository = repo(watch.asset("sales", GRID), watch.asset("report", DAYS, "sales"))
     with pytest.raises(PartitionValidationError, match='not defined for the asset "sales"'):
         repository.backfill(["report", "sales"], partition_keys=[day(1)])
@@ -347,7 +347,7 @@ def test_assets_of_one_step_are_widened_together(repo):
     assert sorted(calls) == [f"2024-01-{number:02}" for number in (2, 3, 4, 5)]
 
 
-def test_all_later_moments_of_what_needs_itself_are_affected(repo, watch):
+def test_all_later_windows_of_an_asset_that_depends_on_itself_are_affected(repo, watch):
     total = watch.asset("total", DAYS, "raw", ("total", BEFORE))
     report = watch.asset("report", DAYS, "total")
     repository = repo(watch.asset("raw", DAYS), total, report)

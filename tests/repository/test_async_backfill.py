@@ -128,7 +128,7 @@ def test_cancelling_it_twice_leaves_at_once_and_resumable(repo):
     assert (result.status, counts(result)) == ("completed", (3, 0, 0))
 
 
-def test_a_timeout_is_told_as_one(repo):
+def test_a_timeout_of_the_task_raises_timeout_error(repo):
     repository, begun, gate = held(repo)
 
     async def main():
@@ -141,7 +141,7 @@ def test_a_timeout_is_told_as_one(repo):
         asyncio.run(main())
 
 
-def test_progress_is_told_when_something_has_changed(repo):
+def test_progress_is_reported_after_changes(repo):
     gates = {key: threading.Event() for key in "abc"}
 
     def wait(context):

@@ -149,7 +149,7 @@ def test_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
     assert script.counts() == ("completed", COUNT, 0)
 
 
-def test_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
+def test_a_second_sigint_is_handled_at_any_point_of_the_first(repo):
     waiting, gate = threading.Event(), threading.Event()
 
     def wait():

@@ -43,7 +43,7 @@ def test_errors_are_grouped_by_what_does_not_vary(failed):
     assert errors["last_at"].to_list() == [runs[2], runs[3]]
 
 
-def test_errors_of_a_run_count_its_partitions_each_for_its_first_cause(repo):
+def test_errors_count_each_partition_of_a_run_for_its_first_error(repo):
     def some(context):
         for key in context.partition.keys[1:3]:
             context.mark_partition_failed(key, "empty")
@@ -113,7 +113,7 @@ def test_failures_that_were_recorded_before_there_were_families_are_folded_too(t
     assert later.partition_keys == again.partition_keys
 
 
-def test_a_dry_run_tells_how_long_its_runs_would_take(repo, recording):
+def test_a_dry_run_estimates_its_duration(repo, recording):
     asset, _ = recording(NUMBERS)
     repository = repo(asset)
     everything = PartitionKeyRange.single("0", "7")
