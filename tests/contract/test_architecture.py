@@ -226,3 +226,14 @@ def test_the_core_reads_time_only_from_its_clock():
 def test_the_core_knows_no_python():
     assert [name(path) for path in sources(CORE) if re.search(r"\bpyo3\b", code(path))] == []
     assert "pyo3" not in (CORE.parent / "Cargo.toml").read_text(encoding="utf-8")
+
+
+def test_every_test_that_architecture_cites_exists():
+    cited = set(
+        re.findall(r"`(test_\w+|\w+_oracle)(?:\.py|\.rs)?`", (ROOT / "ARCHITECTURE.md").read_text())
+    )
+    found = {path.stem for folder in ("tests", "rust") for path in (ROOT / folder).rglob("*_*.*")}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        found.update(re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8")))
+    assert cited
+    assert cited - found == set()
