@@ -41,7 +41,6 @@ def test_each_way_to_name_partitions(shell, words, expected):
 
 
 GRAPH = """
-from tests.support import wait_until
 import rivers as rs
 
 days = rs.PartitionsDefinition.daily("2024-01-01", "2024-01-11")

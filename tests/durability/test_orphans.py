@@ -11,7 +11,6 @@ KEYS = ["a", "b", "c", "d"]
 SCRIPT = f"""
 import ctypes
 
-from tests.support import wait_until
 from rivers.exceptions import ExecutionError
 
 keys, (task, how) = {KEYS}, sys.argv[2:4]
