@@ -20,32 +20,17 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod entry;
 mod limits;
 mod priority;
 mod token_bucket;
 
 use std::collections::HashMap;
 
+pub use entry::{Entry, EntryId};
 pub use limits::{Limits, TagLimit};
 use priority::{LaneId, Lanes, Rank};
 pub use token_bucket::TokenBucket;
-
-/// An entry of the queue: its arrival number, which is never given out again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct EntryId(pub u64);
-
-/// What arrives in the queue: a backfill with all its runs, or a single run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The higher goes first; entries of the same priority go in the order in which they arrived.
-    pub priority: i64,
-    /// Key and value of each tag; they decide which tag limits apply.
-    pub tags: Vec<(String, String)>,
-    /// How many slots of which pools each of its runs takes.
-    pub pools: Vec<(String, u32)>,
-    /// The most runs of this entry that may be in flight at once; 0 holds it back until it is updated.
-    pub max_concurrency: u32,
-}
 
 /// Decides which run goes next.
 #[derive(Debug)]

@@ -24,7 +24,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-use super::EntryId;
+use super::entry::EntryId;
 use super::limits::{CounterId, Counters, TagLimit};
 
 /// An entry's place in the order: the least goes first.

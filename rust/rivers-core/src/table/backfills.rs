@@ -8,8 +8,9 @@ use arrow_array::{
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::Field;
 
+use super::batch::{batch, check_rows, unreadable};
 use super::text::{MomentColumn, TextColumn};
-use super::{batch, check_rows, schema, states, unreadable};
+use super::{schema, states};
 use crate::backfill::Status;
 use crate::clock::{Micros, SECOND};
 use crate::error::Result;

@@ -16,8 +16,9 @@ use arrow_array::{
 use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, Field, TimeUnit};
 
+use super::batch::{batch, check_rows, unreadable};
 use super::layout::{Layout, Places};
-use super::{batch, check_rows, schema, unreadable};
+use super::schema;
 use crate::clock::SECOND;
 use crate::error::Result;
 use crate::space::{Axis, Selection, Space};

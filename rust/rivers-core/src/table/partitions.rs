@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 
 use super::attempts::Attempts;
-use super::check_rows;
+use super::batch::check_rows;
 use super::dimensions::Columns;
 use super::layout::Layout;
 use super::locator::Locator;

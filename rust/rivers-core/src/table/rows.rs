@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array, UInt64Array};
 
-use super::batch;
+use super::batch::batch;
 use super::dimensions::Columns;
 use super::schema;
 use super::states::{self, PartitionStatus};

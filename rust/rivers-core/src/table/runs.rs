@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow_array::{DurationMicrosecondArray, RecordBatch, UInt32Array, UInt64Array};
 
 use super::attempts::Attempts;
+use super::batch::{batch, check_rows};
 use super::partitions::BackfillView;
 use super::reasons::{Messages, Reasons, RunReasons};
 use super::schema;
 use super::states::{self, RunStatus};
 use super::text::{MomentColumn, TextColumn};
 use super::walk::{Stretch, walk};
-use super::{batch, check_rows};
 use crate::backfill::request::run_id;
 use crate::backfill::{AttemptRow, RunRow, Status};
 use crate::clock::Micros;

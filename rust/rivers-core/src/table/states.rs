@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::types::UInt8Type;
 use arrow_array::{ArrayRef, DictionaryArray, LargeStringArray, UInt8Array};
 
-use super::unreadable;
+use super::batch::unreadable;
 use crate::error::{Error, Result, some_of};
 
 /// Declares the states of a column: the enum, its names in the API, and both ways between.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 
+use super::batch::{batch, check_rows};
 use super::dimensions::Columns;
 use super::layout::Layout;
 use super::locator::Locator;
@@ -13,7 +14,6 @@ use super::schema;
 use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, moments};
 use super::walk::{Stretch, walk};
-use super::{batch, check_rows};
 use crate::backfill::outcome::FailedPart;
 use crate::backfill::{Failures, RunRow};
 use crate::clock::Micros;

@@ -6,7 +6,7 @@ use arrow_array::builder::make_view;
 use arrow_array::{ArrayRef, StringViewArray, TimestampMicrosecondArray};
 use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, ScalarBuffer};
 
-use super::unreadable;
+use super::batch::unreadable;
 use crate::clock::Micros;
 use crate::error::Result;
 
