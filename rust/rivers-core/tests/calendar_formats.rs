@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use rivers_core::space::Axis;
-use rivers_core::space::time::parse_moment;
+use rivers_core::space::time::parse_time;
 use rivers_core::space::time::{Calendar, Declared, Grid};
 
 fn at(text: &str) -> i64 {
-    parse_moment("moment", text, None).unwrap()
+    parse_time("moment", text, None).unwrap()
 }
 
 fn declared(start: &str, end: Option<&str>, grid: Grid, fmt: &str) -> Declared {

@@ -8,9 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString};
 use rivers_core::error::Error;
-use rivers_core::space::time::{
-    Calendar, Declared, Grid, TimeFormat, iso, parse_moment, to_seconds,
-};
+use rivers_core::space::time::{Calendar, Declared, Grid, TimeFormat, iso, parse_time, to_seconds};
 use rivers_core::space::{Definition, Dimension};
 
 use crate::error::Raised;
@@ -41,7 +39,7 @@ struct Storage<'py> {
 fn moment(argument: &str, given: &Bound<'_, PyAny>, fmt: &str) -> PyResult<i64> {
     if let Ok(text) = given.cast::<PyString>() {
         let own = TimeFormat::new(fmt).map_err(Raised)?;
-        return Ok(parse_moment(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
+        return Ok(parse_time(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
     }
     if given.is_instance_of::<PyDateTime>() {
         if !given.getattr("tzinfo")?.is_none() {

@@ -1,10 +1,10 @@
-//! What waits in the queue.
+//! The entries of the queue.
 
 /// Identifies an entry by its arrival number, which is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct EntryId(pub u64);
 
-/// What arrives in the queue: a backfill with all its runs, or a single run.
+/// An entry of the queue: a backfill with all its runs, or a single run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Entries with a higher priority go first; equal priorities go in order of arrival.

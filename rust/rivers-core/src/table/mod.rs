@@ -1,7 +1,8 @@
-//! How does a person look at millions of rows?
+//! How can a person view millions of rows?
 //!
-//! Records and plans become Arrow columns by arithmetic: keys are places in a dictionary, so a text
-//! is written once however many rows show it. Pure: no clock, no thread, no file.
+//! Converts records and plans to Arrow columns by arithmetic. Keys are dictionary indices, so that
+//! each text is written once, regardless of the number of rows that show it. Pure: no clock, no
+//! thread, no file.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
