@@ -1,4 +1,4 @@
-//! Which formats give every window a key that leads back to it.
+//! Checks which formats give every window a key that parses back to it.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;

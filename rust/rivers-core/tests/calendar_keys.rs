@@ -1,4 +1,4 @@
-//! Which texts are keys of a calendar, and what is said of the others.
+//! Checks which texts are keys of a calendar, and the errors for others.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;

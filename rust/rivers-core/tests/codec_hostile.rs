@@ -1,4 +1,5 @@
-//! Bytes written to do harm: each is an error, or a plan that stays within its space, in bounded time.
+//! Checks malicious bytes: each gives an error, or a plan that stays within its space, in bounded
+//! time.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use rivers_core::space::product::Dim;
 use rivers_core::space::time::{Declared, Grid};
 use rivers_core::space::{Axis, IndexSet, Members, PositionSet, Selection, Space};
 
-/// An axis as it is stored, without its checks.
+/// The stored form of an axis, without its checks.
 #[derive(serde::Serialize)]
 enum StoredAxis {
     Labels(Vec<String>),
