@@ -102,7 +102,7 @@ impl KeyGroups {
         if selection.len() > MAX_GROUPED_KEYS {
             return Err(Error::Execution(format!(
                 "per_dimension groups at most {MAX_GROUPED_KEYS} single keys, these are {}; \
-                 give a range, or use multi_run() or single_run()",
+                 give a range, or use multi_run or single_run",
                 selection.len()
             )));
         }

@@ -149,7 +149,7 @@ impl Link {
         }
         Err(Error::Configuration(format!(
             "an asset needs its own earlier partitions, so each time window needs a run of its own; {} does \
-             not give it one: use multi_run(), or per_dimension() with the time dimension in multi_run",
+             not give it one: use multi_run, or per_dimension with the time dimension in multi_run",
             layer.strategy()
         )))
     }

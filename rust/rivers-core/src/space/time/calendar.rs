@@ -13,7 +13,7 @@ use crate::space::labels::check_key;
 
 /// Span after the start over which the format of a calendar without an end is checked, in seconds.
 const CHECKED_SPAN: i64 = 40 * 366 * DAY;
-/// Number of windows on which the format is checked: so many first ones, and as many spread evenly.
+/// Number of first windows, and of windows spread evenly, on which the format is checked.
 const CHECKED_POINTS: u64 = 150;
 /// Number of first windows that are checked if a key does not determine the start, so that two
 /// windows could share a key.
