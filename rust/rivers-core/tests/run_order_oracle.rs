@@ -1,4 +1,4 @@
-//! The order between runs, which is told from mappings, against a list of all edges.
+//! Compares the order between runs, which follows from mappings, with a list of all edges.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +154,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// All edges, one by one: for each run, the runs it needs, and by asset the partitions.
+/// Lists all edges: for each run, the runs that it needs and, by asset, the partitions.
 struct Edges {
     runs: Vec<BTreeSet<u64>>,
     partitions: Vec<Vec<(u32, BTreeSet<u64>)>>,
@@ -192,7 +192,7 @@ impl Edges {
     }
 }
 
-/// What became of a plan's execution, and what the oracle knows of it.
+/// The execution of a plan, together with the oracle's own record of it.
 struct Execution<'a> {
     plan: Arc<Plan>,
     edges: &'a Edges,
@@ -305,7 +305,7 @@ impl<'a> Execution<'a> {
         self.state.apply(Event::Ended(&[end]));
     }
 
-    /// Ends the first run of a hand, and perhaps puts the rest back.
+    /// Ends the first run of an assignment, and possibly returns the rest.
     fn work(&mut self, hand: usize, fails: bool, gives_up: bool) {
         if self.hands.is_empty() {
             return;
@@ -322,7 +322,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The process dies, and another goes on from what was recorded.
+    /// The process dies, and another process resumes from the records.
     fn resume(&mut self) {
         let todo = RunSet::all_but(self.plan.num_runs(), self.ended.iter().copied());
         let todo = PendingRuns::new(&self.plan, todo, &self.failures);
@@ -399,7 +399,7 @@ proptest! {
     }
 }
 
-/// A million days under `time_window(-1)`: what waits is bounded, and all of it ends.
+/// A million days under `time_window(-1)`: the number of waiting runs is bounded, and all runs end.
 #[test]
 fn what_waits_for_a_slow_run_is_bounded() {
     let space = space(1_000_000, 1, true);
