@@ -262,7 +262,7 @@ def test_values_must_reach_as_far_as_the_workers_are_apart(sending, tmp_path):
         return None
 
     repo, _ = sending(up, down, isolation="machine")
-    with pytest.raises(ExecutionError, match="keeps it on one machine.*all machines reach"):
+    with pytest.raises(ExecutionError, match=r"keeps it on one machine.*all machines reach"):
         repo.backfill(partition_range=everything())
     handler.reach = "anywhere"
     assert repo.backfill(partition_range=everything()).failed == 0

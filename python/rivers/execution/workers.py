@@ -27,7 +27,7 @@ class Workers(ABC):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Called before each submission: starts what takes long to start."""
 
     def notify(self) -> None:

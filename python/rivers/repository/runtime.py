@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from rivers.assets.asset import Asset
-    from rivers.execution.workers import Workers
     from rivers.assets.asset_graph import Node
+    from rivers.execution.workers import Workers
     from rivers.io import BaseIOHandler
 
 _log = logging.getLogger("rivers")
