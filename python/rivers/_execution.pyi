@@ -5,7 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypedDict, final
 
-from rivers._rivers import PartitionKey, Plan, Selection, Space, Store
+from rivers._partitions import PartitionKey
+from rivers._planning import Plan, Selection, Space
+from rivers._rivers import Store
 from rivers.execution.executor import Executor
 from rivers.execution.runner import Program
 from rivers.planning.request import Submission

@@ -1,11 +1,9 @@
 """`max_starts_per_second`: how many runs start in a second, whatever the concurrency."""
 
-import subprocess
-import sys
 import time
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -93,8 +91,7 @@ repo.backfill(partition_range=everything, max_starts_per_second=1e-6)
 
 def test_a_resume_and_a_rerun_keep_it(tmp_path):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
+    assert run_script(DIES, path).returncode == -9
     repo = rs.CodeRepository([work(False)]).resolve(rs.Storage.embedded(path))
     (backfill_id,) = repo.backfills()["backfill_id"]
     repo.resume_backfill(backfill_id, block=False)

@@ -1,12 +1,10 @@
 """Steering a backfill that was launched: `pause_backfill`, `unpause_backfill`."""
 
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
@@ -43,8 +41,7 @@ repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "f"), max_concurr
 
 
 def in_another_process(path, verb, backfill_id):
-    command = [sys.executable, "-c", OTHER_PROCESS, str(path), verb, backfill_id]
-    subprocess.run(command, check=True, timeout=TIMEOUT)
+    run_script(OTHER_PROCESS, path, verb, backfill_id).check_returncode()
 
 
 class Paused:
@@ -148,8 +145,7 @@ def test_a_paused_backfill_can_be_canceled():
 
 def test_a_pause_survives_the_death_of_the_process(tmp_path):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES_WHILE_PAUSED, str(path)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    died = run_script(DIES_WHILE_PAUSED, path)
     backfill_id = died.stdout.strip()
     started = []
 

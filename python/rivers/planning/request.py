@@ -70,7 +70,7 @@ class Submission:
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once, and what is made with them (SEMANTICS 4).
+    """The assets to backfill, in the order given, each once, and what is made with them.
 
     Raises:
         AssetNotFoundError: There is no such asset.
@@ -115,7 +115,7 @@ def select_partitions(
     partition_keys: Sequence[PartitionKey] | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
-    """The partitions that the keys or the range name (SEMANTICS 3 and 4).
+    """The partitions that the keys or the range name.
 
     Raises:
         ExecutionError: Neither or both are given, or no key.
@@ -326,7 +326,7 @@ def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
 
 
 def left_out(parts: Mapping[str, Selection], graph: Graph, store: Store) -> dict[str, Selection]:
-    """Without what is materialized for each of the assets that have the same partitions (SEMANTICS 4)."""
+    """Without what is materialized for each of the assets that have the same partitions."""
     groups: list[tuple[Selection, list[Node]]] = []
     for name, selection in parts.items():
         for other, nodes in groups:

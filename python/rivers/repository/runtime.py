@@ -268,17 +268,17 @@ class Runtime:
                 name=step.name,
                 outputs=[
                     StepOutput(
-                        places[part.name],
-                        part.name,
-                        self._handler(self._graph[part.name]),
-                        part.metadata,
+                        places[name],
+                        name,
+                        self._handler(self._graph[name]),
+                        self._graph[name].asset.metadata,
                     )
-                    for part in step.parts
+                    for name in step.outputs
                 ],
-                by_name=step.parts != [step],
-                fn=step.step_fn,
+                by_name=step.kind == "multi",
+                fn=step.call,
                 is_async=step.is_async,
-                context_param=step.context_param,
+                context_param=step.signature.context_param,
                 inputs=[self._input(node, self._graph[name], now) for name in node.inputs],
                 needs=[places[name] for name in needs[node.name]],
                 definition=node.definition,
@@ -307,11 +307,11 @@ class Runtime:
             metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
             space=None if upstream.definition is None else self._space(upstream.definition, now),
             mapping=node.mappings.get(upstream.name),
-            has_default=upstream.name in node.asset.optional_inputs,
+            has_default=upstream.name in node.asset.step.signature.optional_inputs,
         )
 
     def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
-        """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
+        """Waits for the end. The first Ctrl-C cancels what has not started; the second leaves at once."""
         _, engine, workers = self._connected()
         interrupted = False
         try:
@@ -354,5 +354,5 @@ def _check_kinds(
 
 
 def _wall_clock() -> dt.datetime:
-    """The naive wall-clock time: what a person here would say (SEMANTICS 2)."""
+    """The naive wall-clock time: what a person here would say."""
     return dt.datetime.now()  # noqa: DTZ005

@@ -1,4 +1,4 @@
-"""One line in the log when a backfill starts, ends, or stops here (SEMANTICS 6 to 8)."""
+"""One line in the log when a backfill starts, ends, or stops here."""
 
 from __future__ import annotations
 

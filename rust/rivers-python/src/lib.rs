@@ -24,7 +24,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::batch::Batch;
     #[pymodule_export]
-    use crate::definition::{PartitionsDefinition, decode_definition};
+    use crate::definition::{PartitionsDefinition, decode_definition, mapping_refusal};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]
