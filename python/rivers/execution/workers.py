@@ -80,7 +80,7 @@ class Workers(ABC):
         """Executes a batch in this thread."""
         try:
             self.execute(batch, batch.program)
-        except BaseException as error:  # noqa: BLE001  (whoever waits for the backfill gets it)
+        except BaseException as error:  # noqa: BLE001  (`wait` raises it)
             self._abort(batch, error)
         finally:
             batch.close()
