@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from rivers._execution import Snapshot
     from rivers._rivers import Store
     from rivers.storage.run_record import RunRecord
 
@@ -64,7 +65,7 @@ class LiveBackfills(Controls, Protocol):
     def engine(self) -> Engine:
         """The engine that runs them."""
 
-    def snapshot(self, backfill_id: str, /) -> dict[str, Any] | None:
+    def snapshot(self, backfill_id: str, /) -> Snapshot | None:
         """The record of a backfill that is live in this process."""
 
     def wait(self, key: int, timeout: float, /) -> bool:
@@ -139,8 +140,8 @@ class BackfillClient:
         store = self._store
         # The engine answers for a backfill that runs in this process without waiting for the storage or
         # the interpreter, which beside compute-bound functions takes milliseconds to acquire again.
-        record = self._live and self._live.snapshot(backfill_id)
-        record = record or store.backfill(backfill_id)
+        live = None if self._live is None else self._live.snapshot(backfill_id)
+        record: Any = live or store.backfill(backfill_id)
         if record is None or record["manual"]:
             return None
         in_progress = record["status"] == "in_progress"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rivers._rivers import Engine
 from rivers._validation import check_seconds
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from rivers._execution import Snapshot
     from rivers._rivers import Store
     from rivers.execution.executor import Executor
     from rivers.execution.workers import Workers
@@ -184,7 +185,7 @@ class Runtime:
 
     # -- the backfills of this process -------------------------------------------------------------
 
-    def snapshot(self, backfill_id: str) -> dict[str, Any] | None:
+    def snapshot(self, backfill_id: str) -> Snapshot | None:
         """The record of a backfill that is live in this process, without a query."""
         return self.engine.snapshot(backfill_id)
 
