@@ -70,7 +70,7 @@ lint: $(ENVIRONMENT) ## Check format and lints
 types: build ## Check types, and the stub against the binary
 	mypy
 	python -m mypy.stubtest rivers._rivers --mypy-config-file pyproject.toml \
-		--allowlist tests/stubtest-allowlist.txt
+		--allowlist tests/contract/stubtest-allowlist.txt
 
 check: ## All that CI checks: lints, types, the documentation, tests, all examples, the demo
 	$(MAKE) lint

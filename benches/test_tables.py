@@ -9,8 +9,8 @@ import pytest
 from support import EVERYTHING, Row, first, grid, noop_asset, once, per, repository
 
 import rivers as rs
-from rivers import tables
-from rivers.grid import gather
+from rivers.status import tables
+from rivers.status.grid import gather
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from tests.cli import Shell
+from tests.cli.shell import Shell
 
 import rivers as rs
 

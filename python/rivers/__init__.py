@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
-from rivers.asset_def import AssetDef, DepDef
-from rivers.assets import Asset
-from rivers.context import AssetExecutionContext, PartitionContext
-from rivers.executors import Executor
-from rivers.external import ExternalAsset
-from rivers.handle import RunHandle
+from rivers.assets.asset import Asset
+from rivers.assets.asset_def import AssetDef, DepDef
+from rivers.assets.external_asset import ExternalAsset
+from rivers.assets.graph_asset import GraphAsset, Task
+from rivers.assets.multi_asset import MultiAsset, Output
+from rivers.execution.context import AssetExecutionContext, PartitionContext
+from rivers.execution.executor import Executor
 from rivers.io import (
     BaseIOHandler,
     InMemoryIOHandler,
@@ -17,21 +18,21 @@ from rivers.io import (
     OutputContext,
     PickleIOHandler,
 )
-from rivers.multi import MultiAsset, Output
 from rivers.partitions import (
     PartitionKey,
     PartitionKeyRange,
     PartitionMapping,
     PartitionsDefinition,
 )
-from rivers.queue import RunQueueConfig, TagConcurrencyLimit
-from rivers.repository import CodeRepository
-from rivers.results import BackfillResult, BackfillStatus, LaunchedBy, RunRecord, RunResult
-from rivers.retry import Backoff, RetryPolicy
-from rivers.sets import PartitionSet, exclude
-from rivers.storage import Storage
-from rivers.strategy import BackfillStrategy
-from rivers.tasks import GraphAsset, Task
+from rivers.partitions.partition_set import PartitionSet, exclude
+from rivers.policies.retry import Backoff, RetryPolicy
+from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
+from rivers.policies.strategy import BackfillStrategy
+from rivers.repository.repository import CodeRepository
+from rivers.repository.run_handle import RunHandle
+from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+from rivers.storage.run_record import LaunchedBy, RunRecord
+from rivers.storage.storage import Storage
 
 if TYPE_CHECKING:
     from rivers.io.delta import DeltaIOHandler

@@ -11,11 +11,11 @@ import polars as pl
 from typing_extensions import disjoint_base
 
 from rivers.partitions import PartitionKeyRange
-from rivers.queue import TagConcurrencyLimit
-from rivers.sets import Exclude, PartitionSet
-from rivers.storage import Storage
-from rivers.strategy import BackfillStrategy
-from rivers.submission import Submission
+from rivers.partitions.partition_set import Exclude, PartitionSet
+from rivers.planning.request import Submission
+from rivers.policies.run_queue import TagConcurrencyLimit
+from rivers.policies.strategy import BackfillStrategy
+from rivers.storage.storage import Storage
 
 __all__ = [
     "DEBUG_BUILD",
@@ -393,7 +393,7 @@ class PartitionsDefinition:
 
         Returns:
             A row per partition and a column per dimension; a time dimension has its windows' starts
-            in a further column `<dimension>_start` (see `rivers.tables`).
+            in a further column `<dimension>_start` (see `rivers.status.tables`).
 
         Raises:
             PartitionDefinitionError: As `get_partition_keys`.

@@ -37,7 +37,7 @@ def _killed(processes, script, notes):
     return processes.sql("SELECT id FROM backfill")[0][0]
 
 
-def test_s8_attempts_are_counted_on_after_a_kill(processes):
+def test_attempts_are_counted_on_after_a_kill(processes):
     script = SCRIPT.format(backoff=[0], then="repo.close()")
     backfill_id = _killed(processes, script, notes=5)
     before = processes.notes()
@@ -49,7 +49,7 @@ def test_s8_attempts_are_counted_on_after_a_kill(processes):
     processes.check_integrity()
 
 
-def test_s8_what_waited_for_its_next_attempt_waits_on(processes):
+def test_what_waited_for_its_next_attempt_waits_on(processes):
     then = "repo.get_backfill(sys.argv[2]).status == 'in_progress' or sys.exit(1)"
     leave = "\nrepo.cancel_backfill(sys.argv[2])\n"
     script = SCRIPT.format(backoff=[3_600], then=then) + leave

@@ -77,7 +77,7 @@ def _ended(disk):
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_s9_a_full_disk_stops_the_backfill_which_can_be_resumed(processes, disk, where):
+def test_a_full_disk_stops_the_backfill_which_can_be_resumed(processes, disk, where):
     process = processes.start(SCRIPT)
     processes.wait_until(lambda: any(line.startswith("error") for line in processes.notes()))
     *calls, error = processes.notes()

@@ -71,7 +71,7 @@ def _suspend(processes, process):
     pytest.fail("the process was always found in the middle of a commit")
 
 
-def test_s9_a_process_that_wakes_up_after_its_lease_records_nothing_more(processes):
+def test_a_process_that_wakes_up_after_its_lease_records_nothing_more(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
     _suspend(processes, first)
@@ -96,7 +96,7 @@ def test_s9_a_process_that_wakes_up_after_its_lease_records_nothing_more(process
     processes.check_integrity()
 
 
-def test_s9_a_process_that_wakes_up_in_time_goes_on(processes):
+def test_a_process_that_wakes_up_in_time_goes_on(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
     _suspend(processes, first)
@@ -107,7 +107,7 @@ def test_s9_a_process_that_wakes_up_in_time_goes_on(processes):
     processes.check_integrity()
 
 
-def test_s9_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
+def test_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
     _suspend(processes, first)

@@ -57,9 +57,7 @@ def _kill_in_a_function(processes, how):
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_s9_no_function_is_called_again_while_a_worker_of_a_dead_process_is_in_it(
-    processes, attempt
-):
+def test_no_function_is_called_again_while_a_worker_of_a_dead_process_is_in_it(processes, attempt):
     _, resuming = _kill_in_a_function(processes, "free")
     assert processes.end(resuming) == "completed"
     last = {}
@@ -74,7 +72,7 @@ def test_s9_no_function_is_called_again_while_a_worker_of_a_dead_process_is_in_i
     processes.check_integrity()
 
 
-def test_s9_a_worker_of_a_dead_process_that_does_not_leave_keeps_others_out(processes):
+def test_a_worker_of_a_dead_process_that_does_not_leave_keeps_others_out(processes):
     workers, resuming = _kill_in_a_function(processes, "held")
     try:
         said = processes.end(resuming)

@@ -36,7 +36,7 @@ def _look(path, sql):
 
 
 @pytest.mark.timeout(300)
-def test_s8_a_million_runs_killed_halfway_go_on_with_those_not_recorded(processes):
+def test_a_million_runs_killed_halfway_go_on_with_those_not_recorded(processes):
     path = processes.folder / "rivers.db"
     process = processes.start(SCRIPT)
     processes.wait_until(path.exists)

@@ -7,7 +7,7 @@ from pathlib import Path
 SEED = 20240110
 
 
-def test_s9_backfills_survive_fifty_kills():
+def test_backfills_survive_fifty_kills():
     script = Path(__file__).with_name("torture.py")
     command = [sys.executable, str(script), "--kills", "50", "--seed", str(SEED)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)

@@ -80,7 +80,7 @@ def _repo(processes):
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_s9_of_two_processes_that_resume_at_once_one_wins(processes, interrupted, attempt):
+def test_of_two_processes_that_resume_at_once_one_wins(processes, interrupted, attempt):
     before = len(processes.notes())
     both = [processes.start(RESUME, interrupted) for _ in range(2)]
     processes.wait_for_notes(before + 2)
@@ -107,7 +107,7 @@ def test_s9_of_two_processes_that_resume_at_once_one_wins(processes, interrupted
     processes.check_integrity()
 
 
-def test_s9_others_look_and_write_while_one_writes_at_full_speed(processes):
+def test_others_look_and_write_while_one_writes_at_full_speed(processes):
     writer = processes.start(WRITER)
     processes.wait_for_notes(1)
     (backfill_id,) = processes.notes()

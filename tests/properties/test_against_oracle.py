@@ -156,7 +156,7 @@ def plan(grid, part, *others, **options):
 
 @FEW
 @given(grids)
-def test_s2_a_definition_is_the_product_of_its_dimensions(grid):
+def test_a_definition_is_the_product_of_its_dimensions(grid):
     keys = grid.definition.get_partition_keys()
     assert [grid.cell(key) for key in keys] == grid.all
     assert keys == [grid.key(cell) for cell in grid.all]
@@ -165,7 +165,7 @@ def test_s2_a_definition_is_the_product_of_its_dimensions(grid):
 
 @FEW
 @given(cases())
-def test_s3_s4_a_selection_is_what_was_named(case):
+def test_a_selection_is_what_was_named(case):
     grid, part, cells, strategy, iterated = case
     result = plan(grid, part, strategy=strategy)
     assert [grid.cell(key) for key in result.partition_keys] == cells
@@ -186,7 +186,7 @@ def others(draw, grid):
 
 @FEW
 @given(grids.flatmap(lambda grid: st.tuples(st.just(grid), selections(grid), others(grid))))
-def test_s3_each_partition_must_be_one_of_each_asset(case):
+def test_each_partition_must_be_one_of_each_asset(case):
     grid, (part, cells), (other, there) = case
     missing = [cell for cell in cells if cell not in there]
     if not missing:
@@ -199,7 +199,7 @@ def test_s3_each_partition_must_be_one_of_each_asset(case):
 
 @FEW
 @given(cases())
-def test_s5_runs_are_grouped_and_ordered(case):
+def test_runs_are_grouped_and_ordered(case):
     grid, part, cells, strategy, iterated = case
     result, status, calls = observe(grid, part, strategy=strategy, max_concurrency=1)
     assert calls == oracle(grid, cells, iterated)
@@ -211,7 +211,7 @@ def test_s5_runs_are_grouped_and_ordered(case):
 
 @FEW
 @given(cases(), st.integers(2, 5))
-def test_s5_each_partition_is_covered_exactly_once(case, max_concurrency):
+def test_each_partition_is_covered_exactly_once(case, max_concurrency):
     grid, part, cells, strategy, iterated = case
     _, _, calls = observe(grid, part, strategy=strategy, max_concurrency=max_concurrency)
     assert sorted(itertools.chain(*calls)) == sorted(cells)
@@ -220,7 +220,7 @@ def test_s5_each_partition_is_covered_exactly_once(case, max_concurrency):
 
 @FEW
 @given(cases(), st.data())
-def test_s7_counts_add_up_and_a_rerun_covers_the_rest(case, data):
+def test_counts_add_up_and_a_rerun_covers_the_rest(case, data):
     grid, part, cells, strategy, iterated = case
     doomed = set(data.draw(st.lists(st.sampled_from(cells), max_size=3)))
     policy = data.draw(st.sampled_from(["continue", "stop_on_failure"]))

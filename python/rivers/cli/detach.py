@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from rivers.cli.display import output
-from rivers.storage import Storage
+from rivers.storage.storage import Storage
 
 _PIPE = "RIVERS_DETACHED_PIPE"
 """The variable with the number of the pipe's end; it is not for users."""

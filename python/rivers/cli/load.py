@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import BackfillNotFoundError, ConfigurationError
-from rivers.repository import CodeRepository
+from rivers.repository.repository import CodeRepository
 
 if TYPE_CHECKING:
-    from rivers.storage import Storage
+    from rivers.storage.storage import Storage
 
 
 def load_repository(given: str, storage: Storage | None) -> CodeRepository:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError
 from rivers.partitions import PartitionKey, PartitionKeyRange
-from rivers.strategy import BackfillStrategy
+from rivers.policies.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

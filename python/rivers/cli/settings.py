@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rivers.exceptions import ConfigurationError, StorageError
-from rivers.storage import Storage
+from rivers.storage.storage import Storage
 
 KEYS = ("module", "storage", "max_concurrency", "on_failure")
 """What `[tool.rivers]` may hold; the variables have the same names: `RIVERS_MAX_CONCURRENCY`."""

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use hashbrown::HashMap;
-use rivers_core::backfill::record::RequestedAsset;
+use rivers_core::backfill::RequestedAsset;
 use rivers_core::backfill::{
     Control, Counts, FailurePolicy, Kind, Request, RunEnd, RunRow, Status,
 };

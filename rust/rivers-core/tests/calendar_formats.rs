@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use rivers_core::space::Axis;
-use rivers_core::space::calendar::{Calendar, Declared, Grid};
-use rivers_core::space::time_format::parse_moment;
+use rivers_core::space::time::parse_moment;
+use rivers_core::space::time::{Calendar, Declared, Grid};
 
 fn at(text: &str) -> i64 {
     parse_moment("moment", text, None).unwrap()

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use rivers_core::space::calendar::{Calendar, Declared, Grid, NotAWindow};
-use rivers_core::space::time_format::parse_moment;
+use rivers_core::space::time::parse_moment;
+use rivers_core::space::time::{Calendar, Declared, Grid, NotAWindow};
 use rivers_core::space::{Axis, Definition, Dimension};
 
 fn at(text: &str) -> i64 {

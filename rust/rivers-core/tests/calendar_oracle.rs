@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use croner::parser::{CronParser, Seconds, Year};
 use proptest::prelude::*;
-use rivers_core::space::calendar::{Calendar, DAY, Declared, Grid, NotAWindow, TimeAxis};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, NotAWindow, TimeAxis};
 
 const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
 

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan, encode_space};
 use rivers_core::plan::{Plan, Strategy as Runs};
-use rivers_core::space::calendar::{Calendar, Declared, Grid};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
+use rivers_core::space::time::{Calendar, Declared, Grid};
 use rivers_core::space::{Axis, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 
 fn space(grid: Grid, days: i64) -> Arc<Space> {

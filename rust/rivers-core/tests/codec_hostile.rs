@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan};
 use rivers_core::plan::group::MOST_GROUPED_KEYS;
 use rivers_core::plan::{Plan, Strategy};
-use rivers_core::space::calendar::{Declared, Grid};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
+use rivers_core::space::time::{Declared, Grid};
 use rivers_core::space::{Axis, IndexSet, Members, PositionSet, Selection, Space};
 
 /// An axis as it is stored, without its checks.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use rivers_core::space::calendar::{Calendar, Declared, Grid, TimeAxis};
 use rivers_core::space::labels::Labels;
+use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis};
 use rivers_core::space::{
     Axis, Definition, Dimension, IndexSet, Mapping, Members, PositionSet, Selection, Space,
 };

@@ -14,9 +14,9 @@ use rivers_core::backfill::{
 };
 use rivers_core::plan::codec::{decode_plan, encode_plan};
 use rivers_core::plan::{Link, Plan, Strategy as Grouping};
-use rivers_core::space::calendar::{Calendar, Declared, Grid, TimeAxis};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
+use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis};
 use rivers_core::space::{Axis, Mapping, Members, PositionSet, Selection, Space};
 
 const DAY: i64 = 86_400;

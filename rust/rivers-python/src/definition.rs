@@ -8,8 +8,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString};
 use rivers_core::error::Error;
-use rivers_core::space::calendar::{Calendar, Declared, Grid};
-use rivers_core::space::time_format::{TimeFormat, parse_moment, to_seconds};
+use rivers_core::space::time::{Calendar, Declared, Grid};
+use rivers_core::space::time::{TimeFormat, parse_moment, to_seconds};
 use rivers_core::space::{Definition, Dimension};
 
 use crate::error::Raised;
@@ -249,7 +249,7 @@ impl PartitionsDefinition {
         dimensions: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         slf.py()
-            .import("rivers.sets")?
+            .import("rivers.partitions.partition_set")?
             .getattr("select")?
             .call1((slf, parts, dimensions))
     }
@@ -263,7 +263,7 @@ impl PartitionsDefinition {
         now: Option<NaiveDateTime>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let table = self.resolve(py, now, storage)?.all().table(py)?;
-        py.import("rivers.tables")?
+        py.import("rivers._arrow")?
             .getattr("frame")?
             .call1((table,))
     }
@@ -378,7 +378,7 @@ fn show(dimension: &Dimension) -> String {
                 grid,
                 fmt,
             } = calendar.declared();
-            let iso = rivers_core::space::calendar::iso;
+            let iso = rivers_core::space::time::iso;
             let (name, step) = match grid {
                 Grid::Interval(seconds) if (*seconds, fmt.as_str()) == DAILY => {
                     ("daily", String::new())

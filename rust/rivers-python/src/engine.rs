@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::record::RequestedAsset;
+use rivers_core::backfill::RequestedAsset;
 use rivers_core::backfill::{self, Change, Control, FailurePolicy, Kind, Request, Status};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};

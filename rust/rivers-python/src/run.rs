@@ -122,7 +122,7 @@ impl Run {
             traceback: None,
         };
         let partitions: Vec<u64> =
-            rivers_core::space::expand::product_in_order(space, &located).collect();
+            rivers_core::space::product::product_in_order(space, &located).collect();
         self.run
             .mark_failed(asset, &partitions, &cause)
             .map_err(Raised)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDateTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use rivers_core::space::time_format::to_datetime;
+use rivers_core::space::time::to_datetime;
 use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
@@ -194,7 +194,7 @@ impl Space {
                 continue;
             }
             let located = key.key().locate(&self.space).map_err(Raised)?;
-            numbers.extend(space::expand::product_in_order(&self.space, &located));
+            numbers.extend(space::product::product_in_order(&self.space, &located));
         }
         let members = Members::Explicit(PositionSet::in_order(numbers));
         Ok(space::Selection::new(Arc::clone(&self.space), members).into())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
-use rivers_core::backfill::record::{parse_run_id, run_id};
+use rivers_core::backfill::request::{parse_run_id, run_id};
 use rivers_core::backfill::{Kind, RunRow, Status};
 use rivers_core::clock::{Clock, Micros, SystemClock};
 use rivers_core::store::sqlite::SqliteStore;

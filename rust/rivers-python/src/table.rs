@@ -1,4 +1,4 @@
-//! The tables as the package uses them; `rivers.tables` makes Polars frames of them.
+//! The tables as the package uses them; `rivers.status.tables` makes Polars frames of them.
 
 use arrow_array::RecordBatch;
 use hashbrown::HashMap;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use rivers_core::space::calendar::{Calendar, Declared, Grid, TimeAxis};
+use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis};
 
 #[derive(Debug, arbitrary::Arbitrary)]
 struct Input {

@@ -3,22 +3,24 @@
 //! Pure: events go in, the new state comes out. The engine applies it and the store records it.
 
 pub mod canary;
-pub mod control;
-pub mod fold;
-pub mod frontier;
+pub mod dependencies;
+pub mod error_fingerprint;
 pub mod outcome;
 pub mod progress;
-pub mod record;
+pub mod request;
 pub mod retries;
+pub mod run_end;
 pub mod run_set;
 pub mod state;
+pub mod stop_rules;
 
 pub use canary::Canary;
-pub use control::{Control, MaxFailures, Stop};
-pub use frontier::Todo;
+pub use dependencies::Todo;
 pub use outcome::{FailureRow, Failures, RunRow};
 pub use progress::{Counts, Status};
-pub use record::{Cause, Change, Failure, FailurePolicy, Kind, Request, Retry, RunEnd};
+pub use request::{Change, FailurePolicy, Kind, Request, RequestedAsset};
 pub use retries::{AttemptRow, Earlier, Retries};
+pub use run_end::{Cause, Failure, Retry, RunEnd};
 pub use run_set::RunSet;
 pub use state::{Event, Phase, State, Taken};
+pub use stop_rules::{Control, MaxFailures, Stop};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::record::{Failure, Retry, RunEnd};
+use super::run_end::{Failure, Retry, RunEnd};
 use crate::clock::Micros;
 
 /// What earlier attempts of a run leave to the next.
@@ -155,7 +155,7 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backfill::record::Cause;
+    use crate::backfill::run_end::Cause;
 
     fn cause() -> Arc<Cause> {
         Arc::new(Cause {

@@ -26,10 +26,11 @@
 use std::ops::Range;
 
 use super::canary::Canary;
-use super::control::{Control, MaxFailures, Stop};
-use super::frontier::Todo;
+use super::dependencies::Todo;
 use super::progress::Counts;
-use super::record::{FailurePolicy, RunEnd, stop_at};
+use super::request::{FailurePolicy, stop_at};
+use super::run_end::RunEnd;
+use super::stop_rules::{Control, MaxFailures, Stop};
 
 /// Where a backfill is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,7 +302,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::backfill::RunSet;
-    use crate::backfill::record::Retry;
+    use crate::backfill::run_end::Retry;
     use proptest::prelude::*;
 
     fn end(run: u64, failed: u64) -> RunEnd {

@@ -3,8 +3,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::hub::Taken;
-use super::live::Hand;
+use super::assignment::{Hand, Taken};
 use super::run::{Run, Worked};
 use super::{Program, Shared, SharedRuns};
 use crate::backfill::{Cause, Earlier, FailurePolicy, RunEnd};

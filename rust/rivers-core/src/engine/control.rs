@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::live::Rest;
+use super::live_backfill::Rest;
 use super::{Engine, Execution, writer};
 use crate::backfill::{Change, Event, Retries, RunSet, State, Status, Stop, Todo};
 use crate::error::{Error, Result};

@@ -4,19 +4,22 @@
 //! hands them to workers in batches, applies their outcomes to the backfill's state, and has one
 //! writer thread commit them. It knows nothing of how a run is executed.
 
+mod assignment;
 mod batch;
 mod control;
-mod hub;
-mod live;
-mod missing;
+mod coordinator;
+mod live_backfill;
+mod priority_gate;
 mod run;
-mod shared;
-mod way;
+mod run_failures;
+mod shared_runs;
+mod types;
 mod writer;
 
 pub use batch::{Batch, WorkerBatch};
 pub use run::{Run, Worked};
-pub use shared::SharedRuns;
+pub use shared_runs::SharedRuns;
+pub use types::{Execution, Program, Progress, Standing, new_id};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,8 +33,8 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
 use crate::store::{Key, Lease, Store};
-use hub::Hub;
-use live::Rest;
+use coordinator::Hub;
+use live_backfill::Rest;
 
 /// How long a lease lasts without being renewed, where nothing else is asked for.
 pub const LEASE: Micros = 15 * SECOND;
@@ -110,52 +113,9 @@ impl Shared {
     }
 }
 
-/// What executes the runs of a backfill, as far as the engine is concerned: something to hand to the
-/// worker along with them.
-pub type Program = Arc<dyn std::any::Any + Send + Sync>;
-
-/// What is submitted besides the request and its plan.
-pub struct Execution {
-    /// Handed to the workers.
-    pub program: Program,
-    /// Most runs that can be in flight where the program is executed.
-    pub workers: u32,
-    /// How many slots of which pools each run takes.
-    pub pools: Vec<(String, u32)>,
-}
-
-/// A new backfill id: unique, and sorted by time.
-pub fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
-}
-
 /// How long it is until a moment.
 fn until(at: Micros, now: Micros) -> Duration {
     Duration::from_micros(at.saturating_sub(now).max(0).cast_unsigned())
-}
-
-/// A live backfill, without a look at the storage.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    /// As asked for.
-    pub request: Arc<Request>,
-    /// How many partitions.
-    pub num_partitions: u64,
-    /// How many runs are planned.
-    pub num_runs: u64,
-    /// What has ended, as far as it is committed.
-    pub counts: Counts,
-    /// Whether nothing new starts until it is unpaused.
-    pub paused: bool,
-}
-
-/// How a live backfill stands, as far as it is committed.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// What has ended.
-    pub counts: Counts,
-    /// Runs being executed.
-    pub runs_in_flight: u64,
 }
 
 impl Engine {
@@ -270,7 +230,11 @@ impl Engine {
             if hub.closed || (left.is_zero() && !watches) {
                 break None;
             }
-            let nap = if watches { live::STALLED_AFTER } else { left };
+            let nap = if watches {
+                assignment::STALLED_AFTER
+            } else {
+                left
+            };
             let next = due.into_iter().chain(floor.map(|(_, at)| at)).min();
             let nap = next.map_or(nap, |at| nap.min(until(at, now)));
             let waited = self.shared.changed.wait_timeout(hub, nap);

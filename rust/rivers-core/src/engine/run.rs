@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
-use super::missing::Missing;
-use crate::backfill::fold::folded;
+use super::run_failures::Missing;
+use crate::backfill::error_fingerprint::folded;
 use crate::backfill::{Cause, Earlier, Failure, FailurePolicy, Request, Retry, RunEnd};
 use crate::clock::Micros;
 use crate::error::{Error, Result};

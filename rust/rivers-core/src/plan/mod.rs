@@ -11,11 +11,13 @@
 pub mod codec;
 pub mod group;
 mod layer;
+mod link;
 mod order;
 pub mod strategy;
 
 pub use layer::Layer;
-pub use order::{Link, Need, Runs};
+pub use link::Link;
+pub use order::{Need, Runs};
 pub use strategy::Strategy;
 
 use std::ops::Range;

@@ -2,26 +2,12 @@
 
 use std::ops::Range;
 
-use super::{Layer, Plan, Strategy};
+use super::{Layer, Link, Plan, Strategy};
 use crate::error::{Error, Result};
-use crate::space::mapping::Mapping;
 use crate::space::{Members, Selection};
 
 /// Up to so many partitions are gone through to find the runs that make them.
 const MOST_LOOKED_UP: u64 = 64;
-
-/// That runs of one layer need what runs of another, or earlier ones of the same, make.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Link {
-    /// The layer that needs.
-    pub down: usize,
-    /// The layer that makes it.
-    pub up: usize,
-    /// The asset that is needed, by its place in the request.
-    pub asset: u32,
-    /// Which of its partitions.
-    pub mapping: Mapping,
-}
 
 /// What a run needs through a link.
 #[derive(Debug)]

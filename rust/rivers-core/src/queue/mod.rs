@@ -18,15 +18,15 @@
 //! Invariant: nothing here grows with the partitions or the runs of an entry, and a decision does not look at
 //! entries that are idle or parked.
 
-mod bucket;
 mod limits;
 mod priority;
+mod token_bucket;
 
 use std::collections::HashMap;
 
-pub use bucket::Bucket;
 pub use limits::{Limits, TagLimit};
 use priority::{LaneId, Lanes, Rank};
+pub use token_bucket::TokenBucket;
 
 /// An entry of the queue: its arrival number, which is never given out again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

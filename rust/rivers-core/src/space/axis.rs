@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::calendar::{Calendar, NotAWindow, TimeAxis};
 use super::labels::Labels;
+use super::time::{Calendar, NotAWindow, TimeAxis};
 use crate::error::{Error, Result, did_you_mean, some_of};
 
 /// The keys of one dimension at one moment.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::axis::Axis;
-use super::calendar::Calendar;
 use super::labels::Labels;
 use super::product::{Dim, Space};
+use super::time::Calendar;
 use crate::error::{Error, Result};
 
 /// One declared dimension.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::axis::Axis;
-use super::index_set::IndexSet;
 use super::product::Space;
-use super::selection::{Members, Selection};
+use super::selection::{IndexSet, Members, Selection};
 use crate::error::{Error, Result, some_of};
 
 /// One dimension's part of a range.

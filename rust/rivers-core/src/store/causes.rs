@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
 use super::{BackfillRow, Key, Store};
-use crate::backfill::fold::folded;
+use crate::backfill::error_fingerprint::folded;
 use crate::backfill::{FailureRow, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;

@@ -10,7 +10,7 @@ use super::dimensions::Columns;
 use super::schema;
 use super::states::{self, PartitionStatus};
 use super::text::{MomentColumn, TextColumn, Texts, View};
-use crate::backfill::record::run_id;
+use crate::backfill::request::run_id;
 use crate::clock::Micros;
 use crate::error::Result;
 

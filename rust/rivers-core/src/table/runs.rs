@@ -12,7 +12,7 @@ use super::states::{self, RunStatus};
 use super::text::{MomentColumn, TextColumn};
 use super::walk::{Stretch, walk};
 use super::{batch, check_rows};
-use crate::backfill::record::run_id;
+use crate::backfill::request::run_id;
 use crate::backfill::{AttemptRow, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashSet;
-use rivers_core::backfill::record::RequestedAsset;
+use rivers_core::backfill::RequestedAsset;
 use rivers_core::backfill::{Cause, Control, FailurePolicy, Kind, Request, Status};
 use rivers_core::clock::{Clock, SystemClock};
 use rivers_core::engine::{Engine, Execution};

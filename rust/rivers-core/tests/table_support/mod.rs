@@ -9,11 +9,11 @@ use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt32Type, UInt
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use hashbrown::HashMap;
 use proptest::prelude::*;
-use rivers_core::backfill::record::RequestedAsset;
+use rivers_core::backfill::RequestedAsset;
 use rivers_core::backfill::{Cause, Control, Counts, FailurePolicy, Kind, Request, Status};
 use rivers_core::plan::{Plan, Strategy as Grouping};
-use rivers_core::space::calendar::{Calendar, Declared, Grid};
 use rivers_core::space::labels::Labels;
+use rivers_core::space::time::{Calendar, Declared, Grid};
 use rivers_core::space::{Axis, Dim, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 use rivers_core::store::BackfillRow;
 

@@ -1,0 +1,41 @@
+"""Words for messages: close spellings, lists of names, and texts that can be stored."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """`; did you mean 'x' or 'y'?`, or nothing where nothing is close."""
+    close = get_close_matches(name, list(names))
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names, the first few of many."""
+    shown = 8
+    names = list(names)
+    more = f", ... ({len(names)} in all)" if len(names) > shown else ""
+    return ", ".join(map(repr, names[:shown])) + more
+
+
+def storable(text: str) -> str:
+    """The text, with what UTF-8 cannot hold (halves of surrogates, as in odd file names) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_storable(text: str) -> bool:
+    """Whether UTF-8 can hold the text: no halves of surrogates."""
+    return storable(text) == text
+
+
+def message_of(error: BaseException) -> str:
+    """An exception's message, also where showing it fails."""
+    try:
+        return storable(str(error))
+    except Exception:  # noqa: BLE001  (a user's `__str__` can raise anything)
+        return f"a {type(error).__name__} whose message cannot be shown"

@@ -1,0 +1,103 @@
+"""Configuration of assets: checked at submission, kept with the backfill as JSON (SEMANTICS 6)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from rivers._text import did_you_mean, listed
+from rivers.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rivers.assets.asset import Asset
+    from rivers.assets.asset_graph import Node
+
+
+def check_config(
+    config: Mapping[str, Mapping[str, Any]] | None, nodes: Sequence[Node]
+) -> tuple[str | None, dict[str, pydantic.BaseModel]]:
+    """The configuration as JSON, and each asset's as an instance of its model.
+
+    Args:
+        config: Values by asset.
+        nodes: The selected assets.
+
+    Raises:
+        ConfigurationError: A name is not selected, an asset has no model, values do not validate, or
+            JSON cannot hold them.
+    """
+    text = _as_json(config)
+    given: dict[str, Any] = {} if text is None else json.loads(text)
+    steps = {node.asset.step.name: node.asset.step for node in nodes}
+    names = list(steps)
+    for name in given:
+        if name not in names:
+            msg = (
+                f"config names the asset {name!r}, which is not selected; selected are {listed(names)}"
+                f"{did_you_mean(name, names)}"
+            )
+            raise ConfigurationError(msg)
+    return text, {
+        name: instance
+        for name, asset in steps.items()
+        if (instance := _instance(asset, given.get(name))) is not None
+    }
+
+
+def _as_json(config: Mapping[str, Mapping[str, Any]] | None) -> str | None:
+    if config is None:
+        return None
+    if not isinstance(config, dict) or not all(
+        isinstance(name, str) and isinstance(values, dict) for name, values in config.items()
+    ):
+        msg = f"config must be a dict of asset name to a dict of values, got {config!r}"
+        raise ConfigurationError(msg)
+    try:
+        text = json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        msg = f"config is kept as JSON, which cannot hold it: {error}"
+        raise ConfigurationError(msg) from None
+    if json.loads(text) != config:
+        msg = "config is kept as JSON, which changes it: use str keys and lists instead of tuples"
+        raise ConfigurationError(msg)
+    return text
+
+
+def _instance(asset: Asset, values: dict[str, Any] | None) -> pydantic.BaseModel | None:
+    model = asset.config_model
+    if model is None:
+        if values is None:
+            return None
+        msg = (
+            f"the asset {asset.name!r} takes no config: annotate its context with "
+            "AssetExecutionContext[Model], where Model is a pydantic model"
+        )
+        raise ConfigurationError(msg)
+    unknown = [name for name in values or {} if name not in _fields(model)]
+    if unknown and model.model_config.get("extra") != "allow":
+        fields = _fields(model)
+        msg = (
+            f"config of the asset {asset.name!r} has no field {unknown[0]!r}; the fields are "
+            f"{listed(fields)}{did_you_mean(unknown[0], fields)}"
+        )
+        raise ConfigurationError(msg)
+    try:
+        return model.model_validate(values or {})
+    except pydantic.ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        msg = f"config of the asset {asset.name!r} does not validate: {problems}"
+        raise ConfigurationError(msg) from None
+
+
+def _fields(model: type[pydantic.BaseModel]) -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(name)
+        names += [alias for alias in (field.alias,) if alias is not None]
+    return names

@@ -1,0 +1,108 @@
+"""What a user's function takes, read from its parameters and their annotations."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from rivers.exceptions import AssetDefinitionError
+from rivers.execution.context import AssetExecutionContext
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Signature:
+    """The parameters of a function.
+
+    Attributes:
+        inputs: Names of those that take values.
+        optional_inputs: Those of them that have a default.
+        context_param: The one that gets the context.
+        config_model: The model of the context's configuration.
+    """
+
+    inputs: list[str] = field(default_factory=list)
+    optional_inputs: set[str] = field(default_factory=set)
+    context_param: str | None = None
+    config_model: type[BaseModel] | None = None
+
+
+def read_signature(fn: Callable[..., Any], whose: str) -> Signature:
+    """Reads the parameters of a function; `whose` it is stands in messages.
+
+    Raises:
+        AssetDefinitionError: They are not such as an asset's or task's can be.
+    """
+    read = Signature()
+    hints = _hints(fn)
+    for parameter in inspect.signature(fn).parameters.values():
+        hint = hints.get(parameter.name, parameter.annotation)
+        origin = typing.get_origin(hint) or hint
+        is_context = origin is AssetExecutionContext or (
+            isinstance(hint, str) and "AssetExecutionContext" in hint
+        )
+        if parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+            parameter.POSITIONAL_ONLY,
+        ):
+            msg = (
+                f"{whose} has the parameter {parameter}: parameters name upstream "
+                "assets, so *args, **kwargs and positional-only ones are not possible"
+            )
+            raise AssetDefinitionError(msg)
+        if is_context or parameter.name == "context":
+            if read.context_param is not None:
+                msg = f"{whose} has two context parameters"
+                raise AssetDefinitionError(msg)
+            read.context_param = parameter.name
+            read.config_model = _config_model(hint, whose)
+            continue
+        read.inputs.append(parameter.name)
+        if parameter.default is not parameter.empty:
+            read.optional_inputs.add(parameter.name)
+    return read
+
+
+def _config_model(hint: object, whose: str) -> type[BaseModel] | None:
+    for argument in typing.get_args(hint):
+        if isinstance(argument, type) and issubclass(argument, BaseModel):
+            return argument
+        if not isinstance(argument, typing.TypeVar) and argument is not Any:
+            msg = (
+                f"the config of {whose} must be a pydantic model, "
+                f"got AssetExecutionContext[{argument!r}]"
+            )
+            raise AssetDefinitionError(msg)
+    return None
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations, evaluated where they can be.
+
+    An annotation may be a text that names something which is only imported for type checkers; the
+    others must not suffer from it, so each is evaluated by itself.
+    """
+    try:
+        return typing.get_type_hints(fn)
+    except Exception:  # noqa: BLE001  (an annotation can raise anything)
+        known: dict[str, Any] = {}
+        names = {**getattr(fn, "__globals__", {})}
+        closure = inspect.getclosurevars(fn) if inspect.isfunction(fn) else None
+        names.update(closure.nonlocals if closure else {})
+        for parameter, annotation in getattr(fn, "__annotations__", {}).items():
+            try:
+                known[parameter] = (
+                    eval(annotation, names)  # noqa: S307  (the user's own annotation)
+                    if isinstance(annotation, str)
+                    else annotation
+                )
+            except Exception:  # noqa: BLE001, S112
+                continue
+        return known

@@ -1,0 +1,257 @@
+"""What the user's functions are told about the run they execute."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Generic
+
+from rivers._rivers import PartitionKey
+from rivers._text import message_of, storable
+from rivers.exceptions import ExecutionError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Any
+
+    # For type checkers alone: `AssetExecutionContext` without a model needs no brackets then.
+    from typing_extensions import TypeVar
+
+    from rivers._rivers import PartitionsDefinition, Run, Selection
+    from rivers.execution.steps import Step
+
+    ConfigT = TypeVar("ConfigT", default=Any)
+else:
+    from typing import TypeVar
+
+    ConfigT = TypeVar("ConfigT")
+
+
+_LINES = 20
+"""Lines of a failed call's log that are kept."""
+_LONGEST_LINE = 500
+"""Characters of each."""
+
+
+class _Log(logging.Logger):
+    """A logger that remembers what it was told last, and hands on what the one of its name would take."""
+
+    def __init__(self, logger: logging.Logger, lines: deque[logging.LogRecord]) -> None:
+        super().__init__(logger.name)
+        self.parent = logger
+        self._lines = lines
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (the standard library's name)
+        """All is remembered."""
+        del level
+        return True
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Called for each line."""
+        self._lines.append(record)
+        if self.parent is not None and self.parent.isEnabledFor(record.levelno):
+            self.parent.handle(record)
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return storable(record.getMessage())[:_LONGEST_LINE]
+    except Exception:  # noqa: BLE001  (arguments of a user can fail to show themselves)
+        return storable(str(record.msg))[:_LONGEST_LINE]
+
+
+class PartitionContext:
+    """The partitions that a function is called for (SEMANTICS 6).
+
+    Example:
+        >>> import rivers as rs
+        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.daily("2024-01-01"))
+        ... def day(context: rs.AssetExecutionContext) -> None:
+        ...     print(context.partition.key, context.partition.time_window()[1])
+        >>> repo = rs.CodeRepository([day]).resolve(rs.Storage.memory())
+        >>> _ = repo.materialize(partition_key=rs.PartitionKey.single("2024-01-31"))
+        2024-01-31 2024-02-01 00:00:00
+    """
+
+    __slots__ = ("_definition", "_keys", "_selection")
+
+    def __init__(self, selection: Selection, definition: PartitionsDefinition | None) -> None:
+        self._selection = selection
+        self._definition = definition
+        self._keys: list[PartitionKey] | None = None
+
+    @property
+    def keys(self) -> list[PartitionKey]:
+        """All keys, one partition each, in definition order."""
+        if self._keys is None:
+            self._keys = self._selection.keys()
+        return self._keys
+
+    @property
+    def key(self) -> PartitionKey:
+        """The first key."""
+        return self._selection.key(0)
+
+    @property
+    def definition(self) -> PartitionsDefinition | None:
+        """The asset's partitions definition."""
+        return self._definition
+
+    def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime]:
+        """The half-open window `[start, end)` that the partitions cover, as naive datetimes.
+
+        Args:
+            dimension: The time dimension; may be left out if there is only one.
+
+        Raises:
+            PartitionValidationError: There is no such time dimension.
+        """
+        return self._selection.time_window(dimension)
+
+    def __repr__(self) -> str:
+        count = self._selection.num_partitions
+        more = f" and {count - 1} more" if count > 1 else ""
+        return f"<PartitionContext {self._selection.text(0)}{more}>"
+
+
+class AssetExecutionContext(Generic[ConfigT]):
+    """What a function knows of its run; `AssetExecutionContext[Model]` has a `config` of that model.
+
+    A function gets it by naming a parameter `context` or annotating one with this class.
+
+    Example:
+        >>> import pydantic, rivers as rs
+        >>> class Settings(pydantic.BaseModel):
+        ...     factor: int = 2
+        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["a", "b"]))
+        ... def scaled(context: rs.AssetExecutionContext[Settings]) -> str:
+        ...     return context.partition_key * context.config.factor
+        >>> repo = rs.CodeRepository([scaled]).resolve(rs.Storage.memory())
+        >>> result = repo.materialize(
+        ...     partition_key=rs.PartitionKey.single("a"), config={"scaled": {"factor": 3}}
+        ... )
+        >>> repo.load_node("scaled", partition_key=rs.PartitionKey.single("a"))
+        'aaa'
+    """
+
+    __slots__ = ("_lines", "_run", "_selection", "_step")
+
+    def __init__(self, step: Step, run: Run, selection: Selection | None) -> None:
+        self._step = step
+        self._run = run
+        self._selection = selection
+        self._lines: deque[logging.LogRecord] | None = None
+
+    @property
+    def asset_name(self) -> str:
+        """The asset's name; of a multi-asset, the step's."""
+        return self._step.name
+
+    @property
+    def asset_metadata(self) -> dict[str, Any]:
+        """The asset's metadata."""
+        return self._step.metadata
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the asset in this run it is, from 1; see `RetryPolicy`."""
+        return self._run.tries(self._step.index) + 1
+
+    @property
+    def tags(self) -> list[tuple[str, str]]:
+        """The run's tags."""
+        return self._run.tags
+
+    @property
+    def config(self) -> ConfigT:
+        """The validated configuration: an instance of the model the context is annotated with.
+
+        Raises:
+            ExecutionError: The context is annotated with no model.
+        """
+        if self._step.config is None:
+            msg = (
+                f"the asset {self._step.name!r} has no config: annotate its context with "
+                "AssetExecutionContext[Model], where Model is a pydantic model"
+            )
+            raise ExecutionError(msg)
+        return self._step.config  # type: ignore[no-any-return]
+
+    @property
+    def log(self) -> logging.Logger:
+        """The logger `rivers.asset.<name>` of the standard library, for this call.
+
+        What it is told goes to the handlers that are set up, from their levels on. If the call fails,
+        the last 20 lines of any level stand below the traceback in `backfill_errors()`.
+        """
+        if self._lines is None:
+            self._lines = deque(maxlen=_LINES)
+        return _Log(logging.getLogger(f"rivers.asset.{self._step.name}"), self._lines)
+
+    def _last_lines(self) -> str:
+        """What this call has logged last, as it stands below a traceback."""
+        if not self._lines:
+            return ""
+        lines = [f"  {record.levelname}: {_text(record)}\n" for record in self._lines]
+        return f"\nThe last lines of its log:\n{''.join(lines)}"
+
+    @property
+    def has_partition_key(self) -> bool:
+        """Whether the asset is partitioned."""
+        return self._step.partitioned
+
+    def _partitions(self) -> Selection:
+        if not self._step.partitioned:
+            msg = f"the asset {self._step.name!r} is not partitioned"
+            raise ExecutionError(msg)
+        return self._selection if self._selection is not None else self._run.partitions
+
+    @property
+    def partition(self) -> PartitionContext:
+        """The partitions of this call.
+
+        Raises:
+            ExecutionError: The asset is not partitioned.
+        """
+        return PartitionContext(self._partitions(), self._step.definition)
+
+    @property
+    def partition_key(self) -> str:
+        """The text of the one partition: `us`, or `date=2024-01-01|region=us`.
+
+        Raises:
+            ExecutionError: The run has several partitions, or the asset is not partitioned.
+        """
+        selection = self._partitions()
+        if selection.num_partitions != 1:
+            msg = (
+                f"this run has {selection.num_partitions} partitions, so there is no one partition_key; "
+                "use context.partition.keys"
+            )
+            raise ExecutionError(msg)
+        return selection.text(0)
+
+    def mark_partition_failed(self, key: PartitionKey | str, error: str | BaseException) -> None:
+        """Fails single partitions of the run; the others go on (SEMANTICS 6).
+
+        Args:
+            key: The partition, of this run; a `str` for a single-dimension key. A key with several
+                values fails all its partitions.
+            error: Why: a message or an exception. Said twice, the last one stays.
+
+        Raises:
+            PartitionValidationError: The key is not one of this run's; the asset fails then.
+        """
+        if isinstance(error, BaseException):
+            kind, message = type(error).__name__, message_of(error)
+        else:
+            kind, message = "mark_partition_failed", storable(str(error))
+        if isinstance(key, str):
+            key = PartitionKey.single(key)
+        for output in self._step.outputs:
+            self._run.mark_failed(output.index, key, kind, message)

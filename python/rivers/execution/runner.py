@@ -1,0 +1,268 @@
+"""What a run does: the steps of the selected assets, in dependency order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from rivers._rivers import Space
+from rivers._text import message_of, storable
+from rivers.exceptions import ExecutionError
+from rivers.execution.context import AssetExecutionContext
+from rivers.io.base import InputContext, OutputContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from rivers._rivers import PartitionKey, Run, Selection
+    from rivers.execution.steps import Step, StepInput, StepOutput
+
+    Call = tuple["Step", dict[str, Any]]
+
+_log = logging.getLogger("rivers")
+
+
+@dataclass
+class Program:
+    """The steps of a backfill's runs.
+
+    Attributes:
+        layers: The steps by the layer of the plan whose runs execute them, in dependency order.
+        max_workers: Processes to execute it in; `None`: this process.
+        pickled: The steps as processes read them, if there are processes.
+        watch: Is told the step's index before each step.
+        repeated: Places of the steps that each attempt of a run executes, since their values are
+            forgotten with it.
+        first_error: The first exception of a step that was executed in this process.
+    """
+
+    layers: list[list[Step]]
+    max_workers: int | None = None
+    pickled: bytes = b""
+    watch: Callable[[int], None] | None = None
+    repeated: list[int] = field(default_factory=list)
+    first_error: BaseException | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.max_workers is not None:
+            self.pickled = _pickle(self.layers)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps of all layers."""
+        return [step for layer in self.layers for step in layer]
+
+    @property
+    def _only_layer(self) -> list[Step] | None:
+        """The steps of each run, where all runs have the same."""
+        return self.layers[0] if len(self.layers) == 1 else None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a step is a coroutine function: its runs are executed on the event loop."""
+        return any(step.is_async for step in self.steps)
+
+    def execute(self, runs: Iterable[Run]) -> None:
+        """Executes runs one after another, in this thread."""
+        only = self._only_layer
+        for run in runs:
+            for step in only or self.layers[run.layer]:
+                for called, arguments in self._step(step, run):
+                    try:
+                        called.value = called.step.fn(**arguments)
+                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                        called.error = error
+
+    async def execute_async(self, runs: Iterable[Run]) -> None:
+        """Executes runs one after another on the event loop; plain functions in a thread."""
+        only = self._only_layer
+        for run in runs:
+            for step in only or self.layers[run.layer]:
+                for called, arguments in self._step(step, run):
+                    try:
+                        if called.step.is_async:
+                            called.value = await called.step.fn(**arguments)
+                        else:
+                            called.value = await asyncio.to_thread(called.step.fn, **arguments)
+                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                        called.error = error
+
+    def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """All of a step but the call of its function, which is the caller's: sync or async."""
+        if self.watch is not None:
+            self.watch(step.index)
+        selection: Selection | None = None
+        if step.defined is not None or not run.is_sound:
+            enters, selection = _enter(step, run)
+            if not enters:
+                return
+        called = _Called(step)
+        try:
+            arguments = _arguments(step, run, selection)
+        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+            self.fail(step, run, error)
+            return
+        yield called, arguments
+        try:
+            if called.error is None and called.value is not None:
+                _store(step, run, selection, called.value)
+        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+            called.error = error
+        if called.error is not None:
+            context = arguments.get(step.context_param) if step.context_param else None
+            self.fail(step, run, called.error, context=context)
+
+    def fail(
+        self,
+        step: Step,
+        run: Run,
+        error: BaseException,
+        message: str | None = None,
+        context: AssetExecutionContext[Any] | None = None,
+    ) -> None:
+        """A step failed: it is tried again, or that is its end."""
+        trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
+        cause = type(error).__name__, message or message_of(error), trace
+        failures = run.tries(step.index) + 1
+        wait = step.retry.wait(error, failures) if step.retry is not None else None
+        if wait is None:
+            if self.first_error is None:
+                self.first_error = error
+            for index in step.indices:
+                run.fail(index, *cause)
+            return
+        _log.info(
+            "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
+            step.name, run.id, wait, *cause[:2],
+        )  # fmt: skip
+        run.retry(step.indices, *cause, wait, self.repeated)
+
+
+def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
+    """Whether a step is executed, after what happened before it; and for which partitions, if not all."""
+    if not run.executes(step.index):
+        return False, None
+    if step.defined is not None:
+        for index in step.indices:
+            run.check_defined(index, step.defined)
+    if run.defer(step.indices, step.needs):
+        return False, None
+    if any(run.missed(upstream) for upstream in step.needs):
+        for index in step.indices:
+            run.skip(index)
+        return False, None
+    selection: Selection | None = None
+    for index in step.indices:
+        selection = run.enter(index, step.needs)
+    return selection is None or selection.num_partitions > 0, selection
+
+
+def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for wanted in step.inputs:
+        keys = _needed(wanted, step, run, selection)
+        if keys or wanted.space is None or wanted.mapping is None:
+            arguments[wanted.parameter] = _load(wanted, step, run, keys)
+        elif not wanted.has_default:
+            arguments[wanted.parameter] = None
+    if step.context_param is not None:
+        arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+    return arguments
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return storable("".join(traceback.format_exception(error)))
+    except Exception:  # noqa: BLE001  (an exception may fail to show itself)
+        return storable("".join(traceback.format_tb(error.__traceback__)))
+
+
+def _pickle(layers: list[list[Step]]) -> bytes:
+    """The steps for other processes, at submission: what cannot go there is refused.
+
+    Raises:
+        ExecutionError: Naming the asset that cannot be pickled.
+    """
+    try:
+        return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
+    except Exception as error:
+        for step in itertools.chain.from_iterable(layers):
+            try:
+                cloudpickle.dumps(step)
+            except Exception as own:  # noqa: BLE001  (pickling can raise anything)
+                msg = (
+                    f"the asset {step.name!r} cannot go to another process, since something it uses "
+                    f"cannot be pickled ({type(own).__name__}: {own}); create it inside the function, "
+                    "or use Executor.in_process()"
+                )
+                raise ExecutionError(msg) from error
+        raise
+
+
+class _Called:
+    """A call of a function and what came of it."""
+
+    __slots__ = ("error", "step", "value")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+def _needed(
+    wanted: StepInput, step: Step, run: Run, selection: Selection | None
+) -> list[PartitionKey]:
+    """The upstream's partitions that those of the run need."""
+    if wanted.space is None:
+        return []
+    if step.partitioned:
+        return (selection or run.partitions).upstream(wanted.space, wanted.mapping).keys()
+    if wanted.mapping is None:
+        return wanted.space.all().keys()
+    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping).keys()
+
+
+def _load(wanted: StepInput, step: Step, run: Run, keys: list[PartitionKey]) -> object:
+    context = InputContext(
+        asset=wanted.parameter,
+        partitions=keys,
+        downstream=step.name,
+        run_id=run.id,
+        metadata=wanted.metadata,
+    )
+    return wanted.handler.load_input(context)
+
+
+def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+    for output in step.outputs:
+        part = value[output.name] if step.by_name else value
+        if part is not None:
+            output.handler.handle_output(_output_context(step, output, run, selection), part)
+
+
+def _output_context(
+    step: Step, output: StepOutput, run: Run, selection: Selection | None
+) -> OutputContext:
+    keys, failed = [], []
+    if step.partitioned:
+        entered = selection if selection is not None else run.partitions
+        left = None if run.is_sound else run.survivors(step.index)
+        keys = (left or entered).keys()
+        if left is not None:
+            survived = set(keys)
+            failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
+    return OutputContext(
+        asset=output.name,
+        partitions=keys,
+        run_id=run.id,
+        metadata=output.metadata,
+        tags=run.tags,
+        failed=failed,
+    )

@@ -1,0 +1,44 @@
+"""Partitions that the rows of a table name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rivers.exceptions import PartitionValidationError
+
+if TYPE_CHECKING:
+    from rivers._rivers import Selection, Space
+
+
+def select_rows(space: Space, table: object) -> Selection:
+    """The partitions that the rows of a table name: a column per dimension, others are passed over.
+
+    Args:
+        space: What they are partitions of.
+        table: A Polars frame, or anything with the Arrow PyCapsule interface.
+
+    Raises:
+        PartitionValidationError: A column is missing, or a value is null or not a key.
+    """
+    import polars as pl  # noqa: PLC0415  (Polars is loaded where a table is given)
+
+    rows = pl.DataFrame(table)  # type: ignore[arg-type]
+    numbers = pl.Series("number", [0], dtype=pl.UInt64).new_from_index(0, rows.height)
+    for at, (name, _, stride) in enumerate(space.dimensions()):
+        column = name or "partition"
+        if column not in rows.columns:
+            msg = (
+                f"the table of partitions has no column {column!r}; it needs one for each dimension, "
+                f"and has {rows.columns}"
+            )
+            raise PartitionValidationError(msg)
+        texts = rows[column].cast(pl.String)
+        if texts.null_count():
+            msg = f"the column {column!r} of the table of partitions has empty values"
+            raise PartitionValidationError(msg)
+        distinct = texts.unique()
+        steps = [place * stride for place in space.locate(at, distinct.to_list())]
+        numbers = numbers + texts.replace_strict(
+            distinct, pl.Series(steps, dtype=pl.UInt64), return_dtype=pl.UInt64
+        )
+    return space.select_numbers(numbers.to_list())

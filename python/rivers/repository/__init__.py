@@ -1,0 +1,7 @@
+"""The one object that users hold."""
+
+from rivers.repository.repository import CodeRepository
+
+__all__ = [
+    "CodeRepository",
+]

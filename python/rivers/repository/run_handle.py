@@ -1,0 +1,67 @@
+"""A run that was submitted and is not waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rivers.status.results import RunResult
+
+if TYPE_CHECKING:
+    from rivers.execution.runner import Program
+    from rivers.repository.runtime import Runtime
+
+
+class RunHandle:
+    """Returned by `CodeRepository.submit()`.
+
+    Attributes:
+        run_id: The run's id.
+    """
+
+    def __init__(self, runtime: Runtime, key: int, request_id: str, program: Program) -> None:
+        self.run_id = f"{request_id}.0"
+        self._runtime = runtime
+        self._key = key
+        self._request_id = request_id
+        self._program = program
+
+    @property
+    def status(self) -> str:
+        """`"pending"`, `"running"`, `"completed"`, `"failed"` or `"canceled"`."""
+        run = self._runtime.storage.get_run(self.run_id)
+        return "pending" if run is None else run.status
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """Waits for the end.
+
+        Args:
+            timeout: Seconds; for ever by default.
+
+        Raises:
+            TimeoutError: The run has not ended by then; it goes on.
+        """
+        if not self._runtime.engine.wait(self._key, timeout):
+            msg = f"the run {self.run_id} has not ended within {timeout} seconds"
+            raise TimeoutError(msg)
+        return self._result()
+
+    def cancel(self) -> bool:
+        """Cancels the run if it has not begun. `True`: it is live in this process and was told to."""
+        return self._runtime.engine.cancel(self._request_id)
+
+    def _result(self) -> RunResult:
+        storage = self._runtime.storage
+        run = storage.get_run(self.run_id)
+        ran = run is not None and run.status in ("completed", "failed")
+        missed = storage._store.missed(self._key)  # noqa: SLF001  (the storage's other half)
+        names = [step.name for step in self._program.steps]
+        return RunResult(
+            run_id=self.run_id,
+            success=run is not None and run.status == "completed",
+            materialized_assets=[name for name in names if ran and name not in missed],
+            failed_assets=[name for name in names if name in missed],
+            error=run.error if run is not None else None,
+        )
+
+    def __repr__(self) -> str:
+        return f"<RunHandle {self.run_id}: {self.status}>"

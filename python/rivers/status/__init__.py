@@ -1,0 +1,1 @@
+"""How backfills stand, and how that is shown."""

@@ -1,0 +1,162 @@
+"""One live line while a backfill is waited for, on a terminal or in a notebook."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from rich.progress import Progress
+
+_REFRESH = 0.1
+"""Seconds between two looks."""
+_NOTEBOOK_REFRESH = 0.5
+"""The same in a notebook, where each is a message to a browser."""
+
+
+def is_wanted() -> bool:
+    """Whether someone sits at a terminal and has not turned progress off."""
+    return os.environ.get("RIVERS_PROGRESS", "1") != "0" and sys.stderr.isatty()
+
+
+def progress(
+    request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
+) -> ProgressLine | NotebookLine:
+    """What shows a backfill where it is waited for; the arguments are those of `ProgressLine`."""
+    return (NotebookLine if _in_notebook() else ProgressLine)(request_id, total, look)
+
+
+def _in_notebook() -> bool:
+    """Whether this is the process of a notebook, where progress has not been turned off."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return (
+        getattr(shell, "kernel", None) is not None and os.environ.get("RIVERS_PROGRESS", "1") != "0"
+    )
+
+
+class ProgressLine:
+    """Done, failed, rate and time left; silent where it is not wanted.
+
+    Args:
+        request_id: The id of the backfill or the manual run.
+        total: Partitions in all.
+        look: Tells completed and failed partitions and runs in flight; `None` once it has ended.
+    """
+
+    def __init__(
+        self, request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
+    ) -> None:
+        self._request_id = request_id
+        self._total = total
+        self._look = look
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if is_wanted():
+            # rich is imported where someone sees it: it takes as long as the rest of the package.
+            from rich import progress  # noqa: PLC0415
+            from rich.console import Console  # noqa: PLC0415
+
+            self._progress = progress.Progress(
+                progress.TextColumn(self._request_id),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("[red]{task.fields[failed]:,} failed"),
+                progress.TextColumn("{task.fields[rate]:,.0f}/s"),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._progress.add_task("backfill", total=self._total, failed=0, rate=0.0)
+            self._progress.start()
+            self._began = time.monotonic()
+        return self
+
+    def patience(self) -> float | None:
+        """How long to wait before `update` is called: for ever, where nobody watches."""
+        return None if self._progress is None else _REFRESH
+
+    def update(self) -> None:
+        """Looks and shows."""
+        seen = self._look() if self._progress is not None else None
+        if self._progress is None or seen is None:
+            return
+        completed, failed, _ = seen
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        ended = completed + failed
+        self._progress.update(self._task, completed=ended, failed=failed, rate=ended / elapsed)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+class NotebookLine:
+    """The same below a cell of a notebook.
+
+    Args:
+        request_id: The id of the backfill or the manual run.
+        total: Partitions in all.
+        look: As for `ProgressLine`.
+    """
+
+    def __init__(
+        self, request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
+    ) -> None:
+        self._request_id = request_id
+        self._total = total
+        self._look = look
+        self._seen = (0, 0, 0)
+
+    def __enter__(self) -> Self:
+        # Whoever sits at a notebook has it; it has no types.
+        shown: Any = importlib.import_module("IPython.display")
+        self._html: Any = shown.HTML
+        self._began = time.monotonic()
+        self._handle: Any = shown.display(shown.HTML(self._text()), display_id=True)
+        return self
+
+    def patience(self) -> float:
+        """How long to wait before `update` is called."""
+        return _NOTEBOOK_REFRESH
+
+    def update(self) -> None:
+        """Looks and shows."""
+        seen = self._look()
+        if seen is not None:
+            self._seen = seen
+            self._handle.update(self._html(self._text()))
+
+    def _text(self) -> str:
+        from rivers.status import html  # noqa: PLC0415  (Polars is loaded where a table is wanted)
+
+        completed, failed, in_flight = self._seen
+        rate = (completed + failed) / max(time.monotonic() - self._began, 1e-9)
+        left = self._total - completed - failed
+        told = f"{completed + failed:,}/{self._total:,}, {failed:,} failed, {in_flight:,} in flight"
+        if rate and left:
+            told += f", {rate:,.1f}/s, {left / rate:,.0f} s left"
+        counts = {"completed": completed, "failed": failed}
+        return html.facts({self._request_id: told}) + html.bar(counts, self._total)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            # It has ended, so that there is nothing to look at any more but the result.
+            self._handle.update(self._html(""))

@@ -1,0 +1,7 @@
+"""Where everything is recorded."""
+
+from rivers.storage.storage import Storage
+
+__all__ = [
+    "Storage",
+]

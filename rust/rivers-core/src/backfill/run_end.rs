@@ -1,0 +1,146 @@
+//! How a run ended, and what failed in it.
+
+use std::sync::Arc;
+
+use crate::clock::Micros;
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Cause {
+    /// The exception's type, or `mark_partition_failed`.
+    pub error_type: String,
+    /// Its message.
+    pub message: String,
+    /// Where it happened, if it was an exception.
+    pub traceback: Option<String>,
+}
+
+/// Something of a run that was not materialized.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    /// Place of the asset in the request.
+    pub asset: u32,
+    /// The partition, or all the run's.
+    pub partition: Option<u64>,
+    /// Why; `None`: skipped, since what it needs failed.
+    pub cause: Option<Arc<Cause>>,
+    /// The message of the cause without what varies, once the run has ended.
+    pub folded: Option<String>,
+}
+
+/// An attempt of a run that is to be made again.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Retry {
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// When the next is due.
+    pub due_at: Micros,
+    /// The assets that failed and are tried again, and why.
+    pub causes: Vec<(u32, Arc<Cause>)>,
+    /// Assets that need those, and have not been executed.
+    pub deferred: Vec<u32>,
+    /// Assets that were executed, and are again, since nobody else has their values.
+    pub repeated: Vec<u32>,
+}
+
+impl Retry {
+    /// The assets that failed.
+    pub fn failed(&self) -> impl Iterator<Item = u32> {
+        self.causes.iter().map(|(asset, _)| *asset)
+    }
+
+    /// All that the next attempt executes.
+    pub fn executed_again(&self) -> impl Iterator<Item = u32> {
+        let others = self.deferred.iter().chain(&self.repeated).copied();
+        self.failed().chain(others)
+    }
+}
+
+/// How a run ended, or an attempt of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunEnd {
+    /// Its number.
+    pub run: u64,
+    /// When it began.
+    pub started_at: Micros,
+    /// When it ended.
+    pub ended_at: Micros,
+    /// How many partitions it has.
+    pub partitions: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// What was not materialized, in the order in which it happened.
+    pub failures: Vec<Failure>,
+    /// The run has not ended: it is attempted again.
+    pub retry: Option<Retry>,
+}
+
+impl RunEnd {
+    /// There is no further attempt: what was to be tried again has failed.
+    pub fn give_up(&mut self) {
+        let Some(retry) = self.retry.take() else {
+            return;
+        };
+        let whole = |asset, cause| Failure {
+            asset,
+            partition: None,
+            cause,
+            folded: None,
+        };
+        let failed = retry.causes.into_iter();
+        self.failures
+            .extend(failed.map(|(asset, cause)| whole(asset, Some(cause))));
+        self.failures
+            .extend(retry.deferred.into_iter().map(|asset| whole(asset, None)));
+        self.failed = Self::failed_partitions(&self.failures, self.partitions);
+    }
+
+    /// How many partitions the failures take with them: all, where an asset failed as a whole.
+    pub fn failed_partitions(failures: &[Failure], partitions: u64) -> u64 {
+        let failed = || failures.iter().filter(|failure| failure.cause.is_some());
+        if failed().any(|failure| failure.partition.is_none()) {
+            return partitions;
+        }
+        let distinct: std::collections::BTreeSet<u64> =
+            failed().filter_map(|failure| failure.partition).collect();
+        distinct.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_fails_in_two_assets_counts_once() {
+        let cause = Some(Arc::new(Cause {
+            error_type: "ValueError".into(),
+            message: "bad".into(),
+            traceback: None,
+        }));
+        let mark = |asset, partition| Failure {
+            asset,
+            partition,
+            cause: cause.clone(),
+            folded: None,
+        };
+        assert_eq!(
+            RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, Some(3))], 5),
+            1
+        );
+        assert_eq!(
+            RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, None)], 5),
+            5
+        );
+        let skipped = Failure {
+            asset: 1,
+            partition: None,
+            cause: None,
+            folded: None,
+        };
+        assert_eq!(
+            RunEnd::failed_partitions(&[mark(0, Some(3)), skipped], 5),
+            1
+        );
+    }
+}

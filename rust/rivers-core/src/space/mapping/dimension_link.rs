@@ -1,0 +1,242 @@
+//! A mapping, dimension by dimension: which of the upstream follows from which of the downstream.
+
+use super::kind::Mapping;
+use crate::error::{did_you_mean, some_of};
+use crate::space::axis::Axis;
+use crate::space::definition::Dimension;
+use crate::space::product::Dim;
+
+/// What the linking of dimensions depends on.
+pub(super) struct Shape {
+    /// The dimension's name; empty in a single-dimension definition.
+    pub(super) name: String,
+    /// Whether it has time windows.
+    pub(super) time: bool,
+}
+
+impl Shape {
+    /// Of a resolved dimension.
+    pub(super) fn of(dim: &Dim) -> Self {
+        Self {
+            name: dim.name.clone(),
+            time: matches!(dim.axis, Axis::Time(_)),
+        }
+    }
+}
+
+/// Where the keys of one dimension of the upstream come from.
+#[derive(Debug)]
+pub(super) struct Link<'a> {
+    /// The downstream dimension that they follow from, if from any.
+    pub(super) down: Option<usize>,
+    /// The upstream dimension.
+    pub(super) up: usize,
+    /// How they follow.
+    pub(super) mapping: &'a Mapping,
+}
+
+impl<'a> Link<'a> {
+    fn new(down: Option<usize>, up: usize, mapping: &'a Mapping) -> Self {
+        // What is the same for every key does not follow from any.
+        let down = down.filter(|_| !mapping.is_constant());
+        Self { down, up, mapping }
+    }
+
+    /// Whether the two declared dimensions can be linked so; `named` if both are parts of a product,
+    /// where identity means the keys that both have.
+    ///
+    /// # Errors
+    /// The reason, as the end of a sentence.
+    pub(super) fn check(
+        &self,
+        down: Option<&Dimension>,
+        up: &Dimension,
+        named: bool,
+    ) -> Result<(), String> {
+        match self.mapping {
+            Mapping::Identity if !named && down.is_some_and(|down| down != up) => Err(
+                "they have different definitions, so identity() does not tell; use subset(), static_(), \
+                 or time_window() between time grids"
+                    .into(),
+            ),
+            Mapping::Static(pairs) => {
+                let known = |key: &String| down.is_none_or(|down| down.may_have(key));
+                if let Some(key) = pairs.keys().find(|key| !known(key)) {
+                    return Err(format!("static_() names the key {key:?}, which it does not have"));
+                }
+                let mut there = pairs.values().flatten();
+                there.find(|key| !up.may_have(key)).map_or(Ok(()), |key| {
+                    Err(format!("static_() leads to the key {key:?}, which the upstream does not have"))
+                })
+            }
+            Mapping::SpecificPartitions(keys) => {
+                let unknown = keys.iter().find(|key| !up.may_have(key));
+                unknown.map_or(Ok(()), |key| {
+                    Err(format!(
+                        "specific_partitions() names the key {key:?}, which the upstream does not have"
+                    ))
+                })
+            }
+            Mapping::ForKeys(keys) => {
+                let both = |key: &&String| {
+                    down.is_none_or(|down| down.may_have(key)) && up.may_have(key)
+                };
+                let unknown = keys.iter().find(|key| !both(key));
+                unknown.map_or(Ok(()), |key| {
+                    Err(format!("for_keys() names the key {key:?}, which not both of them have"))
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Dimension {
+    /// Whether the key is, or may come to be, one of this dimension's.
+    fn may_have(&self, key: &str) -> bool {
+        match self {
+            Self::Static(labels) => labels.position(key).is_some(),
+            Self::Time(calendar) => calendar.names(key),
+            Self::Dynamic(_) => true,
+        }
+    }
+}
+
+/// One link for each dimension of the upstream.
+///
+/// # Errors
+/// Why the mapping cannot relate such definitions, as the end of a sentence.
+pub(super) fn links<'a>(
+    mapping: &'a Mapping,
+    down: &[Shape],
+    up: &[Shape],
+) -> Result<Vec<Link<'a>>, String> {
+    let is_single = |dims: &[Shape]| dims.len() == 1 && dims[0].name.is_empty();
+    let is_multi = |dims: &[Shape]| dims.first().is_some_and(|dim| !dim.name.is_empty());
+    let wanted = |what: &str| Err(format!("{} {what}", mapping.name()));
+    if up.is_empty() && *mapping != Mapping::Identity {
+        return wanted("chooses partitions, and the upstream has none");
+    }
+    match mapping {
+        Mapping::Identity | Mapping::Subset => {
+            let shared = by_name(mapping, down, up, &[]);
+            let apart = !down.is_empty() && shared.iter().all(|link| link.down.is_none());
+            if apart && !up.is_empty() {
+                return wanted("relates dimensions of the same name, and they share none");
+            }
+            Ok(shared)
+        }
+        Mapping::AllPartitions => Ok((0..up.len())
+            .map(|at| Link::new(None, at, mapping))
+            .collect()),
+        Mapping::SpecificPartitions(_) if is_single(up) => Ok(vec![Link::new(None, 0, mapping)]),
+        Mapping::Static(_) | Mapping::ForKeys(_) if is_single(down) && is_single(up) => {
+            Ok(vec![Link::new(Some(0), 0, mapping)])
+        }
+        Mapping::SpecificPartitions(_) | Mapping::Static(_) | Mapping::ForKeys(_) => wanted(
+            "relates the keys of a single dimension; use it inside multi() or multi_to_single()",
+        ),
+        Mapping::TimeWindow { .. } => {
+            let time = |dims: &[Shape]| {
+                let mut timed = (0..dims.len()).filter(|&at| dims[at].time);
+                timed.next().filter(|_| timed.next().is_none())
+            };
+            let (Some(own), Some(there)) = (time(down), time(up)) else {
+                return wanted(
+                    "relates the one time dimension of each, and not both have exactly one; use it \
+                     inside multi() or multi_to_single()",
+                );
+            };
+            Ok(by_name(
+                &Mapping::Identity,
+                down,
+                up,
+                &[(own, there, mapping)],
+            ))
+        }
+        Mapping::Multi(named) => {
+            if !is_multi(down) || !is_multi(up) {
+                return wanted(
+                    "relates two definitions with named dimensions; use multi_to_single()",
+                );
+            }
+            let mut given = Vec::with_capacity(named.len());
+            for (dim, (other, inner)) in named {
+                let (own, there) = (place(down, dim, "it")?, place(up, other, "the upstream")?);
+                if given.iter().any(|&(_, taken, _)| taken == there) {
+                    return wanted(&format!("gives the upstream's dimension {other:?} twice"));
+                }
+                given.push((own, there, pair(inner, &down[own], &up[there])?));
+            }
+            Ok(by_name(&Mapping::Identity, down, up, &given))
+        }
+        Mapping::MultiToSingle {
+            dim,
+            mapping: inner,
+        } => {
+            let (own, there) = match (is_multi(down), is_multi(up)) {
+                (true, false) => (place(down, dim, "it")?, 0),
+                (false, true) if !down.is_empty() => (0, place(up, dim, "the upstream")?),
+                _ => {
+                    return wanted("relates a definition with named dimensions to one without");
+                }
+            };
+            let inner = pair(inner, &down[own], &up[there])?;
+            let link = |at| match at == there {
+                true => Link::new(Some(own), at, inner),
+                false => Link::new(None, at, &Mapping::AllPartitions),
+            };
+            Ok((0..up.len()).map(link).collect())
+        }
+    }
+}
+
+/// The links that are given; other dimensions by name, and those that only the upstream has whole.
+fn by_name<'a>(
+    mapping: &'a Mapping,
+    down: &[Shape],
+    up: &[Shape],
+    given: &[(usize, usize, &'a Mapping)],
+) -> Vec<Link<'a>> {
+    let link = |there: usize| {
+        if let Some(&(own, _, inner)) = given.iter().find(|(_, at, _)| *at == there) {
+            return Link::new(Some(own), there, inner);
+        }
+        let free = |at: &usize| given.iter().all(|(own, ..)| own != at);
+        let same = (0..down.len())
+            .filter(free)
+            .find(|&at| down[at].name == up[there].name);
+        let mapping = if same.is_some() {
+            mapping
+        } else {
+            &Mapping::AllPartitions
+        };
+        Link::new(same, there, mapping)
+    };
+    (0..up.len()).map(link).collect()
+}
+
+fn place(dims: &[Shape], name: &str, whose: &str) -> Result<usize, String> {
+    let names = || dims.iter().map(|dim| dim.name.as_str());
+    names().position(|own| own == name).ok_or_else(|| {
+        format!(
+            "{whose} has no dimension {name:?}; the dimensions are {}{}",
+            some_of(names()),
+            did_you_mean(name, names())
+        )
+    })
+}
+
+/// Checks a mapping of one dimension to one.
+fn pair<'a>(mapping: &'a Mapping, down: &Shape, up: &Shape) -> Result<&'a Mapping, String> {
+    if mapping.is_of_dimensions() {
+        return Err(format!(
+            "{} cannot stand inside another mapping",
+            mapping.name()
+        ));
+    }
+    if matches!(mapping, Mapping::TimeWindow { .. }) && !(down.time && up.time) {
+        return Err("time_window() relates two time dimensions".into());
+    }
+    Ok(mapping)
+}

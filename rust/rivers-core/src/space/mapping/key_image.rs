@@ -1,0 +1,131 @@
+//! A mapping between two dimensions: from a set of keys to a set of keys.
+
+use std::collections::BTreeSet;
+
+use super::kind::Mapping;
+use super::time_image;
+use crate::error::{Error, Result};
+use crate::space::axis::Axis;
+use crate::space::product::Dim;
+use crate::space::selection::IndexSet;
+
+/// The keys that do not depend on the downstream's.
+pub(super) fn constant(mapping: &Mapping, up: &Axis) -> IndexSet {
+    match mapping {
+        Mapping::SpecificPartitions(keys) => positions(keys, up),
+        _ => IndexSet::Range(0..up.len()),
+    }
+}
+
+/// The upstream keys that these downstream keys need.
+///
+/// # Errors
+/// `PartitionValidation` where identity meets a key that the upstream does not have.
+pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) -> Result<IndexSet> {
+    let own = &down.axis;
+    Ok(match mapping {
+        Mapping::Identity => {
+            let (same, missing) = same(set, own, up);
+            if let Some(missing) = missing {
+                return Err(Error::PartitionValidation(format!(
+                    "the upstream has no partition {:?}{}",
+                    own.label(missing),
+                    if down.name.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" in the dimension {:?}", down.name)
+                    }
+                )));
+            }
+            same
+        }
+        Mapping::Subset => same(set, own, up).0,
+        Mapping::ForKeys(keys) => same(&among(set, keys, own), own, up).0,
+        Mapping::Static(pairs) => {
+            let mut found = Vec::new();
+            let mut add = |keys: &BTreeSet<String>| {
+                found.extend(keys.iter().filter_map(|key| up.position(key)));
+            };
+            // The shorter of the two is gone through.
+            if set.len() < pairs.len() as u64 {
+                set.iter()
+                    .filter_map(|at| pairs.get(&*own.label(at)))
+                    .for_each(&mut add);
+            } else {
+                let chosen = |key: &str| own.position(key).is_some_and(|at| set.contains(at));
+                pairs
+                    .iter()
+                    .filter(|(key, _)| chosen(key))
+                    .for_each(|(_, keys)| add(keys));
+            }
+            IndexSet::from_positions(found)
+        }
+        Mapping::TimeWindow { offset } => match (own, up) {
+            (Axis::Time(own), Axis::Time(up)) => time_image::image(set, own, up, *offset),
+            _ => IndexSet::Range(0..0),
+        },
+        Mapping::AllPartitions
+        | Mapping::SpecificPartitions(_)
+        | Mapping::Multi(_)
+        | Mapping::MultiToSingle { .. } => constant(mapping, up),
+    })
+}
+
+/// The downstream keys that need one of these upstream keys.
+pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis) -> IndexSet {
+    match mapping {
+        Mapping::Identity | Mapping::Subset => same(set, up, own).0,
+        Mapping::ForKeys(keys) => {
+            let found = same(set, up, own).0;
+            among(&found, keys, own)
+        }
+        Mapping::Static(pairs) => {
+            let chosen = |key: &String| up.position(key).is_some_and(|at| set.contains(at));
+            let needing = pairs.iter().filter(|(_, keys)| keys.iter().any(chosen));
+            IndexSet::from_positions(needing.filter_map(|(key, _)| own.position(key)))
+        }
+        Mapping::TimeWindow { offset } => match (own, up) {
+            (Axis::Time(own), Axis::Time(up)) => time_image::preimage(set, own, up, *offset),
+            _ => IndexSet::Range(0..0),
+        },
+        Mapping::AllPartitions
+        | Mapping::SpecificPartitions(_)
+        | Mapping::Multi(_)
+        | Mapping::MultiToSingle { .. } => IndexSet::Range(0..own.len()),
+    }
+}
+
+/// The same keys on another axis, and the first that it has not.
+fn same(set: &IndexSet, from: &Axis, to: &Axis) -> (IndexSet, Option<u32>) {
+    let shared = match (from, to) {
+        (Axis::Time(here), Axis::Time(there)) => here.calendar() == there.calendar(),
+        (Axis::Labels(here), Axis::Labels(there)) => std::sync::Arc::ptr_eq(here, there),
+        _ => false,
+    };
+    if shared {
+        let both = set.intersection(&IndexSet::Range(0..to.len()));
+        let missing = (both.len() < set.len()).then(|| set.nth(both.len()));
+        return (both, missing);
+    }
+    let mut missing = None;
+    let found = set.iter().filter_map(|at| {
+        let there = from.translate(to, at);
+        if there.is_none() && missing.is_none() {
+            missing = Some(at);
+        }
+        there
+    });
+    (IndexSet::from_positions(found), missing)
+}
+
+/// Those of a set that are among the keys; the shorter of the two is gone through.
+fn among(set: &IndexSet, keys: &BTreeSet<String>, axis: &Axis) -> IndexSet {
+    if set.len() < keys.len() as u64 {
+        return IndexSet::from_positions(set.iter().filter(|&at| keys.contains(&*axis.label(at))));
+    }
+    positions(keys, axis).intersection(set)
+}
+
+fn positions(keys: &BTreeSet<String>, axis: &Axis) -> IndexSet {
+    IndexSet::from_positions(keys.iter().filter_map(|key| axis.position(key)))
+}

@@ -1,0 +1,126 @@
+//! The kinds of mappings, and what follows from a kind alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{Error, Result};
+use crate::space::axis::Axis;
+use crate::space::product::Dim;
+
+/// How the partitions of an asset, the downstream, follow from those of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Mapping {
+    /// The same keys, in dimensions of the same name; a dimension that only the upstream has is taken
+    /// whole, and a key that the upstream does not have is an error.
+    Identity,
+    /// All partitions of the upstream.
+    AllPartitions,
+    /// For each downstream key those upstream keys; for one that is not named, none.
+    Static(BTreeMap<String, BTreeSet<String>>),
+    /// The upstream's windows that overlap the window which lies so many windows of the *downstream's*
+    /// grid later or, below 0, earlier. From hours to days: the 24 hours of the day; from days to hours:
+    /// the day that holds the hour. A grid of even steps goes on before its first and after its last
+    /// window, so that an upstream that began earlier is reached; a cron grid does so where the
+    /// upstream has the same schedule. In a product it is the one time dimension that is meant, and the
+    /// others follow by name.
+    TimeWindow {
+        /// How many windows.
+        offset: i64,
+    },
+    /// These partitions of the upstream, whatever the downstream's.
+    SpecificPartitions(BTreeSet<String>),
+    /// The same key for these downstream keys, nothing for others.
+    ForKeys(BTreeSet<String>),
+    /// The same keys, where the upstream has them; others are left out.
+    Subset,
+    /// For a downstream dimension, the upstream's dimension that follows from it, and how; those that
+    /// are not named follow by name, else the upstream's are taken whole.
+    Multi(BTreeMap<String, (String, Self)>),
+    /// Between a product and a single dimension: the product's dimension that belongs to the single
+    /// one. The product's other dimensions are taken whole, or do not matter.
+    MultiToSingle {
+        /// The dimension of the product.
+        dim: String,
+        /// How the two follow from each other.
+        mapping: Box<Self>,
+    },
+}
+
+impl Mapping {
+    /// What a user calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Identity => "identity()",
+            Self::AllPartitions => "all_partitions()",
+            Self::Static(_) => "static_()",
+            Self::TimeWindow { .. } => "time_window()",
+            Self::SpecificPartitions(_) => "specific_partitions()",
+            Self::ForKeys(_) => "for_keys()",
+            Self::Subset => "subset()",
+            Self::Multi(_) => "multi()",
+            Self::MultiToSingle { .. } => "multi_to_single()",
+        }
+    }
+
+    /// The mapping, if it says something.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` for one that names nothing, or holds one of several dimensions.
+    pub fn checked(self) -> Result<Self> {
+        let refused = |reason: String| Err(Error::PartitionDefinition(reason));
+        let (empty, inner): (bool, Vec<&Self>) = match &self {
+            Self::Static(pairs) => (pairs.is_empty(), Vec::new()),
+            Self::SpecificPartitions(keys) | Self::ForKeys(keys) => (keys.is_empty(), Vec::new()),
+            Self::Multi(named) => {
+                let inner = named.values().map(|(_, mapping)| mapping);
+                (named.is_empty(), inner.collect())
+            }
+            Self::MultiToSingle { mapping, .. } => (false, vec![mapping]),
+            _ => (false, Vec::new()),
+        };
+        if empty {
+            return refused(format!(
+                "{} needs at least one entry, got none",
+                self.name()
+            ));
+        }
+        match inner.into_iter().find(|mapping| mapping.is_of_dimensions()) {
+            Some(inner) => refused(format!(
+                "{} maps one dimension at a time, so {} cannot stand in it",
+                self.name(),
+                inner.name()
+            )),
+            None => Ok(self),
+        }
+    }
+
+    pub(super) fn is_constant(&self) -> bool {
+        matches!(self, Self::AllPartitions | Self::SpecificPartitions(_))
+    }
+
+    pub(super) fn is_of_dimensions(&self) -> bool {
+        matches!(self, Self::Multi(_) | Self::MultiToSingle { .. })
+    }
+
+    /// Whether it leads from a partition to earlier ones only, in a time dimension, so that an asset
+    /// may need its own partitions.
+    pub fn goes_back(&self) -> bool {
+        match self {
+            Self::TimeWindow { offset } => *offset < 0,
+            Self::Multi(named) => named
+                .iter()
+                .any(|(dim, (upstream, mapping))| dim == upstream && mapping.goes_back()),
+            _ => false,
+        }
+    }
+
+    /// Whether it leads to earlier positions of this dimension, from each of them.
+    pub fn goes_back_in(&self, dim: &Dim) -> bool {
+        match self {
+            Self::TimeWindow { .. } => matches!(dim.axis, Axis::Time(_)) && self.goes_back(),
+            Self::Multi(named) => named
+                .get(&dim.name)
+                .is_some_and(|(upstream, mapping)| *upstream == dim.name && mapping.goes_back()),
+            _ => false,
+        }
+    }
+}

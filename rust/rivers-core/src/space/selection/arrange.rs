@@ -1,0 +1,95 @@
+//! In which order the partitions of a selection are gone through, where the user asks for another than
+//! the definition's: for a product it is arithmetic, for single keys a list.
+
+use std::sync::Arc;
+
+use super::nesting::{Level, Nesting};
+use super::position_set::PositionSet;
+use super::{Members, Selection};
+use crate::error::{Error, Result};
+
+/// Most single keys that are arranged by dimensions: they are listed then, at 8 bytes each.
+const MOST_ARRANGED_KEYS: u64 = 100_000_000;
+
+impl Selection {
+    /// The same partitions, from the end to the start.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let space = Arc::clone(self.space());
+        match self.members() {
+            Members::Product(_) => {
+                let turned = self.nesting().reversed();
+                self.clone().with_nesting(Some(Arc::new(turned)))
+            }
+            Members::Explicit(set) => Self::new(space, Members::Explicit(set.reversed())),
+            Members::One(_) => self.clone(),
+        }
+    }
+
+    /// The same partitions, in this order.
+    ///
+    /// # Errors
+    /// `Execution` when there are too many single keys.
+    pub fn arranged(&self, nesting: &Nesting) -> Result<Self> {
+        let space = self.space();
+        let own = match self.members() {
+            Members::Product(_) => {
+                return Ok(self.clone().with_nesting(Some(Arc::new(nesting.clone()))));
+            }
+            Members::One(_) => return Ok(self.clone()),
+            Members::Explicit(set) => set,
+        };
+        let definition = Nesting::definition(space.dims().len());
+        let set = if *nesting == definition {
+            own.sorted()
+        } else if *nesting == definition.reversed() {
+            own.sorted().reversed()
+        } else if own.len() > MOST_ARRANGED_KEYS {
+            return Err(Error::Execution(format!(
+                "an order of dimensions lists single keys, at most {MOST_ARRANGED_KEYS}, these are {}; give a \
+                 range, or use \"definition\" or \"reverse\"",
+                own.len()
+            )));
+        } else {
+            let mut listed: Vec<u64> = own.iter_from(0).collect();
+            listed.sort_unstable_by_key(|&partition| nesting.place(space, partition));
+            PositionSet::in_order(listed)
+        };
+        Ok(Self::new(Arc::clone(space), Members::Explicit(set)))
+    }
+
+    /// Where a member stands in the order, counted from 0; `None` for a partition that is no member.
+    pub fn place(&self, partition: u64) -> Option<u64> {
+        let sets = match self.members() {
+            Members::Product(sets) => sets,
+            Members::Explicit(set) => return set.place(partition),
+            Members::One(_) => return self.rank(partition),
+        };
+        if !self.is_arranged() || !self.contains(partition) {
+            return self.rank(partition);
+        }
+        let step = |place: u64, level: &Level| {
+            let (set, index) = (&sets[level.dim], self.space().index(partition, level.dim));
+            let at = set.rank(index);
+            let at = if level.descending {
+                set.len() - 1 - at
+            } else {
+                at
+            };
+            place * set.len() + at
+        };
+        Some(self.nesting().levels().iter().fold(0, step))
+    }
+
+    /// The same partitions in the order that another selection of the space has, where that is one of
+    /// dimensions.
+    ///
+    /// # Errors
+    /// `Execution` when there are too many single keys.
+    pub fn arranged_as(&self, other: &Self) -> Result<Self> {
+        match other.members() {
+            Members::Product(_) if other.is_arranged() => self.arranged(&other.nesting()),
+            _ => Ok(self.clone()),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A cron schedule as a grid: the days it matches, times the moments within such a day.
+//!
+//! On a naive wall clock a cron expression is a product: which days (year, month, day of month,
+//! day of week), and which seconds of a day (hour, minute, second). So the n-th occurrence and the
+//! position of an occurrence are a division and two binary searches, at any distance.
+
+use chrono::{Datelike, NaiveDate};
+use croner::parser::{CronParser, Seconds, Year};
+use croner::{Cron, Weekday};
+
+use super::seconds::{DAY, EPOCH_DAYS_FROM_CE, LAST_MOMENT};
+use crate::error::{Error, Result};
+
+/// Years looked ahead for the next match: every rule of days, weekdays and leap years recurs within it.
+const HORIZON_YEARS: i32 = 41;
+/// Kinds of years: by the weekday they begin with, leap or not.
+const YEAR_KINDS: usize = 14;
+
+const WEEKDAYS: [Weekday; 7] = [
+    Weekday::Sunday,
+    Weekday::Monday,
+    Weekday::Tuesday,
+    Weekday::Wednesday,
+    Weekday::Thursday,
+    Weekday::Friday,
+    Weekday::Saturday,
+];
+
+/// A parsed 5- or 6-field cron expression.
+#[derive(Debug, Clone)]
+pub(super) struct CronGrid {
+    cron: Cron,
+    /// Seconds of the day at which it fires, ascending.
+    pub(super) times: Vec<u32>,
+}
+
+impl CronGrid {
+    /// Parses the expression.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` with what is wrong.
+    pub(super) fn parse(expression: &str) -> Result<Self> {
+        let refused = |reason: String| {
+            Error::PartitionDefinition(format!(
+                "the cron schedule {expression:?} is not valid: {reason}; it takes 5 fields \
+                 (minute hour day month weekday) or 6 (with seconds first)"
+            ))
+        };
+        let fields = expression.split_whitespace().count();
+        if !(5..=6).contains(&fields) && !expression.starts_with('@') {
+            return Err(refused(format!("it has {fields} fields")));
+        }
+        let parser = CronParser::builder()
+            .seconds(Seconds::Optional)
+            .year(Year::Disallowed)
+            .build();
+        let cron = parser
+            .parse(expression)
+            .map_err(|e| refused(e.to_string()))?;
+        let pattern = &cron.pattern;
+        let hits = |limit: u32, matches: &dyn Fn(u32) -> bool| -> Vec<u32> {
+            (0..limit).filter(|&value| matches(value)).collect()
+        };
+        let hours = hits(24, &|hour| pattern.hour_match(hour).unwrap_or(false));
+        let minutes = hits(60, &|minute| pattern.minute_match(minute).unwrap_or(false));
+        let seconds = hits(60, &|second| pattern.second_match(second).unwrap_or(false));
+        let mut times = Vec::with_capacity(hours.len() * minutes.len() * seconds.len());
+        for hour in &hours {
+            for minute in &minutes {
+                times.extend(
+                    seconds
+                        .iter()
+                        .map(|second| hour * 3600 + minute * 60 + second),
+                );
+            }
+        }
+        if times.is_empty() {
+            return Err(refused("it never fires".into()));
+        }
+        Ok(Self { cron, times })
+    }
+
+    /// The days that match (days since 1970) from `from` on, up to the first at which `enough` holds
+    /// for how many there are before it and itself.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` when no day matches.
+    pub(super) fn days(&self, from: i32, enough: impl Fn(usize, i32) -> bool) -> Result<Vec<i32>> {
+        let mut kinds: [Option<Vec<u16>>; YEAR_KINDS] = Default::default();
+        let mut days = Vec::new();
+        let first = NaiveDate::from_num_days_from_ce_opt(from.saturating_add(EPOCH_DAYS_FROM_CE));
+        let Some(first_year) = first.map(|date| date.year()) else {
+            return Ok(days);
+        };
+        let mut fruitful = first_year;
+        for year in first_year.. {
+            let Some(new_year) = NaiveDate::from_yo_opt(year, 1) else {
+                break;
+            };
+            if year - fruitful > HORIZON_YEARS {
+                break;
+            }
+            let kind = new_year.weekday().num_days_from_monday() as usize * 2
+                + usize::from(new_year.leap_year());
+            let matching = kinds[kind].get_or_insert_with(|| self.days_of_year(new_year));
+            let start = new_year.num_days_from_ce() - EPOCH_DAYS_FROM_CE;
+            for day in matching.iter().map(|&day| start + i32::from(day)) {
+                if day < from {
+                    continue;
+                }
+                fruitful = year;
+                days.push(day);
+                if enough(days.len() - 1, day) {
+                    return Ok(days);
+                }
+            }
+        }
+        if days.is_empty() {
+            return Err(Error::PartitionDefinition(format!(
+                "the cron schedule {:?} never fires: no day matches it",
+                self.cron.as_str()
+            )));
+        }
+        Ok(days)
+    }
+
+    /// The days that match in the year that begins then, counted from 0. They depend on nothing but
+    /// its first weekday and its length.
+    fn days_of_year(&self, new_year: NaiveDate) -> Vec<u16> {
+        let days = new_year.iter_days().zip(0_u16..);
+        days.take_while(|(date, _)| date.year() == new_year.year())
+            .filter(|(date, _)| self.matches(*date))
+            .map(|(_, day)| day)
+            .collect()
+    }
+
+    fn matches(&self, date: NaiveDate) -> bool {
+        let weekday = WEEKDAYS[date.weekday().num_days_from_sunday() as usize];
+        let pattern = &self.cron.pattern;
+        pattern.month_match(date.month()).unwrap_or(false)
+            && pattern
+                .day_match(date.year(), date.month(), date.day(), weekday)
+                .unwrap_or(false)
+    }
+}
+
+/// The matching days of a resolved cron axis, and where in the first of them it begins.
+#[derive(Debug, Clone)]
+pub(super) struct CronDays {
+    days: Vec<i32>,
+    skipped: u64,
+}
+
+impl CronDays {
+    /// The grid points from the moment `start` on, up to and one past `bound`.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` when the schedule never fires.
+    pub(super) fn new(grid: &CronGrid, start: i64, bound: i64) -> Result<Self> {
+        let until = bound.div_euclid(DAY) + 1;
+        Self::from(grid, start, |_, day| i64::from(day) >= until)
+    }
+
+    /// So many grid points from the moment `start` on, and at least one more.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` when the schedule never fires.
+    pub(super) fn holding(grid: &CronGrid, start: i64, points: u32) -> Result<Self> {
+        let per_day = grid.times.len() as u64;
+        // The first day may lie before the start in part, or altogether.
+        let enough = u64::from(points) / per_day + 2;
+        Self::from(grid, start, |before, day| {
+            before as u64 >= enough || i64::from(day) * DAY > LAST_MOMENT
+        })
+    }
+
+    fn from(grid: &CronGrid, start: i64, enough: impl Fn(usize, i32) -> bool) -> Result<Self> {
+        let days = grid.days(start.div_euclid(DAY) as i32, enough)?;
+        let mut this = Self { days, skipped: 0 };
+        this.skipped = this.rank(grid, start);
+        Ok(this)
+    }
+
+    /// The n-th grid point, in seconds.
+    pub(super) fn nth(&self, grid: &CronGrid, n: u64) -> i64 {
+        let per_day = grid.times.len() as u64;
+        let at = n + self.skipped;
+        let day = self.days[((at / per_day) as usize).min(self.days.len() - 1)];
+        i64::from(day) * DAY + i64::from(grid.times[(at % per_day) as usize])
+    }
+
+    /// How many grid points lie before the moment.
+    pub(super) fn rank(&self, grid: &CronGrid, moment: i64) -> u64 {
+        let (day, time) = (moment.div_euclid(DAY), moment.rem_euclid(DAY));
+        let before = self.days.partition_point(|&d| i64::from(d) < day);
+        let mut points = before as u64 * grid.times.len() as u64;
+        if self.days.get(before).is_some_and(|&d| i64::from(d) == day) {
+            points += grid.times.partition_point(|&t| i64::from(t) < time) as u64;
+        }
+        points.saturating_sub(self.skipped)
+    }
+}

@@ -1,0 +1,182 @@
+//! The text form of a moment on a naive wall clock: formatting and parsing with one strftime pattern.
+
+use chrono::format::{Item, Parsed, StrftimeItems, parse};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Weekday};
+
+use crate::error::{Error, Result};
+
+/// Forms in which a moment may be given besides the definition's own format.
+const COMMON_FORMS: [&str; 6] = [
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d-%H:%M",
+    "%Y-%m-%d",
+];
+
+/// A checked strftime pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeFormat {
+    pattern: String,
+    items: Vec<Item<'static>>,
+}
+
+impl TimeFormat {
+    /// Parses the pattern.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` for a pattern with an unknown directive.
+    pub fn new(pattern: &str) -> Result<Self> {
+        let items = StrftimeItems::new(pattern).parse_to_owned().map_err(|_| {
+            Error::PartitionDefinition(format!(
+                "the fmt {pattern:?} is not a valid strftime pattern; for example \"%Y-%m-%d\" or \"%Y-%m-%dT%H:%M\""
+            ))
+        })?;
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            items,
+        })
+    }
+
+    /// The pattern as given.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The text of a moment (naive seconds since 1970).
+    pub fn format(&self, moment: i64) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::with_capacity(16);
+        // A pattern that cannot print a naive moment (a zone, say) gives a text that does not parse
+        // back, which the round-trip check of the calendar refuses.
+        if write!(
+            text,
+            "{}",
+            to_datetime(moment).format_with_items(self.items.iter())
+        )
+        .is_err()
+        {
+            text.clear();
+        }
+        text
+    }
+
+    /// The earliest moment that the text can mean: parts that the pattern lacks take their lowest
+    /// value. `None` when the text does not have the pattern's form.
+    pub fn parse(&self, text: &str) -> Option<i64> {
+        let mut parsed = Parsed::new();
+        parse(&mut parsed, text, self.items.iter()).ok()?;
+        Some(to_seconds(complete(parsed)?))
+    }
+}
+
+/// Fills what a pattern left out with the lowest value.
+fn complete(mut parsed: Parsed) -> Option<NaiveDateTime> {
+    if let Some(seconds) = parsed.timestamp() {
+        return DateTime::from_timestamp(seconds, 0).map(|moment| moment.naive_utc());
+    }
+    let by_week = parsed.isoweek().is_some()
+        || parsed.week_from_sun().is_some()
+        || parsed.week_from_mon().is_some();
+    if by_week && parsed.weekday().is_none() {
+        let first = if parsed.week_from_sun().is_some() {
+            Weekday::Sun
+        } else {
+            Weekday::Mon
+        };
+        parsed.set_weekday(first).ok()?;
+    } else if !by_week && parsed.ordinal().is_none() {
+        if parsed.month().is_none() {
+            parsed.set_month(1).ok()?;
+        }
+        if parsed.day().is_none() {
+            parsed.set_day(1).ok()?;
+        }
+    }
+    if parsed.hour_mod_12().is_none() {
+        parsed.set_hour(0).ok()?;
+    } else if parsed.hour_div_12().is_none() {
+        parsed.set_ampm(false).ok()?;
+    }
+    if parsed.minute().is_none() {
+        parsed.set_minute(0).ok()?;
+    }
+    Some(
+        parsed
+            .to_naive_date()
+            .ok()?
+            .and_time(parsed.to_naive_time().ok()?),
+    )
+}
+
+/// Reads a moment given by a person: in the definition's own format, or a common ISO form.
+///
+/// # Errors
+/// `PartitionDefinition` naming the argument.
+pub fn parse_moment(argument: &str, text: &str, own: Option<&TimeFormat>) -> Result<i64> {
+    let own_form = own.and_then(|format| format.parse(text));
+    let moment = own_form.or_else(|| {
+        COMMON_FORMS.iter().find_map(|form| {
+            NaiveDateTime::parse_from_str(text, form)
+                .ok()
+                .or_else(|| {
+                    NaiveDate::parse_from_str(text, form)
+                        .ok()?
+                        .and_hms_opt(0, 0, 0)
+                })
+                .map(to_seconds)
+        })
+    });
+    moment.ok_or_else(|| {
+        Error::PartitionDefinition(format!(
+            "{argument}={text:?} is not a date or a time; give a datetime, or a text like \"2024-01-31\" or \"2024-01-31T06:00\""
+        ))
+    })
+}
+
+/// Naive seconds since 1970 as chrono's type.
+pub fn to_datetime(moment: i64) -> NaiveDateTime {
+    DateTime::from_timestamp(moment, 0)
+        .unwrap_or_default()
+        .naive_utc()
+}
+
+/// Chrono's type as naive seconds since 1970.
+pub fn to_seconds(moment: NaiveDateTime) -> i64 {
+    moment.and_utc().timestamp()
+}
+
+/// A moment as text for a message.
+pub fn iso(moment: i64) -> String {
+    to_datetime(moment).format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_parts_take_their_lowest_value() {
+        for (pattern, text, iso) in [
+            ("%Y", "2024", "2024-01-01T00:00:00"),
+            ("%Y-%m", "2024-03", "2024-03-01T00:00:00"),
+            ("%Y-%j", "2024-060", "2024-02-29T00:00:00"),
+            ("%G-W%V", "2024-W02", "2024-01-08T00:00:00"),
+            ("%d.%m.%Y %H", "31.12.2024 05", "2024-12-31T05:00:00"),
+        ] {
+            let format = TimeFormat::new(pattern).expect("valid");
+            let moment = format.parse(text).expect("parses");
+            assert_eq!(
+                to_datetime(moment).format("%Y-%m-%dT%H:%M:%S").to_string(),
+                iso
+            );
+            assert_eq!(format.format(moment), text);
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_an_unknown_directive_is_refused() {
+        assert!(TimeFormat::new("%Y-%Q!").is_err());
+    }
+}

@@ -1,0 +1,76 @@
+"""Starts `rivers` as a shell does, in an empty folder beside the module `grid.py`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import rivers as rs
+
+PATIENCE = 30
+MODULE = Path(__file__).parent / "scripts" / "grid.py"
+
+
+class Shell:
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.copy(MODULE, folder)
+        self.started = []
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("RIVERS_")
+        } | {"COLUMNS": "100", "LINES": "30"}
+
+    def start(self, *words, **environment):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rivers", *map(str, words)],
+            cwd=self.folder, env=self.environment | environment, encoding="utf-8",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self, process, code):
+        out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, "Traceback" in err) == (code, False), out + err
+        return out, err
+
+    def run(self, *words, code=0, **environment):
+        """Its output; of a command that is refused, its errors in one line."""
+        out, err = self.end(self.start(*words, **environment), code)
+        return " ".join(err.split()) if code == 2 else out
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.01)
+
+    def storage(self, name=".rivers/rivers.db"):
+        return rs.Storage.embedded(self.folder / name)
+
+    def records(self, name=".rivers/rivers.db"):
+        return self.storage(name)._store.backfills()
+
+    def begin_slow(self):
+        """A backfill with two runs in flight that wait for `open_gate`."""
+        process = self.start(
+            "backfill", "grid.py", "--assets", "slow", "--only-missing", "--max-concurrency", 2
+        )
+        assert "10 partitions in 10 runs of slow" in process.stdout.readline()
+        self.until(lambda: len(self.waiting()) == 2)
+        return process
+
+    def waiting(self):
+        return list(self.folder.glob("started-*"))
+
+    def open_gate(self):
+        (self.folder / "gate").touch()
+
+    def close(self):
+        self.open_gate()
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()

@@ -1,0 +1,171 @@
+"""`rivers list`, `status`, `partitions`, `errors`, `grid`: they read the storage alone."""
+
+import json
+
+import polars as pl
+import pytest
+import typer
+
+import rivers as rs
+from rivers.cli.app import app
+
+COMMANDS = ["list", "status", "partitions", "errors", "grid"]
+DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
+
+
+def of_latest(command):
+    return [command] if command == "list" else [command, "latest"]
+
+
+@pytest.fixture
+def failed(shell):
+    """A backfill of four days, two of which fail for one reason each."""
+    config = {"daily": {"bad": ["2024-01-02", "2024-01-03"]}}
+    (shell.folder / "config.json").write_text(json.dumps(config))
+    shell.run("backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json", code=1)
+    return shell
+
+
+def test_what_is_shown_of_a_failed_backfill(failed):
+    (record,) = failed.records()
+    backfill_id = record["backfill_id"]
+    listed = failed.run("list")
+    assert backfill_id in listed
+    assert "2/4" in listed
+    status = " ".join(failed.run("status", backfill_id[:8]).split())
+    assert "failed: 2 completed, 2 failed of 4 partitions" in status
+    assert "no data for 2024-01-0" in status
+    rows = failed.run("partitions", "latest", "--status", "failed")
+    assert "2024-01-02" in rows
+    assert "2024-01-01" not in rows
+    told = failed.run("errors", "latest")
+    assert "2 failures, 1 cause\n2 x  ValueError: no data for …\n    such as 2024-01-0" in told
+    drawn = failed.run("grid", "latest")
+    assert "2024-01-01 █XX█" in drawn
+    assert "2 completed" in drawn
+
+
+def test_a_narrow_window_leaves_ids_and_states_whole(shell):
+    process = shell.begin_slow()
+    (record,) = shell.records()
+    listed = shell.run("list", COLUMNS="70")
+    assert record["backfill_id"] in listed
+    assert "in_progress" in listed
+    shell.open_gate()
+    shell.end(process, 0)
+
+
+def test_json_of_each_command(failed):
+    told = {command: json.loads(failed.run(*of_latest(command), "--json")) for command in COMMANDS}
+    (listed,) = told["list"]
+    counts = {"num_partitions": 4, "completed": 2, "failed": 2, "canceled": 0}
+    assert listed | counts == listed
+    assert told["status"] | listed == told["status"]
+    assert "no data for" in told["status"]["error"]
+    states = {row["partition"]: row["status"] for row in told["partitions"]}
+    assert states == {
+        "2024-01-01": "completed", "2024-01-02": "failed",
+        "2024-01-03": "failed", "2024-01-04": "completed",
+    }  # fmt: skip
+    assert [cause["count"] for cause in told["errors"]] == [2]
+    assert sum(cell["failed"] for cell in told["grid"]["cells"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_partitions_are_written_to_a_file_that_can_be_backfilled(failed, kind):
+    name = f"failed.{kind}"
+    out = failed.run("partitions", "latest", "--status", "failed", "--out", name)
+    assert f"2 rows in {name}" in out
+    table = getattr(pl, f"read_{kind}")(failed.folder / name)
+    assert table["partition"].cast(str).to_list() == ["2024-01-02", "2024-01-03"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["status", "nothing"], "there is no backfill 'nothing'"),
+        (["list", "--status", "done"], "--status is one of in_progress, completed"),
+        (["partitions", "latest", "--status", "done"], "done"),
+        (["partitions", "latest", "--out", "x.txt"], "--out takes a .csv or .parquet file"),
+        (["grid", "latest", "--storage", "gone.db"], "there is no storage 'gone.db'"),
+    ],
+)
+def test_wrong_usage(failed, words, expected):
+    assert expected in failed.run(*words, code=2)
+    assert not (failed.folder / "gone.db").exists()
+
+
+def test_they_look_while_another_process_writes_and_watch_its_end(shell):
+    process = shell.begin_slow()
+    assert json.loads(shell.run("status", "latest", "--json"))["status"] == "in_progress"
+    assert "in_progress" in shell.run("list", "--status", "in_progress")
+    watching = shell.start("status", "latest", "--watch", "--json")
+    first = json.loads(watching.stdout.readline())
+    assert (first["status"], first["completed"]) == ("in_progress", 0)
+    shell.open_gate()
+    shell.end(process, 0)
+    out, _ = shell.end(watching, 0)
+    assert json.loads(out.splitlines()[-1])["completed"] == 10
+
+
+def test_what_nobody_runs_any_more_is_told_from_what_runs(shell):
+    process = shell.begin_slow()
+    (record,) = shell.records()
+    with rs.CodeRepository([]).resolve(shell.storage()) as repo:
+        repo.pause_backfill(record["backfill_id"])
+        assert "paused" in shell.run("list")
+        assert "paused: 0 completed of 10" in " ".join(shell.run("status", "latest").split())
+        repo.unpause_backfill(record["backfill_id"])
+    assert "in_progress" in shell.run("list")
+    process.kill()
+    process.wait()
+    assert "interrupted" in shell.run("list")
+    told = " ".join(shell.run("status", "latest", "--watch", code=1).split())
+    assert "interrupted: 0 completed of 10 partitions" in told
+    assert f"rivers resume {record['backfill_id']} MODULE" in told
+    told = json.loads(shell.run("list", "--json"))[0]
+    assert (told["status"], told["interrupted"], told["paused"]) == ("in_progress", True, False)
+    shell.open_gate()
+    shell.run("resume", "latest", "grid.py")
+    assert json.loads(shell.run("status", "latest", "--json"))["interrupted"] is False
+
+
+def test_every_command_has_an_example_in_its_help():
+    def examples(command, name):
+        for below, it in getattr(command, "commands", {}).items():
+            yield from examples(it, f"{name} {below}")
+        if not getattr(command, "commands", {}):
+            yield name, command.epilog or ""
+
+    for name, epilog in examples(typer.main.get_command(app), "rivers"):
+        assert epilog.startswith(f"Example: {name}"), name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command_has_an_example(shell, command):
+    assert f"Example: rivers {command}" in shell.run(command, "--help")
+
+
+def test_a_map_of_a_million_partitions_counts_each_once(shell):
+    side = rs.PartitionsDefinition.static_([f"k{number:03}" for number in range(1000)])
+    grid = rs.PartitionsDefinition.multi({"left": side, "right": side})
+
+    @rs.Asset(partitions_def=grid)
+    def million(context):
+        context.mark_partition_failed(
+            rs.PartitionKey.multi({"left": "k500", "right": "k000"}), "no"
+        )
+
+    with rs.CodeRepository([million]).resolve(shell.storage()) as repo:
+        repo.backfill(partition_keys=grid.select(), strategy=rs.BackfillStrategy.single_run())
+    told = json.loads(shell.run("grid", "latest", "--json"))
+    counts = {
+        state: sum(cell[state] for cell in told["cells"]) for state in ("completed", "failed")
+    }
+    assert counts == {"completed": 999_999, "failed": 1}
+    lines = shell.run("grid", "latest").splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+    assert "rows: left (40 to a cell); columns: right (11 to a cell)" in lines[0]
+    (bad,) = [line for line in lines if "x█" in line]
+    assert bad.startswith("k480 x█")

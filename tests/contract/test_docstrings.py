@@ -1,0 +1,63 @@
+"""Every example in a docstring runs, in an empty directory and with a storage in memory."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import rivers
+
+STUB = Path(rivers.__file__).with_name("_rivers.pyi")
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def examples():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    modules = [rivers] + [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(rivers.__path__, "rivers.")
+        if not any(part.startswith("_") for part in found.name.split("."))
+    ]
+    for module in modules:
+        for test in finder.find(module):
+            if test.examples:
+                yield pytest.param(test, id=test.name)
+    yield from stub_examples()
+
+
+def stub_examples():
+    """Those of the stub, whose docstrings editors show for what is written in Rust."""
+    if not STUB.exists():
+        return
+    parser = doctest.DocTestParser()
+    for node in ast.walk(ast.parse(STUB.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            name = getattr(node, "name", STUB.name)
+            line = getattr(node, "lineno", 1)
+            test = parser.get_doctest(ast.get_docstring(node) or "", {}, name, str(STUB), line)
+            if test.examples:
+                yield pytest.param(test, id=f"{STUB.name}:{line}:{name}")
+
+
+@pytest.mark.parametrize("test", list(examples()))
+def test_example(test, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RIVERS_STORAGE", "memory")
+    told = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=told.append, clear_globs=False)
+    assert not told, "".join(told)
+
+
+def test_the_main_calls_have_examples():
+    documented = {parameter.id for parameter in examples()}
+    assert {
+        "rivers.repository.repository.CodeRepository",
+        "rivers.assets.Asset",
+        "rivers.execution.context.AssetExecutionContext",
+        "rivers.partitions.PartitionKeyRange",
+        "rivers.strategy.BackfillStrategy",
+        "rivers.storage.Storage",
+    } <= documented

@@ -1,0 +1,142 @@
+"""What a function is told of its run: the context (SEMANTICS 6)."""
+
+import logging
+from datetime import datetime
+
+import pytest
+
+import rivers as rs
+from rivers.exceptions import PartitionValidationError
+
+LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+GRID = rs.PartitionsDefinition.multi(
+    {
+        "day": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04"),
+        "region": rs.PartitionsDefinition.static_(["us", "eu"]),
+    }
+)
+ONE_RUN = rs.BackfillStrategy.single_run()
+
+
+def repository(*assets, **kwargs):
+    return rs.CodeRepository(list(assets), **kwargs).resolve(rs.Storage.memory())
+
+
+def keys(*texts):
+    return [rs.PartitionKey.single(text) for text in texts]
+
+
+def counts(result):
+    return result.completed, result.failed, result.canceled
+
+
+def test_context_attributes():
+    seen = {}
+
+    @rs.Asset(partitions_def=LETTERS, metadata={"unit": "pieces"})
+    def described(context: rs.AssetExecutionContext):
+        partition = context.partition
+        seen.update(
+            name=context.asset_name,
+            metadata=context.asset_metadata,
+            run_id=context.run_id,
+            tags=context.tags,
+            log=context.log,
+            has=context.has_partition_key,
+            keys=partition.keys,
+            key=partition.key,
+            definition=partition.definition,
+        )
+
+    repo = repository(described)
+    result = repo.backfill(partition_keys=keys("b", "a"), strategy=ONE_RUN, tags=[("team", "data")])
+    assert result.status == "completed"
+    assert seen["name"] == "described"
+    assert seen["metadata"] == {"unit": "pieces"}
+    assert [seen["run_id"]] == result.run_ids
+    assert ("team", "data") in seen["tags"]
+    assert isinstance(seen["log"], logging.Logger)
+    assert seen["has"] is True
+    assert seen["keys"] == keys("a", "b")
+    assert type(seen["keys"]) is list
+    assert seen["key"] == keys("a")[0]
+    assert seen["definition"] == LETTERS
+
+
+def test_context_of_a_multi_partitioned_asset():
+    seen = []
+
+    @rs.Asset(partitions_def=GRID)
+    def cell(context: rs.AssetExecutionContext):
+        seen.append((context.partition_key, context.partition.key.keys))
+
+    key = rs.PartitionKey.multi({"region": "eu", "day": "2024-01-02"})
+    repository(cell).backfill(partition_keys=[key])
+    assert seen == [("day=2024-01-02|region=eu", {"day": ["2024-01-02"], "region": ["eu"]})]
+
+
+def test_time_window():
+    seen = []
+
+    @rs.Asset(partitions_def=rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01"))
+    def day(context: rs.AssetExecutionContext):
+        seen.append(context.partition.time_window())
+
+    @rs.Asset(partitions_def=GRID)
+    def cell(context: rs.AssetExecutionContext):
+        seen.append((context.partition.time_window("day"), context.partition.time_window()))
+
+    repo = repository(day, cell)
+    january = rs.PartitionKeyRange.single("2024-01-10", "2024-01-12")
+    repo.backfill(["day"], partition_range=january, strategy=ONE_RUN)
+    assert seen.pop() == (datetime(2024, 1, 10), datetime(2024, 1, 13))
+    key = rs.PartitionKey.multi({"day": "2024-01-02", "region": ["us", "eu"]})
+    repo.backfill(["cell"], partition_keys=[key], strategy=ONE_RUN)
+    window = (datetime(2024, 1, 2), datetime(2024, 1, 3))
+    assert seen == [(window, window)]
+
+
+def test_time_window_of_what_has_none_is_an_error():
+    errors = []
+
+    @rs.Asset(partitions_def=LETTERS)
+    def letter(context: rs.AssetExecutionContext):
+        with pytest.raises(PartitionValidationError, match="time"):
+            context.partition.time_window()
+        errors.append(1)
+
+    assert repository(letter).backfill(partition_keys=keys("a")).status == "completed"
+    assert errors == [1]
+
+
+def test_partition_key_is_an_error_where_the_run_has_several():
+    seen = []
+
+    @rs.Asset(partitions_def=LETTERS)
+    def letter(context: rs.AssetExecutionContext):
+        seen.append(context.partition_key)
+
+    repo = repository(letter)
+    assert repo.backfill(partition_keys=keys("a", "b"), max_concurrency=1).status == "completed"
+    assert seen == ["a", "b"]
+    result = repo.backfill(partition_keys=keys("a", "b"), strategy=ONE_RUN)
+    assert counts(result) == (0, 2, 0)
+    assert "partition.keys" in repo.get_backfill(result.backfill_id).error
+
+
+@pytest.mark.parametrize("parameter", ["annotated", "named"])
+def test_the_context_is_found_by_name_or_annotation(parameter):
+    seen = []
+    if parameter == "annotated":
+
+        @rs.Asset(partitions_def=LETTERS)
+        def letter(run: rs.AssetExecutionContext):
+            seen.append(run.partition_key)
+    else:
+
+        @rs.Asset(partitions_def=LETTERS)
+        def letter(context):
+            seen.append(context.partition_key)
+
+    repository(letter).backfill(partition_keys=keys("d"))
+    assert seen == ["d"]

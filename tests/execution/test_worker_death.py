@@ -1,0 +1,108 @@
+"""A worker process that dies takes one run with it, and no more (SEMANTICS 6)."""
+
+import os
+import signal
+import sys
+
+import cloudpickle
+import pytest
+
+import rivers as rs
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h"]
+DEFINED = rs.PartitionsDefinition.static_(LETTERS)
+ALL = rs.PartitionKeyRange.single("a", "h")
+
+
+def counts(result):
+    return result.completed, result.failed, result.canceled
+
+
+def key(text):
+    return rs.PartitionKey.single(text)
+
+
+@pytest.fixture
+def parallel():
+    """Makes a repository with two processes, and closes it."""
+    made = []
+
+    def make(*assets, workers=2):
+        executor = rs.Executor.parallel(workers)
+        made.append(rs.CodeRepository(list(assets), executor).resolve(rs.Storage.memory()))
+        return made[-1]
+
+    yield make
+    for repo in made:
+        repo.close()
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """A file that processes append lines to; gives what they wrote."""
+
+    class Notes:
+        path = tmp_path / "notes"
+
+        def add(self, *texts):
+            with self.path.open("a") as file:
+                file.write(" ".join(map(str, texts)) + "\n")
+
+        def lines(self):
+            return [line.split() for line in self.path.read_text().splitlines()]
+
+    return Notes()
+
+
+def leave():
+    os._exit(3)
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("die", [leave, kill])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_dies_fails_its_run_and_is_replaced(parallel, notes, die, workers):
+    @rs.Asset(partitions_def=DEFINED)
+    def letter(context: rs.AssetExecutionContext):
+        if context.partition_key in "be":
+            die()
+        notes.add(context.partition_key)
+
+    repo = parallel(letter, workers=workers)
+    result = repo.backfill(partition_range=ALL)
+    assert counts(result) == (6, 2, 0)
+    statuses = [repo.storage.get_run(run).status for run in result.run_ids]
+    assert [i for i, status in enumerate(statuses) if status == "failed"] == [1, 4]
+    assert {line[0] for line in notes.lines()} == set("acdfgh")
+    error = repo.get_backfill(result.backfill_id).error
+    assert "worker process" in error
+    assert '"letter"' in error
+    again = repo.rerun_backfill(result.backfill_id)
+    assert counts(again) == (0, 2, 0)
+
+
+def test_a_worker_that_dies_in_the_second_asset_names_it(parallel):
+    first = rs.Asset(lambda: None, name="first", partitions_def=DEFINED)
+    second = rs.Asset(leave, name="second", partitions_def=DEFINED, deps=["first"])
+    repo = parallel(first, second, workers=1)
+    result = repo.backfill(partition_keys=[key("a")])
+    assert counts(result) == (0, 1, 0)
+    assert '"second"' in repo.get_backfill(result.backfill_id).error
+    assert repo.storage.get_materialized_partitions("second") == []
+
+
+def test_a_worker_that_dies_with_stop_on_failure(parallel):
+    @rs.Asset(partitions_def=DEFINED)
+    def letter(context: rs.AssetExecutionContext):
+        if context.partition_key == "c":
+            leave()
+
+    result = parallel(letter, workers=1).backfill(
+        partition_range=ALL, max_concurrency=1, failure_policy="stop_on_failure"
+    )
+    assert (result.status, counts(result)) == ("failed", (2, 1, 5))

@@ -1,0 +1,249 @@
+"""SEMANTICS 5: strategies."""
+
+import logging
+import pickle
+
+import pytest
+
+import rivers as rs
+from rivers import BackfillStrategy, PartitionKey, PartitionKeyRange, PartitionsDefinition
+from rivers.exceptions import ConfigurationError
+
+PAIR = PartitionsDefinition.static_(["0", "1"])
+GRID = PartitionsDefinition.multi({"a": PAIR, "b": PAIR, "c": PAIR})
+SINGLE = PartitionsDefinition.static_(["us", "eu", "asia"])
+ALL = PartitionKeyRange.multi({})
+MULTI_RUN = BackfillStrategy.multi_run()
+SINGLE_RUN = BackfillStrategy.single_run()
+BY_A = BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b", "c"])
+CHUNKS = BackfillStrategy.chunked(3)
+STRATEGIES = [MULTI_RUN, SINGLE_RUN, BY_A, CHUNKS]
+
+
+def cells(*numbers):
+    return [PartitionKey.multi(dict(zip("abc", number, strict=True))) for number in numbers]
+
+
+def numbers(calls):
+    return [[text[2::4] for text in call] for call in calls]
+
+
+@pytest.fixture
+def runs(repo, recording):
+    """The runs of a backfill over the grid, as three digits a partition."""
+
+    def observe(strategy, **part):
+        asset, calls = recording(GRID)
+        result = repo(asset).backfill(strategy=strategy, max_concurrency=1, **part)
+        assert result.num_runs == len(calls)
+        assert result.num_partitions == result.completed == sum(map(len, calls))
+        return numbers(calls)
+
+    return observe
+
+
+def test_multi_run_is_one_run_a_partition(runs):
+    keys = cells("010", "111", "000")
+    assert runs(MULTI_RUN, partition_keys=keys) == [["010"], ["111"], ["000"]]
+    assert runs(MULTI_RUN, partition_range=ALL) == [[f"{number:03b}"] for number in range(8)]
+
+
+def test_single_run_is_one_run(runs):
+    assert runs(SINGLE_RUN, partition_range=ALL) == [[f"{number:03b}" for number in range(8)]]
+    assert runs(SINGLE_RUN, partition_keys=cells("111", "010")) == [["010", "111"]]
+
+
+def test_per_dimension_of_a_range(runs):
+    assert runs(BY_A, partition_range=ALL) == [
+        ["000", "001", "010", "011"],
+        ["100", "101", "110", "111"],
+    ]
+
+
+def test_per_dimension_never_widens_a_sparse_selection(runs):
+    keys = cells("111", "000", "110", "011")
+    assert runs(BY_A, partition_keys=keys) == [["110", "111"], ["000", "011"]]
+
+
+def test_per_dimension_of_several_dimensions(runs):
+    strategy = BackfillStrategy.per_dimension(multi_run=["c", "a"], single_run=["b"])
+    expected = [["000", "010"], ["001", "011"], ["100", "110"], ["101", "111"]]
+    assert runs(strategy, partition_range=ALL) == expected
+
+
+def test_per_dimension_batches_a_dimension_in_neither_list(runs):
+    strategy = BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b"])
+    assert runs(strategy, partition_range=ALL) == runs(BY_A, partition_range=ALL)
+
+
+def test_chunked_is_runs_of_up_to_so_many_partitions_in_order(runs):
+    assert runs(CHUNKS, partition_range=ALL) == [
+        ["000", "001", "010"],
+        ["011", "100", "101"],
+        ["110", "111"],
+    ]
+    assert runs(BackfillStrategy.chunked(1), partition_range=ALL) == runs(
+        MULTI_RUN, partition_range=ALL
+    )
+    assert runs(BackfillStrategy.chunked(8), partition_range=ALL) == runs(
+        SINGLE_RUN, partition_range=ALL
+    )
+
+
+def test_chunked_takes_keys_as_given_and_puts_a_run_in_definition_order(runs):
+    keys = cells("111", "000", "110", "011")
+    assert runs(CHUNKS, partition_keys=keys) == [["000", "110", "111"], ["011"]]
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "3", True, None])
+def test_chunked_needs_a_positive_int(n):
+    for make in (BackfillStrategy.chunked, BackfillStrategy.Chunked):
+        with pytest.raises(ConfigurationError, match="n must be an int of at least 1, got"):
+            make(n)
+
+
+def test_chunked_is_rerun_in_the_same_size(repo):
+    def fail(context):
+        raise ValueError(context.partition.key)
+
+    repository = repo(rs.Asset(fail, name="x", partitions_def=GRID, backfill_strategy=CHUNKS))
+    first = repository.backfill(partition_range=ALL)
+    again = repository.rerun_backfill(first.backfill_id)
+    assert first.num_runs == again.num_runs == 3
+    numbers = repository.backfill_partitions(again.backfill_id)["run"].to_list()
+    assert numbers == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_types():
+    kinds = [
+        BackfillStrategy.MultiRun,
+        BackfillStrategy.SingleRun,
+        BackfillStrategy.PerDimension,
+        BackfillStrategy.Chunked,
+    ]
+    for strategy, kind in zip(STRATEGIES, kinds, strict=True):
+        assert type(strategy) is kind
+        assert isinstance(strategy, BackfillStrategy)
+        assert issubclass(kind, BackfillStrategy)
+    assert BY_A.multi_run == ["a"]
+    assert BY_A.single_run == ["b", "c"]
+    assert [type(BY_A.multi_run), type(BY_A.single_run)] == [list, list]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_equality_hash_and_repr(strategy):
+    copy = eval(repr(strategy), {"BackfillStrategy": BackfillStrategy})
+    for same in (copy, pickle.loads(pickle.dumps(strategy))):
+        assert same == strategy
+        assert hash(same) == hash(strategy)
+    assert [other for other in STRATEGIES if other == strategy] == [strategy]
+
+
+def test_repr():
+    assert repr(MULTI_RUN) == "BackfillStrategy.MultiRun()"
+    assert repr(SINGLE_RUN) == "BackfillStrategy.SingleRun()"
+    expected = "BackfillStrategy.PerDimension(multi_run=['a'], single_run=['b', 'c'])"
+    assert repr(BY_A) == expected
+    assert repr(CHUNKS) == "BackfillStrategy.Chunked(n=3)"
+
+
+@pytest.mark.parametrize(
+    ("multi_run", "single_run", "told"),
+    [
+        ([], ["a"], "multi_run is empty; it needs at least one dimension"),
+        (["a"], [], "single_run is empty; it needs at least one dimension"),
+        (["a", "a"], ["b"], 'multi_run names the dimension "a" twice'),
+        (["a"], ["b", "b"], 'single_run names the dimension "b" twice'),
+        (
+            ["a", "b"],
+            ["c", "b"],
+            'the dimension "b" is in both multi_run and single_run; it can be in one only',
+        ),
+    ],
+)
+def test_refused_at_construction(multi_run, single_run, told):
+    for make in (BackfillStrategy.per_dimension, BackfillStrategy.PerDimension):
+        with pytest.raises(ConfigurationError) as refused:
+            make(multi_run, single_run)
+        assert str(refused.value) == f"per_dimension: {told}"
+
+
+@pytest.mark.parametrize("names", ["ab", None, [1]])
+def test_lists_of_names_only(names):
+    with pytest.raises(TypeError, match="must be a list of dimension names"):
+        BackfillStrategy.per_dimension(names, ["c"])
+    with pytest.raises(TypeError, match="must be a list of dimension names"):
+        BackfillStrategy.per_dimension(["c"], names)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_refused_at_backfill_without_dimensions(repo, dry_run):
+    repository = repo(SINGLE)
+    with pytest.raises(ConfigurationError, match="per_dimension needs partitions with several dim"):
+        repository.backfill(
+            partition_range=PartitionKeyRange.single("us", "eu"), strategy=BY_A, dry_run=dry_run
+        )
+    assert repository.storage.get_runs() == []
+
+
+@pytest.mark.parametrize(("multi_run", "single_run"), [(["ab"], ["b"]), (["a"], ["b", "ab"])])
+@pytest.mark.parametrize("part", [{"partition_range": ALL}, {"partition_keys": cells("000")}])
+def test_refused_at_backfill_with_an_unknown_dimension(repo, multi_run, single_run, part):
+    strategy = BackfillStrategy.per_dimension(multi_run, single_run)
+    with pytest.raises(ConfigurationError) as refused:
+        repo(GRID).backfill(strategy=strategy, **part)
+    told = 'per_dimension names the dimension "ab"; the dimensions are "a", "b", "c"'
+    assert str(refused.value).startswith(told)
+
+
+def test_no_strategy_is_refused(repo):
+    with pytest.raises(TypeError, match="strategy must be a BackfillStrategy"):
+        repo(GRID).backfill(partition_range=ALL, strategy="multi_run")
+
+
+def test_there_are_no_other_kinds():
+    with pytest.raises(TypeError, match=r"use BackfillStrategy\.multi_run"):
+        BackfillStrategy()
+
+
+@pytest.fixture
+def num_runs(repo, caplog):
+    """The number of runs where the assets declare these strategies, and the warnings."""
+
+    def plan(*declared, strategy=None):
+        assets = [
+            rs.Asset(lambda: None, name=f"x{place}", partitions_def=GRID, backfill_strategy=own)
+            for place, own in enumerate(declared)
+        ]
+        with caplog.at_level(logging.WARNING, "rivers"):
+            result = repo(*assets).backfill(partition_range=ALL, strategy=strategy, dry_run=True)
+        return result.num_runs, len(caplog.records)
+
+    return plan
+
+
+def test_which_one_the_argument(num_runs):
+    assert num_runs(SINGLE_RUN, strategy=BY_A) == (2, 0)
+    assert num_runs(SINGLE_RUN, BY_A, strategy=MULTI_RUN) == (8, 0)
+
+
+@pytest.mark.parametrize("declared", [(BY_A,), (BY_A, None), (None, BY_A, BY_A)])
+def test_which_one_the_assets_own(num_runs, declared):
+    assert num_runs(*declared) == (2, 0)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_which_one_is_checked_also_where_it_is_the_assets_own(repo, dry_run):
+    asset = rs.Asset(lambda: None, name="x", partitions_def=SINGLE, backfill_strategy=BY_A)
+    with pytest.raises(ConfigurationError, match="per_dimension needs partitions with several dim"):
+        repo(asset).backfill(partition_keys=[PartitionKey.single("us")], dry_run=dry_run)
+
+
+def test_which_one_by_default(num_runs):
+    assert num_runs(None, None) == (8, 0)
+
+
+def test_which_one_where_assets_disagree(num_runs, caplog):
+    assert num_runs(SINGLE_RUN, None, BY_A) == (8, 1)
+    for named in ("'x0'", "'x2'", repr(SINGLE_RUN), repr(BY_A)):
+        assert named in caplog.text
