@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rivers_core::store::Store;
-use rivers_core::store::sqlite::{SqliteStore, WorkerSign};
+use rivers_core::store::liveness::WorkerLock;
+use rivers_core::store::sqlite::SqliteStore;
 use store_suite::{Fixture, store_suite};
 use tempfile::TempDir;
 
@@ -46,9 +47,9 @@ fn an_owner_that_is_gone_is_not_alive() {
 fn a_worker_process_is_seen_by_its_lock() {
     let file = File::new();
     let store = file.open();
-    let path = store.workers_file("o").unwrap();
+    let path = store.worker_lock_file("o").unwrap();
     assert!(!store.has_workers("o"));
-    let (first, second) = (WorkerSign::new(&path).unwrap(), WorkerSign::new(&path));
+    let (first, second) = (WorkerLock::new(&path).unwrap(), WorkerLock::new(&path));
     drop(first);
     assert!(file.open().has_workers("o"));
     drop(second);

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rivers_core::backfill::Request;
 use rivers_core::engine::{self, Worked};
-use rivers_core::store::sqlite;
+use rivers_core::store::liveness::WorkerLock;
 
 use crate::engine::PyProgram;
 use crate::error::{Raised, Result};
@@ -162,7 +162,7 @@ impl WorkerBatch {
 /// Shows that a worker process is there, until it is dropped.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct WorkerSign {
-    _sign: sqlite::WorkerSign,
+    _sign: WorkerLock,
 }
 
 #[pymethods]
@@ -170,7 +170,7 @@ impl WorkerSign {
     #[new]
     fn new(path: PathBuf) -> Result<Self> {
         Ok(Self {
-            _sign: sqlite::WorkerSign::new(&path)?,
+            _sign: WorkerLock::new(&path)?,
         })
     }
 }

@@ -321,7 +321,7 @@ impl Engine {
     /// What `WorkerSign` is made of in this engine's worker processes, if they need one.
     #[getter]
     fn workers_file(&self) -> Option<PathBuf> {
-        self.engine.workers_file()
+        self.engine.worker_lock_file()
     }
 
     /// Of a live backfill: completed, failed, in flight.

@@ -56,7 +56,7 @@ fn with_view(
     if !errors {
         ids.clear();
     }
-    let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
+    let causes: HashMap<i64, Cause> = store.errors(&ids)?.into_iter().collect();
     let runs = store.runs(row.key, 0..u64::MAX)?;
     let view = BackfillView {
         id,
@@ -134,15 +134,18 @@ pub(crate) fn backfills(
             _ => store.store.first_failure(row.key),
         };
         let failures: Vec<_> = rows.iter().map(first).collect::<rivers_core::Result<_>>()?;
+        let entry = |(row, failure)| {
+            Ok(BackfillEntry {
+                row,
+                owner_alive: engine.engine.has_live_owner(row)?,
+                first_failure: Option::as_ref(failure),
+            })
+        };
         let entries: Vec<BackfillEntry<'_>> = rows
             .iter()
             .zip(&failures)
-            .map(|(row, failure)| BackfillEntry {
-                row,
-                owner_alive: engine.engine.has_live_owner(row),
-                first_failure: failure.as_ref(),
-            })
-            .collect();
+            .map(entry)
+            .collect::<rivers_core::Result<_>>()?;
         table::backfills(&entries, engine.engine.now())
     })?;
     Ok(table.into())

@@ -32,7 +32,7 @@ use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
-use crate::store::{Key, Lease, Store};
+use crate::store::{Key, LeaseTerms, Store};
 use coordinator::Hub;
 use live_backfill::Rest;
 
@@ -68,16 +68,28 @@ struct Shared {
     room: Condvar,
 }
 
+/// A lease that this process asks for. It is valid from before the request on, so that this process stops
+/// relying on it before the storage, which has a clock of its own, regards it as expired.
+struct RequestedLease {
+    terms: LeaseTerms,
+    /// By this process's clock.
+    valid_until: Micros,
+}
+
 impl Shared {
     /// Nobody panics while holding the hub but by a mistake of ours; the others may go on.
     fn hub(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lease(&self) -> Lease {
-        Lease {
-            owner: self.owner.clone(),
-            expires_at: self.clock.now() + self.lease,
+    /// A lease to ask the storage for.
+    fn lease(&self) -> RequestedLease {
+        RequestedLease {
+            terms: LeaseTerms {
+                owner: self.owner.clone(),
+                duration: self.lease,
+            },
+            valid_until: self.clock.now() + self.lease,
         }
     }
 
@@ -99,7 +111,7 @@ impl Shared {
 
     /// A lease was written for a backfill that is to be admitted. Those that are live keep the moment
     /// of their last renewal: they may have been lost since.
-    fn leased_first(&self, lease: &Lease) {
+    fn leased_first(&self, lease: &RequestedLease) {
         let hub = self.hub();
         if hub.live_keys().is_empty() {
             self.leased(lease);
@@ -107,8 +119,9 @@ impl Shared {
     }
 
     /// A lease was written.
-    fn leased(&self, lease: &Lease) {
-        self.leased_until.store(lease.expires_at, Ordering::Release);
+    fn leased(&self, lease: &RequestedLease) {
+        self.leased_until
+            .store(lease.valid_until, Ordering::Release);
         self.changed.notify_all();
     }
 }
@@ -156,7 +169,10 @@ impl Engine {
     /// `Storage`; nothing is queued then.
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
-        let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
+        let key =
+            self.shared
+                .store
+                .create(&request, &plan, lease.as_ref().map(|lease| &lease.terms))?;
         if let Some(lease) = lease {
             self.shared.leased_first(&lease);
             let plan = Arc::new(plan);
@@ -315,8 +331,8 @@ impl Engine {
     }
 
     /// The file by which worker processes of this engine show that they run.
-    pub fn workers_file(&self) -> Option<PathBuf> {
-        self.shared.store.workers_file(&self.shared.owner)
+    pub fn worker_lock_file(&self) -> Option<PathBuf> {
+        self.shared.store.worker_lock_file(&self.shared.owner)
     }
 
     /// The moment, by the engine's clock.

@@ -83,7 +83,7 @@ fn renew(shared: &Shared) {
     let lease = shared.lease();
     let all = [live.as_slice(), leaving.as_slice()].concat();
     // A storage that cannot be written now may be writable at the next commit, which tells.
-    let Ok(held) = shared.store.renew(&lease, &all) else {
+    let Ok(held) = shared.store.renew(&lease.terms, &all) else {
         return;
     };
     let mut hub = shared.hub();
@@ -99,7 +99,7 @@ fn renew(shared: &Shared) {
 
 fn write(shared: &Shared, commits: &[Commit]) {
     let lease = shared.lease();
-    let outcome = shared.store.commit(&lease, commits);
+    let outcome = shared.store.commit(&lease.terms, commits);
     let mut hub = shared.hub();
     let mut left = Vec::new();
     match outcome {
@@ -133,7 +133,7 @@ pub(super) fn hear_wishes(shared: &Shared) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     // A storage that cannot be read now may be readable at the next look.
-    let Ok(wishes) = shared.store.wishes(&shared.owner) else {
+    let Ok(wishes) = shared.store.control_requests(&shared.owner) else {
         return;
     };
     let changed = shared.hub().changed(&wishes);

@@ -7,11 +7,13 @@ use super::{Fixture, created, finish, row};
 pub(crate) fn a_cancel_reaches_the_owner(fixture: &impl Fixture) {
     let store = fixture.open();
     let key = created(&*store, "b", 3, "o");
-    let heard = store.wishes("o").unwrap();
-    assert!(matches!(heard[..], [wish] if wish.key == key && !wish.stop && !wish.pause));
+    let requests = store.control_requests("o").unwrap();
+    assert!(
+        matches!(requests[..], [request] if request.key == key && !request.cancel && !request.pause)
+    );
     fixture.open().request_cancel(key).unwrap();
-    let heard = store.wishes("o").unwrap();
-    assert!(matches!(heard[..], [wish] if wish.stop && !wish.pause));
+    let requests = store.control_requests("o").unwrap();
+    assert!(matches!(requests[..], [request] if request.cancel && !request.pause));
     assert!(row(&*store, key).cancel_requested);
 }
 
@@ -20,7 +22,7 @@ pub(crate) fn a_pause_and_its_end_reach_the_owner(fixture: &impl Fixture) {
     let key = created(&*store, "b", 3, "o");
     for paused in [true, false] {
         assert_eq!(fixture.open().set_paused(key, paused), Ok(true));
-        assert_eq!(store.wishes("o").unwrap()[0].pause, paused);
+        assert_eq!(store.control_requests("o").unwrap()[0].pause, paused);
         assert_eq!(row(&*store, key).paused, paused);
     }
 }
@@ -43,7 +45,10 @@ pub(crate) fn a_change_is_recorded_with_a_new_revision(fixture: &impl Fixture) {
         Some(MaxFailures::Count(2))
     );
     assert_ne!(after.revision, before.revision);
-    assert_eq!(store.wishes("o").unwrap()[0].revision, after.revision);
+    assert_eq!(
+        store.control_requests("o").unwrap()[0].revision,
+        after.revision
+    );
     assert_eq!(store.change(key, &Change::default()), Ok(true));
     assert_ne!(row(&*store, key).revision, after.revision);
 }
@@ -53,9 +58,9 @@ pub(crate) fn an_owner_sees_only_its_own_backfills(fixture: &impl Fixture) {
     let key = created(&*store, "b", 3, "o");
     let others = created(&*store, "others", 3, "other");
     store.request_cancel(others).unwrap();
-    let heard = store.wishes("o").unwrap();
-    assert!(matches!(heard[..], [wish] if wish.key == key && !wish.stop));
-    assert_eq!(store.wishes("nobody").unwrap(), []);
+    let requests = store.control_requests("o").unwrap();
+    assert!(matches!(requests[..], [request] if request.key == key && !request.cancel));
+    assert_eq!(store.control_requests("nobody").unwrap(), []);
 }
 
 pub(crate) fn a_backfill_that_has_ended_accepts_no_request(fixture: &impl Fixture) {

@@ -1,5 +1,6 @@
 //! Keys of dynamic dimensions.
 
+use rivers_core::Error;
 use rivers_core::store::Store;
 
 use super::Fixture;
@@ -30,6 +31,16 @@ pub(crate) fn a_deleted_key_is_gone_and_returns_last(fixture: &impl Fixture) {
     assert_eq!(keys(&*store, "d"), ["b", "c"]);
     add(&*store, "d", &["a"]);
     assert_eq!(keys(&*store, "d"), ["b", "c", "a"]);
+}
+
+pub(crate) fn a_key_that_cannot_be_one_is_refused_with_all_others(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let refused = store.add_dynamic("d", &["a".to_owned(), String::new()]);
+    assert!(
+        matches!(refused, Err(Error::PartitionDefinition(_))),
+        "{refused:?}"
+    );
+    assert_eq!(keys(&*store, "d"), [] as [&str; 0]);
 }
 
 pub(crate) fn dimensions_do_not_share_keys(fixture: &impl Fixture) {

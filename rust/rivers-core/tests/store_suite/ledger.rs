@@ -2,12 +2,12 @@
 
 use std::sync::Barrier;
 
-use rivers_core::Error;
 use rivers_core::backfill::{Counts, Status, Stop};
-use rivers_core::store::Committed;
+use rivers_core::error::{Error, Remedy};
+use rivers_core::store::{Committed, LeaseTerms, Store};
 
 use super::{
-    Fixture, commit, completed, created, failed, finish, lease, plan, record, request, row,
+    Fixture, LEASE, commit, completed, created, failed, finish, lease, plan, record, request, row,
 };
 
 /// Processes that compete in a test.
@@ -115,6 +115,27 @@ pub(crate) fn the_last_commit_ends_the_backfill_and_its_lease(fixture: &impl Fix
     assert_eq!(refused, Ok(vec![Committed::LeaseLost]));
 }
 
+pub(crate) fn a_lease_expires_by_the_clock_of_the_storage(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let key = created(&*store, "b", 3, "o");
+    let (before, after) = (store.now().unwrap(), store.now().unwrap());
+    assert!(before <= after);
+    let expiry = || row(&*store, key).lease.unwrap().expires_at;
+    let renewals = [
+        |store: &dyn Store, key, lease: &LeaseTerms| drop(store.renew(lease, &[key]).unwrap()),
+        |store: &dyn Store, key, lease: &LeaseTerms| {
+            let nothing = commit(key, Counts::default(), Vec::new());
+            drop(store.commit(lease, &[nothing]).unwrap());
+        },
+    ];
+    for renew in renewals {
+        let before = store.now().unwrap();
+        renew(&*store, key, &lease("o"));
+        let after = store.now().unwrap();
+        assert!(before.after(LEASE) <= expiry() && expiry() <= after.after(LEASE));
+    }
+}
+
 pub(crate) fn renewing_returns_the_backfills_that_are_still_held(fixture: &impl Fixture) {
     let store = fixture.open();
     let mine = created(&*store, "mine", 3, "o");
@@ -144,7 +165,7 @@ pub(crate) fn a_takeover_needs_the_lease_that_was_seen(fixture: &impl Fixture) {
     let seen = row(&*store, key).lease;
     assert_eq!(store.take_over(key, None, &lease("new")), Ok(false));
     let mut older = seen.clone().unwrap();
-    older.expires_at -= 1;
+    older.expires_at.0 -= 1;
     let taken = store.take_over(key, Some(&older), &lease("new"));
     assert_eq!(taken, Ok(false));
     let taken = store.take_over(key, seen.as_ref(), &lease("new"));
@@ -209,7 +230,7 @@ pub(crate) fn a_backfill_that_refuses_to_overlap_is_not_created_beside_another(
     refusing.control.refuse_overlap = true;
     let refused = store.create(&refusing, &plan(5), Some(&lease("o")));
     assert!(
-        matches!(&refused, Err(error) if error.to_string().contains("first")),
+        matches!(&refused, Err(error) if error.remedy() == Some(Remedy::Overlap("first".into()))),
         "{refused:?}"
     );
     assert!(store.find("second").unwrap().is_none());

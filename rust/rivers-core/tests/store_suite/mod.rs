@@ -16,7 +16,7 @@ use rivers_core::clock::{Micros, SECOND};
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::{Axis, Dim, Selection, Space};
-use rivers_core::store::{BackfillRow, Commit, Committed, Key, Lease, Store};
+use rivers_core::store::{BackfillRow, Commit, Committed, Key, LeaseTerms, Store};
 
 /// The storage under test.
 pub(crate) trait Fixture {
@@ -35,6 +35,7 @@ macro_rules! store_suite {
             ledger: a_commit_of_another_process_changes_nothing,
             ledger: one_transaction_commits_several_backfills_and_refuses_only_those_that_were_lost,
             ledger: the_last_commit_ends_the_backfill_and_its_lease,
+            ledger: a_lease_expires_by_the_clock_of_the_storage,
             ledger: renewing_returns_the_backfills_that_are_still_held,
             ledger: only_the_owner_releases_a_lease,
             ledger: a_takeover_needs_the_lease_that_was_seen,
@@ -64,9 +65,11 @@ macro_rules! store_suite {
             records: everything_is_there_after_reopening,
             dynamic_keys: keys_keep_the_order_of_their_registration,
             dynamic_keys: a_deleted_key_is_gone_and_returns_last,
+            dynamic_keys: a_key_that_cannot_be_one_is_refused_with_all_others,
             dynamic_keys: dimensions_do_not_share_keys,
             dynamic_keys: keys_are_there_after_reopening,
             liveness: a_registered_owner_is_alive,
+            liveness: a_live_owner_runs_a_backfill_until_its_lease_expires,
             liveness: an_owner_without_a_worker_has_no_workers,
         }
     };
@@ -85,10 +88,10 @@ pub(crate) use store_suite;
 pub(crate) const LEASE: Micros = 3_600 * SECOND;
 
 /// A lease of this owner that lasts for an hour.
-pub(crate) fn lease(owner: &str) -> Lease {
-    Lease {
+pub(crate) fn lease(owner: &str) -> LeaseTerms {
+    LeaseTerms {
         owner: owner.into(),
-        expires_at: chrono::Utc::now().timestamp_micros() + LEASE,
+        duration: LEASE,
     }
 }
 

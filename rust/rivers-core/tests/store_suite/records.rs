@@ -98,11 +98,11 @@ pub(crate) fn equal_errors_are_recorded_once(fixture: &impl Fixture) {
     let ids: Vec<i64> = rows.iter().filter_map(|row| row.cause).collect();
     assert_eq!((ids[0], ids[0]), (ids[1], ids[3]));
     assert_ne!(ids[0], ids[2]);
-    let errors = store.causes(&[ids[2], ids[0]]).unwrap();
+    let errors = store.errors(&[ids[2], ids[0]]).unwrap();
     assert_eq!(errors, [(ids[2], error("y")), (ids[0], error("x"))]);
     let prints: Vec<i64> = rows.iter().filter_map(|row| row.family).collect();
     assert_eq!((prints[0], prints[0]), (prints[1], prints[3]));
-    let texts = store.families(&[prints[2], prints[0]]).unwrap();
+    let texts = store.fingerprints(&[prints[2], prints[0]]).unwrap();
     let text = |message: &str| ("ValueError".to_owned(), message.to_owned());
     assert_eq!(texts, [text("y"), text("x")]);
 }
@@ -128,7 +128,7 @@ pub(crate) fn an_attempt_that_is_made_again_is_no_ended_run(fixture: &impl Fixtu
     let attempt = &attempts[0];
     assert_eq!((attempt.run, attempt.attempt, attempt.asset), (3, 1, 0));
     assert_eq!((attempt.started_at, attempt.due_at), (30, 99));
-    let errors = store.causes(&[attempt.cause]).unwrap();
+    let errors = store.errors(&[attempt.cause]).unwrap();
     assert_eq!(errors[0].1, error("x"));
     record(&*store, "o", key, vec![completed(3)]);
     assert_eq!(numbers(&*store, key, 0..9), [1, 3]);

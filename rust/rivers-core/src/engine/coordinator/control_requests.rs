@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Hub;
 use crate::backfill::{Event, Request, Stop};
-use crate::store::{Key, Wish};
+use crate::store::{ControlRequest, Key};
 
 impl Hub {
     /// Stops a backfill. `false`: it is not live here.
@@ -18,9 +18,9 @@ impl Hub {
     }
 
     /// Does what somebody wants of a backfill. `false`: it is not live here, or nothing changes.
-    pub(in crate::engine) fn heed(&mut self, wish: Wish) -> bool {
+    pub(in crate::engine) fn heed(&mut self, wish: ControlRequest) -> bool {
         let paused = self.set_paused(wish.key, wish.pause);
-        (wish.stop && self.stop(wish.key, Stop::Canceled)) || paused
+        (wish.cancel && self.stop(wish.key, Stop::Canceled)) || paused
     }
 
     /// Pauses a backfill: what workers have not begun they give back; or has it go on.
@@ -44,8 +44,8 @@ impl Hub {
     }
 
     /// Those of which the request was changed since it was read.
-    pub(in crate::engine) fn changed(&self, wishes: &[Wish]) -> Vec<Key> {
-        let differs = |wish: &&Wish| {
+    pub(in crate::engine) fn changed(&self, wishes: &[ControlRequest]) -> Vec<Key> {
+        let differs = |wish: &&ControlRequest| {
             let live = self.live.get(&wish.key);
             live.is_some_and(|live| live.revision != wish.revision)
         };
