@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
-from rivers.assets.asset import Asset
+from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef
-from rivers.assets.external_asset import ExternalAsset
-from rivers.assets.graph_asset import GraphAsset, Task
-from rivers.assets.multi_asset import MultiAsset, Output
+from rivers.assets.graph_asset import Task
+from rivers.assets.multi_asset import Output
+from rivers.client import BackfillClient
 from rivers.execution.context import AssetExecutionContext, PartitionContext
 from rivers.execution.executor import Executor
 from rivers.io import (
@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from rivers.io.delta import DeltaIOHandler
     from rivers.io.parquet import ParquetIOHandler
 
+    __version__: str
+
 __all__ = [
     "Asset",
     "AssetDef",
     "AssetExecutionContext",
+    "BackfillClient",
     "BackfillResult",
     "BackfillStatus",
     "BackfillStrategy",
@@ -72,6 +75,7 @@ __all__ = [
     "RunQueueConfig",
     "RunRecord",
     "RunResult",
+    "SingleAsset",
     "Storage",
     "TagConcurrencyLimit",
     "Task",
@@ -86,14 +90,24 @@ if DEBUG_BUILD:
 
 
 def __getattr__(name: str) -> object:
-    """Loads Polars where frames are kept; see `rivers.io`."""
-    if name == "DeltaIOHandler":
-        from rivers.io.delta import DeltaIOHandler  # noqa: PLC0415
+    """Looks up what is costly to import: the handlers that load Polars, and the version."""
+    match name:
+        case "DeltaIOHandler":
+            from rivers.io.delta import DeltaIOHandler  # noqa: PLC0415
 
-        return DeltaIOHandler
-    if name == "ParquetIOHandler":
-        from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
+            return DeltaIOHandler
+        case "ParquetIOHandler":
+            from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
 
-        return ParquetIOHandler
+            return ParquetIOHandler
+        case "__version__":
+            from importlib.metadata import version  # noqa: PLC0415
+
+            return version("rivers")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """Lists the public names: the package's inner modules are importable, but are not for users."""
+    return [*__all__, "__version__"]

@@ -10,7 +10,7 @@ import pytest
 
 import rivers
 
-STUB = Path(rivers.__file__).with_name("_rivers.pyi")
+STUBS = sorted(Path(rivers.__file__).parent.glob("_*.pyi"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -29,17 +29,16 @@ def examples():
 
 
 def stub_examples():
-    """Those of the stub, whose docstrings editors show for what is written in Rust."""
-    if not STUB.exists():
-        return
+    """Those of the stubs, whose docstrings editors show for what is written in Rust."""
     parser = doctest.DocTestParser()
-    for node in ast.walk(ast.parse(STUB.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            name = getattr(node, "name", STUB.name)
-            line = getattr(node, "lineno", 1)
-            test = parser.get_doctest(ast.get_docstring(node) or "", {}, name, str(STUB), line)
-            if test.examples:
-                yield pytest.param(test, id=f"{STUB.name}:{line}:{name}")
+    for stub in STUBS:
+        for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                name = getattr(node, "name", stub.name)
+                line = getattr(node, "lineno", 1)
+                test = parser.get_doctest(ast.get_docstring(node) or "", {}, name, str(stub), line)
+                if test.examples:
+                    yield pytest.param(test, id=f"{stub.name}:{line}:{name}")
 
 
 @pytest.mark.parametrize("test", list(examples()))

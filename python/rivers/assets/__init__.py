@@ -1,10 +1,9 @@
 """What a user declares."""
 
-from rivers.assets.asset import Asset
+from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef
-from rivers.assets.external_asset import ExternalAsset
-from rivers.assets.graph_asset import GraphAsset, Task
-from rivers.assets.multi_asset import MultiAsset, Output
+from rivers.assets.graph_asset import Task
+from rivers.assets.multi_asset import Output
 
 __all__ = [
     "Asset",
@@ -14,5 +13,6 @@ __all__ = [
     "GraphAsset",
     "MultiAsset",
     "Output",
+    "SingleAsset",
     "Task",
 ]

@@ -1,16 +1,19 @@
-"""What a user declares: assets, as decorated functions."""
+"""Assets: what a user declares, mostly by decorating functions."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from rivers._text import is_storable
-from rivers.assets.asset_def import AssetDef, DepDef
+from rivers.assets.asset_def import AssetDef, DepDef, slots_by_pool
+from rivers.assets.graph_asset import trace_graph
+from rivers.assets.multi_asset import check_output_defs, collect_outputs
 from rivers.assets.signature import read_signature
-from rivers.assets.tracing import noted
+from rivers.assets.step_def import StepDef
+from rivers.assets.tracing import bind_arguments, current_trace
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionsDefinition
@@ -18,40 +21,55 @@ from rivers.policies.retry import RetryPolicy
 from rivers.policies.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from typing import Self, Unpack
 
 _RESERVED = frozenset("|,=/\\\0\n")
 
 
-class Asset:
-    """A data asset: a function that computes it, and how it is partitioned and kept.
+class AssetOptions(TypedDict, total=False):
+    """The options of `Asset` that `Asset.from_multi` and `Asset.from_graph` take too."""
 
-    Used as a decorator, bare or with arguments. The function's parameters name upstream assets,
-    whose values it gets; a parameter named `context`, or annotated with `AssetExecutionContext`,
-    gets the context. `async def` works. Called directly, an asset is its function.
+    partitions_def: PartitionsDefinition | str | None
+    backfill_strategy: BackfillStrategy | None
+    io_handler: BaseIOHandler | None
+    deps: Iterable[Asset | DepDef | str] | None
+    tags: Mapping[str, str] | Iterable[str] | None
+    group: str | None
+    metadata: Mapping[str, Any] | None
+    code_version: str | None
+    retry: RetryPolicy | None
+    pool: str | Iterable[str] | None
+    pool_slots: int | Mapping[str, int] | None
+
+
+class Asset:
+    """A data asset: a function that computes it, and how it is partitioned and stored.
+
+    Used as a decorator, bare or with arguments. The function's parameters name upstream assets and
+    receive their values; a parameter named `context`, or annotated with `AssetExecutionContext`,
+    receives the context. `async def` works. Called directly, an asset is its function.
 
     Args:
         fn: The function.
-        name: The asset's name; the function's by default.
-        partitions_def: How it is partitioned: a definition, or the name of one in
+        name: Name of the asset; by default the function's.
+        partitions_def: How the asset is partitioned: a definition, or the name of one in
             `CodeRepository(partition_defs=)`.
-        backfill_strategy: How its partitions are grouped into runs where `backfill()` does not say.
-        io_handler: Keeps what the function returns; in memory by default. What returns `None` is
-            not passed to it.
-        deps: Assets, or their names, that must be executed before, without their values; or an
-            `AssetDef.input` or `AssetDef.dep`, which say more of one.
-        tags: Free labels of the asset.
-        group: The group it belongs to.
-        metadata: Anything worth knowing; the IO handler sees it.
-        code_version: Recorded with what is materialized.
-        retry: Whether and when it is tried again after an exception. `backfill(retry=)` goes before
-            it; it goes before `CodeRepository(default_retry_policy=)`.
-        pool: A pool of `CodeRepository(pool_limits=)`, or several, that it takes slots of. A run takes
-            what its assets need of each pool at the most, from its start to its end.
-        pool_slots: How many slots; with several pools also a dict by pool. One by default.
+        backfill_strategy: How partitions are grouped into runs when `backfill()` has no `strategy`.
+        io_handler: Stores what the function returns; in memory by default. `None` is not passed to it.
+        deps: Assets, or their names, that must be executed first, without taking their values; or
+            `AssetDef.input(...)` and `AssetDef.dep(...)`, which add options for one upstream.
+        tags: Free labels.
+        group: Name of the group that the asset belongs to.
+        metadata: Free facts about the asset; the IO handler receives them.
+        code_version: Recorded with each materialization.
+        retry: Whether and when the asset is retried after an exception. `backfill(retry=)` takes
+            precedence over it, and it over `CodeRepository(default_retry_policy=)`.
+        pool: One pool or several of `CodeRepository(pool_limits=)` that the asset takes slots of. A run
+            holds the largest number that one of its assets needs of each pool, from start to end.
+        pool_slots: Number of slots; with several pools also a dict by pool. One by default.
 
     Raises:
-        AssetDefinitionError: An argument or the function's signature is not one an asset can have.
+        AssetDefinitionError: An argument or the function's signature is invalid.
 
     Example:
         >>> import rivers as rs
@@ -65,8 +83,18 @@ class Asset:
         ('two', 42)
     """
 
-    is_external = False
-    """Whether it is made elsewhere."""
+    name: str
+    """Name of the asset; of a multi-asset, name of the step."""
+
+    step: StepDef
+    """The step that makes the asset."""
+
+    assets: list[Asset]
+    """The asset itself; of a multi-asset, the assets of its outputs."""
+
+    def __new__(cls, *_args: object, **_options: object) -> Self:
+        """Makes a `SingleAsset` where `Asset` itself is called."""
+        return object.__new__(SingleAsset if cls is Asset else cls)  # type: ignore[return-value]
 
     def __init__(
         self,
@@ -88,95 +116,29 @@ class Asset:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
             raise AssetDefinitionError(msg)
-        self._given: dict[str, Any] = {
+        upstreams = list(deps or ())
+        self._options: dict[str, Any] = {
             "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
-            "io_handler": io_handler, "deps": list(deps or ()), "tags": tags, "group": group,
+            "io_handler": io_handler, "deps": upstreams, "tags": tags, "group": group,
             "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
             "pool_slots": pool_slots,
         }  # fmt: skip
-        self._name = name
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
         self.io_handler = io_handler
-        given: list[Asset | DepDef | str] = self._given["deps"]
-        self.deps = [_name_of(dep) for dep in given]
-        self.upstream_defs = {dep.name: dep for dep in given if isinstance(dep, DepDef)}
+        self.deps = [_name_of(dep) for dep in upstreams]
+        self.upstream_defs = {dep.name: dep for dep in upstreams if isinstance(dep, DepDef)}
         self.tags = dict(tags) if isinstance(tags, Mapping) else list(tags or ())
         self.group = group
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
-        self.pools = _pools(pool, pool_slots)
-        self._check_arguments()
-        self._bind(fn)
+        self.pools = slots_by_pool(pool, pool_slots)
+        self._check_options()
+        if fn is not None:
+            self._declare(fn)
 
-    def _check_arguments(self) -> None:
-        allowed = {
-            "name": (self._name, (str,)),
-            "partitions_def": (self.partitions_def, (PartitionsDefinition, str)),
-            "backfill_strategy": (self.backfill_strategy, (BackfillStrategy,)),
-            "io_handler": (self.io_handler, (BaseIOHandler,)),
-            "group": (self.group, (str,)),
-            "code_version": (self.code_version, (str,)),
-            "retry": (self.retry, (RetryPolicy,)),
-        }
-        for argument, (value, kinds) in allowed.items():
-            if value is not None and not isinstance(value, kinds):
-                expected = " or ".join(kind.__name__ for kind in kinds)
-                msg = f"{argument} of an asset must be a {expected}, got {value!r}"
-                raise AssetDefinitionError(msg)
-
-        for name in self.upstream_defs:
-            if self.deps.count(name) > 1:
-                msg = f"deps names {name!r} twice; give one AssetDef for it"
-                raise AssetDefinitionError(msg)
-        if self.code_version is not None and not is_storable(self.code_version):
-            msg = (
-                f"the code_version {self.code_version!r} cannot be stored: it holds half of a "
-                "surrogate pair"
-            )
-            raise AssetDefinitionError(msg)
-
-    def _bind(self, fn: Callable[..., Any] | None) -> None:
-        self.fn = fn
-        self.context_param: str | None = None
-        self.config_model: type[BaseModel] | None = None
-        self.inputs: list[str] = []
-        self.optional_inputs: set[str] = set()
-        self.is_async = False
-        if fn is None:
-            return
-        self.name: str = self._check_name(self._name or str(getattr(fn, "__name__", "")))
-        self.is_async = inspect.iscoroutinefunction(fn)
-        self._read(fn)
-        for name, given in self.upstream_defs.items():
-            if given.kind == "input" and name not in self.inputs:
-                msg = (
-                    f"the asset {self.name!r} has AssetDef.input({name!r}), but no parameter of that "
-                    f"name; its parameters are {self.inputs}. Without its value: AssetDef.dep({name!r})"
-                )
-                raise AssetDefinitionError(msg)
-            if given.kind == "dep" and name in self.inputs:
-                msg = (
-                    f"the asset {self.name!r} has AssetDef.dep({name!r}), and a parameter of that name, "
-                    f"which takes its value; use AssetDef.input({name!r})"
-                )
-                raise AssetDefinitionError(msg)
-        functools.update_wrapper(self, fn)
-        self.step_fn: Callable[..., Any] = fn  # What its step calls.
-        self._is_a_step()
-
-    def _is_a_step(self) -> None:
-        # The asset whose step makes this one, and all that the step makes.
-        self.step: Asset = self
-        self.parts: list[Asset] = [self]
-
-    @staticmethod
-    def _check_name(name: str) -> str:
-        if not name or not name.isprintable() or _RESERVED & set(name):
-            msg = f"an asset needs a printable name without any of | , = / \\, got {name!r}"
-            raise AssetDefinitionError(msg)
-        return name
+    # -- other kinds of assets ---------------------------------------------------------------------
 
     @staticmethod
     def from_multi(
@@ -184,22 +146,22 @@ class Asset:
         *,
         output_defs: Iterable[AssetDef],
         name: str | None = None,
-        **options: Any,
-    ) -> Asset:
-        """Several assets made by one function, in one step: it yields an `Output` for each.
+        **options: Unpack[AssetOptions],
+    ) -> MultiAsset:
+        """Declares several assets made by one function, which yields an `Output` for each.
 
-        The function may also return a list of `Output`s, or be `async`. Its outputs are stored when it
-        has ended: an exception fails them all, and a retry makes them all again. Who selects one of
-        them selects them all. They have the same partitions, and cannot take each other as inputs.
+        The function may also return a list of `Output`s, or be `async`. The outputs are stored after
+        it has ended: an exception fails them all, and a retry makes them all again. Selecting one
+        output selects them all. All have the same partitions, and cannot take each other as inputs.
 
         Args:
-            wraps: The function, where this is no decorator.
+            wraps: The function, if this is not used as a decorator.
             output_defs: The assets.
-            name: The step's name, which `config` names it by; the function's by default.
-            options: Those of `Asset`, for all outputs.
+            name: Name of the step, by which `config` refers to it; by default the function's.
+            options: Options of `Asset`, for all outputs.
 
         Raises:
-            AssetDefinitionError: There is no output, two have one name, or as `Asset` raises.
+            AssetDefinitionError: There is no output, two have the same name, or as for `Asset`.
 
         Example:
             >>> import rivers as rs
@@ -213,30 +175,32 @@ class Asset:
             >>> repo.load_node("even")
             [0, 2]
         """
-        from rivers.assets.multi_asset import MultiAsset  # noqa: PLC0415  (it is built on this class)
-
         return MultiAsset(wraps, output_defs=output_defs, name=name, **options)
 
     @staticmethod
     def from_graph(
-        wraps: Callable[..., Any] | None = None, *, name: str | None = None, **options: Any
-    ) -> Asset:
-        """An asset made by several tasks: the function says which, and how values go between them.
+        wraps: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> GraphAsset:
+        """Declares an asset made by several tasks; the function connects them.
 
         The function is called once, when the asset is defined. Its parameters name upstream assets and
-        stand for their values; it gives them and what tasks give to tasks (`Task`), also in lists,
-        tuples and dicts, and returns what the last one gives. In each run the tasks are called one
-        after another; what they give stays in memory, and only the asset's value is kept. A task that
-        raises fails the asset, and its traceback names the task; a retry begins with the first task.
+        stand for their values. It passes them, and what tasks return, to other tasks (`Task`), also
+        inside lists, tuples and dicts, and returns what the last task returned. Each run executes the
+        tasks one after another. What they return stays in memory; only the asset's value is stored. A
+        task that raises fails the asset, and the traceback names it; a retry starts at the first task.
 
         Args:
-            wraps: The function, where this is no decorator.
-            name: The asset's name; the function's by default.
-            options: Those of `Asset`.
+            wraps: The function, if this is not used as a decorator.
+            name: Name of the asset; by default the function's.
+            options: Options of `Asset`.
 
         Raises:
-            AssetDefinitionError: The function does something else with values, calls a task with wrong
-                arguments, or returns nothing of a task; or as `Asset` raises.
+            AssetDefinitionError: The function uses a value other than by passing it to a task, calls a
+                task with arguments that do not fit, or returns nothing that a task returned; or as for
+                `Asset`.
 
         Example:
             >>> import rivers as rs
@@ -252,8 +216,6 @@ class Asset:
             >>> pipeline()
             [2, 4, 6]
         """
-        from rivers.assets.graph_asset import GraphAsset  # noqa: PLC0415  (it is built on this class)
-
         return GraphAsset(wraps, name=name, **options)
 
     @staticmethod
@@ -265,22 +227,22 @@ class Asset:
         tags: Mapping[str, str] | Iterable[str] | None = None,
         group: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> Asset:
-        """An asset that is made elsewhere: others take its values, it is never run.
+    ) -> ExternalAsset:
+        """Declares an asset made elsewhere: others take its values, and it is never executed.
 
-        It is left out where all assets are meant, and refused where it is selected.
+        A selection of all assets leaves it out; selecting it by name is refused.
 
         Args:
-            name: The asset's name.
+            name: Name of the asset.
             io_handler: Loads its values.
-            partitions_def: How it is partitioned: a definition, or the name of one in
+            partitions_def: How the asset is partitioned: a definition, or the name of one in
                 `CodeRepository(partition_defs=)`.
-            tags: Free labels of the asset.
-            group: The group it belongs to.
-            metadata: Anything worth knowing; the IO handler sees it.
+            tags: Free labels.
+            group: Name of the group that the asset belongs to.
+            metadata: Free facts about the asset; the IO handler receives them.
 
         Raises:
-            AssetDefinitionError: An argument is not one an asset can have.
+            AssetDefinitionError: An argument is invalid.
 
         Example:
             >>> import rivers as rs
@@ -298,67 +260,191 @@ class Asset:
             >>> repo.materialize().success, repo.load_node("total")
             (True, 5)
         """
-        from rivers.assets.external_asset import ExternalAsset  # noqa: PLC0415  (it is built on this class)
-
         return ExternalAsset(
             name, io_handler=io_handler, partitions_def=partitions_def, tags=tags, group=group,
             metadata=metadata,
         )  # fmt: skip
 
-    def _read(self, fn: Callable[..., Any]) -> None:
-        read = read_signature(fn, f"the asset {self.name!r}")
-        self.inputs, self.optional_inputs = read.inputs, read.optional_inputs
-        self.context_param, self.config_model = read.context_param, read.config_model
+    # -- what it is --------------------------------------------------------------------------------
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether it is an asset, rather than `Asset(...)` that has not decorated a function yet."""
+        return "step" in self.__dict__
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it is made elsewhere."""
+        return self.is_declared and self.step.kind == "external"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Decorate a function, or call the one that was decorated."""
-        if self.fn is not None and noted() is not None:
+        """Decorates a function, or calls the one that was decorated."""
+        if not self.is_declared:
+            if len(args) != 1 or kwargs or not callable(args[0]):
+                msg = "@Asset(...) decorates a function"
+                raise AssetDefinitionError(msg)
+            return type(self)(args[0], **self._options)
+        if current_trace() is not None:
             msg = (
                 f"the asset {self.name!r} is called in a graph asset; give the function of that one a "
                 f"parameter {self.name!r}, which stands for its value"
             )
             raise AssetDefinitionError(msg)
-        if self.fn is not None:
-            return self.fn(*args, **kwargs)
-        if len(args) != 1 or kwargs or not callable(args[0]):
-            msg = "@Asset(...) decorates a function"
-            raise AssetDefinitionError(msg)
-        return type(self)(args[0], **self._given)
+        return self._call(*args, **kwargs)
 
-    @property
-    def is_declared(self) -> bool:
-        """Whether it is an asset, and no decorator that waits for its function."""
-        return self.fn is not None or self.is_external
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.step.fn(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f"<Asset {self.name!r}>" if self.fn is not None else "<Asset without a function>"
+        return f"<Asset {self.name!r}>" if self.is_declared else "<Asset without a function>"
 
+    # -- checks and declaration --------------------------------------------------------------------
 
-def _pools(
-    pool: str | Iterable[str] | None, slots: int | Mapping[str, int] | None
-) -> dict[str, int]:
-    """Slots by pool."""
-    names: list[str] = []
-    if isinstance(pool, Iterable) and not isinstance(pool, str):
-        names = list(pool)
-    elif pool is not None:
-        names = [pool]
-    if not all(isinstance(name, str) and name for name in names):
-        msg = f"pool of an asset must be the name of a pool, or a list of names, got {pool!r}"
-        raise AssetDefinitionError(msg)
-    unknown = [name for name in slots if name not in names] if isinstance(slots, Mapping) else []
-    if unknown or (slots is not None and not isinstance(slots, Mapping) and not names):
-        msg = f"pool_slots of an asset is {slots!r}, but its pools are {names}"
-        raise AssetDefinitionError(msg)
-    taken = {
-        name: slots.get(name, 1) if isinstance(slots, Mapping) else 1 if slots is None else slots
-        for name in names
-    }
-    for name, count in taken.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            msg = f"pool_slots of an asset must be an int of at least 1, got {count!r} for {name!r}"
+    def _check_options(self) -> None:
+        allowed: dict[str, tuple[type, ...]] = {
+            "name": (str,),
+            "partitions_def": (PartitionsDefinition, str),
+            "backfill_strategy": (BackfillStrategy,),
+            "io_handler": (BaseIOHandler,),
+            "group": (str,),
+            "code_version": (str,),
+            "retry": (RetryPolicy,),
+        }
+        for option, kinds in allowed.items():
+            value = self._options[option]
+            if value is not None and not isinstance(value, kinds):
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                msg = f"{option} of an asset must be a {expected}, got {value!r}"
+                raise AssetDefinitionError(msg)
+        for name in self.upstream_defs:
+            if self.deps.count(name) > 1:
+                msg = f"deps names {name!r} twice; give one AssetDef for it"
+                raise AssetDefinitionError(msg)
+        if self.code_version is not None and not is_storable(self.code_version):
+            msg = (
+                f"the code_version {self.code_version!r} cannot be stored: it holds half of a "
+                "surrogate pair"
+            )
             raise AssetDefinitionError(msg)
-    return taken
+
+    def _declare(self, fn: Callable[..., Any]) -> None:
+        """Makes the step of the function, and so the asset."""
+        name = _checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
+        step = self._step_of(fn, name)
+        step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
+        _check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
+        functools.update_wrapper(self, fn)
+        self._made_by(step, name)
+
+    def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
+        """Returns the step, without its options."""
+        signature = read_signature(fn, f"the asset {name!r}")
+        return StepDef("single", name, [name], fn, fn, inspect.iscoroutinefunction(fn), signature)
+
+    def _made_by(self, step: StepDef, name: str) -> None:
+        self.name, self.step, self.assets = name, step, [self]
+
+
+class SingleAsset(Asset):
+    """The kind of asset that `@Asset` makes: one function, one asset."""
+
+
+class MultiAsset(Asset):
+    """The kind of asset that `Asset.from_multi` makes: one function, several assets.
+
+    Each of its `assets` is of this kind, too, and shares its step.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        *,
+        output_defs: Iterable[AssetDef],
+        **options: Any,
+    ) -> None:
+        self.output_defs = check_output_defs(output_defs)
+        super().__init__(fn, **options)
+        self._options["output_defs"] = self.output_defs
+
+    def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
+        outputs = [_checked_name(output.name) for output in self.output_defs]
+        call, is_async = collect_outputs(fn, name, outputs)
+        signature = read_signature(fn, f"the asset {name!r}")
+        return StepDef("multi", name, outputs, fn, call, is_async, signature)
+
+    def _made_by(self, step: StepDef, name: str) -> None:
+        super()._made_by(step, name)
+        self.assets = [self._asset_of(output) for output in self.output_defs]
+
+    def _asset_of(self, output: AssetDef) -> Asset:
+        """Returns the asset of one output."""
+        options = {
+            **self._options,
+            "io_handler": output.io_handler or self.io_handler,
+            "metadata": {**self.metadata, **output.metadata},
+            "code_version": output.code_version or self.code_version,
+        }
+        asset = MultiAsset(output_defs=self.output_defs, **options)
+        Asset._made_by(asset, self.step, output.name)  # noqa: SLF001  (it has no outputs of its own)
+        return asset
+
+
+class GraphAsset(Asset):
+    """The kind of asset that `Asset.from_graph` makes: one asset, made by several tasks."""
+
+    def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
+        return StepDef("graph", name, [name], fn, *trace_graph(fn, name))
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        """Executes the tasks."""
+        return self.step.call(**bind_arguments(self.step.fn, None, args, kwargs))
+
+
+class ExternalAsset(Asset):
+    """The kind of asset that `Asset.external` makes: nothing computes it here."""
+
+    def __init__(self, name: str, *, io_handler: BaseIOHandler, **options: Any) -> None:
+        if io_handler is None:
+            msg = f"the external asset {name!r} needs an io_handler, which loads its values"
+            raise AssetDefinitionError(msg)
+        if not isinstance(name, str):
+            msg = f"name of an external asset must be a str, got {name!r}"
+            raise AssetDefinitionError(msg)
+        super().__init__(name=name, io_handler=io_handler, **options)
+        fn = self._has_no_function
+        self._made_by(StepDef("external", _checked_name(name), [name], fn, fn), name)
+
+    def _has_no_function(self, *_args: object, **_arguments: object) -> None:
+        msg = (
+            f"the asset {self.name!r} is external: it has no function; load_node() gives its value"
+        )
+        raise AssetDefinitionError(msg)
+
+    def __repr__(self) -> str:
+        return f"<external Asset {self.name!r}>"
+
+
+def _checked_name(name: str) -> str:
+    if not name or not name.isprintable() or _RESERVED & set(name):
+        msg = f"an asset needs a printable name without any of | , = / \\, got {name!r}"
+        raise AssetDefinitionError(msg)
+    return name
+
+
+def _check_upstream_defs(name: str, upstream_defs: Mapping[str, DepDef], inputs: list[str]) -> None:
+    for upstream, given in upstream_defs.items():
+        if given.kind == "input" and upstream not in inputs:
+            msg = (
+                f"the asset {name!r} has AssetDef.input({upstream!r}), but no parameter of that "
+                f"name; its parameters are {inputs}. Without its value: AssetDef.dep({upstream!r})"
+            )
+            raise AssetDefinitionError(msg)
+        if given.kind == "dep" and upstream in inputs:
+            msg = (
+                f"the asset {name!r} has AssetDef.dep({upstream!r}), and a parameter of that name, "
+                f"which takes its value; use AssetDef.input({upstream!r})"
+            )
+            raise AssetDefinitionError(msg)
 
 
 def _name_of(dep: Asset | DepDef | str) -> str:
@@ -366,7 +452,7 @@ def _name_of(dep: Asset | DepDef | str) -> str:
         return dep
     if isinstance(dep, DepDef):
         return dep.name
-    if isinstance(dep, Asset) and dep.is_declared and dep.parts == [dep]:
+    if isinstance(dep, Asset) and dep.is_declared and dep.assets == [dep]:
         return dep.name
     msg = f"deps must be assets, their names, AssetDef.input(...) or AssetDef.dep(...), got {dep!r}"
     raise AssetDefinitionError(msg)

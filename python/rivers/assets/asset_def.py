@@ -1,8 +1,8 @@
-"""What an asset says of its outputs, and of other assets that it depends on."""
+"""What an asset declares about its outputs, and about the assets that it depends on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,11 +16,12 @@ class DepDef:
     """An upstream asset, in `Asset(deps=[...])`; made by `AssetDef.input` or `AssetDef.dep`.
 
     Attributes:
-        kind: `"input"`: its value is taken; `"dep"`: it is executed before, no more.
-        name: The upstream asset, and the parameter that gets the value of an input.
-        partition_mapping: Which of its partitions are needed; `None`: those of the same keys.
-        io_handler: Loads the value, in place of the upstream's own; `None`: that one.
-        metadata: For the IO handler, over the upstream's own metadata.
+        kind: `"input"` if the asset takes the upstream's value, `"dep"` if the upstream must only be
+            executed first.
+        name: Name of the upstream asset, and of the parameter that receives an input's value.
+        partition_mapping: Which of the upstream's partitions are needed; `None`: those of the same keys.
+        io_handler: Loads the value instead of the upstream's handler; `None`: the upstream's.
+        metadata: Passed to the IO handler, merged over the upstream's own metadata.
     """
 
     kind: Literal["input", "dep"]
@@ -38,16 +39,16 @@ class DepDef:
 class AssetDef:
     """An output of `Asset.from_multi`: an asset that is made in one step with others.
 
-    `AssetDef.input` and `AssetDef.dep` say of an upstream asset what is needed of it, in `deps`.
+    `AssetDef.input` and `AssetDef.dep` make entries of `deps`, with options for one upstream asset.
 
     Attributes:
-        name: The asset's name.
-        io_handler: Keeps its value; `None`: the one of `Asset.from_multi`.
-        metadata: For the IO handler, over that of `Asset.from_multi`.
-        code_version: Recorded with what is materialized; `None`: that of `Asset.from_multi`.
+        name: Name of the asset.
+        io_handler: Stores its value; `None`: that of `Asset.from_multi`.
+        metadata: Passed to the IO handler, merged over that of `Asset.from_multi`.
+        code_version: Recorded with each materialization; `None`: that of `Asset.from_multi`.
 
     Raises:
-        AssetDefinitionError: An argument is of another kind.
+        AssetDefinitionError: An argument has the wrong type.
 
     Example:
         >>> import rivers as rs
@@ -83,20 +84,20 @@ class AssetDef:
         io_handler: BaseIOHandler | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> DepDef:
-        """An upstream whose value the function's parameter of the same name gets.
+        """Declares an upstream whose value the parameter of the same name receives.
 
-        Where the mapping leads from a run's partitions to none of the upstream's, the parameter has
-        its default, or `None` if it has none. An asset may take its own value, where the mapping
-        leads to earlier partitions: `PartitionMapping.time_window(-1)`.
+        If a run's partitions need none of the upstream's, the parameter has its default, or `None` if
+        it has none. An asset may take its own value if the mapping leads to earlier partitions:
+        `PartitionMapping.time_window(-1)`.
 
         Args:
-            name: The upstream asset, and the parameter.
+            name: Name of the upstream asset and of the parameter.
             partition_mapping: Which of its partitions are needed; by default those of the same keys.
-            io_handler: Loads the value, in place of the upstream's own.
-            metadata: For the IO handler, over the upstream's own metadata.
+            io_handler: Loads the value instead of the upstream's handler.
+            metadata: Passed to the IO handler, merged over the upstream's own metadata.
 
         Raises:
-            AssetDefinitionError: An argument is of another kind.
+            AssetDefinitionError: An argument has the wrong type.
         """
         return DepDef(
             "input", name, partition_mapping, io_handler, {} if metadata is None else metadata
@@ -104,16 +105,53 @@ class AssetDef:
 
     @classmethod
     def dep(cls, name: str, partition_mapping: PartitionMapping | None = None) -> DepDef:
-        """An upstream that must be executed before, without its value.
+        """Declares an upstream that must be executed first, without taking its value.
 
         Args:
-            name: The upstream asset.
+            name: Name of the upstream asset.
             partition_mapping: Which of its partitions are needed; by default those of the same keys.
 
         Raises:
-            AssetDefinitionError: An argument is of another kind.
+            AssetDefinitionError: An argument has the wrong type.
         """
         return DepDef("dep", name, partition_mapping)
+
+
+def slots_by_pool(
+    pool: str | Iterable[str] | None, pool_slots: int | Mapping[str, int] | None
+) -> dict[str, int]:
+    """Returns the slots that an asset takes of each pool.
+
+    Raises:
+        AssetDefinitionError: `pool` holds something else than names, or `pool_slots` something else than
+            counts of these pools.
+    """
+    names: list[str] = []
+    if isinstance(pool, Iterable) and not isinstance(pool, str):
+        names = list(pool)
+    elif pool is not None:
+        names = [pool]
+    if not all(isinstance(name, str) and name for name in names):
+        msg = f"pool of an asset must be the name of a pool, or a list of names, got {pool!r}"
+        raise AssetDefinitionError(msg)
+    by_pool = (
+        pool_slots
+        if isinstance(pool_slots, Mapping)
+        else dict.fromkeys(names, 1 if pool_slots is None else pool_slots)
+    )
+    if isinstance(pool_slots, Mapping):
+        of_no_pool = any(name not in names for name in pool_slots)
+    else:
+        of_no_pool = pool_slots is not None and not names
+    if of_no_pool:
+        msg = f"pool_slots of an asset is {pool_slots!r}, but its pools are {names}"
+        raise AssetDefinitionError(msg)
+    slots = {name: by_pool.get(name, 1) for name in names}
+    for name, count in slots.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            msg = f"pool_slots of an asset must be an int of at least 1, got {count!r} for {name!r}"
+            raise AssetDefinitionError(msg)
+    return slots
 
 
 def _common(given: AssetDef | DepDef) -> tuple[tuple[str, object, type], ...]:

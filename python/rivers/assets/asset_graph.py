@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from rivers._rivers import mapping_refusal
 from rivers._text import did_you_mean, listed
 from rivers.assets.asset import Asset
 from rivers.exceptions import (
@@ -66,11 +67,11 @@ class Graph:
                     f"CodeRepository takes assets (functions decorated with @Asset), got {asset!r}"
                 )
                 raise AssetDefinitionError(msg)
-            for part in asset.parts:
-                if part.name in self.nodes:
-                    msg = f"two assets have the name {part.name!r}"
+            for each in asset.assets:
+                if each.name in self.nodes:
+                    msg = f"two assets have the name {each.name!r}"
                     raise AssetDefinitionError(msg)
-                self.nodes[part.name] = Node(part, _definition(part, partition_defs))
+                self.nodes[each.name] = Node(each, _definition(each, partition_defs))
         for node in self.nodes.values():
             step = node.asset.step
             taken = self.nodes.get(step.name)
@@ -86,10 +87,11 @@ class Graph:
 
     def _connect(self, node: Node) -> None:
         asset = node.asset
-        for upstream in asset.inputs:
+        signature = asset.step.signature
+        for upstream in signature.inputs:
             if upstream in self.nodes:
                 node.inputs.append(upstream)
-            elif upstream not in asset.optional_inputs:
+            elif upstream not in signature.optional_inputs:
                 msg = (
                     f"the asset {asset.name!r} has the parameter {upstream!r}, but there is no asset of "
                     f"that name{did_you_mean(upstream, self.nodes)}"
@@ -104,7 +106,7 @@ class Graph:
                 raise GraphValidationError(msg)
         upstreams = list(dict.fromkeys([*node.inputs, *asset.deps]))
         for upstream in upstreams:
-            if len(asset.step.parts) > 1 and self.nodes[upstream].asset.step is asset.step:
+            if len(asset.step.outputs) > 1 and self.nodes[upstream].asset.step is asset.step:
                 msg = f"the multi-asset {asset.step.name!r} depends on its own output {upstream!r}"
                 raise GraphValidationError(msg)
         for upstream, given in asset.upstream_defs.items():
@@ -131,7 +133,7 @@ class Graph:
     def _check_declared(self, node: Node, upstream: Node) -> None:
         """Refuses a mapping that cannot relate the two definitions."""
         mapping = node.mappings[upstream.name]
-        reason = mapping.refusal(node.definition, upstream.definition)
+        reason = mapping_refusal(mapping, node.definition, upstream.definition)
         if reason is not None:
             msg = f"the asset {node.name!r} cannot depend on {upstream.name!r} through {mapping}: {reason}"
             raise GraphValidationError(msg)
@@ -189,8 +191,8 @@ class Graph:
 
     def with_siblings(self, nodes: Iterable[Node]) -> list[Node]:
         """The assets, and those that are made in one step with them."""
-        parts = (part for node in nodes for part in (node.asset, *node.asset.step.parts))
-        return [self.nodes[name] for name in dict.fromkeys(part.name for part in parts)]
+        names = (name for node in nodes for name in (node.name, *node.asset.step.outputs))
+        return [self.nodes[name] for name in dict.fromkeys(names)]
 
     def in_order(self, names: Iterable[str]) -> list[Node]:
         """The named assets in dependency order."""

@@ -1,4 +1,4 @@
-"""Configuration of assets: checked at submission, kept with the backfill as JSON (SEMANTICS 6)."""
+"""Configuration of assets: checked at submission, kept with the backfill as JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rivers.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rivers.assets.asset import Asset
     from rivers.assets.asset_graph import Node
+    from rivers.assets.step_def import StepDef
 
 
 def check_config(
@@ -43,8 +43,8 @@ def check_config(
             raise ConfigurationError(msg)
     return text, {
         name: instance
-        for name, asset in steps.items()
-        if (instance := _instance(asset, given.get(name))) is not None
+        for name, step in steps.items()
+        if (instance := _instance(step, given.get(name))) is not None
     }
 
 
@@ -67,13 +67,13 @@ def _as_json(config: Mapping[str, Mapping[str, Any]] | None) -> str | None:
     return text
 
 
-def _instance(asset: Asset, values: dict[str, Any] | None) -> pydantic.BaseModel | None:
-    model = asset.config_model
+def _instance(step: StepDef, values: dict[str, Any] | None) -> pydantic.BaseModel | None:
+    model = step.signature.config_model
     if model is None:
         if values is None:
             return None
         msg = (
-            f"the asset {asset.name!r} takes no config: annotate its context with "
+            f"the asset {step.name!r} takes no config: annotate its context with "
             "AssetExecutionContext[Model], where Model is a pydantic model"
         )
         raise ConfigurationError(msg)
@@ -81,7 +81,7 @@ def _instance(asset: Asset, values: dict[str, Any] | None) -> pydantic.BaseModel
     if unknown and model.model_config.get("extra") != "allow":
         fields = _fields(model)
         msg = (
-            f"config of the asset {asset.name!r} has no field {unknown[0]!r}; the fields are "
+            f"config of the asset {step.name!r} has no field {unknown[0]!r}; the fields are "
             f"{listed(fields)}{did_you_mean(unknown[0], fields)}"
         )
         raise ConfigurationError(msg)
@@ -91,7 +91,7 @@ def _instance(asset: Asset, values: dict[str, Any] | None) -> pydantic.BaseModel
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
         )
-        msg = f"config of the asset {asset.name!r} does not validate: {problems}"
+        msg = f"config of the asset {step.name!r} does not validate: {problems}"
         raise ConfigurationError(msg) from None
 
 

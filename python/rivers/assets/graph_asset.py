@@ -6,9 +6,16 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from rivers.assets.asset import Asset
-from rivers.assets.signature import read_signature
-from rivers.assets.tracing import Call, Composed, Later, bound, laters, noted, noting
+from rivers.assets.signature import Signature, read_signature
+from rivers.assets.traced_function import TracedFunction
+from rivers.assets.tracing import (
+    Placeholder,
+    TaskCall,
+    bind_arguments,
+    current_trace,
+    placeholders,
+    tracing,
+)
 from rivers.exceptions import AssetDefinitionError
 
 if TYPE_CHECKING:
@@ -16,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """A step inside a graph asset (`Asset.from_graph`): a function of its own, used again anywhere.
+    """A part of a graph asset (`Asset.from_graph`): a function that several graph assets can use.
 
     Used as a decorator, bare or with a name. A parameter named `context`, or annotated with
-    `AssetExecutionContext`, gets the asset's context; `async def` works. Called outside a graph
+    `AssetExecutionContext`, receives the asset's context. `async def` works. Called outside a graph
     asset, a task is its function.
 
     Args:
         fn: The function.
-        name: The task's name; the function's by default.
+        name: Name of the task; by default the function's.
 
     Raises:
-        AssetDefinitionError: It is no function, or has `*args`, `**kwargs` or positional-only
+        AssetDefinitionError: `fn` is not a function, or has `*args`, `**kwargs` or positional-only
             parameters.
 
     Example:
@@ -66,76 +73,82 @@ class Task:
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Decorate a function; or note a call in a graph asset; or call the function."""
+        """Decorates a function, records a call while a graph asset is traced, or calls the function."""
         if self.fn is None:
             if len(args) != 1 or kwargs or not callable(args[0]):
                 msg = "@Task(...) decorates a function"
                 raise AssetDefinitionError(msg)
             return Task(args[0], name=self._name)
-        calls = noted()
-        if calls is None:
+        trace = current_trace()
+        if trace is None:
             return self.fn(*args, **kwargs)
         read = self.signature
         try:
-            arguments = bound(self.fn, read.context_param, args, kwargs)
+            arguments = bind_arguments(self.fn, read.context_param, args, kwargs)
         except TypeError as error:
             msg = f"the task {self.name!r} is not called as it is defined: {error}"
             raise AssetDefinitionError(msg) from None
-        calls.append(
-            Call(
+        trace.append(
+            TaskCall(
                 self.name, self.fn, self.is_async, read.context_param, read.config_model, arguments
             )
         )
-        return Later(len(calls) - 1, self.name)
+        return Placeholder(len(trace) - 1, self.name)
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r}>" if self.fn is not None else "<Task without a function>"
 
 
-class GraphAsset(Asset):
-    """What `Asset.from_graph` makes."""
+def trace_graph(fn: Callable[..., Any], name: str) -> tuple[Callable[..., Any], bool, Signature]:
+    """Traces the function of a graph asset.
 
-    def _bind(self, fn: Callable[..., Any] | None) -> None:
-        super()._bind(fn)
-        if fn is None:
-            return
-        if self.context_param is not None or self.is_async:
-            msg = (
-                f"the graph asset {self.name!r} takes a context or is async, but its function is called "
-                "once, when it is defined: have its tasks take the context or be async"
-            )
-            raise AssetDefinitionError(msg)
-        with noting() as calls:
-            result = self._compose(fn)
-        if not laters(result):
-            msg = (
-                f"the graph asset {self.name!r} must return what a task gave, got {result!r}; what it "
-                "returns is worked out in each run, by tasks"
-            )
-            raise AssetDefinitionError(msg)
-        self.is_async = any(call.is_async for call in calls)
-        if any(call.context_param is not None for call in calls):
-            self.context_param = "context"
-        models = {call.config_model for call in calls} - {None}
-        if len(models) > 1:
-            msg = f"the tasks of the graph asset {self.name!r} take different configs: {models}"
-            raise AssetDefinitionError(msg)
-        self.config_model = next(iter(models), None)
-        composed = Composed(self.name, calls, result, self.context_param)
-        self.step_fn = composed.call_async if self.is_async else composed
+    Args:
+        fn: The function; it is called once, with a placeholder for each parameter.
+        name: Name of the asset.
 
-    def _compose(self, fn: Callable[..., Any]) -> Any:
-        try:
-            return fn(**{name: Later(name, name) for name in self.inputs})
-        except (TypeError, AttributeError) as error:
-            msg = (
-                f"the graph asset {self.name!r} does something with a value besides giving it to a task, "
-                f"but values are there only when it runs: {error}"
-            )
-            raise AssetDefinitionError(msg) from error
+    Returns:
+        A function that executes the recorded calls, whether it is a coroutine function, and what it
+        takes.
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Decorate a function, or make the asset's value from its inputs."""
-        if self.fn is None or noted() is not None:
-            return super().__call__(*args, **kwargs)
-        return self.step_fn(**bound(self.fn, None, args, kwargs))
+    Raises:
+        AssetDefinitionError: The function takes a context, is async, uses a value other than by
+            passing it to a task, or returns nothing that a task returned; or two of its tasks take
+            different configurations.
+    """
+    read = read_signature(fn, f"the asset {name!r}")
+    if read.context_param is not None or inspect.iscoroutinefunction(fn):
+        msg = (
+            f"the graph asset {name!r} takes a context or is async, but its function is called "
+            "once, when it is defined: have its tasks take the context or be async"
+        )
+        raise AssetDefinitionError(msg)
+    with tracing() as calls:
+        result = _call_with_placeholders(fn, name, read.inputs)
+    if not placeholders(result):
+        msg = (
+            f"the graph asset {name!r} must return what a task gave, got {result!r}; its value is "
+            "computed in each run, by tasks"
+        )
+        raise AssetDefinitionError(msg)
+    models = {call.config_model for call in calls} - {None}
+    if len(models) > 1:
+        msg = f"the tasks of the graph asset {name!r} take different configs: {models}"
+        raise AssetDefinitionError(msg)
+    context_param = "context" if any(call.context_param for call in calls) else None
+    signature = Signature(
+        read.inputs, read.optional_inputs, context_param, next(iter(models), None)
+    )
+    traced = TracedFunction(name, calls, result, context_param)
+    is_async = any(call.is_async for call in calls)
+    return traced.call_async if is_async else traced, is_async, signature
+
+
+def _call_with_placeholders(fn: Callable[..., Any], name: str, inputs: list[str]) -> Any:
+    try:
+        return fn(**{parameter: Placeholder(parameter, parameter) for parameter in inputs})
+    except (TypeError, AttributeError) as error:
+        msg = (
+            f"the graph asset {name!r} does something with a value besides giving it to a task, "
+            f"but values exist only in a run: {error}"
+        )
+        raise AssetDefinitionError(msg) from error

@@ -1,15 +1,13 @@
-"""Assets that are made together: one step, several outputs."""
+"""Assets that one step makes together, and the values that its function yields for them."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from rivers._text import did_you_mean, listed
-from rivers.assets.asset import Asset
 from rivers.assets.asset_def import AssetDef
 from rivers.exceptions import AssetDefinitionError, ExecutionError
 
@@ -19,83 +17,69 @@ class Output:
     """The value of one output of `Asset.from_multi`.
 
     Attributes:
-        value: The value; `None` is not passed to the IO handler.
-        output_name: The output.
+        value: The value. `None` is not passed to the IO handler.
+        output_name: Name of the output.
     """
 
     value: Any
     output_name: str
 
 
-class MultiAsset(Asset):
-    """What `Asset.from_multi` makes."""
-
-    def __init__(
-        self,
-        fn: Callable[..., Any] | None = None,
-        *,
-        output_defs: Iterable[AssetDef],
-        **options: Any,
-    ) -> None:
-        self.output_defs = list(output_defs)
-        names = [given.name for given in self.output_defs if isinstance(given, AssetDef)]
-        if not names or len(names) < len(self.output_defs):
-            msg = f"output_defs must be AssetDefs, at least one, got {self.output_defs!r}"
-            raise AssetDefinitionError(msg)
-        if len(set(names)) < len(names):
-            msg = f"output_defs names an output twice: {listed(names)}"
-            raise AssetDefinitionError(msg)
-        super().__init__(fn, **options)
-        self._given["output_defs"] = self.output_defs
-
-    def _bind(self, fn: Callable[..., Any] | None) -> None:
-        super()._bind(fn)
-        if fn is None:
-            return
-        self.is_async = self.is_async or inspect.isasyncgenfunction(fn)
-        names = [given.name for given in self.output_defs]
-        collect = _collect_async if self.is_async else _collect
-        self.step_fn = collect(fn, self.name, names)
-        self.parts = [self._part(given) for given in self.output_defs]
-
-    def _part(self, given: AssetDef) -> Asset:
-        """The asset of one output."""
-        part = copy.copy(self)
-        part.name = self._check_name(given.name)
-        part.io_handler = given.io_handler or self.io_handler
-        part.metadata = {**self.metadata, **given.metadata}
-        part.code_version = given.code_version or self.code_version
-        part.step = self
-        return part
-
-
-def _collect(fn: Callable[..., Any], name: str, outputs: list[str]) -> Callable[..., Any]:
-    """The function, giving the values by output. All are there before the first is stored."""
-
-    def collected(**arguments: Any) -> dict[str, Any]:
-        return _by_name(name, outputs, fn(**arguments))
-
-    return collected
-
-
-def _collect_async(fn: Callable[..., Any], name: str, outputs: list[str]) -> Callable[..., Any]:
-    async def collected(**arguments: Any) -> dict[str, Any]:
-        given = fn(**arguments)
-        if inspect.isasyncgen(given):
-            return _by_name(name, outputs, [output async for output in given])
-        return _by_name(name, outputs, await given)
-
-    return collected
-
-
-def _by_name(name: str, outputs: list[str], given: Any) -> dict[str, Any]:
-    """The values by output: one for each.
+def check_output_defs(output_defs: Iterable[AssetDef]) -> list[AssetDef]:
+    """Returns the outputs of a multi-asset as a list.
 
     Raises:
-        ExecutionError: Something else was given.
+        AssetDefinitionError: There is none, one is not an `AssetDef`, or two have the same name.
+    """
+    given = list(output_defs)
+    names = [output.name for output in given if isinstance(output, AssetDef)]
+    if not names or len(names) < len(given):
+        msg = f"output_defs must be AssetDefs, at least one, got {given!r}"
+        raise AssetDefinitionError(msg)
+    if len(set(names)) < len(names):
+        msg = f"output_defs names an output twice: {listed(names)}"
+        raise AssetDefinitionError(msg)
+    return given
+
+
+def collect_outputs(
+    fn: Callable[..., Any], name: str, outputs: list[str]
+) -> tuple[Callable[..., Any], bool]:
+    """Wraps a multi-asset's function into one that returns a dict of values by output.
+
+    The dict is complete before the first value is stored, so an exception fails all outputs.
+
+    Args:
+        fn: The function: plain, a generator function, or the async form of either.
+        name: Name of the multi-asset, for messages.
+        outputs: Names of its outputs.
+
+    Returns:
+        The wrapping function, and whether it is a coroutine function.
+    """
+
+    def collected(**arguments: Any) -> dict[str, Any]:
+        return _values_by_output(name, outputs, fn(**arguments))
+
+    async def collected_async(**arguments: Any) -> dict[str, Any]:
+        returned = fn(**arguments)
+        if inspect.isasyncgen(returned):
+            return _values_by_output(name, outputs, [output async for output in returned])
+        return _values_by_output(name, outputs, await returned)
+
+    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        return collected_async, True
+    return collected, False
+
+
+def _values_by_output(name: str, outputs: list[str], returned: Any) -> dict[str, Any]:
+    """Returns the value of each output.
+
+    Raises:
+        ExecutionError: An output is missing, unknown or repeated, or something is not an `Output`.
     """
     values: dict[str, Any] = {}
-    for output in given if isinstance(given, Iterable) else [given]:
+    for output in returned if isinstance(returned, Iterable) else [returned]:
         if not isinstance(output, Output):
             msg = (
                 f"the multi-asset {name!r} must yield an Output(value, output_name) for each of its "

@@ -1,4 +1,4 @@
-"""Pools: how many steps use a thing at once, over all runs of a repository."""
+"""Pools: limits on how many steps use a resource at once, over all runs of a repository."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_limits(limits: object, graph: Graph) -> dict[str, int]:
-    """The slots of each pool, if they are counts and every asset's needs fit.
+    """Returns the slots of each pool.
 
     Raises:
-        ConfigurationError: A limit is none.
+        ConfigurationError: `limits` is not a dict of counts by name.
         AssetDefinitionError: An asset names an unknown pool, or needs more slots than it has.
     """
     if not isinstance(limits, dict) or not all(isinstance(name, str) for name in limits):
@@ -44,9 +44,12 @@ def check_limits(limits: object, graph: Graph) -> dict[str, int]:
 
 
 def needs(nodes: Iterable[Node]) -> list[tuple[str, int]]:
-    """What a run of these assets takes of each pool: its steps run one after another, so the most."""
-    most: dict[str, int] = {}
+    """Returns the slots that a run of these assets holds of each pool.
+
+    The steps of a run are executed one after another, so it needs the maximum over its assets.
+    """
+    slots: dict[str, int] = {}
     for node in nodes:
-        for pool, slots in node.asset.pools.items():
-            most[pool] = max(slots, most.get(pool, 0))
-    return sorted(most.items())
+        for pool, count in node.asset.pools.items():
+            slots[pool] = max(count, slots.get(pool, 0))
+    return sorted(slots.items())

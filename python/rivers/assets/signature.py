@@ -1,4 +1,4 @@
-"""What a user's function takes, read from its parameters and their annotations."""
+"""The parameters of a user's function, read from its signature and annotations."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Signature:
     """The parameters of a function.
 
     Attributes:
-        inputs: Names of those that take values.
-        optional_inputs: Those of them that have a default.
-        context_param: The one that gets the context.
-        config_model: The model of the context's configuration.
+        inputs: Parameters that receive values.
+        optional_inputs: Those of `inputs` that have a default.
+        context_param: The parameter that receives the context; `None` if there is none.
+        config_model: The pydantic model of the context's configuration; `None` if there is none.
     """
 
     inputs: list[str] = field(default_factory=list)
@@ -33,14 +33,18 @@ class Signature:
     config_model: type[BaseModel] | None = None
 
 
-def read_signature(fn: Callable[..., Any], whose: str) -> Signature:
-    """Reads the parameters of a function; `whose` it is stands in messages.
+def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
+    """Reads the parameters of a function.
+
+    Args:
+        fn: The function.
+        owner: What has the function, for messages: `"the asset 'sales'"`.
 
     Raises:
-        AssetDefinitionError: They are not such as an asset's or task's can be.
+        AssetDefinitionError: An asset or task cannot have such parameters.
     """
     read = Signature()
-    hints = _hints(fn)
+    hints = _evaluated_annotations(fn)
     for parameter in inspect.signature(fn).parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
         origin = typing.get_origin(hint) or hint
@@ -53,16 +57,16 @@ def read_signature(fn: Callable[..., Any], whose: str) -> Signature:
             parameter.POSITIONAL_ONLY,
         ):
             msg = (
-                f"{whose} has the parameter {parameter}: parameters name upstream "
+                f"{owner} has the parameter {parameter}: parameters name upstream "
                 "assets, so *args, **kwargs and positional-only ones are not possible"
             )
             raise AssetDefinitionError(msg)
         if is_context or parameter.name == "context":
             if read.context_param is not None:
-                msg = f"{whose} has two context parameters"
+                msg = f"{owner} has two context parameters"
                 raise AssetDefinitionError(msg)
             read.context_param = parameter.name
-            read.config_model = _config_model(hint, whose)
+            read.config_model = _config_model(hint, owner)
             continue
         read.inputs.append(parameter.name)
         if parameter.default is not parameter.empty:
@@ -70,39 +74,39 @@ def read_signature(fn: Callable[..., Any], whose: str) -> Signature:
     return read
 
 
-def _config_model(hint: object, whose: str) -> type[BaseModel] | None:
+def _config_model(hint: object, owner: str) -> type[BaseModel] | None:
     for argument in typing.get_args(hint):
         if isinstance(argument, type) and issubclass(argument, BaseModel):
             return argument
         if not isinstance(argument, typing.TypeVar) and argument is not Any:
             msg = (
-                f"the config of {whose} must be a pydantic model, "
+                f"the config of {owner} must be a pydantic model, "
                 f"got AssetExecutionContext[{argument!r}]"
             )
             raise AssetDefinitionError(msg)
     return None
 
 
-def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations, evaluated where they can be.
+def _evaluated_annotations(fn: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the annotations that can be evaluated.
 
-    An annotation may be a text that names something which is only imported for type checkers; the
-    others must not suffer from it, so each is evaluated by itself.
+    An annotation may be a string that names something imported for type checkers only. Each
+    annotation is then evaluated on its own, so that such a one does not hide the others.
     """
     try:
         return typing.get_type_hints(fn)
     except Exception:  # noqa: BLE001  (an annotation can raise anything)
-        known: dict[str, Any] = {}
+        evaluated: dict[str, Any] = {}
         names = {**getattr(fn, "__globals__", {})}
         closure = inspect.getclosurevars(fn) if inspect.isfunction(fn) else None
         names.update(closure.nonlocals if closure else {})
         for parameter, annotation in getattr(fn, "__annotations__", {}).items():
             try:
-                known[parameter] = (
+                evaluated[parameter] = (
                     eval(annotation, names)  # noqa: S307  (the user's own annotation)
                     if isinstance(annotation, str)
                     else annotation
                 )
             except Exception:  # noqa: BLE001, S112
                 continue
-        return known
+        return evaluated

@@ -1,8 +1,7 @@
-"""The calls of a graph asset: noted once, when it is defined, and made in each run."""
+"""Tracing of graph assets: a function runs once on placeholders, and its task calls are recorded."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,19 +15,16 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-_Known = dict[str | int, Any]
-"""Inputs by name, and what calls gave by number."""
-
-_NOTED: ContextVar[list[Call] | None] = ContextVar("rivers_noted", default=None)
+_TRACE: ContextVar[list[TaskCall] | None] = ContextVar("rivers_trace", default=None)
 
 
 @dataclass(frozen=True)
-class Later:
-    """A value that is there when the asset runs: an input, or the output of a task.
+class Placeholder:
+    """Stands for a value that exists only in a run: an input, or what a task returns.
 
     Attributes:
-        source: The input's name, or the number of the call.
-        name: What it is called in messages.
+        source: The input's name, or the index of the task call.
+        name: The input's or the task's name, for messages.
     """
 
     source: str | int
@@ -38,12 +34,21 @@ class Later:
         msg = f"the value of {self.name!r} is known when the asset runs: decide on it in a task"
         raise AssetDefinitionError(msg)
 
-    __iter__ = None  # Nor can it be unpacked.
+    __iter__ = None  # A value that does not exist yet cannot be unpacked either.
 
 
 @dataclass
-class Call:
-    """A task's call, with `Later`s among its arguments, also in lists, tuples and dicts."""
+class TaskCall:
+    """A recorded call of a task.
+
+    Attributes:
+        name: Name of the task.
+        fn: Function of the task.
+        is_async: Whether `fn` is a coroutine function.
+        context_param: The parameter of `fn` that receives the context, if there is one.
+        config_model: The model of the context's configuration, if there is one.
+        arguments: Arguments by parameter; placeholders may be inside lists, tuples and dicts.
+    """
 
     name: str
     fn: Callable[..., Any]
@@ -53,102 +58,47 @@ class Call:
     arguments: dict[str, Any]
 
 
-def noted() -> list[Call] | None:
-    """The calls noted so far, while a graph asset is being defined."""
-    return _NOTED.get()
+def current_trace() -> list[TaskCall] | None:
+    """Returns the calls recorded so far; `None` unless a graph asset is being traced."""
+    return _TRACE.get()
 
 
 @contextmanager
-def noting() -> Generator[list[Call]]:
-    """Notes calls of tasks instead of making them."""
-    calls: list[Call] = []
-    token = _NOTED.set(calls)
+def tracing() -> Generator[list[TaskCall]]:
+    """Records calls of tasks instead of executing them."""
+    calls: list[TaskCall] = []
+    token = _TRACE.set(calls)
     try:
         yield calls
     finally:
-        _NOTED.reset(token)
+        _TRACE.reset(token)
 
 
-def laters(value: Any) -> list[Later]:
-    """What of a value is there only when the asset runs."""
-    if isinstance(value, Later):
+def placeholders(value: Any) -> list[Placeholder]:
+    """Returns the placeholders in a value, also those inside lists, tuples and dicts."""
+    if isinstance(value, Placeholder):
         return [value]
     parts = value.values() if isinstance(value, dict) else value
     if isinstance(value, dict | list | tuple):
-        return [later for part in parts for later in laters(part)]
+        return [found for part in parts for found in placeholders(part)]
     return []
 
 
-def _filled(value: Any, known: _Known) -> Any:
-    if isinstance(value, Later):
-        return known[value.source]
-    if not laters(value):
+def fill(value: Any, values: dict[str | int, Any]) -> Any:
+    """Returns the value with each placeholder replaced by the value of its source."""
+    if isinstance(value, Placeholder):
+        return values[value.source]
+    if not placeholders(value):
         return value
     if isinstance(value, dict):
-        return {key: _filled(part, known) for key, part in value.items()}
-    return type(value)([_filled(part, known) for part in value])
+        return {key: fill(part, values) for key, part in value.items()}
+    return type(value)([fill(part, values) for part in value])
 
 
-@dataclass
-class Composed:
-    """The function of a graph asset: makes the calls in the order in which they were noted.
-
-    Attributes:
-        name: The asset.
-        calls: The calls.
-        result: The asset's value, in terms of them.
-        context_param: The argument that is the context.
-    """
-
-    name: str
-    calls: list[Call]
-    result: Any
-    context_param: str | None
-
-    def __call__(self, **inputs: Any) -> Any:
-        """The value for these inputs."""
-        known, context = self._begin(inputs)
-        for number, call in enumerate(self.calls):
-            with self._noted_in(call):
-                known[number] = call.fn(**_arguments(call, known, context))
-        return _filled(self.result, known)
-
-    async def call_async(self, **inputs: Any) -> Any:
-        """The same where a task is async; plain ones are called in a thread."""
-        known, context = self._begin(inputs)
-        for number, call in enumerate(self.calls):
-            with self._noted_in(call):
-                arguments = _arguments(call, known, context)
-                if call.is_async:
-                    known[number] = await call.fn(**arguments)
-                else:
-                    known[number] = await asyncio.to_thread(call.fn, **arguments)
-        return _filled(self.result, known)
-
-    def _begin(self, inputs: dict[str, Any]) -> tuple[_Known, Any]:
-        context = inputs.pop(self.context_param) if self.context_param else None
-        return dict(inputs.items()), context
-
-    @contextmanager
-    def _noted_in(self, call: Call) -> Generator[None]:
-        try:
-            yield
-        except BaseException as error:
-            error.add_note(f"in the task {call.name!r} of the asset {self.name!r}")
-            raise
-
-
-def _arguments(call: Call, known: _Known, context: Any) -> dict[str, Any]:
-    arguments = {name: _filled(value, known) for name, value in call.arguments.items()}
-    if call.context_param is not None:
-        arguments[call.context_param] = context
-    return arguments
-
-
-def bound(
+def bind_arguments(
     fn: Callable[..., Any], context_param: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The arguments of a call by name, but for the context.
+    """Returns the arguments of a call by parameter, without the context.
 
     Raises:
         TypeError: They do not fit the function.

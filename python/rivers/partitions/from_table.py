@@ -1,4 +1,4 @@
-"""Partitions that the rows of a table name."""
+"""Selects the partitions that the rows of a table name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 def select_rows(space: Space, table: object) -> Selection:
-    """The partitions that the rows of a table name: a column per dimension, others are passed over.
+    """Returns the partitions that the rows of a table name.
 
     Args:
-        space: What they are partitions of.
-        table: A Polars frame, or anything with the Arrow PyCapsule interface.
+        space: The partitions to select from.
+        table: A Polars frame, or an object with the Arrow PyCapsule interface. It has a column of keys
+            per dimension (`partition` where the dimension has no name); other columns are ignored.
 
     Raises:
         PartitionValidationError: A column is missing, or a value is null or not a key.
@@ -24,7 +25,7 @@ def select_rows(space: Space, table: object) -> Selection:
 
     rows = pl.DataFrame(table)  # type: ignore[arg-type]
     numbers = pl.Series("number", [0], dtype=pl.UInt64).new_from_index(0, rows.height)
-    for at, (name, _, stride) in enumerate(space.dimensions()):
+    for index, (name, _, stride) in enumerate(space.dimensions()):
         column = name or "partition"
         if column not in rows.columns:
             msg = (
@@ -37,7 +38,7 @@ def select_rows(space: Space, table: object) -> Selection:
             msg = f"the column {column!r} of the table of partitions has empty values"
             raise PartitionValidationError(msg)
         distinct = texts.unique()
-        steps = [place * stride for place in space.locate(at, distinct.to_list())]
+        steps = [position * stride for position in space.locate(index, distinct.to_list())]
         numbers = numbers + texts.replace_strict(
             distinct, pl.Series(steps, dtype=pl.UInt64), return_dtype=pl.UInt64
         )

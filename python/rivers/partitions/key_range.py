@@ -1,4 +1,4 @@
-"""Which partitions there are, and how a user names some of them."""
+"""Ranges of partitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivers._arrow import frame
-from rivers._rivers import PartitionKey, PartitionMapping, PartitionsDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,24 +13,21 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers.storage.storage import Storage
-
-__all__ = ["PartitionKey", "PartitionKeyRange", "PartitionMapping", "PartitionsDefinition"]
+    from rivers._rivers import PartitionsDefinition
+    from rivers.partitions.dynamic_keys import DynamicKeySource
 
 _PAIR = 2
 
 
 @dataclass(frozen=True)
 class PartitionKeyRange:
-    """A range of partitions, inclusive at both ends (API page, "PartitionKeyRange"; SEMANTICS 3).
-
-    Make one with `single` or `multi`.
+    """A range of partitions, inclusive at both ends; `single` and `multi` make ranges.
 
     Attributes:
-        from_key: The first key, of a single-dimension range.
-        to_key: The last key, of a single-dimension range.
-        dimensions: For each named dimension its range or its keys; a dimension that is left out
-            means all its keys. `None` for a single-dimension range.
+        from_key: The first key; `None` for a range of named dimensions.
+        to_key: The last key; `None` for a range of named dimensions.
+        dimensions: The `(from, to)` pair or the list of keys of each named dimension; an omitted
+            dimension means all of its keys. `None` for a range of a single dimension.
 
     Example:
         >>> from rivers import PartitionKeyRange
@@ -45,14 +41,14 @@ class PartitionKeyRange:
 
     @staticmethod
     def single(from_key: str, to_key: str) -> PartitionKeyRange:
-        """The keys from one to another of a definition with a single dimension.
+        """Makes a range of a definition with one dimension.
 
         Args:
             from_key: The first key.
-            to_key: The last key; it belongs to the range.
+            to_key: The last key, which belongs to the range.
 
         Raises:
-            TypeError: A key is no `str`.
+            TypeError: A key is not a `str`.
         """
         for name, key in (("from_key", from_key), ("to_key", to_key)):
             if not isinstance(key, str):
@@ -62,13 +58,13 @@ class PartitionKeyRange:
 
     @staticmethod
     def multi(dimensions: Mapping[str, tuple[str, str] | list[str]]) -> PartitionKeyRange:
-        """A part of the product of named dimensions.
+        """Makes a range of a definition with named dimensions: a product of parts.
 
         Args:
-            dimensions: For each dimension a `(from, to)` tuple or a list of keys.
+            dimensions: A `(from, to)` tuple or a list of keys for each dimension.
 
         Raises:
-            TypeError: A dimension has another shape.
+            TypeError: A dimension has another form.
 
         Example:
             >>> from rivers import PartitionKeyRange
@@ -89,18 +85,18 @@ class PartitionKeyRange:
         self,
         definition: PartitionsDefinition,
         *,
-        storage: Storage | None = None,
+        storage: DynamicKeySource | None = None,
         now: datetime | None = None,
     ) -> pl.DataFrame:
-        """The partitions of the range: one row each, a column per dimension (see `rivers.status.tables`).
+        """Returns the partitions of the range, one row each, with one column per dimension.
 
         Args:
-            definition: What it is a range of.
-            storage: Holds the keys of dynamic dimensions.
-            now: What a definition without an end reaches to; the present by default.
+            definition: The definition that the range belongs to.
+            storage: The storage that has the keys of dynamic dimensions.
+            now: The time that a definition without an `end` reaches; by default the current time.
 
         Raises:
-            PartitionValidationError: The range does not belong to the definition.
+            PartitionValidationError: The range does not fit the definition.
 
         Example:
             >>> import rivers as rs
@@ -120,7 +116,11 @@ class PartitionKeyRange:
 
 
 def _part(name: object, part: object) -> tuple[str, str] | list[str]:
-    """One dimension's part, copied, or a `TypeError`."""
+    """Returns a copy of one dimension's part.
+
+    Raises:
+        TypeError: It is neither a pair nor a list of `str`.
+    """
     if not isinstance(name, str):
         msg = f"a dimension's name must be a str, got {name!r}"
         raise TypeError(msg)

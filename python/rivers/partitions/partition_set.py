@@ -1,4 +1,4 @@
-"""Sets of partitions that are named without listing them, and tables as sets."""
+"""Sets of partitions, described without listing them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._rivers import PartitionsDefinition, Selection, Space
-    from rivers.storage.storage import Storage
+    from rivers._rivers import PartitionKey, PartitionsDefinition, Selection, Space
+    from rivers.partitions.dynamic_keys import DynamicKeySource
 
 _PAIR = 2
 
 
 @dataclass(frozen=True)
 class Exclude:
-    """All keys of a dimension but these: `exclude(...)` in `PartitionsDefinition.select`."""
+    """All keys of a dimension except those of `part`; `exclude` makes it."""
 
     part: Any
 
 
 def exclude(part: tuple[str, str] | list[str] | re.Pattern[str]) -> Exclude:
-    """All keys of a dimension but those that the part names.
+    """Selects all keys of a dimension except those of `part`.
 
     Args:
         part: A `(from, to)` range, a list of keys, or a compiled regular expression.
@@ -44,10 +44,10 @@ def exclude(part: tuple[str, str] | list[str] | re.Pattern[str]) -> Exclude:
 
 
 class PartitionSet:
-    """Partitions of a definition, not listed: made by `PartitionsDefinition.select`.
+    """A set of partitions of a definition, described without listing them.
 
-    Sets of one definition combine with `|`, `&` and `-`. What a set holds is looked up when it is used,
-    so it follows dynamic partitions and the present.
+    `PartitionsDefinition.select` makes sets; sets of the same definition combine with `|`, `&` and `-`. A
+    set is evaluated when it is used, so it includes dynamic keys and time windows added since.
 
     Example:
         >>> import re, rivers as rs
@@ -70,24 +70,26 @@ class PartitionSet:
         self._text = text
 
     def resolve_in(self, space: Space) -> Selection:
-        """The partitions in a resolved space of the definition."""
+        """Returns the partitions of the set in a resolved space of its definition."""
         return self._resolve(space)
 
-    def _resolved(self, storage: Storage | None, now: datetime | None) -> Selection:
+    def _resolved(self, storage: DynamicKeySource | None, now: datetime | None) -> Selection:
         return self._resolve(self._definition.resolve(now, storage))
 
-    def count(self, *, storage: Storage | None = None, now: datetime | None = None) -> int:
-        """How many partitions it holds."""
+    def count(self, *, storage: DynamicKeySource | None = None, now: datetime | None = None) -> int:
+        """Returns the number of partitions."""
         return self._resolved(storage, now).num_partitions
 
-    def keys(self, *, storage: Storage | None = None, now: datetime | None = None) -> list[Any]:
-        """Its partition keys, in definition order."""
+    def keys(
+        self, *, storage: DynamicKeySource | None = None, now: datetime | None = None
+    ) -> list[PartitionKey]:
+        """Returns the partition keys in definition order."""
         return self._resolved(storage, now).keys()
 
     def to_polars(
-        self, *, storage: Storage | None = None, now: datetime | None = None
+        self, *, storage: DynamicKeySource | None = None, now: datetime | None = None
     ) -> pl.DataFrame:
-        """Its partitions: one row each, a column per dimension (see `rivers.status.tables`)."""
+        """Returns the partitions, one row each, with one column per dimension."""
         return frame(self._resolved(storage, now).table())
 
     def _combined(self, other: object, method: str, sign: str) -> PartitionSet:
@@ -119,7 +121,7 @@ class PartitionSet:
 def select(
     definition: PartitionsDefinition, parts: object, dimensions: Mapping[str, object] | None
 ) -> PartitionSet:
-    """See `PartitionsDefinition.select`."""
+    """Implements `PartitionsDefinition.select`; the binding calls it by name."""
     if definition.dimensions:
         named = {**_mapping(parts), **(dimensions or {})}
     else:
@@ -142,14 +144,18 @@ def _mapping(parts: object) -> dict[str, object]:
 
 
 def _checked(name: str, part: object) -> tuple[object, bool]:
-    """The part, and whether it is to be left out."""
-    leave_out = isinstance(part, Exclude)
+    """Returns the part, and whether it is excluded.
+
+    Raises:
+        TypeError: The part has another form.
+    """
+    excluded = isinstance(part, Exclude)
     inner = part.part if isinstance(part, Exclude) else part
     is_text = isinstance(inner, tuple | list) and all(isinstance(key, str) for key in inner)
     if isinstance(inner, re.Pattern) or (
         is_text and (isinstance(inner, list) or len(inner) == _PAIR)  # type: ignore[arg-type]
     ):
-        return inner, leave_out
+        return inner, excluded
     whose = f"the dimension {name!r}" if name else "the part"
     msg = (
         f"{whose} must be a (from, to) tuple, a list of str, a compiled regular expression, or "
@@ -161,14 +167,14 @@ def _checked(name: str, part: object) -> tuple[object, bool]:
 def _product(space: Space, parts: Mapping[str, tuple[object, bool]]) -> Selection:
     names = [name for name, _, _ in space.dimensions()]
     resolved = []
-    for name, (part, leave_out) in parts.items():
+    for name, (part, excluded) in parts.items():
         keys: Any = part
         if isinstance(part, re.Pattern):
-            at = names.index(name) if name in names else -1
-            keys = [key for key in space.labels(at) if part.search(key)] if at >= 0 else [""]
+            index = names.index(name) if name in names else -1
+            keys = [key for key in space.labels(index) if part.search(key)] if index >= 0 else [""]
             if not keys:
-                if leave_out:
+                if excluded:
                     continue
                 return space.select_numbers([])
-        resolved.append((name, keys, leave_out))
+        resolved.append((name, keys, excluded))
     return space.select_parts(resolved)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rivers._rivers import Space, StoredStrategy
-    from rivers.assets.asset import Asset
     from rivers.assets.asset_graph import Graph, Node
+    from rivers.assets.step_def import StepDef
     from rivers.policies.strategy import BackfillStrategy
 
     Strategy = BackfillStrategy | StoredStrategy
@@ -32,7 +32,7 @@ _SAME_KEYS = PartitionMapping.identity()
 def follow(graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: SpaceOf) -> Parts:
     """The partitions of all selected assets, from those that were chosen of the first.
 
-    An asset that has all of the chosen keys gets these (SEMANTICS 3); another gets what the mappings
+    An asset that has all of the chosen keys gets these; another gets what the mappings
     between it and the others lead to, near ones first.
 
     Raises:
@@ -140,7 +140,7 @@ def widen(
 
 def _steps(graph: Graph, names: Iterable[str]) -> list[list[Node]]:
     """The assets whose partitions can be made, in order, with those that one step makes with them."""
-    steps: dict[Asset, list[Node]] = {}
+    steps: dict[StepDef, list[Node]] = {}
     siblings = graph.with_siblings(graph[name] for name in names)
     for node in graph.in_order(node.name for node in siblings):
         if node.definition is not None and not node.asset.is_external:

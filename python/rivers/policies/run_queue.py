@@ -1,4 +1,4 @@
-"""The run queue's configuration (SEMANTICS 10)."""
+"""The run queue's configuration."""
 
 from __future__ import annotations
 

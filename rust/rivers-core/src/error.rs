@@ -27,7 +27,7 @@ pub enum Error {
         remedy: Remedy,
     },
     /// No backfill has this id.
-    #[error("no backfill has the id {0:?}")]
+    #[error("there is no backfill {0:?}")]
     BackfillNotFound(String),
     /// The storage could not be opened, read or written.
     #[error("storage {path}: {message}")]

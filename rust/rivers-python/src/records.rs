@@ -8,7 +8,7 @@ use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::error_groups::ErrorGroup;
 use rivers_core::store::queries::runs::RunView;
 
-use crate::engine::MaxFailures;
+use crate::convert::MaxFailures;
 
 /// A backfill or a manual run.
 #[derive(IntoPyObject)]

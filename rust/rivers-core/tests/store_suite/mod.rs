@@ -165,7 +165,7 @@ pub(crate) fn failed(run: u64, message: &str) -> RunEnd {
             asset: 0,
             partition: None,
             cause: Some(Arc::new(error(message))),
-            folded: Some(message.into()),
+            fingerprint: Some(message.into()),
         }],
         ..completed(run)
     }

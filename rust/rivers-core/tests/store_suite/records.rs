@@ -64,7 +64,7 @@ pub(crate) fn failures_are_read_in_the_order_in_which_they_were_recorded(fixture
     partly.failures[0].partition = Some(4);
     let mut skipped = partly.failures[0].clone();
     (skipped.asset, skipped.partition) = (1, None);
-    (skipped.cause, skipped.folded) = (None, None);
+    (skipped.cause, skipped.fingerprint) = (None, None);
     partly.failures.push(skipped);
     record(&*store, "o", key, vec![partly]);
     let all = store.failures(key, None).unwrap();

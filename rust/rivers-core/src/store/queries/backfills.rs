@@ -85,6 +85,11 @@ impl<'a> LiveOwners<'a> {
         Ok(Self { store, now })
     }
 
+    /// The time at which they are looked at.
+    pub fn time(&self) -> StorageTime {
+        self.now
+    }
+
     /// Whether a live process runs the backfill.
     pub fn run(&self, row: &BackfillRow) -> bool {
         let lease = row.lease.as_ref();

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
-use crate::backfill::error_fingerprint::folded;
+use crate::backfill::error_fingerprint::fingerprint;
 use crate::backfill::{FailureRow, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -177,7 +177,7 @@ impl Tally {
             let (error_type, message) = match counted.error.fingerprint {
                 Some(id) => store.fingerprints(&[id])?.swap_remove(0),
                 None => {
-                    let message = folded(&error.message, &counted.example);
+                    let message = fingerprint(&error.message, &counted.example);
                     (error.error_type, message)
                 }
             };

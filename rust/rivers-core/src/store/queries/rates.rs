@@ -73,10 +73,11 @@ pub fn rate(store: &dyn Records, row: &BackfillRow, now: StorageTime) -> Result<
 /// # Errors
 /// `Storage`.
 pub fn live_rate(store: &dyn Store, row: &BackfillRow) -> Result<Option<f64>> {
-    if !LiveOwners::now(store)?.run(row) {
+    let owners = LiveOwners::now(store)?;
+    if !owners.run(row) {
         return Ok(None);
     }
-    rate(store, row, store.now()?)
+    rate(store, row, owners.time())
 }
 
 /// Seconds that the assets took for a partition lately, one run at a time: in backfills of all of them, or else
