@@ -24,7 +24,8 @@ from rivers.partitions import (
     PartitionsDefinition,
 )
 from rivers.partitions.partition_set import PartitionSet, exclude
-from rivers.policies.retry import Backoff, RetryPolicy
+from rivers.policies.backoff import Backoff
+from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
 from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
 from rivers.policies.strategy import BackfillStrategy
 from rivers.repository.repository import CodeRepository
@@ -53,6 +54,7 @@ __all__ = [
     "DepDef",
     "Executor",
     "ExternalAsset",
+    "FailureReason",
     "GraphAsset",
     "InMemoryIOHandler",
     "InputContext",
@@ -68,6 +70,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "RetryOn",
     "RetryPolicy",
     "RunHandle",
     "RunQueueConfig",
