@@ -1,4 +1,4 @@
-"""What a user declares."""
+"""Assets and tasks: what a user declares."""
 
 from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef

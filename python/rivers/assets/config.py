@@ -1,4 +1,4 @@
-"""Configuration of assets: checked at submission, kept with the backfill as JSON (SEMANTICS 6)."""
+"""Configuration of assets: validated at submission, stored with the backfill as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def check_config(
     config: Mapping[str, Mapping[str, Any]] | None, nodes: Sequence[Node]
 ) -> tuple[str | None, dict[str, pydantic.BaseModel]]:
-    """The configuration as JSON, and each asset's as an instance of its model.
+    """Returns the configuration as JSON, and an instance of its model for each step.
 
     Args:
         config: Values by asset.
@@ -28,7 +28,7 @@ def check_config(
 
     Raises:
         ConfigurationError: A name is not selected, an asset has no model, values do not validate, or
-            JSON cannot hold them.
+            JSON cannot represent them.
     """
     text = _as_json(config)
     given: dict[str, Any] = {} if text is None else json.loads(text)
