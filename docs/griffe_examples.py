@@ -1,11 +1,10 @@
-"""How docstrings are read for the reference: an example is one, and references to our own papers go."""
+"""How docstrings are read for the reference: `Example:` begins a section, too."""
 
 import re
 
 import griffe
 
 _EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)
-_PAPERS = re.compile(r'\s\((?:API page, "[^"]*"(?:; )?)?(?:SEMANTICS [\d, to and]+)?\)')
 
 
 class Examples(griffe.Extension):
@@ -14,5 +13,4 @@ class Examples(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         """Called for each object that was read."""
         if obj.docstring is not None:
-            text = _EXAMPLE.sub("Examples:", obj.docstring.value)
-            obj.docstring.value = _PAPERS.sub("", text)
+            obj.docstring.value = _EXAMPLE.sub("Examples:", obj.docstring.value)

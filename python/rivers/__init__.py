@@ -8,6 +8,7 @@ from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, Si
 from rivers.assets.asset_def import AssetDef, DepDef
 from rivers.assets.graph_asset import Task
 from rivers.assets.multi_asset import Output
+from rivers.client import BackfillClient
 from rivers.execution.context import AssetExecutionContext, PartitionContext
 from rivers.execution.executor import Executor
 from rivers.io import (
@@ -44,6 +45,7 @@ __all__ = [
     "Asset",
     "AssetDef",
     "AssetExecutionContext",
+    "BackfillClient",
     "BackfillResult",
     "BackfillStatus",
     "BackfillStrategy",

@@ -518,14 +518,16 @@ class PartitionMapping:
     def goes_back(self) -> bool:
         """Whether it maps to earlier partitions only, so that an asset may depend on itself."""
 
-    def refusal(
-        self, downstream: PartitionsDefinition | None, upstream: PartitionsDefinition | None
-    ) -> str | None:
-        """Returns why the mapping does not fit the two definitions; `None` if it fits."""
-
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def mapping_refusal(
+    mapping: PartitionMapping,
+    downstream: PartitionsDefinition | None,
+    upstream: PartitionsDefinition | None,
+) -> str | None:
+    """Why `mapping` cannot relate the two definitions; `None` if it can."""
 
 def decode_mapping(bytes: bytes) -> PartitionMapping:
     """Reads a pickled mapping."""

@@ -139,6 +139,10 @@ class Plan:
 
     @property
     def strategy(self) -> str: ...
+    @property
+    def is_one_run(self) -> bool:
+        """Whether one run executes all partitions, however many they are."""
+
     def run(self, number: int) -> Selection:
         """Returns the partitions of a run."""
 

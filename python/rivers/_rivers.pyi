@@ -11,6 +11,7 @@ from rivers._partitions import (
     PartitionsDefinition,
     decode_definition,
     decode_mapping,
+    mapping_refusal,
 )
 from rivers._planning import (
     ArrowTable,
@@ -21,6 +22,7 @@ from rivers._planning import (
     check_per_dimension,
     decode_space,
 )
+from rivers.execution.executor import Executor
 from rivers.planning.request import Submission
 from rivers.policies.run_queue import TagConcurrencyLimit
 
@@ -29,6 +31,7 @@ __all__ = [
     "ArrowTable",
     "Batch",
     "Engine",
+    "JobSpec",
     "PartitionKey",
     "PartitionMapping",
     "PartitionsDefinition",
@@ -39,9 +42,8 @@ __all__ = [
     "Space",
     "Store",
     "StoredStrategy",
-    "Worked",
     "WorkerBatch",
-    "WorkerSign",
+    "WorkerLock",
     "backfill_partitions",
     "backfill_runs",
     "backfills",
@@ -49,6 +51,7 @@ __all__ = [
     "decode_definition",
     "decode_mapping",
     "decode_space",
+    "mapping_refusal",
     "partition_status",
 ]
 
@@ -69,7 +72,7 @@ def backfill_runs(store: Store, id: str, status: Sequence[str] | None) -> ArrowT
     """The table of `CodeRepository.backfill_runs`."""
 
 def backfills(
-    store: Store, engine: Engine, status: Sequence[str] | None, limit: int | None
+    store: Store, engine: Engine | None, status: Sequence[str] | None, limit: int | None
 ) -> ArrowTable:
     """The table of `CodeRepository.backfills`."""
 
@@ -95,7 +98,7 @@ class Run:
     @property
     def partitions(self) -> Selection: ...
     @property
-    def is_sound(self) -> bool:
+    def has_no_failures(self) -> bool:
         """Whether nothing has failed so far."""
 
     def fail(
@@ -115,14 +118,14 @@ class Run:
     def executes(self, asset: int) -> bool:
         """Whether this attempt executes the asset: an earlier one may have."""
 
-    def tries(self, asset: int) -> int:
+    def failed_attempts(self, asset: int) -> int:
         """How often the asset failed before and was to be tried again."""
 
     def defer(self, assets: Sequence[int], needs: Sequence[int]) -> bool:
         """Leaves assets to the next attempt, if they need one that is tried again; whether they do."""
 
     def skip(self, asset: int) -> None: ...
-    def missed(self, asset: int) -> bool:
+    def failed_or_skipped(self, asset: int) -> bool:
         """Whether the asset failed or was skipped as a whole."""
 
     def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
@@ -138,7 +141,7 @@ class Run:
         """What the marks of the assets it needs leave over for an asset; `None`: all."""
 
 @final
-class Worked:
+class JobSpec:
     """A plan and a request on their way to a worker process."""
 
     def __new__(cls, space: bytes, plan: bytes, request: bytes) -> Self: ...
@@ -153,7 +156,7 @@ class Batch:
         """The backfill's number in the storage."""
 
     @property
-    def worked(self) -> Worked: ...
+    def spec(self) -> JobSpec: ...
     @property
     def program(self) -> Any:
         """What was submitted to execute the runs."""
@@ -165,13 +168,13 @@ class Batch:
     def send(self, shared: SharedRuns, most: int) -> bool:
         """Has the next runs, at most so many, claimed by another process; `False`: none may start."""
 
-    def earlier(self) -> bytes:
+    def prior_attempts(self) -> bytes:
         """What is known of earlier attempts of the runs, for `WorkerBatch`."""
 
     def receive(self, report: bytes) -> None:
         """Takes in what became of the runs sent."""
 
-    def lost(self) -> int:
+    def reclaim_sent(self) -> int:
         """How many of the runs sent had ended when the process died; all are to be begun again."""
 
     def close(self) -> None: ...
@@ -189,7 +192,7 @@ class SharedRuns:
         """The step that the current run is at."""
 
 @final
-class WorkerSign:
+class WorkerLock:
     """Shows, as long as it exists, that a worker process is there: its owner is dead only without it."""
 
     def __new__(cls, path: str | PathLike[str]) -> Self: ...
@@ -198,7 +201,7 @@ class WorkerSign:
 class WorkerBatch:
     """Shared runs in a worker process; iterating executes them."""
 
-    def __new__(cls, worked: Worked, shared: SharedRuns, earlier: bytes) -> Self: ...
+    def __new__(cls, spec: JobSpec, shared: SharedRuns, prior_attempts: bytes) -> Self: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Run: ...
     def report(self) -> bytes:
@@ -221,30 +224,30 @@ class Engine:
         submission: Submission,
         plan: Plan,
         program: object,
-        workers: int | None,
+        executor: Executor,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
         """Records a request and queues it: its number in the storage, and its id."""
 
     def resume(
-        self, id: str, program: object, workers: int | None, pools: Sequence[tuple[str, int]]
+        self, id: str, program: object, executor: Executor, pools: Sequence[tuple[str, int]]
     ) -> int: ...
-    def take(self, patience: float) -> Batch | None:
+    def next_batch(self, timeout: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none for so many seconds."""
 
-    def make_way(self, priority: int) -> None:
+    def begin_preemption(self, priority: int) -> None:
         """Nothing of a lower priority starts before the request that is about to be submitted."""
 
-    def close_way(self) -> None:
+    def end_preemption(self) -> None:
         """It is not submitted after all."""
 
-    def standing(self, id: str) -> dict[str, Any] | None:
+    def snapshot(self, id: str) -> dict[str, Any] | None:
         """A live backfill: what `Store.backfill` has of it that can change, and what it needs to be shown."""
 
     def wants_worker(self) -> bool:
         """Whether one more worker would find something to do."""
 
-    def wait(self, key: int, patience: float | None = None) -> bool:
+    def wait(self, key: int, timeout: float | None = None) -> bool:
         """Waits for an end, looking for Ctrl-C; `False` when the seconds are over first."""
 
     def cancel(self, id: str) -> bool: ...
@@ -264,22 +267,22 @@ class Engine:
     def abandon(self, key: int) -> None:
         """Stops at once and leaves it resumable."""
 
-    def break_off(self, key: int, reason: str) -> None:
+    def abort(self, key: int, reason: str) -> None:
         """Stops what cannot be executed here; who waits is told why."""
 
     def orphans(self) -> list[tuple[str, bool]]:
         """Ids of the backfills and manual runs whose process is gone, and whether they are manual."""
 
-    def await_ended(self, patience: float) -> None:
-        """Waits until there is something to be told by `take_ended`, at most so many seconds."""
+    def wait_finished(self, timeout: float) -> None:
+        """Waits until there is something to be told by `drain_finished`, at most so many seconds."""
 
-    def take_ended(self) -> list[int]:
+    def drain_finished(self) -> list[int]:
         """Backfills that have ended, or stopped here, since the last time: each is told once."""
 
     def live(self) -> list[int]: ...
     @property
-    def workers_file(self) -> Path | None:
-        """What `WorkerSign` is made of in this engine's worker processes, if they need one."""
+    def worker_lock_file(self) -> Path | None:
+        """What `WorkerLock` is made of in this engine's worker processes, if they need one."""
 
     def progress(self, key: int) -> tuple[int, int, int] | None:
         """Of a live backfill: completed and failed partitions, and runs in flight."""

@@ -1,7 +1,11 @@
 """Every error that rivers raises, under one root.
 
-A message says what was given, what is allowed and, where there is one, the nearest right thing.
+A message states what was given, what is allowed and, where there is one, the nearest valid choice. What
+a user can do next is data, `RiversError.remedy`: in `str(error)` it is worded as calls of the library,
+and the command line words it as commands.
 """
+
+from __future__ import annotations
 
 __all__ = [
     "AssetDefinitionError",
@@ -17,8 +21,53 @@ __all__ = [
 ]
 
 
+_REMEDIES = {
+    "rerun": "rerun_backfill({id}) runs what failed or was canceled again",
+    "resume": "continue it with resume_backfill({id})",
+    "cancel": "wait for it, or cancel it with cancel_backfill({id})",
+    "cancel_or_resume": (
+        "wait for it, cancel it with cancel_backfill({id}), or continue it with resume_backfill({id}) "
+        "if its process died"
+    ),
+    "list": "backfills() lists those there are",
+}
+"""Each remedy as a call of the library; `{id}` is the backfill."""
+
+
 class RiversError(Exception):
-    """The root of all errors of this package: catch it to catch them all."""
+    r"""The root of all errors of this package: catch it to catch them all.
+
+    Args:
+        message: What went wrong.
+        remedy: What can be done about it: a verb (`"rerun"`, `"resume"`, `"cancel"`,
+            `"cancel_or_resume"` or `"list"`), followed by the id of the backfill if it needs one.
+
+    Attributes:
+        message: What went wrong, without the remedy.
+        remedy: The remedy, or `None` if there is none.
+
+    Example:
+        >>> import rivers as rs
+        >>> repo = rs.CodeRepository([]).resolve(rs.Storage.memory())
+        >>> try:
+        ...     repo.pause_backfill("0190")
+        ... except rs.exceptions.RiversError as error:
+        ...     print(error.message, error.remedy, error, sep="\n")
+        there is no backfill '0190'
+        ('list',)
+        there is no backfill '0190'; backfills() lists those there are
+    """
+
+    def __init__(self, message: object = "", *, remedy: tuple[str, ...] | None = None) -> None:
+        super().__init__(message)
+        self.message = str(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        if self.remedy is None:
+            return self.message
+        verb, *ids = self.remedy
+        return f"{self.message}; {_REMEDIES[verb].format(id=repr(ids[0]) if ids else '')}"
 
 
 class PartitionDefinitionError(RiversError, ValueError):
@@ -43,7 +92,7 @@ class ConfigurationError(RiversError, ValueError):
 class AssetNotFoundError(RiversError, KeyError):
     """Raised when a repository has no asset of the name given; suggests close spellings."""
 
-    __str__ = Exception.__str__  # KeyError's would show the message in quotation marks.
+    __str__ = RiversError.__str__  # KeyError's would show the message in quotation marks.
 
 
 class ExecutionError(RiversError):
@@ -57,7 +106,7 @@ class PartitionValidationError(ExecutionError, ValueError):
 class BackfillNotFoundError(ExecutionError, KeyError):
     """Raised when the storage has no backfill of the id given."""
 
-    __str__ = Exception.__str__  # KeyError's would show the message in quotation marks.
+    __str__ = RiversError.__str__  # KeyError's would show the message in quotation marks.
 
 
 class StorageError(RiversError):

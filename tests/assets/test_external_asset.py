@@ -3,16 +3,13 @@
 import pickle
 
 import pytest
+from tests.support import key, letters
 
 import rivers as rs
 from rivers.exceptions import AssetDefinitionError, ExecutionError
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
-
-
-def key(text):
-    return rs.PartitionKey.single(text)
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ import threading
 import cloudpickle
 import pydantic
 import pytest
+from tests.support import letters
 
 import rivers as rs
 from rivers.exceptions import AssetDefinitionError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
 
 

@@ -1,16 +1,17 @@
-"""What a function gets: inputs, config and tags (SEMANTICS 6)."""
+"""What a function gets: inputs, config and tags."""
 
 import functools
 import json
 
 import pydantic
 import pytest
+from tests.support import keys, letters, repository
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError
 from rivers.io import BaseIOHandler
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 REGIONS = rs.PartitionsDefinition.static_(["us", "eu"])
 GRID = rs.PartitionsDefinition.multi({"letter": LETTERS, "region": REGIONS})
 WIDE = rs.PartitionsDefinition.multi(
@@ -38,14 +39,6 @@ class Recording(BaseIOHandler):
 class Settings(pydantic.BaseModel):
     factor: int = 2
     names: list[str] = []
-
-
-def repository(*assets, **kwargs):
-    return rs.CodeRepository(list(assets), **kwargs).resolve(rs.Storage.memory())
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
 
 
 def configured(seen, storage=None, **kwargs):

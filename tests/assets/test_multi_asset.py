@@ -6,6 +6,7 @@ import sys
 import cloudpickle
 import pydantic
 import pytest
+from tests.support import key, letters
 
 import rivers as rs
 from rivers.exceptions import (
@@ -17,13 +18,9 @@ from rivers.exceptions import (
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
 BOTH = [rs.AssetDef("left"), rs.AssetDef("right")]
-
-
-def key(text):
-    return rs.PartitionKey.single(text)
 
 
 def both(value):

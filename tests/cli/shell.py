@@ -4,12 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 
-PATIENCE = 30
 MODULE = Path(__file__).parent / "scripts" / "grid.py"
 
 
@@ -32,7 +32,7 @@ class Shell:
         return process
 
     def end(self, process, code):
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT)
         assert (process.returncode, "Traceback" in err) == (code, False), out + err
         return out, err
 
@@ -40,12 +40,6 @@ class Shell:
         """Its output; of a command that is refused, its errors in one line."""
         out, err = self.end(self.start(*words, **environment), code)
         return " ".join(err.split()) if code == 2 else out
-
-    def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "waited too long"
-            time.sleep(0.01)
 
     def storage(self, name=".rivers/rivers.db"):
         return rs.Storage.embedded(self.folder / name)
@@ -59,7 +53,7 @@ class Shell:
             "backfill", "grid.py", "--assets", "slow", "--only-missing", "--max-concurrency", 2
         )
         assert "10 partitions in 10 runs of slow" in process.stdout.readline()
-        self.until(lambda: len(self.waiting()) == 2)
+        wait_until(lambda: len(self.waiting()) == 2)
         return process
 
     def waiting(self):

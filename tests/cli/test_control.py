@@ -3,6 +3,8 @@
 import json
 import time
 
+from tests.support import wait_until
+
 
 def test_cancel_from_another_process(shell):
     process = shell.begin_slow()
@@ -29,7 +31,7 @@ def test_pause_and_unpause_from_another_process(shell):
     assert shell.records()[0]["paused"]
     time.sleep(1.5)  # It is seen within a second; from outside there is nothing to see of it.
     shell.open_gate()
-    shell.until(lambda: shell.records()[0]["completed"] == 2)
+    wait_until(lambda: shell.records()[0]["completed"] == 2)
     assert "goes on; the process that runs it sees it" in shell.run("unpause", "latest")
     out, _ = shell.end(process, 0)
     assert "completed: 10 completed of 10 partitions" in out
@@ -46,7 +48,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
     assert (record["max_concurrency"], record["priority"]) == (2, 5)
     told = shell.run("set", "latest", "--max-concurrency", 4)
     assert told.startswith(f"{record['backfill_id']}: max_concurrency 4;")
-    shell.until(lambda: len(shell.waiting()) == 4)
+    wait_until(lambda: len(shell.waiting()) == 4)
     assert "max_failures 0.5;" in shell.run("set", "latest", "--max-failures", 0.5)
     assert shell.records()[0]["max_failures"] == 0.5
     shell.open_gate()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.support import wait_until
 
 DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
 
@@ -23,6 +24,7 @@ def planned(shell, *words):
     [
         (["--assets", "daily", *DAYS], "4 partitions in 4 runs"),
         (["--assets", "daily,slow", *DAYS, "--strategy", "single_run"], "4 partitions in 1 run"),
+        (["--assets", "daily", *DAYS, "--strategy", "chunked(3)"], "4 partitions in 2 runs"),
         (["--assets", "daily", "--partitions", "2024-01-01,2024-01-03"], "2 partitions in 2 runs"),
         (["--assets", "daily", "--only-missing"], "10 partitions in 10 runs"),
         (["--assets", "grid", "--range", "date=2024-01-01..2024-01-02"], "6 partitions in 6 runs"),
@@ -39,6 +41,7 @@ def test_each_way_to_name_partitions(shell, words, expected):
 
 
 GRAPH = """
+from tests.support import wait_until
 import rivers as rs
 
 days = rs.PartitionsDefinition.daily("2024-01-01", "2024-01-11")
@@ -212,7 +215,7 @@ def test_too_many_failures_stop_it_and_the_summary_says_so(shell):
 def test_an_interrupt_cancels_the_rest_and_a_rerun_does_it(shell, number):
     process = shell.begin_slow()
     process.send_signal(number)
-    shell.until(lambda: "canceling: nothing new starts" in process.stderr.readline())
+    wait_until(lambda: "canceling: nothing new starts" in process.stderr.readline())
     shell.open_gate()
     out, _ = shell.end(process, 130)
     assert "canceled: 2 completed, 8 canceled of 10 partitions" in out
@@ -223,7 +226,7 @@ def test_an_interrupt_cancels_the_rest_and_a_rerun_does_it(shell, number):
 def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     process = shell.begin_slow()
     process.send_signal(signal.SIGINT)
-    shell.until(lambda: "canceling" in process.stderr.readline())
+    wait_until(lambda: "canceling" in process.stderr.readline())
     time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
     process.send_signal(signal.SIGINT)
     out, _ = shell.end(process, 130)
@@ -244,7 +247,7 @@ def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
     log = Path(second.removeprefix("log "))
     assert log.name == f"{record['backfill_id']}.log"
     shell.open_gate()
-    shell.until(lambda: "completed: 10 completed of 10 partitions" in log.read_text())
+    wait_until(lambda: "completed: 10 completed of 10 partitions" in log.read_text())
     assert shell.records()[0]["status"] == "completed"
 
 
@@ -252,9 +255,7 @@ def detached(shell, *words):
     """What a detached command did: the backfill's id and its log, when it has ended."""
     first, second = shell.run(*words, "--detach").splitlines()
     log = Path(second.removeprefix("log "))
-    shell.until(
-        lambda: "of 10 partitions" in log.read_text() or "of 1 partition" in log.read_text()
-    )
+    wait_until(lambda: "of 10 partitions" in log.read_text() or "of 1 partition" in log.read_text())
     return first.removeprefix("backfill "), log.read_text()
 
 

@@ -1,4 +1,4 @@
-"""SEMANTICS 11: errors."""
+"""Exceptions: one root, their bases, and what their messages say."""
 
 import pickle
 
@@ -179,3 +179,12 @@ def test_a_message_says_what_was_given_what_is_allowed_and_the_nearest(
 def test_other_types_are_type_errors_that_tell_what_is_taken(make):
     with pytest.raises(TypeError, match=r"takes a |must be a "):
         make()
+
+
+@pytest.mark.parametrize("name", exceptions.__all__)
+def test_an_error_has_one_root_a_plain_text_and_can_be_pickled(name):
+    error = getattr(exceptions, name)("no 'x'")
+    assert isinstance(error, exceptions.RiversError)
+    assert str(error) == "no 'x'"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (type(error), "no 'x'")

@@ -4,11 +4,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-
-PATIENCE = 60
+from tests.support import TIMEOUT, wait_until
 
 PRELUDE = """
 import os
@@ -51,7 +49,7 @@ class Processes:
 
     def end(self, process):
         """What a script printed; it must have ended well."""
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, err
         return out.strip()
 
@@ -63,14 +61,8 @@ class Processes:
         path = self.folder / "notes"
         return path.read_text().splitlines() if path.exists() else []
 
-    def wait_until(self, condition):
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "waited too long"
-            time.sleep(0.002)
-
     def wait_for_notes(self, count):
-        self.wait_until(lambda: len(self.notes()) >= count)
+        wait_until(lambda: len(self.notes()) >= count)
 
     def sql(self, query, name="rivers.db"):
         """What the storage says, asked in another process: two copies of SQLite in one process break each

@@ -1,4 +1,6 @@
-"""Attempts of runs survive the death of the process (SEMANTICS 8 and 9)."""
+"""Attempts of runs survive the death of the process."""
+
+from tests.support import wait_until
 
 SCRIPT = """
 letters = rs.PartitionsDefinition.static_(["a", "b"])
@@ -30,9 +32,9 @@ def _killed(processes, script, notes):
     processes.wait_for_notes(notes)
     # What is noted is committed once the run after it is in flight.
     asked = "SELECT (SELECT count(*) FROM attempt), (SELECT count(*) FROM run)"
-    processes.wait_until((processes.folder / "rivers.db").exists)
+    wait_until((processes.folder / "rivers.db").exists)
     attempts = notes - 2 if notes > 2 else 1
-    processes.wait_until(lambda: processes.sql(asked) == [[attempts, 1]])
+    wait_until(lambda: processes.sql(asked) == [[attempts, 1]])
     processes.kill(process)
     return processes.sql("SELECT id FROM backfill")[0][0]
 

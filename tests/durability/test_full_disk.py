@@ -1,4 +1,4 @@
-"""A disk that is full halfway: an error that names the file, and nothing is lost (SEMANTICS 9).
+"""A disk that is full halfway: an error that names the file, and nothing is lost.
 
 The disk is a small tmpfs that the test mounts, which only root can do.
 """
@@ -9,6 +9,7 @@ import subprocess
 from contextlib import closing
 
 import pytest
+from tests.support import wait_until
 
 COUNT = 600
 MESSAGE = 8_000
@@ -79,7 +80,7 @@ def _ended(disk):
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 def test_a_full_disk_stops_the_backfill_which_can_be_resumed(processes, disk, where):
     process = processes.start(SCRIPT)
-    processes.wait_until(lambda: any(line.startswith("error") for line in processes.notes()))
+    wait_until(lambda: any(line.startswith("error") for line in processes.notes()))
     *calls, error = processes.notes()
     assert not any(line.startswith("error") for line in calls), (
         "it is raised when nothing runs any more"

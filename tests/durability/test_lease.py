@@ -1,4 +1,4 @@
-"""A process that was suspended past its lease, and wakes up (SEMANTICS 9)."""
+"""A process that was suspended past its lease, and wakes up."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""A killed backfill whose runs need each other goes on in their order (SEMANTICS 8)."""
+"""A killed backfill whose runs need each other goes on in their order."""
 
 import pytest
 

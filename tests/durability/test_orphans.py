@@ -4,12 +4,14 @@ import os
 import signal
 
 import pytest
+from tests.support import wait_until
 
 KEYS = ["a", "b", "c", "d"]
 
 SCRIPT = f"""
 import ctypes
 
+from tests.support import wait_until
 from rivers.exceptions import ExecutionError
 
 keys, (task, how) = {KEYS}, sys.argv[2:4]
@@ -48,9 +50,9 @@ def _calls(processes):
 def _kill_in_a_function(processes, how):
     """The processes of the workers, whose parent is killed while both are in a function."""
     parent = processes.start(SCRIPT, "start", how)
-    processes.wait_until(lambda: len({pid for _, pid in _calls(processes)}) == 2)
+    wait_until(lambda: len({pid for _, pid in _calls(processes)}) == 2)
     resuming = processes.start(SCRIPT, "resume", how)
-    processes.wait_until((processes.folder / "ready").exists)
+    wait_until((processes.folder / "ready").exists)
     processes.kill(parent)
     (processes.folder / "dead").touch()
     return {int(pid) for _, pid in _calls(processes)}, resuming

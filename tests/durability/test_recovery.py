@@ -1,9 +1,10 @@
-"""A large backfill goes on where it was after its process died (SEMANTICS 8 and 9)."""
+"""A large backfill goes on where it was after its process died."""
 
 import sqlite3
 from contextlib import closing
 
 import pytest
+from tests.support import wait_until
 
 RUNS = 1_000_000
 
@@ -39,11 +40,11 @@ def _look(path, sql):
 def test_a_million_runs_killed_halfway_go_on_with_those_not_recorded(processes):
     path = processes.folder / "rivers.db"
     process = processes.start(SCRIPT)
-    processes.wait_until(path.exists)
+    wait_until(path.exists)
     asked = "SELECT coalesce(max(completed), 0) FROM backfill"
     tables = "SELECT count(*) FROM sqlite_schema"
-    processes.wait_until(lambda: _look(path, tables)[0] > 0)
-    processes.wait_until(lambda: _look(path, asked)[0] >= RUNS // 2)
+    wait_until(lambda: _look(path, tables)[0] > 0)
+    wait_until(lambda: _look(path, asked)[0] >= RUNS // 2)
     processes.kill(process)
     backfill_id, completed, status = _look(path, "SELECT id, completed, status FROM backfill")
     assert (completed < RUNS, status) == (True, 0)

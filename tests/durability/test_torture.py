@@ -1,4 +1,4 @@
-"""Nothing is lost when the process is killed at any moment (SEMANTICS 9); see torture.py."""
+"""Nothing is lost when the process is killed at any moment; see torture.py."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Several processes share one embedded storage (SEMANTICS 8 and 9)."""
+"""Several processes share one embedded storage."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Backfills whose process is killed again and again: nothing is lost (SEMANTICS 9).
+"""Backfills whose process is killed again and again: nothing is lost.
 
 A child runs backfills, in threads or in worker processes; at a random moment it gets SIGKILL, and the next
 child resumes what it left, at once: the worker processes outlive their parent for a moment. The parent reads

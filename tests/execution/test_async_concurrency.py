@@ -1,20 +1,16 @@
-"""Runs of `async` functions, in flight on one event loop: SEMANTICS 6."""
+"""Runs of `async` functions, in flight on one event loop."""
 
 import asyncio
 import itertools
 import threading
 
 import pytest
+from tests.support import TIMEOUT, counts
 
 import rivers as rs
 
-PATIENCE = 20  # Nothing here takes so long, unless it never comes.
 KEYS = [f"k{number:03}" for number in range(200)]
 MANY = rs.PartitionsDefinition.static_(KEYS)
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 @pytest.mark.parametrize("most", [1, 3, 50])
@@ -28,7 +24,7 @@ def test_max_concurrency_of_async_functions_on_one_loop(most):
         loops.add(loop)
         inside.add(context.partition_key)
         peaks.append(len(inside))
-        await asyncio.wait_for(parties.setdefault(loop, asyncio.Barrier(most)).wait(), PATIENCE)
+        await asyncio.wait_for(parties.setdefault(loop, asyncio.Barrier(most)).wait(), TIMEOUT)
         inside.discard(context.partition_key)
 
     keys = rs.PartitionKeyRange.single(KEYS[0], KEYS[3 * most - 1])
@@ -46,7 +42,7 @@ def slow_run_among_others(slow):
         if context.partition_key == slow:
             event = asyncio.Event()
             left.append(event)
-            await asyncio.wait_for(event.wait(), PATIENCE)
+            await asyncio.wait_for(event.wait(), TIMEOUT)
         else:
             left.append(context.partition_key)
         if len(left) == 200:
@@ -81,7 +77,7 @@ def test_a_plain_function_beside_an_async_one_does_not_hold_back_others():
 @pytest.mark.parametrize("slow", KEYS[20:120:10])  # Some of them have others behind them.
 def test_a_slow_async_run_does_not_hold_back_others_after_a_while(slow, monkeypatch):
     # The thread that waits for work has left long before the slow run.
-    monkeypatch.setattr("rivers.execution.in_process._PATIENCE", 0.001)
+    monkeypatch.setattr("rivers.execution.workers.IDLE_TIMEOUT_SECONDS", 0.001)
     slow_run_among_others(slow)
 
 

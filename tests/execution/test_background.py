@@ -1,11 +1,12 @@
-"""Backfills in the background of this process (SEMANTICS 6 and 9)."""
+"""Backfills in the background of this process."""
 
 import threading
 import time
 
+from tests.support import TIMEOUT
+
 import rivers as rs
 
-PATIENCE = 20
 COUNT = 20
 KEYS = [f"k{number:02}" for number in range(COUNT)]
 
@@ -16,7 +17,7 @@ def test_the_context_manager_waits():
 
     @rs.Asset(partitions_def=letters)
     def held(context: rs.AssetExecutionContext):
-        assert gate.wait(PATIENCE)
+        assert gate.wait(TIMEOUT)
         ended.append(context.partition_key)
 
     with rs.CodeRepository([held]).resolve(rs.Storage.memory()) as repo:
@@ -36,7 +37,7 @@ def test_what_has_ended_is_recorded_while_the_run_behind_it_goes_on():
     def held(context: rs.AssetExecutionContext):
         started.append(context.partition_key)
         if context.partition_key == KEYS[9]:
-            assert gate.wait(PATIENCE)
+            assert gate.wait(TIMEOUT)
 
     with rs.CodeRepository([held]).resolve(rs.Storage.memory()) as repo:
         whole = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])

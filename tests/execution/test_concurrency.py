@@ -1,4 +1,4 @@
-"""How many runs are in flight, which, and in what order they start: SEMANTICS 4 and 6."""
+"""How many runs are in flight, which, and in what order they start."""
 
 import sys
 import threading
@@ -8,13 +8,13 @@ from multiprocessing.connection import Client, Listener
 
 import cloudpickle
 import pytest
+from tests.support import TIMEOUT, counts
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-PATIENCE = 20  # Nothing here takes so long, unless it never comes.
 KEYS = [f"k{number:03}" for number in range(200)]
 MANY = rs.PartitionsDefinition.static_(KEYS)
 
@@ -31,7 +31,7 @@ class Meeting:
             self.inside += 1
             self.peak = max(self.peak, self.inside)
             self.entered.append(key)
-        self.barrier.wait(PATIENCE)
+        self.barrier.wait(TIMEOUT)
 
     def leave(self, key):
         with self.lock:
@@ -107,10 +107,6 @@ def hold(request):
     return backfill
 
 
-def counts(result):
-    return result.completed, result.failed, result.canceled
-
-
 @pytest.mark.parametrize("most", [1, 2, 4])
 def test_max_concurrency_is_the_number_in_flight(hold, most):
     meeting = Meeting(party=most)
@@ -156,7 +152,7 @@ def test_max_concurrency_is_each_backfills_own():
     def body(context: rs.AssetExecutionContext):
         meeting = meetings[context.asset_name]
         meeting.enter(context.partition_key)
-        both.wait(PATIENCE)
+        both.wait(TIMEOUT)
         meeting.leave(context.partition_key)
 
     assets = [rs.Asset(body, name=name, partitions_def=MANY) for name in meetings]
@@ -204,7 +200,7 @@ def test_a_slow_run_does_not_hold_back_others(hold):
         def leave(self, key):
             if key == "k100":
                 for _ in range(199):
-                    assert self.others.acquire(timeout=PATIENCE)
+                    assert self.others.acquire(timeout=TIMEOUT)
             else:
                 self.others.release()
             super().leave(key)
@@ -233,7 +229,7 @@ def test_stop_on_failure_what_is_in_flight_ends():
         if len(started) == 2:
             seen.set()
             raise ValueError("boom")
-        assert seen.wait(PATIENCE)
+        assert seen.wait(TIMEOUT)
         backfill_id = context.run_id.split(".")[0]
         while not repo.get_backfill(backfill_id).failed_partitions:
             time.sleep(0.005)

@@ -1,14 +1,15 @@
-"""What a function is told of its run: the context (SEMANTICS 6)."""
+"""What a function is told of its run: the context."""
 
 import logging
 from datetime import datetime
 
 import pytest
+from tests.support import counts, keys, letters, repository
 
 import rivers as rs
 from rivers.exceptions import PartitionValidationError
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 GRID = rs.PartitionsDefinition.multi(
     {
         "day": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04"),
@@ -16,18 +17,6 @@ GRID = rs.PartitionsDefinition.multi(
     }
 )
 ONE_RUN = rs.BackfillStrategy.single_run()
-
-
-def repository(*assets, **kwargs):
-    return rs.CodeRepository(list(assets), **kwargs).resolve(rs.Storage.memory())
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 def test_context_attributes():

@@ -1,36 +1,21 @@
-"""What fails, and what does not fail with it: SEMANTICS 6 and 7."""
+"""What fails, and what does not fail with it."""
 
 import asyncio
 import sqlite3
 from contextlib import closing
 
 import pytest
+from tests.support import counts, keys, letters, repository
 
 import rivers as rs
 from rivers.io import InMemoryIOHandler
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 GRID = rs.PartitionsDefinition.multi(
     {"letter": LETTERS, "digit": rs.PartitionsDefinition.static_(["1", "2"])}
 )
 ALL = rs.PartitionKeyRange.single("a", "d")
 ONE_RUN = rs.BackfillStrategy.single_run()
-
-
-def repository(*assets, storage=None):
-    return rs.CodeRepository(list(assets)).resolve(storage or rs.Storage.memory())
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
-
-
-def values(context):
-    return [key.key[0] for key in context.partition.keys]
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 def test_an_exception_fails_all_partitions_of_the_run():

@@ -1,29 +1,14 @@
-"""`context.mark_partition_failed`: single partitions of a run fail, the others go on (SEMANTICS 6)."""
+"""`context.mark_partition_failed`: single partitions of a run fail, the others go on."""
 
 import pytest
+from tests.support import counts, keys, letters, repository, values
 
 import rivers as rs
 from rivers.exceptions import PartitionValidationError
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 ALL = rs.PartitionKeyRange.single("a", "d")
 ONE_RUN = rs.BackfillStrategy.single_run()
-
-
-def repository(*assets, storage=None):
-    return rs.CodeRepository(list(assets)).resolve(storage or rs.Storage.memory())
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
-
-
-def values(context):
-    return [key.key[0] for key in context.partition.keys]
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 def failing(*marked, error="broken"):

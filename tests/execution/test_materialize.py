@@ -1,19 +1,12 @@
-"""`materialize()`: one run of all or some assets, waited for (SEMANTICS 6)."""
+"""`materialize()`: one run of all or some assets, waited for."""
 
 import pytest
+from tests.support import letters, repository, values
 
 import rivers as rs
 from rivers.exceptions import AssetNotFoundError, ExecutionError
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
-
-
-def repository(*assets, **kwargs):
-    return rs.CodeRepository(list(assets), **kwargs).resolve(rs.Storage.memory())
-
-
-def values(context):
-    return [key.key[0] for key in context.partition.keys]
+LETTERS = letters(4)
 
 
 def test_materialize_is_one_run():

@@ -1,4 +1,4 @@
-"""`Executor.parallel`: whole runs in other processes (SEMANTICS 6)."""
+"""`Executor.parallel`: whole runs in other processes."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import cloudpickle
 import polars as pl
 import pydantic
 import pytest
+from tests.support import counts, key
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError
@@ -59,46 +60,6 @@ print(result.status, repo.load_node("sink", rs.PartitionKey.single("b")))
 
 class Settings(pydantic.BaseModel):
     factor: int = 1
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
-
-
-def key(text):
-    return rs.PartitionKey.single(text)
-
-
-@pytest.fixture
-def parallel():
-    """Makes a repository with two processes, and closes it."""
-    made = []
-
-    def make(*assets, workers=2):
-        executor = rs.Executor.parallel(workers)
-        made.append(rs.CodeRepository(list(assets), executor).resolve(rs.Storage.memory()))
-        return made[-1]
-
-    yield make
-    for repo in made:
-        repo.close()
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """A file that processes append lines to; gives what they wrote."""
-
-    class Notes:
-        path = tmp_path / "notes"
-
-        def add(self, *texts):
-            with self.path.open("a") as file:
-                file.write(" ".join(map(str, texts)) + "\n")
-
-        def lines(self):
-            return [line.split() for line in self.path.read_text().splitlines()]
-
-    return Notes()
 
 
 def test_assets_of_a_script_and_modules_beside_it(tmp_path):

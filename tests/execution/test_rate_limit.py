@@ -1,15 +1,13 @@
 """`max_starts_per_second`: how many runs start in a second, whatever the concurrency."""
 
-import subprocess
-import sys
 import time
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
-from rivers.execution import in_process as workers
+from rivers.execution import workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
@@ -29,7 +27,7 @@ def work(is_async):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_the_starts_are_spread(monkeypatch, is_async):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     repo = rs.CodeRepository([work(is_async)]).resolve(rs.Storage.memory())
     result = repo.backfill(partition_range=ALL, max_concurrency=8, max_starts_per_second=20)
     assert (result.status, result.completed) == ("completed", 12)
@@ -93,8 +91,7 @@ repo.backfill(partition_range=everything, max_starts_per_second=1e-6)
 
 def test_a_resume_and_a_rerun_keep_it(tmp_path):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
+    assert run_script(DIES, path).returncode == -9
     repo = rs.CodeRepository([work(False)]).resolve(rs.Storage.embedded(path))
     (backfill_id,) = repo.backfills()["backfill_id"]
     repo.resume_backfill(backfill_id, block=False)

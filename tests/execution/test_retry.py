@@ -3,17 +3,17 @@
 import asyncio
 import os
 import sys
-import time
 
 import cloudpickle
 import pytest
+from tests.support import letters, wait_until
 
 import rivers as rs
 from rivers.exceptions import AssetDefinitionError, ConfigurationError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
 TWICE = rs.RetryPolicy(2)
 
@@ -222,11 +222,6 @@ def test_materialize_tries_again(repo):
 # -- waiting ---------------------------------------------------------------------------------------
 
 
-def until(condition):
-    while not condition():
-        time.sleep(0.001)
-
-
 @pytest.mark.timeout(30)
 def test_a_run_that_waits_holds_no_slot_and_can_be_canceled(repo):
     done = []
@@ -240,7 +235,7 @@ def test_a_run_that_waits_holds_no_slot_and_can_be_canceled(repo):
 
     repository = repo(flaky)
     result = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
-    until(
+    wait_until(
         lambda: len(done) == 2 and statuses(repository, result) == ["waiting"] + ["completed"] * 2
     )
     runs = repository.backfill_runs(result.backfill_id, status="waiting")
@@ -249,7 +244,7 @@ def test_a_run_that_waits_holds_no_slot_and_can_be_canceled(repo):
     assert partitions["status"].to_list() == ["pending", "completed", "completed"]
     assert partitions["attempts"].to_list() == [1, 1, 1]
     assert repository.cancel_backfill(result.backfill_id)
-    until(lambda: repository.get_backfill(result.backfill_id).status == "canceled")
+    wait_until(lambda: repository.get_backfill(result.backfill_id).status == "canceled")
     assert statuses(repository, result)[0] == "canceled"
 
 
@@ -373,7 +368,7 @@ def test_an_attempt_does_not_wait_for_the_slow_run_behind_it(repo, tmp_path, kin
 
     def fn(context: rs.AssetExecutionContext):
         if visit(context):
-            until(again.exists)
+            wait_until(again.exists)
 
     async def later(context: rs.AssetExecutionContext):
         if visit(context):

@@ -1,18 +1,17 @@
-"""Which run goes next, in a repository with a run queue: SEMANTICS 10."""
+"""Which run goes next, in a repository with a run queue."""
 
 import sys
 import threading
-import time
 
 import cloudpickle
 import pytest
+from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-PATIENCE = 20
 KEYS = rs.PartitionsDefinition.static_([f"k{number:02}" for number in range(40)])
 
 
@@ -43,9 +42,9 @@ class Station:
             self.peak = max(self.peak, len(self.inside))
         if name in self.gates:
             self.begun[name].set()
-            assert self.gates[name].wait(PATIENCE)
+            assert self.gates[name].wait(TIMEOUT)
         if self.meeting is not None:
-            self.meeting.wait(PATIENCE)
+            self.meeting.wait(TIMEOUT)
         with self.lock:
             self.inside.remove(name)
 
@@ -57,12 +56,6 @@ class Station:
 
     def done(self, backfill_id):
         return self.repo.get_backfill(backfill_id).status != "in_progress"
-
-    def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
 
     def __enter__(self):
         return self
@@ -76,7 +69,7 @@ class Station:
 def plugged(station):
     """Occupies the only slot until the gate is opened."""
     station.submit("plug", priority=100)
-    assert station.begun["plug"].wait(PATIENCE)
+    assert station.begun["plug"].wait(TIMEOUT)
     return station.gates["plug"]
 
 
@@ -94,7 +87,7 @@ def test_higher_priority_first_then_first_come():
 def test_a_higher_priority_passes_the_rest_of_a_backfill():
     with Station(["long"], max_concurrent_runs=1) as station:
         station.submit("long", runs=30)
-        assert station.begun["long"].wait(PATIENCE)
+        assert station.begun["long"].wait(TIMEOUT)
         station.submit("equal", runs=2)
         station.submit("urgent", priority=1, runs=2)
         station.gates["long"].set()
@@ -112,9 +105,9 @@ def test_materialize_passes_at_0_before_a_waiting_backfill():
             kwargs={"partition_key": rs.PartitionKey.single("k01"), "tags": [("name", "manual")]},
         )
         manual.start()
-        station.until(lambda: len(station.repo._engine.live()) > waiting)
+        wait_until(lambda: len(station.repo._engine.live()) > waiting)
         gate.set()
-        manual.join(PATIENCE)
+        manual.join(TIMEOUT)
     assert station.order == ["plug", "urgent", "manual", "backfill", "backfill", "backfill"]
 
 
@@ -149,7 +142,7 @@ def test_a_run_blocked_by_a_tag_limit_does_not_block_those_behind_it():
     limits = [rs.TagConcurrencyLimit("db", limit=1)]
     with Station(["held"], max_concurrent_runs=4, tag_concurrency_limits=limits) as station:
         station.submit("held", ("db", "prod"))
-        assert station.begun["held"].wait(PATIENCE)
+        assert station.begun["held"].wait(TIMEOUT)
         blocked = station.submit("blocked", ("db", "test"), priority=50, runs=2)
         station.submit("free", runs=3, block=True)
         assert not station.done(blocked)
@@ -170,7 +163,7 @@ def test_a_limit_of_one_value_leaves_other_values_alone():
     limits = [rs.TagConcurrencyLimit("db", "prod", limit=1)]
     with Station(["held"], tag_concurrency_limits=limits) as station:
         station.submit("held", ("db", "prod"))
-        assert station.begun["held"].wait(PATIENCE)
+        assert station.begun["held"].wait(TIMEOUT)
         blocked = station.submit("blocked", ("db", "prod"))
         station.submit("free", ("db", "test"), block=True)
         assert not station.done(blocked)
@@ -181,11 +174,11 @@ def test_per_unique_value_gives_each_value_a_limit_of_its_own(unique):
     limits = [rs.TagConcurrencyLimit("db", limit=1, per_unique_value=unique)]
     with Station(["one", "two"], tag_concurrency_limits=limits) as station:
         station.submit("one", ("db", "a"))
-        assert station.begun["one"].wait(PATIENCE)
+        assert station.begun["one"].wait(TIMEOUT)
         other = station.submit("two", ("db", "b"))
         same = station.submit("same", ("db", "a"), priority=9)
         if unique:
-            assert station.begun["two"].wait(PATIENCE)
+            assert station.begun["two"].wait(TIMEOUT)
         station.submit("free", block=True)
         assert not station.done(same)
         assert ("two" in station.order) == unique
@@ -199,7 +192,7 @@ def test_a_limit_of_0_holds_back_and_what_it_holds_can_be_canceled():
         held = station.submit("held", ("db", "x"), runs=5)
         station.submit("free", block=True)
         assert station.repo.cancel_backfill(held) is True
-        station.until(lambda: station.done(held))
+        wait_until(lambda: station.done(held))
         status = station.repo.get_backfill(held)
         assert (status.status, status.canceled_partitions) == ("canceled", 5)
     assert station.order == ["free"]
@@ -210,7 +203,7 @@ def test_a_rerun_passes_the_queue_with_the_priority_of_the_first():
         gate = plugged(station)
         again = station.submit("again", priority=3)
         assert station.repo.cancel_backfill(again) is True
-        station.until(lambda: station.done(again))
+        wait_until(lambda: station.done(again))
         station.submit("lower", priority=2)
         station.repo.rerun_backfill(again, block=False)
         station.gates["again"].set()

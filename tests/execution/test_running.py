@@ -1,16 +1,17 @@
-"""How runs are executed: SEMANTICS 6, from dependency order to `mark_partition_failed`."""
+"""How runs are executed, from dependency order to `mark_partition_failed`."""
 
 import asyncio
 import threading
 
 import pytest
+from tests.support import counts, keys, letters, repository, values
 
 import rivers as rs
 from rivers.exceptions import (
     ConfigurationError,
 )
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 GRID = rs.PartitionsDefinition.multi(
     {
         "day": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04"),
@@ -19,22 +20,6 @@ GRID = rs.PartitionsDefinition.multi(
 )
 ALL = rs.PartitionKeyRange.single("a", "d")
 ONE_RUN = rs.BackfillStrategy.single_run()
-
-
-def repository(*assets, **kwargs):
-    return rs.CodeRepository(list(assets), **kwargs).resolve(rs.Storage.memory())
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
-
-
-def values(context):
-    return [key.key[0] for key in context.partition.keys]
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 def test_dependency_order():

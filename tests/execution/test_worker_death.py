@@ -1,4 +1,4 @@
-"""A worker process that dies takes one run with it, and no more (SEMANTICS 6)."""
+"""A worker process that dies takes one run with it, and no more."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import sys
 
 import cloudpickle
 import pytest
+from tests.support import counts, key
 
 import rivers as rs
 
@@ -14,46 +15,6 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h"]
 DEFINED = rs.PartitionsDefinition.static_(LETTERS)
 ALL = rs.PartitionKeyRange.single("a", "h")
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
-
-
-def key(text):
-    return rs.PartitionKey.single(text)
-
-
-@pytest.fixture
-def parallel():
-    """Makes a repository with two processes, and closes it."""
-    made = []
-
-    def make(*assets, workers=2):
-        executor = rs.Executor.parallel(workers)
-        made.append(rs.CodeRepository(list(assets), executor).resolve(rs.Storage.memory()))
-        return made[-1]
-
-    yield make
-    for repo in made:
-        repo.close()
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """A file that processes append lines to; gives what they wrote."""
-
-    class Notes:
-        path = tmp_path / "notes"
-
-        def add(self, *texts):
-            with self.path.open("a") as file:
-                file.write(" ".join(map(str, texts)) + "\n")
-
-        def lines(self):
-            return [line.split() for line in self.path.read_text().splitlines()]
-
-    return Notes()
 
 
 def leave():

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
+from tests.io.contexts import loading, multi, storing
+from tests.support import keys
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
@@ -18,22 +20,6 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 DAYS = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-31")
 ALL = rs.PartitionKeyRange.single("2024-01-01", "2024-01-30")
 FRAME = pl.DataFrame({"day": ["1", "2", "1"], "x": [1, 2, 3]})
-
-
-def single(*keys):
-    return [rs.PartitionKey.single(key) for key in keys]
-
-
-def multi(*pairs):
-    return [rs.PartitionKey.multi({"day": day, "region": region}) for day, region in pairs]
-
-
-def out(*partitions, failed=()):
-    return OutputContext("a", list(partitions), "r1", failed=list(failed))
-
-
-def wanted(*partitions, asset="a"):
-    return InputContext(asset, list(partitions))
 
 
 @pytest.fixture
@@ -47,33 +33,35 @@ def grid(tmp_path):
 
 
 def test_an_asset_without_partitions_is_a_whole_table(delta, tmp_path):
-    delta.handle_output(out(), FRAME.lazy())
-    assert_frame_equal(delta.load_input(wanted()), FRAME, check_row_order=False)
-    delta.handle_output(out(), pl.DataFrame({"y": [1]}))
-    assert delta.load_input(wanted()).rows() == [(1,)]
+    delta.handle_output(storing(), FRAME.lazy())
+    assert_frame_equal(delta.load_input(loading()), FRAME, check_row_order=False)
+    delta.handle_output(storing(), pl.DataFrame({"y": [1]}))
+    assert delta.load_input(loading()).rows() == [(1,)]
     assert DeltaTable(tmp_path / "tables" / "a").version() == 1
 
 
 def test_a_run_replaces_the_rows_of_its_partitions_in_one_commit(delta, tmp_path):
-    one, two, three = single("1", "2", "3")
-    delta.handle_output(out(one, two), FRAME)
-    delta.handle_output(out(two, three), pl.DataFrame({"day": ["3"], "x": [9]}))
-    assert delta.load_input(wanted(one)).rows() == [("1", 1), ("1", 3)]
-    assert delta.load_input(wanted(two)).height == 0
-    assert delta.load_input(wanted(three, one)).rows() == [("3", 9), ("1", 1), ("1", 3)]
+    one, two, three = keys("1", "2", "3")
+    delta.handle_output(storing(one, two), FRAME)
+    delta.handle_output(storing(two, three), pl.DataFrame({"day": ["3"], "x": [9]}))
+    assert delta.load_input(loading(one)).rows() == [("1", 1), ("1", 3)]
+    assert delta.load_input(loading(two)).height == 0
+    assert delta.load_input(loading(three, one)).rows() == [("3", 9), ("1", 1), ("1", 3)]
     table = DeltaTable(tmp_path / "tables" / "a")
     assert (table.version(), table.metadata().partition_columns) == (1, ["day"])
 
 
 def test_dimensions_have_columns_of_their_own(grid, tmp_path):
     frame = pl.DataFrame({"on": ["1", "1", "2"], "region": ["us", "eu", "eu"], "x": [1, 2, 3]})
-    keys = multi(("1", "us"), ("1", "eu"), ("2", "eu"))
-    grid.handle_output(out(*keys), frame)
-    grid.handle_output(out(keys[1]), pl.DataFrame({"on": ["1"], "region": ["eu"], "x": [7]}))
-    assert grid.load_input(wanted(*reversed(keys)))["x"].to_list() == [3, 7, 1]
+    partitions = multi(("1", "us"), ("1", "eu"), ("2", "eu"))
+    grid.handle_output(storing(*partitions), frame)
+    grid.handle_output(
+        storing(partitions[1]), pl.DataFrame({"on": ["1"], "region": ["eu"], "x": [7]})
+    )
+    assert grid.load_input(loading(*reversed(partitions)))["x"].to_list() == [3, 7, 1]
     sparse = pl.DataFrame({"on": ["1", "2"], "region": ["us", "eu"], "x": [8, 9]})
-    grid.handle_output(out(keys[0], keys[2]), sparse)
-    assert grid.load_input(wanted(*keys))["x"].to_list() == [8, 7, 9]
+    grid.handle_output(storing(partitions[0], partitions[2]), sparse)
+    assert grid.load_input(loading(*partitions))["x"].to_list() == [8, 7, 9]
     assert DeltaTable(tmp_path / "tables" / "a").metadata().partition_columns == ["on", "region"]
 
 
@@ -85,39 +73,39 @@ def test_dimensions_have_columns_of_their_own(grid, tmp_path):
     ],
 )
 def test_keys_may_be_dates_or_categories(delta, column):
-    keys = single("2024-01-01", "2024-01-02")
-    delta.handle_output(out(*keys), pl.DataFrame({"day": column, "x": [1, 2]}))
-    delta.handle_output(out(keys[0]), pl.DataFrame({"day": column[:1], "x": [5]}))
-    assert delta.load_input(wanted(*keys))["x"].to_list() == [5, 2]
+    partitions = keys("2024-01-01", "2024-01-02")
+    delta.handle_output(storing(*partitions), pl.DataFrame({"day": column, "x": [1, 2]}))
+    delta.handle_output(storing(partitions[0]), pl.DataFrame({"day": column[:1], "x": [5]}))
+    assert delta.load_input(loading(*partitions))["x"].to_list() == [5, 2]
 
 
 def test_keys_may_be_numbers(delta):
-    one, two = single("1", "2")
-    delta.handle_output(out(one, two), pl.DataFrame({"day": [2, 1], "x": [1, 2]}))
-    delta.handle_output(out(one), pl.DataFrame({"day": [1], "x": [5]}))
-    assert delta.load_input(wanted(two, one))["x"].to_list() == [1, 5]
+    one, two = keys("1", "2")
+    delta.handle_output(storing(one, two), pl.DataFrame({"day": [2, 1], "x": [1, 2]}))
+    delta.handle_output(storing(one), pl.DataFrame({"day": [1], "x": [5]}))
+    assert delta.load_input(loading(two, one))["x"].to_list() == [1, 5]
 
 
 def test_hostile_keys_and_names_are_only_texts(tmp_path):
     column = 'it"s; DROP'
     delta = DeltaIOHandler(tmp_path / "tables", partition_by=column)
-    evil, other = single("x' OR '1'='1", "../é %2E\n")
+    evil, other = keys("x' OR '1'='1", "../é %2E\n")
     frame = pl.DataFrame({column: ["x' OR '1'='1", "../é %2E\n"], "x": [1, 2]})
-    delta.handle_output(out(evil, other), frame)
-    delta.handle_output(out(evil), frame.head(1).with_columns(x=pl.lit(7, pl.Int64)))
-    assert delta.load_input(wanted(evil, other))["x"].to_list() == [7, 2]
+    delta.handle_output(storing(evil, other), frame)
+    delta.handle_output(storing(evil), frame.head(1).with_columns(x=pl.lit(7, pl.Int64)))
+    assert delta.load_input(loading(evil, other))["x"].to_list() == [7, 2]
     delta.handle_output(OutputContext("..", [], "r1"), FRAME)
-    assert delta.load_input(wanted(asset="..")).height == 3
+    assert delta.load_input(loading(asset="..")).height == 3
     assert [path.name for path in tmp_path.iterdir()] == ["tables"]
 
 
 def test_rows_of_failed_partitions_are_left_out(delta):
-    one, two = single("1", "2")
-    delta.handle_output(out(one, two), FRAME)
-    delta.handle_output(out(one, failed=[two]), FRAME.with_columns(x=pl.lit(0, pl.Int64)))
-    assert delta.load_input(wanted(one, two))["x"].to_list() == [0, 0, 2]
-    delta.handle_output(out(failed=[one]), FRAME)
-    assert delta.load_input(wanted(one))["x"].to_list() == [0, 0]
+    one, two = keys("1", "2")
+    delta.handle_output(storing(one, two), FRAME)
+    delta.handle_output(storing(one, failed=[two]), FRAME.with_columns(x=pl.lit(0, pl.Int64)))
+    assert delta.load_input(loading(one, two))["x"].to_list() == [0, 0, 2]
+    delta.handle_output(storing(failed=[one]), FRAME)
+    assert delta.load_input(loading(one))["x"].to_list() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -137,20 +125,20 @@ def test_rows_of_failed_partitions_are_left_out(delta):
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(delta, tmp_path, value, error, told):
     with pytest.raises(error, match=told):
-        delta.handle_output(out(*single("1")), value)
+        delta.handle_output(storing(*keys("1")), value)
     assert not (tmp_path / "tables").exists()
 
 
 def test_partition_by_must_be_told_for_one_dimension(tmp_path):
     with pytest.raises(ConfigurationError, match="partition_by='day'"):
-        DeltaIOHandler(tmp_path).handle_output(out(*single("1")), FRAME)
+        DeltaIOHandler(tmp_path).handle_output(storing(*keys("1")), FRAME)
     with pytest.raises(TypeError, match="folder or at a URL"):
         DeltaIOHandler(3)
 
 
 def test_nothing_stored_is_told(delta):
     with pytest.raises(ExecutionError, match="nothing is stored of asset 'a' for partition '1'"):
-        delta.load_input(wanted(*single("1")))
+        delta.load_input(loading(*keys("1")))
 
 
 @pytest.mark.parametrize("executor", [rs.Executor.in_process(), rs.Executor.parallel(2)])

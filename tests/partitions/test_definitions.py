@@ -1,4 +1,4 @@
-"""SEMANTICS 2: partition definitions."""
+"""Partition definitions: static, by time, by several dimensions, dynamic."""
 
 import datetime as dt
 import pickle
@@ -60,7 +60,9 @@ REFUSED = {
     'the key "a" is given twice, as number 1 and number 3; keys must be distinct': (
         lambda: PartitionsDefinition.static_(["a", "b", "a"])
     ),
-    "static_() needs at least one key, got an empty list": lambda: PartitionsDefinition.static_([]),
+    "a static definition needs at least one key, got none": lambda: PartitionsDefinition.static_(
+        []
+    ),
     "time_window() takes either cron_schedule or interval_seconds": lambda: time_window(
         "2024-01-01"
     ),
@@ -82,10 +84,8 @@ REFUSED = {
     'the fmt "%Q" is not a valid strftime pattern; for example "%Y-%m-%d" or "%Y-%m-%dT%H:%M"': (
         lambda: daily("2024-01-01", fmt="%Q")
     ),
-    "multi() needs at least one dimension, got an empty dict": lambda: PartitionsDefinition.multi(
-        {}
-    ),
-    'the dimension "x" is itself a multi() definition; nesting is not allowed, name all dimensions in one multi()': (
+    "a product needs at least one dimension, got none": lambda: PartitionsDefinition.multi({}),
+    'the dimension "x" is itself a product of dimensions; nesting is not allowed, name all dimensions in one product': (
         lambda: PartitionsDefinition.multi({"x": PartitionsDefinition.multi({"r": REGIONS})})
     ),
 }

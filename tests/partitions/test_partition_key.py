@@ -1,4 +1,4 @@
-"""SEMANTICS 1: partition keys."""
+"""Partition keys: equality, text forms, several values in one key."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""SEMANTICS 3: ranges."""
+"""Ranges of partition keys: what they select, and what is refused."""
 
 import pytest
 
@@ -178,15 +178,15 @@ def test_explicit_list_names_what_is_unknown_or_empty(refusal):
 
 def test_single_on_a_multi_definition(refusal):
     assert refusal(GRID, ("us", "eu")) == (
-        'PartitionKeyRange.single() was given for partitions with the dimensions "d", "r"; '
-        "use PartitionKeyRange.multi({dimension: (from, to)})"
+        'a range without dimension names was given for partitions with the dimensions "d", "r"; '
+        "give a range for each dimension, by its name"
     )
 
 
 def test_multi_on_a_single_definition(refusal):
     assert refusal(REGIONS, {"r": ("us", "eu")}) == (
-        "PartitionKeyRange.multi() was given for partitions with a single dimension; "
-        "use PartitionKeyRange.single(from_key, to_key)"
+        "ranges of named dimensions were given for partitions with a single dimension; "
+        "give one range, without a name"
     )
 
 

@@ -1,4 +1,4 @@
-"""SEMANTICS 4: what is selected."""
+"""Which assets and partitions a backfill selects, and in what order."""
 
 import pytest
 
@@ -176,5 +176,7 @@ def test_a_key_that_is_none_of_the_definition_is_refused(repo):
     ):
         with pytest.raises(rs.exceptions.PartitionValidationError, match=told):
             repository.backfill(partition_keys=[PartitionKey.multi(key)], dry_run=True)
-    with pytest.raises(rs.exceptions.PartitionValidationError, match=r"use PartitionKey.multi"):
+    with pytest.raises(
+        rs.exceptions.PartitionValidationError, match='"d", "r"; give a value for each'
+    ):
         repository.backfill(partition_keys=US, dry_run=True)

@@ -1,10 +1,7 @@
 """`order`: in which order the partitions of a backfill are run."""
 
-import subprocess
-import sys
-
 import pytest
-from tests.support import TIMEOUT
+from tests.support import run_script
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -160,8 +157,7 @@ repo.backfill(partition_range=everything, max_concurrency=1, order=["-date", "re
 
 def test_a_resume_goes_on_in_the_same_order(tmp_path, recording):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
+    assert run_script(DIES, path).returncode == -9
     asset, calls = recording(GRID, name="cell")
     repository = rs.CodeRepository([asset]).resolve(rs.Storage.embedded(path))
     (backfill_id,) = repository.backfills()["backfill_id"]

@@ -1,4 +1,4 @@
-"""SEMANTICS 5: strategies."""
+"""Strategies: how the partitions of a backfill are grouped into runs, and how a strategy is written."""
 
 import logging
 import pickle
@@ -247,3 +247,67 @@ def test_which_one_where_assets_disagree(num_runs, caplog):
     assert num_runs(SINGLE_RUN, None, BY_A) == (8, 1)
     for named in ("'x0'", "'x2'", repr(SINGLE_RUN), repr(BY_A)):
         assert named in caplog.text
+
+
+def test_the_text_of_a_strategy_is_read_back():
+    assert {strategy.kind for strategy in STRATEGIES} == {
+        name for name, value in vars(BackfillStrategy).items() if isinstance(value, staticmethod)
+    } - {"parse"}
+    for strategy in STRATEGIES:
+        assert BackfillStrategy.parse(repr(strategy)) == strategy
+
+
+def test_the_recorded_text_of_a_strategy_is_read_back(repo):
+    repository = repo(rs.Asset(lambda: None, name="cell", partitions_def=GRID))
+    for strategy in STRATEGIES:
+        repository.backfill(partition_range=ALL, strategy=strategy)
+    recorded = [BackfillStrategy.parse(text) for text in repository.backfills()["strategy"]]
+    assert sorted(map(repr, recorded)) == sorted(map(repr, STRATEGIES))
+
+
+@pytest.mark.parametrize(
+    ("text", "strategy"),
+    [
+        ("multi_run", MULTI_RUN),
+        ("single_run", SINGLE_RUN),
+        ("chunked(3)", CHUNKS),
+        ("a=multi,b=single,c=single", BY_A),
+        ("b=single,a=multi", BackfillStrategy.per_dimension(["a"], ["b"])),
+        ("new-line=multi,d.1=single", BackfillStrategy.per_dimension(["new-line"], ["d.1"])),
+    ],
+)
+def test_short_texts_of_strategies(text, strategy):
+    assert BackfillStrategy.parse(text) == strategy
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("both", "strategy is multi_run, single_run, chunked"),
+        ("", "strategy is multi_run, single_run, chunked"),
+        ("chunked", "strategy is multi_run, single_run, chunked"),
+        ("chunked(n)", "strategy is multi_run, single_run, chunked"),
+        ("chunked(1, 2)", "strategy is multi_run, single_run, chunked"),
+        ("__import__('os')", "strategy is multi_run, single_run, chunked"),
+        ("(" * 10_000, "strategy is multi_run, single_run, chunked"),
+        ("chunked(0)", "n must be an int of at least 1, got 0"),
+        ("a=multi", "single_run is empty"),
+    ],
+)
+def test_texts_that_are_no_strategy(text, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        BackfillStrategy.parse(text)
+
+
+def test_a_plan_says_whether_it_is_one_run():
+    keys = GRID.resolve().all()
+    plans = {strategy.kind: rs._rivers.Plan(keys, strategy) for strategy in STRATEGIES}
+    assert [kind for kind, plan in plans.items() if plan.is_one_run] == ["single_run"]
+
+
+def test_a_strategy_of_an_unknown_kind_is_refused():
+    class Other:
+        kind = "other"
+
+    with pytest.raises(TypeError, match='no kind of strategy "other"'):
+        rs._rivers.Plan(GRID.resolve().all(), Other())

@@ -1,4 +1,4 @@
-"""Backfills from async code: `backfill_async`, `watch`, and what cancelling does (SEMANTICS 6)."""
+"""Backfills from async code: `backfill_async`, `watch`, and what cancelling does."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from tests.support import TIMEOUT, letters, wait_until
 
 import rivers as rs
 from rivers.exceptions import (
@@ -18,8 +19,7 @@ from rivers.exceptions import (
     ExecutionError,
 )
 
-PATIENCE = 30
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
 
 
@@ -33,13 +33,13 @@ def held(repo):
 
     def wait():
         begun.set()
-        gate.wait(PATIENCE)
+        gate.wait(TIMEOUT)
 
     return repo(rs.Asset(wait, name="x", partitions_def=LETTERS)), begun, gate
 
 
 async def until(condition):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -148,7 +148,7 @@ def test_progress_is_told_when_something_has_changed(repo):
     gates = {key: threading.Event() for key in "abc"}
 
     def wait(context):
-        gates[context.partition_key].wait(PATIENCE)
+        gates[context.partition_key].wait(TIMEOUT)
 
     repository = repo(rs.Asset(wait, name="x", partitions_def=LETTERS))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
@@ -178,7 +178,7 @@ def test_watching_what_does_not_go_on(repo):
     with pytest.raises(ConfigurationError, match="every"):
         asyncio.run(follow("nothing", every=0))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
-    begun.wait(PATIENCE)
+    begun.wait(TIMEOUT)
     repository.abandon()
     gate.set()
     with pytest.raises(ExecutionError, match="its process is gone"):
@@ -205,13 +205,11 @@ def test_ctrl_c_cancels_the_rest(tmp_path):
         [sys.executable, "-c", SCRIPT], cwd=tmp_path, stderr=subprocess.PIPE, encoding="utf-8",
         env={name: text for name, text in os.environ.items() if not name.startswith("RIVERS_")},
     )  # fmt: skip
-    deadline = time.monotonic() + PATIENCE
-    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until((tmp_path / "begun").exists)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
     (tmp_path / "gate").touch()
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=TIMEOUT)
     assert "KeyboardInterrupt" in err
     (record,) = rs.Storage.embedded(tmp_path / ".rivers" / "rivers.db")._store.backfills()
     assert (record["status"], record["completed"], record["canceled"]) == ("canceled", 1, 2)

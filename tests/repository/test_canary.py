@@ -1,11 +1,9 @@
 """`canary`: a few partitions first, and the rest if they complete."""
 
-import subprocess
-import sys
 import threading
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import TIMEOUT, counts, run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError
@@ -41,10 +39,6 @@ class Recorded:
 
     def run(self, **options):
         return self.repo.backfill(**({"partition_range": ALL, "max_concurrency": 8} | options))
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -166,8 +160,7 @@ repo.backfill(partition_range=everything, max_concurrency=1, canary=4)
 @pytest.mark.parametrize("bad", [(), ("k625",)])
 def test_a_resume_goes_on_with_the_first(tmp_path, bad):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES, str(path)]
-    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == -9
+    assert run_script(DIES, path).returncode == -9
     work = Recorded(*bad, storage=rs.Storage.embedded(path))
     (backfill_id,) = work.repo.backfills()["backfill_id"]
     result = work.repo.resume_backfill(backfill_id)

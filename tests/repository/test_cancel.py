@@ -1,16 +1,14 @@
-"""Cancel: SEMANTICS 8."""
+"""`cancel_backfill`: in this process, in another one, and without a live owner."""
 
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
+from tests.support import TIMEOUT, counts, run_script
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
 
-PATIENCE = 20
 KEYS = [f"k{number:05}" for number in range(20_000)]
 MANY = rs.PartitionsDefinition.static_(KEYS)
 ALL = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
@@ -30,12 +28,6 @@ print(status.status, repo.cancel_backfill(sys.argv[2]))
 """
 
 
-def counts(result):
-    if isinstance(result, rs.BackfillStatus):
-        return result.completed_partitions, result.failed_partitions, result.canceled_partitions
-    return result.completed, result.failed, result.canceled
-
-
 class Held:
     """A repository whose runs wait until the gate is opened; the second one then fails."""
 
@@ -47,8 +39,8 @@ class Held:
         def held(context: rs.AssetExecutionContext):
             self.started.append(context.partition_key)
             if len(self.started) <= 2:
-                self.two.wait(PATIENCE)
-            assert self.gate.wait(PATIENCE)
+                self.two.wait(TIMEOUT)
+            assert self.gate.wait(TIMEOUT)
             if context.partition_key == KEYS[1]:
                 raise ValueError("boom")
 
@@ -58,7 +50,7 @@ class Held:
         """Starts a backfill; returns when two of its runs are in flight."""
         kwargs = {"partition_range": FEW, "max_concurrency": 2, "block": False, **kwargs}
         self.id = self.repo.backfill(**kwargs).backfill_id
-        self.two.wait(PATIENCE)
+        self.two.wait(TIMEOUT)
         return self.id
 
     def __enter__(self):
@@ -136,11 +128,11 @@ def test_cancel_while_blocked_from_another_thread():
             )
         )
         waiter.start()
-        held.two.wait(PATIENCE)
+        held.two.wait(TIMEOUT)
         backfill_id = held.repo.storage._store.backfills()[0]["backfill_id"]
         assert held.repo.cancel_backfill(backfill_id) is True
         held.gate.set()
-        waiter.join(PATIENCE)
+        waiter.join(TIMEOUT)
     assert counts(results[0]) == (1, 1, 8)
 
 
@@ -153,8 +145,7 @@ def test_cancel_seen_by_the_owner_in_another_process_within_a_second(tmp_path):
 
     repo = rs.CodeRepository([slow]).resolve(rs.Storage.embedded(path))
     backfill_id = repo.backfill(partition_range=ALL, block=False).backfill_id
-    command = [sys.executable, "-c", OTHER_PROCESS, str(path), backfill_id]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    told = run_script(OTHER_PROCESS, path, backfill_id)
     before = time.monotonic()
     assert (told.stdout.split(), told.stderr) == (["in_progress", "False"], "")
     while (status := repo.get_backfill(backfill_id)).status == "in_progress":

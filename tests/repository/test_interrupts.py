@@ -1,4 +1,4 @@
-"""Ctrl-C, leaving, and dying: real processes and real signals (SEMANTICS 6, 8 and 9)."""
+"""Ctrl-C, leaving, and dying: real processes and real signals."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.support import TIMEOUT
 
 import rivers as rs
 
-PATIENCE = 10
 COUNT = 20
 KEYS = [f"k{number:02}" for number in range(COUNT)]
 
@@ -43,7 +43,7 @@ class Script:
         (self.folder / "gate").touch()
 
     def end(self):
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         return (self.folder / "out").read_text(), (self.folder / "err").read_text()
 
     def run(self, mode, *more):
@@ -62,7 +62,7 @@ class Script:
         return record and self.repo.get_backfill(record["backfill_id"])
 
     def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
             assert self.process.poll() is None, (self.folder / "err").read_text()
             assert time.monotonic() < deadline, (self.notes(), self.status())
@@ -103,7 +103,7 @@ def script(request, tmp_path):
     for group in script.groups:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-    script.process.wait(PATIENCE)
+    script.process.wait(TIMEOUT)
 
 
 def test_sigint_once_cancels_the_rest(script):
@@ -153,9 +153,9 @@ def test_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
     waiting, gate = threading.Event(), threading.Event()
 
     def wait():
-        waiting.wait(PATIENCE)
+        waiting.wait(TIMEOUT)
         signal.raise_signal(signal.SIGINT)  # Python hears it in the main thread.
-        gate.wait(PATIENCE)
+        gate.wait(TIMEOUT)
 
     def interrupt_cancel(frame, event, called):
         if event == "c_call" and called.__qualname__ == "Engine.wait":
@@ -205,7 +205,7 @@ def test_sigint_while_leaving_leaves_it_resumable_or_canceled(script):
 def test_resume_finishes_exactly_what_was_not_recorded(script, number):
     backfill_id = script.begin()
     os.kill(script.process.pid, number)
-    script.process.wait(PATIENCE)
+    script.process.wait(TIMEOUT)
     assert script.counts() == ("in_progress", len(script.recorded()), 0)
     expected = sorted(set(KEYS) - script.recorded())
     script.open_gate()
@@ -218,9 +218,9 @@ def test_resume_finishes_exactly_what_was_not_recorded(script, number):
 def test_nothing_is_left_behind_by_a_process_that_died(script):
     script.begin()
     os.kill(script.process.pid, signal.SIGKILL)
-    script.process.wait(PATIENCE)
+    script.process.wait(TIMEOUT)
     script.open_gate()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     with suppress(ProcessLookupError):
         while True:
             os.killpg(script.process.pid, 0)
@@ -231,7 +231,7 @@ def test_nothing_is_left_behind_by_a_process_that_died(script):
 def test_cancel_without_a_live_owner_ends_it_at_once(script):
     backfill_id = script.begin()
     os.kill(script.process.pid, signal.SIGKILL)
-    script.process.wait(PATIENCE)
+    script.process.wait(TIMEOUT)
     done = len(script.recorded())
     assert script.run("cancel", backfill_id) == "False"
     assert script.counts() == ("canceled", done, COUNT - done)

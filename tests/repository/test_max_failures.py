@@ -1,12 +1,10 @@
 """`max_failures`: a backfill that goes wrong stops early, and says why."""
 
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import TIMEOUT, counts, run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -36,10 +34,6 @@ def breaking(when=lambda number: True, *, is_async=False):
 def repository(asset, *, storage=None, executor=None):
     repo = rs.CodeRepository([asset], default_executor=executor)
     return repo.resolve(storage or rs.Storage.memory())
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -146,8 +140,7 @@ def test_what_had_stopped_before_its_process_died_starts_nothing_when_it_is_resu
     tmp_path, share, failed
 ):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES, str(path), share, str(failed)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    died = run_script(DIES, path, share, failed)
     backfill_id = died.stdout.strip()
     called = []
 
@@ -164,11 +157,11 @@ def test_what_had_stopped_before_its_process_died_starts_nothing_when_it_is_resu
 
 def test_a_resume_counts_the_failures_from_before(tmp_path):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES.replace('raise ValueError("broken")', """
+    script = DIES.replace('raise ValueError("broken")', """
     if context.partition_key > "k0003":
         time.sleep(60)
-    raise ValueError("broken")"""), str(path), "0", "3"]  # fmt: skip
-    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    raise ValueError("broken")""")  # fmt: skip
+    died = run_script(script, path, 0, 3)
     repo = repository(breaking(), storage=rs.Storage.embedded(path))
     result = repo.resume_backfill(died.stdout.strip())
     assert 5 <= result.failed < 7

@@ -1,16 +1,14 @@
 """Steering a backfill that was launched: `pause_backfill`, `unpause_backfill`."""
 
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ExecutionError
-from rivers.execution import in_process as workers
+from rivers.execution import workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
@@ -43,8 +41,7 @@ repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "f"), max_concurr
 
 
 def in_another_process(path, verb, backfill_id):
-    command = [sys.executable, "-c", OTHER_PROCESS, str(path), verb, backfill_id]
-    subprocess.run(command, check=True, timeout=TIMEOUT)
+    run_script(OTHER_PROCESS, path, verb, backfill_id).check_returncode()
 
 
 class Paused:
@@ -80,7 +77,7 @@ def pause_here(repo, backfill_id):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_nothing_starts_while_it_is_paused_and_all_that_is_left_afterwards(monkeypatch, is_async):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     held = Paused(pause_here, is_async=is_async)
     # Many times as long as a worker without work stays: one must be there when it goes on.
     threading.Event().wait(0.3)
@@ -148,8 +145,7 @@ def test_a_paused_backfill_can_be_canceled():
 
 def test_a_pause_survives_the_death_of_the_process(tmp_path):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES_WHILE_PAUSED, str(path)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    died = run_script(DIES_WHILE_PAUSED, path)
     backfill_id = died.stdout.strip()
     started = []
 

@@ -1,8 +1,9 @@
-"""Rerun: a new backfill over exactly what failed and what was canceled (SEMANTICS 8)."""
+"""Rerun: a new backfill over exactly what failed and what was canceled."""
 
 import logging
 
 import pytest
+from tests.support import counts, keys
 
 import rivers as rs
 from rivers.exceptions import AssetNotFoundError, ExecutionError
@@ -16,14 +17,6 @@ GRID = rs.PartitionsDefinition.multi(
     }
 )
 ALL = rs.PartitionKeyRange.single("a", "f")
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 class Flaky:

@@ -1,17 +1,15 @@
 """`update_backfill`: another concurrency and another priority while a backfill runs."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from tests.support import TIMEOUT, wait_until
+from tests.support import TIMEOUT, run_script, wait_until
 
 import rivers as rs
 from rivers.exceptions import BackfillNotFoundError, ConfigurationError, ExecutionError
-from rivers.execution import in_process as workers
+from rivers.execution import workers
 
 KEYS = [f"k{number:02}" for number in range(12)]
 FEW = rs.PartitionsDefinition.static_(KEYS)
@@ -103,11 +101,10 @@ def test_more_run_at_once_as_soon_as_it_is_said(is_async):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_another_process_may_say_it_while_all_workers_are_busy(tmp_path, monkeypatch, is_async):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     path = tmp_path / "rivers.db"
     gated = Gated(is_async=is_async, storage=rs.Storage.embedded(path))
-    command = [sys.executable, "-c", OTHER_PROCESS, str(path), gated.id, "3"]
-    subprocess.run(command, check=True, timeout=TIMEOUT)
+    run_script(OTHER_PROCESS, path, gated.id, 3).check_returncode()
     wait_until(lambda: gated.now == 3)
     gated.finish()
     assert gated.most == 3
@@ -188,8 +185,7 @@ def test_another_priority_goes_before_what_a_worker_has_taken_and_not_begun():
 
 def test_a_change_survives_the_death_of_the_process_and_is_kept_by_a_rerun(tmp_path):
     path = tmp_path / "rivers.db"
-    command = [sys.executable, "-c", DIES_AFTER_A_CHANGE, str(path)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    died = run_script(DIES_AFTER_A_CHANGE, path)
     backfill_id = died.stdout.strip()
     gate = threading.Event()
     waiting = []

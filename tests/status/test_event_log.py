@@ -2,16 +2,15 @@
 
 import logging
 import threading
-import time
 
 import pytest
+from tests.support import TIMEOUT, letters, wait_until
 
 import rivers as rs
 from rivers.exceptions import ExecutionError
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
-PATIENCE = 30
 
 
 @pytest.fixture
@@ -56,9 +55,7 @@ def test_the_end_of_a_backfill_in_the_background_is_told_once(repo, recording, l
     asset, _ = recording(LETTERS, name="x")
     repository = repo(asset)
     launched = repository.backfill(partition_range=ALL, block=False)
-    deadline = time.monotonic() + PATIENCE
-    while len(lines()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(lines()) == 2)
     assert lines(launched.backfill_id)[1:] == [
         ("INFO", "backfill ID completed: 3 completed of 3 partitions")
     ]
@@ -71,11 +68,11 @@ def test_a_canceled_backfill_is_told_before_close_returns(repo, lines):
 
     def wait():
         begun.set()
-        gate.wait(PATIENCE)
+        gate.wait(TIMEOUT)
 
     repository = repo(rs.Asset(wait, name="x", partitions_def=LETTERS))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
-    begun.wait(PATIENCE)
+    begun.wait(TIMEOUT)
     repository.cancel_backfill(launched.backfill_id)
     gate.set()
     repository.close()
@@ -102,11 +99,11 @@ def test_a_backfill_that_is_taken_over(repo, lines):
 
     def wait():
         begun.set()
-        gate.wait(PATIENCE)
+        gate.wait(TIMEOUT)
 
     repository = repo(rs.Asset(wait, name="x", partitions_def=LETTERS))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
-    begun.wait(PATIENCE)
+    begun.wait(TIMEOUT)
     repository.abandon()
     gate.set()
     repository.resume_backfill(launched.backfill_id)
@@ -118,7 +115,7 @@ def test_a_backfill_that_is_taken_over(repo, lines):
 
 def test_what_breaks_a_backfill_off_is_an_error(repo, lines):
     def name_itself(context):
-        repository.engine.break_off(key, "a worker broke off: no reason")
+        repository.engine.abort(key, "a worker broke off: no reason")
 
     repository = repo(rs.Asset(name_itself, name="x", partitions_def=LETTERS))
     key = 1

@@ -1,4 +1,4 @@
-"""SEMANTICS 7: results and statuses."""
+"""`BackfillResult` and `BackfillStatus`: statuses, counts, ids and errors."""
 
 import dataclasses
 import pickle
@@ -6,6 +6,7 @@ import sqlite3
 import threading
 
 import pytest
+from tests.support import counts
 
 import rivers as rs
 from rivers import PartitionKey, PartitionKeyRange, PartitionsDefinition
@@ -44,14 +45,6 @@ def waiting(repo):
     leave.set()
 
 
-def counts(result):
-    return result.completed, result.failed, result.canceled
-
-
-def status_counts(status):
-    return status.completed_partitions, status.failed_partitions, status.canceled_partitions
-
-
 def test_status_in_progress(waiting):
     repository, called, leave = waiting
     result = repository.backfill(partition_range=ALL, block=False)
@@ -59,7 +52,7 @@ def test_status_in_progress(waiting):
     assert (result.status, result.num_partitions, counts(result)) == ("in_progress", 3, (0, 0, 0))
     status = repository.get_backfill(result.backfill_id)
     assert (status.status, status.total_partitions, status.error) == ("in_progress", 3, None)
-    assert status_counts(status) == (0, 0, 0)
+    assert counts(status) == (0, 0, 0)
     leave.set()
     repository.close()
     assert repository.get_backfill(result.backfill_id).status == "completed"
@@ -70,7 +63,7 @@ def test_status_completed(repo, failing):
     result = repository.backfill(partition_range=ALL)
     assert (result.status, counts(result)) == ("completed", (3, 0, 0))
     status = repository.get_backfill(result.backfill_id)
-    assert (status.status, status_counts(status)) == ("completed", (3, 0, 0))
+    assert (status.status, counts(status)) == ("completed", (3, 0, 0))
     assert status.error is None  # unless failed
     assert not result.is_dry_run
 
@@ -80,7 +73,7 @@ def test_status_failed(repo, failing):
     result = repository.backfill(partition_range=ALL)
     assert (result.status, counts(result)) == ("failed", (2, 1, 0))
     status = repository.get_backfill(result.backfill_id)
-    assert (status.status, status_counts(status)) == ("failed", (2, 1, 0))
+    assert (status.status, counts(status)) == ("failed", (2, 1, 0))
 
 
 def test_status_failed_although_others_are_canceled(repo, failing):
@@ -98,7 +91,7 @@ def test_status_canceled(waiting):
     leave.set()
     repository.close()
     status = repository.get_backfill(result.backfill_id)
-    assert (status.status, status_counts(status)) == ("canceled", (1, 0, 2))
+    assert (status.status, counts(status)) == ("canceled", (1, 0, 2))
     assert status.error is None
     assert len(status.run_ids) == 3
 
@@ -200,7 +193,7 @@ def test_get_backfill_does_not_grow_with_the_backfill(repo):
     )
     assert counts(result) == (0, 1, 1_753_176**2 - 1)
     status = repository.get_backfill(result.backfill_id)
-    assert status_counts(status) == counts(result)
+    assert counts(status) == counts(result)
     assert status.error.endswith("(1 of 3073626086976 partitions failed)")
 
 

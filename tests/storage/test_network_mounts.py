@@ -1,4 +1,4 @@
-"""Network file systems are recognised and warned about (SEMANTICS 9)."""
+"""Network file systems are recognised and warned about."""
 
 import logging
 from pathlib import Path

@@ -1,23 +1,18 @@
-"""What is recorded, and reading it back: `Storage` (SEMANTICS 2, 7 and 9)."""
+"""What is recorded, and reading it back: `Storage`."""
 
 import datetime as dt
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
+from tests.support import TIMEOUT, keys, letters, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, PartitionDefinitionError
 
-PATIENCE = 20
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 ALL = rs.PartitionKeyRange.single("a", "d")
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
 
 
 @rs.Asset(partitions_def=LETTERS)
@@ -106,15 +101,13 @@ def test_get_runs_shows_what_is_in_flight():
     @rs.Asset(partitions_def=LETTERS)
     def held():
         begun.set()
-        assert gate.wait(PATIENCE)
+        assert gate.wait(TIMEOUT)
 
     with rs.CodeRepository([held]).resolve(rs.Storage.memory()) as repo:
         result = repo.backfill(partition_range=ALL, max_concurrency=1, block=False)
-        assert begun.wait(PATIENCE)
-        deadline = time.monotonic() + PATIENCE
-        while not (runs := repo.storage.get_runs(status="running")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        assert begun.wait(TIMEOUT)
+        wait_until(lambda: repo.storage.get_runs(status="running"))
+        runs = repo.storage.get_runs(status="running")
         assert [run.run_id for run in runs] == result.run_ids[:1]
         assert (runs[0].started_at is not None, runs[0].ended_at) == (True, None)
         waiting = repo.storage.get_run(result.run_ids[3])
@@ -194,7 +187,7 @@ def test_importing_opens_no_file_and_starts_no_thread(tmp_path):
     code = "import threading, rivers; print(threading.active_count(), rivers.__name__)"
     ran = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=True,
+        cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT, check=True,
     )  # fmt: skip
     assert (ran.stdout, ran.stderr) == ("1 rivers\n", "")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Where the embedded storage is kept, and what is refused there (SEMANTICS 9)."""
+"""Where the embedded storage is kept, and what is refused there."""
 
 import sqlite3
 import threading
@@ -6,16 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support import keys, letters
 
 import rivers as rs
 from rivers.exceptions import ExecutionError, StorageError
 
-LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c", "d"])
+LETTERS = letters(4)
 ALL = rs.PartitionKeyRange.single("a", "d")
-
-
-def keys(*texts):
-    return [rs.PartitionKey.single(text) for text in texts]
 
 
 @rs.Asset(partitions_def=LETTERS)

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from rivers._rivers import mapping_refusal
 from rivers._text import did_you_mean, listed
 from rivers.assets.asset import Asset
 from rivers.exceptions import (
@@ -132,7 +133,7 @@ class Graph:
     def _check_declared(self, node: Node, upstream: Node) -> None:
         """Refuses a declared mapping that does not fit the two definitions."""
         mapping = node.mappings[upstream.name]
-        reason = mapping.refusal(node.definition, upstream.definition)
+        reason = mapping_refusal(mapping, node.definition, upstream.definition)
         if reason is not None:
             msg = f"the asset {node.name!r} cannot depend on {upstream.name!r} through {mapping}: {reason}"
             raise GraphValidationError(msg)

@@ -6,8 +6,7 @@ import sys
 
 import typer
 
-from rivers.cli import check, control, database, show, status
-from rivers.cli import run as running
+from rivers.cli.commands import backfill, check, control, database, inspect, status
 from rivers.cli.display import say_error, warnings
 from rivers.cli.settings import defaults
 from rivers.exceptions import RiversError
@@ -23,9 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-running.register(app)
+backfill.register(app)
 status.register(app)
-show.register(app)
+inspect.register(app)
 control.register(app)
 check.register(app)
 database.register(app)

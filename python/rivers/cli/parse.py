@@ -123,24 +123,9 @@ def read_config(path: Path | None) -> dict[str, dict[str, Any]] | None:
 
 
 def parse_strategy(given: str | None) -> BackfillStrategy | None:
-    """`multi_run`, `single_run`, or `date=multi,region=single`.
+    """The strategy that `--strategy` names, see `BackfillStrategy.parse`; `None` without the flag.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: The text names no strategy.
     """
-    if given is None:
-        return None
-    if given in ("multi_run", "single_run"):
-        strategy: BackfillStrategy = getattr(BackfillStrategy, given)()
-        return strategy
-    kinds: dict[str, list[str]] = {"multi": [], "single": []}
-    for part in given.split(","):
-        name, _, kind = part.partition("=")
-        if not name or kind not in kinds:
-            msg = (
-                "--strategy is multi_run, single_run, or a kind for each dimension such as "
-                f"date=multi,region=single; got {given!r}"
-            )
-            raise ConfigurationError(msg)
-        kinds[kind].append(name)
-    return BackfillStrategy.per_dimension(kinds["multi"], kinds["single"])
+    return None if given is None else BackfillStrategy.parse(given, argument="--strategy")

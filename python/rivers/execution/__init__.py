@@ -1,4 +1,4 @@
-"""Calls the user's functions: the only place that does."""
+"""Executes runs: the only folder that calls the user's functions."""
 
 from rivers.execution.executor import Executor
 

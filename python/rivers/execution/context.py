@@ -61,7 +61,7 @@ def _text(record: logging.LogRecord) -> str:
 
 
 class PartitionContext:
-    """The partitions that a function is called for (SEMANTICS 6).
+    """The partitions that a function is called for.
 
     Example:
         >>> import rivers as rs
@@ -160,7 +160,7 @@ class AssetExecutionContext(Generic[ConfigT]):
     @property
     def attempt(self) -> int:
         """Which attempt of the asset in this run it is, from 1; see `RetryPolicy`."""
-        return self._run.tries(self._step.index) + 1
+        return self._run.failed_attempts(self._step.index) + 1
 
     @property
     def tags(self) -> list[tuple[str, str]]:
@@ -237,7 +237,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         return selection.text(0)
 
     def mark_partition_failed(self, key: PartitionKey | str, error: str | BaseException) -> None:
-        """Fails single partitions of the run; the others go on (SEMANTICS 6).
+        """Fails single partitions of the run; the others go on.
 
         Args:
             key: The partition, of this run; a `str` for a single-dimension key. A key with several

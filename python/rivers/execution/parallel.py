@@ -1,4 +1,4 @@
-"""Runs in other processes: whole batches go there, outcomes come back, values never travel."""
+"""The parent's side of worker processes: ranges of runs go there, outcomes come back, values never do."""
 
 from __future__ import annotations
 
@@ -15,85 +15,120 @@ from loky import ProcessPoolExecutor, process_executor
 
 from rivers._rivers import SharedRuns
 from rivers.execution.parallel_worker import execute_runs, initialize_worker
+from rivers.execution.workers import Workers
 
 if TYPE_CHECKING:
-    from rivers._rivers import Batch, Run
+    from rivers._rivers import Batch, Engine
     from rivers.execution.runner import Program
 
+_ALL_RUNS = (1 << 63) - 1
+"""More runs than a batch has."""
 
-_ALL = (1 << 63) - 1
-"""As many runs as there are."""
+
+class ProcessWorkers(Workers):
+    """Worker processes, started when they are needed and replaced when they die."""
+
+    def __init__(self, engine: Engine, max_workers: int) -> None:
+        super().__init__(engine)
+        self._max_workers = max_workers
+        self._lock = threading.Lock()
+        self._processes: _Processes | None = None
+
+    def prepare(self) -> None:
+        """Starts the first process, so that it is there when the first runs are."""
+        self._started()
+
+    def execute(self, batch: Batch, program: Program) -> None:
+        """Executes a batch in one of the processes."""
+        self._started().execute(batch, program)
+
+    def cancel(self, backfill_key: int) -> None:
+        """Kills the processes that execute runs of a backfill."""
+        if self._processes is not None:
+            self._processes.kill(backfill_key)
+
+    def close(self) -> None:
+        """Ends all processes."""
+        with self._lock:
+            if self._processes is not None:
+                self._processes.close()
+                self._processes = None
+
+    def _started(self) -> _Processes:
+        with self._lock:
+            if self._processes is None:
+                self._processes = _Processes(self._max_workers, self._engine.worker_lock_file)
+            return self._processes
 
 
-class Processes:
-    """Worker processes, made when they are needed and replaced when they die."""
+class _Processes:
+    """The processes, and the folder with the files that they share with this one."""
 
-    def __init__(self, workers_file: Path | None) -> None:
+    def __init__(self, max_workers: int, lock_file: Path | None) -> None:
         _register_exit_once()
-        self._workers_file = workers_file
+        self._max_workers = max_workers
+        self._lock_file = lock_file
         self._folder = tempfile.TemporaryDirectory(prefix="rivers-")
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         self._lock = threading.Lock()
         self._busy: dict[_Process, int] = {}
-        self._made = 0
+        self._num_started = 0
         self._programs: dict[int, tuple[Program, Path]] = {}
-        self._free.put(self._make())
+        self._free.put(self._start())
 
     def execute(self, batch: Batch, program: Program) -> None:
-        """Executes a batch in one of the program's processes."""
-        path = self._send(batch.key, program, batch)
-        process = self._take(program.max_workers or 1)
+        program_file = self._write(program, batch)
+        process = self._acquire()
         self._busy[process] = batch.key
         try:
-            process.execute(batch, program, path)
+            process.execute(batch, program, program_file)
         finally:
             del self._busy[process]
             self._free.put(process)
 
-    def kill(self, key: int) -> None:
-        """Ends the processes that execute runs of a backfill, at once."""
-        for process, busy_with in list(self._busy.items()):
-            if busy_with == key:
+    def kill(self, backfill_key: int) -> None:
+        for process, key in list(self._busy.items()):
+            if key == backfill_key:
                 process.kill()
 
-    def _take(self, most: int) -> _Process:
+    def close(self) -> None:
+        while not self._free.empty():
+            self._free.get().close()
+        self._folder.cleanup()
+
+    def _acquire(self) -> _Process:
         try:
             return self._free.get_nowait()
         except queue.Empty:
             pass
         with self._lock:
-            if self._made < most:
-                return self._make()
+            if self._num_started < self._max_workers:
+                return self._start()
         return self._free.get()
 
-    def _make(self) -> _Process:
-        self._made += 1
-        return _Process(Path(self._folder.name) / f"process-{self._made}", self._workers_file)
+    def _start(self) -> _Process:
+        self._num_started += 1
+        runs_file = Path(self._folder.name) / f"process-{self._num_started}"
+        return _Process(runs_file, self._lock_file)
 
-    def _send(self, key: int, program: Program, batch: Batch) -> Path:
+    def _write(self, program: Program, batch: Batch) -> Path:
         """Writes a program to a file, once; each worker reads it once."""
         with self._lock:
-            known = self._programs.get(key)
+            known = self._programs.get(batch.key)
             if known is not None and known[0] is program:
                 return known[1]
-            path = Path(self._folder.name) / f"program-{key}-{len(self._programs)}"
-            path.write_bytes(pickle.dumps((program.pickled, batch.worked)))
-            self._programs[key] = (program, path)
+            path = Path(self._folder.name) / f"program-{batch.key}-{len(self._programs)}"
+            path.write_bytes(pickle.dumps((program.pickled, batch.spec)))
+            self._programs[batch.key] = (program, path)
             return path
-
-    def close(self) -> None:
-        """Ends all processes."""
-        while not self._free.empty():
-            self._free.get().close()
-        self._folder.cleanup()
 
 
 def _register_exit_once() -> None:
-    """Registers the pools' exit hook, once, before the package's own.
+    """Registers loky's exit hook, once, before the package's own.
 
     loky does so with each pool that starts (it takes what the registration returns, `None`, for a
-    sign that none was made): after the package's own hook, which it must follow, and even while the
-    interpreter is being left, where registering raises.
+    sign that none was registered): after the package's own hook, which it must follow, and even while
+    the interpreter is being left, where registering raises.
     """
     if process_executor.process_pool_executor_at_exit is None:
         hook = process_executor._python_exit  # noqa: SLF001
@@ -104,67 +139,52 @@ def _register_exit_once() -> None:
 class _Process:
     """One worker process, and the runs that it shares with this one.
 
-    Who claims a run executes it, so a slow run holds back none of its batch, and it is known which
-    run the process died of.
+    The side that claims a run executes it, so a slow run holds back none of its batch, and it is known
+    which run the process died of.
     """
 
-    def __init__(self, path: Path, workers_file: Path | None) -> None:
-        self._path = path
-        self._start = os.getpid(), workers_file
-        self._shared = SharedRuns(path)
-        self._pool = self._new()
+    def __init__(self, runs_file: Path, lock_file: Path | None) -> None:
+        self._runs_file = runs_file
+        self._initargs = os.getpid(), lock_file
+        self._shared = SharedRuns(runs_file)
+        self._pool = self._new_pool()
 
-    def _new(self) -> ProcessPoolExecutor:
+    def _new_pool(self) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(
-            max_workers=1, timeout=None, initializer=initialize_worker, initargs=self._start
+            max_workers=1, timeout=None, initializer=initialize_worker, initargs=self._initargs
         )
-        pool.submit(os.getpid)  # It starts its process with the first task.
+        pool.submit(os.getpid)  # The pool starts its process with the first task.
         return pool
 
-    def execute(self, batch: Batch, program: Program, path: Path) -> None:
-        """Executes a batch; of a run that the process dies of, those before it again."""
-        most = _ALL
-        while batch.send(self._shared, most):
+    def execute(self, batch: Batch, program: Program, program_file: Path) -> None:
+        """Executes a batch. If the process dies of a run, the runs before it are executed again."""
+        max_runs = _ALL_RUNS
+        while batch.share(self._shared, max_runs):
             try:
-                report = self._pool.submit(execute_runs, path, self._path, batch.earlier()).result()
+                report = self._pool.submit(
+                    execute_runs, program_file, self._runs_file, batch.prior_attempts()
+                ).result()
             except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
                 if isinstance(error, BrokenProcessPool):
                     self._replace()
                 step = self._shared.step
-                most = batch.lost()
-                if not most:
-                    _fail(next(batch, None), program, step, error)
-                    most = _ALL
+                # Shared memory always tells how many runs had ended.
+                max_runs = batch.reclaim() or 0
+                if not max_runs:
+                    run = next(batch, None)
+                    if run is not None:
+                        program.fail_lost(run, step, error)
+                    max_runs = _ALL_RUNS
             else:
                 batch.receive(report)
-                most = _ALL
+                max_runs = _ALL_RUNS
 
     def _replace(self) -> None:
         self.kill()
-        self._pool = self._new()
+        self._pool = self._new_pool()
 
     def kill(self) -> None:
         self._pool.shutdown(wait=False, kill_workers=True)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
-
-
-def _fail(run: Run | None, program: Program, index: int, error: BaseException) -> None:
-    """Fails the run that took its process with it, at the step that it was at."""
-    if run is None:
-        return
-    reason = str(error).partition("\n")[0] or "no reason given"
-    message = (
-        "the worker process that executed this run did not report: it was killed, or it left the "
-        f"interpreter ({reason})"
-    )
-    for step in program.layers[run.layer]:
-        if step.index == index:
-            program.fail(step, run, error, message)
-        # What stands behind it was not reached, whether it needs it or not.
-        elif (
-            step.index > index and run.executes(step.index) and not run.defer(step.indices, [index])
-        ):
-            for own in step.indices:
-                run.skip(own)

@@ -1,8 +1,7 @@
-"""What a worker process does."""
+"""The child's side of a worker process: what `rivers.execution.parallel` has it do."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import signal
@@ -11,53 +10,57 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rivers._rivers import SharedRuns, WorkerBatch, WorkerSign
+from rivers._rivers import SharedRuns, WorkerBatch, WorkerLock
 from rivers.execution.runner import Program
-from rivers.io import InMemoryIOHandler
+from rivers.execution.worker import execute_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from rivers._rivers import Run, Worked
+    from rivers._rivers import JobSpec
+
+_PARENT_CHECK_SECONDS = 0.1
+"""Time between two checks of whether the parent is alive."""
+
+_lock: WorkerLock | None = None
+"""Held by this worker as long as it lives."""
 
 
-_WATCH_INTERVAL = 0.1
-"""Seconds between two looks at whether the parent lives."""
+def initialize_worker(parent: int, lock_file: Path | None) -> None:
+    """Prepares a worker process before it executes anything.
 
-
-_sign: WorkerSign | None = None
-"""In a worker, for all its life."""
-
-
-def initialize_worker(parent: int, workers_file: Path | None) -> None:
-    """In a worker, before it executes anything."""
-    global _sign  # noqa: PLW0603  (what is to live as long as the process)
-    # Ctrl-C goes to all processes of a terminal; the one that waits for the backfill handles it.
+    Args:
+        parent: The process id of the parent.
+        lock_file: The file that the engine's worker processes lock.
+    """
+    global _lock  # noqa: PLW0603  (it must live as long as the process)
+    # Ctrl-C reaches all processes of a terminal; the one that waits for the backfill handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if workers_file is not None:
-        _sign = WorkerSign(workers_file)
-    # Whoever found no sign of this worker found its parent dead; then it is by now.
-    _leave_without(parent)
-    threading.Thread(target=_watch, args=(parent,), name="rivers-parent-watch", daemon=True).start()
+    if lock_file is not None:
+        _lock = WorkerLock(lock_file)
+    # A process that could not see this worker's lock saw the parent dead, so it must be dead by now.
+    _exit_if_orphaned(parent)
+    threading.Thread(
+        target=_watch_parent, args=(parent,), name="rivers-parent-watch", daemon=True
+    ).start()
 
 
-def _leave_without(parent: int) -> None:
-    """Ends this process if its parent is gone: what it executes is executed again elsewhere."""
+def _exit_if_orphaned(parent: int) -> None:
+    """Ends this process if its parent is dead: its runs are executed again elsewhere."""
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _watch(parent: int) -> None:
+def _watch_parent(parent: int) -> None:
     while True:
-        time.sleep(_WATCH_INTERVAL)
-        _leave_without(parent)
+        time.sleep(_PARENT_CHECK_SECONDS)
+        _exit_if_orphaned(parent)
 
 
 @lru_cache(maxsize=8)
-def _read(program: Path) -> tuple[Program, Worked]:
-    pickled, worked = pickle.loads(program.read_bytes())  # noqa: S301  (the parent wrote it)
-    return Program(pickle.loads(pickled)), worked  # noqa: S301
+def _read(program: Path) -> tuple[Program, JobSpec]:
+    pickled, spec = pickle.loads(program.read_bytes())  # noqa: S301  (the parent wrote it)
+    return Program(pickle.loads(pickled)), spec  # noqa: S301
 
 
 @lru_cache(maxsize=1)
@@ -65,32 +68,17 @@ def _shared(path: Path) -> SharedRuns:
     return SharedRuns(path)
 
 
-@lru_cache(maxsize=1)
-def _loop() -> asyncio.AbstractEventLoop:
-    return asyncio.new_event_loop()
+def execute_runs(program_file: Path, runs_file: Path, prior_attempts: bytes) -> bytes:
+    """Executes runs until it is time to report.
 
+    Args:
+        program_file: The pickled program and job spec.
+        runs_file: The file of the `SharedRuns` to claim runs from.
+        prior_attempts: What `Batch.prior_attempts` returned.
 
-def execute_runs(path: Path, runs_path: Path, earlier: bytes) -> bytes:
-    """In the worker: executes runs until it is time to report."""
-    program, worked = _read(path)
-    shared = _shared(runs_path)
-    batch = WorkerBatch(worked, shared, earlier)
-    outputs = [output for step in program.steps for output in step.outputs]
-    handlers = {id(output.handler): output.handler for output in outputs}.values()
-    in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
-
-    def runs() -> Iterator[Run]:
-        for run in batch:
-            yield run
-            for handler in in_memory:
-                handler.forget()
-
-    program.watch = shared.set_step
-    program.repeated = [
-        output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
-    ]
-    if program.is_async:
-        _loop().run_until_complete(program.execute_async(runs()))
-    else:
-        program.execute(runs())
-    return batch.report()
+    Returns:
+        The report for `Batch.receive`.
+    """
+    program, spec = _read(program_file)
+    shared = _shared(runs_file)
+    return execute_batch(program, WorkerBatch(spec, shared, prior_attempts), shared.set_step)

@@ -1,4 +1,4 @@
-"""What a run does: the steps of the selected assets, in dependency order."""
+"""Executes the steps of runs, in dependency order: here the user's functions are called."""
 
 from __future__ import annotations
 
@@ -34,24 +34,26 @@ class Program:
 
     Attributes:
         layers: The steps by the layer of the plan whose runs execute them, in dependency order.
-        max_workers: Processes to execute it in; `None`: this process.
-        pickled: The steps as processes read them, if there are processes.
-        watch: Is told the step's index before each step.
-        repeated: Places of the steps that each attempt of a run executes, since their values are
-            forgotten with it.
+        pickled: The layers as workers outside this process read them; empty if there are none.
+        on_step: Called with a step's index before the step is executed.
+        repeated: Indices of the outputs whose steps each attempt of a run executes, because their
+            values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
     """
 
     layers: list[list[Step]]
-    max_workers: int | None = None
     pickled: bytes = b""
-    watch: Callable[[int], None] | None = None
+    on_step: Callable[[int], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
 
-    def __post_init__(self) -> None:
-        if self.max_workers is not None:
-            self.pickled = _pickle(self.layers)
+    def pickle(self) -> None:
+        """Pickles the layers for workers outside this process.
+
+        Raises:
+            ExecutionError: An asset cannot be pickled; the message names it.
+        """
+        self.pickled = _pickle(self.layers)
 
     @property
     def steps(self) -> list[Step]:
@@ -60,12 +62,12 @@ class Program:
 
     @property
     def _only_layer(self) -> list[Step] | None:
-        """The steps of each run, where all runs have the same."""
+        """The steps of each run, if all runs have the same."""
         return self.layers[0] if len(self.layers) == 1 else None
 
     @property
     def is_async(self) -> bool:
-        """Whether a step is a coroutine function: its runs are executed on the event loop."""
+        """Whether a step's function is a coroutine function: then runs are executed on an event loop."""
         return any(step.is_async for step in self.steps)
 
     def execute(self, runs: Iterable[Run]) -> None:
@@ -76,7 +78,7 @@ class Program:
                 for called, arguments in self._step(step, run):
                     try:
                         called.value = called.step.fn(**arguments)
-                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                    except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
     async def execute_async(self, runs: Iterable[Run]) -> None:
@@ -90,29 +92,29 @@ class Program:
                             called.value = await called.step.fn(**arguments)
                         else:
                             called.value = await asyncio.to_thread(called.step.fn, **arguments)
-                    except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+                    except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
-        """All of a step but the call of its function, which is the caller's: sync or async."""
-        if self.watch is not None:
-            self.watch(step.index)
+        """Executes a step except for the call of its function, which the caller makes: sync or async."""
+        if self.on_step is not None:
+            self.on_step(step.index)
         selection: Selection | None = None
-        if step.defined is not None or not run.is_sound:
+        if step.defined is not None or not run.has_no_failures:
             enters, selection = _enter(step, run)
             if not enters:
                 return
         called = _Called(step)
         try:
             arguments = _arguments(step, run, selection)
-        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+        except BaseException as error:  # noqa: BLE001  (it fails this run only)
             self.fail(step, run, error)
             return
         yield called, arguments
         try:
             if called.error is None and called.value is not None:
                 _store(step, run, selection, called.value)
-        except BaseException as error:  # noqa: BLE001  (SEMANTICS 6: it fails this run only)
+        except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
             context = arguments.get(step.context_param) if step.context_param else None
@@ -126,10 +128,10 @@ class Program:
         message: str | None = None,
         context: AssetExecutionContext[Any] | None = None,
     ) -> None:
-        """A step failed: it is tried again, or that is its end."""
+        """Records that a step failed: the run is retried, or the step's assets fail for good."""
         trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
-        failures = run.tries(step.index) + 1
+        failures = run.failed_attempts(step.index) + 1
         wait = step.retry.wait(error, failures) if step.retry is not None else None
         if wait is None:
             if self.first_error is None:
@@ -143,9 +145,34 @@ class Program:
         )  # fmt: skip
         run.retry(step.indices, *cause, wait, self.repeated)
 
+    def fail_lost(self, run: Run, index: int, error: BaseException) -> None:
+        """Fails a run whose worker died of it.
+
+        Args:
+            run: The run.
+            index: The index of the step that the worker was at.
+            error: What kept the worker from reporting.
+        """
+        reason = str(error).partition("\n")[0] or "no reason given"
+        message = (
+            "the worker process that executed this run did not report: it was killed, or it left the "
+            f"interpreter ({reason})"
+        )
+        for step in self.layers[run.layer]:
+            if step.index == index:
+                self.fail(step, run, error, message)
+            # Later steps were not reached, whether they need the failed one or not.
+            elif (
+                step.index > index
+                and run.executes(step.index)
+                and not run.defer(step.indices, [index])
+            ):
+                for own in step.indices:
+                    run.skip(own)
+
 
 def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
-    """Whether a step is executed, after what happened before it; and for which partitions, if not all."""
+    """Whether a step is executed, and for which partitions (`None`: all), after earlier failures."""
     if not run.executes(step.index):
         return False, None
     if step.defined is not None:
@@ -153,7 +180,7 @@ def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
             run.check_defined(index, step.defined)
     if run.defer(step.indices, step.needs):
         return False, None
-    if any(run.missed(upstream) for upstream in step.needs):
+    if any(run.failed_or_skipped(upstream) for upstream in step.needs):
         for index in step.indices:
             run.skip(index)
         return False, None
@@ -184,11 +211,7 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _pickle(layers: list[list[Step]]) -> bytes:
-    """The steps for other processes, at submission: what cannot go there is refused.
-
-    Raises:
-        ExecutionError: Naming the asset that cannot be pickled.
-    """
+    """The layers as bytes, at submission, so that nothing is submitted that cannot be executed."""
     try:
         return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
     except Exception as error:
@@ -206,7 +229,7 @@ def _pickle(layers: list[list[Step]]) -> bytes:
 
 
 class _Called:
-    """A call of a function and what came of it."""
+    """A call of a step's function, with its value or error."""
 
     __slots__ = ("error", "step", "value")
 
@@ -219,7 +242,7 @@ class _Called:
 def _needed(
     wanted: StepInput, step: Step, run: Run, selection: Selection | None
 ) -> list[PartitionKey]:
-    """The upstream's partitions that those of the run need."""
+    """The upstream's partitions that the run's partitions need."""
     if wanted.space is None:
         return []
     if step.partitioned:
@@ -253,7 +276,7 @@ def _output_context(
     keys, failed = [], []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
-        left = None if run.is_sound else run.survivors(step.index)
+        left = None if run.has_no_failures else run.survivors(step.index)
         keys = (left or entered).keys()
         if left is not None:
             survived = set(keys)

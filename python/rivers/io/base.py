@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from uuid import uuid4
 
 from rivers.exceptions import ExecutionError, PartitionValidationError
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rivers._rivers import PartitionKey
+
+Reach: TypeAlias = Literal["process", "machine", "anywhere"]
+"""From where a stored value can be loaded: its process, its machine, or any machine."""
 
 NAMED_IN_ERRORS = 5
 """How many partitions an error message names before it says how many more there are."""
@@ -81,8 +84,10 @@ class BaseIOHandler(ABC):
     An executor may call one handler from several threads, and a copy of it in another process.
 
     Attributes:
-        shared_between_processes: Whether a value stored in one process can be loaded in another.
-            Where it cannot, a parallel executor refuses an input that comes from another run.
+        reach: From where a stored value can be loaded: `"process"` (only the process that stored
+            it), `"machine"` (any process of that machine) or `"anywhere"`. An executor whose workers
+            are further apart refuses an input that comes from another run. A handler over a folder
+            that all machines mount can be given `"anywhere"`.
 
     Example:
         >>> from rivers.io import BaseIOHandler, OutputContext
@@ -96,7 +101,7 @@ class BaseIOHandler(ABC):
         answer = 42
     """
 
-    shared_between_processes: bool = True
+    reach: Reach = "machine"
 
     @abstractmethod
     def handle_output(self, context: OutputContext, value: object) -> None:

@@ -85,6 +85,8 @@ class DeltaIOHandler(FrameIOHandler):
             raise ConfigurationError(msg) from error
         is_url = isinstance(table_uri, str) and "://" in table_uri
         self._base = str(table_uri).rstrip("/") if is_url else str(base_folder(table_uri))
+        is_remote = is_url and not str(table_uri).startswith("file://")
+        self.reach = "anywhere" if is_remote else "machine"
         self._options = None if storage_options is None else dict(storage_options)
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
     from rivers._rivers import PartitionKey
+    from rivers.io.base import Reach
 
 
 class Files(ABC):
@@ -31,11 +32,11 @@ class Files(ABC):
 
     Attributes:
         base: What the paths of all files begin with.
-        shared_between_processes: Whether another process sees them.
+        reach: From where the files can be read; see `BaseIOHandler.reach`.
     """
 
     base: PurePath
-    shared_between_processes = True
+    reach: Reach = "machine"
 
     def path(self, asset: str, partition: PartitionKey | None, suffix: str) -> PurePath:
         """Return the path of a partition's file; see `partition_path`."""
@@ -109,11 +110,14 @@ class Objects(Files):
     base = PurePosixPath()
 
     def __init__(self, store: ObjectStore, name: str) -> None:
-        from obstore.store import MemoryStore  # noqa: PLC0415  (an extra)
+        from obstore.store import LocalStore, MemoryStore  # noqa: PLC0415  (an extra)
 
         self._store = store
         self._name = name
-        self.shared_between_processes = not isinstance(store, MemoryStore)
+        if isinstance(store, MemoryStore):
+            self.reach = "process"
+        else:
+            self.reach = "machine" if isinstance(store, LocalStore) else "anywhere"
 
     def __str__(self) -> str:
         return self._name

@@ -36,7 +36,7 @@ class InMemoryIOHandler(BaseIOHandler):
         {'rows': 3}
     """
 
-    shared_between_processes = False
+    reach = "process"
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, PartitionKey | None], object] = {}

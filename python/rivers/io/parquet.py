@@ -73,7 +73,7 @@ class ParquetIOHandler(FrameIOHandler):
     ) -> None:
         super().__init__(partition_by)
         self._files = files_at(base_dir, storage_options)
-        self.shared_between_processes = self._files.shared_between_processes
+        self.reach = self._files.reach
 
     def __repr__(self) -> str:
         return f"ParquetIOHandler({str(self._files)!r}, partition_by={self.partition_by!r})"

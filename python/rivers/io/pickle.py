@@ -67,7 +67,7 @@ class PickleIOHandler(BaseIOHandler):
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._files = files_at(base_dir, storage_options)
-        self.shared_between_processes = self._files.shared_between_processes
+        self.reach = self._files.reach
 
     def __repr__(self) -> str:
         return f"PickleIOHandler({str(self._files)!r})"

@@ -83,7 +83,7 @@ def check_plan(plan: Plan, canary: int | None) -> None:
     """
     if canary is None:
         return
-    if plan.strategy == "single_run()" and plan.num_partitions > 1:
+    if plan.is_one_run and plan.num_partitions > 1:
         msg = "canary needs several runs, but single_run() executes all partitions in one; use chunked(n)"
         raise ExecutionError(msg)
     if plan.layers[0][2] is not None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Selection, Space, Store
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.io.base import BaseIOHandler
+    from rivers.execution.executor import Isolation
+    from rivers.io.base import BaseIOHandler, Reach
 
 _log = logging.getLogger("rivers")
 
@@ -69,7 +70,7 @@ class Submission:
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once, and what is made with them (SEMANTICS 4).
+    """The assets to backfill, in the order given, each once, and what is made with them.
 
     Raises:
         AssetNotFoundError: There is no such asset.
@@ -114,7 +115,7 @@ def select_partitions(
     partition_keys: Sequence[PartitionKey] | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
-    """The partitions that the keys or the range name (SEMANTICS 3 and 4).
+    """The partitions that the keys or the range name.
 
     Raises:
         ExecutionError: Neither or both are given, or no key.
@@ -258,19 +259,40 @@ def check_one_run(
                 raise ExecutionError(msg)
 
 
+_SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
+    "none": ("process", "machine", "anywhere"),
+    "process": ("machine", "anywhere"),
+    "machine": ("anywhere",),
+}
+"""The reach of handlers whose values get from one worker to another, by what separates those."""
+
+_KEPT: dict[Reach, str] = {
+    "process": "in the memory of one process",
+    "machine": "on one machine",
+    "anywhere": "where every machine reaches it",
+}
+_NEEDED: dict[Isolation, str] = {
+    "none": "of any kind",
+    "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
+    "machine": "that all machines reach, such as PickleIOHandler over an object store",
+}
+
+
 def check_memory_inputs(
     graph: Graph,
     nodes: Sequence[Node],
     layers: Sequence[Sequence[int]],
     handler_of: Callable[[Node, Node], BaseIOHandler],
+    isolation: Isolation,
 ) -> None:
-    """With processes, a value kept in memory does not leave its run (SEMANTICS 6).
+    """Checks that each input that comes from another run reaches the workers.
 
     Args:
         graph: All assets.
         nodes: Those that are executed, in order.
         layers: Places of those that share runs.
         handler_of: What loads the value of one for another.
+        isolation: What separates the executor's workers from each other.
 
     Raises:
         ExecutionError: Naming the asset, the input and a handler that would do.
@@ -283,13 +305,12 @@ def check_memory_inputs(
             )
             handler = handler_of(node, upstream)
             same_run = layer_of.get(upstream.name) == layer_of[node.name]
-            if (same_run and same_partitions) or handler.shared_between_processes:
+            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
-                f"{type(handler).__name__} keeps it in the memory of one process; with "
-                f"Executor.parallel give {upstream.name!r} an io_handler that processes share, such as "
-                "PickleIOHandler or ParquetIOHandler"
+                f"{type(handler).__name__} keeps it {_KEPT[handler.reach]}; give {upstream.name!r} an "
+                f"io_handler {_NEEDED[isolation]}"
             )
             raise ExecutionError(msg)
 
@@ -305,7 +326,7 @@ def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
 
 
 def left_out(parts: Mapping[str, Selection], graph: Graph, store: Store) -> dict[str, Selection]:
-    """Without what is materialized for each of the assets that have the same partitions (SEMANTICS 4)."""
+    """Without what is materialized for each of the assets that have the same partitions."""
     groups: list[tuple[Selection, list[Node]]] = []
     for name, selection in parts.items():
         for other, nodes in groups:

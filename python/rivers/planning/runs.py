@@ -32,7 +32,7 @@ _SAME_KEYS = PartitionMapping.identity()
 def follow(graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: SpaceOf) -> Parts:
     """The partitions of all selected assets, from those that were chosen of the first.
 
-    An asset that has all of the chosen keys gets these (SEMANTICS 3); another gets what the mappings
+    An asset that has all of the chosen keys gets these; another gets what the mappings
     between it and the others lead to, near ones first.
 
     Raises:

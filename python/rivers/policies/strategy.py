@@ -1,12 +1,14 @@
-"""How partitions are grouped into runs (API page, "BackfillStrategy"; SEMANTICS 5)."""
+"""`BackfillStrategy`: how the partitions of a backfill are grouped into runs."""
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rivers._rivers import check_per_dimension
 from rivers._validation import check_count
+from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -29,6 +31,9 @@ class BackfillStrategy:
         SingleRun: TypeAlias = "_SingleRun"
         PerDimension: TypeAlias = "_PerDimension"
         Chunked: TypeAlias = "_Chunked"
+
+    kind: ClassVar[Literal["multi_run", "single_run", "per_dimension", "chunked"]]
+    """The name of the factory that makes this kind of strategy."""
 
     def __init__(self) -> None:
         msg = "use BackfillStrategy.multi_run(), .single_run(), .per_dimension() or .chunked()"
@@ -62,14 +67,14 @@ class BackfillStrategy:
     def chunked(n: int) -> BackfillStrategy.Chunked:
         """Runs of up to `n` partitions each: between `multi_run` and `single_run`.
 
-        The partitions are taken in the order in which single runs would come: of a range in definition
-        order, of explicit keys in the order given. Inside a run they stand in definition order.
+        Chunks follow the order that `multi_run` would execute: definition order for a range, the given
+        order for explicit keys. Within a run, partitions are in definition order.
 
         Args:
-            n: Most partitions of a run, 1 or more; only the last run has fewer.
+            n: Maximum number of partitions in a run, at least 1. Only the last run can have fewer.
 
         Raises:
-            ConfigurationError: `n` is no int, or below 1.
+            ConfigurationError: `n` is not an int, or is less than 1.
 
         Example:
             >>> import rivers as rs
@@ -86,19 +91,58 @@ class BackfillStrategy:
         """
         return _Chunked(n)
 
+    @staticmethod
+    def parse(text: str, *, argument: str = "strategy") -> BackfillStrategy:
+        """Reads a strategy from text: the inverse of `repr()`, and the grammar of `--strategy`.
+
+        Args:
+            text: `multi_run`, `single_run`, `chunked(100)`, a `repr()`, the `strategy` column of
+                `backfills()`, or a kind for each dimension such as `date=multi,region=single`.
+            argument: What an error message calls the text.
+
+        Raises:
+            ConfigurationError: The text has none of these forms, or an argument in it is not allowed.
+
+        Example:
+            >>> from rivers import BackfillStrategy
+            >>> BackfillStrategy.parse("chunked(100)")
+            BackfillStrategy.Chunked(n=100)
+            >>> BackfillStrategy.parse("date=multi,region=single")
+            BackfillStrategy.PerDimension(multi_run=['date'], single_run=['region'])
+        """
+        refused = ConfigurationError(
+            f"{argument} is multi_run, single_run, chunked(n), or a kind for each dimension such as "
+            f"date=multi,region=single; got {text!r}"
+        )
+        call = _call(text)
+        if call is not None:
+            kind, positional, named = call
+            try:
+                strategy: BackfillStrategy = kind(*positional, **named)
+            except TypeError:
+                raise refused from None
+            return strategy
+        dimensions: dict[str, list[str]] = {"multi": [], "single": []}
+        for part in text.split(","):
+            name, _, word = part.partition("=")
+            if not name or word not in dimensions:
+                raise refused
+            dimensions[word].append(name)
+        return _PerDimension(dimensions["multi"], dimensions["single"])
+
 
 @dataclass(frozen=True)
 class _MultiRun(BackfillStrategy):
     """One run per partition."""
 
-    is_single_run: ClassVar[bool] = False
+    kind = "multi_run"
 
 
 @dataclass(frozen=True)
 class _SingleRun(BackfillStrategy):
     """All partitions in a single run."""
 
-    is_single_run: ClassVar[bool] = True
+    kind = "single_run"
 
 
 @dataclass(frozen=True)
@@ -110,7 +154,9 @@ class _PerDimension(BackfillStrategy):
         single_run: Dimensions batched within each run.
     """
 
-    # These hide the constructors of the same names, which nobody calls on a strategy.
+    kind = "per_dimension"
+
+    # These fields hide the factories of the same names, which are not called on a strategy.
     multi_run: list[str]  # type: ignore[assignment]
     single_run: list[str]  # type: ignore[assignment]
 
@@ -132,8 +178,10 @@ class _Chunked(BackfillStrategy):
     """Runs of up to `n` partitions each, in order.
 
     Attributes:
-        n: Most partitions of a run.
+        n: Maximum number of partitions in a run.
     """
+
+    kind = "chunked"
 
     n: int
 
@@ -141,7 +189,24 @@ class _Chunked(BackfillStrategy):
         check_count("n", self.n)
 
 
-for _kind in (_MultiRun, _SingleRun, _PerDimension, _Chunked):
+_KINDS: tuple[type[Any], ...] = (_MultiRun, _SingleRun, _PerDimension, _Chunked)
+
+for _kind in _KINDS:
     _kind.__name__ = _kind.__name__.removeprefix("_")
     _kind.__qualname__ = f"BackfillStrategy.{_kind.__name__}"
     setattr(BackfillStrategy, _kind.__name__, _kind)
+
+
+def _call(text: str) -> tuple[type[Any], list[Any], dict[str, Any]] | None:
+    """The class that a text names, with positional and named arguments; `None` if it names none."""
+    try:
+        found = ast.parse(text.strip(), mode="eval").body
+        arguments = (found.args, found.keywords) if isinstance(found, ast.Call) else ([], [])
+        name = ast.unparse(found.func if isinstance(found, ast.Call) else found)
+        positional = [ast.literal_eval(value) for value in arguments[0]]
+        named = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in arguments[1]}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    name = name.removeprefix("BackfillStrategy.")
+    kind = next((kind for kind in _KINDS if name in (kind.kind, kind.__name__)), None)
+    return None if kind is None else (kind, positional, named)

@@ -137,7 +137,7 @@ class Awaiting(Insight):
         except asyncio.CancelledError:
             # The second time.
             engine.abandon(key)
-            workers.kill(key)
+            workers.cancel(key)
             msg = f"left at once; continue it with resume_backfill({backfill_id!r})"
             raise asyncio.CancelledError(msg) from None
         finally:

@@ -114,4 +114,4 @@ class Control(Reading):
         self._record(backfill_id)
         _, engine, workers = self._connected()
         engine.change(backfill_id, **changes)
-        workers.call()
+        workers.notify()

@@ -31,7 +31,7 @@ class Insight(Reading):
         store = storage._store  # noqa: SLF001
         # Of one that runs here the engine knows it without a wait, neither for the storage nor for the
         # interpreter, which beside functions that compute takes milliseconds to win back.
-        record = engine.standing(backfill_id) or store.backfill(backfill_id)
+        record = engine.snapshot(backfill_id) or store.backfill(backfill_id)
         if record is None or record["manual"]:
             return None
         is_on = record["status"] == "in_progress"
@@ -103,7 +103,7 @@ class Insight(Reading):
         if seconds is None or not plan.num_runs:
             return None if seconds is None else 0.0
         queue = self._run_queue.max_concurrent_runs if self._run_queue else None
-        bounds = [max_concurrency, self._executor.max_workers, queue]
+        bounds = [max_concurrency, self._executor.capacity, queue]
         at_once = min(bound for bound in bounds if bound is not None)
         rounds = math.ceil(plan.num_runs / at_once)
         return rounds * seconds * plan.num_partitions / plan.num_runs

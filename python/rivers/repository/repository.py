@@ -94,7 +94,7 @@ class CodeRepository(Runs, Control, Awaiting):
         overlap: str = "allow",
         canary: int | None = None,
     ) -> BackfillResult:
-        """Launches a backfill (API page, "CodeRepository.backfill()"; SEMANTICS 4 to 7).
+        """Launches a backfill.
 
         The partitions are those of the first selected asset. The others have the same keys or, where
         they do not, what the mappings between the assets lead to. Where partitions of one asset need
@@ -190,7 +190,7 @@ class CodeRepository(Runs, Control, Awaiting):
         *,
         error_type: str | None = None,
     ) -> BackfillResult:
-        """Launches the failed and canceled partitions of a backfill again, as a new one (SEMANTICS 8).
+        """Launches the failed and canceled partitions of a backfill again, as a new one.
 
         Args:
             backfill_id: The backfill.
@@ -238,7 +238,7 @@ class CodeRepository(Runs, Control, Awaiting):
         )  # fmt: skip
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
-        """Continues a backfill whose process died, under the same id (SEMANTICS 8).
+        """Continues a backfill whose process died, under the same id.
 
         Attempts that had failed and were recorded count; what waited for its next attempt waits on, and
         that attempt executes all assets of the run. One that the process died in does not count.
@@ -262,14 +262,13 @@ class CodeRepository(Runs, Control, Awaiting):
         plan = self.storage._store.plan(record["key"])  # noqa: SLF001
         program = self._program(nodes, plan, instances, now, submission.stored_retry(record))
         self._check_still_defined(program, plan, now)
-        if program.max_workers is not None:
-            workers.start_processes()
+        workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with self._reports.telling:
-            key = engine.resume(backfill_id, program, program.max_workers, pools.needs(nodes))
+            key = engine.resume(backfill_id, program, self._executor, pools.needs(nodes))
             self._reports.taken_over(backfill_id, left, record["num_partitions"])
-        workers.call()
-        wait_at_exit(self, processes=program.max_workers is not None)
+        workers.notify()
+        wait_at_exit(self, processes=self._executor.isolation != "none")
         if block:
             self._wait(key, backfill_id, record["num_partitions"], _RERUN)
         return self._result(backfill_id, plan)
@@ -285,7 +284,7 @@ class CodeRepository(Runs, Control, Awaiting):
                     step.defined = space
 
     def cancel_backfill(self, backfill_id: str) -> bool:
-        """Cancels a backfill (API page, "CodeRepository.cancel_backfill()"; SEMANTICS 8).
+        """Cancels a backfill.
 
         Returns:
             `True` if it runs in this process and was told to stop: nothing new starts from now on.

@@ -14,7 +14,6 @@ from rivers.assets.asset_graph import Graph
 from rivers.assets.config import check_config
 from rivers.exceptions import AssetDefinitionError, ExecutionError
 from rivers.execution.executor import Executor
-from rivers.execution.in_process import Workers
 from rivers.execution.runner import Program
 from rivers.execution.steps import Step, StepInput, StepOutput
 from rivers.io import InMemoryIOHandler
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from rivers.assets.asset import Asset
     from rivers.assets.asset_graph import Node
+    from rivers.execution.workers import Workers
     from rivers.io import BaseIOHandler
 
 _log = logging.getLogger("rivers")
@@ -124,7 +124,7 @@ class Runtime:
                     "the backfill %s was interrupted: its process is gone; continue it with "
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                 )  # fmt: skip
-        self._workers = Workers(self._engine)
+        self._workers = self._executor.start(self._engine)
         self._reports = Reports(self._engine, self._storage._store)  # noqa: SLF001
         return self._storage, self._engine, self._workers
 
@@ -174,7 +174,7 @@ class Runtime:
         if engine is not None and workers is not None:
             for key in engine.live():
                 engine.abandon(key)
-                workers.kill(key)
+                workers.cancel(key)
 
     def _close(self) -> None:
         if self._engine is not None and self._workers is not None:
@@ -218,9 +218,11 @@ class Runtime:
     ) -> tuple[str | None, Program]:
         """All checks that are left when the plan is made."""
         text, instances = check_config(config, nodes)
-        if self._executor.max_workers is not None:
+        if self._executor.isolation != "none":
             layers = [assets or range(len(nodes)) for _, _, assets in plan.layers]
-            submission.check_memory_inputs(self._graph, nodes, layers, self._input_handler)
+            submission.check_memory_inputs(
+                self._graph, nodes, layers, self._input_handler, self._executor.isolation
+            )
         return text, self._program(nodes, plan, instances, now, retry)
 
     def _submit(
@@ -236,17 +238,16 @@ class Runtime:
         wish = submission.Submission(
             manual=manual, assets=assets, config=text, retry=kept, **request
         )
-        if program.max_workers is not None:
-            workers.start_processes()
+        workers.prepare()
         with self._reports.telling:
             key, backfill_id = engine.submit(
-                wish, plan, program, program.max_workers, pools.needs(nodes)
+                wish, plan, program, self._executor, pools.needs(nodes)
             )
             if not manual:
                 names = ", ".join(name for name, *_ in assets)
                 self._reports.started(backfill_id, plan.num_partitions, plan.num_runs, names)
-        workers.call()
-        wait_at_exit(self, processes=program.max_workers is not None)
+        workers.notify()
+        wait_at_exit(self, processes=self._executor.isolation != "none")
         return key, backfill_id, program
 
     def _program(
@@ -293,7 +294,10 @@ class Runtime:
             [step for step in steps if assets is None or step.index in assets]
             for _, _, assets in plan.layers
         ]
-        return Program(layers, self._executor.max_workers)
+        program = Program(layers)
+        if self._executor.isolation != "none":
+            program.pickle()
+        return program
 
     def _input(self, node: Node, upstream: Node, now: dt.datetime) -> StepInput:
         given = node.asset.upstream_defs.get(upstream.name)
@@ -307,7 +311,7 @@ class Runtime:
         )
 
     def _wait(self, key: int, request_id: str, total: int, advice: str) -> None:
-        """Waits for the end; see SEMANTICS 6 for Ctrl-C."""
+        """Waits for the end. The first Ctrl-C cancels what has not started; the second leaves at once."""
         _, engine, workers = self._connected()
         interrupted = False
         try:
@@ -322,7 +326,7 @@ class Runtime:
         except KeyboardInterrupt:
             # The second one, wherever the first had come to.
             engine.abandon(key)
-            workers.kill(key)
+            workers.cancel(key)
             msg = f"left at once; continue it with resume_backfill({request_id!r})"
             raise KeyboardInterrupt(msg) from None
         finally:
@@ -350,5 +354,5 @@ def _check_kinds(
 
 
 def _wall_clock() -> dt.datetime:
-    """The naive wall-clock time: what a person here would say (SEMANTICS 2)."""
+    """The naive wall-clock time: what a person here would say."""
     return dt.datetime.now()  # noqa: DTZ005

@@ -94,7 +94,7 @@ class Runs(Runtime):
         now = self._clock()
         checked_tags, priority = submission.check_tags(tags, 0)
         # Beside functions that compute it takes long to get on, and to be the first in the queue is no use.
-        self.engine.make_way(priority)
+        self.engine.begin_preemption(priority)
         try:
             spaces = [
                 (node, self._space(node.definition, now)) for node in nodes if node.definition
@@ -108,7 +108,7 @@ class Runs(Runtime):
                 tags=checked_tags, priority=priority,
             )  # fmt: skip
         except BaseException:
-            self.engine.close_way()
+            self.engine.end_preemption()
             raise
 
     def load_node(self, name: str, partition_key: PartitionKey | None = None) -> Any:

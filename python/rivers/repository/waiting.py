@@ -1,4 +1,4 @@
-"""Leaving the interpreter waits for background backfills, as `concurrent.futures` does (SEMANTICS 6)."""
+"""Leaving the interpreter waits for background backfills, as `concurrent.futures` does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line in the log when a backfill starts, ends, or stops here (SEMANTICS 6 to 8)."""
+"""One line in the log when a backfill starts, ends, or stops here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Reports:
         """Tells what has ended since the last time."""
         # Who comes second returns when it is told.
         with self.telling:
-            for key in self._engine.take_ended():
+            for key in self._engine.drain_finished():
                 self._tell(key)
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Reports:
 
     def _work(self) -> None:
         while True:
-            self._engine.await_ended(_PATIENCE)
+            self._engine.wait_finished(_PATIENCE)
             self.tell()
             with self._starting:
                 if not self._engine.live():

@@ -1,4 +1,4 @@
-"""What the calls of a repository return (API page, "BackfillResult" and "BackfillStatus")."""
+"""What the calls of a repository return."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Shown(LazyAttributes):
 
 
 def run_ids(backfill_id: str, num_runs: int) -> list[str]:
-    """The ids of a backfill's runs: they follow from its id (SEMANTICS 7)."""
+    """The ids of a backfill's runs: they follow from its id."""
     return [f"{backfill_id}.{number}" for number in range(num_runs)]
 
 

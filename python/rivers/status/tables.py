@@ -75,7 +75,7 @@ def backfill_runs(
 
 
 def backfills(
-    store: Store, engine: Engine, status: str | Sequence[str] | None, limit: int | None
+    store: Store, engine: Engine | None, status: str | Sequence[str] | None, limit: int | None
 ) -> pl.DataFrame:
     """See `CodeRepository.backfills`."""
     return frame(_rivers.backfills(store, engine, _states(status), limit))

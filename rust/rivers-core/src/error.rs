@@ -17,7 +17,7 @@ pub enum Error {
     #[error("{0}")]
     Execution(String),
     /// No backfill has this id.
-    #[error("no backfill has the id {0:?}; CodeRepository.backfills() lists those there are")]
+    #[error("there is no backfill {0:?}")]
     BackfillNotFound(String),
     /// The storage could not be opened, read or written.
     #[error("storage {path}: {message}")]

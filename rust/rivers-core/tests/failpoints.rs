@@ -1,4 +1,4 @@
-//! A process that dies at any point of any transaction loses nothing (SEMANTICS 9).
+//! A process that dies at any point of any transaction loses nothing.
 //!
 //! Each test starts this binary again as a child that runs a backfill and aborts at an armed point;
 //! the next child resumes it and aborts at the next point, until one gets through.

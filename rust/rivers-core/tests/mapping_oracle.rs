@@ -406,7 +406,7 @@ fn what_cannot_be_related_is_refused_with_the_reason() {
         (Mapping::Identity, &letters, &both, "share none"),
         (pairs(&[("z", &["a"])]), &letters, &letters, "\"z\""),
         (pairs(&[("a", &["z"])]), &letters, &letters, "\"z\""),
-        (pairs(&[("a", &["a"])]), &both, &letters, "inside multi()"),
+        (pairs(&[("a", &["a"])]), &both, &letters, "inside multi or"),
         (
             Mapping::SpecificPartitions(keys(&["2024-01-09T00"])),
             &day,
@@ -444,7 +444,7 @@ fn what_cannot_be_related_is_refused_with_the_reason() {
             of_dims(&[("date", "date", window)]),
             &both,
             &day,
-            "use multi_to_single()",
+            "use multi_to_single",
         ),
         (
             Mapping::MultiToSingle {

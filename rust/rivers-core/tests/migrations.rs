@@ -1,5 +1,5 @@
 //! Opening a storage: what is ours is brought up to date in one transaction; what is not is refused
-//! with a text that names the file, and stays as it was, byte for byte (SEMANTICS 9).
+//! with a text that names the file, and stays as it was, byte for byte.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::collections::BTreeMap;

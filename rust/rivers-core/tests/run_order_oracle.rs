@@ -9,8 +9,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rivers_core::backfill::{
-    Cause, Control, Counts, Event, Failure, FailurePolicy, FailureRow, Phase, RunEnd, RunSet,
-    State, Todo,
+    Cause, Control, Counts, Event, Failure, FailurePolicy, FailureRow, PendingRuns, Phase, RunEnd,
+    RunSet, State,
 };
 use rivers_core::plan::codec::{decode_plan, encode_plan};
 use rivers_core::plan::{Link, Plan, Strategy as Grouping};
@@ -207,7 +207,7 @@ struct Execution<'a> {
 impl<'a> Execution<'a> {
     fn new(plan: &Plan, edges: &'a Edges) -> Self {
         let plan = Arc::new(plan.clone());
-        let todo = Todo::new(&plan, RunSet::all(plan.num_runs()), &[]);
+        let todo = PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]);
         let policy = FailurePolicy::Continue;
         Self {
             state: State::new(
@@ -241,7 +241,7 @@ impl<'a> Execution<'a> {
         assert!(
             self.state.can_start() || self.state.phase() == Phase::Ended || !self.hands.is_empty()
         );
-        let Some(taken) = self.state.take(most) else {
+        let Some(taken) = self.state.claim(most) else {
             return;
         };
         for run in taken.runs.clone() {
@@ -251,12 +251,12 @@ impl<'a> Execution<'a> {
                 "run {run} starts before what it needs has ended"
             );
             assert_eq!(
-                taken.lost.is_some(),
+                taken.blocked_by.is_some(),
                 self.needs_what_was_not_made(run),
                 "run {run}"
             );
         }
-        if taken.lost.is_some() {
+        if taken.blocked_by.is_some() {
             for run in taken.runs {
                 self.end(run, true);
             }
@@ -278,7 +278,7 @@ impl<'a> Execution<'a> {
             asset,
             partition: None,
             cause: Some(Arc::new(cause)),
-            folded: None,
+            fingerprint: None,
         };
         let end = RunEnd {
             run,
@@ -315,7 +315,7 @@ impl<'a> Execution<'a> {
         self.end(runs.start, fails);
         runs.start += 1;
         if gives_up || runs.is_empty() {
-            self.state.apply(Event::Returned(runs));
+            self.state.apply(Event::Yielded(runs));
             self.state.apply(Event::Released);
         } else {
             self.hands.push(runs);
@@ -325,7 +325,7 @@ impl<'a> Execution<'a> {
     /// The process dies, and another goes on from what was recorded.
     fn resume(&mut self) {
         let todo = RunSet::all_but(self.plan.num_runs(), self.ended.iter().copied());
-        let todo = Todo::new(&self.plan, todo, &self.failures);
+        let todo = PendingRuns::new(&self.plan, todo, &self.failures);
         self.state = State::new(
             FailurePolicy::Continue,
             Control::default(),
@@ -419,7 +419,7 @@ fn what_waits_for_a_slow_run_is_bounded() {
     let links = vec![link(1, 0, Mapping::AllPartitions), link(2, 2, window(-1))];
     let plan = Arc::new(Plan::in_layers([layer(0), layer(1), layer(2)], links).unwrap());
     let all = RunSet::all(plan.num_runs());
-    let todo = Todo::new(&plan, all, &[]);
+    let todo = PendingRuns::new(&plan, all, &[]);
     let mut state = State::new(
         FailurePolicy::Continue,
         Control::default(),
@@ -427,9 +427,9 @@ fn what_waits_for_a_slow_run_is_bounded() {
         todo,
         Counts::default(),
     );
-    let slow = state.take(1).unwrap().runs;
+    let slow = state.claim(1).unwrap().runs;
     let mut taken = 0;
-    while let Some(batch) = state.take(8_192) {
+    while let Some(batch) = state.claim(8_192) {
         taken += batch.runs.end - batch.runs.start;
     }
     // The rest of the first layer; of the others the first run of the last is too far ahead to be seen.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rivers_core::backfill::{Control, FailurePolicy, Kind, Request};
 use rivers_core::clock::ManualClock;
-use rivers_core::engine::{Batch, Engine, Execution};
+use rivers_core::engine::{Batch, Engine, Execution, Placement};
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::queue::Limits;
 use rivers_core::space::labels::Labels;
@@ -46,7 +46,8 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
     let plan = Plan::new(Selection::all(space), Strategy::MultiRun).unwrap();
     let execution = Execution {
         program: Arc::new(()),
-        workers: u32::MAX,
+        capacity: None,
+        placement: Placement::Local,
         pools: Vec::new(),
     };
     engine.submit(request, plan, execution).unwrap();
@@ -56,7 +57,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
 /// Takes and executes all that may start now; how many runs that were.
 fn run_all(engine: &Engine) -> u32 {
     let mut runs = 0;
-    while let Some(mut batch) = engine.take(Duration::ZERO) {
+    while let Some(mut batch) = engine.next_batch(Duration::ZERO) {
         while batch.advance().is_some() {
             runs += 1;
         }
@@ -91,7 +92,9 @@ fn a_fast_rate_lets_as_many_start_as_have_come() {
 fn what_a_worker_gives_back_may_start_from_another() {
     let (engine, _clock) = engine(1_000.0, 1_000);
     // The batches grow by what is learnt, from one run on.
-    let first: Vec<Batch> = (0..4).map_while(|_| engine.take(Duration::ZERO)).collect();
+    let first: Vec<Batch> = (0..4)
+        .map_while(|_| engine.next_batch(Duration::ZERO))
+        .collect();
     assert_eq!(first.len(), 4);
     drop(first);
     assert_eq!(run_all(&engine), 20);

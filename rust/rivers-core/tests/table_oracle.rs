@@ -137,7 +137,7 @@ proptest! {
             let ended = records.runs.iter().find(|row| row.run == run);
             let begun = records.in_flight.iter().find(|row| row.0 == run);
             for partition in plan.run(run).iter() {
-                let missed = failures.missed(run, None).has(partition);
+                let missed = failures.failed_part(run, None).has(partition);
                 let status = match (ended, begun) {
                     (Some(_), _) if missed => PartitionStatus::Failed,
                     (Some(_), _) => PartitionStatus::Completed,
@@ -206,7 +206,7 @@ proptest! {
                         }
                         match backfill.runs.iter().find(|row| row.run == run) {
                             None => held |= backfill.in_progress,
-                            Some(row) if backfill.failures.missed(run, Some(0)).has(own) => {
+                            Some(row) if backfill.failures.failed_part(run, Some(0)).has(own) => {
                                 failed = failed.max(Some(row.ended_at));
                             }
                             Some(row) => {

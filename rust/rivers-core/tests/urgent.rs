@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rivers_core::backfill::{Control, FailurePolicy, Kind, Request};
 use rivers_core::clock::{Clock, ManualClock, SECOND};
-use rivers_core::engine::{Batch, Engine, Execution, LEASE, new_id};
+use rivers_core::engine::{Batch, Engine, Execution, LEASE, Placement, new_id};
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::queue::{Limits, TagLimit};
 use rivers_core::space::labels::Labels;
@@ -70,7 +70,8 @@ impl Scene {
         };
         let execution = Execution {
             program: Arc::new(()),
-            workers: u32::MAX,
+            capacity: None,
+            placement: Placement::Local,
             pools: Vec::new(),
         };
         self.engine.submit(request, plan, execution).unwrap();
@@ -79,18 +80,18 @@ impl Scene {
     /// A batch of several runs of a large backfill, the first of which has begun.
     fn working(&self) -> Batch {
         self.submit(10_000, BACKFILL, &[]);
-        let mut first = self.engine.take(LONG).unwrap();
+        let mut first = self.engine.next_batch(LONG).unwrap();
         while first.advance().is_some() {}
         first.close();
-        let mut batch = self.engine.take(LONG).unwrap();
+        let mut batch = self.engine.next_batch(LONG).unwrap();
         assert!(batch.advance().is_some());
         batch
     }
 
     /// The priority of what a worker finds that waits a moment.
     fn found(&self) -> Option<i64> {
-        let batch = self.engine.take(MOMENT)?;
-        Some(batch.worked().request.priority)
+        let batch = self.engine.next_batch(MOMENT)?;
+        Some(batch.spec().request.priority)
     }
 }
 
@@ -98,7 +99,7 @@ impl Scene {
 fn nothing_less_urgent_starts_before_the_request_that_comes() {
     let scene = Scene::new();
     let mut working = scene.working();
-    scene.engine.make_way(0);
+    scene.engine.begin_preemption(0);
     assert!(
         working.advance().is_none(),
         "it gives up what it has not begun"
@@ -107,13 +108,13 @@ fn nothing_less_urgent_starts_before_the_request_that_comes() {
     assert_eq!(scene.found(), None);
 
     scene.submit(1, 0, &[]);
-    let mut urgent = scene.engine.take(LONG).unwrap();
-    assert_eq!(urgent.worked().request.priority, 0);
+    let mut urgent = scene.engine.next_batch(LONG).unwrap();
+    assert_eq!(urgent.spec().request.priority, 0);
     let begun = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let next = scene.engine.take(LONG).unwrap();
-            assert_eq!(next.worked().request.priority, BACKFILL);
+            let next = scene.engine.next_batch(LONG).unwrap();
+            assert_eq!(next.spec().request.priority, BACKFILL);
             assert!(begun.load(Ordering::SeqCst), "the urgent run has not begun");
         });
         std::thread::sleep(10 * MOMENT);
@@ -126,7 +127,7 @@ fn nothing_less_urgent_starts_before_the_request_that_comes() {
 fn what_is_as_urgent_makes_no_way() {
     let scene = Scene::new();
     let mut working = scene.working();
-    scene.engine.make_way(BACKFILL);
+    scene.engine.begin_preemption(BACKFILL);
     assert!(working.advance().is_some());
     assert_eq!(scene.found(), Some(BACKFILL));
 }
@@ -135,21 +136,21 @@ fn what_is_as_urgent_makes_no_way() {
 fn who_cannot_wait_is_not_held_up() {
     let scene = Scene::new();
     drop(scene.working());
-    scene.engine.make_way(0);
-    let found = scene.engine.take(Duration::ZERO).unwrap();
-    assert_eq!(found.worked().request.priority, BACKFILL);
+    scene.engine.begin_preemption(0);
+    let found = scene.engine.next_batch(Duration::ZERO).unwrap();
+    assert_eq!(found.spec().request.priority, BACKFILL);
 }
 
 #[test]
 fn a_way_ends_when_its_request_is_refused_and_after_a_while() {
     let scene = Scene::new();
     drop(scene.working());
-    scene.engine.make_way(0);
+    scene.engine.begin_preemption(0);
     assert_eq!(scene.found(), None);
-    scene.engine.close_way();
+    scene.engine.end_preemption();
     assert_eq!(scene.found(), Some(BACKFILL));
 
-    scene.engine.make_way(0);
+    scene.engine.begin_preemption(0);
     assert_eq!(scene.found(), None);
     scene.clock.advance(SECOND / 20);
     assert_eq!(scene.found(), Some(BACKFILL));
@@ -161,10 +162,10 @@ fn a_way_ends_when_its_request_waits_for_others() {
     drop(scene.working());
     let tags = [("warehouse", "small")];
     scene.submit(1, 0, &tags);
-    let mut first = scene.engine.take(LONG).unwrap();
+    let mut first = scene.engine.next_batch(LONG).unwrap();
     assert!(first.advance().is_some());
 
-    scene.engine.make_way(0);
+    scene.engine.begin_preemption(0);
     assert_eq!(scene.found(), None, "it may be one that can go");
     scene.submit(1, 0, &tags);
     assert_eq!(scene.found(), Some(BACKFILL));

@@ -1,19 +1,17 @@
-//! Batches of runs: an iterator for the worker that executes them.
+//! Batches of runs on the engine's side.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rivers_core::backfill::Request;
-use rivers_core::engine::{self, Worked};
-use rivers_core::store::sqlite;
+use rivers_core::engine;
 
-use crate::engine::PyProgram;
-use crate::error::{Raised, Result};
-use crate::run::{PyWorked, Run};
+use crate::convert::PyProgram;
+use crate::error::Result;
+use crate::run::{PyJobSpec, Run};
+use crate::worker::SharedRuns;
 
-/// Runs taken from the engine; iterating executes them.
+/// Runs assigned to one worker; iterating executes them.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct Batch {
     batch: Mutex<engine::Batch>,
@@ -26,7 +24,7 @@ impl Batch {
         }
     }
 
-    /// A batch is in one worker's hands at a time: nobody waits here.
+    /// One worker uses a batch at a time, so the lock is never contended.
     fn batch(&self) -> MutexGuard<'_, engine::Batch> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,15 +37,13 @@ impl Batch {
         self.batch().key()
     }
 
-    /// What a worker process needs to execute the runs.
     #[getter]
-    fn worked(&self) -> PyWorked {
-        PyWorked {
-            worked: self.batch().worked().clone(),
+    fn spec(&self) -> PyJobSpec {
+        PyJobSpec {
+            spec: self.batch().spec().clone(),
         }
     }
 
-    /// What was submitted to execute the runs.
     #[getter]
     fn program(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let batch = self.batch();
@@ -61,129 +57,43 @@ impl Batch {
         slf
     }
 
-    /// Ends the run before, if there is one, and begins the next.
+    /// Ends the current run, if any, and begins the next.
     fn __next__(&self, py: Python<'_>) -> Option<Run> {
         let (run, due) = {
             let mut batch = self.batch();
-            (batch.advance(), batch.is_due())
+            (batch.advance(), batch.should_flush())
         };
         if due {
-            py.detach(|| self.batch().hand_in());
+            py.detach(|| self.batch().flush());
         }
         run.map(|run| Run { run })
     }
 
-    /// Has the next runs, at most so many, claimed by another process; `False`: nothing may start.
-    fn send(&self, py: Python<'_>, shared: &SharedRuns, most: u64) -> bool {
-        py.detach(|| self.batch().send(&shared.shared, most))
+    /// Moves up to `max_runs` runs to memory shared with a worker process; `False`: none may start.
+    fn share(&self, py: Python<'_>, shared: &SharedRuns, max_runs: u64) -> bool {
+        py.detach(|| self.batch().share(&shared.shared, max_runs))
     }
 
-    /// What is known of earlier attempts of the runs.
-    fn earlier<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.batch().earlier()?))
+    /// The first of up to `max_runs` runs that are sent to a worker, and the one after the last.
+    fn send(&self, py: Python<'_>, max_runs: u64) -> Option<(u64, u64)> {
+        let sent = py.detach(|| self.batch().send(max_runs))?;
+        Some((sent.start, sent.end))
+    }
+
+    fn prior_attempts<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.batch().prior_attempts()?))
     }
 
     fn receive(&self, py: Python<'_>, report: &[u8]) -> Result<()> {
         Ok(py.detach(|| self.batch().receive(report))?)
     }
 
-    /// How many of the runs sent had ended when the process died.
-    fn lost(&self) -> u64 {
-        self.batch().lost()
+    /// Takes back the runs of a dead worker; how many of them had ended, where that is known.
+    fn reclaim(&self) -> Option<u64> {
+        self.batch().reclaim()
     }
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.batch().close());
     }
-}
-
-/// Runs that this process and a worker process share, in a file that both map.
-#[pyclass(frozen, module = "rivers._rivers")]
-pub(crate) struct SharedRuns {
-    shared: Arc<engine::SharedRuns>,
-}
-
-#[pymethods]
-impl SharedRuns {
-    #[new]
-    fn new(path: PathBuf) -> Result<Self> {
-        Ok(Self {
-            shared: Arc::new(engine::SharedRuns::open(&path)?),
-        })
-    }
-
-    fn set_step(&self, step: u32) {
-        self.shared.set_step(step);
-    }
-
-    #[getter]
-    fn step(&self) -> u32 {
-        self.shared.step()
-    }
-}
-
-/// Shared runs in the worker process.
-#[pyclass(frozen, module = "rivers._rivers")]
-pub(crate) struct WorkerBatch {
-    batch: Mutex<engine::WorkerBatch>,
-}
-
-impl WorkerBatch {
-    fn batch(&self) -> MutexGuard<'_, engine::WorkerBatch> {
-        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[pymethods]
-impl WorkerBatch {
-    /// Of a plan and a request as `Worked` wrote them, and what `Batch.earlier` gave.
-    #[new]
-    fn new(worked: &PyWorked, shared: &SharedRuns, earlier: &[u8]) -> Result<Self> {
-        let (worked, shared) = (worked.worked.clone(), Arc::clone(&shared.shared));
-        let batch = engine::WorkerBatch::new(worked, shared, earlier)?;
-        Ok(Self {
-            batch: Mutex::new(batch),
-        })
-    }
-
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    fn __next__(&self) -> Option<Run> {
-        self.batch().advance().map(|run| Run { run })
-    }
-
-    fn report<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.batch().report()?))
-    }
-}
-
-/// Shows that a worker process is there, until it is dropped.
-#[pyclass(frozen, module = "rivers._rivers")]
-pub(crate) struct WorkerSign {
-    _sign: sqlite::WorkerSign,
-}
-
-#[pymethods]
-impl WorkerSign {
-    #[new]
-    fn new(path: PathBuf) -> Result<Self> {
-        Ok(Self {
-            _sign: sqlite::WorkerSign::new(&path)?,
-        })
-    }
-}
-
-/// The parts of a request and its plan that a worker process needs.
-pub(crate) fn decode_worked(space: &[u8], plan: &[u8], request: &[u8]) -> Result<Worked> {
-    let damaged = |error: String| Raised(rivers_core::Error::Execution(error));
-    let space = rivers_core::plan::codec::decode_space(space)?;
-    let plan = rivers_core::plan::codec::decode_plan(space, plan)?;
-    let request: Request =
-        postcard::from_bytes(request).map_err(|error| damaged(error.to_string()))?;
-    Ok(Worked {
-        plan: Arc::new(plan),
-        request: Arc::new(request),
-    })
 }

@@ -8,12 +8,14 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString};
 use rivers_core::error::Error;
-use rivers_core::space::time::{Calendar, Declared, Grid};
-use rivers_core::space::time::{TimeFormat, parse_moment, to_seconds};
+use rivers_core::space::time::{
+    Calendar, Declared, Grid, TimeFormat, iso, parse_moment, to_seconds,
+};
 use rivers_core::space::{Definition, Dimension};
 
 use crate::error::Raised;
 use crate::key::expect_key;
+use crate::mapping::PartitionMapping;
 use crate::selection::Space;
 use crate::store::Store;
 
@@ -356,6 +358,19 @@ pub(crate) fn decode_definition(bytes: &[u8]) -> PyResult<PartitionsDefinition> 
     Ok(definition.into())
 }
 
+/// Why a mapping cannot relate two definitions, as the end of a sentence; `None` if it can. A definition
+/// that is `None` is that of something unpartitioned.
+#[pyo3::pyfunction]
+pub(crate) fn mapping_refusal(
+    mapping: &PartitionMapping,
+    downstream: Option<&PartitionsDefinition>,
+    upstream: Option<&PartitionsDefinition>,
+) -> Option<String> {
+    let down = downstream.map(|given| &*given.definition);
+    let up = upstream.map(|given| &*given.definition);
+    mapping.mapping.check(down, up).err()
+}
+
 fn show(dimension: &Dimension) -> String {
     const SHOWN: u32 = 12;
     match dimension {
@@ -378,7 +393,6 @@ fn show(dimension: &Dimension) -> String {
                 grid,
                 fmt,
             } = calendar.declared();
-            let iso = rivers_core::space::time::iso;
             let (name, step) = match grid {
                 Grid::Interval(seconds) if (*seconds, fmt.as_str()) == DAILY => {
                     ("daily", String::new())

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::RequestedAsset;
-use rivers_core::backfill::{self, Change, Control, FailurePolicy, Kind, Request, Status};
+use rivers_core::backfill::{Change, Kind, Status};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};
-use rivers_core::queue::{Limits, TagLimit};
+use rivers_core::queue::Limits;
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit, Submission};
+use crate::error::{Raised, Result};
 use crate::plan::Plan;
 use crate::store::Store;
 
-/// How often a waiting main thread looks for Ctrl-C.
+/// How often a waiting main thread checks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
 /// Runs backfills in this process.
@@ -25,60 +25,9 @@ pub(crate) struct Engine {
     pub(crate) engine: engine::Engine,
 }
 
-/// `rivers.TagConcurrencyLimit`, with the same fields.
-#[derive(FromPyObject)]
-struct PyTagLimit {
-    key: String,
-    value: Option<String>,
-    limit: u32,
-    per_unique_value: bool,
-}
-
-/// `rivers.repository.Submission`, with the same fields.
-#[derive(FromPyObject)]
-struct Submission {
-    manual: bool,
-    assets: Vec<(String, Option<String>, bool)>,
-    stop_on_failure: bool,
-    max_concurrency: u32,
-    priority: i64,
-    tags: Vec<(String, String)>,
-    config: Option<String>,
-    retry: Option<String>,
-    max_failures: Option<MaxFailures>,
-    max_starts_per_second: Option<f64>,
-    refuse_overlap: bool,
-    canary: Option<u32>,
-}
-
-/// An `int` or a `float` of Python.
-#[derive(FromPyObject, IntoPyObject)]
-pub(crate) enum MaxFailures {
-    Count(u64),
-    Share(f64),
-}
-
-impl From<MaxFailures> for backfill::MaxFailures {
-    fn from(most: MaxFailures) -> Self {
-        match most {
-            MaxFailures::Count(most) => Self::Count(most),
-            MaxFailures::Share(most) => Self::Share(most),
-        }
-    }
-}
-
-impl From<backfill::MaxFailures> for MaxFailures {
-    fn from(most: backfill::MaxFailures) -> Self {
-        match most {
-            backfill::MaxFailures::Count(most) => Self::Count(most),
-            backfill::MaxFailures::Share(most) => Self::Share(most),
-        }
-    }
-}
-
-/// What `Store.backfill` tells of a backfill that is live, for Python a dict.
+/// The part of a live backfill's record that can change, and what is needed to show it: a dict in Python.
 #[derive(IntoPyObject)]
-struct StandingRecord {
+struct Snapshot {
     manual: bool,
     status: &'static str,
     num_partitions: u64,
@@ -90,31 +39,33 @@ struct StandingRecord {
     paused: bool,
 }
 
-impl From<engine::Standing> for StandingRecord {
-    fn from(standing: engine::Standing) -> Self {
+impl From<engine::Snapshot> for Snapshot {
+    fn from(snapshot: engine::Snapshot) -> Self {
         Self {
-            manual: standing.request.kind == Kind::Manual,
+            manual: snapshot.request.kind == Kind::Manual,
             status: Status::InProgress.name(),
-            num_partitions: standing.num_partitions,
-            num_runs: standing.num_runs,
-            completed: standing.counts.completed,
-            failed: standing.counts.failed,
-            canceled: standing.counts.canceled,
-            tags: standing.request.tags.clone(),
-            paused: standing.paused,
+            num_partitions: snapshot.num_partitions,
+            num_runs: snapshot.num_runs,
+            completed: snapshot.counts.completed,
+            failed: snapshot.counts.failed,
+            canceled: snapshot.counts.canceled,
+            tags: snapshot.request.tags.clone(),
+            paused: snapshot.paused,
         }
     }
 }
 
-/// What is handed from submission to worker.
-pub(crate) type PyProgram = Py<PyAny>;
-
-fn execution(program: PyProgram, workers: Option<u32>, pools: Vec<(String, u32)>) -> Execution {
-    Execution {
+fn execution(
+    program: PyProgram,
+    executor: &PyExecutor,
+    pools: Vec<(String, u32)>,
+) -> PyResult<Execution> {
+    Ok(Execution {
         program: Arc::new(program),
-        workers: workers.unwrap_or(u32::MAX),
+        capacity: executor.capacity,
+        placement: executor.placement()?,
         pools,
-    }
+    })
 }
 
 #[pymethods]
@@ -127,16 +78,10 @@ impl Engine {
         pools: Vec<(String, u32)>,
         lease_seconds: f64,
     ) -> Result<Self> {
-        let tag_limits = tag_limits.into_iter().map(|limit| TagLimit {
-            key: limit.key,
-            value: limit.value,
-            limit: limit.limit,
-            per_unique_value: limit.per_unique_value,
-        });
         let lease = (lease_seconds * 1e6) as i64;
         let limits = Limits {
             max_concurrent_runs,
-            tag_limits: tag_limits.collect(),
+            tag_limits: tag_limits.into_iter().map(Into::into).collect(),
             pools,
         };
         let engine = engine::Engine::new(
@@ -148,55 +93,23 @@ impl Engine {
         Ok(Self { engine })
     }
 
-    /// Records a request and queues it: `(key, id)`.
+    /// Records a request and queues it; returns its key and id.
     fn submit(
         &self,
         py: Python<'_>,
         submission: Submission,
         plan: &Plan,
         program: PyProgram,
-        workers: Option<u32>,
+        executor: PyExecutor,
         pools: Vec<(String, u32)>,
-    ) -> Result<(i64, String)> {
-        let assets = submission
-            .assets
-            .into_iter()
-            .map(|(name, code_version, partitioned)| RequestedAsset {
-                name,
-                code_version,
-                partitioned,
-            });
-        let policy = if submission.stop_on_failure {
-            FailurePolicy::StopOnFailure
-        } else {
-            FailurePolicy::Continue
-        };
-        let request = Request {
-            id: engine::new_id(),
-            kind: if submission.manual {
-                Kind::Manual
-            } else {
-                Kind::Backfill
-            },
-            assets: assets.collect(),
-            failure_policy: policy,
-            max_concurrency: submission.max_concurrency,
-            priority: submission.priority,
-            tags: submission.tags,
-            config: submission.config,
-            retry: submission.retry,
-            created_at: self.engine.now(),
-            control: Control {
-                max_failures: submission.max_failures.map(Into::into),
-                max_starts_per_second: submission.max_starts_per_second,
-                refuse_overlap: submission.refuse_overlap,
-                canary: submission.canary,
-            },
-        };
+    ) -> PyResult<(i64, String)> {
+        let request = submission.into_request(self.engine.now());
         let id = request.id.clone();
         let plan = rivers_core::plan::Plan::clone(&plan.plan);
-        let execution = execution(program, workers, pools);
-        let key = py.detach(|| self.engine.submit(request, plan, execution))?;
+        let execution = execution(program, &executor, pools)?;
+        let key = py
+            .detach(|| self.engine.submit(request, plan, execution))
+            .map_err(Raised)?;
         Ok((key, id))
     }
 
@@ -205,52 +118,50 @@ impl Engine {
         py: Python<'_>,
         id: &str,
         program: PyProgram,
-        workers: Option<u32>,
+        executor: PyExecutor,
         pools: Vec<(String, u32)>,
-    ) -> Result<i64> {
-        let execution = execution(program, workers, pools);
-        Ok(py.detach(|| self.engine.resume(id, execution))?)
+    ) -> PyResult<i64> {
+        let execution = execution(program, &executor, pools)?;
+        Ok(py
+            .detach(|| self.engine.resume(id, execution))
+            .map_err(Raised)?)
     }
 
-    /// Nothing of a lower priority starts before the request that is about to be submitted.
-    fn make_way(&self, priority: i64) {
-        self.engine.make_way(priority);
+    fn begin_preemption(&self, priority: i64) {
+        self.engine.begin_preemption(priority);
     }
 
-    /// It is not submitted after all.
-    fn close_way(&self) {
-        self.engine.close_way();
+    fn end_preemption(&self) {
+        self.engine.end_preemption();
     }
 
-    /// The next batch for a worker, or `None` after so many seconds.
-    fn take(&self, py: Python<'_>, patience: f64) -> Option<Batch> {
-        let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
-        py.detach(|| self.engine.take(patience)).map(Batch::new)
+    /// The next batch for a worker; `None` if there is none within `timeout` seconds.
+    fn next_batch(&self, py: Python<'_>, timeout: f64) -> Option<Batch> {
+        let timeout = convert::timeout(timeout);
+        py.detach(|| self.engine.next_batch(timeout))
+            .map(Batch::new)
     }
 
-    /// A live backfill, as `Store.backfill` has it of those that are not; it never waits.
-    fn standing(&self, id: &str) -> Option<StandingRecord> {
-        self.engine.standing(id).map(StandingRecord::from)
+    /// It never blocks, so it does not detach: attaching again takes long while others compute.
+    fn snapshot(&self, id: &str) -> Option<Snapshot> {
+        self.engine.snapshot(id).map(Snapshot::from)
     }
 
-    /// It never waits, so it keeps the interpreter: to win it back takes longer where others compute.
+    /// It never blocks, so it does not detach: attaching again takes long while others compute.
     fn wants_worker(&self) -> bool {
         self.engine.wants_worker()
     }
 
-    /// Waits for the end of a backfill, looking for Ctrl-C; `False` when the time is up first.
-    #[pyo3(signature = (key, patience=None))]
-    fn wait(&self, py: Python<'_>, key: i64, patience: Option<f64>) -> PyResult<bool> {
-        let deadline = patience.and_then(|seconds| {
+    /// Waits for the end of a backfill and checks for Ctrl-C; `False` if the timeout passes first.
+    #[pyo3(signature = (key, timeout=None))]
+    fn wait(&self, py: Python<'_>, key: i64, timeout: Option<f64>) -> PyResult<bool> {
+        let deadline = timeout.and_then(|seconds| {
             std::time::Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?)
         });
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
-            let nap = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
-            if py
-                .detach(|| self.engine.wait(key, nap))
-                .map_err(crate::error::Raised)?
-            {
+            let sleep = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
+            if py.detach(|| self.engine.wait(key, sleep)).map_err(Raised)? {
                 return Ok(true);
             }
             py.check_signals()?;
@@ -289,12 +200,11 @@ impl Engine {
         Ok(py.detach(|| self.engine.abandon(key))?)
     }
 
-    /// Stops a backfill that cannot be executed here; who waits for it is told why.
-    fn break_off(&self, py: Python<'_>, key: i64, reason: String) -> Result<()> {
-        Ok(py.detach(|| self.engine.break_off(key, reason))?)
+    fn abort(&self, py: Python<'_>, key: i64, reason: String) -> Result<()> {
+        Ok(py.detach(|| self.engine.abort(key, reason))?)
     }
 
-    /// Ids of the backfills and manual runs whose process is gone, and whether they are manual.
+    /// Ids of the backfills and manual runs whose process is dead, and whether they are manual.
     fn orphans(&self, py: Python<'_>) -> Result<Vec<(String, bool)>> {
         let rows = py.detach(|| self.engine.orphans())?;
         Ok(rows
@@ -303,25 +213,22 @@ impl Engine {
             .collect())
     }
 
-    /// Waits for something to be told by `take_ended`.
-    fn await_ended(&self, py: Python<'_>, patience: f64) {
-        let patience = Duration::try_from_secs_f64(patience).unwrap_or_default();
-        py.detach(|| self.engine.await_ended(patience));
+    fn wait_finished(&self, py: Python<'_>, timeout: f64) {
+        let timeout = convert::timeout(timeout);
+        py.detach(|| self.engine.wait_finished(timeout));
     }
 
-    /// Backfills that have ended, or stopped here, since the last time.
-    fn take_ended(&self, py: Python<'_>) -> Vec<i64> {
-        py.detach(|| self.engine.take_ended())
+    fn drain_finished(&self, py: Python<'_>) -> Vec<i64> {
+        py.detach(|| self.engine.drain_finished())
     }
 
     fn live(&self) -> Vec<i64> {
         self.engine.live()
     }
 
-    /// What `WorkerSign` is made of in this engine's worker processes, if they need one.
     #[getter]
-    fn workers_file(&self) -> Option<PathBuf> {
-        self.engine.workers_file()
+    fn worker_lock_file(&self) -> Option<PathBuf> {
+        self.engine.worker_lock_file()
     }
 
     /// Of a live backfill: completed, failed, in flight.

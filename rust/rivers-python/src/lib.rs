@@ -3,6 +3,7 @@
 
 mod arrow;
 mod batch;
+mod convert;
 mod definition;
 mod engine;
 mod error;
@@ -13,6 +14,7 @@ mod run;
 mod selection;
 mod store;
 mod table;
+mod worker;
 
 /// The Rust core of rivers.
 #[pyo3::pymodule]
@@ -20,9 +22,9 @@ mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
     #[pymodule_export]
-    use crate::batch::{Batch, SharedRuns, WorkerBatch, WorkerSign};
+    use crate::batch::Batch;
     #[pymodule_export]
-    use crate::definition::{PartitionsDefinition, decode_definition};
+    use crate::definition::{PartitionsDefinition, decode_definition, mapping_refusal};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]
@@ -32,7 +34,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::plan::{Plan, StoredStrategy, check_per_dimension};
     #[pymodule_export]
-    use crate::run::{PyWorked, Run};
+    use crate::run::{PyJobSpec, Run};
     #[pymodule_export]
     use crate::selection::{Selection, Space, decode_space};
     #[pymodule_export]
@@ -40,6 +42,8 @@ mod _rivers {
 
     #[pymodule_export]
     use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};
+    #[pymodule_export]
+    use crate::worker::{SharedRuns, WorkerBatch, WorkerLock};
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {

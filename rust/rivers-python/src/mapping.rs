@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use rivers_core::space::Mapping;
 
-use crate::definition::PartitionsDefinition;
 use crate::error::Raised;
 
 /// Which partitions of an upstream a partition needs, for `AssetDef.input` and `AssetDef.dep`.
@@ -140,18 +139,6 @@ impl PartitionMapping {
         })
     }
 
-    /// Why it cannot relate two definitions, or `None` if it can.
-    fn refusal(
-        &self,
-        downstream: Option<&PartitionsDefinition>,
-        upstream: Option<&PartitionsDefinition>,
-    ) -> Option<String> {
-        let down = downstream.map(|given| &*given.definition);
-        self.mapping
-            .check(down, upstream.map(|given| &*given.definition))
-            .err()
-    }
-
     /// Whether it leads to earlier partitions only.
     #[getter]
     fn goes_back(&self) -> bool {
@@ -171,7 +158,9 @@ impl PartitionMapping {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        show(py, &self.mapping)
+        let quote =
+            |text: &str| -> PyResult<String> { Ok(PyString::new(py, text).repr()?.to_string()) };
+        self.mapping.notation("PartitionMapping.", &quote)
     }
 
     fn __reduce__<'py>(
@@ -191,49 +180,4 @@ pub(crate) fn decode_mapping(bytes: &[u8]) -> PyResult<PartitionMapping> {
     let mapping =
         postcard::from_bytes(bytes).map_err(|error| PyValueError::new_err(error.to_string()))?;
     Ok(PartitionMapping { mapping })
-}
-
-fn show(py: Python<'_>, mapping: &Mapping) -> PyResult<String> {
-    let text = |text: &str| {
-        PyString::new(py, text)
-            .repr()
-            .map(|shown| shown.to_string())
-    };
-    let list = |keys: &BTreeSet<String>| -> PyResult<String> {
-        let keys: PyResult<Vec<String>> = keys.iter().map(|key| text(key)).collect();
-        Ok(format!("[{}]", keys?.join(", ")))
-    };
-    let arguments = match mapping {
-        Mapping::Identity | Mapping::AllPartitions | Mapping::Subset => String::new(),
-        Mapping::Static(pairs) => {
-            let pair = |(key, to): (&String, &BTreeSet<String>)| {
-                Ok(format!("{}: {}", text(key)?, list(to)?))
-            };
-            let pairs: PyResult<Vec<String>> = pairs.iter().map(pair).collect();
-            format!("{{{}}}", pairs?.join(", "))
-        }
-        Mapping::TimeWindow { offset } => offset.to_string(),
-        Mapping::SpecificPartitions(keys) | Mapping::ForKeys(keys) => list(keys)?,
-        Mapping::Multi(named) => {
-            let entry = |(own, (other, inner)): (&String, &(String, Mapping))| {
-                let inner = show(py, inner)?;
-                let value = match own == other {
-                    true => inner,
-                    false => format!("({}, {inner})", text(other)?),
-                };
-                Ok(format!("{}: {value}", text(own)?))
-            };
-            let named: PyResult<Vec<String>> = named.iter().map(entry).collect();
-            format!("{{{}}}", named?.join(", "))
-        }
-        Mapping::MultiToSingle { dim, mapping } => {
-            let inner = match **mapping {
-                Mapping::Identity => String::new(),
-                _ => format!(", {}", show(py, mapping)?),
-            };
-            format!("{}{inner}", text(dim)?)
-        }
-    };
-    let name = mapping.name().trim_end_matches("()");
-    Ok(format!("PartitionMapping.{name}({arguments})"))
 }

@@ -1,12 +1,12 @@
 //! The plan: private to the package.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rivers_core::{plan, space};
 
-use crate::error::Result;
+use crate::error::{Raised, Result};
 use crate::mapping::PartitionMapping;
 use crate::selection::Selection;
 
@@ -16,42 +16,36 @@ pub(crate) struct StoredStrategy {
     strategy: plan::Strategy,
 }
 
-/// A strategy of an earlier plan; or of `rivers.BackfillStrategy`, with the same fields: both lists, a
-/// size, or which other kind.
-#[derive(FromPyObject)]
-pub(crate) enum Strategy<'py> {
-    #[pyo3(transparent)]
-    Stored(Bound<'py, StoredStrategy>),
-    PerDimension {
-        multi_run: Vec<String>,
-        single_run: Vec<String>,
-    },
-    Chunked {
-        n: NonZeroU64,
-    },
-    Plain {
-        is_single_run: bool,
-    },
-}
+/// A strategy that crosses the boundary: that of an earlier plan, or a `rivers.BackfillStrategy`, whose
+/// `kind` says which fields it has.
+pub(crate) struct Strategy(plan::Strategy);
 
-impl TryFrom<Strategy<'_>> for plan::Strategy {
-    type Error = rivers_core::Error;
+impl<'py> FromPyObject<'_, 'py> for Strategy {
+    type Error = PyErr;
 
-    fn try_from(strategy: Strategy<'_>) -> rivers_core::Result<Self> {
-        match strategy {
-            Strategy::Stored(stored) => Ok(stored.get().strategy.clone()),
-            Strategy::PerDimension {
-                multi_run,
-                single_run,
-            } => Self::per_dimension(multi_run, single_run),
-            Strategy::Chunked { n } => Ok(Self::Chunked { n }),
-            Strategy::Plain {
-                is_single_run: true,
-            } => Ok(Self::SingleRun),
-            Strategy::Plain {
-                is_single_run: false,
-            } => Ok(Self::MultiRun),
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(stored) = given.cast::<StoredStrategy>() {
+            return Ok(Self(stored.get().strategy.clone()));
         }
+        let kind: String = given.getattr("kind")?.extract()?;
+        let names = |field: &str| -> PyResult<Vec<String>> { given.getattr(field)?.extract() };
+        let strategy = match kind.as_str() {
+            "multi_run" => plan::Strategy::MultiRun,
+            "single_run" => plan::Strategy::SingleRun,
+            "chunked" => plan::Strategy::Chunked {
+                n: given.getattr("n")?.extract()?,
+            },
+            "per_dimension" => {
+                plan::Strategy::per_dimension(names("multi_run")?, names("single_run")?)
+                    .map_err(Raised)?
+            }
+            unknown => {
+                return Err(PyTypeError::new_err(format!(
+                    "there is no kind of strategy {unknown:?}"
+                )));
+            }
+        };
+        Ok(Self(strategy))
     }
 }
 
@@ -71,10 +65,9 @@ pub(crate) struct Plan {
 #[pymethods]
 impl Plan {
     #[new]
-    fn new(py: Python<'_>, selection: &Selection, strategy: Strategy<'_>) -> Result<Self> {
-        let strategy = plan::Strategy::try_from(strategy)?;
+    fn new(py: Python<'_>, selection: &Selection, strategy: Strategy) -> Result<Self> {
         let selection = space::Selection::clone(&selection.selection);
-        let plan = py.detach(|| plan::Plan::new(selection, strategy))?;
+        let plan = py.detach(|| plan::Plan::new(selection, strategy.0))?;
         Ok(Self {
             plan: Arc::new(plan),
         })
@@ -85,14 +78,14 @@ impl Plan {
     #[staticmethod]
     fn in_layers(
         py: Python<'_>,
-        layers: Vec<(PyRef<'_, Selection>, Strategy<'_>, Vec<u32>)>,
+        layers: Vec<(PyRef<'_, Selection>, Strategy, Vec<u32>)>,
         links: Vec<(usize, usize, u32, PyRef<'_, PartitionMapping>)>,
     ) -> Result<Self> {
-        let layer = |(selection, strategy, assets): (PyRef<'_, Selection>, Strategy<'_>, _)| {
+        let layer = |(selection, strategy, assets): (PyRef<'_, Selection>, Strategy, _)| {
             let selection = space::Selection::clone(&selection.selection);
-            Ok((selection, plan::Strategy::try_from(strategy)?, assets))
+            (selection, strategy.0, assets)
         };
-        let layers: Vec<_> = layers.into_iter().map(layer).collect::<Result<_>>()?;
+        let layers: Vec<_> = layers.into_iter().map(layer).collect();
         let link =
             |(down, up, asset, mapping): (_, _, _, PyRef<'_, PartitionMapping>)| plan::Link {
                 down,
@@ -141,6 +134,12 @@ impl Plan {
                 (selection, strategy, self.plan.assets().get(at).cloned())
             })
             .collect()
+    }
+
+    /// Whether all partitions are executed in one run, however many they are.
+    #[getter]
+    fn is_one_run(&self) -> bool {
+        self.plan.is_one_run()
     }
 
     /// The partitions of a run.

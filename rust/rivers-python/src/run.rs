@@ -1,14 +1,13 @@
-//! A run while the user's functions execute it.
+//! A run while its functions are executed.
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use rivers_core::backfill::Cause;
-use rivers_core::engine::{self, Worked};
+use rivers_core::backfill::{Cause, Request};
+use rivers_core::engine::{self, JobSpec};
 use rivers_core::plan::codec;
 
-use crate::batch::decode_worked;
 use crate::error::{Raised, Result};
 use crate::key::expect_key;
 use crate::selection::{Selection, Space};
@@ -26,7 +25,6 @@ impl Run {
         self.run.number()
     }
 
-    /// The layer of the plan that it belongs to.
     #[getter]
     fn layer(&self) -> usize {
         self.run.layer()
@@ -47,10 +45,9 @@ impl Run {
         self.run.partitions().clone().into()
     }
 
-    /// Whether nothing has failed so far.
     #[getter]
-    fn is_sound(&self) -> bool {
-        self.run.is_sound()
+    fn has_no_failures(&self) -> bool {
+        self.run.has_no_failures()
     }
 
     #[pyo3(signature = (asset, error_type, message, traceback=None))]
@@ -65,7 +62,6 @@ impl Run {
         );
     }
 
-    /// The assets failed, and are tried again after so many seconds.
     #[pyo3(signature = (assets, error_type, message, traceback, seconds, repeated))]
     fn retry(
         &self,
@@ -81,7 +77,7 @@ impl Run {
             message,
             traceback,
         };
-        // A cast takes what does not fit to the nearest that does.
+        // The cast saturates: a delay that does not fit becomes the longest that does.
         self.run
             .retry(&assets, cause, (seconds * 1e6) as i64, &repeated);
     }
@@ -90,8 +86,8 @@ impl Run {
         self.run.executes(asset)
     }
 
-    fn tries(&self, asset: u32) -> u32 {
-        self.run.tries(asset)
+    fn failed_attempts(&self, asset: u32) -> u32 {
+        self.run.failed_attempts(asset)
     }
 
     fn defer(&self, assets: Vec<u32>, needs: Vec<u32>) -> bool {
@@ -102,8 +98,8 @@ impl Run {
         self.run.skip(asset);
     }
 
-    fn missed(&self, asset: u32) -> bool {
-        self.run.missed(asset)
+    fn failed_or_skipped(&self, asset: u32) -> bool {
+        self.run.failed_or_skipped(asset)
     }
 
     /// Marks each partition of the key as failed.
@@ -129,48 +125,56 @@ impl Run {
         Ok(())
     }
 
-    /// Fails the partitions that are not in an asset's space of today.
     fn check_defined(&self, asset: u32, space: &Space) {
         self.run.check_defined(asset, &space.space);
     }
 
-    /// What an asset's own marks leave over; `None`: all.
     fn survivors(&self, asset: u32) -> Option<Selection> {
         self.run.survivors(asset).map(Selection::from)
     }
 
-    /// What failures of other assets leave over for an asset; `None`: all.
     fn enter(&self, asset: u32, needs: Vec<u32>) -> Option<Selection> {
         self.run.enter(asset, &needs).map(Selection::from)
     }
 }
 
-/// A plan and a request on their way to a worker process.
-#[pyclass(frozen, name = "Worked", module = "rivers._rivers")]
-pub(crate) struct PyWorked {
-    pub(crate) worked: Worked,
+/// The plan and the request of a backfill, which pickle for a worker process.
+#[pyclass(frozen, name = "JobSpec", module = "rivers._rivers")]
+pub(crate) struct PyJobSpec {
+    pub(crate) spec: JobSpec,
 }
 
 #[pymethods]
-impl PyWorked {
-    /// From what `encode` wrote.
+impl PyJobSpec {
     #[new]
     fn new(space: &[u8], plan: &[u8], request: &[u8]) -> Result<Self> {
         Ok(Self {
-            worked: decode_worked(space, plan, request)?,
+            spec: decode_job_spec(space, plan, request)?,
         })
     }
 
-    /// The three parts as bytes.
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let (py, worked) = (slf.py(), &slf.get().worked);
-        let space = codec::encode_space(worked.plan.selection().space()).map_err(Raised)?;
-        let plan = codec::encode_plan(&worked.plan).map_err(Raised)?;
-        let request = postcard::to_stdvec(&*worked.request)
+        let (py, spec) = (slf.py(), &slf.get().spec);
+        let space = codec::encode_space(spec.plan.selection().space()).map_err(Raised)?;
+        let plan = codec::encode_plan(&spec.plan).map_err(Raised)?;
+        let request = postcard::to_stdvec(&*spec.request)
             .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
         let parts = [space, plan, request].map(|part| PyBytes::new(py, &part));
         Ok((slf.get_type().into_any(), PyTuple::new(py, parts)?))
     }
+}
+
+/// Reads the plan and the request of a backfill.
+fn decode_job_spec(space: &[u8], plan: &[u8], request: &[u8]) -> Result<JobSpec> {
+    let damaged = |error: String| Raised(rivers_core::Error::Execution(error));
+    let space = rivers_core::plan::codec::decode_space(space)?;
+    let plan = rivers_core::plan::codec::decode_plan(space, plan)?;
+    let request: Request =
+        postcard::from_bytes(request).map_err(|error| damaged(error.to_string()))?;
+    Ok(JobSpec {
+        plan: Arc::new(plan),
+        request: Arc::new(request),
+    })
 }

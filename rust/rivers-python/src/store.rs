@@ -11,7 +11,7 @@ use rivers_core::clock::{Clock, Micros, SystemClock};
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow, causes, pace, view};
 
-use crate::engine::MaxFailures;
+use crate::convert::MaxFailures;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::selection::{Selection, Space};

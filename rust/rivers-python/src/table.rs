@@ -5,7 +5,8 @@ use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
 use rivers_core::backfill::{Cause, Kind, Status};
-use rivers_core::store::BackfillRow;
+use rivers_core::clock::{Clock, SystemClock};
+use rivers_core::store::{BackfillRow, view};
 use rivers_core::table::{
     self, AssetHistory, BackfillEntry, BackfillView, MaterializationStatus, PartitionFilter,
     PartitionStatus, RunStatus,
@@ -112,7 +113,7 @@ pub(crate) fn backfill_runs(
 pub(crate) fn backfills(
     py: Python<'_>,
     store: &Store,
-    engine: &Engine,
+    engine: Option<&Engine>,
     status: Option<Vec<String>>,
     limit: Option<u64>,
 ) -> Result<ArrowTable> {
@@ -129,6 +130,7 @@ pub(crate) fn backfills(
         let rows: Vec<BackfillRow> = rows
             .take(limit.map_or(usize::MAX, |limit| limit as usize))
             .collect();
+        let now = SystemClock.now();
         let first = |row: &BackfillRow| match row.counts.failed {
             0 => Ok(None),
             _ => store.store.first_failure(row.key),
@@ -139,11 +141,15 @@ pub(crate) fn backfills(
             .zip(&failures)
             .map(|(row, failure)| BackfillEntry {
                 row,
-                owner_alive: engine.engine.has_live_owner(row),
+                // An engine also knows of its own backfills that were aborted.
+                owner_alive: match engine {
+                    Some(engine) => engine.engine.has_live_owner(row),
+                    None => view::has_live_owner(&*store.store, row, now),
+                },
                 first_failure: failure.as_ref(),
             })
             .collect();
-        table::backfills(&entries, engine.engine.now())
+        table::backfills(&entries, now)
     })?;
     Ok(table.into())
 }

@@ -82,7 +82,7 @@ def backfill(
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="multi_run, single_run, or date=multi,region=single."),
+        typer.Option(help="multi_run, single_run, chunked(100), or date=multi,region=single."),
     ] = None,
     max_concurrency: Annotated[
         int, typer.Option(envvar="RIVERS_MAX_CONCURRENCY", help="Most runs at a time.")

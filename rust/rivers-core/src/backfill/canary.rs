@@ -14,7 +14,7 @@ pub struct Canary {
 impl Canary {
     /// So many runs of a plan, spread over it; of those, the ones that are still to be executed. `None`:
     /// none is.
-    pub fn new(runs: u32, num_runs: u64, todo: &RunSet) -> Option<Self> {
+    pub fn new(runs: u32, num_runs: u64, pending: &RunSet) -> Option<Self> {
         let runs = u64::from(runs).min(num_runs);
         // The middle of each of as many equal parts.
         let middle = |part: u64| {
@@ -23,24 +23,24 @@ impl Canary {
         };
         let open: BTreeSet<u64> = (0..runs)
             .map(middle)
-            .filter(|&run| todo.contains(run))
+            .filter(|&run| pending.contains(run))
             .collect();
         (!open.is_empty()).then_some(Self { open })
     }
 
-    fn next(&self, todo: &RunSet) -> Option<u64> {
-        self.open.iter().copied().find(|&run| todo.contains(run))
+    fn next(&self, pending: &RunSet) -> Option<u64> {
+        self.open.iter().copied().find(|&run| pending.contains(run))
     }
 
     /// Whether one of them may start.
-    pub fn can_start(&self, todo: &RunSet) -> bool {
-        self.next(todo).is_some()
+    pub fn can_start(&self, pending: &RunSet) -> bool {
+        self.next(pending).is_some()
     }
 
     /// Takes the next of them.
-    pub fn take(&self, todo: &mut RunSet) -> Option<Range<u64>> {
-        let run = self.next(todo)?;
-        todo.remove(run);
+    pub fn take(&self, pending: &mut RunSet) -> Option<Range<u64>> {
+        let run = self.next(pending)?;
+        pending.remove(run);
         Some(run..run + 1)
     }
 
@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn what_has_ended_is_not_among_them() {
-        let todo = RunSet::all_but(9, [1, 4]);
-        let canary = Canary::new(3, 9, &todo).expect("one is left");
+        let pending = RunSet::all_but(9, [1, 4]);
+        let canary = Canary::new(3, 9, &pending).expect("one is left");
         assert_eq!(canary.open.iter().copied().collect::<Vec<_>>(), [7]);
         assert!(Canary::new(3, 9, &RunSet::all_but(9, [1, 4, 7])).is_none());
     }

@@ -17,32 +17,36 @@ use super::run_set::RunSet;
 use crate::plan::{Link, Plan, Runs};
 
 /// So many runs may wait; further ones are looked at when nothing else is left to do.
-const MOST_WAITING: u64 = 16_384;
+const MAX_WAITING: u64 = 16_384;
 
 /// What is still to be started of a backfill.
 #[derive(Debug, Clone)]
-pub enum Todo {
+pub enum PendingRuns {
     /// Runs that need nothing of each other.
-    Free(RunSet),
+    Independent(RunSet),
     /// Runs with an order between them.
-    Ordered(Box<Frontier>),
+    Ordered(Box<DependencyTracker>),
 }
 
-impl Todo {
-    /// Of a plan of which `todo` is to be started and `failures` are recorded.
-    pub fn new(plan: &Arc<Plan>, todo: RunSet, failures: &[FailureRow]) -> Self {
+impl PendingRuns {
+    /// Of a plan of which `pending` is to be started and `failures` are recorded.
+    pub fn new(plan: &Arc<Plan>, pending: RunSet, failures: &[FailureRow]) -> Self {
         if plan.links().is_empty() {
-            Self::Free(todo)
+            Self::Independent(pending)
         } else {
-            Self::Ordered(Box::new(Frontier::new(Arc::clone(plan), todo, failures)))
+            Self::Ordered(Box::new(DependencyTracker::new(
+                Arc::clone(plan),
+                pending,
+                failures,
+            )))
         }
     }
 
     /// How many runs, whether they may start yet or not.
     pub fn len(&self) -> u64 {
         match self {
-            Self::Free(runs) => runs.len(),
-            Self::Ordered(frontier) => frontier.len(),
+            Self::Independent(runs) => runs.len(),
+            Self::Ordered(tracker) => tracker.len(),
         }
     }
 
@@ -53,24 +57,24 @@ impl Todo {
 }
 
 /// What a look at a run finds.
-enum Found {
+enum Readiness {
     /// All that it needs has been made.
     Ready,
     /// It needs a run that has not ended.
-    Waits(u64),
+    Waiting(u64),
     /// Something that it needs, through this link, was not made.
-    Lost(usize),
+    Blocked(usize),
 }
 
 /// The order between the runs of a plan in layers.
 #[derive(Debug, Clone)]
-pub struct Frontier {
+pub struct DependencyTracker {
     plan: Arc<Plan>,
     /// Not looked at, or to be looked at again.
-    unseen: RunSet,
+    unchecked: RunSet,
     ready: RunSet,
     /// By link, runs that need through it what was not made.
-    lost: Vec<RunSet>,
+    blocked: Vec<RunSet>,
     /// Runs that wait, by the run that they wait for.
     waiting: HashMap<u64, Vec<u64>>,
     num_waiting: u64,
@@ -79,15 +83,15 @@ pub struct Frontier {
     /// By layer, how many runs have not ended.
     left: Vec<u64>,
     /// By asset that is needed, what was not made of it.
-    missed: HashMap<u32, RoaringTreemap>,
+    not_materialized: HashMap<u32, RoaringTreemap>,
 }
 
-impl Frontier {
-    /// The order of a plan of which `todo` is to be started and `failures` are recorded.
-    pub fn new(plan: Arc<Plan>, todo: RunSet, failures: &[FailureRow]) -> Self {
+impl DependencyTracker {
+    /// The order of a plan of which `pending` is to be started and `failures` are recorded.
+    pub fn new(plan: Arc<Plan>, pending: RunSet, failures: &[FailureRow]) -> Self {
         let mut ended = RunSet::default();
         let mut next = 0;
-        for open in todo.stretches() {
+        for open in pending.ranges() {
             ended.insert(next..open.start);
             next = open.end;
         }
@@ -98,17 +102,17 @@ impl Frontier {
                 let end = open.end.min(own.end);
                 end.saturating_sub(open.start.max(own.start))
             };
-            todo.stretches().map(within).sum()
+            pending.ranges().map(within).sum()
         };
         let left = (0..plan.layers().len()).map(left).collect();
-        let mut frontier = Self {
-            lost: vec![RunSet::default(); plan.links().len()],
-            missed: plan
+        let mut tracker = Self {
+            blocked: vec![RunSet::default(); plan.links().len()],
+            not_materialized: plan
                 .links()
                 .iter()
                 .map(|link| (link.asset, RoaringTreemap::new()))
                 .collect(),
-            unseen: todo,
+            unchecked: pending,
             ready: RunSet::default(),
             waiting: HashMap::new(),
             num_waiting: 0,
@@ -117,43 +121,43 @@ impl Frontier {
             plan,
         };
         for row in failures {
-            frontier.miss(row.run, row.asset, row.partition);
+            tracker.record_failure(row.run, row.asset, row.partition);
         }
-        frontier
+        tracker
     }
 
     /// How many runs are still to be started.
     fn len(&self) -> u64 {
-        let lost: u64 = self.lost.iter().map(RunSet::len).sum();
-        self.unseen.len() + self.ready.len() + self.num_waiting + lost
+        let blocked: u64 = self.blocked.iter().map(RunSet::len).sum();
+        self.unchecked.len() + self.ready.len() + self.num_waiting + blocked
     }
 
-    /// Takes runs that may start, at most so many, the lowest first; or runs that cannot be executed,
+    /// Takes runs that may start, at max so many, the lowest first; or runs that cannot be executed,
     /// with the link through which they need what was not made. `idle`: nothing is in flight.
-    pub fn take(&mut self, most: u64, idle: bool) -> Option<(Range<u64>, Option<usize>)> {
-        self.look_ahead(most, idle);
-        for (link, lost) in self.lost.iter_mut().enumerate() {
-            if let Some(runs) = lost.take(most) {
+    pub fn take(&mut self, max: u64, idle: bool) -> Option<(Range<u64>, Option<usize>)> {
+        self.fill_ready(max, idle);
+        for (link, blocked) in self.blocked.iter_mut().enumerate() {
+            if let Some(runs) = blocked.take(max) {
                 return Some((runs, Some(link)));
             }
         }
-        self.ready.take(most).map(|runs| (runs, None))
+        self.ready.take(max).map(|runs| (runs, None))
     }
 
     /// Whether `take` would give runs.
-    pub fn has_some(&mut self, idle: bool) -> bool {
-        self.look_ahead(1, idle);
-        !self.ready.is_empty() || self.lost.iter().any(|lost| !lost.is_empty())
+    pub fn has_next(&mut self, idle: bool) -> bool {
+        self.fill_ready(1, idle);
+        !self.ready.is_empty() || self.blocked.iter().any(|blocked| !blocked.is_empty())
     }
 
     /// Runs that were taken come back.
     pub fn put_back(&mut self, runs: Range<u64>) {
-        self.unseen.insert(runs);
+        self.unchecked.insert(runs);
     }
 
     /// Takes a run out until it is put back; `false`: it was not to be started.
-    pub fn hold(&mut self, run: u64) -> bool {
-        self.unseen.remove(run)
+    pub fn withhold(&mut self, run: u64) -> bool {
+        self.unchecked.remove(run)
     }
 
     /// A run has ended: what waited for it is looked at again.
@@ -165,48 +169,48 @@ impl Frontier {
         }
         self.ended.insert(end.run..end.run + 1);
         for failure in &end.failures {
-            self.miss(end.run, failure.asset, failure.partition);
+            self.record_failure(end.run, failure.asset, failure.partition);
         }
         for run in self.waiting.remove(&end.run).unwrap_or_default() {
             self.num_waiting -= 1;
-            self.unseen.insert(run..run + 1);
+            self.unchecked.insert(run..run + 1);
         }
     }
 
     /// An asset was not made: a partition, or all of the run's.
-    fn miss(&mut self, run: u64, asset: u32, partition: Option<u64>) {
-        if let Some(missed) = self.missed.get_mut(&asset) {
+    fn record_failure(&mut self, run: u64, asset: u32, partition: Option<u64>) {
+        if let Some(not_materialized) = self.not_materialized.get_mut(&asset) {
             match partition {
-                Some(partition) => _ = missed.insert(partition),
-                None => *missed |= self.plan.run(run).to_treemap(),
+                Some(partition) => _ = not_materialized.insert(partition),
+                None => *not_materialized |= self.plan.run(run).to_treemap(),
             }
         }
     }
 
     /// Looks at runs until so many are found that may start.
-    fn look_ahead(&mut self, wanted: u64, idle: bool) {
+    fn fill_ready(&mut self, wanted: u64, idle: bool) {
         while self.ready.len() < wanted
-            && let Some(first) = self.unseen.first()
+            && let Some(first) = self.unchecked.first()
         {
             let layer = self.plan.layer_of(first);
-            if self.is_free(layer) {
-                let most = wanted - self.ready.len();
+            if self.is_unblocked(layer) {
+                let max = wanted - self.ready.len();
                 let runs = self.plan.runs_of(layer).end - first;
-                if let Some(runs) = self.unseen.take(runs.min(most)) {
+                if let Some(runs) = self.unchecked.take(runs.min(max)) {
                     self.ready.insert(runs);
                 }
                 continue;
             }
             // While something may still end, what waits is enough.
             let busy = !idle || !self.ready.is_empty();
-            if self.num_waiting >= MOST_WAITING && busy {
+            if self.num_waiting >= MAX_WAITING && busy {
                 break;
             }
-            self.unseen.take(1);
-            match self.look_at(first, layer) {
-                Found::Ready => self.ready.insert(first..first + 1),
-                Found::Lost(link) => self.lost[link].insert(first..first + 1),
-                Found::Waits(run) => {
+            self.unchecked.take(1);
+            match self.readiness(first, layer) {
+                Readiness::Ready => self.ready.insert(first..first + 1),
+                Readiness::Blocked(link) => self.blocked[link].insert(first..first + 1),
+                Readiness::Waiting(run) => {
                     self.waiting.entry(run).or_default().push(first);
                     self.num_waiting += 1;
                 }
@@ -215,9 +219,11 @@ impl Frontier {
     }
 
     /// Whether all that the layer needs was made.
-    fn is_free(&self, layer: usize) -> bool {
+    fn is_unblocked(&self, layer: usize) -> bool {
         let made = |link: &Link| {
-            link.up != layer && self.left[link.up] == 0 && self.missed[&link.asset].is_empty()
+            link.up != layer
+                && self.left[link.up] == 0
+                && self.not_materialized[&link.asset].is_empty()
         };
         self.plan
             .links()
@@ -226,37 +232,41 @@ impl Frontier {
             .all(made)
     }
 
-    fn look_at(&self, run: u64, layer: usize) -> Found {
-        let mut lost = None;
-        for (place, link) in self.plan.links().iter().enumerate() {
-            let missed = &self.missed[&link.asset];
-            if link.down != layer || (self.left[link.up] == 0 && missed.is_empty()) {
+    fn readiness(&self, run: u64, layer: usize) -> Readiness {
+        let mut blocked = None;
+        for (index, link) in self.plan.links().iter().enumerate() {
+            let not_materialized = &self.not_materialized[&link.asset];
+            if link.down != layer || (self.left[link.up] == 0 && not_materialized.is_empty()) {
                 continue;
             }
             let need = self.plan.need(run, link);
             let open = match &need.runs {
-                Runs::Listed(runs) => runs.iter().rev().copied().find(|&run| self.is_open(run)),
-                Runs::Within(runs) => self.ended.last_missing(runs.clone()),
+                Runs::Listed(runs) => runs
+                    .iter()
+                    .rev()
+                    .copied()
+                    .find(|&run| self.has_not_ended(run)),
+                Runs::Within(runs) => self.ended.last_absent(runs.clone()),
             };
             if let Some(open) = open {
-                return Found::Waits(open);
+                return Readiness::Waiting(open);
             }
-            let is_lost = || {
-                let (few, many) = (&need.partitions, missed);
+            let is_blocked = || {
+                let (few, many) = (&need.partitions, not_materialized);
                 if few.len() <= many.len() {
                     few.iter().any(|partition| many.contains(partition))
                 } else {
                     many.iter().any(|partition| few.contains(partition))
                 }
             };
-            if lost.is_none() && !missed.is_empty() && is_lost() {
-                lost = Some(place);
+            if blocked.is_none() && !not_materialized.is_empty() && is_blocked() {
+                blocked = Some(index);
             }
         }
-        lost.map_or(Found::Ready, Found::Lost)
+        blocked.map_or(Readiness::Ready, Readiness::Blocked)
     }
 
-    fn is_open(&self, run: u64) -> bool {
-        self.ended.last_missing(run..run + 1).is_some()
+    fn has_not_ended(&self, run: u64) -> bool {
+        self.ended.last_absent(run..run + 1).is_some()
     }
 }

@@ -7,7 +7,7 @@ const LONG: usize = 8;
 
 /// A message without what varies: quoted texts, hexadecimal numbers, ids, numbers, dates and times, and
 /// the keys of the partition that failed with it.
-pub fn folded(message: &str, partition: &str) -> String {
+pub fn fingerprint(message: &str, partition: &str) -> String {
     let keys = partition
         .split('|')
         .map(|part| part.rsplit_once('=').map_or(part, |(_, key)| key));
@@ -152,7 +152,7 @@ fn is_word(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::folded;
+    use super::fingerprint;
 
     #[test]
     fn what_varies_in_a_message_is_folded() {
@@ -181,7 +181,7 @@ mod tests {
             ("", "us", ""),
             ("größe ä1 für é", "é", "größe ä… für …"),
         ] {
-            assert_eq!(folded(message, partition), expected, "{message}");
+            assert_eq!(fingerprint(message, partition), expected, "{message}");
         }
     }
 }

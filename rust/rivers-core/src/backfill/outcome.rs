@@ -55,20 +55,20 @@ impl FromIterator<FailureRow> for Failures {
 
 /// The part of a run that something failed or skipped.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Missed {
+pub enum FailedPart {
     /// Nothing.
-    Nothing,
+    None,
     /// All its partitions.
     All,
     /// Some of them.
     Some(HashSet<u64>),
 }
 
-impl Missed {
+impl FailedPart {
     /// Whether a partition of the run is in it.
     pub fn has(&self, partition: u64) -> bool {
         match self {
-            Self::Nothing => false,
+            Self::None => false,
             Self::All => true,
             Self::Some(partitions) => partitions.contains(&partition),
         }
@@ -76,10 +76,10 @@ impl Missed {
 }
 
 impl Failures {
-    /// What the run missed: of one asset, or (`None`) what counts as failed in the backfill.
-    pub fn missed(&self, run: u64, asset: Option<u32>) -> Missed {
+    /// What the run failed_part: of one asset, or (`None`) what counts as failed in the backfill.
+    pub fn failed_part(&self, run: u64, asset: Option<u32>) -> FailedPart {
         let Some(rows) = self.by_run.get(&run) else {
-            return Missed::Nothing;
+            return FailedPart::None;
         };
         let counted = rows.iter().filter(|row| match asset {
             Some(asset) => row.asset == asset,
@@ -88,14 +88,14 @@ impl Failures {
         let mut some = HashSet::new();
         for row in counted {
             match row.partition {
-                None => return Missed::All,
+                None => return FailedPart::All,
                 Some(partition) => some.insert(partition),
             };
         }
         if some.is_empty() {
-            Missed::Nothing
+            FailedPart::None
         } else {
-            Missed::Some(some)
+            FailedPart::Some(some)
         }
     }
 
@@ -120,19 +120,19 @@ pub fn done(
 ) -> RoaringTreemap {
     let mut done = RoaringTreemap::new();
     for row in rows_of(ended, &plan.runs_of(layer)) {
-        let missed = if row.failed == 0 {
-            Missed::Nothing
+        let failed_part = if row.failed == 0 {
+            FailedPart::None
         } else {
-            failures.missed(row.run, asset)
+            failures.failed_part(row.run, asset)
         };
-        if missed == Missed::All {
+        if failed_part == FailedPart::All {
             continue;
         }
         let partitions = plan.run(row.run);
         done.extend(
             partitions
                 .iter()
-                .filter(|&partition| !missed.has(partition)),
+                .filter(|&partition| !failed_part.has(partition)),
         );
     }
     done

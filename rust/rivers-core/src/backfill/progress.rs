@@ -1,4 +1,4 @@
-//! Counts of partitions, and the status that follows from them (SEMANTICS 7).
+//! Counts of partitions, and the status that follows from them.
 
 /// How a backfill stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

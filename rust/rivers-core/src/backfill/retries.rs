@@ -1,4 +1,4 @@
-//! Runs that are attempted again: what is known of their earlier attempts, and when the next is due.
+//! Runs that are attempted again: what is known of their prior attempts, and when the next is due.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,41 +9,46 @@ use hashbrown::HashMap;
 use super::run_end::{Failure, Retry, RunEnd};
 use crate::clock::Micros;
 
-/// What earlier attempts of a run leave to the next.
+/// What prior attempts of a run leave to the next.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Earlier {
+pub struct PriorAttempts {
     /// The run.
     pub run: u64,
     /// How many there were.
     pub attempts: u32,
     /// The asset of each failure that was to be tried again.
-    pub tries: Vec<u32>,
-    /// The assets that are left to execute; `None`: all, since only the failures are on record.
-    pub left: Option<Vec<u32>>,
+    pub failed_attempts: Vec<u32>,
+    /// The assets that are remaining to execute; `None`: all, since only the failures are on record.
+    pub remaining: Option<Vec<u32>>,
     /// What failed for good.
     pub failures: Vec<Failure>,
 }
 
-impl Earlier {
+impl PriorAttempts {
     /// Of a run of which nothing is known yet.
     pub fn none(run: u64) -> Self {
         Self {
             run,
             attempts: 0,
-            tries: Vec::new(),
-            left: None,
+            failed_attempts: Vec::new(),
+            remaining: None,
             failures: Vec::new(),
         }
     }
 
     /// How often an asset failed and was to be tried again.
-    pub fn tries(&self, asset: u32) -> u32 {
-        self.tries.iter().filter(|&&other| other == asset).count() as u32
+    pub fn failed_attempts(&self, asset: u32) -> u32 {
+        self.failed_attempts
+            .iter()
+            .filter(|&&other| other == asset)
+            .count() as u32
     }
 
     /// Whether the next attempt executes the asset.
-    pub fn leaves(&self, asset: u32) -> bool {
-        self.left.as_ref().is_none_or(|left| left.contains(&asset))
+    pub fn executes(&self, asset: u32) -> bool {
+        self.remaining
+            .as_ref()
+            .is_none_or(|remaining| remaining.contains(&asset))
     }
 }
 
@@ -66,25 +71,25 @@ pub struct AttemptRow {
 
 /// The runs of a backfill that are attempted again.
 #[derive(Debug, Clone, Default)]
-pub struct Retries {
+pub struct RetryQueue {
     due: BTreeSet<(Micros, u64)>,
-    by_run: HashMap<u64, Arc<Earlier>>,
+    by_run: HashMap<u64, Arc<PriorAttempts>>,
 }
 
-impl Retries {
+impl RetryQueue {
     /// From the records, but of the runs that have ended. What the attempts did besides failing is not
     /// on record, so the next one executes all assets.
-    pub fn recorded(rows: &[AttemptRow], has_ended: impl Fn(u64) -> bool) -> Self {
+    pub fn from_records(rows: &[AttemptRow], has_ended: impl Fn(u64) -> bool) -> Self {
         let mut retries = Self::default();
         let mut due: HashMap<u64, Micros> = HashMap::new();
         for row in rows.iter().filter(|row| !has_ended(row.run)) {
-            let earlier = retries
+            let prior = retries
                 .by_run
                 .entry(row.run)
-                .or_insert_with(|| Arc::new(Earlier::none(row.run)));
-            let earlier = Arc::make_mut(earlier);
-            earlier.attempts = earlier.attempts.max(row.attempt);
-            earlier.tries.push(row.asset);
+                .or_insert_with(|| Arc::new(PriorAttempts::none(row.run)));
+            let prior = Arc::make_mut(prior);
+            prior.attempts = prior.attempts.max(row.attempt);
+            prior.failed_attempts.push(row.asset);
             let at = due.entry(row.run).or_insert(row.due_at);
             *at = row.due_at.max(*at);
         }
@@ -93,7 +98,7 @@ impl Retries {
     }
 
     /// The runs that wait.
-    pub fn waiting(&self) -> impl Iterator<Item = u64> {
+    pub fn scheduled(&self) -> impl Iterator<Item = u64> {
         self.due.iter().map(|&(_, run)| run)
     }
 
@@ -110,10 +115,10 @@ impl Retries {
     }
 
     /// Runs have ended for good, or wait for their next attempt.
-    pub fn note(&mut self, ends: &[RunEnd]) {
+    pub fn record(&mut self, ends: &[RunEnd]) {
         for end in ends {
             match &end.retry {
-                Some(retry) => self.wait(end, retry),
+                Some(retry) => self.schedule(end, retry),
                 None if self.by_run.is_empty() => {}
                 None => {
                     self.by_run.remove(&end.run);
@@ -122,27 +127,27 @@ impl Retries {
         }
     }
 
-    fn wait(&mut self, end: &RunEnd, retry: &Retry) {
+    fn schedule(&mut self, end: &RunEnd, retry: &Retry) {
         self.due.insert((retry.due_at, end.run));
-        let earlier = self
+        let prior = self
             .by_run
             .entry(end.run)
-            .or_insert_with(|| Arc::new(Earlier::none(end.run)));
-        let earlier = Arc::make_mut(earlier);
-        earlier.attempts = retry.attempt;
-        earlier.tries.extend(retry.failed());
+            .or_insert_with(|| Arc::new(PriorAttempts::none(end.run)));
+        let prior = Arc::make_mut(prior);
+        prior.attempts = retry.attempt;
+        prior.failed_attempts.extend(retry.failed());
         let again: Vec<u32> = retry.executed_again().collect();
-        earlier.failures = end
+        prior.failures = end
             .failures
             .iter()
             .filter(|failure| !again.contains(&failure.asset))
             .cloned()
             .collect();
-        earlier.left = Some(again);
+        prior.remaining = Some(again);
     }
 
     /// What is known of those of these runs that were attempted before.
-    pub fn of(&self, runs: &Range<u64>) -> Vec<Arc<Earlier>> {
+    pub fn prior_attempts(&self, runs: &Range<u64>) -> Vec<Arc<PriorAttempts>> {
         if self.by_run.is_empty() {
             return Vec::new();
         }
@@ -170,7 +175,7 @@ mod tests {
             asset,
             partition: None,
             cause,
-            folded: None,
+            fingerprint: None,
         };
         RunEnd {
             run,
@@ -191,17 +196,20 @@ mod tests {
 
     #[test]
     fn a_run_is_due_at_its_time_and_knows_what_is_left() {
-        let mut retries = Retries::default();
-        retries.note(&[attempt(7, 1, 50)]);
-        retries.note(&[attempt(3, 1, 40)]);
+        let mut retries = RetryQueue::default();
+        retries.record(&[attempt(7, 1, 50)]);
+        retries.record(&[attempt(3, 1, 40)]);
         assert_eq!((retries.next_due(), retries.pop_due(39)), (Some(40), None));
         assert_eq!((retries.pop_due(45), retries.pop_due(45)), (Some(3), None));
-        retries.note(&[attempt(3, 2, 60)]);
-        let known = retries.of(&(0..5));
+        retries.record(&[attempt(3, 2, 60)]);
+        let known = retries.prior_attempts(&(0..5));
         assert_eq!((known.len(), known[0].attempts), (1, 2));
-        assert_eq!((known[0].tries(1), known[0].tries(0)), (2, 0));
         assert_eq!(
-            [0, 1, 2].map(|asset| known[0].leaves(asset)),
+            (known[0].failed_attempts(1), known[0].failed_attempts(0)),
+            (2, 0)
+        );
+        assert_eq!(
+            [0, 1, 2].map(|asset| known[0].executes(asset)),
             [false, true, true]
         );
         assert_eq!(known[0].failures.len(), 1, "what failed for good stays so");
@@ -209,13 +217,13 @@ mod tests {
 
     #[test]
     fn what_ended_for_good_is_forgotten() {
-        let mut retries = Retries::default();
-        retries.note(&[attempt(3, 1, 40)]);
+        let mut retries = RetryQueue::default();
+        retries.record(&[attempt(3, 1, 40)]);
         retries.pop_due(40);
         let mut end = attempt(3, 2, 60);
-        end.give_up();
-        retries.note(std::slice::from_ref(&end));
-        assert!(retries.of(&(0..9)).is_empty() && retries.next_due().is_none());
+        end.give_up_retries();
+        retries.record(std::slice::from_ref(&end));
+        assert!(retries.prior_attempts(&(0..9)).is_empty() && retries.next_due().is_none());
         let failed: Vec<_> = end
             .failures
             .iter()
@@ -238,10 +246,10 @@ mod tests {
             cause: 1,
         };
         let rows = [row(3, 1, 10), row(3, 2, 30), row(4, 1, 20), row(5, 1, 5)];
-        let retries = Retries::recorded(&rows, |run| run == 5);
-        assert_eq!(retries.waiting().collect::<Vec<_>>(), [4, 3]);
-        let known = retries.of(&(3..4));
-        assert_eq!((known[0].attempts, known[0].tries(1)), (2, 2));
-        assert!(known[0].leaves(0));
+        let retries = RetryQueue::from_records(&rows, |run| run == 5);
+        assert_eq!(retries.scheduled().collect::<Vec<_>>(), [4, 3]);
+        let known = retries.prior_attempts(&(3..4));
+        assert_eq!((known[0].attempts, known[0].failed_attempts(1)), (2, 2));
+        assert!(known[0].executes(0));
     }
 }

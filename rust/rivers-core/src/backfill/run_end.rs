@@ -25,7 +25,7 @@ pub struct Failure {
     /// Why; `None`: skipped, since what it needs failed.
     pub cause: Option<Arc<Cause>>,
     /// The message of the cause without what varies, once the run has ended.
-    pub folded: Option<String>,
+    pub fingerprint: Option<String>,
 }
 
 /// An attempt of a run that is to be made again.
@@ -77,7 +77,7 @@ pub struct RunEnd {
 
 impl RunEnd {
     /// There is no further attempt: what was to be tried again has failed.
-    pub fn give_up(&mut self) {
+    pub fn give_up_retries(&mut self) {
         let Some(retry) = self.retry.take() else {
             return;
         };
@@ -85,7 +85,7 @@ impl RunEnd {
             asset,
             partition: None,
             cause,
-            folded: None,
+            fingerprint: None,
         };
         let failed = retry.causes.into_iter();
         self.failures
@@ -122,7 +122,7 @@ mod tests {
             asset,
             partition,
             cause: cause.clone(),
-            folded: None,
+            fingerprint: None,
         };
         assert_eq!(
             RunEnd::failed_partitions(&[mark(0, Some(3)), mark(1, Some(3))], 5),
@@ -136,7 +136,7 @@ mod tests {
             asset: 1,
             partition: None,
             cause: None,
-            folded: None,
+            fingerprint: None,
         };
         assert_eq!(
             RunEnd::failed_partitions(&[mark(0, Some(3)), skipped], 5),

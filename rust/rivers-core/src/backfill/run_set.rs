@@ -1,13 +1,13 @@
-//! The runs that are still to be started, as stretches of numbers: one stretch while all goes in order.
+//! The runs that are still to be started, as ranges of numbers: one stretch while all goes in order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Run numbers, ascending, in as few stretches as possible.
+/// Run numbers, ascending, in as few ranges as possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunSet {
     /// By its start, the end of each stretch.
-    stretches: BTreeMap<u64, u64>,
+    ranges: BTreeMap<u64, u64>,
     len: u64,
 }
 
@@ -43,27 +43,27 @@ impl RunSet {
 
     /// Whether a run is there.
     pub fn contains(&self, run: u64) -> bool {
-        let before = self.stretches.range(..=run).next_back();
+        let before = self.ranges.range(..=run).next_back();
         before.is_some_and(|(_, &end)| run < end)
     }
 
     /// The lowest.
     pub fn first(&self) -> Option<u64> {
-        self.stretches.first_key_value().map(|(&start, _)| start)
+        self.ranges.first_key_value().map(|(&start, _)| start)
     }
 
-    /// All stretches, ascending.
-    pub fn stretches(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.stretches.iter().map(|(&start, &end)| start..end)
+    /// All ranges, ascending.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.ranges.iter().map(|(&start, &end)| start..end)
     }
 
     /// The highest run of a range that is not there.
-    pub fn last_missing(&self, range: Range<u64>) -> Option<u64> {
+    pub fn last_absent(&self, range: Range<u64>) -> Option<u64> {
         let last = range
             .end
             .checked_sub(1)
             .filter(|last| range.contains(last))?;
-        match self.stretches.range(..=last).next_back() {
+        match self.ranges.range(..=last).next_back() {
             Some((&start, &end)) if end > last => {
                 start.checked_sub(1).filter(|before| range.contains(before))
             }
@@ -73,10 +73,10 @@ impl RunSet {
 
     /// Takes the lowest stretch, at most so many.
     pub fn take(&mut self, most: u64) -> Option<Range<u64>> {
-        let (start, end) = self.stretches.pop_first()?;
+        let (start, end) = self.ranges.pop_first()?;
         let taken = start..end.min(start.saturating_add(most));
         if taken.end < end {
-            self.stretches.insert(taken.end, end);
+            self.ranges.insert(taken.end, end);
         }
         self.len -= taken.end - taken.start;
         Some(taken)
@@ -84,13 +84,13 @@ impl RunSet {
 
     /// Takes one run out; `false`: it is not there.
     pub fn remove(&mut self, run: u64) -> bool {
-        let Some((&start, &end)) = self.stretches.range(..=run).next_back() else {
+        let Some((&start, &end)) = self.ranges.range(..=run).next_back() else {
             return false;
         };
         if end <= run {
             return false;
         }
-        self.stretches.remove(&start);
+        self.ranges.remove(&start);
         self.len -= end - start;
         self.insert(start..run);
         self.insert(run + 1..end);
@@ -103,11 +103,11 @@ impl RunSet {
             return;
         }
         self.len += runs.end - runs.start;
-        let end = self.stretches.remove(&runs.end).unwrap_or(runs.end);
-        match self.stretches.range_mut(..runs.start).next_back() {
+        let end = self.ranges.remove(&runs.end).unwrap_or(runs.end);
+        match self.ranges.range_mut(..runs.start).next_back() {
             Some((_, before)) if *before == runs.start => *before = end,
             _ => {
-                self.stretches.insert(runs.start, end);
+                self.ranges.insert(runs.start, end);
             }
         }
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn what_has_ended_is_left_out() {
         let set = RunSet::all_but(6, [0, 2, 3]);
-        assert!(set.stretches().eq([1..2, 4..6]));
+        assert!(set.ranges().eq([1..2, 4..6]));
         assert_eq!(set.len(), 3);
     }
 
@@ -162,7 +162,7 @@ mod tests {
             (3..3, None),
         ];
         for (range, expected) in missing {
-            assert_eq!(set.last_missing(range.clone()), expected, "{range:?}");
+            assert_eq!(set.last_absent(range.clone()), expected, "{range:?}");
         }
     }
 }

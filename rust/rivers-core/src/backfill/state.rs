@@ -26,7 +26,7 @@
 use std::ops::Range;
 
 use super::canary::Canary;
-use super::dependencies::Todo;
+use super::dependencies::PendingRuns;
 use super::progress::Counts;
 use super::request::{FailurePolicy, stop_at};
 use super::run_end::RunEnd;
@@ -47,30 +47,30 @@ pub enum Phase {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A worker took these runs.
-    Took(Range<u64>),
-    /// These runs, taken before, have ended, or an attempt of them and they wait for another.
+    Claimed(Range<u64>),
+    /// These runs, claimed before, have ended, or an attempt of them and they wait for another.
     Ended(&'a [RunEnd]),
-    /// These runs, taken before, will not be executed by that worker: back they go.
-    Returned(Range<u64>),
+    /// These runs, claimed before, will not be executed by that worker: back they go.
+    Yielded(Range<u64>),
     /// This run, which nobody took, waits for another attempt.
-    Held(u64),
+    Scheduled(u64),
     /// This run has waited long enough.
     Due(u64),
-    /// A worker that took runs has nothing left in its hands.
+    /// A worker that took runs has nothing left in its claims.
     Released,
     /// It is to stop.
     Stop(Stop),
     /// Another number of failures is allowed.
-    Limited(Option<MaxFailures>),
+    LimitChanged(Option<MaxFailures>),
 }
 
 /// Runs that a worker takes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct ClaimedRuns {
     /// Their numbers.
     pub runs: Range<u64>,
     /// They cannot be executed: through this link of the plan they need what was not made.
-    pub lost: Option<usize>,
+    pub blocked_by: Option<usize>,
 }
 
 /// A backfill in memory: what is to be done, what is in flight, what has ended.
@@ -81,7 +81,7 @@ pub struct State {
     control: Control,
     /// Why nothing more starts.
     stop: Option<Stop>,
-    todo: Todo,
+    pending: PendingRuns,
     /// What goes first, while it has not ended.
     canary: Option<Canary>,
     /// Runs that wait for another attempt.
@@ -93,15 +93,15 @@ pub struct State {
 }
 
 impl State {
-    /// A backfill of so many partitions, of which `counts` have ended and `todo` are to be started.
+    /// A backfill of so many partitions, of which `counts` have ended and `pending` are to be started.
     pub fn new(
         policy: FailurePolicy,
         control: Control,
         total: u64,
-        todo: Todo,
+        pending: PendingRuns,
         counts: Counts,
     ) -> Self {
-        let phase = if todo.is_empty() {
+        let phase = if pending.is_empty() {
             Phase::Ended
         } else {
             Phase::Running
@@ -111,7 +111,7 @@ impl State {
             policy,
             control,
             stop: None,
-            todo,
+            pending,
             canary: None,
             waiting: 0,
             runs_in_flight: 0,
@@ -122,9 +122,9 @@ impl State {
     }
 
     /// So many of the runs of a plan go first, and the others when they have succeeded.
-    pub fn begin_with(&mut self, runs: u32, num_runs: u64) {
-        if let Todo::Free(todo) = &self.todo {
-            self.canary = Canary::new(runs, num_runs, todo);
+    pub fn start_with_canary(&mut self, runs: u32, num_runs: u64) {
+        if let PendingRuns::Independent(pending) = &self.pending {
+            self.canary = Canary::new(runs, num_runs, pending);
         }
     }
 
@@ -143,10 +143,10 @@ impl State {
         self.counts
     }
 
-    /// How many runs nobody has taken.
+    /// How many runs nobody has claimed.
     pub fn runs_to_start(&self) -> u64 {
         match self.phase {
-            Phase::Running => self.todo.len(),
+            Phase::Running => self.pending.len(),
             Phase::Stopping | Phase::Ended => 0,
         }
     }
@@ -155,41 +155,41 @@ impl State {
     pub fn can_start(&mut self) -> bool {
         let idle = self.is_idle();
         self.phase == Phase::Running
-            && match &mut self.todo {
-                Todo::Free(runs) => match &self.canary {
+            && match &mut self.pending {
+                PendingRuns::Independent(runs) => match &self.canary {
                     Some(canary) => canary.can_start(runs),
                     None => !runs.is_empty(),
                 },
-                Todo::Ordered(frontier) => frontier.has_some(idle),
+                PendingRuns::Ordered(tracker) => tracker.has_next(idle),
             }
     }
 
-    /// How many runs workers have in their hands.
+    /// How many runs workers have in their claims.
     pub fn runs_in_flight(&self) -> u64 {
         self.runs_in_flight
     }
 
-    /// Takes the next runs, at most so many, in order.
-    pub fn take(&mut self, most: u64) -> Option<Taken> {
+    /// Takes the next runs, at max so many, in order.
+    pub fn claim(&mut self, max: u64) -> Option<ClaimedRuns> {
         if self.phase != Phase::Running {
             return None;
         }
         let idle = self.is_idle();
-        let (runs, lost) = match &mut self.todo {
-            Todo::Free(runs) => match &self.canary {
+        let (runs, blocked_by) = match &mut self.pending {
+            PendingRuns::Independent(runs) => match &self.canary {
                 Some(canary) => (canary.take(runs)?, None),
-                None => (runs.take(most)?, None),
+                None => (runs.take(max)?, None),
             },
-            Todo::Ordered(frontier) => frontier.take(most, idle)?,
+            PendingRuns::Ordered(tracker) => tracker.take(max, idle)?,
         };
-        self.apply(Event::Took(runs.clone()));
-        Some(Taken { runs, lost })
+        self.apply(Event::Claimed(runs.clone()));
+        Some(ClaimedRuns { runs, blocked_by })
     }
 
     /// Applies an event; see the table above.
     pub fn apply(&mut self, event: Event<'_>) {
         self.phase = match (self.phase, event) {
-            (Phase::Running, Event::Took(runs)) => {
+            (Phase::Running, Event::Claimed(runs)) => {
                 self.runs_in_flight += runs.end - runs.start;
                 self.workers += 1;
                 Phase::Running
@@ -201,23 +201,23 @@ impl State {
                         continue;
                     }
                     self.counts.add_run(end.partitions, end.failed);
-                    if let Todo::Ordered(frontier) = &mut self.todo {
-                        frontier.end(end);
+                    if let PendingRuns::Ordered(tracker) = &mut self.pending {
+                        tracker.end(end);
                     }
                     self.end_canary(end);
                 }
                 self.runs_in_flight -= ends.len() as u64;
                 self.check(phase)
             }
-            (phase @ (Phase::Running | Phase::Stopping), Event::Returned(runs)) => {
+            (phase @ (Phase::Running | Phase::Stopping), Event::Yielded(runs)) => {
                 self.runs_in_flight -= runs.end - runs.start;
                 self.put_back(runs);
                 phase
             }
-            (Phase::Running, Event::Held(run)) => {
-                let held = match &mut self.todo {
-                    Todo::Free(todo) => todo.remove(run),
-                    Todo::Ordered(frontier) => frontier.hold(run),
+            (Phase::Running, Event::Scheduled(run)) => {
+                let held = match &mut self.pending {
+                    PendingRuns::Independent(pending) => pending.remove(run),
+                    PendingRuns::Ordered(tracker) => tracker.withhold(run),
                 };
                 self.waiting += u64::from(held);
                 Phase::Running
@@ -235,12 +235,12 @@ impl State {
                 self.stop.get_or_insert(why);
                 self.settle(Phase::Stopping)
             }
-            (phase @ (Phase::Running | Phase::Stopping), Event::Limited(most)) => {
-                self.control.max_failures = most;
+            (phase @ (Phase::Running | Phase::Stopping), Event::LimitChanged(max)) => {
+                self.control.max_failures = max;
                 let phase = self.check(phase);
                 self.settle(phase)
             }
-            (Phase::Ended, Event::Stop(_) | Event::Limited(_)) => Phase::Ended,
+            (Phase::Ended, Event::Stop(_) | Event::LimitChanged(_)) => Phase::Ended,
             (phase, event) => {
                 unreachable!("{event:?} cannot happen to a backfill that is {phase:?}")
             }
@@ -275,9 +275,9 @@ impl State {
     }
 
     fn put_back(&mut self, runs: Range<u64>) {
-        match &mut self.todo {
-            Todo::Free(todo) => todo.insert(runs),
-            Todo::Ordered(frontier) => frontier.put_back(runs),
+        match &mut self.pending {
+            PendingRuns::Independent(pending) => pending.insert(runs),
+            PendingRuns::Ordered(tracker) => tracker.put_back(runs),
         }
     }
 
@@ -289,7 +289,7 @@ impl State {
     /// Ended, if nothing more will start and nobody is at work: the rest is canceled.
     fn settle(&mut self, phase: Phase) -> Phase {
         let nothing_starts =
-            phase == Phase::Stopping || (self.todo.is_empty() && self.waiting == 0);
+            phase == Phase::Stopping || (self.pending.is_empty() && self.waiting == 0);
         if !nothing_starts || self.workers > 0 {
             return phase;
         }
@@ -344,7 +344,7 @@ mod tests {
             policy,
             control,
             runs,
-            Todo::Free(RunSet::all(runs)),
+            PendingRuns::Independent(RunSet::all(runs)),
             Counts::default(),
         )
     }
@@ -352,10 +352,10 @@ mod tests {
     #[test]
     fn a_failure_under_stop_on_failure_cancels_the_rest() {
         let mut state = fresh(FailurePolicy::StopOnFailure, 10);
-        let taken = state.take(2).expect("ten to start").runs;
-        state.apply(Event::Ended(&[end(taken.start, 1)]));
-        assert_eq!((state.phase(), state.take(1)), (Phase::Stopping, None));
-        state.apply(Event::Returned(1..2));
+        let claimed = state.claim(2).expect("ten to start").runs;
+        state.apply(Event::Ended(&[end(claimed.start, 1)]));
+        assert_eq!((state.phase(), state.claim(1)), (Phase::Stopping, None));
+        state.apply(Event::Yielded(1..2));
         assert_eq!(state.phase(), Phase::Stopping);
         state.apply(Event::Released);
         assert_eq!(state.phase(), Phase::Ended);
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_cancel_lets_what_is_in_flight_end() {
         let mut state = fresh(FailurePolicy::Continue, 3);
-        state.take(1);
+        state.claim(1);
         state.apply(Event::Stop(Stop::Canceled));
         assert_eq!(state.phase(), Phase::Stopping);
         state.apply(Event::Ended(&[end(0, 0)]));
@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn the_last_failure_that_is_allowed_stops_it_and_says_why() {
         let mut state = limited(FailurePolicy::Continue, Some(MaxFailures::Count(2)), 10);
-        state.take(3);
+        state.claim(3);
         state.apply(Event::Ended(&[end(0, 1), end(1, 0)]));
         assert_eq!((state.phase(), state.stop()), (Phase::Running, None));
         state.apply(Event::Ended(&[end(2, 1)]));
@@ -400,36 +400,36 @@ mod tests {
     #[test]
     fn fewer_failures_than_there_were_stop_it_at_once() {
         let mut state = fresh(FailurePolicy::Continue, 10);
-        state.take(2);
+        state.claim(2);
         state.apply(Event::Ended(&[end(0, 1), end(1, 1)]));
         state.apply(Event::Released);
-        state.apply(Event::Limited(Some(MaxFailures::Count(3))));
+        state.apply(Event::LimitChanged(Some(MaxFailures::Count(3))));
         assert_eq!(state.phase(), Phase::Running);
-        state.apply(Event::Limited(Some(MaxFailures::Count(2))));
+        state.apply(Event::LimitChanged(Some(MaxFailures::Count(2))));
         assert_eq!((state.phase(), state.counts().canceled), (Phase::Ended, 8));
     }
 
     #[test]
     fn the_rest_starts_when_what_goes_first_has_succeeded() {
         let mut state = fresh(FailurePolicy::Continue, 10);
-        state.begin_with(2, 10);
-        assert_eq!(state.take(5).map(|taken| taken.runs), Some(2..3));
-        assert_eq!(state.take(5).map(|taken| taken.runs), Some(7..8));
-        assert!(!state.can_start() && state.take(5).is_none());
+        state.start_with_canary(2, 10);
+        assert_eq!(state.claim(5).map(|claimed| claimed.runs), Some(2..3));
+        assert_eq!(state.claim(5).map(|claimed| claimed.runs), Some(7..8));
+        assert!(!state.can_start() && state.claim(5).is_none());
         state.apply(Event::Ended(&[attempt(2)]));
         state.apply(Event::Ended(&[end(7, 0)]));
         assert!(!state.can_start());
         state.apply(Event::Due(2));
-        assert_eq!(state.take(5).map(|taken| taken.runs), Some(2..3));
+        assert_eq!(state.claim(5).map(|claimed| claimed.runs), Some(2..3));
         state.apply(Event::Ended(&[end(2, 0)]));
-        assert_eq!(state.take(5).map(|taken| taken.runs), Some(0..2));
+        assert_eq!(state.claim(5).map(|claimed| claimed.runs), Some(0..2));
     }
 
     #[test]
     fn a_failure_of_what_goes_first_cancels_the_rest() {
         let mut state = fresh(FailurePolicy::Continue, 10);
-        state.begin_with(3, 10);
-        state.take(5);
+        state.start_with_canary(3, 10);
+        state.claim(5);
         state.apply(Event::Ended(&[end(1, 1)]));
         state.apply(Event::Released);
         assert_eq!(
@@ -447,12 +447,12 @@ mod tests {
     #[test]
     fn a_run_that_waits_for_another_attempt_keeps_the_backfill_going() {
         let mut state = fresh(FailurePolicy::Continue, 1);
-        state.take(1);
+        state.claim(1);
         state.apply(Event::Ended(&[attempt(0)]));
         state.apply(Event::Released);
         assert_eq!((state.phase(), state.runs_to_start()), (Phase::Running, 0));
         state.apply(Event::Due(0));
-        assert_eq!(state.take(1).map(|taken| taken.runs), Some(0..1));
+        assert_eq!(state.claim(1).map(|claimed| claimed.runs), Some(0..1));
         state.apply(Event::Ended(&[end(0, 0)]));
         state.apply(Event::Released);
         assert_eq!((state.phase(), state.counts().completed), (Phase::Ended, 1));
@@ -461,8 +461,8 @@ mod tests {
     #[test]
     fn a_cancel_does_not_wait_for_another_attempt() {
         let mut state = fresh(FailurePolicy::Continue, 2);
-        state.apply(Event::Held(1));
-        assert_eq!(state.take(2).map(|taken| taken.runs), Some(0..1));
+        state.apply(Event::Scheduled(1));
+        assert_eq!(state.claim(2).map(|claimed| claimed.runs), Some(0..1));
         state.apply(Event::Ended(&[attempt(0)]));
         state.apply(Event::Released);
         state.apply(Event::Stop(Stop::Canceled));
@@ -473,17 +473,17 @@ mod tests {
         /// Invariant 3, over every sequence of legal events.
         #[test]
         fn counts_add_up_after_every_event(
-            stop: bool, most in proptest::option::of(1..6_u64), first in proptest::option::of(1..6_u32), runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
+            stop: bool, max in proptest::option::of(1..6_u64), first in proptest::option::of(1..6_u32), runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),
         ) {
             let policy = if stop { FailurePolicy::StopOnFailure } else { FailurePolicy::Continue };
-            let mut state = limited(policy, most.map(MaxFailures::Count), runs);
-            first.into_iter().for_each(|first| state.begin_with(first, runs));
-            let mut hands: Vec<Range<u64>> = Vec::new();
+            let mut state = limited(policy, max.map(MaxFailures::Count), runs);
+            first.into_iter().for_each(|first| state.start_with_canary(first, runs));
+            let mut claims: Vec<Range<u64>> = Vec::new();
             let mut waiting: Vec<u64> = Vec::new();
             for (what, size) in steps {
                 match what {
-                    0 => hands.extend(state.take(size).map(|taken| taken.runs)),
-                    1..=3 => if let Some(mut runs) = hands.pop() {
+                    0 => claims.extend(state.claim(size).map(|claimed| claimed.runs)),
+                    1..=3 => if let Some(mut runs) = claims.pop() {
                         if what == 3 {
                             state.apply(Event::Ended(&[attempt(runs.start)]));
                             waiting.push(runs.start);
@@ -492,10 +492,10 @@ mod tests {
                         }
                         runs.start += 1;
                         if runs.is_empty() || size > 3 {
-                            state.apply(Event::Returned(runs));
+                            state.apply(Event::Yielded(runs));
                             state.apply(Event::Released);
                         } else {
-                            hands.push(runs);
+                            claims.push(runs);
                         }
                     },
                     4 => if state.phase() == Phase::Running {
@@ -504,10 +504,10 @@ mod tests {
                     _ => if size == 1 { state.apply(Event::Stop(Stop::Canceled)) },
                 }
                 let counts = state.counts();
-                let in_hands: u64 = hands.iter().map(|runs| runs.end - runs.start).sum();
-                prop_assert_eq!(state.runs_in_flight(), in_hands);
-                let pending = state.todo.len() + waiting.len() as u64 - counts.canceled;
-                prop_assert_eq!(pending + in_hands + counts.ended(), runs);
+                let claimed_runs: u64 = claims.iter().map(|runs| runs.end - runs.start).sum();
+                prop_assert_eq!(state.runs_in_flight(), claimed_runs);
+                let pending = state.pending.len() + waiting.len() as u64 - counts.canceled;
+                prop_assert_eq!(pending + claimed_runs + counts.ended(), runs);
                 prop_assert_eq!(counts.canceled > 0, state.phase() == Phase::Ended && counts.completed + counts.failed < runs);
             }
         }

@@ -1,185 +1,230 @@
-//! The runs that one worker has.
+//! The runs assigned to one worker: what it has begun, and what can still be taken back from it.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::remote_runs::{RemoteRuns, SentRuns};
 use super::{Program, SharedRuns};
-use crate::backfill::{Earlier, Request, RunEnd};
+use crate::backfill::{PriorAttempts, Request, RunEnd};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::EntryId;
 use crate::store::Key;
 
-/// A run that has taken so long no longer holds back those behind it in its batch.
+/// After this time a run no longer holds back those behind it in its batch.
 pub(super) const STALLED_AFTER: Duration = Duration::from_millis(25);
 
-/// Runs that a worker has taken.
-pub(super) struct Taken {
+/// Runs that the coordinator gives to a worker, with what the worker needs to execute them.
+pub(super) struct Dispatch {
     pub(super) key: Key,
     pub(super) entry: EntryId,
     pub(super) plan: Arc<Plan>,
     pub(super) request: Arc<Request>,
-    pub(super) hand: Arc<Hand>,
-    pub(super) earlier: Vec<Arc<Earlier>>,
-    /// The runs cannot be executed: through this link of the plan they need what was not made.
-    pub(super) lost: Option<usize>,
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) prior_attempts: Vec<Arc<PriorAttempts>>,
+    /// The runs cannot be executed: through this link of the plan they need what was not materialized.
+    pub(super) blocked_by: Option<usize>,
     pub(super) program: Program,
-    /// A way is open for them, which is closed when the first of them begins.
-    pub(super) has_way: bool,
+    /// The priority gate is closed for these runs, and opens when the first of them begins.
+    pub(super) ends_preemption: bool,
 }
 
-/// The runs that one worker has taken: what it has begun, and what it has not.
-pub(super) struct Hand {
-    held: Mutex<Held>,
+/// The runs assigned to one worker.
+pub(super) struct Assignment {
+    runs: Mutex<Runs>,
     stop: Arc<AtomicBool>,
     leased_until: Arc<AtomicI64>,
 }
 
-struct Held {
+struct Runs {
     unclaimed: Range<u64>,
+    /// The run that is executed in this process, and since when.
     current: Option<(u64, Micros)>,
-    /// Runs that another process executes.
-    away: Option<Arc<SharedRuns>>,
-    /// Outcomes that are not brought to the engine yet.
-    ended: Vec<RunEnd>,
+    /// The runs that another process executes.
+    remote: Option<Arc<dyn RemoteRuns>>,
+    /// Outcomes that the engine has not applied yet.
+    outcomes: Vec<RunEnd>,
 }
 
-impl Hand {
+impl Assignment {
     pub(super) fn new(
-        runs: Range<u64>,
+        unclaimed: Range<u64>,
         stop: Arc<AtomicBool>,
         leased_until: Arc<AtomicI64>,
     ) -> Arc<Self> {
-        let held = Held {
-            unclaimed: runs,
+        let runs = Runs {
+            unclaimed,
             current: None,
-            away: None,
-            ended: Vec::new(),
+            remote: None,
+            outcomes: Vec::new(),
         };
         Arc::new(Self {
-            held: Mutex::new(held),
+            runs: Mutex::new(runs),
             stop,
             leased_until,
         })
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a run may start: nobody stopped the backfill, and it is surely still ours.
+    /// Whether a run may start: the backfill was not stopped, and its lease surely holds.
     fn may_start(&self, now: Micros) -> bool {
         !self.stop.load(Ordering::Acquire) && now < self.leased_until.load(Ordering::Acquire)
     }
 
-    /// Ends the current run and begins the next; `None` when there is none, or none may start.
+    /// Ends the current run and begins the next; `None` when no run is left or may start.
     pub(super) fn claim(&self, now: Micros) -> Option<u64> {
-        let mut held = self.held();
-        held.current = None;
+        let mut runs = self.runs();
+        runs.current = None;
         if !self.may_start(now) {
             return None;
         }
-        let run = held.unclaimed.next()?;
-        held.current = Some((run, now));
+        let run = runs.unclaimed.next()?;
+        runs.current = Some((run, now));
         Some(run)
     }
 
-    /// Gives unclaimed runs, at most so many, to another process. `false`: none may start.
-    pub(super) fn send(&self, shared: &Arc<SharedRuns>, most: u64, now: Micros) -> bool {
-        let mut held = self.held();
-        if !self.may_start(now) || held.unclaimed.is_empty() {
-            return false;
-        }
-        let first = held.unclaimed.start;
-        let end = held.unclaimed.end.min(first.saturating_add(most));
-        shared.fill(&(first..end), now);
-        held.unclaimed.start = end;
-        held.away = Some(Arc::clone(shared));
-        true
+    /// Moves up to `max_runs` unclaimed runs to memory shared with another process. Returns `false` if
+    /// no run is left or may start.
+    pub(super) fn share(&self, shared: &Arc<SharedRuns>, max_runs: u64, now: Micros) -> bool {
+        let fill = |sent: Range<u64>| {
+            shared.fill(&sent, now);
+            Arc::clone(shared) as Arc<dyn RemoteRuns>
+        };
+        self.move_to_remote(max_runs, now, fill).is_some()
     }
 
-    /// Gets back what the other process has not begun, and from `unreported` on what it has begun
-    /// without reporting it.
-    pub(super) fn receive(&self, unreported: Option<u64>) {
-        let mut held = self.held();
-        if let Some(away) = held.away.take() {
-            let rest = away.give_up();
-            let start = unreported.unwrap_or(rest.start);
-            // What lies here follows the rest, unless both were taken back meanwhile and are empty.
-            let end = if held.unclaimed.is_empty() {
-                rest.end
-            } else {
-                held.unclaimed.end
-            };
-            held.unclaimed = start..end;
+    /// Moves up to `max_runs` unclaimed runs to another process that gets their numbers. `None`: no run
+    /// is left or may start.
+    pub(super) fn send(&self, max_runs: u64, now: Micros) -> Option<Range<u64>> {
+        self.move_to_remote(max_runs, now, |sent| Arc::new(SentRuns::new(sent, now)))
+    }
+
+    fn move_to_remote(
+        &self,
+        max_runs: u64,
+        now: Micros,
+        claimed: impl FnOnce(Range<u64>) -> Arc<dyn RemoteRuns>,
+    ) -> Option<Range<u64>> {
+        let mut runs = self.runs();
+        if !self.may_start(now) || runs.unclaimed.is_empty() {
+            return None;
+        }
+        let first = runs.unclaimed.start;
+        let sent = first..runs.unclaimed.end.min(first.saturating_add(max_runs));
+        runs.unclaimed.start = sent.end;
+        runs.remote = Some(claimed(sent.clone()));
+        Some(sent)
+    }
+
+    /// Takes back the runs that the remote worker did not begin, after it reported `num_ended` runs.
+    pub(super) fn settle_remote(&self, num_ended: u64) {
+        let mut runs = self.runs();
+        if let Some(remote) = runs.remote.take() {
+            let rest = remote.rest_after(num_ended);
+            runs.put_back(rest);
         }
     }
 
-    /// Keeps an outcome until it is taken; how many there are.
+    /// Takes back all runs of a remote worker that died. Returns how many of them it had ended without
+    /// reporting them, so that the next is the run that it died of; `None` where that is unknown.
+    pub(super) fn reclaim_remote(&self) -> Option<u64> {
+        let mut runs = self.runs();
+        let (lost, num_ended) = runs.remote.take()?.reclaim();
+        runs.put_back(lost);
+        num_ended
+    }
+
+    /// Keeps an outcome until it is taken. Returns how many are kept.
     pub(super) fn keep(&self, end: RunEnd) -> usize {
-        let mut held = self.held();
-        held.ended.push(end);
-        held.ended.len()
+        let mut runs = self.runs();
+        runs.outcomes.push(end);
+        runs.outcomes.len()
     }
 
     /// Takes the outcomes that are kept.
-    pub(super) fn take_ended(&self) -> Vec<RunEnd> {
-        std::mem::take(&mut self.held().ended)
+    pub(super) fn take_outcomes(&self) -> Vec<RunEnd> {
+        std::mem::take(&mut self.runs().outcomes)
     }
 
-    /// Takes the outcomes that are kept, if the current run is a slow one.
-    pub(super) fn take_ended_if_stalled(&self, now: Micros) -> Vec<RunEnd> {
-        let since = self.current().map_or(now, |(_, since)| since);
-        if now - since > STALLED_AFTER.as_micros() as Micros {
-            self.take_ended()
+    /// Takes the outcomes that are kept, if the current run has stalled.
+    pub(super) fn take_outcomes_if_stalled(&self, now: Micros) -> Vec<RunEnd> {
+        if self.is_stalled(now) {
+            self.take_outcomes()
         } else {
             Vec::new()
         }
     }
 
-    /// No run starts from this hand any more.
+    fn is_stalled(&self, now: Micros) -> bool {
+        let since = self.current().map_or(now, |(_, since)| since);
+        now - since > STALLED_AFTER.as_micros() as Micros
+    }
+
+    /// Stops the backfill: no further run starts from any of its assignments.
     pub(super) fn stop_all(&self) {
         self.stop.store(true, Ordering::Release);
     }
 
+    /// The run that is executed, and since when.
     pub(super) fn current(&self) -> Option<(u64, Micros)> {
-        let held = self.held();
-        held.away
-            .as_ref()
-            .map(|away| away.current())
-            .or(held.current)
+        let runs = self.runs();
+        let remote = runs.remote.as_ref().map(|remote| remote.current());
+        remote.or(runs.current)
     }
 
+    /// Number of runs that can be taken back.
     pub(super) fn unclaimed(&self) -> u64 {
-        let held = self.held();
-        let away = held.away.as_ref().map_or(0, |away| away.counts().1);
-        held.unclaimed.end - held.unclaimed.start + away
+        let runs = self.runs();
+        let remote = runs.remote.as_ref().map_or(0, |remote| remote.counts().1);
+        runs.unclaimed.end - runs.unclaimed.start + remote
     }
 
-    /// All that is unclaimed, here and away.
-    pub(super) fn give_up(&self) -> [Range<u64>; 2] {
-        let mut held = self.held();
-        let away = held.away.as_ref().map_or(0..0, |away| away.give_up());
-        let end = held.unclaimed.end;
-        [away, std::mem::replace(&mut held.unclaimed, end..end)]
+    /// Takes back all unclaimed runs: those of the remote worker, and those behind them.
+    pub(super) fn yield_unclaimed(&self) -> [Range<u64>; 2] {
+        let mut runs = self.runs();
+        let remote = runs
+            .remote
+            .as_ref()
+            .map_or(0..0, |remote| remote.yield_unclaimed());
+        [remote, runs.take_unclaimed()]
     }
 
-    /// All that is unclaimed, if the current run is a slow one. What is away stays so until the process
-    /// there has begun: one that takes the place of a dead one needs its time to start, and is to execute
-    /// apart from the others what was sent to it.
-    pub(super) fn give_up_if_stalled(&self, now: Micros) -> Option<[Range<u64>; 2]> {
-        let since = self.current().map_or(now, |(_, since)| since);
-        if now - since <= STALLED_AFTER.as_micros() as Micros {
+    /// Takes back all unclaimed runs if the current run has stalled.
+    ///
+    /// A remote worker keeps its runs until it has begun one: a process that replaces a dead one needs
+    /// time to start, and is meant to execute what was sent to it apart from the others.
+    pub(super) fn yield_if_stalled(&self, now: Micros) -> Option<[Range<u64>; 2]> {
+        if !self.is_stalled(now) {
             return None;
         }
-        let mut held = self.held();
-        let begun = held.away.as_ref().filter(|away| away.counts().0 > 0);
-        let away = begun.map_or(0..0, |away| away.give_up());
-        let end = held.unclaimed.end;
-        let here = std::mem::replace(&mut held.unclaimed, end..end);
-        (!away.is_empty() || !here.is_empty()).then_some([away, here])
+        let mut runs = self.runs();
+        let begun = runs.remote.as_ref().filter(|remote| remote.counts().0 > 0);
+        let remote = begun.map_or(0..0, |remote| remote.yield_unclaimed());
+        let local = runs.take_unclaimed();
+        (!remote.is_empty() || !local.is_empty()).then_some([remote, local])
+    }
+}
+
+impl Runs {
+    /// Puts runs back in front of the unclaimed ones. Those follow them in number, unless they were
+    /// taken back meanwhile: then none is left, and the two ranges need not meet.
+    fn put_back(&mut self, runs: Range<u64>) {
+        let end = if self.unclaimed.is_empty() {
+            runs.end
+        } else {
+            self.unclaimed.end
+        };
+        self.unclaimed = runs.start..end;
+    }
+
+    fn take_unclaimed(&mut self) -> Range<u64> {
+        let end = self.unclaimed.end;
+        std::mem::replace(&mut self.unclaimed, end..end)
     }
 }
 
@@ -187,18 +232,57 @@ impl Hand {
 mod tests {
     use super::*;
 
+    const STALLED: Micros = STALLED_AFTER.as_micros() as Micros + 1;
+
+    fn assignment(runs: Range<u64>) -> Arc<Assignment> {
+        let leased_until = Arc::new(AtomicI64::new(Micros::MAX));
+        Assignment::new(runs, Arc::new(AtomicBool::new(false)), leased_until)
+    }
+
     #[test]
-    fn what_a_process_has_not_begun_that_starts_stays_with_it() {
+    fn a_process_that_is_starting_keeps_the_runs_it_has_not_begun() {
         let folder = tempfile::tempdir().expect("a folder");
         let shared = SharedRuns::open(&folder.path().join("runs")).expect("maps");
-        let (shared, late) = (Arc::new(shared), STALLED_AFTER.as_micros() as Micros + 1);
-        let leased_until = Arc::new(AtomicI64::new(Micros::MAX));
-        let hand = Hand::new(1..9, Arc::new(AtomicBool::new(false)), leased_until);
-        assert!(hand.send(&shared, 3, 0));
-        assert_eq!(hand.give_up_if_stalled(late), Some([0..0, 4..9]));
-        assert_eq!(hand.give_up_if_stalled(late), None);
-        assert_eq!(shared.claim(late), Some(1));
-        assert_eq!(hand.give_up_if_stalled(late + 1), None);
-        assert_eq!(hand.give_up_if_stalled(2 * late), Some([2..4, 9..9]));
+        let shared = Arc::new(shared);
+        let assignment = assignment(1..9);
+        assert!(assignment.share(&shared, 3, 0));
+        assert_eq!(assignment.yield_if_stalled(STALLED), Some([0..0, 4..9]));
+        assert_eq!(assignment.yield_if_stalled(STALLED), None);
+        assert_eq!(shared.claim(STALLED), Some(1));
+        assert_eq!(assignment.yield_if_stalled(STALLED + 1), None);
+        assert_eq!(assignment.yield_if_stalled(2 * STALLED), Some([2..4, 9..9]));
+    }
+
+    #[test]
+    fn sent_runs_are_not_taken_back_but_those_behind_them_are() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.send(3, 0), Some(1..4));
+        assert_eq!(assignment.unclaimed(), 5);
+        assert_eq!(assignment.yield_if_stalled(STALLED), Some([4..4, 4..9]));
+        assert_eq!(assignment.yield_if_stalled(STALLED), None);
+        assert_eq!(assignment.unclaimed(), 0);
+        // The worker reported the first of three runs: the others start again.
+        assignment.settle_remote(1);
+        assert_eq!(assignment.send(u64::MAX, 1), Some(2..4));
+        assignment.settle_remote(2);
+        assert_eq!(assignment.send(u64::MAX, 2), None);
+    }
+
+    #[test]
+    fn what_a_dead_worker_was_sent_is_sent_again_before_the_rest() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.send(3, 0), Some(1..4));
+        assert_eq!(assignment.reclaim_remote(), None);
+        assert_eq!(assignment.send(1, 0), Some(1..2));
+        assert_eq!(assignment.reclaim_remote(), Some(0));
+        assert_eq!(assignment.claim(0), Some(1));
+        assert_eq!(assignment.send(u64::MAX, 0), Some(2..9));
+    }
+
+    #[test]
+    fn nothing_is_sent_once_the_backfill_stops() {
+        let assignment = assignment(1..9);
+        assignment.stop_all();
+        assert_eq!((assignment.send(3, 0), assignment.claim(0)), (None, None));
     }
 }

@@ -1,26 +1,27 @@
-//! What can be done to a backfill that was submitted: cancel, pause, change, abandon, resume.
+//! Control of submitted backfills: cancel, pause, change, abandon, abort, resume.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::live_backfill::Rest;
+use super::live_backfill::ResumePoint;
 use super::{Engine, Execution, writer};
-use crate::backfill::{Change, Event, Retries, RunSet, State, Status, Stop, Todo};
+use crate::backfill::{Change, Event, PendingRuns, RetryQueue, RunSet, State, Status, Stop};
 use crate::error::{Error, Result};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease, view};
 
-/// How long a resume waits for worker processes of a dead process to leave, and how often it looks.
-const LEAVING: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How long a resume waits for the worker processes of a dead process to exit, and how often it checks.
+const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 impl Engine {
-    /// Cancels a backfill (SEMANTICS 8). `true`: it is live in this process and was told to stop.
+    /// Cancels a backfill: no new run starts, and runs in flight end. Returns whether it is live in this
+    /// process; otherwise the request is recorded for the process that runs it.
     ///
     /// # Errors
     /// `BackfillNotFound`, `Storage`.
     pub fn cancel(&self, id: &str) -> Result<bool> {
         let row = self.row(id)?;
-        if self.shared.hub().stop(row.key, Stop::Canceled) {
+        if self.shared.coordinator().stop(row.key, Stop::Canceled) {
             self.shared.changed.notify_all();
             self.shared.to_write.notify_all();
             return Ok(true);
@@ -35,8 +36,8 @@ impl Engine {
         Ok(false)
     }
 
-    /// Has a backfill start nothing new, or go on. When this returns, that holds if it runs in this
-    /// process; another that runs it sees it within a second.
+    /// Pauses a backfill, so that no new runs start, or unpauses it. That has happened on return if the
+    /// backfill runs in this process; another process that runs it notices within a second.
     ///
     /// # Errors
     /// `BackfillNotFound`; `Execution` when it has ended; `Storage`.
@@ -45,12 +46,12 @@ impl Engine {
         if !self.shared.store.set_paused(row.key, paused)? {
             return Err(self.has_ended(id, "paused or unpaused")?);
         }
-        writer::hear_wishes(&self.shared);
+        writer::poll_control_requests(&self.shared);
         Ok(())
     }
 
-    /// Changes the request of a backfill. When this returns, that holds if it runs in this process;
-    /// another that runs it sees it within a second, and who resumes it finds it so.
+    /// Changes the request of a backfill. That has happened on return if the backfill runs in this
+    /// process; another process that runs it notices within a second. A resume keeps the change.
     ///
     /// # Errors
     /// `BackfillNotFound`; `Execution` when it has ended; `Storage`.
@@ -59,7 +60,7 @@ impl Engine {
         if !self.shared.store.change(row.key, change)? {
             return Err(self.has_ended(id, "changed")?);
         }
-        writer::hear_wishes(&self.shared);
+        writer::poll_control_requests(&self.shared);
         Ok(())
     }
 
@@ -71,39 +72,39 @@ impl Engine {
         )))
     }
 
-    /// Stops a live backfill at once and leaves it resumable; what is in flight is not recorded.
+    /// Stops a live backfill at once and leaves it resumable; runs in flight are not recorded.
     ///
     /// # Errors
     /// `Storage`.
     pub fn abandon(&self, key: Key) -> Result<()> {
-        self.shared.hub().abandon(key, None);
+        self.shared.coordinator().abandon(key, None);
         self.shared.changed.notify_all();
-        self.shared.room.notify_all();
+        self.shared.writer_caught_up.notify_all();
         self.shared.store.release(key, &self.shared.owner)
     }
 
-    /// Stops a backfill whose runs cannot be executed here, and leaves it resumable.
+    /// Stops a backfill whose runs cannot be executed here, for `reason`, and leaves it resumable.
     ///
     /// # Errors
     /// `Storage`.
-    pub fn break_off(&self, key: Key, reason: String) -> Result<()> {
+    pub fn abort(&self, key: Key, reason: String) -> Result<()> {
         let entry = self
             .shared
-            .hub()
+            .coordinator()
             .abandon(key, Some(Error::Execution(reason)));
         self.shared.changed.notify_all();
-        self.shared.room.notify_all();
+        self.shared.writer_caught_up.notify_all();
         if let Some(entry) = entry {
-            self.shared.left(entry);
+            self.shared.worker_left(entry);
         }
         Ok(())
     }
 
-    /// Continues a backfill whose owner is gone.
+    /// Continues a backfill whose owner is dead.
     ///
     /// # Errors
-    /// `BackfillNotFound`; `Execution` when it has ended, its owner lives, or a worker process of a
-    /// dead owner does not leave; `Storage`.
+    /// `BackfillNotFound`; `Execution` if it has ended, its owner is alive, or a worker process of a
+    /// dead owner does not exit; `Storage`.
     pub fn resume(&self, id: &str, execution: Execution) -> Result<Key> {
         let row = self.row(id)?;
         if row.status != Status::InProgress {
@@ -113,21 +114,21 @@ impl Engine {
                 row.status.name()
             )));
         }
-        if self.has_live_owner(&row) || self.shared.hub().is_leaving(row.key) {
+        if self.has_live_owner(&row) || self.shared.coordinator().is_draining(row.key) {
             return Err(Error::Execution(format!(
                 "the backfill {id:?} is running; wait for it, or cancel it with cancel_backfill({id:?})"
             )));
         }
-        self.outwait_workers(&row)?;
+        self.wait_for_workers(&row)?;
         let Some(lease) = self.take_over(&row)? else {
-            return Err(taken(id));
+            return Err(taken_over(id));
         };
         self.shared.leased_first(&lease);
-        // The owner may have ended more between our look and the takeover.
+        // The owner may have recorded more between our read and the takeover.
         let row = self.row(id)?;
         let plan = Arc::new(self.shared.store.plan(row.key)?);
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
-        let todo = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
+        let pending = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
         let failures = if plan.links().is_empty() {
             Vec::new()
         } else {
@@ -135,60 +136,62 @@ impl Engine {
         };
         let attempts = self.shared.store.attempts(row.key)?;
         let has_ended = |run| ended.binary_search_by_key(&run, |row| row.run).is_ok();
-        let retries = Retries::recorded(&attempts, has_ended);
-        let rest = Rest {
-            todo: Todo::new(&plan, todo, &failures),
+        let retries = RetryQueue::from_records(&attempts, has_ended);
+        let resume_point = ResumePoint {
+            pending: PendingRuns::new(&plan, pending, &failures),
             retries,
             counts: row.counts,
         };
-        // What was to stop before its process died starts nothing more now.
+        // A backfill that was stopping when its process died starts nothing more.
         let canceled = row.cancel_requested.then_some(Stop::Canceled);
-        // A cancel that its process was still at when it was left is not meant for who resumes it.
-        let by_itself = row.stop.filter(|&why| why != Stop::Canceled);
-        let stopped = by_itself.or(canceled).or(row.request.stop_at(&row.counts));
-        self.admit(|hub| {
-            hub.admit(row.key, row.request, plan, rest, execution);
-            hub.known(row.key, row.revision);
-            hub.set_paused(row.key, row.paused);
-            if let Some(why) = stopped {
-                hub.stop(row.key, why);
+        // A cancel by a process that was abandoned does not apply to the resumed backfill.
+        let recorded = row.stop.filter(|&stop| stop != Stop::Canceled);
+        let stopped = recorded.or(canceled).or(row.request.stop_at(&row.counts));
+        self.admit(|coordinator| {
+            coordinator.admit(row.key, row.request, plan, resume_point, execution);
+            coordinator.set_revision(row.key, row.revision);
+            coordinator.set_paused(row.key, row.paused);
+            if let Some(reason) = stopped {
+                coordinator.stop(row.key, reason);
             }
         });
         Ok(row.key)
     }
 
-    /// Waits for the worker processes of an owner that died: until they are gone, a function of theirs
-    /// may still be executed.
-    fn outwait_workers(&self, row: &BackfillRow) -> Result<()> {
+    /// Waits for the worker processes of a dead owner to exit: until then they may still be executing a
+    /// function.
+    fn wait_for_workers(&self, row: &BackfillRow) -> Result<()> {
         let Some(Lease { owner, .. }) = &row.lease else {
             return Ok(());
         };
         let store = &self.shared.store;
-        let deadline = Instant::now() + LEAVING;
+        let deadline = Instant::now() + WORKER_EXIT_TIMEOUT;
         while !store.is_alive(owner) && store.has_workers(owner) {
             if Instant::now() > deadline {
                 return Err(Error::Execution(format!(
-                    "the process that ran the backfill {:?} is gone, but a worker process of it is still \
+                    "the process that ran the backfill {:?} is dead, but a worker process of it is still \
                      in a function that holds the interpreter; resume the backfill when that has ended, \
                      or end the worker process",
                     row.request.id
                 )));
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    /// Whether a process that lives runs the backfill.
+    /// Whether a process that is alive runs the backfill.
     pub fn has_live_owner(&self, row: &BackfillRow) -> bool {
         let own = |lease: &Lease| lease.owner == self.shared.owner;
-        if row.lease.as_ref().is_some_and(own) && self.shared.hub().broken.contains_key(&row.key) {
-            return self.shared.hub().is_leaving(row.key);
+        if row.lease.as_ref().is_some_and(own)
+            && self.shared.coordinator().aborted.contains_key(&row.key)
+        {
+            return self.shared.coordinator().is_draining(row.key);
         }
         view::has_live_owner(&*self.shared.store, row, self.now())
     }
 
-    /// The backfills that nobody runs and that have not ended.
+    /// The backfills that have not ended and that no process runs.
     ///
     /// # Errors
     /// `Storage`.
@@ -200,20 +203,20 @@ impl Engine {
             .collect())
     }
 
-    /// Ends a backfill that nobody runs: what was not recorded as ended is canceled.
+    /// Ends a backfill that no process runs: what was not recorded as ended is canceled.
     fn end_orphan(&self, row: BackfillRow) -> Result<()> {
-        // Who was faster has ended it, or resumed it and finds the request.
+        // Another process was faster: it has ended the backfill, or resumed it and finds the request.
         let Some(lease) = self.take_over(&row)? else {
             return Ok(());
         };
-        // The owner may have ended more between our look and the takeover.
+        // The owner may have recorded more between our read and the takeover.
         let row = self.row(&row.request.id)?;
-        let left = RunSet::all(row.num_runs - row.counts.runs_ended);
+        let rest = RunSet::all(row.num_runs - row.counts.runs_ended);
         let mut state = State::new(
             row.request.failure_policy,
             row.request.control,
             row.num_partitions,
-            Todo::Free(left),
+            PendingRuns::Independent(rest),
             row.counts,
         );
         state.apply(Event::Stop(row.stop.unwrap_or(Stop::Canceled)));
@@ -228,14 +231,14 @@ impl Engine {
         };
         match self.shared.store.commit(&lease, &[commit])?.as_slice() {
             [Committed::Kept] => {
-                self.shared.hub().ended.push(row.key);
+                self.shared.coordinator().finished.push(row.key);
                 Ok(())
             }
-            _ => Err(taken(&row.request.id)),
+            _ => Err(taken_over(&row.request.id)),
         }
     }
 
-    /// `None`: someone was faster.
+    /// Takes the lease over; `None` if another process was faster.
     fn take_over(&self, row: &BackfillRow) -> Result<Option<Lease>> {
         let lease = self.shared.lease();
         let taken = self
@@ -251,7 +254,7 @@ impl Engine {
     }
 }
 
-fn taken(id: &str) -> Error {
+fn taken_over(id: &str) -> Error {
     Error::Execution(format!(
         "the backfill {id:?} was just taken over by another process"
     ))

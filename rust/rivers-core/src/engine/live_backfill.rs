@@ -1,189 +1,199 @@
-//! One backfill while it runs, and the hands that its runs are in.
+//! One live backfill: its state, the assignments of its runs, and the size of its batches.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::assignment::Hand;
-use super::{Execution, Program};
-use crate::backfill::{Counts, Event, Phase, Request, Retries, RunEnd, State, Taken, Todo};
+use super::assignment::Assignment;
+use super::{Execution, Placement, Program};
+use crate::backfill::{
+    ClaimedRuns, Counts, Event, PendingRuns, Phase, Request, RetryQueue, RunEnd, State,
+};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::{EntryId, TokenBucket};
 
 /// How large the batches of a worker are.
 struct Sizing {
-    /// How long the runs of one should take together, in microseconds.
+    /// How long the runs of a batch should take together, in microseconds.
     target: f64,
-    /// One may be so many times larger than the one before: run times are learnt, not assumed.
-    growth: f64,
-    /// What one may have of the runs that are left is a worker's even share of them, divided by this.
+    /// Maximum ratio of a batch's size to that of the batch before: run times are learned, not assumed.
+    max_growth: f64,
+    /// A batch gets at most a worker's even share of the runs that are left, divided by this.
     caution: f64,
 }
 
-/// Long enough that what a batch costs does not count, short enough that a run with a higher priority
+/// Long enough that the cost of a batch does not matter, short enough that a run with a higher priority
 /// starts soon.
-const HERE: Sizing = Sizing {
+const LOCAL: Sizing = Sizing {
     target: 30_000.0,
-    growth: 4.0,
+    max_growth: 4.0,
     caution: 1.5,
 };
-/// Where other processes execute them, which are back in time with most of them (`batch::AWAY`). To send a
-/// batch takes most of a millisecond of this process, and of a core that they could use; what they have not
-/// begun can be had back.
-const AWAY: Sizing = Sizing {
-    target: 80_000.0,
-    growth: 32.0,
-    caution: 1.1,
-};
-/// Most runs in one batch.
-const MOST_IN_BATCH: f64 = 8_192.0;
-/// How much of what is known of run times each batch of outcomes replaces.
-const LEARNING: f64 = 0.3;
 
-/// How far a backfill is when it comes into this process.
-pub(super) struct Rest {
-    pub(super) todo: Todo,
-    pub(super) retries: Retries,
+impl Sizing {
+    fn of(placement: Placement) -> Self {
+        match placement {
+            Placement::Local => LOCAL,
+            Placement::Remote { batch_target } => Self {
+                target: batch_target.as_micros() as f64,
+                max_growth: 32.0,
+                caution: 1.1,
+            },
+        }
+    }
+}
+
+/// Maximum number of runs in one batch.
+const MAX_BATCH_RUNS: f64 = 8_192.0;
+/// Weight of a batch's run times in the moving average.
+const LEARNING_RATE: f64 = 0.3;
+
+/// How far a backfill had come when this process admits it.
+pub(super) struct ResumePoint {
+    pub(super) pending: PendingRuns,
+    pub(super) retries: RetryQueue,
     pub(super) counts: Counts,
 }
 
 /// A backfill in this process.
-pub(super) struct Live {
+pub(super) struct LiveBackfill {
     pub(super) entry: EntryId,
     pub(super) request: Arc<Request>,
     pub(super) plan: Arc<Plan>,
     pub(super) program: Program,
     pub(super) state: State,
-    /// What is attempted again.
-    pub(super) retries: Retries,
-    /// Seen by workers between runs.
+    /// Runs that are attempted again.
+    pub(super) retries: RetryQueue,
+    /// Checked by workers between runs.
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) hands: Vec<Arc<Hand>>,
-    /// Outcomes that are not written yet.
+    pub(super) assignments: Vec<Arc<Assignment>>,
+    /// Outcomes that are not committed yet.
     pub(super) outbox: Vec<RunEnd>,
-    /// Something is to be written, if only what is in flight.
+    /// Something must be committed, if only the runs in flight.
     pub(super) dirty: bool,
-    /// Nothing new starts for now.
+    /// No new runs start for now.
     pub(super) paused: bool,
-    /// Bounds how many runs start in a second.
-    pub(super) starts: Option<TokenBucket>,
-    /// How often the request had been changed when it was read.
+    /// Limits how many runs start per second.
+    pub(super) rate_limit: Option<TokenBucket>,
+    /// Revision of the request when it was read.
     pub(super) revision: u64,
-    /// Most runs that can be in flight where the program is executed.
-    pub(super) workers: u32,
-    /// Its end is with the writer.
+    /// Maximum number of runs in flight where the program is executed.
+    pub(super) capacity: Option<u32>,
+    placement: Placement,
+    /// The writer has its end.
     pub(super) written_end: bool,
-    /// What is committed.
-    pub(super) reported: Counts,
+    /// The counts that are committed.
+    pub(super) published: Counts,
     mean_run: Option<f64>,
     last_batch: f64,
 }
 
-impl Live {
+impl LiveBackfill {
     pub(super) fn new(
         entry: EntryId,
         request: Request,
         plan: Arc<Plan>,
-        rest: Rest,
+        resume_point: ResumePoint,
         execution: Execution,
     ) -> Self {
-        let Rest {
-            todo,
+        let ResumePoint {
+            pending,
             retries,
             counts,
-        } = rest;
+        } = resume_point;
         let mut state = State::new(
             request.failure_policy,
             request.control,
             plan.num_partitions(),
-            todo,
+            pending,
             counts,
         );
         if let Some(runs) = request.control.canary {
-            state.begin_with(runs, plan.num_runs());
+            state.start_with_canary(runs, plan.num_runs());
         }
         retries
-            .waiting()
-            .for_each(|run| state.apply(Event::Held(run)));
-        let starts = request.control.max_starts_per_second.map(TokenBucket::new);
+            .scheduled()
+            .for_each(|run| state.apply(Event::Scheduled(run)));
+        let rate_limit = request.control.max_starts_per_second.map(TokenBucket::new);
         Self {
             entry,
             program: execution.program,
-            workers: execution.workers,
+            capacity: execution.capacity,
+            placement: execution.placement,
             state,
             retries,
             request: Arc::new(request),
             plan,
             stop: Arc::new(AtomicBool::new(false)),
-            hands: Vec::new(),
+            assignments: Vec::new(),
             outbox: Vec::new(),
             dirty: true,
             paused: false,
-            starts,
+            rate_limit,
             revision: 0,
             written_end: false,
-            reported: counts,
+            published: counts,
             mean_run: None,
             last_batch: 0.25,
         }
     }
 
-    /// Whether a run may start now, as far as is known.
+    /// Whether a run may start now, as far as this process knows.
     pub(super) fn is_ready(&mut self) -> bool {
-        let tokens = self.starts.as_ref().map_or(1, TokenBucket::available);
+        let tokens = self.rate_limit.as_ref().map_or(1, TokenBucket::available);
         !self.paused && tokens > 0 && self.state.can_start()
     }
 
-    /// The next runs for one worker: as many as fill a batch and may start, but a fair share of what is
-    /// left.
-    pub(super) fn take_batch(&mut self) -> Option<Taken> {
-        let sizing = if self.workers == u32::MAX { HERE } else { AWAY };
+    /// Claims the next runs for one worker: enough to fill a batch, within the rate limit and the worker's
+    /// share of what is left.
+    pub(super) fn claim_batch(&mut self) -> Option<ClaimedRuns> {
+        let sizing = Sizing::of(self.placement);
         let fitting = self
             .mean_run
             .map_or(1.0, |mean| sizing.target / mean.max(0.1));
         let workers = f64::from(self.request.max_concurrency);
         let share = (self.state.runs_to_start() as f64 / (sizing.caution * workers)).ceil();
         let size = fitting
-            .min(self.last_batch * sizing.growth)
+            .min(self.last_batch * sizing.max_growth)
             .min(share)
-            .clamp(1.0, MOST_IN_BATCH);
+            .clamp(1.0, MAX_BATCH_RUNS);
         self.last_batch = size;
-        let most = self
-            .starts
+        let max = self
+            .rate_limit
             .as_ref()
             .map_or(u64::MAX, TokenBucket::available);
-        let taken = self.state.take(most.min(size as u64))?;
-        if let Some(starts) = &mut self.starts {
-            starts.take(taken.runs.end - taken.runs.start);
+        let claimed = self.state.claim(max.min(size as u64))?;
+        if let Some(rate_limit) = &mut self.rate_limit {
+            rate_limit.take(claimed.runs.end - claimed.runs.start);
         }
-        Some(taken)
+        Some(claimed)
     }
 
-    /// These runs were taken and will not start from there.
-    pub(super) fn returned(&mut self, runs: Range<u64>) {
-        if let Some(starts) = &mut self.starts {
-            starts.give_back(runs.end - runs.start);
+    /// A worker gave back runs that it had not begun.
+    pub(super) fn yielded(&mut self, runs: Range<u64>) {
+        if let Some(rate_limit) = &mut self.rate_limit {
+            rate_limit.give_back(runs.end - runs.start);
         }
-        self.state.apply(Event::Returned(runs));
+        self.state.apply(Event::Yielded(runs));
     }
 
-    /// More runs may start as time goes on. `true`: some may that could not.
-    pub(super) fn fill_starts(&mut self, now: Micros) -> bool {
-        let Some(starts) = &mut self.starts else {
+    /// Refills the rate limit. Returns whether runs may start that could not before.
+    pub(super) fn refill_tokens(&mut self, now: Micros) -> bool {
+        let Some(rate_limit) = &mut self.rate_limit else {
             return false;
         };
-        let before = starts.available();
-        starts.fill(now);
-        before == 0 && starts.available() > 0
+        let before = rate_limit.available();
+        rate_limit.fill(now);
+        before == 0 && rate_limit.available() > 0
     }
 
-    /// When something may start that cannot now: another attempt, or what comes too soon after others.
+    /// When a run may start that cannot now: the next retry, or the next start within the rate limit.
     pub(super) fn next_start(&self) -> Option<Micros> {
-        let tokens = self.starts.as_ref().map_or(1, TokenBucket::available);
+        let tokens = self.rate_limit.as_ref().map_or(1, TokenBucket::available);
         let waits = tokens == 0 && !self.paused && self.state.runs_to_start() > 0;
         let soon = self
-            .starts
+            .rate_limit
             .as_ref()
             .filter(|_| waits)
             .map(TokenBucket::next_at);
@@ -192,19 +202,19 @@ impl Live {
         soon.into_iter().chain(retry).min()
     }
 
-    /// Applies what workers bring: runs that have ended, and those that are to be attempted again.
-    pub(super) fn bring_in(&mut self, mut ends: Vec<RunEnd>) {
+    /// Applies the outcomes of runs: those that have ended, and those that are attempted again.
+    pub(super) fn apply_outcomes(&mut self, mut ends: Vec<RunEnd>) {
         if self.state.phase() != Phase::Running {
-            ends.iter_mut().for_each(RunEnd::give_up);
+            ends.iter_mut().for_each(RunEnd::give_up_retries);
         }
         self.learn(&ends);
-        self.retries.note(&ends);
+        self.retries.record(&ends);
         self.state.apply(Event::Ended(&ends));
         self.outbox.extend(ends);
     }
 
-    /// Runs that have waited long enough for their next attempt may start. `true`: there were some.
-    pub(super) fn wake_due(&mut self, now: Micros) -> bool {
+    /// Lets the retries start that are due. Returns whether there were any.
+    pub(super) fn start_due(&mut self, now: Micros) -> bool {
         let mut woken = false;
         while self.state.phase() == Phase::Running {
             let Some(run) = self.retries.pop_due(now) else {
@@ -216,13 +226,17 @@ impl Live {
         woken
     }
 
-    /// Takes back what its workers have not begun.
-    pub(super) fn take_back(&mut self) {
-        let given_up: Vec<_> = self.hands.iter().flat_map(|hand| hand.give_up()).collect();
-        given_up.into_iter().for_each(|runs| self.returned(runs));
+    /// Takes back the runs that workers have not begun.
+    pub(super) fn yield_unclaimed(&mut self) {
+        let given_up: Vec<_> = self
+            .assignments
+            .iter()
+            .flat_map(|assignment| assignment.yield_unclaimed())
+            .collect();
+        given_up.into_iter().for_each(|runs| self.yielded(runs));
     }
 
-    /// Learns how long runs take, of those that were executed.
+    /// Updates the mean run time from the runs that were executed.
     pub(super) fn learn(&mut self, ends: &[RunEnd]) {
         if ends
             .iter()
@@ -233,7 +247,7 @@ impl Live {
         let total: Micros = ends.iter().map(|end| end.ended_at - end.started_at).sum();
         let mean = total.max(0) as f64 / ends.len() as f64;
         self.mean_run = Some(match self.mean_run {
-            Some(known) => known + LEARNING * (mean - known),
+            Some(known) => known + LEARNING_RATE * (mean - known),
             None => mean,
         });
     }

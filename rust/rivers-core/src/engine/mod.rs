@@ -1,8 +1,8 @@
-//! Who holds the threads, the lease and the clock?
+//! What holds the threads, the lease and the clock?
 //!
-//! The engine wires the stages: it records a submission, lets the queue decide whose runs go next,
-//! hands them to workers in batches, applies their outcomes to the backfill's state, and has one
-//! writer thread commit them. It knows nothing of how a run is executed.
+//! The engine connects the stages: it records a submission, lets the queue decide which runs come next,
+//! assigns them to workers in batches, applies their outcomes to the backfill's state, and has one
+//! writer thread commit them. It does not know how a run is executed.
 
 mod assignment;
 mod batch;
@@ -10,16 +10,19 @@ mod control;
 mod coordinator;
 mod live_backfill;
 mod priority_gate;
+mod remote_runs;
 mod run;
 mod run_failures;
 mod shared_runs;
 mod types;
+mod worker_batch;
 mod writer;
 
-pub use batch::{Batch, WorkerBatch};
-pub use run::{Run, Worked};
+pub use batch::Batch;
+pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
-pub use types::{Execution, Program, Progress, Standing, new_id};
+pub use types::{Execution, Placement, Program, Progress, Snapshot, new_id};
+pub use worker_batch::WorkerBatch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,51 +30,53 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::backfill::{Counts, Request, Retries, RunSet, Todo};
+use crate::backfill::{Counts, PendingRuns, Request, RetryQueue, RunSet};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
 use crate::store::{Key, Lease, Store};
-use coordinator::Hub;
-use live_backfill::Rest;
+use coordinator::Coordinator;
+use live_backfill::ResumePoint;
 
-/// How long a lease lasts without being renewed, where nothing else is asked for.
+/// Default duration of a lease that is not renewed.
 pub const LEASE: Micros = 15 * SECOND;
-/// A lease is renewed so many times in its life.
+/// Number of renewals within the duration of a lease.
 const RENEWALS: Micros = 5;
 
-/// Runs backfills of one storage in this process.
+/// Runs the backfills of one storage in this process.
 pub struct Engine {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the engine, its batches and its writer share.
+/// State shared by the engine, its batches and its writer.
 struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     owner: String,
-    /// How long a lease lasts.
+    /// Duration of a lease.
     lease: Micros,
-    /// Until when the leases of all live backfills hold, as far as is known: no run starts later.
+    /// Until when the leases of all live backfills are known to hold: no run starts later.
     leased_until: Arc<AtomicI64>,
     _alive: Box<dyn Send + Sync>,
-    hub: Mutex<Hub>,
-    /// Held from a look at what is wanted until it is done.
-    hearing: Mutex<()>,
-    /// Something that workers or callers wait for may have happened.
+    coordinator: Mutex<Coordinator>,
+    /// Held while control requests are read and applied.
+    polling: Mutex<()>,
+    /// Signals anything that workers or callers may wait for.
     changed: Condvar,
-    /// There is something to write.
+    /// Signals that there is something to commit.
     to_write: Condvar,
-    /// The writer has caught up.
-    room: Condvar,
+    /// Signals that the writer has caught up.
+    writer_caught_up: Condvar,
 }
 
 impl Shared {
-    /// Nobody panics while holding the hub but by a mistake of ours; the others may go on.
-    fn hub(&self) -> MutexGuard<'_, Hub> {
-        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Only a bug can poison the lock, and other threads may go on after it.
+    fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
+        self.coordinator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lease(&self) -> Lease {
@@ -81,27 +86,27 @@ impl Shared {
         }
     }
 
-    fn close_way(&self) {
-        self.hub().close_way();
+    fn end_preemption(&self) {
+        self.coordinator().end_preemption();
         self.changed.notify_all();
     }
 
-    /// One less is at work with a backfill that stopped here. The last one gives the lease back, so
-    /// that it can be resumed at once; where the storage cannot be written, the lease runs out.
-    fn left(&self, entry: EntryId) {
-        let last = self.hub().left(entry);
+    /// A worker left an aborted backfill. The last one releases the lease, so that the backfill can be
+    /// resumed at once; if the storage cannot be written, the lease expires.
+    fn worker_left(&self, entry: EntryId) {
+        let last = self.coordinator().worker_left(entry);
         if let Some(key) = last {
             let _ = self.store.release(key, &self.owner);
-            self.hub().gone(entry);
+            self.coordinator().drained(entry);
             self.changed.notify_all();
         }
     }
 
-    /// A lease was written for a backfill that is to be admitted. Those that are live keep the moment
-    /// of their last renewal: they may have been lost since.
+    /// A lease was written for a backfill that will be admitted. If other backfills are live, only the
+    /// writer's renewal extends `leased_until`: their leases may have been lost since the last one.
     fn leased_first(&self, lease: &Lease) {
-        let hub = self.hub();
-        if hub.live_keys().is_empty() {
+        let coordinator = self.coordinator();
+        if coordinator.live_keys().is_empty() {
             self.leased(lease);
         }
     }
@@ -113,16 +118,16 @@ impl Shared {
     }
 }
 
-/// How long it is until a moment.
-fn until(at: Micros, now: Micros) -> Duration {
-    Duration::from_micros(at.saturating_sub(now).max(0).cast_unsigned())
+/// Duration from `now` until `time`; zero if it has passed.
+fn until(time: Micros, now: Micros) -> Duration {
+    Duration::from_micros(time.saturating_sub(now).max(0).cast_unsigned())
 }
 
 impl Engine {
-    /// An engine over a storage, with the limits of the run queue and the time that leases last.
+    /// An engine over a storage, with the limits of the run queue and the duration of leases.
     ///
     /// # Errors
-    /// `Storage` when the process cannot show that it is alive.
+    /// `Storage` if the process cannot be registered as alive.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -138,11 +143,11 @@ impl Engine {
             lease,
             leased_until: Arc::new(AtomicI64::new(Micros::MIN)),
             _alive: alive,
-            hub: Mutex::new(Hub::new(limits)),
-            hearing: Mutex::new(()),
+            coordinator: Mutex::new(Coordinator::new(limits)),
+            polling: Mutex::new(()),
             changed: Condvar::new(),
             to_write: Condvar::new(),
-            room: Condvar::new(),
+            writer_caught_up: Condvar::new(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -153,173 +158,185 @@ impl Engine {
     /// Records a request and puts it in the queue.
     ///
     /// # Errors
-    /// `Storage`; nothing is queued then.
+    /// `Storage`; then nothing is queued.
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
         let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
         if let Some(lease) = lease {
             self.shared.leased_first(&lease);
             let plan = Arc::new(plan);
-            let rest = Rest {
-                todo: Todo::new(&plan, RunSet::all(plan.num_runs()), &[]),
-                retries: Retries::default(),
+            let resume_point = ResumePoint {
+                pending: PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]),
+                retries: RetryQueue::default(),
                 counts: Counts::default(),
             };
             let priority = request.priority;
-            self.admit(|hub| {
-                hub.admit(key, request, plan, rest, execution);
-                hub.is_queued(priority, self.now());
+            self.admit(|coordinator| {
+                coordinator.admit(key, request, plan, resume_point, execution);
+                coordinator.preemption_queued(priority, self.now());
             });
         } else {
-            self.shared.hub().ended.push(key);
+            self.shared.coordinator().finished.push(key);
         }
         Ok(key)
     }
 
-    /// An urgent request is about to be submitted: until its first run begins, or for a short while,
-    /// nothing of a lower priority starts. `close_way` when it is not submitted after all.
-    pub fn make_way(&self, priority: i64) {
-        self.shared.hub().make_way(priority, self.now());
-        self.shared.room.notify_all();
+    /// Announces an urgent request: until its first run begins, or for a short time, no run below
+    /// `priority` starts. Call `end_preemption` if the request is not submitted after all.
+    pub fn begin_preemption(&self, priority: i64) {
+        self.shared
+            .coordinator()
+            .begin_preemption(priority, self.now());
+        self.shared.writer_caught_up.notify_all();
     }
 
-    /// What is less urgent may start again.
-    pub fn close_way(&self) {
-        self.shared.close_way();
+    /// Lets lower priorities start again.
+    pub fn end_preemption(&self) {
+        self.shared.end_preemption();
     }
 
     /// Puts a recorded backfill in the queue.
-    fn admit(&self, admit: impl FnOnce(&mut Hub)) {
+    fn admit(&self, admit: impl FnOnce(&mut Coordinator)) {
         self.ensure_writer();
-        admit(&mut self.shared.hub());
+        admit(&mut self.shared.coordinator());
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
     }
 
-    /// The next batch of runs for a worker; waits for one at most so long. `None`: there was none.
-    /// Who waits at all stays while a worker holds runs that it has not begun: they may have to be taken
-    /// from behind a slow one.
-    pub fn take(&self, patience: Duration) -> Option<Batch> {
-        let deadline = Instant::now() + patience;
-        let mut hub = self.shared.hub();
-        hub.idle_workers += 1;
+    /// The next batch of runs for a worker, or `None` if there is none within `timeout`.
+    ///
+    /// With a timeout above zero, the wait goes on while another worker has unclaimed runs: they may have
+    /// to be taken over from behind a slow one.
+    pub fn next_batch(&self, timeout: Duration) -> Option<Batch> {
+        let deadline = Instant::now() + timeout;
+        let mut coordinator = self.shared.coordinator();
+        coordinator.idle_workers += 1;
         let batch = loop {
             let now = self.shared.clock.now();
-            hub.reclaim_stalled(now);
-            let due = hub.wake_due(now);
+            coordinator.reclaim_stalled(now);
+            let due = coordinator.start_due(now);
             let leased = now < self.shared.leased_until.load(Ordering::Acquire);
-            // Who cannot wait would be gone when the way is closed.
-            let floor = hub.floor(now).filter(|_| !patience.is_zero());
-            let least = floor.map_or(i64::MIN, |(priority, _)| priority);
-            if let Some(taken) = leased
-                .then(|| hub.take(&self.shared.leased_until, least))
+            // A worker that cannot wait would not be there when the gate opens.
+            let gate = coordinator.min_priority(now).filter(|_| !timeout.is_zero());
+            let min_priority = gate.map_or(i64::MIN, |(priority, _)| priority);
+            if let Some(dispatch) = leased
+                .then(|| coordinator.dispatch(&self.shared.leased_until, min_priority))
                 .flatten()
             {
-                let lost = taken.lost;
-                let batch = Batch::new(&self.shared, taken);
-                let Some(link) = lost else {
+                let blocked_by = dispatch.blocked_by;
+                let batch = Batch::new(&self.shared, dispatch);
+                let Some(link) = blocked_by else {
                     break Some(batch);
                 };
-                drop(hub);
-                batch.lose(link);
-                hub = self.shared.hub();
+                drop(coordinator);
+                batch.fail_blocked(link);
+                coordinator = self.shared.coordinator();
                 continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let watches = hub.has_unclaimed() && !patience.is_zero();
-            if hub.closed || (left.is_zero() && !watches) {
+            let watches = coordinator.has_unclaimed() && !timeout.is_zero();
+            if coordinator.closed || (left.is_zero() && !watches) {
                 break None;
             }
-            let nap = if watches {
+            let sleep = if watches {
                 assignment::STALLED_AFTER
             } else {
                 left
             };
-            let next = due.into_iter().chain(floor.map(|(_, at)| at)).min();
-            let nap = next.map_or(nap, |at| nap.min(until(at, now)));
-            let waited = self.shared.changed.wait_timeout(hub, nap);
-            hub = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let next = due.into_iter().chain(gate.map(|(_, at)| at)).min();
+            let sleep = next.map_or(sleep, |at| sleep.min(until(at, now)));
+            let waited = self.shared.changed.wait_timeout(coordinator, sleep);
+            coordinator = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
-        hub.idle_workers -= 1;
+        coordinator.idle_workers -= 1;
         if batch.is_some() {
             self.shared.to_write.notify_one();
         }
         batch
     }
 
-    /// Whether one more worker would find something to do; or should wait for a backfill that may start
-    /// nothing now, which another process can change, for a run's next attempt, or behind runs that may turn out to be slow.
+    /// Whether one more worker would find a run, or should wait for one: for a backfill that may start
+    /// nothing now (another process can change that), for a retry, or behind runs that may prove slow.
     pub fn wants_worker(&self) -> bool {
-        let mut hub = self.shared.hub();
-        !hub.closed
-            && hub.idle_workers == 0
-            && (hub.can_take() || hub.has_waiting() || hub.has_retries() || hub.has_unclaimed())
+        let mut coordinator = self.shared.coordinator();
+        !coordinator.closed
+            && coordinator.idle_workers == 0
+            && (coordinator.can_dispatch()
+                || coordinator.has_pending()
+                || coordinator.has_retries()
+                || coordinator.has_unclaimed())
     }
 
-    /// Waits at most so long for a backfill to end. `true`: it has, and that is committed.
+    /// Waits up to `timeout` for a backfill to end. Returns whether it has ended and that is committed.
     ///
     /// # Errors
-    /// Why it will not end here: the storage failed, or the lease was lost.
-    pub fn wait(&self, key: Key, patience: Duration) -> Result<bool> {
-        let deadline = Instant::now() + patience;
-        let mut hub = self.shared.hub();
+    /// The reason for which it will not end here: the storage failed, or the lease was lost.
+    pub fn wait(&self, key: Key, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout;
+        let mut coordinator = self.shared.coordinator();
         loop {
-            if let Some(error) = hub.broken.get(&key).filter(|_| !hub.is_leaving(key)) {
+            if let Some(error) = coordinator
+                .aborted
+                .get(&key)
+                .filter(|_| !coordinator.is_draining(key))
+            {
                 return Err(error.clone());
             }
-            if !hub.is_live(key) && !hub.is_leaving(key) {
+            if !coordinator.is_live(key) && !coordinator.is_draining(key) {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            let waited = self.shared.changed.wait_timeout(hub, left);
-            hub = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.shared.changed.wait_timeout(coordinator, left);
+            coordinator = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Waits until there is something to be told by `take_ended`; not longer than so long, or than the
-    /// engine is open.
-    pub fn await_ended(&self, patience: Duration) {
-        let hub = self.shared.hub();
-        let nothing = |hub: &mut Hub| hub.to_be_told().next().is_none() && !hub.closed;
+    /// Waits up to `timeout` until `drain_finished` has a result, or the engine is closed.
+    pub fn wait_finished(&self, timeout: Duration) {
+        let coordinator = self.shared.coordinator();
+        let nothing = |coordinator: &mut Coordinator| {
+            coordinator.unpublished().next().is_none() && !coordinator.closed
+        };
         let waited = self
             .shared
             .changed
-            .wait_timeout_while(hub, patience, nothing);
+            .wait_timeout_while(coordinator, timeout, nothing);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Backfills that have ended, or stopped here, since the last time: each is told once.
-    pub fn take_ended(&self) -> Vec<Key> {
-        let mut hub = self.shared.hub();
-        let told: Vec<Key> = hub.to_be_told().collect();
-        hub.ended.retain(|key| !told.contains(key));
-        told
+    /// The backfills that have ended or stopped here since the last call; each is returned once.
+    pub fn drain_finished(&self) -> Vec<Key> {
+        let mut coordinator = self.shared.coordinator();
+        let finished: Vec<Key> = coordinator.unpublished().collect();
+        coordinator.finished.retain(|key| !finished.contains(key));
+        finished
     }
 
-    /// Backfills that have not ended in this process.
+    /// The backfills that have not ended in this process.
     pub fn live(&self) -> Vec<Key> {
-        self.shared.hub().live_keys()
+        self.shared.coordinator().live_keys()
     }
 
-    /// A live backfill, as it is recorded; `None` when it is not live here. It waits for nothing.
-    pub fn standing(&self, id: &str) -> Option<Standing> {
-        self.shared.hub().standing(id)
+    /// A snapshot of a live backfill; `None` if it is not live here. It never blocks on the storage.
+    pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
+        self.shared.coordinator().snapshot(id)
     }
 
-    /// How a live backfill stands; `None` when it is not live here.
+    /// The progress of a live backfill; `None` if it is not live here.
     pub fn progress(&self, key: Key) -> Option<Progress> {
-        self.shared.hub().progress(key)
+        self.shared.coordinator().progress(key)
     }
 
-    /// The file by which worker processes of this engine show that they run.
-    pub fn workers_file(&self) -> Option<PathBuf> {
+    /// The file that this engine's worker processes lock as long as they run; `None` where no other process
+    /// could check it.
+    pub fn worker_lock_file(&self) -> Option<PathBuf> {
         self.shared.store.workers_file(&self.shared.owner)
     }
 
-    /// The moment, by the engine's clock.
+    /// The current time by the engine's clock.
     pub fn now(&self) -> Micros {
         self.shared.clock.now()
     }
@@ -332,12 +349,12 @@ impl Engine {
         }
     }
 
-    /// Ends the writer; what is live stays resumable.
+    /// Ends the writer; live backfills stay resumable.
     pub fn close(&self) {
-        self.shared.hub().closed = true;
+        self.shared.coordinator().closed = true;
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
-        self.shared.room.notify_all();
+        self.shared.writer_caught_up.notify_all();
         let writer = self
             .writer
             .lock()

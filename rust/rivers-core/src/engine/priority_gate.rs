@@ -1,63 +1,67 @@
-//! The way that is made for an urgent request while it is still being checked and recorded.
+//! Preemption: holds back lower priorities while an urgent request is validated and recorded.
 //!
-//! Until its first run begins, nothing of a lower priority starts: the runs that are executed in this process
-//! would hold what its caller and its worker need to get on, such as an interpreter.
+//! Runs of a lower priority in this process would otherwise hold what the request's caller and worker
+//! need to proceed, such as the interpreter. The gate opens again when the first run of the request
+//! begins, or after `MAX_HOLD`.
 
 use crate::clock::Micros;
 
-/// A way is open so long at the most until the request is in the queue, and from then until a run begins.
-const LONGEST: Micros = 50_000;
+/// Maximum time from the announcement of a request until it is queued, and from then until a run begins.
+const MAX_HOLD: Micros = 50_000;
 
-/// There is one at a time: for the most urgent of those that come.
+/// Holds back everything below the priority of the most urgent request that was announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
-    /// What is below starts nothing.
+pub(super) struct PriorityGate {
+    /// No run of a lower priority starts.
     pub(super) priority: i64,
+    /// When the gate opens by itself.
     pub(super) until: Micros,
     stage: Stage,
 }
 
-/// How far the request is.
+/// How far the urgent request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// It is not in the queue yet.
-    Coming,
-    /// It is.
+    Announced,
+    /// It is in the queue.
     Queued,
-    /// A worker has it, and is about to begin.
-    Taken,
+    /// A worker has its runs and is about to begin the first.
+    Dispatched,
 }
 
-impl Way {
-    /// For a request that comes now, or for one that came before and is more urgent.
-    pub(super) fn open(before: Option<Self>, priority: i64, now: Micros) -> Self {
+impl PriorityGate {
+    /// Closes a gate for a request announced at `now`, or keeps the higher priority of `previous`.
+    pub(super) fn close(previous: Option<Self>, priority: i64, now: Micros) -> Self {
         Self {
-            priority: before.map_or(priority, |way| way.priority.max(priority)),
-            until: now + LONGEST,
-            stage: Stage::Coming,
+            priority: previous.map_or(priority, |gate| gate.priority.max(priority)),
+            until: now + MAX_HOLD,
+            stage: Stage::Announced,
         }
     }
 
+    /// A request of `priority` is in the queue.
     pub(super) fn queued(&mut self, priority: i64, now: Micros) {
         if priority >= self.priority {
             self.stage = Stage::Queued;
-            self.until = now + LONGEST;
+            self.until = now + MAX_HOLD;
         }
     }
 
-    /// A worker has taken runs of this priority. `true`: the way is theirs, and they close it.
-    pub(super) fn taken(&mut self, priority: i64) -> bool {
-        let own = priority >= self.priority;
-        if own {
-            self.stage = Stage::Taken;
+    /// A worker has runs of `priority`. Returns whether they are what the gate was closed for: then the
+    /// worker opens it when the first of them begins.
+    pub(super) fn dispatched(&mut self, priority: i64) -> bool {
+        let is_urgent = priority >= self.priority;
+        if is_urgent {
+            self.stage = Stage::Dispatched;
         }
-        own
+        is_urgent
     }
 
-    /// Whether it leads to a run; `can_go`: whether one that is as urgent could go now, or as soon as
-    /// those below let it.
-    pub(super) fn is_of_use(&self, now: Micros, can_go: bool) -> bool {
-        now < self.until && (can_go || self.stage != Stage::Queued)
+    /// Whether the gate still holds lower priorities back. `can_start` is whether a run of the gate's
+    /// priority could start now, or as soon as lower ones leave their slots.
+    pub(super) fn is_closed(&self, now: Micros, can_start: bool) -> bool {
+        now < self.until && (can_start || self.stage != Stage::Queued)
     }
 }
 
@@ -66,19 +70,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_is_open_from_the_call_to_the_first_run_and_not_for_what_cannot_go() {
-        let mut way = Way::open(None, 0, 100);
-        assert!(way.is_of_use(100, false), "the request is not recorded yet");
-        way.queued(-10, 101);
-        assert!(way.is_of_use(101, false), "that was another's");
-        way.queued(0, 102);
-        assert!(way.is_of_use(102, true));
-        assert!(!way.is_of_use(102, false), "it waits for others");
-        assert!(!way.taken(-10));
-        assert!(way.taken(0));
-        assert!(way.is_of_use(103, false), "a worker is about to begin it");
-        assert!(way.is_of_use(101 + LONGEST, true));
-        assert!(!way.is_of_use(102 + LONGEST, true));
-        assert_eq!(Way::open(Some(way), -5, 200).priority, 0);
+    fn a_gate_is_closed_from_the_call_to_the_first_run_and_not_for_what_cannot_start() {
+        let mut gate = PriorityGate::close(None, 0, 100);
+        assert!(
+            gate.is_closed(100, false),
+            "the request is not recorded yet"
+        );
+        gate.queued(-10, 101);
+        assert!(gate.is_closed(101, false), "that was another request");
+        gate.queued(0, 102);
+        assert!(gate.is_closed(102, true));
+        assert!(!gate.is_closed(102, false), "it waits for others");
+        assert!(!gate.dispatched(-10));
+        assert!(gate.dispatched(0));
+        assert!(
+            gate.is_closed(103, false),
+            "a worker is about to begin the run"
+        );
+        assert!(gate.is_closed(101 + MAX_HOLD, true));
+        assert!(!gate.is_closed(102 + MAX_HOLD, true));
+        assert_eq!(PriorityGate::close(Some(gate), -5, 200).priority, 0);
     }
 }

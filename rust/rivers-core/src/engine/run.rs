@@ -4,17 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
-use super::run_failures::Missing;
-use crate::backfill::error_fingerprint::folded;
-use crate::backfill::{Cause, Earlier, Failure, FailurePolicy, Request, Retry, RunEnd};
+use super::run_failures::RunFailures;
+use crate::backfill::error_fingerprint::fingerprint;
+use crate::backfill::{Cause, Failure, FailurePolicy, PriorAttempts, Request, Retry, RunEnd};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 
-/// What a run needs to know of its backfill, wherever it is executed.
+/// The plan and the request of a backfill: all that a worker needs to execute its runs.
 #[derive(Debug, Clone)]
-pub struct Worked {
+pub struct JobSpec {
     /// The plan.
     pub plan: Arc<Plan>,
     /// The request.
@@ -24,17 +24,17 @@ pub struct Worked {
 /// A run being executed.
 #[derive(Debug)]
 pub struct Run {
-    worked: Worked,
+    spec: JobSpec,
     number: u64,
     started_at: Micros,
     partitions: Selection,
     /// What earlier attempts left, if this is not the first.
-    earlier: Option<Arc<Earlier>>,
-    failures: Mutex<Missing>,
+    prior_attempts: Option<Arc<PriorAttempts>>,
+    failures: Mutex<RunFailures>,
     again: Mutex<Option<Again>>,
 }
 
-/// What is put off to the next attempt, and how long to wait for that.
+/// What is deferred to the next attempt, and how long to wait for it.
 #[derive(Debug, Default)]
 struct Again {
     delay: Micros,
@@ -45,46 +45,49 @@ struct Again {
 
 impl Run {
     pub(super) fn new(
-        worked: Worked,
+        spec: JobSpec,
         number: u64,
         started_at: Micros,
-        earlier: &[Arc<Earlier>],
+        prior_attempts: &[Arc<PriorAttempts>],
     ) -> Arc<Self> {
-        let partitions = worked.plan.run(number);
-        let earlier = earlier.iter().find(|known| known.run == number).cloned();
-        let failures = earlier.as_ref().map(|known| known.failures.clone());
+        let partitions = spec.plan.run(number);
+        let prior_attempts = prior_attempts
+            .iter()
+            .find(|known| known.run == number)
+            .cloned();
+        let failures = prior_attempts.as_ref().map(|known| known.failures.clone());
         Arc::new(Self {
-            worked,
+            spec,
             number,
             started_at,
             partitions,
-            earlier,
-            failures: Mutex::new(Missing::new(failures.unwrap_or_default())),
+            prior_attempts,
+            failures: Mutex::new(RunFailures::new(failures.unwrap_or_default())),
             again: Mutex::new(None),
         })
     }
 
-    /// Its number in the backfill.
+    /// The run's number in the backfill.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The layer of the plan that it belongs to.
+    /// The layer of the plan that the run belongs to.
     pub fn layer(&self) -> usize {
-        self.worked.plan.layer_of(self.number)
+        self.spec.plan.layer_of(self.number)
     }
 
-    /// Its backfill.
+    /// The request of the run's backfill.
     pub fn request(&self) -> &Request {
-        &self.worked.request
+        &self.spec.request
     }
 
-    /// Its partitions, in definition order.
+    /// The run's partitions, in definition order.
     pub fn partitions(&self) -> &Selection {
         &self.partitions
     }
 
-    fn failures(&self) -> MutexGuard<'_, Missing> {
+    fn failures(&self) -> MutexGuard<'_, RunFailures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,24 +96,26 @@ impl Run {
     }
 
     /// Whether nothing has failed so far, in this attempt or an earlier one.
-    pub fn is_sound(&self) -> bool {
-        self.earlier.is_none() && self.failures().is_empty() && self.again().is_none()
+    pub fn has_no_failures(&self) -> bool {
+        self.prior_attempts.is_none() && self.failures().is_empty() && self.again().is_none()
     }
 
-    /// Whether this attempt executes the asset: earlier ones may have.
+    /// Whether this attempt executes `asset`: an earlier one may have done so.
     pub fn executes(&self, asset: u32) -> bool {
-        self.earlier
+        self.prior_attempts
             .as_ref()
-            .is_none_or(|known| known.leaves(asset))
+            .is_none_or(|known| known.executes(asset))
     }
 
-    /// How often the asset failed before and was to be tried again.
-    pub fn tries(&self, asset: u32) -> u32 {
-        self.earlier.as_ref().map_or(0, |known| known.tries(asset))
+    /// Number of earlier attempts in which `asset` failed and was to be retried.
+    pub fn failed_attempts(&self, asset: u32) -> u32 {
+        self.prior_attempts
+            .as_ref()
+            .map_or(0, |known| known.failed_attempts(asset))
     }
 
-    /// The assets of a step failed, and are tried again in so many microseconds; these others, which
-    /// were executed, with them.
+    /// Records that `assets`, which one step makes, failed and are retried after `delay`. The next attempt
+    /// also executes `repeated`, whose values are lost with this one.
     pub fn retry(&self, assets: &[u32], cause: Cause, delay: Micros, repeated: &[u32]) {
         let cause = Arc::new(cause);
         let mut again = self.again();
@@ -122,69 +127,69 @@ impl Run {
         again.repeated = repeated.to_vec();
     }
 
-    /// Leaves assets to the next attempt, where it is to execute one that they need. `false`: it is not.
+    /// Defers `assets` to the next attempt if that executes one of `needs`. Returns whether it does.
     pub fn defer(&self, assets: &[u32], needs: &[u32]) -> bool {
         let mut again = self.again();
         let Some(again) = &mut *again else {
             return false;
         };
         let failed = again.causes.iter().map(|(asset, _)| asset);
-        let waits = failed
+        let is_deferred = failed
             .chain(&again.deferred)
             .any(|asset| needs.contains(asset));
-        if waits {
+        if is_deferred {
             again.deferred.extend_from_slice(assets);
         }
-        waits
+        is_deferred
     }
 
-    /// The asset failed, for all the run's partitions.
+    /// Records that `asset` failed for all partitions of the run.
     pub fn fail(&self, asset: u32, cause: Cause) {
         self.failures().push(Failure {
             asset,
             partition: None,
             cause: Some(Arc::new(cause)),
-            folded: None,
+            fingerprint: None,
         });
     }
 
-    /// None of its assets can be executed.
+    /// Fails all assets of the run: none of them can be executed.
     pub(super) fn fail_all(&self, cause: &Arc<Cause>) {
         let layer = self.layer();
-        let assets = 0..self.worked.request.assets.len() as u32;
-        let own = assets.filter(|&asset| self.worked.plan.has_asset(layer, asset));
+        let assets = 0..self.spec.request.assets.len() as u32;
+        let own = assets.filter(|&asset| self.spec.plan.has_asset(layer, asset));
         let mut failures = self.failures();
         for asset in own {
             failures.push(Failure {
                 asset,
                 partition: None,
                 cause: Some(Arc::clone(cause)),
-                folded: None,
+                fingerprint: None,
             });
         }
     }
 
-    /// The asset was not executed, since something it needs failed.
+    /// Records that `asset` was not executed because something it needs failed.
     pub fn skip(&self, asset: u32) {
         self.failures().push(Failure {
             asset,
             partition: None,
             cause: None,
-            folded: None,
+            fingerprint: None,
         });
     }
 
-    /// Whether the asset failed or was skipped as a whole.
-    pub fn missed(&self, asset: u32) -> bool {
+    /// Whether `asset` failed or was skipped for all partitions.
+    pub fn failed_or_skipped(&self, asset: u32) -> bool {
         self.failures()
             .iter()
             .any(|failure| failure.asset == asset && failure.partition.is_none())
     }
 
-    /// The asset failed for single partitions; said twice, the last reason stays.
+    /// Records that `asset` failed for some partitions. A second record of a partition replaces the first.
     ///
     /// # Errors
-    /// `PartitionValidation` for a partition that is not the run's; none is marked then.
+    /// `PartitionValidation` if a partition does not belong to the run; then none is marked.
     pub fn mark_failed(&self, asset: u32, partitions: &[u64], cause: &Cause) -> Result<()> {
         if let Some(&other) = partitions
             .iter()
@@ -204,13 +209,13 @@ impl Run {
         Ok(())
     }
 
-    /// The partitions that single marks of an asset leave over; `None`: all.
+    /// The partitions of `asset` that were not marked as failed; `None`: all.
     pub fn survivors(&self, asset: u32) -> Option<Selection> {
         self.without(&[asset])
     }
 
-    /// The partitions that an asset gets: without those that failed in what it needs, which are
-    /// recorded as skipped. `None`: all.
+    /// The partitions for which `asset` can be executed; `None`: all. Those that failed in one of `needs`
+    /// are left out and recorded as skipped.
     pub fn enter(&self, asset: u32, needs: &[u32]) -> Option<Selection> {
         let own = self.without(&[asset]);
         let left = match self.without(needs) {
@@ -224,23 +229,23 @@ impl Run {
                     asset,
                     partition: Some(partition),
                     cause: None,
-                    folded: None,
+                    fingerprint: None,
                 });
             }
         }
         Some(left)
     }
 
-    /// Fails the partitions that an asset no longer has: its definition has changed since the backfill
-    /// was submitted.
+    /// Fails the partitions of `asset` that are not in `space`: its definition has changed since the
+    /// backfill was submitted.
     pub fn check_defined(&self, asset: u32, space: &Space) {
         let own = self.partitions.space();
-        let gone: Vec<u64> = self
+        let undefined: Vec<u64> = self
             .partitions
             .iter()
             .filter(|&partition| own.translate(space, partition).is_none())
             .collect();
-        for partition in gone {
+        for partition in undefined {
             let cause = Cause {
                 error_type: "PartitionNotDefined".into(),
                 message: format!(
@@ -254,26 +259,26 @@ impl Run {
                 asset,
                 partition: Some(partition),
                 cause: Some(Arc::new(cause)),
-                folded: None,
+                fingerprint: None,
             };
             self.failures().push(failure);
         }
     }
 
     fn without(&self, assets: &[u32]) -> Option<Selection> {
-        let gone: HashSet<u64> = self
+        let failed: HashSet<u64> = self
             .failures()
             .iter()
             .filter(|failure| assets.contains(&failure.asset))
             .filter_map(|failure| failure.partition)
             .collect();
-        if gone.is_empty() {
+        if failed.is_empty() {
             return None;
         }
         let left = self
             .partitions
             .iter()
-            .filter(|partition| !gone.contains(partition));
+            .filter(|partition| !failed.contains(partition));
         let space = Arc::clone(self.partitions.space());
         Some(Selection::new(
             space,
@@ -281,11 +286,14 @@ impl Run {
         ))
     }
 
-    /// Its record.
+    /// The outcome of the run.
     pub(super) fn end(&self, now: Micros) -> RunEnd {
         let failures = self.failures().take();
         let partitions = self.partitions.len();
-        let attempts = self.earlier.as_ref().map_or(0, |known| known.attempts);
+        let attempts = self
+            .prior_attempts
+            .as_ref()
+            .map_or(0, |known| known.attempts);
         let retry = self.again().take().map(|mut again| {
             let others = |asset: &u32| {
                 again.causes.iter().all(|(failed, _)| failed != asset)
@@ -312,15 +320,15 @@ impl Run {
         // The backfill stops here, so nothing is attempted again.
         let stops = self.request().failure_policy == FailurePolicy::StopOnFailure;
         if end.failed > 0 && stops {
-            end.give_up();
+            end.give_up_retries();
         } else if end.retry.is_some() {
             end.failed = 0;
         }
         for failure in &mut end.failures {
-            failure.folded = failure.cause.as_ref().map(|cause| {
+            failure.fingerprint = failure.cause.as_ref().map(|cause| {
                 let failed = failure.partition;
                 let partition = failed.unwrap_or_else(|| self.partitions.nth(0));
-                folded(&cause.message, &self.partitions.space().text(partition))
+                fingerprint(&cause.message, &self.partitions.space().text(partition))
             });
         }
         end

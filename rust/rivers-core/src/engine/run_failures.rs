@@ -1,5 +1,4 @@
-//! What a run has not materialized so far, each mark of a partition found at once: a run may have
-//! millions of them.
+//! What a run failed to materialize, with constant-time access by partition: there may be millions.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,59 +7,57 @@ use hashbrown::HashMap;
 
 use crate::backfill::{Cause, Failure};
 
-/// Failures in the order in which they happened; as a slice, to look at.
+/// Failures in the order in which they happened; derefs to a slice.
 #[derive(Debug, Default)]
-pub(super) struct Missing {
+pub(super) struct RunFailures {
     failures: Vec<Failure>,
-    /// Where the first of an asset and a partition stands.
-    places: HashMap<(u32, u64), usize>,
+    /// Index of the first failure of an asset and a partition.
+    index: HashMap<(u32, u64), usize>,
 }
 
-impl Missing {
+impl RunFailures {
     pub(super) fn new(failures: Vec<Failure>) -> Self {
-        let mut missing = Self::default();
+        let mut run_failures = Self::default();
         failures
             .into_iter()
-            .for_each(|failure| missing.push(failure));
-        missing
+            .for_each(|failure| run_failures.push(failure));
+        run_failures
     }
 
     pub(super) fn push(&mut self, failure: Failure) {
         if let Some(partition) = failure.partition {
-            let place = self.failures.len();
-            self.places
-                .entry((failure.asset, partition))
-                .or_insert(place);
+            let at = self.failures.len();
+            self.index.entry((failure.asset, partition)).or_insert(at);
         }
         self.failures.push(failure);
     }
 
-    /// A single partition of an asset failed; said twice, the last reason stays.
+    /// Records that `asset` failed for one partition. A second record replaces the reason of the first.
     pub(super) fn mark(&mut self, asset: u32, partition: u64, cause: &Arc<Cause>) {
         let cause = Some(Arc::clone(cause));
-        match self.places.get(&(asset, partition)) {
-            Some(&place) => self.failures[place].cause = cause,
+        match self.index.get(&(asset, partition)) {
+            Some(&at) => self.failures[at].cause = cause,
             None => self.push(Failure {
                 asset,
                 partition: Some(partition),
                 cause,
-                folded: None,
+                fingerprint: None,
             }),
         }
     }
 
-    /// Whether something is said of this very partition of an asset.
+    /// Whether a failure of exactly this partition of `asset` is recorded.
     pub(super) fn has(&self, asset: u32, partition: u64) -> bool {
-        self.places.contains_key(&(asset, partition))
+        self.index.contains_key(&(asset, partition))
     }
 
     pub(super) fn take(&mut self) -> Vec<Failure> {
-        self.places.clear();
+        self.index.clear();
         std::mem::take(&mut self.failures)
     }
 }
 
-impl Deref for Missing {
+impl Deref for RunFailures {
     type Target = [Failure];
 
     fn deref(&self) -> &[Failure] {
@@ -85,19 +82,19 @@ mod tests {
             asset: 1,
             partition: None,
             cause: None,
-            folded: None,
+            fingerprint: None,
         };
-        let mut missing = Missing::new(vec![whole.clone()]);
-        missing.mark(0, 7, &cause("first"));
-        missing.mark(1, 7, &cause("other"));
-        missing.mark(0, 7, &cause("last"));
-        assert!(missing.has(0, 7) && missing.has(1, 7) && !missing.has(0, 8));
-        let messages: Vec<Option<&str>> = missing
+        let mut run_failures = RunFailures::new(vec![whole.clone()]);
+        run_failures.mark(0, 7, &cause("first"));
+        run_failures.mark(1, 7, &cause("other"));
+        run_failures.mark(0, 7, &cause("last"));
+        assert!(run_failures.has(0, 7) && run_failures.has(1, 7) && !run_failures.has(0, 8));
+        let messages: Vec<Option<&str>> = run_failures
             .iter()
             .map(|failure| failure.cause.as_ref().map(|cause| cause.message.as_str()))
             .collect();
         assert_eq!(messages, [None, Some("last"), Some("other")]);
-        assert_eq!(missing.take().len(), 3);
-        assert!(missing.is_empty() && !missing.has(0, 7));
+        assert_eq!(run_failures.take().len(), 3);
+        assert!(run_failures.is_empty() && !run_failures.has(0, 7));
     }
 }

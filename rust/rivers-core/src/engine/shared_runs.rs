@@ -1,5 +1,6 @@
-//! The runs that a worker in another process has in its hands: four words in a file that both map, so
-//! that either can claim from them, and the death of one leaves the other with what it was at.
+//! Runs that the engine shares with a worker process: four words in a file that both map.
+//!
+//! Either side can claim runs from it, and if one process dies, the other sees what it was doing.
 
 use std::fs::OpenOptions;
 use std::ops::Range;
@@ -8,31 +9,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::remote_runs::RemoteRuns;
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 
 /// Number of the first run.
 const FIRST: usize = 0;
-/// How many are claimed (upper half) and how many there are (lower half), counted from the first.
-const TAKEN: usize = 1;
-/// When the run claimed last began.
+/// Number of runs that were claimed (upper half) and number of all runs (lower half).
+const CLAIMED: usize = 1;
+/// When the run that was claimed last began.
 const SINCE: usize = 2;
-/// The step that it is at.
+/// Index of the step that the current run is at.
 const STEP: usize = 3;
 const WORDS: usize = 4;
 const BYTES: usize = WORDS * size_of::<u64>();
 
-/// Runs that two processes share.
+/// Runs that this process and a worker process share.
 #[derive(Debug)]
 pub struct SharedRuns {
     map: MmapRaw,
 }
 
 impl SharedRuns {
-    /// Maps the file, making it if it is missing.
+    /// Maps the file at `path`, and creates it if it is missing.
     ///
     /// # Errors
-    /// `Storage` when it cannot be made or mapped.
+    /// `Storage` when the file cannot be created or mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let open = || {
             let file = OpenOptions::new()
@@ -55,25 +57,36 @@ impl SharedRuns {
         }
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
-        debug_assert!(at < WORDS);
+    fn word(&self, index: usize) -> &AtomicU64 {
+        debug_assert!(index < WORDS);
         // SAFETY: the mapping is `WORDS` words long, begins at a page and lives as long as `self`; all
         // access to it, in either process, is through atomics.
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(at)) }
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
     }
 
-    /// Puts runs in; nobody works on it.
+    /// Replaces the runs; the worker must have ended or died.
     pub(super) fn fill(&self, runs: &Range<u64>, now: Micros) {
         self.word(FIRST).store(runs.start, Ordering::Release);
         self.word(SINCE)
             .store(now.cast_unsigned(), Ordering::Release);
         self.word(STEP).store(0, Ordering::Release);
-        self.word(TAKEN)
+        self.word(CLAIMED)
             .store(pack(0, runs.end - runs.start), Ordering::Release);
     }
 
-    /// Begins the next run.
-    pub(super) fn claim(&self, now: Micros) -> Option<u64> {
+    /// Records which step of the current run begins.
+    pub fn set_step(&self, step: u32) {
+        self.word(STEP).store(u64::from(step), Ordering::Release);
+    }
+
+    /// The step that the current run is at.
+    pub fn step(&self) -> u32 {
+        self.word(STEP).load(Ordering::Acquire) as u32
+    }
+}
+
+impl RemoteRuns for SharedRuns {
+    fn claim(&self, now: Micros) -> Option<u64> {
         self.word(SINCE)
             .store(now.cast_unsigned(), Ordering::Release);
         let next = |word| {
@@ -81,34 +94,31 @@ impl SharedRuns {
             (claimed < all).then(|| pack(claimed + 1, all))
         };
         let before = self
-            .word(TAKEN)
+            .word(CLAIMED)
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
             .ok()?;
         Some(self.word(FIRST).load(Ordering::Acquire) + unpack(before).0)
     }
 
-    /// Takes what nobody has begun.
-    pub(super) fn give_up(&self) -> Range<u64> {
+    fn yield_unclaimed(&self) -> Range<u64> {
         let cut = |word| {
             let (claimed, _) = unpack(word);
             Some(pack(claimed, claimed))
         };
         let before = self
-            .word(TAKEN)
+            .word(CLAIMED)
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, cut);
-        let (claimed, all) = unpack(before.unwrap_or_else(|same| same));
+        let (claimed, all) = unpack(before.unwrap_or_else(|unchanged| unchanged));
         let first = self.word(FIRST).load(Ordering::Acquire);
         first + claimed..first + all
     }
 
-    /// How many have been begun, and how many have not.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let (claimed, all) = unpack(self.word(TAKEN).load(Ordering::Acquire));
+    fn counts(&self) -> (u64, u64) {
+        let (claimed, all) = unpack(self.word(CLAIMED).load(Ordering::Acquire));
         (claimed, all - claimed)
     }
 
-    /// The run begun last, or the first, and since when.
-    pub(super) fn current(&self) -> (u64, Micros) {
+    fn current(&self) -> (u64, Micros) {
         let (claimed, _) = self.counts();
         let since = self.word(SINCE).load(Ordering::Acquire).cast_signed();
         (
@@ -117,14 +127,15 @@ impl SharedRuns {
         )
     }
 
-    /// Says which step of the current run begins.
-    pub fn set_step(&self, step: u32) {
-        self.word(STEP).store(u64::from(step), Ordering::Release);
+    fn rest_after(&self, _num_ended: u64) -> Range<u64> {
+        self.yield_unclaimed()
     }
 
-    /// The step that the current run is at.
-    pub fn step(&self) -> u32 {
-        self.word(STEP).load(Ordering::Acquire) as u32
+    fn reclaim(&self) -> (Range<u64>, Option<u64>) {
+        let unclaimed = self.yield_unclaimed();
+        let num_ended = self.counts().0.saturating_sub(1);
+        let first = self.word(FIRST).load(Ordering::Acquire);
+        (first..unclaimed.end, Some(num_ended))
     }
 }
 
@@ -141,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_run_is_claimed_or_given_up_once() {
+    fn each_run_is_claimed_or_yielded_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("runs");
         let (here, there) = (SharedRuns::open(&path), SharedRuns::open(&path));
@@ -150,8 +161,9 @@ mod tests {
         assert_eq!(there.claim(6), Some(10));
         assert_eq!(there.claim(7), Some(11));
         assert_eq!((here.current(), here.counts()), ((11, 7), (2, 2)));
-        assert_eq!(here.give_up(), 12..14);
+        assert_eq!(here.yield_unclaimed(), 12..14);
         assert_eq!(there.claim(8), None);
-        assert_eq!(here.give_up(), 12..12);
+        assert_eq!(here.yield_unclaimed(), 12..12);
+        assert_eq!(here.reclaim(), (10..12, Some(1)));
     }
 }

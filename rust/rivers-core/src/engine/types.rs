@@ -1,21 +1,44 @@
 //! Plain types of the engine's interface.
 
+use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backfill::{Counts, Request};
 
-/// What executes the runs of a backfill, as far as the engine is concerned: something to hand to the
-/// worker along with them.
-pub type Program = Arc<dyn std::any::Any + Send + Sync>;
+/// What executes the runs of a backfill. The engine only passes it on to the workers.
+pub type Program = Arc<dyn Any + Send + Sync>;
 
-/// What is submitted besides the request and its plan.
+/// How the runs of a submitted backfill are executed.
 pub struct Execution {
-    /// Handed to the workers.
+    /// Passed to the workers with each batch.
     pub program: Program,
-    /// Most runs that can be in flight where the program is executed.
-    pub workers: u32,
-    /// How many slots of which pools each run takes.
+    /// Maximum number of runs in flight where the program is executed; `None` is unlimited.
+    pub capacity: Option<u32>,
+    /// Where workers execute the runs.
+    pub placement: Placement,
+    /// The slots that each run takes, by pool.
     pub pools: Vec<(String, u32)>,
+}
+
+/// Where workers execute runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// In threads of this process.
+    Local,
+    /// In other processes, perhaps on other machines.
+    Remote {
+        /// How long the runs of one batch should take together.
+        batch_target: Duration,
+    },
+}
+
+impl Placement {
+    /// Other processes of this machine. Sending a batch costs this process most of a millisecond, which
+    /// the workers could use, and runs that a worker has not begun can be taken back.
+    pub const PROCESSES: Self = Self::Remote {
+        batch_target: Duration::from_millis(80),
+    };
 }
 
 /// A new backfill id: unique, and sorted by time.
@@ -23,26 +46,26 @@ pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-/// A live backfill, without a look at the storage.
+/// A live backfill as it stands in memory: reading it does not touch the storage.
 #[derive(Debug, Clone)]
-pub struct Standing {
-    /// As asked for.
+pub struct Snapshot {
+    /// The request, with its changes.
     pub request: Arc<Request>,
-    /// How many partitions.
+    /// Number of partitions.
     pub num_partitions: u64,
-    /// How many runs are planned.
+    /// Number of planned runs.
     pub num_runs: u64,
-    /// What has ended, as far as it is committed.
+    /// Partitions that have ended, as far as that is committed.
     pub counts: Counts,
-    /// Whether nothing new starts until it is unpaused.
+    /// Whether no new runs start until the backfill is unpaused.
     pub paused: bool,
 }
 
-/// How a live backfill stands, as far as it is committed.
+/// Progress of a live backfill, as far as it is committed.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// What has ended.
+    /// Partitions that have ended.
     pub counts: Counts,
-    /// Runs being executed.
+    /// Number of runs being executed.
     pub runs_in_flight: u64,
 }

@@ -1,5 +1,6 @@
-//! The writer: one thread that commits what workers bring, keeps the leases, and hears what
-//! other processes want of its backfills. While it commits, more gathers: the busier, the larger the transactions.
+//! The writer thread: commits outcomes, renews leases and polls for control requests.
+//!
+//! While it commits, more outcomes gather: the busier the backfill, the larger the transactions.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -10,12 +11,12 @@ use crate::clock::Micros;
 use crate::error::Error;
 use crate::store::{Commit, Committed};
 
-/// How often it looks for what other processes want and records what is in flight.
+/// How often the writer polls for control requests and records the runs in flight.
 const TICK: Duration = Duration::from_millis(200);
-/// How long a few outcomes may gather between two commits: each costs the same, if for one outcome.
+/// How long outcomes may gather between two commits: a commit costs the same for one as for many.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// Writes until the engine is closed.
+/// Commits until the engine is closed.
 pub(super) fn run(shared: &Shared) {
     let mut ticked_at = shared.clock.now();
     let mut write_at = Instant::now();
@@ -27,33 +28,34 @@ pub(super) fn run(shared: &Shared) {
         }
         let ticks = now - ticked_at >= TICK.as_micros() as Micros;
         let commits = {
-            let mut hub = shared.hub();
+            let mut coordinator = shared.coordinator();
             if ticks {
-                hub.bring_in_stalled(now);
+                coordinator.flush_stalled(now);
             }
             let gathers = write_at.saturating_duration_since(Instant::now());
-            if !gathers.is_zero() && !ticks && !hub.is_pressing() {
-                let waited = shared.to_write.wait_timeout(hub, gathers);
+            if !gathers.is_zero() && !ticks && !coordinator.must_write_now() {
+                let waited = shared.to_write.wait_timeout(coordinator, gathers);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
                 continue;
             }
-            let commits = hub.collect(now, !ticks);
-            if commits.is_empty() && hub.closed {
+            let commits = coordinator.collect(now, !ticks);
+            if commits.is_empty() && coordinator.closed {
                 return;
             }
             if commits.is_empty() && !ticks {
-                // With nothing live there is no lease to keep: sleep until there is.
-                let nothing = hub.live_keys().is_empty() && hub.leaving_keys().is_empty();
-                let nap = if nothing { Duration::MAX } else { TICK };
-                if nap == Duration::MAX {
+                // Without a live backfill there is no lease to renew: sleep until there is one.
+                let nothing =
+                    coordinator.live_keys().is_empty() && coordinator.draining_keys().is_empty();
+                let sleep = if nothing { Duration::MAX } else { TICK };
+                if sleep == Duration::MAX {
                     drop(
                         shared
                             .to_write
-                            .wait(hub)
+                            .wait(coordinator)
                             .unwrap_or_else(PoisonError::into_inner),
                     );
                 } else {
-                    let waited = shared.to_write.wait_timeout(hub, nap);
+                    let waited = shared.to_write.wait_timeout(coordinator, sleep);
                     drop(waited.unwrap_or_else(PoisonError::into_inner));
                 }
                 continue;
@@ -66,88 +68,97 @@ pub(super) fn run(shared: &Shared) {
         }
         if ticks {
             ticked_at = now;
-            hear_wishes(shared);
+            poll_control_requests(shared);
         }
     }
 }
 
-/// Renews the leases of what is live; what another process has taken over meanwhile stops here.
+/// Renews the leases of live backfills, and aborts those that another process has taken over.
 fn renew(shared: &Shared) {
-    let (live, leaving) = {
-        let hub = shared.hub();
-        (hub.live_keys(), hub.leaving_keys())
+    let (live, draining) = {
+        let coordinator = shared.coordinator();
+        (coordinator.live_keys(), coordinator.draining_keys())
     };
-    if live.is_empty() && leaving.is_empty() {
+    if live.is_empty() && draining.is_empty() {
         return;
     }
     let lease = shared.lease();
-    let all = [live.as_slice(), leaving.as_slice()].concat();
-    // A storage that cannot be written now may be writable at the next commit, which tells.
-    let Ok(held) = shared.store.renew(&lease, &all) else {
+    let all = [live.as_slice(), draining.as_slice()].concat();
+    // A storage that cannot be written now may be writable at the next commit, which reports it.
+    let Ok(renewed) = shared.store.renew(&lease, &all) else {
         return;
     };
-    let mut hub = shared.hub();
-    let lost = live.into_iter().filter(|key| !held.contains(key));
-    let left: Vec<_> = lost
-        .filter_map(|key| hub.abandon(key, Some(lease_lost())))
+    let mut coordinator = shared.coordinator();
+    let lost = live.into_iter().filter(|key| !renewed.contains(key));
+    let aborted: Vec<_> = lost
+        .filter_map(|key| coordinator.abandon(key, Some(lease_lost())))
         .collect();
-    drop(hub);
-    left.into_iter().for_each(|entry| shared.left(entry));
+    drop(coordinator);
+    aborted
+        .into_iter()
+        .for_each(|entry| shared.worker_left(entry));
     shared.leased(&lease);
-    shared.room.notify_all();
+    shared.writer_caught_up.notify_all();
 }
 
 fn write(shared: &Shared, commits: &[Commit]) {
     let lease = shared.lease();
     let outcome = shared.store.commit(&lease, commits);
-    let mut hub = shared.hub();
-    let mut left = Vec::new();
+    let mut coordinator = shared.coordinator();
+    let mut aborted = Vec::new();
     match outcome {
         Ok(verdicts) => {
             for (commit, verdict) in commits.iter().zip(verdicts) {
                 match verdict {
-                    Committed::Kept => hub.committed(commit),
-                    Committed::LeaseLost => left.extend(hub.failed(commit, &lease_lost())),
+                    Committed::Kept => coordinator.committed(commit),
+                    Committed::LeaseLost => {
+                        aborted.extend(coordinator.failed(commit, &lease_lost()))
+                    }
                 }
             }
         }
         Err(error) => {
-            left.extend(
+            aborted.extend(
                 commits
                     .iter()
-                    .filter_map(|commit| hub.failed(commit, &error)),
+                    .filter_map(|commit| coordinator.failed(commit, &error)),
             );
         }
     }
-    drop(hub);
-    left.into_iter().for_each(|entry| shared.left(entry));
+    drop(coordinator);
+    aborted
+        .into_iter()
+        .for_each(|entry| shared.worker_left(entry));
     shared.changed.notify_all();
-    shared.room.notify_all();
+    shared.writer_caught_up.notify_all();
 }
 
-/// Does what is wanted of the backfills that run here. Looking and doing are one step: an older look
-/// must not undo what a newer one has done.
-pub(super) fn hear_wishes(shared: &Shared) {
-    let _one_at_a_time = shared
-        .hearing
+/// Reads the control requests of this process's backfills and applies them. Only one thread does so at a
+/// time, so that an older reading never undoes a newer one.
+pub(super) fn poll_control_requests(shared: &Shared) {
+    let _guard = shared
+        .polling
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    // A storage that cannot be read now may be readable at the next look.
-    let Ok(wishes) = shared.store.wishes(&shared.owner) else {
+    // A storage that cannot be read now may be readable at the next poll.
+    let Ok(requests) = shared.store.wishes(&shared.owner) else {
         return;
     };
-    let changed = shared.hub().changed(&wishes);
-    let rows: Vec<_> = changed
+    let outdated = shared.coordinator().outdated(&requests);
+    let rows: Vec<_> = outdated
         .into_iter()
         .filter_map(|key| shared.store.get(key).ok()?)
         .collect();
-    let mut hub = shared.hub();
-    let mut heard = wishes.into_iter().filter(|&wish| hub.heed(wish)).count();
+    let mut coordinator = shared.coordinator();
+    let mut applied = requests
+        .into_iter()
+        .filter(|&request| coordinator.apply_control_request(request))
+        .count();
     for row in rows {
-        heard += usize::from(hub.change(row.key, row.request, row.revision));
+        applied += usize::from(coordinator.change(row.key, row.request, row.revision));
     }
-    drop(hub);
-    if heard > 0 {
+    drop(coordinator);
+    if applied > 0 {
         shared.changed.notify_all();
     }
 }

@@ -15,8 +15,8 @@ pub struct Layer {
     selection: Arc<Selection>,
     strategy: Strategy,
     grouping: Grouping,
-    /// Which run has a partition, where that is no arithmetic; made when first asked for.
-    places: Arc<OnceLock<HashMap<u64, u64>>>,
+    /// The run or the position of each partition, where it cannot be computed; built on first use.
+    index: Arc<OnceLock<HashMap<u64, u64>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Layer {
             selection: Arc::new(selection),
             strategy,
             grouping,
-            places: Arc::default(),
+            index: Arc::default(),
         })
     }
 
@@ -118,32 +118,39 @@ impl Layer {
     /// Where single keys were named in an order of their own, or are grouped by dimension, the first
     /// call goes through all of them.
     pub fn run_of(&self, partition: u64) -> Option<u64> {
-        let place = match (&self.grouping, self.selection.members()) {
-            (Grouping::All, _) => return self.selection.contains(partition).then_some(0),
-            (Grouping::Dimensions(groups), Members::Product(sets)) => {
-                let space = self.selection.space();
-                let index = |dim| space.index(partition, dim);
-                return (self.selection.contains(partition)).then(|| groups.run_of(sets, index));
+        let listed = || self.index().get(&partition).copied();
+        let position = || match self.selection.members() {
+            Members::Explicit(set) if set.is_listed() => listed(),
+            Members::Product(_) | Members::Explicit(_) | Members::One(_) => {
+                self.selection.place(partition)
             }
-            (Grouping::Keys(_), _) => return self.places().get(&partition).copied(),
-            (_, Members::Explicit(set)) if set.is_listed() => {
-                self.places().get(&partition).copied()
-            }
-            _ => self.selection.place(partition),
         };
         match &self.grouping {
-            Grouping::Chunks(n) => place.map(|place| place / n.get()),
-            _ => place,
+            Grouping::EachPartition => position(),
+            Grouping::All => self.selection.contains(partition).then_some(0),
+            Grouping::Chunks(n) => position().map(|position| position / n.get()),
+            Grouping::Dimensions(groups) => {
+                let Members::Product(sets) = self.selection.members() else {
+                    unreachable!("only a product is grouped by its dimensions");
+                };
+                let space = self.selection.space();
+                let index = |dim| space.index(partition, dim);
+                (self.selection.contains(partition)).then(|| groups.run_of(sets, index))
+            }
+            Grouping::Keys(_) => listed(),
         }
     }
 
-    /// By partition: its run, or in a selection in an order of its own its place.
-    fn places(&self) -> &HashMap<u64, u64> {
-        self.places.get_or_init(|| match &self.grouping {
+    /// Maps each partition to its run or, in a selection of listed keys, to its position.
+    fn index(&self) -> &HashMap<u64, u64> {
+        self.index.get_or_init(|| match &self.grouping {
             Grouping::Keys(groups) => (0..groups.num_runs())
                 .flat_map(|run| groups.members_of(run).iter().map(move |&at| (at, run)))
                 .collect(),
-            _ => self.selection.iter().zip(0..).collect(),
+            Grouping::EachPartition
+            | Grouping::All
+            | Grouping::Chunks(_)
+            | Grouping::Dimensions(_) => self.selection.iter().zip(0..).collect(),
         })
     }
 }

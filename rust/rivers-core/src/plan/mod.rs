@@ -8,6 +8,8 @@
 //! assets have layers of their own, whose runs follow each other in number, and `order` tells from the
 //! mappings which runs a run needs.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod codec;
 pub mod group;
 mod layer;
@@ -98,6 +100,11 @@ impl Plan {
     /// How the first layer groups.
     pub fn strategy(&self) -> &Strategy {
         self.layers[0].strategy()
+    }
+
+    /// Whether the plan has one layer whose partitions all belong to one run, however many they are.
+    pub fn is_one_run(&self) -> bool {
+        self.layers.len() == 1 && *self.strategy() == Strategy::SingleRun
     }
 
     /// How many partitions are executed: those of all layers.

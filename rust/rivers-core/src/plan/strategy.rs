@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use crate::error::{Error, Result, some_of};
 use crate::space::Space;
 
-/// How partitions are grouped into runs (SEMANTICS 5).
+/// How partitions are grouped into runs.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub enum Strategy {
@@ -117,8 +117,8 @@ impl Strategy {
         };
         if !space.is_multi() {
             return Err(Error::Configuration(
-                "per_dimension needs partitions with several dimensions (PartitionsDefinition.multi()); \
-                 use multi_run() or single_run() here"
+                "per_dimension needs partitions with several dimensions, and these have one; \
+                 use multi_run or single_run"
                     .into(),
             ));
         }

@@ -18,6 +18,8 @@
 //! Invariant: nothing here grows with the partitions or the runs of an entry, and a decision does not look at
 //! entries that are idle or parked.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod limits;
 mod priority;
 mod token_bucket;

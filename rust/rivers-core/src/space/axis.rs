@@ -130,18 +130,28 @@ impl Axis {
         }
     }
 
-    /// For each position here, the position of the same key there, where both have it.
-    pub fn translate(&self, other: &Self, position: u32) -> Option<u32> {
-        if let (Self::Time(here), Self::Time(there)) = (self, other)
-            && here.calendar() == there.calendar()
-        {
-            return (position < there.len()).then_some(position);
+    /// The windows of a time dimension; `None` for names.
+    pub fn time(&self) -> Option<&TimeAxis> {
+        match self {
+            Self::Time(time) => Some(time),
+            Self::Labels(_) => None,
         }
-        // Only what costs nothing is compared here: this is asked for one position after the other.
-        if let (Self::Labels(here), Self::Labels(there)) = (self, other)
-            && Arc::ptr_eq(here, there)
-        {
-            return (position < there.len()).then_some(position);
+    }
+
+    /// Whether a key of both has the same position in both, as far as a comparison in constant time
+    /// can tell.
+    pub(super) fn numbers_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Time(here), Self::Time(there)) => here.calendar() == there.calendar(),
+            (Self::Labels(here), Self::Labels(there)) => Arc::ptr_eq(here, there),
+            (Self::Time(_), Self::Labels(_)) | (Self::Labels(_), Self::Time(_)) => false,
+        }
+    }
+
+    /// The position in `other` of the key that is at `position` here; `None` where `other` lacks it.
+    pub fn translate(&self, other: &Self, position: u32) -> Option<u32> {
+        if self.numbers_as(other) {
+            return (position < other.len()).then_some(position);
         }
         other.position(&self.label(position))
     }

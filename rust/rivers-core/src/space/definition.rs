@@ -37,7 +37,7 @@ impl Definition {
         let labels = Labels::new(keys)?;
         if labels.is_empty() {
             return Err(Error::PartitionDefinition(
-                "static_() needs at least one key, got an empty list".into(),
+                "a static definition needs at least one key, got none".into(),
             ));
         }
         Ok(Self::Single(Dimension::Static(Arc::new(labels))))
@@ -50,7 +50,7 @@ impl Definition {
     pub fn dynamic(name: &str) -> Result<Self> {
         if name.is_empty() {
             return Err(Error::PartitionDefinition(
-                "dynamic() needs a name, got \"\"".into(),
+                "a dynamic definition needs a name, got \"\"".into(),
             ));
         }
         Ok(Self::Single(Dimension::Dynamic(name.to_owned())))
@@ -73,14 +73,14 @@ impl Definition {
                 Self::Single(dimension) => named.push((name, dimension)),
                 Self::Multi(_) => {
                     return refused(format!(
-                        "the dimension {name:?} is itself a multi() definition; nesting is not allowed, \
-                         name all dimensions in one multi()"
+                        "the dimension {name:?} is itself a product of dimensions; nesting is not allowed, \
+                         name all dimensions in one product"
                     ));
                 }
             }
         }
         if named.is_empty() {
-            return refused("multi() needs at least one dimension, got an empty dict".into());
+            return refused("a product needs at least one dimension, got none".into());
         }
         Ok(Self::Multi(named))
     }

@@ -10,7 +10,7 @@ use super::product::Space;
 use crate::error::{Error, Result, some_of};
 
 /// A key: one or several values for the one dimension, or for each named one. With several values it
-/// stands for several partitions: their product (SEMANTICS 1).
+/// stands for several partitions: their product.
 #[derive(Debug, Clone)]
 pub enum Key {
     /// Of a single-dimension definition.
@@ -129,8 +129,8 @@ impl Key {
                 if space.is_multi() {
                     let names = space.dims().iter().map(|dim| dim.name.as_str());
                     return refused(format!(
-                        "PartitionKey.single() was given for partitions with the dimensions {}; \
-                         use PartitionKey.multi({{dimension: value}})",
+                        "a key without dimension names was given for partitions with the dimensions {}; \
+                         give a value for each dimension, by its name",
                         some_of(names)
                     ));
                 }
@@ -148,8 +148,8 @@ impl Key {
             Self::Multi(named) => {
                 if !space.is_multi() {
                     return refused(
-                        "PartitionKey.multi() was given for partitions with a single dimension; \
-                         use PartitionKey.single(value)"
+                        "a key of named dimensions was given for partitions with a single dimension; \
+                         give a value without a name"
                             .into(),
                     );
                 }

@@ -100,7 +100,7 @@ fn slice<'a>(text: &'a str, ends: &[u32], position: u32) -> &'a str {
     &text[start..ends[at] as usize]
 }
 
-/// Refuses what a key may not hold (SEMANTICS 1): it would not survive its own text form.
+/// Refuses what a key may not hold: it would not survive its own text form.
 ///
 /// # Errors
 /// `PartitionDefinition` for an empty key, or one with a reserved character.

@@ -4,6 +4,8 @@
 //! axes in which a partition is a number; a `Selection` is a set of such numbers, kept as arithmetic.
 //! Strings appear only where keys come in and where the user looks.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod axis;
 pub mod definition;
 pub mod key;

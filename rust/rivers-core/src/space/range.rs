@@ -26,10 +26,10 @@ pub enum RangeSpec {
 }
 
 impl RangeSpec {
-    /// The partitions it names (SEMANTICS 3), as a product.
+    /// The partitions it names, as a product.
     ///
     /// # Errors
-    /// `PartitionValidation` as SEMANTICS 3 says, row by row.
+    /// `PartitionValidation` as docs/semantics.md says, "Ranges", row by row.
     pub fn select(&self, space: &Arc<Space>) -> Result<Selection> {
         let refused = |reason: String| Err(Error::PartitionValidation(reason));
         let mut sets: Vec<IndexSet> = space
@@ -42,8 +42,8 @@ impl RangeSpec {
                 if space.is_multi() {
                     let names = space.dims().iter().map(|dim| dim.name.as_str());
                     return refused(format!(
-                        "PartitionKeyRange.single() was given for partitions with the dimensions {}; \
-                         use PartitionKeyRange.multi({{dimension: (from, to)}})",
+                        "a range without dimension names was given for partitions with the dimensions {}; \
+                         give a range for each dimension, by its name",
                         some_of(names)
                     ));
                 }
@@ -57,8 +57,8 @@ impl RangeSpec {
             Self::Multi(ranges) => {
                 if !space.is_multi() {
                     return refused(
-                        "PartitionKeyRange.multi() was given for partitions with a single dimension; \
-                         use PartitionKeyRange.single(from_key, to_key)"
+                        "ranges of named dimensions were given for partitions with a single dimension; \
+                         give one range, without a name"
                             .into(),
                     );
                 }
@@ -84,7 +84,7 @@ impl DimRange {
     /// The positions that it names.
     ///
     /// # Errors
-    /// `PartitionValidation` as SEMANTICS 3 says.
+    /// `PartitionValidation` as docs/semantics.md says, "Ranges".
     pub fn select(&self, axis: &Axis, name: &str) -> Result<IndexSet> {
         let whose = if name.is_empty() {
             String::new()

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
 use super::{BackfillRow, Key, Store};
-use crate::backfill::error_fingerprint::folded;
+use crate::backfill::error_fingerprint::fingerprint;
 use crate::backfill::{FailureRow, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -171,7 +171,7 @@ impl Tally {
             let (error_type, message) = match counted.reason.family {
                 Some(id) => store.families(&[id])?.swap_remove(0),
                 None => {
-                    let message = folded(&cause.message, &counted.example);
+                    let message = fingerprint(&cause.message, &counted.example);
                     (cause.error_type, message)
                 }
             };

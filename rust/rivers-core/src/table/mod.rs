@@ -3,6 +3,8 @@
 //! Records and plans become Arrow columns by arithmetic: keys are places in a dictionary, so a text
 //! is written once however many rows show it. Pure: no clock, no thread, no file.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod attempts;
 pub mod backfills;
 pub mod dimensions;

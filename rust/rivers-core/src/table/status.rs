@@ -14,7 +14,7 @@ use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, moments};
 use super::walk::{Stretch, walk};
 use super::{batch, check_rows};
-use crate::backfill::outcome::Missed;
+use crate::backfill::outcome::FailedPart;
 use crate::backfill::{Failures, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -141,11 +141,11 @@ impl Marks {
                         self.version[at] = version;
                     }
                 };
-                let missed = match row.failed {
-                    0 => Missed::Nothing,
-                    _ => history.failures.missed(row.run, Some(history.asset)),
+                let failed_part = match row.failed {
+                    0 => FailedPart::None,
+                    _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
-                if missed == Missed::Nothing {
+                if failed_part == FailedPart::None {
                     return here.for_each(rows, |_, at| done(at));
                 }
                 self.failed.resize(len, NEVER);
@@ -153,7 +153,7 @@ impl Marks {
                     let Some(at) = here.partition(row_number) else {
                         return;
                     };
-                    if missed.has(partition) {
+                    if failed_part.has(partition) {
                         let failed = &mut self.failed[at as usize];
                         *failed = row.ended_at.max(*failed);
                     } else {

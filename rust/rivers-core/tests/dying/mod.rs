@@ -12,7 +12,7 @@ use hashbrown::HashSet;
 use rivers_core::backfill::RequestedAsset;
 use rivers_core::backfill::{Cause, Control, FailurePolicy, Kind, Request, Status};
 use rivers_core::clock::{Clock, SystemClock};
-use rivers_core::engine::{Engine, Execution};
+use rivers_core::engine::{Engine, Execution, Placement};
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::queue::Limits;
 use rivers_core::space::labels::Labels;
@@ -248,7 +248,8 @@ pub(crate) fn act() {
     .unwrap();
     let execution = Execution {
         program: Arc::new(()),
-        workers: WORKERS,
+        capacity: Some(WORKERS),
+        placement: Placement::Local,
         pools: Vec::new(),
     };
     match argument("TASK").as_str() {
@@ -291,7 +292,7 @@ pub(crate) fn act() {
 
 fn work(engine: &Engine, folder: &Path, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
-        let Some(mut batch) = engine.take(Duration::from_millis(5)) else {
+        let Some(mut batch) = engine.next_batch(Duration::from_millis(5)) else {
             continue;
         };
         while let Some(run) = batch.advance() {
@@ -304,8 +305,8 @@ fn work(engine: &Engine, folder: &Path, done: &AtomicBool) {
                     _ => (),
                 }
             }
-            if batch.is_due() {
-                batch.hand_in();
+            if batch.should_flush() {
+                batch.flush();
             }
         }
         batch.close();

@@ -1,74 +1,80 @@
-//! What is done to a live backfill because somebody wants it: stop, pause, change.
+//! Control requests applied to live backfills: stop, pause, change.
 
 use std::sync::Arc;
 
-use super::Hub;
+use super::{Coordinator, bounded};
 use crate::backfill::{Event, Request, Stop};
 use crate::store::{Key, Wish};
 
-impl Hub {
-    /// Stops a backfill. `false`: it is not live here.
-    pub(in crate::engine) fn stop(&mut self, key: Key, why: Stop) -> bool {
+impl Coordinator {
+    /// Stops a backfill. Returns `false` if it is not live here.
+    pub(in crate::engine) fn stop(&mut self, key: Key, reason: Stop) -> bool {
         let Some(live) = self.live.get_mut(&key) else {
             return false;
         };
-        live.state.apply(Event::Stop(why));
+        live.state.apply(Event::Stop(reason));
         self.settle(key);
         true
     }
 
-    /// Does what somebody wants of a backfill. `false`: it is not live here, or nothing changes.
-    pub(in crate::engine) fn heed(&mut self, wish: Wish) -> bool {
-        let paused = self.set_paused(wish.key, wish.pause);
-        (wish.stop && self.stop(wish.key, Stop::Canceled)) || paused
+    /// Applies a control request. Returns whether it changed a live backfill.
+    pub(in crate::engine) fn apply_control_request(&mut self, request: Wish) -> bool {
+        let paused = self.set_paused(request.key, request.pause);
+        (request.stop && self.stop(request.key, Stop::Canceled)) || paused
     }
 
-    /// Pauses a backfill: what workers have not begun they give back; or has it go on.
+    /// Pauses a backfill, so that workers yield what they have not begun, or unpauses it. Returns whether
+    /// that changed a live backfill.
     pub(in crate::engine) fn set_paused(&mut self, key: Key, paused: bool) -> bool {
         let Some(live) = self.live.get_mut(&key).filter(|live| live.paused != paused) else {
             return false;
         };
         live.paused = paused;
         if paused {
-            live.take_back();
+            live.yield_unclaimed();
         }
         self.settle(key);
         true
     }
 
-    /// The request of a backfill is known as of this change.
-    pub(in crate::engine) fn known(&mut self, key: Key, revision: u64) {
+    /// Sets the revision as of which the request of a backfill is known.
+    pub(in crate::engine) fn set_revision(&mut self, key: Key, revision: u64) {
         if let Some(live) = self.live.get_mut(&key) {
             live.revision = revision;
         }
     }
 
-    /// Those of which the request was changed since it was read.
-    pub(in crate::engine) fn changed(&self, wishes: &[Wish]) -> Vec<Key> {
-        let differs = |wish: &&Wish| {
-            let live = self.live.get(&wish.key);
-            live.is_some_and(|live| live.revision != wish.revision)
+    /// The backfills whose request was changed since it was read.
+    pub(in crate::engine) fn outdated(&self, requests: &[Wish]) -> Vec<Key> {
+        let differs = |request: &&Wish| {
+            let live = self.live.get(&request.key);
+            live.is_some_and(|live| live.revision != request.revision)
         };
-        wishes.iter().filter(differs).map(|wish| wish.key).collect()
+        requests
+            .iter()
+            .filter(differs)
+            .map(|request| request.key)
+            .collect()
     }
 
-    /// Goes on with another request. What workers have not begun they give back: it may be too much, or
-    /// be in the way of others now.
+    /// Replaces the request of a backfill. Workers yield what they have not begun: it may exceed the new
+    /// limits, or delay others that come first now.
     pub(in crate::engine) fn change(&mut self, key: Key, request: Request, revision: u64) -> bool {
         let Some(live) = self.live.get_mut(&key) else {
             return false;
         };
-        let (priority, most) = (request.priority, request.max_concurrency);
+        let priority = request.priority;
+        let max_concurrency = bounded(request.max_concurrency, live.capacity);
         self.queue
-            .update(live.entry, Some(priority), Some(most.min(live.workers)));
-        let most_failures = request.control.max_failures;
+            .update(live.entry, Some(priority), Some(max_concurrency));
+        let max_failures = request.control.max_failures;
         live.request = Arc::new(request);
         live.revision = revision;
-        live.take_back();
-        live.state.apply(Event::Limited(most_failures));
+        live.yield_unclaimed();
+        live.state.apply(Event::LimitChanged(max_failures));
         self.settle(key);
         if !self.queue.can_decide() {
-            self.make_room(priority);
+            self.preempt_below(priority);
         }
         true
     }

@@ -1,4 +1,4 @@
-//! What is live in this process, under one lock that is taken per batch, never per run.
+//! All live backfills of this process, under one lock that is taken per batch, never per run.
 
 mod control_requests;
 
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashbrown::HashMap;
 
-use super::assignment::{Hand, Taken};
-use super::live_backfill::{Live, Rest};
-use super::priority_gate::Way;
-use super::{Execution, Progress, Standing};
+use super::assignment::{Assignment, Dispatch};
+use super::live_backfill::{LiveBackfill, ResumePoint};
+use super::priority_gate::PriorityGate;
+use super::{Execution, Progress, Snapshot};
 use crate::backfill::{Event, Phase, Request, RunEnd, Status};
 use crate::clock::Micros;
 use crate::error::Error;
@@ -18,33 +18,33 @@ use crate::plan::Plan;
 use crate::queue::{Entry, EntryId, Limits, Queue};
 use crate::store::{Commit, Key};
 
-/// Outcomes that may wait for the writer before workers wait for it too.
-const MOST_UNWRITTEN: usize = 16_384;
+/// Number of uncommitted outcomes from which on workers wait for the writer.
+const MAX_UNWRITTEN: usize = 16_384;
 
-/// So many are written at once.
-const MANY_UNWRITTEN: usize = 1_024;
+/// Number of uncommitted outcomes that are written without gathering more.
+const GROUP_COMMIT_SIZE: usize = 1_024;
 
 /// All live backfills, and the queue that decides among them.
-pub(super) struct Hub {
+pub(super) struct Coordinator {
     queue: Queue,
-    live: HashMap<Key, Live>,
+    live: HashMap<Key, LiveBackfill>,
     by_entry: HashMap<EntryId, Key>,
     unwritten: usize,
-    /// Workers waiting in `take`.
+    /// Number of workers waiting in `next_batch`.
     pub(super) idle_workers: usize,
     /// Backfills that stopped here without having ended, and why.
-    pub(super) broken: HashMap<Key, Error>,
-    /// Backfills of which nobody has been told yet that they ended or stopped here.
-    pub(super) ended: Vec<Key>,
-    /// Backfills that stopped here for a reason, and how many are still at work with each: until they
-    /// are done nobody else gets it.
-    leaving: HashMap<EntryId, (Key, usize)>,
+    pub(super) aborted: HashMap<Key, Error>,
+    /// Backfills that ended or stopped here and are not in the result of `drain_finished` yet.
+    pub(super) finished: Vec<Key>,
+    /// Backfills that were aborted here, and how many workers still execute a run of each: until those
+    /// are done the lease is kept.
+    draining: HashMap<EntryId, (Key, usize)>,
     pub(super) closed: bool,
-    /// Made for an urgent request that is not being executed yet.
-    way: Option<Way>,
+    /// Closed while an urgent request is announced whose first run has not begun.
+    gate: Option<PriorityGate>,
 }
 
-impl Hub {
+impl Coordinator {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             queue: Queue::new(limits),
@@ -52,11 +52,11 @@ impl Hub {
             by_entry: HashMap::new(),
             unwritten: 0,
             idle_workers: 0,
-            broken: HashMap::new(),
-            ended: Vec::new(),
-            leaving: HashMap::new(),
+            aborted: HashMap::new(),
+            finished: Vec::new(),
+            draining: HashMap::new(),
             closed: false,
-            way: None,
+            gate: None,
         }
     }
 
@@ -65,7 +65,7 @@ impl Hub {
         key: Key,
         request: Request,
         plan: Arc<Plan>,
-        rest: Rest,
+        resume_point: ResumePoint,
         execution: Execution,
     ) {
         let priority = request.priority;
@@ -73,66 +73,70 @@ impl Hub {
             priority,
             tags: request.tags.clone(),
             pools: execution.pools.clone(),
-            max_concurrency: request.max_concurrency.min(execution.workers),
+            max_concurrency: bounded(request.max_concurrency, execution.capacity),
         });
-        self.broken.remove(&key);
+        self.aborted.remove(&key);
         self.by_entry.insert(entry, key);
-        self.live
-            .insert(key, Live::new(entry, request, plan, rest, execution));
+        self.live.insert(
+            key,
+            LiveBackfill::new(entry, request, plan, resume_point, execution),
+        );
         self.settle(key);
         if !self.queue.can_decide() {
-            self.make_room(priority);
+            self.preempt_below(priority);
         }
     }
 
-    /// Has what is below a priority give up what has not begun, and start nothing until the request that
-    /// comes has begun.
-    pub(super) fn make_way(&mut self, priority: i64, now: Micros) {
+    /// Takes back unclaimed runs below `priority` and holds those priorities back until the announced
+    /// request has begun.
+    pub(super) fn begin_preemption(&mut self, priority: i64, now: Micros) {
         if self
             .live
             .values()
             .any(|live| live.request.priority < priority)
         {
-            self.way = Some(Way::open(self.way, priority, now));
-            self.make_room(priority);
+            self.gate = Some(PriorityGate::close(self.gate, priority, now));
+            self.preempt_below(priority);
         }
     }
 
-    /// A request that way was made for is in the queue.
-    pub(super) fn is_queued(&mut self, priority: i64, now: Micros) {
-        if let Some(way) = &mut self.way {
-            way.queued(priority, now);
+    /// A request of `priority` is in the queue.
+    pub(super) fn preemption_queued(&mut self, priority: i64, now: Micros) {
+        if let Some(gate) = &mut self.gate {
+            gate.queued(priority, now);
         }
     }
 
-    pub(super) fn close_way(&mut self) {
-        self.way = None;
+    pub(super) fn end_preemption(&mut self) {
+        self.gate = None;
     }
 
-    /// Whether what has this priority is to make room.
-    pub(super) fn is_in_the_way(&self, priority: i64) -> bool {
-        self.way.is_some_and(|way| priority < way.priority)
+    /// Whether runs of `priority` are held back.
+    pub(super) fn is_held_back(&self, priority: i64) -> bool {
+        self.gate.is_some_and(|gate| priority < gate.priority)
     }
 
-    /// What may start now has this priority at least, and until when that holds.
-    pub(super) fn floor(&mut self, now: Micros) -> Option<(i64, Micros)> {
-        let way = self.way?;
-        let below = |live: &Live| live.request.priority < way.priority && !live.hands.is_empty();
-        let can_go = self.queue.can_decide_from(way.priority) || self.live.values().any(below);
-        self.way = Some(way).filter(|way| way.is_of_use(now, can_go));
-        self.way.map(|way| (way.priority, way.until))
+    /// The minimum priority of runs that may start now, and until when it applies.
+    pub(super) fn min_priority(&mut self, now: Micros) -> Option<(i64, Micros)> {
+        let gate = self.gate?;
+        let below = |live: &LiveBackfill| {
+            live.request.priority < gate.priority && !live.assignments.is_empty()
+        };
+        let can_start = self.queue.can_decide_from(gate.priority) || self.live.values().any(below);
+        self.gate = Some(gate).filter(|gate| gate.is_closed(now, can_start));
+        self.gate.map(|gate| (gate.priority, gate.until))
     }
 
-    /// Has workers let go of what they have not begun for a lower priority: a slot comes free as soon
-    /// as one of their runs ends, not their batch.
-    fn make_room(&mut self, priority: i64) {
+    /// Takes back what workers have not begun below `priority`: a slot becomes free as soon as one of
+    /// their runs ends, not their batch.
+    fn preempt_below(&mut self, priority: i64) {
         let lower = self
             .live
             .iter_mut()
             .filter(|(_, live)| live.request.priority < priority);
         let mut keys = Vec::new();
         for (&key, live) in lower {
-            live.take_back();
+            live.yield_unclaimed();
             keys.push(key);
         }
         for key in keys {
@@ -140,7 +144,7 @@ impl Hub {
         }
     }
 
-    /// Tells the queue whether the backfill has runs to start, and the writer when it has ended.
+    /// Updates the queue and the writer after the state of a backfill changed.
     fn settle(&mut self, key: Key) {
         if let Some(live) = self.live.get_mut(&key) {
             let ready = live.is_ready();
@@ -152,75 +156,83 @@ impl Hub {
         }
     }
 
-    pub(super) fn can_take(&mut self) -> bool {
+    pub(super) fn can_dispatch(&mut self) -> bool {
         self.queue.can_decide()
     }
 
-    /// The next runs of this priority at least.
-    pub(super) fn take(&mut self, leased_until: &Arc<AtomicI64>, least: i64) -> Option<Taken> {
-        let entry = self.queue.decide_from(least)?;
+    /// Claims the next runs with at least `min_priority` for a worker.
+    pub(super) fn dispatch(
+        &mut self,
+        leased_until: &Arc<AtomicI64>,
+        min_priority: i64,
+    ) -> Option<Dispatch> {
+        let entry = self.queue.decide_from(min_priority)?;
         let key = *self.by_entry.get(&entry)?;
         let live = self.live.get_mut(&key)?;
-        let Some(batch) = live.take_batch() else {
+        let Some(batch) = live.claim_batch() else {
             unreachable!("the queue only decides for entries that are ready");
         };
-        let earlier = live.retries.of(&batch.runs);
-        let hand = Hand::new(batch.runs, Arc::clone(&live.stop), Arc::clone(leased_until));
-        live.hands.push(Arc::clone(&hand));
-        let taken = Taken {
+        let prior_attempts = live.retries.prior_attempts(&batch.runs);
+        let assignment =
+            Assignment::new(batch.runs, Arc::clone(&live.stop), Arc::clone(leased_until));
+        live.assignments.push(Arc::clone(&assignment));
+        let dispatch = Dispatch {
             key,
             entry,
             plan: Arc::clone(&live.plan),
             request: Arc::clone(&live.request),
-            hand,
-            earlier,
-            lost: batch.lost,
+            assignment,
+            prior_attempts,
+            blocked_by: batch.blocked_by,
             program: Arc::clone(&live.program),
-            has_way: self
-                .way
+            ends_preemption: self
+                .gate
                 .as_mut()
-                .is_some_and(|way| way.taken(live.request.priority)),
+                .is_some_and(|gate| gate.dispatched(live.request.priority)),
         };
         self.settle(key);
-        Some(taken)
+        Some(dispatch)
     }
 
-    /// Lets the runs start whose time has come: the next attempt is due, or others started long enough
-    /// ago. When the one after that is, if any waits.
-    pub(super) fn wake_due(&mut self, now: Micros) -> Option<Micros> {
-        let due = |live: &mut Live| live.fill_starts(now) | live.wake_due(now);
-        let woken = self
+    /// Lets the runs start that have become due, by a retry or the rate limit. Returns when the next one
+    /// is due.
+    pub(super) fn start_due(&mut self, now: Micros) -> Option<Micros> {
+        let due = |live: &mut LiveBackfill| live.refill_tokens(now) | live.start_due(now);
+        let started = self
             .live
             .iter_mut()
             .filter_map(|(&key, live)| due(live).then_some(key));
-        for key in woken.collect::<Vec<_>>() {
+        for key in started.collect::<Vec<_>>() {
             self.settle(key);
         }
-        self.live.values().filter_map(Live::next_start).min()
+        self.live
+            .values()
+            .filter_map(LiveBackfill::next_start)
+            .min()
     }
 
-    /// Whether runs wait for their next attempt.
+    /// Whether retries are scheduled.
     pub(super) fn has_retries(&self) -> bool {
         self.live
             .values()
             .any(|live| live.retries.next_due().is_some())
     }
 
-    /// Whether a worker holds runs that it has not begun.
+    /// Whether a worker has runs that could be taken back.
     pub(super) fn has_unclaimed(&self) -> bool {
         self.live
             .values()
-            .flat_map(|live| &live.hands)
-            .any(|hand| hand.unclaimed() > 0)
+            .flat_map(|live| &live.assignments)
+            .any(|assignment| assignment.unclaimed() > 0)
     }
 
-    /// Takes back what lies behind a slow run, so that others can have it.
+    /// Takes back the runs behind a stalled one, so that other workers can execute them.
     pub(super) fn reclaim_stalled(&mut self, now: Micros) {
         let mut keys = Vec::new();
         for (&key, live) in &mut self.live {
-            for at in 0..live.hands.len() {
-                if let Some(given_up) = live.hands[at].give_up_if_stalled(now) {
-                    given_up.into_iter().for_each(|runs| live.returned(runs));
+            for index in 0..live.assignments.len() {
+                if let Some(unclaimed) = live.assignments[index].yield_if_stalled(now) {
+                    unclaimed.into_iter().for_each(|runs| live.yielded(runs));
                     keys.push(key);
                 }
             }
@@ -230,87 +242,94 @@ impl Hub {
         }
     }
 
-    /// Brings in what has ended before a slow run, which its worker will only bring after it.
-    pub(super) fn bring_in_stalled(&mut self, now: Micros) {
-        let hands = self.live.iter().flat_map(|(&key, live)| {
-            live.hands
+    /// Applies the outcomes that precede a stalled run, which its worker would only flush after it.
+    pub(super) fn flush_stalled(&mut self, now: Micros) {
+        let assignments = self.live.iter().flat_map(|(&key, live)| {
+            live.assignments
                 .iter()
-                .map(move |hand| (key, live.entry, Arc::clone(hand)))
+                .map(move |assignment| (key, live.entry, Arc::clone(assignment)))
         });
-        for (key, entry, hand) in hands.collect::<Vec<_>>() {
-            self.ended(key, entry, hand.take_ended_if_stalled(now));
+        for (key, entry, assignment) in assignments.collect::<Vec<_>>() {
+            self.apply_outcomes(key, entry, assignment.take_outcomes_if_stalled(now));
         }
     }
 
-    /// Whether workers must wait for the writer before they bring more.
-    pub(super) fn is_full(&self) -> bool {
-        self.unwritten >= MOST_UNWRITTEN && !self.closed
+    /// Whether workers must wait for the writer before they flush more outcomes.
+    pub(super) fn is_writer_behind(&self) -> bool {
+        self.unwritten >= MAX_UNWRITTEN && !self.closed
     }
 
-    /// Whether what there is to write is to be written now: it is a lot, or somebody waits for an end.
-    pub(super) fn is_pressing(&self) -> bool {
-        let ends = |live: &Live| live.state.phase() == Phase::Ended && !live.written_end;
-        self.closed || self.unwritten >= MANY_UNWRITTEN || self.live.values().any(ends)
+    /// Whether the writer should commit at once: there are many outcomes, or a backfill has ended.
+    pub(super) fn must_write_now(&self) -> bool {
+        let ends = |live: &LiveBackfill| live.state.phase() == Phase::Ended && !live.written_end;
+        self.closed || self.unwritten >= GROUP_COMMIT_SIZE || self.live.values().any(ends)
     }
 
-    /// The backfill that runs were taken from, if it is still that one: after it was abandoned here
+    /// The backfill of a queue entry, if it is still live under that entry. After it was abandoned here,
     /// and perhaps resumed, late outcomes are dropped, since those runs are executed again.
-    fn same(&mut self, key: Key, entry: EntryId) -> Option<&mut Live> {
+    fn still_live(&mut self, key: Key, entry: EntryId) -> Option<&mut LiveBackfill> {
         self.live.get_mut(&key).filter(|live| live.entry == entry)
     }
 
-    /// Applies outcomes.
-    pub(super) fn ended(&mut self, key: Key, entry: EntryId, ends: Vec<RunEnd>) {
-        let brought = ends.len();
-        if brought == 0 {
+    /// Applies the outcomes of runs.
+    pub(super) fn apply_outcomes(&mut self, key: Key, entry: EntryId, ends: Vec<RunEnd>) {
+        let count = ends.len();
+        if count == 0 {
             return;
         }
-        let Some(live) = self.same(key, entry) else {
+        let Some(live) = self.still_live(key, entry) else {
             return;
         };
-        live.bring_in(ends);
-        self.unwritten += brought;
+        live.apply_outcomes(ends);
+        self.unwritten += count;
         self.settle(key);
     }
 
-    /// Takes a worker's hand away, with what it did not begin. `false`: it is one of a backfill that
+    /// Ends an assignment and takes back what its worker did not begin. Returns `false` if the backfill
     /// is no longer live.
-    pub(super) fn released(&mut self, key: Key, entry: EntryId, hand: &Arc<Hand>) -> bool {
-        let Some(live) = self.same(key, entry) else {
+    pub(super) fn released(
+        &mut self,
+        key: Key,
+        entry: EntryId,
+        assignment: &Arc<Assignment>,
+    ) -> bool {
+        let Some(live) = self.still_live(key, entry) else {
             return false;
         };
-        live.hands.retain(|other| !Arc::ptr_eq(other, hand));
-        hand.give_up()
+        live.assignments
+            .retain(|other| !Arc::ptr_eq(other, assignment));
+        assignment
+            .yield_unclaimed()
             .into_iter()
-            .for_each(|runs| live.returned(runs));
+            .for_each(|runs| live.yielded(runs));
         live.state.apply(Event::Released);
         self.queue.release(entry);
         self.settle(key);
         true
     }
 
-    /// One less is at work with a backfill that stopped here. `Some`: nobody is; its lease can go
-    /// back, and then it is `gone`.
-    pub(super) fn left(&mut self, entry: EntryId) -> Option<Key> {
-        let (key, at_work) = self.leaving.get_mut(&entry)?;
-        *at_work -= 1;
-        (*at_work == 0).then_some(*key)
+    /// A worker left an aborted backfill. Returns its key if that was the last one: then the lease can be
+    /// released, and the backfill is `drained`.
+    pub(super) fn worker_left(&mut self, entry: EntryId) -> Option<Key> {
+        let (key, workers) = self.draining.get_mut(&entry)?;
+        *workers -= 1;
+        (*workers == 0).then_some(*key)
     }
 
-    pub(super) fn gone(&mut self, entry: EntryId) {
-        self.leaving.remove(&entry);
+    pub(super) fn drained(&mut self, entry: EntryId) {
+        self.draining.remove(&entry);
     }
 
-    /// Whether a backfill here has runs to start, though perhaps not now: that may change at any moment,
-    /// and from another process.
-    pub(super) fn has_waiting(&self) -> bool {
+    /// Whether a live backfill has pending runs, even if none may start now: that may change at any time,
+    /// also from another process.
+    pub(super) fn has_pending(&self) -> bool {
         self.live
             .values()
             .any(|live| live.state.runs_to_start() > 0)
     }
 
-    /// Forgets a backfill that has not ended; its workers find out between runs. With a reason, the
-    /// caller counts as one more at work with it, until it says that it `left`.
+    /// Removes a backfill that has not ended; its workers notice between runs. With a `reason`, the caller
+    /// counts as one of its workers until it calls `worker_left`.
     pub(super) fn abandon(&mut self, key: Key, reason: Option<Error>) -> Option<EntryId> {
         let mut entry = None;
         if let Some(live) = self.live.remove(&key) {
@@ -319,24 +338,25 @@ impl Hub {
             self.by_entry.remove(&live.entry);
             self.unwritten -= live.outbox.len();
             if reason.is_some() {
-                self.leaving.insert(live.entry, (key, live.hands.len() + 1));
+                self.draining
+                    .insert(live.entry, (key, live.assignments.len() + 1));
                 entry = Some(live.entry);
             }
         }
         if let Some(reason) = reason {
-            self.broken.insert(key, reason);
-            self.ended.push(key);
+            self.aborted.insert(key, reason);
+            self.finished.push(key);
         }
         entry
     }
 
-    /// Backfills that ended or stopped here, and that nobody is at work with any more.
-    pub(super) fn to_be_told(&self) -> impl Iterator<Item = Key> {
-        let keys = self.ended.iter().copied();
-        keys.filter(|&key| !self.is_leaving(key))
+    /// Backfills that ended or stopped here and have no worker left.
+    pub(super) fn unpublished(&self) -> impl Iterator<Item = Key> {
+        let keys = self.finished.iter().copied();
+        keys.filter(|&key| !self.is_draining(key))
     }
 
-    /// What is to be written: of each backfill all since the last time.
+    /// The commits of all backfills with something new since the last call.
     pub(super) fn collect(&mut self, now: Micros, urgent_only: bool) -> Vec<Commit> {
         let mut commits = Vec::new();
         for (&key, live) in &mut self.live {
@@ -353,9 +373,9 @@ impl Hub {
                 ended: std::mem::take(&mut live.outbox),
                 counts,
                 in_flight: live
-                    .hands
+                    .assignments
                     .iter()
-                    .filter_map(|hand| hand.current())
+                    .filter_map(|assignment| assignment.current())
                     .collect(),
                 stop: live.state.stop(),
                 finished: ended.then(|| (counts.final_status(), now)),
@@ -364,20 +384,20 @@ impl Hub {
         commits
     }
 
-    /// A commit is on disk: what it says may be told.
+    /// A commit is on disk: its counts may be published.
     pub(super) fn committed(&mut self, commit: &Commit) {
         self.unwritten -= commit.ended.len();
         let Some(live) = self.live.get_mut(&commit.key) else {
             return;
         };
-        live.reported = commit.counts;
+        live.published = commit.counts;
         if matches!(commit.finished, Some((status, _)) if status != Status::InProgress) {
             self.abandon(commit.key, None);
-            self.ended.push(commit.key);
+            self.finished.push(commit.key);
         }
     }
 
-    /// A commit failed: the backfill stops here, and can be resumed.
+    /// A commit failed: the backfill is aborted here and can be resumed.
     pub(super) fn failed(&mut self, commit: &Commit, reason: &Error) -> Option<EntryId> {
         self.unwritten -= commit.ended.len();
         self.abandon(commit.key, Some(reason.clone()))
@@ -387,27 +407,27 @@ impl Hub {
         self.live.contains_key(&key)
     }
 
-    /// Whether a worker still executes a run of a backfill that stopped here.
-    pub(super) fn is_leaving(&self, key: Key) -> bool {
-        self.leaving.values().any(|(other, _)| *other == key)
+    /// Whether a worker still executes a run of a backfill that was aborted here.
+    pub(super) fn is_draining(&self, key: Key) -> bool {
+        self.draining.values().any(|(other, _)| *other == key)
     }
 
-    pub(super) fn leaving_keys(&self) -> Vec<Key> {
-        self.leaving.values().map(|(key, _)| *key).collect()
+    pub(super) fn draining_keys(&self) -> Vec<Key> {
+        self.draining.values().map(|(key, _)| *key).collect()
     }
 
     pub(super) fn live_keys(&self) -> Vec<Key> {
         self.live.keys().copied().collect()
     }
 
-    /// A backfill by its id.
-    pub(super) fn standing(&self, id: &str) -> Option<Standing> {
+    /// The snapshot of a live backfill by its id.
+    pub(super) fn snapshot(&self, id: &str) -> Option<Snapshot> {
         let live = self.live.values().find(|live| live.request.id == id)?;
-        Some(Standing {
+        Some(Snapshot {
             request: Arc::clone(&live.request),
             num_partitions: live.plan.selection().len(),
             num_runs: live.plan.num_runs(),
-            counts: live.reported,
+            counts: live.published,
             paused: live.paused,
         })
     }
@@ -415,13 +435,18 @@ impl Hub {
     pub(super) fn progress(&self, key: Key) -> Option<Progress> {
         let live = self.live.get(&key)?;
         let running = live
-            .hands
+            .assignments
             .iter()
-            .filter(|hand| hand.current().is_some())
+            .filter(|assignment| assignment.current().is_some())
             .count();
         Some(Progress {
-            counts: live.reported,
+            counts: live.published,
             runs_in_flight: running as u64,
         })
     }
+}
+
+/// The concurrency of a backfill where at most `capacity` runs can be executed at once.
+fn bounded(max_concurrency: u32, capacity: Option<u32>) -> u32 {
+    capacity.map_or(max_concurrency, |capacity| max_concurrency.min(capacity))
 }

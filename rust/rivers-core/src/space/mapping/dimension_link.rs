@@ -55,25 +55,25 @@ impl<'a> Link<'a> {
     ) -> Result<(), String> {
         match self.mapping {
             Mapping::Identity if !named && down.is_some_and(|down| down != up) => Err(
-                "they have different definitions, so identity() does not tell; use subset(), static_(), \
-                 or time_window() between time grids"
+                "they have different definitions, which identity cannot relate; use subset, static_, \
+                 or time_window between time grids"
                     .into(),
             ),
             Mapping::Static(pairs) => {
                 let known = |key: &String| down.is_none_or(|down| down.may_have(key));
                 if let Some(key) = pairs.keys().find(|key| !known(key)) {
-                    return Err(format!("static_() names the key {key:?}, which it does not have"));
+                    return Err(format!("static_ names the key {key:?}, which it does not have"));
                 }
                 let mut there = pairs.values().flatten();
                 there.find(|key| !up.may_have(key)).map_or(Ok(()), |key| {
-                    Err(format!("static_() leads to the key {key:?}, which the upstream does not have"))
+                    Err(format!("static_ leads to the key {key:?}, which the upstream does not have"))
                 })
             }
             Mapping::SpecificPartitions(keys) => {
                 let unknown = keys.iter().find(|key| !up.may_have(key));
                 unknown.map_or(Ok(()), |key| {
                     Err(format!(
-                        "specific_partitions() names the key {key:?}, which the upstream does not have"
+                        "specific_partitions names the key {key:?}, which the upstream does not have"
                     ))
                 })
             }
@@ -83,10 +83,15 @@ impl<'a> Link<'a> {
                 };
                 let unknown = keys.iter().find(|key| !both(key));
                 unknown.map_or(Ok(()), |key| {
-                    Err(format!("for_keys() names the key {key:?}, which not both of them have"))
+                    Err(format!("for_keys names the key {key:?}, which not both of them have"))
                 })
             }
-            _ => Ok(()),
+            Mapping::Identity
+            | Mapping::AllPartitions
+            | Mapping::TimeWindow { .. }
+            | Mapping::Subset
+            | Mapping::Multi(_)
+            | Mapping::MultiToSingle { .. } => Ok(()),
         }
     }
 }
@@ -133,9 +138,9 @@ pub(super) fn links<'a>(
         Mapping::Static(_) | Mapping::ForKeys(_) if is_single(down) && is_single(up) => {
             Ok(vec![Link::new(Some(0), 0, mapping)])
         }
-        Mapping::SpecificPartitions(_) | Mapping::Static(_) | Mapping::ForKeys(_) => wanted(
-            "relates the keys of a single dimension; use it inside multi() or multi_to_single()",
-        ),
+        Mapping::SpecificPartitions(_) | Mapping::Static(_) | Mapping::ForKeys(_) => {
+            wanted("relates the keys of a single dimension; use it inside multi or multi_to_single")
+        }
         Mapping::TimeWindow { .. } => {
             let time = |dims: &[Shape]| {
                 let mut timed = (0..dims.len()).filter(|&at| dims[at].time);
@@ -144,7 +149,7 @@ pub(super) fn links<'a>(
             let (Some(own), Some(there)) = (time(down), time(up)) else {
                 return wanted(
                     "relates the one time dimension of each, and not both have exactly one; use it \
-                     inside multi() or multi_to_single()",
+                     inside multi or multi_to_single",
                 );
             };
             Ok(by_name(
@@ -157,7 +162,7 @@ pub(super) fn links<'a>(
         Mapping::Multi(named) => {
             if !is_multi(down) || !is_multi(up) {
                 return wanted(
-                    "relates two definitions with named dimensions; use multi_to_single()",
+                    "relates two definitions with named dimensions; use multi_to_single",
                 );
             }
             let mut given = Vec::with_capacity(named.len());
@@ -236,7 +241,7 @@ fn pair<'a>(mapping: &'a Mapping, down: &Shape, up: &Shape) -> Result<&'a Mappin
         ));
     }
     if matches!(mapping, Mapping::TimeWindow { .. }) && !(down.time && up.time) {
-        return Err("time_window() relates two time dimensions".into());
+        return Err("time_window relates two time dimensions".into());
     }
     Ok(mapping)
 }

@@ -60,7 +60,7 @@ pub(super) fn preimage(
     let of = match of.members() {
         Members::One(one) if wanted.contains(*one) => of.clone(),
         Members::One(_) => Selection::empty(there),
-        _ => of.intersection(&wanted),
+        Members::Product(_) | Members::Explicit(_) => of.intersection(&wanted),
     };
     let routes = links.iter().filter_map(|link| {
         let to = link.down?;

@@ -13,7 +13,14 @@ use crate::space::selection::IndexSet;
 pub(super) fn constant(mapping: &Mapping, up: &Axis) -> IndexSet {
     match mapping {
         Mapping::SpecificPartitions(keys) => positions(keys, up),
-        _ => IndexSet::Range(0..up.len()),
+        Mapping::Identity
+        | Mapping::AllPartitions
+        | Mapping::Static(_)
+        | Mapping::TimeWindow { .. }
+        | Mapping::ForKeys(_)
+        | Mapping::Subset
+        | Mapping::Multi(_)
+        | Mapping::MultiToSingle { .. } => IndexSet::Range(0..up.len()),
     }
 }
 
@@ -60,9 +67,9 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
             }
             IndexSet::from_positions(found)
         }
-        Mapping::TimeWindow { offset } => match (own, up) {
-            (Axis::Time(own), Axis::Time(up)) => time_image::image(set, own, up, *offset),
-            _ => IndexSet::Range(0..0),
+        Mapping::TimeWindow { offset } => match own.time().zip(up.time()) {
+            Some((own, up)) => time_image::image(set, own, up, *offset),
+            None => IndexSet::Range(0..0),
         },
         Mapping::AllPartitions
         | Mapping::SpecificPartitions(_)
@@ -84,9 +91,9 @@ pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis)
             let needing = pairs.iter().filter(|(_, keys)| keys.iter().any(chosen));
             IndexSet::from_positions(needing.filter_map(|(key, _)| own.position(key)))
         }
-        Mapping::TimeWindow { offset } => match (own, up) {
-            (Axis::Time(own), Axis::Time(up)) => time_image::preimage(set, own, up, *offset),
-            _ => IndexSet::Range(0..0),
+        Mapping::TimeWindow { offset } => match own.time().zip(up.time()) {
+            Some((own, up)) => time_image::preimage(set, own, up, *offset),
+            None => IndexSet::Range(0..0),
         },
         Mapping::AllPartitions
         | Mapping::SpecificPartitions(_)
@@ -97,12 +104,7 @@ pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis)
 
 /// The same keys on another axis, and the first that it has not.
 fn same(set: &IndexSet, from: &Axis, to: &Axis) -> (IndexSet, Option<u32>) {
-    let shared = match (from, to) {
-        (Axis::Time(here), Axis::Time(there)) => here.calendar() == there.calendar(),
-        (Axis::Labels(here), Axis::Labels(there)) => std::sync::Arc::ptr_eq(here, there),
-        _ => false,
-    };
-    if shared {
+    if from.numbers_as(to) {
         let both = set.intersection(&IndexSet::Range(0..to.len()));
         let missing = (both.len() < set.len()).then(|| set.nth(both.len()));
         return (both, missing);

@@ -46,18 +46,67 @@ pub enum Mapping {
 }
 
 impl Mapping {
-    /// What a user calls it.
+    /// The mapping as it is written where it is declared: its name and its arguments. `quote` writes a
+    /// key or a name as a literal of the language, and `prefix` stands before each name of a mapping.
+    ///
+    /// # Errors
+    /// Those of `quote`.
+    pub fn notation<E>(
+        &self,
+        prefix: &str,
+        quote: &impl Fn(&str) -> Result<String, E>,
+    ) -> Result<String, E> {
+        let list = |keys: &BTreeSet<String>| -> Result<String, E> {
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| quote(key))
+                .collect::<Result<_, E>>()?;
+            Ok(format!("[{}]", keys.join(", ")))
+        };
+        let arguments = match self {
+            Self::Identity | Self::AllPartitions | Self::Subset => String::new(),
+            Self::Static(pairs) => {
+                let pair = |(key, to): (&String, &BTreeSet<String>)| {
+                    Ok(format!("{}: {}", quote(key)?, list(to)?))
+                };
+                let pairs: Vec<String> = pairs.iter().map(pair).collect::<Result<_, E>>()?;
+                format!("{{{}}}", pairs.join(", "))
+            }
+            Self::TimeWindow { offset } => offset.to_string(),
+            Self::SpecificPartitions(keys) | Self::ForKeys(keys) => list(keys)?,
+            Self::Multi(named) => {
+                let entry = |(own, (other, inner)): (&String, &(String, Self))| {
+                    let inner = inner.notation(prefix, quote)?;
+                    let value = if own == other {
+                        inner
+                    } else {
+                        format!("({}, {inner})", quote(other)?)
+                    };
+                    Ok(format!("{}: {value}", quote(own)?))
+                };
+                let named: Vec<String> = named.iter().map(entry).collect::<Result<_, E>>()?;
+                format!("{{{}}}", named.join(", "))
+            }
+            Self::MultiToSingle { dim, mapping } if **mapping == Self::Identity => quote(dim)?,
+            Self::MultiToSingle { dim, mapping } => {
+                format!("{}, {}", quote(dim)?, mapping.notation(prefix, quote)?)
+            }
+        };
+        Ok(format!("{prefix}{}({arguments})", self.name()))
+    }
+
+    /// The name under which users know it.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Identity => "identity()",
-            Self::AllPartitions => "all_partitions()",
-            Self::Static(_) => "static_()",
-            Self::TimeWindow { .. } => "time_window()",
-            Self::SpecificPartitions(_) => "specific_partitions()",
-            Self::ForKeys(_) => "for_keys()",
-            Self::Subset => "subset()",
-            Self::Multi(_) => "multi()",
-            Self::MultiToSingle { .. } => "multi_to_single()",
+            Self::Identity => "identity",
+            Self::AllPartitions => "all_partitions",
+            Self::Static(_) => "static_",
+            Self::TimeWindow { .. } => "time_window",
+            Self::SpecificPartitions(_) => "specific_partitions",
+            Self::ForKeys(_) => "for_keys",
+            Self::Subset => "subset",
+            Self::Multi(_) => "multi",
+            Self::MultiToSingle { .. } => "multi_to_single",
         }
     }
 
@@ -75,7 +124,9 @@ impl Mapping {
                 (named.is_empty(), inner.collect())
             }
             Self::MultiToSingle { mapping, .. } => (false, vec![mapping]),
-            _ => (false, Vec::new()),
+            Self::Identity | Self::AllPartitions | Self::TimeWindow { .. } | Self::Subset => {
+                (false, Vec::new())
+            }
         };
         if empty {
             return refused(format!(
@@ -94,11 +145,29 @@ impl Mapping {
     }
 
     pub(super) fn is_constant(&self) -> bool {
-        matches!(self, Self::AllPartitions | Self::SpecificPartitions(_))
+        match self {
+            Self::AllPartitions | Self::SpecificPartitions(_) => true,
+            Self::Identity
+            | Self::Static(_)
+            | Self::TimeWindow { .. }
+            | Self::ForKeys(_)
+            | Self::Subset
+            | Self::Multi(_)
+            | Self::MultiToSingle { .. } => false,
+        }
     }
 
     pub(super) fn is_of_dimensions(&self) -> bool {
-        matches!(self, Self::Multi(_) | Self::MultiToSingle { .. })
+        match self {
+            Self::Multi(_) | Self::MultiToSingle { .. } => true,
+            Self::Identity
+            | Self::AllPartitions
+            | Self::Static(_)
+            | Self::TimeWindow { .. }
+            | Self::SpecificPartitions(_)
+            | Self::ForKeys(_)
+            | Self::Subset => false,
+        }
     }
 
     /// Whether it leads from a partition to earlier ones only, in a time dimension, so that an asset
@@ -109,7 +178,13 @@ impl Mapping {
             Self::Multi(named) => named
                 .iter()
                 .any(|(dim, (upstream, mapping))| dim == upstream && mapping.goes_back()),
-            _ => false,
+            Self::Identity
+            | Self::AllPartitions
+            | Self::Static(_)
+            | Self::SpecificPartitions(_)
+            | Self::ForKeys(_)
+            | Self::Subset
+            | Self::MultiToSingle { .. } => false,
         }
     }
 
@@ -120,7 +195,13 @@ impl Mapping {
             Self::Multi(named) => named
                 .get(&dim.name)
                 .is_some_and(|(upstream, mapping)| *upstream == dim.name && mapping.goes_back()),
-            _ => false,
+            Self::Identity
+            | Self::AllPartitions
+            | Self::Static(_)
+            | Self::SpecificPartitions(_)
+            | Self::ForKeys(_)
+            | Self::Subset
+            | Self::MultiToSingle { .. } => false,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Selection {
     pub fn arranged_as(&self, other: &Self) -> Result<Self> {
         match other.members() {
             Members::Product(_) if other.is_arranged() => self.arranged(&other.nesting()),
-            _ => Ok(self.clone()),
+            Members::Product(_) | Members::Explicit(_) | Members::One(_) => Ok(self.clone()),
         }
     }
 }

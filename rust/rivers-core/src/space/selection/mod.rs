@@ -193,7 +193,7 @@ impl Selection {
     pub fn sorted(&self) -> Self {
         let members = match &self.members {
             Members::Explicit(set) => Members::Explicit(set.sorted()),
-            other => other.clone(),
+            Members::Product(_) | Members::One(_) => self.members.clone(),
         };
         Self::new(Arc::clone(&self.space), members)
     }
@@ -363,7 +363,9 @@ impl Selection {
         }
         let set = match &self.members {
             Members::Explicit(set) => set.without(other),
-            _ => PositionSet::ascending(self.to_treemap() - other),
+            Members::Product(_) | Members::One(_) => {
+                PositionSet::ascending(self.to_treemap() - other)
+            }
         };
         Self::new(Arc::clone(&self.space), Members::Explicit(set))
     }

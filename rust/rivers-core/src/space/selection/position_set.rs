@@ -231,7 +231,7 @@ impl serde::Serialize for PositionSet {
                     .map_err(serde::ser::Error::custom)?;
                 match self.order {
                     Order::Descending(_) => Stored::Descending(bytes),
-                    _ => Stored::Ascending(bytes),
+                    Order::Ascending(_) | Order::Given(_) => Stored::Ascending(bytes),
                 }
             }
         }

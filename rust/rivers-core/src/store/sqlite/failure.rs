@@ -28,13 +28,13 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
                 None => None,
             };
             let partition = failure.partition.map(u64::cast_signed);
-            let family = match (&failure.cause, &failure.folded) {
-                (Some(cause), Some(folded)) => {
+            let family = match (&failure.cause, &failure.fingerprint) {
+                (Some(cause), Some(fingerprint)) => {
                     let error_type = cause.error_type.as_str();
-                    let known = families.get(&(error_type, folded.as_str())).copied();
-                    let id =
-                        known.map_or_else(|| family_id(transaction, error_type, folded), Ok)?;
-                    families.insert((error_type, folded.as_str()), id);
+                    let known = families.get(&(error_type, fingerprint.as_str())).copied();
+                    let id = known
+                        .map_or_else(|| family_id(transaction, error_type, fingerprint), Ok)?;
+                    families.insert((error_type, fingerprint.as_str()), id);
                     Some(id)
                 }
                 _ => None,

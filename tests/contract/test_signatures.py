@@ -1,4 +1,4 @@
-"""Every name, signature, attribute and default of the API page, as it stands there."""
+"""Public signatures, attributes and defaults are exactly these."""
 
 import dataclasses
 import inspect
@@ -86,26 +86,28 @@ calls = pytest.mark.parametrize("call", SIGNATURES, ids=lambda call: call.__qual
 
 
 @calls
-def test_page_parameters_their_order_types_and_defaults(call):
+def test_parameters_their_order_types_and_defaults(call):
     parameters = [
         parameter
         for name, parameter in inspect.signature(call).parameters.items()
         if name != "self"
     ]
-    on_page = SIGNATURES[call]
-    shown = parameters[: len(on_page)]
-    assert [parameter.name for parameter in shown] == list(on_page)
-    assert {p.name: (p.annotation, p.default) for p in shown} == on_page
+    documented = SIGNATURES[call]
+    shown = parameters[: len(documented)]
+    assert [parameter.name for parameter in shown] == list(documented)
+    assert {p.name: (p.annotation, p.default) for p in shown} == documented
     assert all(parameter.kind is Parameter.POSITIONAL_OR_KEYWORD for parameter in shown)
-    assert all(parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters[len(on_page) :])
+    assert all(
+        parameter.kind is Parameter.KEYWORD_ONLY for parameter in parameters[len(documented) :]
+    )
 
 
 @calls
-def test_page_return_types(call):
+def test_return_types(call):
     assert inspect.signature(call).return_annotation == RETURNS[call]
 
 
-def test_page_static_methods():
+def test_constructors_are_static_methods():
     for owner, names in (
         (rs.BackfillStrategy, ("multi_run", "single_run", "per_dimension")),
         (rs.PartitionKeyRange, ("single", "multi")),
@@ -115,14 +117,14 @@ def test_page_static_methods():
 
 
 @pytest.mark.parametrize("owner", ATTRIBUTES, ids=lambda owner: owner.__qualname__)
-def test_page_attributes(owner):
+def test_attributes(owner):
     fields = {field.name: field.type for field in dataclasses.fields(owner)}
     assert list(fields.items())[: len(ATTRIBUTES[owner])] == list(ATTRIBUTES[owner].items())
     for name in ATTRIBUTES[owner]:
         assert f"{name}:" in owner.__doc__
 
 
-def test_page_examples(repo):
+def test_documented_ranges_select_what_they_say(repo):
     days = rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01")
     regions = rs.PartitionsDefinition.static_(["us", "eu", "asia", "africa"])
     grid = rs.PartitionsDefinition.multi({"date": days, "region": regions})
@@ -134,7 +136,7 @@ def test_page_examples(repo):
     assert repo(grid).backfill(partition_range=week, dry_run=True).num_partitions == 21
 
 
-def test_page_priority(repo):
+def test_backfills_have_a_lower_priority_than_other_runs(repo):
     regions = rs.PartitionsDefinition.static_(["us"])
     repository = repo(regions)
     keys = [rs.PartitionKey.single("us")]
@@ -147,7 +149,7 @@ def test_page_priority(repo):
     assert run.priority == 0
 
 
-def test_page_attributes_have_the_types_they_say(repo):
+def test_attributes_have_the_types_that_they_are_declared_with(repo):
     repository = repo(rs.PartitionsDefinition.static_(["us", "eu"]))
     keys = [rs.PartitionKey.single("us")]
     result = repository.backfill(partition_keys=keys, tags=[("a", "b")])
@@ -158,8 +160,8 @@ def test_page_attributes_have_the_types_they_say(repo):
             assert type(getattr(answer, name)) is kind, name
 
 
-def test_beyond_the_page_is_keyword_only():
-    """What the page does not know cannot be taken for one of its arguments."""
+def test_other_options_are_keyword_only():
+    """Options that were added later cannot be passed by position."""
     for call in (
         rs.CodeRepository.resume_backfill,
         rs.PartitionsDefinition.get_partition_keys,

@@ -1,0 +1,606 @@
+"""`BackfillClient`: reads and controls the backfills of a storage, without their assets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rivers._rivers import Engine
+from rivers._validation import check_count, check_max_failures, check_priority, check_seconds
+from rivers.exceptions import BackfillNotFoundError, ConfigurationError, ExecutionError
+from rivers.status import tables
+from rivers.status.backfill_view import BackfillView, seconds_left, view_of
+from rivers.status.results import BackfillStatus, run_ids
+from rivers.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    import polars as pl
+
+    from rivers._rivers import Store
+    from rivers.storage.run_record import RunRecord
+
+STATUSES = ("in_progress", "completed", "failed", "canceled")
+"""The statuses of a backfill."""
+
+_MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.001, 0.25
+"""The first and the longest time between two checks whether a backfill of another process has ended."""
+
+_LIVE_WAIT_SECONDS = 1.0
+"""Seconds of one wait for a backfill of this process."""
+
+_LEASE_SECONDS = 15.0
+"""Lease of the engine that writes a control request; it holds a backfill only to end one at once."""
+
+
+class Controls(Protocol):
+    """The verbs that change a backfill."""
+
+    def cancel(self, backfill_id: str, /) -> bool:
+        """Cancels a backfill; `True` if it is live in this process."""
+
+    def set_paused(self, backfill_id: str, paused: bool, /) -> None:
+        """Pauses or unpauses a backfill."""
+
+    def change(
+        self,
+        backfill_id: str,
+        /,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
+    ) -> None:
+        """Changes the limits of a backfill."""
+
+
+class LiveBackfills(Controls, Protocol):
+    """The backfills that run in this process, where changes apply at once and reads cost no query."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that runs them."""
+
+    def snapshot(self, backfill_id: str, /) -> dict[str, Any] | None:
+        """The record of a backfill that is live in this process."""
+
+    def wait(self, key: int, timeout: float, /) -> bool:
+        """Waits for the end of a backfill of this process; `True` if it has ended.
+
+        Raises:
+            StorageError: It stopped here, since the storage failed.
+        """
+
+
+class BackfillClient:
+    """Reads and controls the backfills of a storage, from any process and without their assets.
+
+    A client never migrates a storage that is opened for reading only, and registers no process. What
+    needs assets, such as launching, rerunning and resuming, is done by a `CodeRepository`.
+
+    Methods that act are verbs, `get_` returns an object or `None`, and plural nouns return Polars tables.
+
+    Args:
+        storage: The storage, or the path of its file.
+        live: The backfills of this process, if it runs any; a `CodeRepository` passes its own.
+
+    Raises:
+        StorageError: The storage cannot be opened.
+
+    Example:
+        >>> import rivers as rs
+        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+        ... def sales(context: rs.AssetExecutionContext) -> int:
+        ...     return len(context.partition_key)
+        >>> storage = rs.Storage.memory()
+        >>> repo = rs.CodeRepository([sales]).resolve(storage)
+        >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+        >>> launched = repo.backfill(partition_range=everywhere, block=False)
+        >>> client = rs.BackfillClient(storage)
+        >>> client.wait_backfill(launched.backfill_id, timeout=30).status
+        'completed'
+        >>> client.backfills().select("status", "completed").rows()
+        [('completed', 3)]
+    """
+
+    def __init__(
+        self, storage: Storage | str | os.PathLike[str], *, live: LiveBackfills | None = None
+    ) -> None:
+        if isinstance(storage, str | os.PathLike):
+            storage = Storage.embedded(storage)
+        if not isinstance(storage, Storage):
+            msg = f"storage must be a Storage or the path of one, got {storage!r}"
+            raise TypeError(msg)
+        self._storage = storage
+        self._live = live
+
+    @property
+    def storage(self) -> Storage:
+        """The storage that it reads."""
+        return self._storage
+
+    @property
+    def _store(self) -> Store:
+        return self._storage._store  # noqa: SLF001  (the client is the one reader outside storage/)
+
+    # -- one backfill ------------------------------------------------------------------------------
+
+    def get_backfill(self, backfill_id: str) -> BackfillStatus | None:
+        """Returns how a backfill stands, as far as it is recorded; `None` if no backfill has the id.
+
+        The cost does not grow with the backfill.
+
+        Args:
+            backfill_id: The id of the backfill.
+        """
+        store = self._store
+        # The engine answers for a backfill that runs in this process without waiting for the storage or
+        # the interpreter, which beside compute-bound functions takes milliseconds to acquire again.
+        record = self._live and self._live.snapshot(backfill_id)
+        record = record or store.backfill(backfill_id)
+        if record is None or record["manual"]:
+            return None
+        in_progress = record["status"] == "in_progress"
+        status = BackfillStatus(
+            backfill_id=backfill_id,
+            status=record["status"],
+            total_partitions=record["num_partitions"],
+            completed_partitions=record["completed"],
+            failed_partitions=record["failed"],
+            canceled_partitions=record["canceled"],
+            error=None if in_progress else store.error(backfill_id),
+            tags=record["tags"],
+            paused=record["paused"],
+        )
+        left = (
+            record["num_partitions"] - record["completed"] - record["failed"] - record["canceled"]
+        )
+        status._later(  # noqa: SLF001
+            run_ids=lambda: run_ids(backfill_id, record["num_runs"]),
+            rate=lambda: store.rate(backfill_id) if in_progress else None,
+            eta=lambda: seconds_left(left, status.rate),
+        )
+        status.__dict__["_table"] = lambda: tables.backfill_partitions(
+            store, backfill_id, None, run_id=False, errors=False
+        )
+        return status
+
+    def get_view(self, backfill_id: str) -> BackfillView | None:
+        """Returns the record of a backfill with its rate, and whether its process is dead.
+
+        Args:
+            backfill_id: The id of the backfill; `None` is returned if no backfill has it.
+        """
+        # Read before the record: a backfill that ends in between has ended, and is not interrupted.
+        interrupted = backfill_id in self._store.interrupted()
+        record = self._store.backfill(backfill_id)
+        if record is None or record["manual"]:
+            return None
+        return view_of(self._store, record, interrupted=interrupted)
+
+    def get_error(self, backfill_id: str) -> str | None:
+        """Returns the first failure of a backfill that has ended, or the latest of one in progress.
+
+        Args:
+            backfill_id: The id of the backfill; `None` is returned if nothing has failed.
+        """
+        return self._store.error(backfill_id) or self._store.last_error(backfill_id)
+
+    # -- many backfills and runs -------------------------------------------------------------------
+
+    def list_views(
+        self, *, status: str | Sequence[str] | None = None, limit: int | None = None
+    ) -> list[BackfillView]:
+        """Lists backfills as objects, the newest first; `backfills()` is the table.
+
+        Args:
+            status: Only backfills with one of these statuses.
+            limit: Maximum number of backfills.
+
+        Raises:
+            ConfigurationError: There is no such status, or `limit` is not a count.
+        """
+        wanted = STATUSES if status is None else (status,) if isinstance(status, str) else status
+        for name in wanted:
+            if name not in STATUSES:
+                msg = f"status is one of {', '.join(STATUSES)}, not {name!r}"
+                raise ConfigurationError(msg)
+        if limit is not None:
+            check_count("limit", limit, least=0)
+        interrupted = set(self._store.interrupted())
+        records = [
+            record
+            for record in self._store.backfills()
+            if not record["manual"] and record["status"] in wanted
+        ]
+        return [
+            view_of(self._store, record, interrupted=record["backfill_id"] in interrupted)
+            for record in records[:limit]
+        ]
+
+    def backfills(
+        self, *, status: str | Sequence[str] | None = None, limit: int | None = None
+    ) -> pl.DataFrame:
+        """Returns one row per backfill, the newest first.
+
+        Args:
+            status: Only backfills with one of these statuses.
+            limit: Maximum number of rows.
+
+        Returns:
+            `backfill_id` (String), `status` (Enum: in_progress, completed, failed, canceled), counts of
+            partitions (UInt64), `strategy` (String), `assets` (List of String), `tags` (List of
+            Struct), `created_at` and `ended_at` (Datetime), `rate` (Float64: partitions a second),
+            `owner_alive` (Boolean: whether a living process runs it) and `paused` (Boolean; both are
+            null once it has ended), `error` (String).
+
+        Raises:
+            ConfigurationError: There is no such status.
+        """
+        engine = None if self._live is None else self._live.engine
+        return tables.backfills(self._store, engine, status, limit)
+
+    def backfill_partitions(
+        self, backfill_id: str, *, status: str | Sequence[str] | None = None, run_id: bool = False
+    ) -> pl.DataFrame:
+        """Returns one row per partition of a backfill, in the order of its runs.
+
+        Args:
+            backfill_id: The id of the backfill.
+            status: Only partitions with one of these statuses.
+            run_id: Whether to add the column `run_id`.
+
+        Returns:
+            A column per dimension (see `rivers.status.tables`), `status` (Enum: pending, running,
+            completed, failed, canceled), `run` (UInt64: the run's number in the backfill), `run_id`
+            (String, on request), `attempts` (UInt32: number of attempts of the run that have begun),
+            `started_at` and `ended_at` (Datetime), `error` (String). Where assets have runs of their
+            own: `assets` (String: the assets of the row).
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ConfigurationError: There is no such status.
+        """
+        return tables.backfill_partitions(self._store, backfill_id, status, run_id=run_id)
+
+    def backfill_runs(
+        self, backfill_id: str, *, status: str | Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Returns one row per started run of a backfill, by number.
+
+        The status of a run that waits for its next attempt is `waiting`, and its `error` is that of the
+        last attempt.
+
+        Args:
+            backfill_id: The id of the backfill.
+            status: Only runs with one of these statuses.
+
+        Returns:
+            `run` (UInt64), `run_id` (String), `status` (Enum: running, completed, failed, canceled,
+            waiting), `num_partitions` (UInt64), `attempts` (UInt32), `started_at` and
+            `ended_at` (Datetime), `duration` (Duration), `error` (String).
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ConfigurationError: There is no such status.
+        """
+        return tables.backfill_runs(self._store, backfill_id, status)
+
+    def backfill_errors(self, backfill_id: str) -> pl.DataFrame:
+        """Returns why partitions of a backfill failed: one row per error, the most frequent first.
+
+        Failures are the same error if their types are equal, and so are their messages once varying
+        parts are replaced by `…`: numbers, dates, ids, hexadecimal numbers, quoted texts and the keys
+        of the partition itself. A partition that failed with several errors counts for its first.
+
+        Args:
+            backfill_id: The id of the backfill, which may be in progress.
+
+        Returns:
+            `error_type` and `message` (String), `count` (UInt64: partitions), `first_at` and `last_at`
+            (Datetime: when the first and the last run with the error ended), and of its first failure
+            `partition` and `traceback` (String; null where a partition was only marked as failed).
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales(context: rs.AssetExecutionContext) -> int:
+            ...     raise ValueError(f"no sales in {context.partition_key}")
+            >>> with rs.CodeRepository([sales]).resolve(rs.Storage.memory()) as repo:
+            ...     result = repo.backfill(partition_range=rs.PartitionKeyRange.single("us", "eu"))
+            ...     errors = repo.backfill_errors(result.backfill_id)
+            >>> errors.select("error_type", "message", "count").rows()
+            [('ValueError', 'no sales in …', 2)]
+        """
+        self._record(backfill_id)
+        return tables.causes(self._store.causes(backfill_id))
+
+    def get_runs(self, limit: int | None = None, status: str | None = None) -> list[RunRecord]:
+        """Returns the latest runs that have started, of the newest backfill first.
+
+        Args:
+            limit: Maximum number of runs; all by default.
+            status: Only runs with this status: `"running"`, `"completed"` or `"failed"`.
+
+        Raises:
+            ConfigurationError: There is no such status, or `limit` is not a count.
+        """
+        return self._storage.get_runs(limit, status)
+
+    # -- waiting -----------------------------------------------------------------------------------
+
+    def wait_backfill(self, backfill_id: str, timeout: float | None = None) -> BackfillStatus:
+        """Waits until a backfill has ended, in whichever process it runs.
+
+        A paused backfill does not end: the wait continues until it is unpaused or canceled.
+
+        Args:
+            backfill_id: The id of the backfill.
+            timeout: Maximum number of seconds to wait; no limit by default.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ConfigurationError: `timeout` is not a positive number of seconds.
+            TimeoutError: The backfill has not ended within `timeout` seconds; it continues.
+            ExecutionError: The process that ran it is dead, so it will not end until it is resumed.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        key = self._record(backfill_id)["key"]
+        pause = _MIN_POLL_SECONDS
+        while True:
+            interrupted, status = self._poll(backfill_id)
+            if status.status != "in_progress":
+                return status
+            if interrupted:
+                raise _interrupted(backfill_id)
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                msg = f"the backfill {backfill_id!r} has not ended within {timeout:g} seconds"
+                raise TimeoutError(msg)
+            if self._live is not None and self._live.snapshot(backfill_id) is not None:
+                self._live.wait(key, min(left or _LIVE_WAIT_SECONDS, _LIVE_WAIT_SECONDS))
+            else:
+                time.sleep(min(pause, left or pause))
+                pause = min(2 * pause, _MAX_POLL_SECONDS)
+
+    async def watch(self, backfill_id: str, *, every: float = 0.5) -> AsyncIterator[BackfillStatus]:
+        """Yields how a backfill stands: now, after each change, and at last how it ended.
+
+        It may run in another process.
+
+        Args:
+            backfill_id: The id of the backfill.
+            every: Seconds between two reads.
+
+        Yields:
+            Its status; the last one is not `"in_progress"`.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ExecutionError: The process that ran it is dead, so nothing more will happen.
+
+        Example:
+            >>> import asyncio, rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales() -> int:
+            ...     return 1
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> launched = repo.backfill(partition_range=everywhere, block=False)
+            >>> async def follow():
+            ...     async for status in repo.watch(launched.backfill_id, every=0.01):
+            ...         pass
+            ...     print(status.status, status.completed_partitions)
+            >>> asyncio.run(follow())
+            completed 3
+        """
+        check_seconds("every", every)
+        self._record(backfill_id)
+        last_yielded: tuple[Any, ...] | None = None
+        while True:
+            interrupted, status = self._poll(backfill_id)
+            # Comparing whole statuses would compute what is only computed on first access.
+            shown = (
+                status.status,
+                status.paused,
+                status.completed_partitions,
+                status.failed_partitions,
+                status.canceled_partitions,
+            )
+            if shown != last_yielded:
+                last_yielded = shown
+                yield status
+            if status.status != "in_progress":
+                return
+            if interrupted:
+                raise _interrupted(backfill_id)
+            await asyncio.sleep(every)
+
+    def _poll(self, backfill_id: str) -> tuple[bool, BackfillStatus]:
+        """Whether no living process ran a backfill just now, and then its status."""
+        interrupted = backfill_id in self._store.interrupted()
+        status = self.get_backfill(backfill_id)
+        if status is None:
+            raise AssertionError  # Its record was found, and records are never deleted.
+        return interrupted, status
+
+    # -- control -----------------------------------------------------------------------------------
+
+    def cancel_backfill(self, backfill_id: str) -> bool:
+        """Cancels a backfill: no new run starts, runs in flight end, and the rest is canceled.
+
+        Args:
+            backfill_id: The id of the backfill; one that has ended stays as it is.
+
+        Returns:
+            `True` if it runs in this process, where no new run starts once this returns. `False`
+            otherwise: another process that runs it reads the request within a second; if its process
+            is dead, the backfill has ended when this returns.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+        """
+        self._record(backfill_id)
+        with self._controls() as controls:
+            return controls.cancel(backfill_id)
+
+    def pause_backfill(self, backfill_id: str) -> None:
+        """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.
+
+        Its status stays `"in_progress"`, and calls that wait for it, `close()` too, wait on. If it runs
+        in this process, no run starts once this returns; another process reads the request within a
+        second. The pause is stored: a backfill whose process died is still paused when it is resumed.
+        Pausing it again changes nothing, and it can be canceled as usual.
+
+        Args:
+            backfill_id: The id of the backfill.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ExecutionError: It has ended.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales(context: rs.AssetExecutionContext) -> None:
+            ...     if context.partition_key == "us":
+            ...         repo.pause_backfill(context.run_id.split(".")[0])
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> launched = repo.backfill(partition_range=everywhere, max_concurrency=1, block=False)
+            >>> while not repo.get_backfill(launched.backfill_id).completed_partitions:
+            ...     pass
+            >>> repo.get_backfill(launched.backfill_id)  # doctest: +ELLIPSIS
+            BackfillStatus(...: in_progress, paused, 3 partitions, 1 completed)
+            >>> repo.unpause_backfill(launched.backfill_id)
+            >>> repo.close()  # waits for it
+            >>> repo.get_backfill(launched.backfill_id).status
+            'completed'
+        """
+        self._check_in_progress(backfill_id, "paused or unpaused")
+        with self._controls() as controls:
+            controls.set_paused(backfill_id, True)
+
+    def unpause_backfill(self, backfill_id: str) -> None:
+        """Lets a paused backfill continue; one that is not paused stays as it is.
+
+        Another process that runs it reads the request within a second. If its process is dead, it stays
+        interrupted until `resume_backfill()`.
+
+        Args:
+            backfill_id: The id of the backfill.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ExecutionError: It has ended.
+        """
+        self._check_in_progress(backfill_id, "paused or unpaused")
+        with self._controls() as controls:
+            controls.set_paused(backfill_id, False)
+
+    def update_backfill(
+        self,
+        backfill_id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
+    ) -> None:
+        """Changes the limits of a backfill in progress; runs in flight end as they would have.
+
+        If it runs in this process, the change is in force once this returns; another process reads it
+        within a second. The change is stored: it also holds when the backfill is resumed or rerun.
+
+        Args:
+            backfill_id: The id of the backfill.
+            max_concurrency: Maximum number of runs in flight; `None` leaves it as it is.
+            priority: Position in the run queue, a higher one first; `None` leaves it as it is.
+            max_failures: The backfill stops when `max_failures` partitions have failed, as in
+                `backfill()`; at once, if they already have. `None` leaves it as it is; a count as large
+                as the backfill lifts the limit.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            ConfigurationError: There is nothing to change, or a value is not allowed.
+            ExecutionError: It has ended.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales(context: rs.AssetExecutionContext) -> None:
+            ...     if context.partition_key == "us":
+            ...         repo.update_backfill(context.run_id.split(".")[0], max_concurrency=2)
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> repo.backfill(partition_range=everywhere, max_concurrency=1).completed
+            3
+        """
+        changes: dict[str, Any] = {}
+        if max_concurrency is not None:
+            changes["max_concurrency"] = check_count("max_concurrency", max_concurrency)
+        if priority is not None:
+            changes["priority"] = check_priority(priority)
+        if max_failures is not None:
+            changes["max_failures"] = check_max_failures(max_failures)
+        if not changes:
+            msg = "there is nothing to change; give max_concurrency, priority or max_failures"
+            raise ConfigurationError(msg)
+        self._check_in_progress(backfill_id, "changed")
+        with self._controls() as controls:
+            controls.change(backfill_id, **changes)
+
+    @contextmanager
+    def _controls(self) -> Iterator[Controls]:
+        """The engine of this process; without one, a short-lived engine that stores the request."""
+        if self._live is not None:
+            yield self._live
+            return
+        engine = Engine(self._store, None, [], [], _LEASE_SECONDS)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def _check_in_progress(self, backfill_id: str, verb: str) -> None:
+        status = self._record(backfill_id)["status"]
+        if status != "in_progress":
+            msg = (
+                f"the backfill {backfill_id!r} has ended ({status}); only one that is in progress can "
+                f"be {verb}"
+            )
+            raise ExecutionError(msg, remedy=("rerun",))
+
+    def _record(self, backfill_id: str) -> dict[str, Any]:
+        """Returns the stored record of a backfill.
+
+        Args:
+            backfill_id: The id of the backfill.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+        """
+        record = self._store.backfill(backfill_id)
+        if record is None or record["manual"]:
+            msg = f"there is no backfill {backfill_id!r}"
+            raise BackfillNotFoundError(msg, remedy=("list",))
+        return record
+
+    def __repr__(self) -> str:
+        return f"<BackfillClient of {self._storage.path}>"
+
+
+def _interrupted(backfill_id: str) -> ExecutionError:
+    msg = f"the backfill {backfill_id!r} was interrupted: its process is gone"
+    return ExecutionError(msg, remedy=("resume", backfill_id))

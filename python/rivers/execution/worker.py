@@ -1,0 +1,54 @@
+"""What a worker outside the recording process does with a batch, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rivers.io import InMemoryIOHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rivers._rivers import Run, WorkerBatch
+    from rivers.execution.runner import Program
+
+
+def execute_batch(
+    program: Program, batch: WorkerBatch, on_step: Callable[[int], None] | None = None
+) -> bytes:
+    """Executes runs until it is time to report.
+
+    Args:
+        program: What executes the runs. It belongs to this worker: no other thread uses it.
+        batch: The runs.
+        on_step: Called with the index of each step before it is executed.
+
+    Returns:
+        The report for `Batch.receive`.
+    """
+    outputs = [output for step in program.steps for output in step.outputs]
+    handlers = {id(output.handler): output.handler for output in outputs}.values()
+    in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
+
+    def runs() -> Iterator[Run]:
+        for run in batch:
+            yield run
+            for handler in in_memory:
+                handler.forget()
+
+    program.on_step = on_step
+    program.repeated = [
+        output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
+    ]
+    if program.is_async:
+        _event_loop().run_until_complete(program.execute_async(runs()))
+    else:
+        program.execute(runs())
+    return batch.report()
+
+
+@lru_cache(maxsize=1)
+def _event_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()

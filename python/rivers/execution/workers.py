@@ -1,0 +1,91 @@
+"""Threads that take batches of runs from the engine; how a batch is executed is up to a subclass."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rivers._rivers import Batch, Engine
+    from rivers.execution.runner import Program
+
+_log = logging.getLogger("rivers")
+
+IDLE_TIMEOUT_SECONDS = 1.0
+"""How long a thread waits for a batch before it ends."""
+
+
+class Workers(ABC):
+    """What executes the runs of one engine: as many threads as there are batches to execute.
+
+    The threads are daemons, so that a second Ctrl-C can leave a function that hangs. Leaving the
+    interpreter waits for the backfills instead.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def prepare(self) -> None:
+        """Called before each submission: starts what takes long to start."""
+
+    def notify(self) -> None:
+        """Starts a thread if the engine has something to execute and no thread waits for it."""
+        if self._engine.wants_worker():
+            self._start()
+
+    @abstractmethod
+    def execute(self, batch: Batch, program: Program) -> None:
+        """Executes a batch.
+
+        An exception stops the backfill and leaves it resumable: a function that raises must fail its
+        run instead.
+
+        Args:
+            batch: The runs; it is closed when this returns.
+            program: What executes them.
+        """
+
+    @abstractmethod
+    def cancel(self, backfill_key: int) -> None:
+        """Stops the runs of a backfill that are being executed, at once where that is possible.
+
+        Args:
+            backfill_key: The number of the backfill in the storage. It is no longer live: what becomes
+                of its runs is not recorded.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends all workers; called when nothing is being executed any more."""
+
+    def _start(self, batch: Batch | None = None) -> None:
+        threading.Thread(
+            target=self._work, args=(batch,), name="rivers-worker", daemon=True
+        ).start()
+
+    def _work(self, batch: Batch | None = None) -> None:
+        while True:
+            batch = batch or self._engine.next_batch(IDLE_TIMEOUT_SECONDS)
+            if batch is None:
+                if self._engine.wants_worker():
+                    continue
+                return
+            self.notify()
+            self._dispatch(batch)
+            batch = None
+
+    def _dispatch(self, batch: Batch) -> None:
+        """Executes a batch in this thread."""
+        try:
+            self.execute(batch, batch.program)
+        except BaseException as error:  # noqa: BLE001  (whoever waits for the backfill gets it)
+            self._abort(batch, error)
+        finally:
+            batch.close()
+
+    def _abort(self, batch: Batch, error: BaseException) -> None:
+        """Stops a backfill, resumable: the error is one of the executor, not of a user's function."""
+        _log.exception("a worker broke off")
+        self._engine.abort(batch.key, f"a worker broke off: {type(error).__name__}: {error}")

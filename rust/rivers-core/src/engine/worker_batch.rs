@@ -1,0 +1,98 @@
+//! A batch of runs on the side of a remote worker, which reports their outcomes together.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::SharedRuns;
+use super::remote_runs::{RemoteRuns, SentRuns};
+use super::run::{JobSpec, Run};
+use crate::backfill::{FailurePolicy, PriorAttempts, RunEnd};
+use crate::clock::{Clock, Micros, SystemClock};
+use crate::error::{Error, Result};
+
+/// How long a remote worker executes runs before it reports.
+const REPORT_INTERVAL: Micros = 100_000;
+
+/// Runs that a remote worker claims and executes one after another.
+pub struct WorkerBatch {
+    spec: JobSpec,
+    runs: Arc<dyn RemoteRuns>,
+    prior_attempts: Vec<Arc<PriorAttempts>>,
+    current: Option<Arc<Run>>,
+    ended: Vec<RunEnd>,
+    report_at: Micros,
+    clock: SystemClock,
+}
+
+impl WorkerBatch {
+    /// A batch of the runs that `Batch::send` returned, with the result of `Batch::prior_attempts`.
+    ///
+    /// # Errors
+    /// `Execution` if the prior attempts cannot be read.
+    pub fn new(spec: JobSpec, runs: Range<u64>, prior_attempts: &[u8]) -> Result<Self> {
+        let sent = SentRuns::new(runs, SystemClock.now());
+        Self::claiming(spec, Arc::new(sent), prior_attempts)
+    }
+
+    /// A batch of the runs that `Batch::share` put into shared memory, with the result of
+    /// `Batch::prior_attempts`.
+    ///
+    /// # Errors
+    /// `Execution` if the prior attempts cannot be read.
+    pub fn over_shared(
+        spec: JobSpec,
+        shared: Arc<SharedRuns>,
+        prior_attempts: &[u8],
+    ) -> Result<Self> {
+        Self::claiming(spec, shared, prior_attempts)
+    }
+
+    fn claiming(spec: JobSpec, runs: Arc<dyn RemoteRuns>, prior_attempts: &[u8]) -> Result<Self> {
+        let clock = SystemClock;
+        Ok(Self {
+            spec,
+            runs,
+            prior_attempts: postcard::from_bytes(prior_attempts).map_err(unreadable)?,
+            current: None,
+            ended: Vec::new(),
+            report_at: clock.now() + REPORT_INTERVAL,
+            clock,
+        })
+    }
+
+    /// Ends the current run, if any, and begins the next. `None`: it is time to report.
+    pub fn advance(&mut self) -> Option<Arc<Run>> {
+        let now = self.clock.now();
+        if let Some(run) = self.current.take() {
+            let end = run.end(now);
+            let request = &self.spec.request;
+            let counts = request.failure_policy == FailurePolicy::StopOnFailure
+                || request.control.max_failures.is_some();
+            // What may stop the backfill, or is retried, cannot wait for the rest of the batch.
+            let is_urgent = (end.failed > 0 && counts) || end.retry.is_some();
+            self.ended.push(end);
+            if is_urgent || now >= self.report_at {
+                return None;
+            }
+        }
+        let number = self.runs.claim(now)?;
+        let run = Run::new(self.spec.clone(), number, now, &self.prior_attempts);
+        self.current = Some(Arc::clone(&run));
+        Some(run)
+    }
+
+    /// The outcomes of the runs that have ended, encoded for `Batch::receive`.
+    ///
+    /// # Errors
+    /// `Execution` if they cannot be encoded.
+    pub fn report(&self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(&self.ended).map_err(unreadable)
+    }
+}
+
+/// The engine and a worker cannot read each other's messages.
+pub(super) fn unreadable(error: postcard::Error) -> Error {
+    Error::Execution(format!(
+        "a worker process and its parent do not understand each other: {error}"
+    ))
+}
