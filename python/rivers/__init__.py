@@ -7,10 +7,10 @@ from rivers._rivers import DEBUG_BUILD
 from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef
 from rivers.assets.graph_asset import Task
-from rivers.assets.multi_asset import Output
 from rivers.client import BackfillClient
 from rivers.execution.context import AssetExecutionContext, PartitionContext
 from rivers.execution.executor import Executor
+from rivers.execution.outputs import Materialization, Output
 from rivers.io import (
     BaseIOHandler,
     InMemoryIOHandler,
@@ -61,6 +61,7 @@ __all__ = [
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
+    "Materialization",
     "MultiAsset",
     "Output",
     "OutputContext",

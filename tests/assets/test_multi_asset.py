@@ -149,7 +149,8 @@ def test_marks_hold_for_all_outputs(repo):
         ([rs.Output(1, "left"), rs.Output(1, "left")], "'left' twice"),
         ([1, 2], "got int"),
         (None, "got NoneType"),
-        ({"left": 1}, "got str"),
+        ({"left": 1}, "no Output for 'right'"),
+        ("text", "got str"),
     ],
 )
 def test_what_is_not_an_output_each_fails_the_step(repo, given, told):
