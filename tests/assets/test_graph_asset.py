@@ -180,16 +180,16 @@ async def _async_body():
     [
         (refused(lambda: 3), "must return what a task gave, got 3"),
         (refused(lambda: None), "must return"),
-        (refused(lambda source: plus(source) + 1), "besides giving it to a task"),
-        (refused(lambda source: plus(source).value), "besides giving it to a task"),
+        (refused(lambda source: plus(source) + 1), "besides giving it to a task"),  # type: ignore[operator]
+        (refused(lambda source: plus(source).value), "besides giving it to a task"),  # type: ignore[attr-defined]
         (refused(lambda source: [plus(part) for part in source]), "besides giving it to a task"),
         (refused(lambda source: plus(1) if source else plus(2)), "decide on it in a task"),
         (refused(lambda: plus(1, 2, 3)), "too many positional"),
         (refused(lambda: plus(1, less=2)), "'less'"),
         (refused(lambda context: plus(1)), "takes a context"),
         (refused(_async_body), "is async"),
-        (lambda: rs.Task(3), "decorates a function"),
-        (lambda: rs.Task(lambda: 1, name=3), "name of a task"),
+        (lambda: rs.Task(3), "decorates a function"),  # type: ignore[call-overload]
+        (lambda: rs.Task(lambda: 1, name=3), "name of a task"),  # type: ignore[call-overload]
         (lambda: rs.Task(name="x")(1), "decorates a function"),
         (lambda: rs.Task(lambda *args: 1), "positional-only"),
     ],

@@ -189,7 +189,7 @@ def test_its_config_is_that_of_the_step(repo):
         ),
         (lambda: rs.Asset(lambda: 1, name="a", deps=[split(lambda: 1)]), "deps must be"),
         (lambda: rs.CodeRepository([split(both), rs.Asset(both, name="left")]), "'left'"),
-        (lambda: rs.CodeRepository([split(lambda: 1), rs.Asset(lambda: 1, name="split")]), "split"),
+        (lambda: rs.CodeRepository([split(lambda: 1), rs.Asset(lambda: 1, name="split")]), "split"),  # type: ignore[misc]
     ],
 )
 def test_what_is_no_multi_asset_is_refused(make, told):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, is_storable
 from rivers.assets.asset_def import AssetDef, DepDef, read_kinds, read_tags, slots_by_pool
 from rivers.assets.graph_asset import trace_graph
 from rivers.assets.multi_asset import check_output_defs, input_defs, is_async
+from rivers.assets.options import P, R
 from rivers.assets.signature import read_signature
 from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
@@ -24,25 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Self, Unpack
 
-
-class AssetOptions(TypedDict, total=False):
-    """The options of `Asset` that `Asset.from_multi` and `Asset.from_graph` take too."""
-
-    partitions_def: PartitionsDefinition | str | None
-    backfill_strategy: BackfillStrategy | None
-    io_handler: BaseIOHandler | None
-    deps: Iterable[Asset | DepDef | str] | None
-    tags: Mapping[str, str] | Iterable[str] | None
-    kinds: str | Iterable[str] | None
-    group: str | None
-    metadata: Mapping[str, Any] | None
-    code_version: str | None
-    retry: RetryPolicy | str | None
-    pool: str | Iterable[str] | None
-    pool_slots: int | Mapping[str, int] | None
+    from rivers.assets.options import P2, R2, AssetOptions, SingleAssetOptions, Undecorated
 
 
-class Asset:
+class Asset(Generic[P, R]):
     """A data asset: a function that computes it, and how it is partitioned and stored.
 
     Used as a decorator, bare or with arguments. The function's parameters name upstream assets and
@@ -98,6 +84,16 @@ class Asset:
         """Makes a `SingleAsset` where `Asset` itself is called."""
         return object.__new__(SingleAsset if cls is Asset else cls)  # type: ignore[return-value]
 
+    @overload
+    def __init__(
+        self: Asset[P2, R2], fn: Callable[P2, R2], **options: Unpack[SingleAssetOptions]
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Asset[..., Undecorated], fn: None = None, **options: Unpack[SingleAssetOptions]
+    ) -> None: ...
+
     def __init__(
         self,
         fn: Callable[..., Any] | None = None,
@@ -143,6 +139,26 @@ class Asset:
 
     # -- other kinds of assets ---------------------------------------------------------------------
 
+    @overload
+    @staticmethod
+    def from_multi(
+        wraps: Callable[P2, R2],
+        *,
+        output_defs: Iterable[AssetDef],
+        name: str | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> MultiAsset[P2, R2]: ...
+
+    @overload
+    @staticmethod
+    def from_multi(
+        wraps: None = None,
+        *,
+        output_defs: Iterable[AssetDef],
+        name: str | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> Callable[[Callable[P2, R2]], MultiAsset[P2, R2]]: ...
+
     @staticmethod
     def from_multi(
         wraps: Callable[..., Any] | None = None,
@@ -150,7 +166,7 @@ class Asset:
         output_defs: Iterable[AssetDef],
         name: str | None = None,
         **options: Unpack[AssetOptions],
-    ) -> MultiAsset:
+    ) -> Any:
         """Declares several assets made by one function, which yields an `Output` for each.
 
         The function may also return a list of `Output`s, or be `async`. The outputs are stored after
@@ -180,6 +196,26 @@ class Asset:
         """
         return MultiAsset(wraps, output_defs=output_defs, name=name, **options)
 
+    @overload
+    @staticmethod
+    def from_graph(
+        wraps: Callable[P2, R2],
+        *,
+        name: str | None = None,
+        node_io_handler: BaseIOHandler | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> GraphAsset[P2, R2]: ...
+
+    @overload
+    @staticmethod
+    def from_graph(
+        wraps: None = None,
+        *,
+        name: str | None = None,
+        node_io_handler: BaseIOHandler | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> Callable[[Callable[P2, R2]], GraphAsset[P2, R2]]: ...
+
     @staticmethod
     def from_graph(
         wraps: Callable[..., Any] | None = None,
@@ -187,7 +223,7 @@ class Asset:
         name: str | None = None,
         node_io_handler: BaseIOHandler | None = None,
         **options: Unpack[AssetOptions],
-    ) -> GraphAsset:
+    ) -> Any:
         """Declares an asset made by several tasks; the function connects them.
 
         The function is called once, when the asset is defined. Its parameters name upstream assets and
@@ -328,6 +364,12 @@ class Asset:
         }
         return mappings or None
 
+    @overload
+    def __call__(self: Asset[..., Undecorated], fn: Callable[P2, R2], /) -> SingleAsset[P2, R2]: ...
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Decorates a function, or calls the one that was decorated."""
         if not self.is_declared:
@@ -396,11 +438,11 @@ class Asset:
         self.name, self.step, self.assets = name, step, [self]
 
 
-class SingleAsset(Asset):
+class SingleAsset(Asset[P, R]):
     """The kind of asset that `@Asset` makes: one function, one asset."""
 
 
-class MultiAsset(Asset):
+class MultiAsset(Asset[P, R]):
     """The kind of asset that `Asset.from_multi` makes: one function, several assets.
 
     Each of its `assets` is of this kind, too, and shares its step.
@@ -414,7 +456,7 @@ class MultiAsset(Asset):
         **options: Any,
     ) -> None:
         self.output_defs = check_output_defs(output_defs)
-        super().__init__(fn, **options)
+        super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
         self._options["output_defs"] = self.output_defs
 
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
@@ -471,7 +513,7 @@ class MultiAsset(Asset):
         return deps, upstream_defs
 
 
-class GraphAsset(Asset):
+class GraphAsset(Asset[P, R]):
     """The kind of asset that `Asset.from_graph` makes: one asset, made by several tasks."""
 
     def __init__(
@@ -485,7 +527,7 @@ class GraphAsset(Asset):
             msg = f"node_io_handler of an asset must be a BaseIOHandler, got {node_io_handler!r}"
             raise AssetDefinitionError(msg)
         self.node_io_handler = node_io_handler
-        super().__init__(fn, **options)
+        super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
         self._options["node_io_handler"] = node_io_handler
 
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:

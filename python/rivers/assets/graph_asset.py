@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, listed
 from rivers.assets.asset_def import read_tags
+from rivers.assets.options import R
 from rivers.assets.signature import Signature, read_signature
 from rivers.assets.traced_function import TracedFunction
 from rivers.assets.tracing import (
@@ -25,11 +26,13 @@ from rivers.policies.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Unpack
 
+    from rivers.assets.options import R2, TaskOptions, Undecorated
     from rivers.assets.step_def import StepDef
 
 
-class Task:
+class Task(Generic[R]):
     """A part of a graph asset (`Asset.from_graph`): a function that several graph assets can use.
 
     Used as a decorator, bare or with arguments. A parameter named `context`, or annotated with
@@ -69,6 +72,14 @@ class Task:
         (True, 107)
     """
 
+    @overload
+    def __init__(self: Task[R2], fn: Callable[..., R2], **options: Unpack[TaskOptions]) -> None: ...
+
+    @overload
+    def __init__(
+        self: Task[Undecorated], fn: None = None, **options: Unpack[TaskOptions]
+    ) -> None: ...
+
     def __init__(
         self,
         fn: Callable[..., Any] | None = None,
@@ -92,7 +103,12 @@ class Task:
                 expected = "RetryPolicy or its name" if option == "retry" else "BaseIOHandler"
                 msg = f"{option} of a task must be a {expected}, got {value!r}"
                 raise AssetDefinitionError(msg)
-        self._options = {"name": name, "tags": tags, "io_handler": io_handler, "retry": retry}
+        self._options: TaskOptions = {
+            "name": name,
+            "tags": tags,
+            "io_handler": io_handler,
+            "retry": retry,
+        }
         self.tags = read_tags(tags)
         self.io_handler = io_handler
         self.retry = retry
@@ -104,13 +120,19 @@ class Task:
         self.signature = read_signature(fn, f"the task {self.name!r}")
         functools.update_wrapper(self, fn)
 
+    @overload
+    def __call__(self: Task[Undecorated], fn: Callable[..., R2], /) -> Task[R2]: ...
+
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> R: ...
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Decorates a function, records a call while a graph asset is traced, or calls the function."""
         if self.fn is None:
             if len(args) != 1 or kwargs or not callable(args[0]):
                 msg = "@Task(...) decorates a function"
                 raise AssetDefinitionError(msg)
-            return Task(args[0], **self._options)  # type: ignore[arg-type]
+            return Task(args[0], **self._options)
         trace = current_trace()
         if trace is None:
             return self.fn(*args, **kwargs)
