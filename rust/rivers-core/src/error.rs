@@ -1,10 +1,10 @@
-//! The one error type of the core. Each variant becomes one Python exception (see the binding's
-//! error table); the text is complete: what was given, what is allowed, the nearest right thing.
+//! The error type of the core. The binding raises one Python exception for each variant. The text is
+//! complete: what was given, what is allowed, and the nearest valid choice.
 
-/// What can go wrong in the core.
+/// An error of the core.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A partitions definition, key or strategy is wrong in itself.
+    /// A partitions definition, key or strategy is invalid in itself.
     #[error("{0}")]
     PartitionDefinition(String),
     /// A key or a range does not belong to the definition it is used with.
@@ -13,7 +13,7 @@ pub enum Error {
     /// An argument has a value that is not allowed.
     #[error("{0}")]
     Configuration(String),
-    /// Refused at submission, or failed while running.
+    /// A request was refused at submission, or failed while running.
     #[error("{0}")]
     Execution(String),
     /// No backfill has this id.
@@ -22,34 +22,34 @@ pub enum Error {
     /// The storage could not be opened, read or written.
     #[error("storage {path}: {message}")]
     Storage {
-        /// The file, or `memory`.
+        /// The location as it is displayed: a file, or `memory`.
         path: String,
-        /// What happened and what to do.
+        /// What happened, and what to do about it.
         message: String,
     },
 }
 
-/// A result of the core.
+/// The result type of the core.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The candidates that read most like `given`, best first, at most three.
+/// Up to three candidates whose spelling is close to `given`, the closest first.
 pub fn close_spellings<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    const LEAST_LIKENESS: f64 = 0.7;
-    const MOST: usize = 3;
+    const MIN_LIKENESS: f64 = 0.7;
+    const MAX_SHOWN: usize = 3;
     let folded = given.to_lowercase();
-    let mut best: Vec<(f64, &str)> = Vec::with_capacity(MOST + 1);
+    let mut best: Vec<(f64, &str)> = Vec::with_capacity(MAX_SHOWN + 1);
     for candidate in candidates {
         let likeness = strsim::jaro_winkler(&folded, &candidate.to_lowercase());
-        if likeness >= LEAST_LIKENESS {
+        if likeness >= MIN_LIKENESS {
             let place = best.partition_point(|(other, _)| *other >= likeness);
             best.insert(place, (likeness, candidate));
-            best.truncate(MOST);
+            best.truncate(MAX_SHOWN);
         }
     }
     best.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// `; did you mean "x" or "y"?`, or nothing when nothing is close.
+/// Returns `; did you mean "x" or "y"?`, or an empty text when no candidate is close.
 pub fn did_you_mean<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     let close = close_spellings(given, candidates);
     if close.is_empty() {
@@ -59,7 +59,7 @@ pub fn did_you_mean<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) 
     format!("; did you mean {}?", quoted.join(" or "))
 }
 
-/// The first few names, quoted, and how many more there are.
+/// The first few names, quoted, followed by the total if there are more.
 pub fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let total = names.len();
