@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
     from rivers.assets.asset_def import AssetDef, DepDef
     from rivers.assets.graph_asset import Task
-    from rivers.assets.multi_asset import Output
     from rivers.client import BackfillClient
     from rivers.execution.context import AssetExecutionContext, PartitionContext
     from rivers.execution.executor import Executor
+    from rivers.execution.outputs import Materialization, Output
     from rivers.io import (
         BaseIOHandler,
         InMemoryIOHandler,
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         PartitionsDefinition,
     )
     from rivers.partitions.partition_set import PartitionSet, exclude
-    from rivers.policies.retry import Backoff, RetryPolicy
+    from rivers.policies.backoff import Backoff
+    from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
     from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.repository import CodeRepository
@@ -56,10 +57,12 @@ __all__ = [
     "DepDef",
     "Executor",
     "ExternalAsset",
+    "FailureReason",
     "GraphAsset",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
+    "Materialization",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -71,6 +74,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "RetryOn",
     "RetryPolicy",
     "RunHandle",
     "RunQueueConfig",
@@ -88,10 +92,10 @@ _MODULES = {
     "rivers.assets.asset": ("Asset", "ExternalAsset", "GraphAsset", "MultiAsset", "SingleAsset"),
     "rivers.assets.asset_def": ("AssetDef", "DepDef"),
     "rivers.assets.graph_asset": ("Task",),
-    "rivers.assets.multi_asset": ("Output",),
     "rivers.client": ("BackfillClient",),
     "rivers.execution.context": ("AssetExecutionContext", "PartitionContext"),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (
         "BaseIOHandler",
         "InMemoryIOHandler",
@@ -108,7 +112,8 @@ _MODULES = {
         "PartitionsDefinition",
     ),
     "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
-    "rivers.policies.retry": ("Backoff", "RetryPolicy"),
+    "rivers.policies.backoff": ("Backoff",),
+    "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),
     "rivers.policies.run_queue": ("RunQueueConfig", "TagConcurrencyLimit"),
     "rivers.policies.strategy": ("BackfillStrategy",),
     "rivers.repository.repository": ("CodeRepository",),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rivers._execution import Snapshot
     from rivers._rivers import Store
+    from rivers._storage import BackfillRecord
     from rivers.storage.run_record import RunRecord
 
 STATUSES = ("in_progress", "completed", "failed", "canceled")
@@ -111,7 +112,7 @@ class BackfillClient:
         self, storage: Storage | str | os.PathLike[str], *, live: LiveBackfills | None = None
     ) -> None:
         if isinstance(storage, str | os.PathLike):
-            storage = Storage.embedded(storage)
+            storage = Storage.open(storage)
         if not isinstance(storage, Storage):
             msg = f"storage must be a Storage or the path of one, got {storage!r}"
             raise TypeError(msg)
@@ -326,7 +327,7 @@ class BackfillClient:
             [('ValueError', 'no sales in …', 2)]
         """
         self._record(backfill_id)
-        return tables.causes(self._store.causes(backfill_id))
+        return tables.causes(self._store.error_groups(backfill_id))
 
     def get_runs(self, limit: int | None = None, status: str | None = None) -> list[RunRecord]:
         """Returns the latest runs that have started, of the newest backfill first.
@@ -590,7 +591,7 @@ class BackfillClient:
             )
             raise ExecutionError(msg, remedy=("rerun", backfill_id))
 
-    def _record(self, backfill_id: str) -> dict[str, Any]:
+    def _record(self, backfill_id: str) -> BackfillRecord:
         """Returns the stored record of a backfill.
 
         Args:

@@ -7,7 +7,6 @@ exits before that, the command was refused, and the log says why.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import typer
 
@@ -23,10 +22,9 @@ def start_detached(storage: str | None) -> None:
     Args:
         storage: The path that was given, if one was; logs are written to a folder `logs` beside it.
     """
-    from rivers.storage.storage import Storage  # noqa: PLC0415
+    from rivers.storage.location import DEFAULT_PATH, StorageLocation  # noqa: PLC0415
 
-    base = Storage.DEFAULT_PATH if storage in (None, "memory") else Path(storage or "")
-    folder = base.absolute().parent / "logs"
+    folder = StorageLocation.parse(storage or DEFAULT_PATH).log_folder
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"starting-{os.getpid()}.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]

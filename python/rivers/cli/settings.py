@@ -34,6 +34,8 @@ def defaults(command: Any) -> dict[str, Any]:
 
 def _of_project(folder: Path) -> dict[str, Any]:
     """Reads the nearest pyproject.toml; paths in it are relative to its folder."""
+    from rivers.storage.location import StorageLocation  # noqa: PLC0415
+
     for place in (folder, *folder.parents):
         path = place / "pyproject.toml"
         if not path.is_file():
@@ -51,8 +53,8 @@ def _of_project(folder: Path) -> dict[str, Any]:
                 raise ConfigurationError(msg)
         if str(settings.get("module", "")).partition(":")[0].endswith(".py"):
             settings["module"] = str(place / settings["module"])
-        if settings.get("storage", "memory") != "memory":
-            settings["storage"] = str(place / settings["storage"])
+        if "storage" in settings:
+            settings["storage"] = StorageLocation.parse(settings["storage"], place).display
         return settings
     return {}
 
@@ -63,7 +65,7 @@ def open_storage(path: str | None) -> "Storage | None":
 
     if path is None:
         return None
-    return Storage.memory() if path == "memory" else Storage.embedded(path)
+    return Storage.open(path)
 
 
 def storage_file(path: str | None) -> Path:
@@ -72,11 +74,11 @@ def storage_file(path: str | None) -> Path:
     Raises:
         StorageError: There is no such file.
     """
-    from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
+    from rivers.storage.location import DEFAULT_PATH, MEMORY, StorageLocation  # noqa: PLC0415
 
-    file = Path(path or Storage.DEFAULT_PATH)
-    if not file.exists():
-        msg = f"there is no storage {str(file)!r}; name it with --storage PATH or RIVERS_STORAGE"
+    file = StorageLocation.parse(path or DEFAULT_PATH).path
+    if file is None or not file.exists():
+        msg = f"there is no storage {str(file or MEMORY)!r}; name it with --storage PATH or RIVERS_STORAGE"
         raise StorageError(msg)
     return file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivers.assets import pools
 from rivers.assets.config import check_config
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rivers._rivers import Plan, Selection, Space
+    from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
     from rivers.repository.program_builder import ProgramBuilder
@@ -201,7 +202,7 @@ class Launcher:
         )
         return result
 
-    def _record(self, backfill_id: str) -> dict[str, Any]:
+    def _record(self, backfill_id: str) -> BackfillRecord:
         return self.runtime.connect().client._record(backfill_id)  # noqa: SLF001  (it raises the client's error)
 
     def _stored_request(self, backfill_id: str) -> BackfillRequest:
@@ -234,7 +235,7 @@ class Launcher:
         store = self.runtime.store
         failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else []
         if not any(layer.num_partitions for layer in failed):
-            types = sorted({cause["error_type"] for cause in store.causes(backfill_id)})
+            types = sorted({cause["error_type"] for cause in store.error_groups(backfill_id)})
             there_are = f"the types are {', '.join(map(repr, types))}" if types else "none failed"
             msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
             raise ConfigurationError(msg)

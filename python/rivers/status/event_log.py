@@ -66,13 +66,13 @@ class Reports:
     def _tell(self, key: int) -> None:
         record = None
         try:
-            record = self._store.numbered(key)
+            record = self._store.backfill_by_key(key)
             self._engine.wait(key, 0.0)
         except RiversError as error:
             which = record["backfill_id"] if record else f"number {key}"
             _log.error("backfill %s stopped here: %s", which, error)
             return
-        if record is None or record["manual"] or record["status"] == "in_progress":
+        if record is None or record["manual"] or record["ended_at"] is None:
             return
         counts = ", ".join(
             f"{record[state]} {state}"

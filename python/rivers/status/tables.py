@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers._rivers import ArrowTable, Engine, Space, Store
+    from rivers._storage import ErrorGroup
 
 
 def _states(given: Any) -> list[str] | None:
@@ -93,7 +94,7 @@ def partition_status(
     return frame(_rivers.partition_status(store, asset, space, _states(status)))
 
 
-def causes(counted: Iterable[dict[str, Any]]) -> pl.DataFrame:
+def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:
     """See `BackfillClient.backfill_errors`."""
     import polars as pl  # noqa: PLC0415
 
