@@ -120,7 +120,7 @@ class Launcher:
         _check_still_defined(program, plan, spaces)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
-        with connection.event_log.telling:
+        with connection.event_log.lock:
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes)
             )
@@ -157,7 +157,7 @@ class Launcher:
         request, plan, program = prepared.request, prepared.plan, prepared.program
         connection.workers.prepare()
         # The lock is held so that the end of the backfill is not logged before its start.
-        with connection.event_log.telling:
+        with connection.event_log.lock:
             key, request_id = connection.engine.submit(
                 request.to_json(prepared.nodes, prepared.config), plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
