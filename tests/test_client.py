@@ -213,7 +213,7 @@ def test_refusals_carry_the_remedy_as_data(held, client):
         assert raised.value.remedy == ("rerun", held.id)
     with pytest.raises(ExecutionError, match="has ended"):
         client.update_backfill(held.id, priority=1)
-    with pytest.raises(ConfigurationError, match="nothing is to be changed"):
+    with pytest.raises(ConfigurationError, match="there is nothing to change"):
         client.update_backfill(held.id)
     with pytest.raises(
         BackfillNotFoundError, match="there is no backfill '0190'; backfills"

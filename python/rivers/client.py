@@ -564,7 +564,7 @@ class BackfillClient:
         if max_failures is not None:
             changes["max_failures"] = check_max_failures(max_failures)
         if not changes:
-            msg = "nothing is to be changed; give max_concurrency, priority or max_failures"
+            msg = "there is nothing to change; give max_concurrency, priority or max_failures"
             raise ConfigurationError(msg)
         self._check_in_progress(backfill_id, "changed")
         with self._controls() as controls:
