@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.execution.runner import Program
 from rivers.execution.steps import Step, StepInput, StepOutput
 from rivers.io import InMemoryIOHandler
+from rivers.policies.retry import check_retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,7 @@ class ProgramBuilder:
                     for name in step.outputs
                 ],
                 by_name=step.kind == "multi",
-                fn=step.call,
+                fn=step.call_for(step.outputs, {}),
                 is_async=step.is_async,
                 context_param=step.signature.context_param,
                 inputs=[self._input(node, self._graph[name], spaces) for name in node.inputs],
@@ -87,7 +88,9 @@ class ProgramBuilder:
                 definition=node.definition,
                 config=configs.get(step.name),
                 metadata=step.metadata,
-                retry=retry or step.retry or self._default_retry,
+                retry=retry
+                or check_retry(f"retry of the asset {step.name!r}", step.retry)
+                or self._default_retry,
             )
             for step, node in {node.asset.step: node for node in reversed(ordered)}.items()
         ]

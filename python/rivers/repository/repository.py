@@ -200,7 +200,7 @@ class CodeRepository:
         """Loads the value of an asset through its IO handler.
 
         Args:
-            name: The asset.
+            name: The asset, or a task of a graph asset: `asset/task`.
             partition_key: Its partition; with several, the result is a dict of values.
 
         Raises:

@@ -59,7 +59,7 @@ class RunHandle:
         connection = self._runtime.connect()
         run = connection.storage.get_run(self.run_id)
         ran = run is not None and run.status in ("completed", "failed")
-        failed = connection.store.missed(self._key)
+        failed = connection.store.failed_assets(self._request_id)
         names = [step.name for step in self._program.steps]
         return RunResult(
             run_id=self.run_id,

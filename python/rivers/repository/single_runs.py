@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Plan
+from rivers.assets.graph_asset import handler_of_task
 from rivers.exceptions import ExecutionError
 from rivers.io import InputContext
 from rivers.planning.checks import check_one_run
@@ -52,15 +53,19 @@ def submit(
 
 def load_node(launcher: Launcher, name: str, partition_key: PartitionKey | None) -> Any:
     """See `CodeRepository.load_node`."""
+    name, _, task = name.partition("/")
     node = launcher.graph[name]
+    handler = handler_of_task(node.asset.step, task) if task else launcher.builder.handler(node)
     keys: list[PartitionKey] = []
     if node.definition is not None:
         keys = select_for_run([(node, launcher.spaces()(node))], partition_key).keys()
     elif partition_key is not None:
         msg = f"the asset {name!r} is not partitioned, but a partition_key was given"
         raise ExecutionError(msg)
+    if task:
+        return handler.load_input(InputContext(asset=f"{name}/{task}", partitions=keys))
     context = InputContext(asset=name, partitions=keys, metadata=node.asset.metadata)
-    return launcher.builder.handler(node).load_input(context)
+    return handler.load_input(context)
 
 
 def _submit(

@@ -1,4 +1,4 @@
-//! What the core takes where a cost could hide: `cargo bench -p rivers-core`.
+//! Benchmarks of the core's operations that could hide a cost: `cargo bench -p rivers-core`.
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
 #![allow(missing_docs, reason = "a bench's name says what it does")]
 
@@ -15,7 +15,7 @@ use rivers_core::plan::{Plan, Strategy};
 use rivers_core::queue::{Entry, Limits, Queue, TagLimit};
 use rivers_core::space::{Definition, Key, Members, PositionSet, Selection, Space};
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{Commit, Committed, Lease, Store};
+use rivers_core::store::{Commit, Committed, LeaseTerms, Ledger, Records};
 use rivers_core::table::{self, BackfillView, PartitionFilter};
 
 fn main() {
@@ -151,7 +151,8 @@ mod queue {
         }
     }
 
-    /// 10,000 entries, of which ten may go; those that are held back came first and are more urgent.
+    /// A queue of 10,000 entries, ten of which can start; the blocked ones came first and have a
+    /// higher priority.
     fn mostly_blocked() -> Queue {
         let held = TagLimit {
             key: "team".into(),
@@ -192,7 +193,7 @@ mod queue {
         });
     }
 
-    /// A limit of one slot that 10,000 entries share: each release wakes one of them.
+    /// A limit of one slot that 10,000 entries share; each release admits one of them.
     #[divan::bench]
     fn decide_and_release_behind_one_slot(bencher: Bencher) {
         let one = TagLimit {
@@ -249,10 +250,10 @@ mod store {
         }
     }
 
-    /// A store on a real file, with `synchronous=FULL`, and a backfill that takes outcomes.
+    /// A store on a real file, with `synchronous=FULL`, and a backfill that records outcomes.
     struct Recording {
         store: SqliteStore,
-        lease: Lease,
+        lease: LeaseTerms,
         key: i64,
         done: u64,
         _folder: tempfile::TempDir,
@@ -263,9 +264,9 @@ mod store {
             let folder = tempfile::tempdir().unwrap();
             let store = SqliteStore::open(&folder.path().join("rivers.db")).unwrap();
             let plan = Plan::new(billion(), Strategy::MultiRun).unwrap();
-            let lease = Lease {
+            let lease = LeaseTerms {
                 owner: "bench".into(),
-                expires_at: i64::MAX,
+                duration: i64::MAX,
             };
             let key = store.create(&request(), &plan, Some(&lease)).unwrap();
             Self {

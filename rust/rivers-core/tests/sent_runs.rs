@@ -48,7 +48,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
     let execution = Execution {
         program: Arc::new(()),
         capacity: Some(2),
-        placement: Placement::PROCESSES,
+        placement: Placement::REMOTE,
         pools: Vec::new(),
     };
     let key = engine.submit(request, plan, execution).unwrap();
@@ -95,7 +95,11 @@ fn every_run_is_executed_once_and_recorded() {
 fn what_a_worker_did_not_begin_is_sent_again() {
     let (engine, _key) = submitted(4, FailurePolicy::StopOnFailure);
     let mut batch = engine.next_batch(Duration::ZERO).unwrap();
-    assert_eq!(batch.send(u64::MAX), Some(0..1), "the first batch is one run");
+    assert_eq!(
+        batch.send(u64::MAX),
+        Some(0..1),
+        "the first batch is one run"
+    );
     batch.receive(&worker(&batch, 0..1, &[]).1).unwrap();
     assert_eq!(batch.send(u64::MAX), None);
     drop(batch);

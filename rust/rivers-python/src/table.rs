@@ -1,12 +1,12 @@
-//! The tables as the package uses them; `rivers.status.tables` makes Polars frames of them.
+//! The status tables in Arrow form, which `rivers.status.tables` converts to Polars frames.
 
 use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
 use rivers_core::backfill::{Cause, Kind, Status};
-use rivers_core::clock::{Clock, SystemClock};
-use rivers_core::store::{BackfillRow, view};
+use rivers_core::store::BackfillRow;
+use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
     self, AssetHistory, BackfillEntry, BackfillView, MaterializationStatus, PartitionFilter,
     PartitionStatus, RunStatus,
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::selection::{Selection, Space};
 use crate::store::Store;
 
-/// The states a table is filtered by.
+/// The states by which a table is filtered.
 fn states<T>(
     names: Option<Vec<String>>,
     parse: fn(&str) -> rivers_core::Result<T>,
@@ -30,13 +30,13 @@ fn states<T>(
 
 #[pymethods]
 impl Selection {
-    /// One row per partition: its dimensions.
+    /// A table with one row per partition and its dimension columns.
     pub(crate) fn table(&self, py: Python<'_>) -> Result<ArrowTable> {
         Ok(py.detach(|| table::selection(&self.selection))?.into())
     }
 }
 
-/// Builds a table from all that is recorded of one backfill; the texts of errors only where asked for.
+/// Builds a table from the records of one backfill; error texts are loaded only on request.
 fn with_view(
     store: &Store,
     id: &str,
@@ -57,7 +57,7 @@ fn with_view(
     if !errors {
         ids.clear();
     }
-    let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
+    let causes: HashMap<i64, Cause> = store.errors(&ids)?.into_iter().collect();
     let runs = store.runs(row.key, 0..u64::MAX)?;
     let view = BackfillView {
         id,
@@ -125,31 +125,35 @@ pub(crate) fn backfills(
                     .as_ref()
                     .is_none_or(|wanted| wanted.contains(&row.status))
         };
-        // Manual runs stand among the backfills, so the limit counts what is kept.
+        // Manual runs are recorded among the backfills, so the limit applies after they are filtered
+        // out.
         let rows = store.store.list(None, None)?.into_iter().filter(keep);
         let rows: Vec<BackfillRow> = rows
             .take(limit.map_or(usize::MAX, |limit| limit as usize))
             .collect();
-        let now = SystemClock.now();
+        let owners = LiveOwners::now(&*store.store)?;
         let first = |row: &BackfillRow| match row.counts.failed {
             0 => Ok(None),
             _ => store.store.first_failure(row.key),
         };
         let failures: Vec<_> = rows.iter().map(first).collect::<rivers_core::Result<_>>()?;
+        let entry = |(row, failure)| {
+            Ok(BackfillEntry {
+                row,
+                // An engine also knows which of its own backfills were aborted.
+                owner_alive: match engine {
+                    Some(engine) => engine.engine.has_live_owner(row)?,
+                    None => owners.run(row),
+                },
+                first_failure: Option::as_ref(failure),
+            })
+        };
         let entries: Vec<BackfillEntry<'_>> = rows
             .iter()
             .zip(&failures)
-            .map(|(row, failure)| BackfillEntry {
-                row,
-                // An engine also knows of its own backfills that were aborted.
-                owner_alive: match engine {
-                    Some(engine) => engine.engine.has_live_owner(row),
-                    None => view::has_live_owner(&*store.store, row, now),
-                },
-                first_failure: failure.as_ref(),
-            })
-            .collect();
-        table::backfills(&entries, now)
+            .map(entry)
+            .collect::<rivers_core::Result<_>>()?;
+        table::backfills(&entries, owners.time().0)
     })?;
     Ok(table.into())
 }
