@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from rivers._rivers import Engine
 from rivers._validation import check_seconds
@@ -186,7 +186,7 @@ class Runtime:
 
     def snapshot(self, backfill_id: str) -> dict[str, Any] | None:
         """The record of a backfill that is live in this process, without a query."""
-        return self.engine.snapshot(backfill_id)
+        return cast("dict[str, Any] | None", self.engine.snapshot(backfill_id))
 
     def wait(self, key: int, timeout: float) -> bool:
         """Waits up to `timeout` seconds for the end of a backfill; `True` if it has ended."""
