@@ -30,7 +30,7 @@ def numbers(calls):
 
 @pytest.fixture
 def runs(repo, recording):
-    """The runs of a backfill over the grid, as three digits a partition."""
+    """Returns the runs of a backfill over the grid, with three digits per partition."""
 
     def observe(strategy, **part):
         asset, calls = recording(GRID)
@@ -140,11 +140,11 @@ def test_equality_hash_and_repr(strategy):
 
 
 def test_repr():
-    assert repr(MULTI_RUN) == "BackfillStrategy.MultiRun()"
-    assert repr(SINGLE_RUN) == "BackfillStrategy.SingleRun()"
-    expected = "BackfillStrategy.PerDimension(multi_run=['a'], single_run=['b', 'c'])"
+    assert repr(MULTI_RUN) == "BackfillStrategy.multi_run()"
+    assert repr(SINGLE_RUN) == "BackfillStrategy.single_run()"
+    expected = 'BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b", "c"])'
     assert repr(BY_A) == expected
-    assert repr(CHUNKS) == "BackfillStrategy.Chunked(n=3)"
+    assert repr(CHUNKS) == "BackfillStrategy.chunked(3)"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_there_are_no_other_kinds():
 
 @pytest.fixture
 def num_runs(repo, caplog):
-    """The number of runs where the assets declare these strategies, and the warnings."""
+    """Returns the number of runs when the assets declare these strategies, and the warnings."""
 
     def plan(*declared, strategy=None):
         assets = [
