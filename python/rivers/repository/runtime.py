@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from rivers._rivers import Engine
 from rivers._validation import check_seconds
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from rivers._execution import Snapshot
     from rivers._rivers import Store
     from rivers.execution.executor import Executor
     from rivers.execution.workers import Workers
@@ -184,9 +185,9 @@ class Runtime:
 
     # -- the backfills of this process -------------------------------------------------------------
 
-    def snapshot(self, backfill_id: str) -> dict[str, Any] | None:
+    def snapshot(self, backfill_id: str) -> Snapshot | None:
         """The record of a backfill that is live in this process, without a query."""
-        return cast("dict[str, Any] | None", self.engine.snapshot(backfill_id))
+        return self.engine.snapshot(backfill_id)
 
     def wait(self, key: int, timeout: float) -> bool:
         """Waits up to `timeout` seconds for the end of a backfill; `True` if it has ended."""
