@@ -54,7 +54,7 @@ class Engine:
         executor: Executor,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
-        """Records a request and queues it.
+        """Records a request and queues it; returns its number in the storage, and its id.
 
         Args:
             request: The request as JSON, without `id` and `created_at`.
@@ -62,9 +62,6 @@ class Engine:
             program: What they execute.
             executor: Where they are executed.
             pools: Slots that each run takes, by pool.
-
-        Returns:
-            The backfill's number in the storage, and its id.
         """
 
     def resume(

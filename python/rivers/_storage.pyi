@@ -133,7 +133,7 @@ class Store:
         """Returns the record of a backfill by its id."""
 
     def request(self, id: str) -> str | None:
-        """Returns the request of a backfill or a single run as JSON."""
+        """Returns the request of a backfill or a manual run as JSON; `None` if there is none."""
 
     def backfill_by_key(self, key: int) -> BackfillRecord | None:
         """Returns the record of a backfill by its number in the storage."""

@@ -235,7 +235,7 @@ class Launcher:
         store = self.runtime.store
         failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else []
         if not any(layer.num_partitions for layer in failed):
-            types = sorted({cause["error_type"] for cause in store.error_groups(backfill_id)})
+            types = sorted({group["error_type"] for group in store.error_groups(backfill_id)})
             there_are = f"the types are {', '.join(map(repr, types))}" if types else "none failed"
             msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
             raise ConfigurationError(msg)
