@@ -23,6 +23,7 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    BackfillSnapshot,
     Store,
     backfill_partitions,
     backfill_runs,
@@ -225,7 +226,7 @@ class Engine:
     def end_preemption(self) -> None:
         """It is not submitted after all."""
 
-    def snapshot(self, id: str) -> dict[str, Any] | None:
+    def snapshot(self, id: str) -> BackfillSnapshot | None:
         """A live backfill: what `Store.backfill` has of it that can change, and what it needs to be shown."""
 
     def wants_worker(self) -> bool:

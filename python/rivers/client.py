@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers._rivers import Store
+    from rivers._storage import BackfillRecord, BackfillSnapshot
     from rivers.storage.run_record import RunRecord
 
 STATUSES = ("in_progress", "completed", "failed", "canceled")
@@ -65,7 +66,7 @@ class LiveBackfills(Controls, Protocol):
     def engine(self) -> Engine:
         """The engine that runs them."""
 
-    def snapshot(self, backfill_id: str, /) -> dict[str, Any] | None:
+    def snapshot(self, backfill_id: str, /) -> BackfillSnapshot | None:
         """The record of a backfill that is live in this process."""
 
     def wait(self, key: int, timeout: float, /) -> bool:
@@ -140,8 +141,8 @@ class BackfillClient:
         store = self._store
         # The engine answers for a backfill that runs in this process without waiting for the storage or
         # the interpreter, which beside compute-bound functions takes milliseconds to acquire again.
-        record = self._live and self._live.snapshot(backfill_id)
-        record = record or store.backfill(backfill_id)
+        live = None if self._live is None else self._live.snapshot(backfill_id)
+        record = live or store.backfill(backfill_id)
         if record is None or record["manual"]:
             return None
         in_progress = record["status"] == "in_progress"
@@ -320,7 +321,7 @@ class BackfillClient:
             [('ValueError', 'no sales in …', 2)]
         """
         self._record(backfill_id)
-        return tables.causes(self._store.error_groups(backfill_id))
+        return tables.error_groups(self._store.error_groups(backfill_id))
 
     def get_runs(self, limit: int | None = None, status: str | None = None) -> list[RunRecord]:
         """Returns the latest runs that have started, of the newest backfill first.
@@ -582,7 +583,7 @@ class BackfillClient:
             )
             raise ExecutionError(msg, remedy=("rerun",))
 
-    def _record(self, backfill_id: str) -> dict[str, Any]:
+    def _record(self, backfill_id: str) -> BackfillRecord:
         """Returns the stored record of a backfill.
 
         Args:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 output = Console(highlight=False)
 """What was asked for."""
@@ -107,7 +110,7 @@ def shortened(error: str) -> str:
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"
 
 
-def standing(record: dict[str, Any]) -> Text:
+def standing(record: Mapping[str, Any]) -> Text:
     """How a backfill stands, as a person says it: also that nobody runs it, or that it is paused."""
     state = record["status"]
     if record.get("interrupted"):
@@ -127,7 +130,7 @@ def pace(rate: float) -> str:
     return f"{rate * 3600:.1f}/h"
 
 
-def bar(record: dict[str, Any], rate: float | None, in_flight: int | None = None) -> Table:
+def bar(record: Mapping[str, Any], rate: float | None, in_flight: int | None = None) -> Table:
     """How far a backfill is: a bar and its numbers."""
     done, total = record["completed"] + record["failed"], record["num_partitions"]
     row = Table.grid(padding=(0, 2))
@@ -139,7 +142,7 @@ def bar(record: dict[str, Any], rate: float | None, in_flight: int | None = None
     return row
 
 
-def progress(record: dict[str, Any], rate: float | None, in_flight: int | None = None) -> Text:
+def progress(record: Mapping[str, Any], rate: float | None, in_flight: int | None = None) -> Text:
     """How far a backfill is, in a line."""
     done, total = record["completed"] + record["failed"], record["num_partitions"]
     line = Text(f"{done:,}/{total:,}", no_wrap=True, overflow="ellipsis")
@@ -156,7 +159,7 @@ def progress(record: dict[str, Any], rate: float | None, in_flight: int | None =
     return line
 
 
-def plan_line(record: dict[str, Any]) -> str:
+def plan_line(record: Mapping[str, Any]) -> str:
     """What is going to run, in a line."""
     what = ", ".join(record["assets"])
     return (
@@ -166,7 +169,7 @@ def plan_line(record: dict[str, Any]) -> str:
     )
 
 
-def summary(record: dict[str, Any]) -> Text:
+def summary(record: Mapping[str, Any]) -> Text:
     """How a backfill stands, in a line: its state, its counts, how long it took."""
     line = standing(record)
     parts = [

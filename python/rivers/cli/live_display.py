@@ -58,7 +58,7 @@ class RunDisplay:
     def _open(self) -> None:
         # From here on this display tells what the log would.
         warnings.is_quiet = True
-        self._record: dict[str, Any] = self._store().backfill(self.backfill_id) or {}
+        self._record: dict[str, Any] = {**(self._store().backfill(self.backfill_id) or {})}
         self._rate: float | None = None
         self._in_flight = 0
         self._error: str | None = None
@@ -83,7 +83,7 @@ class RunDisplay:
             return
         completed, failed, self._in_flight = seen
         store = self._store()
-        self._record = store.backfill(self.backfill_id) or self._record
+        self._record = {**(store.backfill(self.backfill_id) or self._record)}
         # What is told is what is recorded; these are, and newer.
         self._record |= {"completed": completed, "failed": failed}
         self._rate = store.rate(self.backfill_id)

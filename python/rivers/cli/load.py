@@ -13,6 +13,7 @@ from rivers.exceptions import BackfillNotFoundError, ConfigurationError
 from rivers.repository.repository import CodeRepository
 
 if TYPE_CHECKING:
+    from rivers._storage import BackfillRecord
     from rivers.storage.storage import Storage
 
 
@@ -75,7 +76,7 @@ def _imported(name: str, given: str) -> Any:
         raise ConfigurationError(msg) from error
 
 
-def find_backfill(storage: Storage, given: str) -> dict[str, Any]:
+def find_backfill(storage: Storage, given: str) -> BackfillRecord:
     """The record of the backfill that was meant.
 
     Args:

@@ -8,6 +8,8 @@ from rivers._validation import check_count, check_max_failures
 from rivers.exceptions import ConfigurationError, ExecutionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rivers._rivers import Plan, Selection
 
 _POLICIES = ("continue", "stop_on_failure")
@@ -70,7 +72,7 @@ def in_order(selection: Selection, order: str | list[str]) -> Selection:
     raise ConfigurationError(msg)
 
 
-def kept(record: dict[str, Any]) -> dict[str, Any]:
+def kept(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a rerun of a backfill does as the backfill did, as a `Submission` takes it."""
     return {name: record[name] for name in _KEPT}
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rivers._rivers import Selection, Space, Store
+    from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.executor import Isolation
     from rivers.io.base import BaseIOHandler, Reach
@@ -315,12 +316,12 @@ def check_memory_inputs(
             raise ExecutionError(msg)
 
 
-def stored_config(record: dict[str, Any]) -> dict[str, Any] | None:
+def stored_config(record: BackfillRecord) -> dict[str, Any] | None:
     """The configuration kept with a backfill."""
     return None if record["config"] is None else json.loads(record["config"])
 
 
-def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
+def stored_retry(record: BackfillRecord) -> RetryPolicy | None:
     """The retry policy kept with a backfill."""
     return None if record["retry"] is None else RetryPolicy.from_json(record["retry"])
 

@@ -87,7 +87,7 @@ class Insight(Reading):
             [('ValueError', 'no sales in …', 2)]
         """
         self._record(backfill_id)
-        return tables.causes(self.storage._store.error_groups(backfill_id))  # noqa: SLF001
+        return tables.error_groups(self.storage._store.error_groups(backfill_id))  # noqa: SLF001
 
     def _drawn(self, backfill_id: str) -> Callable[[], pl.DataFrame]:
         """The table that a notebook draws a map of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivers.exceptions import BackfillNotFoundError
 from rivers.planning import request as submission
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
+
+    from rivers._storage import BackfillRecord
 
 
 class Reading(Runtime):
@@ -109,7 +111,7 @@ class Reading(Runtime):
         space = self._space(node.definition, self._clock())
         return tables.partition_status(self.storage._store, asset, space, status)  # noqa: SLF001
 
-    def _record(self, backfill_id: str) -> dict[str, Any]:
+    def _record(self, backfill_id: str) -> BackfillRecord:
         record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
         if record is None or record["manual"]:
             msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"

@@ -72,7 +72,7 @@ class Reports:
             which = record["backfill_id"] if record else f"number {key}"
             _log.error("backfill %s stopped here: %s", which, error)
             return
-        if record is None or record["manual"] or record["status"] == "in_progress":
+        if record is None or record["manual"] or record["ended_at"] is None:
             return
         counts = ", ".join(
             f"{record[state]} {state}"

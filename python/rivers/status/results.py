@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivers._lazy import LazyAttributes
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from rivers._storage import BackfillRecord
     from rivers.partitions import PartitionKey
 
 
@@ -68,7 +69,7 @@ class BackfillResult(_Shown):
     estimate: float | None = field(init=False)
     partitions_per_asset: dict[str, int] = field(default_factory=dict)
 
-    def _fill(self, record: dict[str, Any]) -> None:
+    def _fill(self, record: BackfillRecord) -> None:
         """How it stands by now."""
         self.status = record["status"]
         self.completed, self.failed = record["completed"], record["failed"]

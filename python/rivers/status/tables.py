@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers._rivers import ArrowTable, Engine, Space, Store
+    from rivers._storage import ErrorGroup
 
 
 def _states(given: Any) -> list[str] | None:
@@ -88,13 +89,13 @@ def partition_status(
     return frame(_rivers.partition_status(store, asset, space, _states(status)))
 
 
-def causes(counted: Iterable[dict[str, Any]]) -> pl.DataFrame:
+def error_groups(groups: Iterable[ErrorGroup]) -> pl.DataFrame:
     """See `CodeRepository.backfill_errors`."""
     import polars as pl  # noqa: PLC0415
 
-    moment = pl.Datetime("us", "UTC")
+    time = pl.Datetime("us", "UTC")
     columns: dict[str, Any] = {
-        "error_type": pl.String, "message": pl.String, "count": pl.UInt64, "first_at": moment,
-        "last_at": moment, "partition": pl.String, "traceback": pl.String,
+        "error_type": pl.String, "message": pl.String, "count": pl.UInt64, "first_at": time,
+        "last_at": time, "partition": pl.String, "traceback": pl.String,
     }  # fmt: skip
-    return pl.DataFrame(list(counted), schema=columns)
+    return pl.DataFrame(list(groups), schema=columns)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +13,16 @@ from rivers.cli.options import MaxFailuresOption
 from rivers.cli.settings import IdArgument, StorageOption, existing_storage
 from rivers.repository.repository import CodeRepository
 
+if TYPE_CHECKING:
+    from rivers._storage import BackfillRecord
+
 _TOLD = "the process that runs it sees it within a second"
 
 
 @contextmanager
 def _found(
     backfill_id: str, storage: str | None
-) -> Iterator[tuple[CodeRepository, dict[str, Any]]]:
+) -> Iterator[tuple[CodeRepository, "BackfillRecord"]]:
     """A repository on the storage, and the record of the backfill that was meant."""
     # What the library says of other backfills whose process died is not asked for here.
     warnings.is_quiet = True

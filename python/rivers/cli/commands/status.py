@@ -50,8 +50,8 @@ def list_backfills(
             raise ConfigurationError(f"--status is one of {', '.join(_STATES)}, not {name!r}")
     store = existing_storage(storage)._store  # noqa: SLF001
     gone = set(store.interrupted())
-    records = [
-        record | {"interrupted": record["backfill_id"] in gone}
+    records: list[dict[str, Any]] = [
+        {**record, "interrupted": record["backfill_id"] in gone}
         for record in store.backfills()
         if not record["manual"] and record["status"] in wanted
     ][:limit]
@@ -122,7 +122,8 @@ def _look(storage: "Storage", backfill_id: str) -> dict[str, Any]:
         raise AssertionError  # It was found, and nothing is taken away.
     ended = record["completed"] + record["failed"] + record["canceled"]
     rate = store.rate(backfill_id)
-    return record | {
+    return {
+        **record,
         "interrupted": gone and record["status"] == "in_progress",
         "rate": rate,
         "eta": (record["num_partitions"] - ended) / rate if rate else None,
