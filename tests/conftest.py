@@ -12,15 +12,15 @@ NOW = dt.datetime(2024, 1, 10, 12, 30)
 
 @pytest.fixture
 def now():
-    """The moment that the repositories of `repo` take for the present."""
+    """The current time of the repositories that `repo` makes."""
     return NOW
 
 
 @pytest.fixture
 def repo():
-    """Makes a repository of assets, or of definitions, on a storage in memory; closes it at the end.
+    """Makes a repository of assets, or of definitions, with a storage in memory; closes it at the end.
 
-    A definition stands for an asset that does nothing; they are called `a`, `b`, and so on.
+    For a definition, an asset is made that does nothing; these are named `a`, `b`, and so on.
     """
     made = []
 
@@ -43,7 +43,7 @@ def repo():
 
 @pytest.fixture
 def recording():
-    """Makes an asset and the list of its calls: for each, the texts of the partitions it was given."""
+    """Makes an asset and the list of its calls; each call is a list of the partitions' texts."""
 
     def make(definition, name="recorded", **options):
         calls = []
@@ -62,7 +62,7 @@ def _idle(name, definition):
 
 @pytest.fixture
 def shell(tmp_path):
-    """Runs `rivers` in processes of their own; ends those that are left."""
+    """Runs `rivers` in separate processes, and ends those that still run."""
     made = Shell(tmp_path)
     yield made
     made.close()

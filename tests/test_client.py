@@ -104,7 +104,7 @@ def test_reading_leaves_no_trace_of_an_owner(held, client, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == files
 
 
-def test_runs_are_listed_and_failures_are_told(tmp_path):
+def test_runs_are_listed_and_failures_are_shown(tmp_path):
     @rs.Asset(partitions_def=LETTERS)
     def fails(context: rs.AssetExecutionContext):
         raise ValueError(f"no {context.partition_key}")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Literal, TypeAlias, TypedDict, final, type_check_only
 
+from rivers._execution import Engine
 from rivers._planning import ArrowTable, Plan, Selection, Space
-from rivers._rivers import Engine
 
 _BackfillState: TypeAlias = Literal["in_progress", "completed", "failed", "canceled"]
 """Status of a backfill as it is stored."""

@@ -1,4 +1,4 @@
-"""`AssetDef`: what an asset says of its upstream assets; what mappings do stands in `test_mappings`."""
+"""`AssetDef`: declarations about upstream assets; `planning/test_mappings.py` tests mappings."""
 
 import pickle
 
@@ -47,7 +47,7 @@ def test_an_asset_def_is_a_value():
     assert one != AssetDef.dep("up", BEFORE)
 
 
-def test_a_decorator_keeps_what_it_is_told_of_its_upstreams():
+def test_a_decorator_keeps_its_declared_upstreams():
     @Asset(name="down", deps=[AssetDef.input("up", BEFORE)])
     def function(up):
         return up

@@ -1,4 +1,4 @@
-"""The graph of assets: what needs what, in dependency order."""
+"""The graph of assets and its dependency order."""
 
 import random
 
@@ -9,7 +9,7 @@ from rivers.assets.asset_graph import Graph
 
 
 def closure(direct):
-    """All that each name leads to."""
+    """Returns all names that each name leads to."""
     found = {}
 
     def all_of(name):

@@ -1,4 +1,4 @@
-"""External assets: made elsewhere, taken by others, never run."""
+"""External assets: produced elsewhere, read by other assets, never run."""
 
 import pickle
 
@@ -14,7 +14,7 @@ ALL = rs.PartitionKeyRange.single("a", "c")
 
 @pytest.fixture
 def prices(tmp_path):
-    """An external asset whose values are there."""
+    """Returns an external asset whose values exist."""
     handler = rs.PickleIOHandler(tmp_path)
     asset = rs.Asset.external("prices", io_handler=handler, partitions_def=LETTERS)
     maker = rs.Asset(

@@ -1,4 +1,4 @@
-"""Graph assets: one asset, made by tasks whose calls are noted when it is defined."""
+"""Graph assets: one asset from several tasks, whose calls are traced at definition."""
 
 import asyncio
 import sys

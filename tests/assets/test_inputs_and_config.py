@@ -1,4 +1,4 @@
-"""What a function gets: inputs, config and tags."""
+"""What a function receives: inputs, config and tags."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ ONE_RUN = rs.BackfillStrategy.single_run()
 
 
 class Recording(BaseIOHandler):
-    """Keeps a value per partition and the contexts it was called with."""
+    """A handler that keeps one value per partition and the contexts of its calls."""
 
     def __init__(self):
         self.outputs, self.inputs, self.values = [], [], {}

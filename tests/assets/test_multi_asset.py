@@ -1,4 +1,4 @@
-"""Multi-assets: one step, several assets."""
+"""Multi-assets: several assets from one function."""
 
 import asyncio
 import sys
@@ -51,7 +51,7 @@ def test_one_output_selected_runs_the_step_once_and_keeps_all(repo):
     assert repository.load_node("left", key("b")) == "left b"
     assert repository.load_node("right", key("b")) == "right b"
     assert [materialized(repository, name) for name in ("left", "right")] == [3, 3]
-    # Both together are one step, too.
+    # Both outputs together are one step, too.
     repository.backfill(["right", "left"], partition_range=ALL, only_missing=True)
     assert len(calls) == 3
 

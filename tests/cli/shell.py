@@ -1,4 +1,4 @@
-"""Starts `rivers` as a shell does, in an empty folder beside the module `grid.py`."""
+"""Starts `rivers` as a shell does, in a folder that contains only the module `grid.py`."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ class Shell:
         return out, err
 
     def run(self, *words, code=0, **environment):
-        """Its output; of a command that is refused, its errors in one line."""
+        """Runs a command; returns its output, or its errors in one line if it is refused."""
         out, err = self.end(self.start(*words, **environment), code)
         return " ".join(err.split()) if code == 2 else out
 
@@ -48,7 +48,7 @@ class Shell:
         return self.storage(name)._store.backfills()
 
     def begin_slow(self):
-        """A backfill with two runs in flight that wait for `open_gate`."""
+        """Starts a backfill and waits until two runs are in flight; they wait for `open_gate`."""
         process = self.start(
             "backfill", "grid.py", "--assets", "slow", "--only-missing", "--max-concurrency", 2
         )

@@ -9,7 +9,7 @@ from tests.support import wait_until
 def test_cancel_from_another_process(shell):
     process = shell.begin_slow()
     assert "its process was told" in shell.run("cancel", "latest")
-    time.sleep(1.5)  # It is seen within a second; from outside there is nothing to see of it.
+    time.sleep(1.5)  # The request is applied within a second, which cannot be observed from here.
     shell.open_gate()
     out, _ = shell.end(process, 1)
     assert "canceled: 2 completed, 8 canceled of 10 partitions" in out
@@ -29,7 +29,7 @@ def test_pause_and_unpause_from_another_process(shell):
     process = shell.begin_slow()
     assert "paused; the process that runs it sees it" in shell.run("pause", "latest")
     assert shell.records()[0]["paused"]
-    time.sleep(1.5)  # It is seen within a second; from outside there is nothing to see of it.
+    time.sleep(1.5)  # The request is applied within a second, which cannot be observed from here.
     shell.open_gate()
     wait_until(lambda: shell.records()[0]["completed"] == 2)
     assert "goes on; the process that runs it sees it" in shell.run("unpause", "latest")
@@ -43,7 +43,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
     (shell.folder / "pyproject.toml").write_text("[tool.rivers]\nmax_concurrency = 9\n")
     process = shell.begin_slow()
     assert "priority 5; the process that runs it" in shell.run("set", "latest", "--priority", 5)
-    # What the project starts backfills with is no change of this one.
+    # The project's settings for new backfills do not change this one.
     (record,) = shell.records()
     assert (record["max_concurrency"], record["priority"]) == (2, 5)
     told = shell.run("set", "latest", "--max-concurrency", 4)
@@ -58,7 +58,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
     assert "nothing is to be changed" in shell.run("set", "latest", code=2)
 
 
-def test_check_lists_the_assets_of_a_sound_repository(shell):
+def test_check_lists_the_assets_of_a_valid_repository(shell):
     out = shell.run("check", "grid.py")
     assert "grid: 30 partitions (date x region)" in out
     assert "sound: 3 assets" in out

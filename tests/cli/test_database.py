@@ -18,7 +18,7 @@ NEWEST = len(MIGRATIONS)
 
 @pytest.fixture
 def file(shell):
-    """A storage with a backfill of four days, one of which failed."""
+    """Creates a storage with a backfill of four days, one of which failed."""
     (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
     words = ["backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json"]
     shell.run(*words, code=1)
@@ -32,7 +32,7 @@ def change(file, sql):
 
 
 def made_by_version(version, new, old):
-    """The records of a storage in a file of an earlier schema."""
+    """Copies the records of a storage into a file with an earlier schema."""
     with contextlib.closing(sqlite3.connect(old)) as database:
         for migration in MIGRATIONS[:version]:
             database.executescript(migration.read_text(encoding="utf-8"))
@@ -63,13 +63,13 @@ def test_each_earlier_schema_is_migrated_and_nothing_is_lost(shell, file, versio
         assert json.loads(told) == json.loads(shell.run(*command, "--json")), command
 
 
-def test_a_sound_storage(shell, file):
+def test_check_accepts_an_intact_storage(shell, file):
     assert "sound: 1 backfill or manual run in .rivers/rivers.db" in shell.run("db", "check")
     told = json.loads(shell.run("db", "check", "--json"))
     assert told == {"path": ".rivers/rivers.db", "sound": True, "wrong": []}
 
 
-def test_a_storage_is_sound_while_a_backfill_runs_and_after_it_was_killed(shell):
+def test_a_storage_is_intact_while_a_backfill_runs_and_after_it_was_killed(shell):
     process = shell.begin_slow()
     shell.run("db", "check")
     process.kill()
@@ -95,14 +95,14 @@ def test_a_storage_is_sound_while_a_backfill_runs_and_after_it_was_killed(shell)
         ("UPDATE backfill SET request = '{'", "its record cannot be read"),
     ],
 )  # fmt: skip
-def test_what_is_not_sound_is_told(shell, file, sql, expected):
+def test_check_reports_inconsistent_records(shell, file, sql, expected):
     change(file, sql)
     told = shell.run("db", "check", code=1)
     assert expected in told
     assert told.startswith("wrong: ")
 
 
-def test_a_damaged_file_is_not_sound(shell, file):
+def test_check_reports_a_damaged_file(shell, file):
     change(file, "PRAGMA wal_checkpoint(TRUNCATE)")
     body = bytearray(file.read_bytes())
     body[4096 * 2 :] = b"\xa5" * len(body[4096 * 2 :])

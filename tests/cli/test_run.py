@@ -1,4 +1,4 @@
-"""`rivers backfill`, `rerun`, `resume` in real processes: what they take, say and leave with."""
+"""`rivers backfill`, `rerun`, `resume` in real processes: arguments, output and exit codes."""
 
 import json
 import signal
@@ -41,7 +41,6 @@ def test_each_way_to_name_partitions(shell, words, expected):
 
 
 GRAPH = """
-from tests.support import wait_until
 import rivers as rs
 
 days = rs.PartitionsDefinition.daily("2024-01-01", "2024-01-11")
@@ -118,7 +117,7 @@ def test_a_file_of_keys(shell, kind):
         (["--colour"], "No such option"),
     ],
 )
-def test_wrong_usage_is_told_in_a_paragraph_and_stores_nothing(shell, words, expected):
+def test_wrong_usage_prints_a_paragraph_and_stores_nothing(shell, words, expected):
     assert expected in shell.run("backfill", "grid.py", *words, code=2)
     assert not shell.records()
 
@@ -193,7 +192,7 @@ def test_a_failure_ends_with_1_and_the_command_that_runs_the_rest(shell):
     assert "no data for 2024-01-02" in out
     rerun = f"rivers rerun {record['backfill_id']} grid.py --storage here.db"
     assert f"run the rest with: {rerun}" in out
-    out = shell.run(*rerun.split()[1:], code=1)  # Its config is kept, and so it fails again.
+    out = shell.run(*rerun.split()[1:], code=1)  # The config is kept, so it fails again.
     assert "1 partition in 1 run" in out
     refused = shell.run("rerun", "0", "grid.py", "--storage", "here.db", code=2)
     assert "2 backfills begin with '0'" in refused
@@ -227,7 +226,7 @@ def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     process = shell.begin_slow()
     process.send_signal(signal.SIGINT)
     wait_until(lambda: "canceling" in process.stderr.readline())
-    time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
+    time.sleep(0.3)  # The cancel is applied now, which cannot be observed from here.
     process.send_signal(signal.SIGINT)
     out, _ = shell.end(process, 130)
     backfill_id = shell.records()[0]["backfill_id"]
@@ -252,7 +251,7 @@ def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
 
 
 def detached(shell, *words):
-    """What a detached command did: the backfill's id and its log, when it has ended."""
+    """Waits for a detached backfill; returns its id and its log."""
     first, second = shell.run(*words, "--detach").splitlines()
     log = Path(second.removeprefix("log "))
     wait_until(lambda: "of 10 partitions" in log.read_text() or "of 1 partition" in log.read_text())

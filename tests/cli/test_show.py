@@ -1,4 +1,4 @@
-"""`rivers list`, `status`, `partitions`, `errors`, `grid`: they read the storage alone."""
+"""`rivers list`, `status`, `partitions`, `errors`, `grid`: they need only a storage."""
 
 import json
 
@@ -19,7 +19,7 @@ def of_latest(command):
 
 @pytest.fixture
 def failed(shell):
-    """A backfill of four days, two of which fail for one reason each."""
+    """A backfill of four days, two of which fail, each with its own error."""
     config = {"daily": {"bad": ["2024-01-02", "2024-01-03"]}}
     (shell.folder / "config.json").write_text(json.dumps(config))
     shell.run("backfill", "grid.py", "--assets", "daily", *DAYS, "--config", "config.json", code=1)
@@ -108,7 +108,7 @@ def test_they_look_while_another_process_writes_and_watch_its_end(shell):
     assert json.loads(out.splitlines()[-1])["completed"] == 10
 
 
-def test_what_nobody_runs_any_more_is_told_from_what_runs(shell):
+def test_backfills_without_a_live_owner_are_distinguished(shell):
     process = shell.begin_slow()
     (record,) = shell.records()
     with rs.CodeRepository([]).resolve(shell.storage()) as repo:

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md promises of the whole: imports, immutability, the order of the stages."""
+"""What ARCHITECTURE.md promises for the whole package: imports, immutability, the order of the stages."""
 
 import json
 import os
@@ -44,7 +44,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
-    """What a fresh interpreter looks like after `import rivers`, in an empty directory."""
+    """Returns the state of a new interpreter after `import rivers` in an empty directory."""
     done = subprocess.run(
         [sys.executable, "-c", IMPORT],
         cwd=tmp_path_factory.mktemp("empty"),
@@ -62,7 +62,7 @@ def sources(*folders, suffix="rs"):
 
 
 def code(path):
-    """The file without its comments."""
+    """Returns the file's text without comments."""
     comment = r"//[^\n]*" if path.suffix == ".rs" else r"#[^\n]*"
     return re.sub(comment, "", path.read_text(encoding="utf-8"))
 
@@ -73,7 +73,7 @@ def name(path):
 
 def test_import_starts_no_thread(imported):
     assert imported["threads"] == ["MainThread"]
-    # Polars starts some when it is imported.
+    # Polars starts threads when it is imported.
     native = [task for task in imported["native"] if not task.startswith(("jemalloc", "polars"))]
     assert len(native) == 1
 
@@ -102,7 +102,7 @@ def test_every_class_of_the_binding_is_declared_frozen():
 
 @pytest.fixture
 def instances(repo):
-    """Instances of the binding's classes, by the name of the class."""
+    """Returns an instance of each class of the binding, by the name of the class."""
     regions = rs.PartitionsDefinition.static_(["us", "eu"])
     run = []
 
@@ -188,7 +188,7 @@ def test_error_and_clock_use_no_stage(shared):
 
 
 def test_a_stage_stays_in_its_folder():
-    """`super` does not lead out of a stage: what it uses of others, it says with `crate::`."""
+    """`super` does not lead out of a stage: other stages are named with `crate::`."""
     for path in sources(CORE):
         depth = len(path.relative_to(CORE).parts) - (path.stem == "mod") - 1
         text, _, tests = code(path).partition("#[cfg(test)]")
@@ -214,7 +214,7 @@ def test_the_core_reads_no_environment():
     assert [name(path) for path in sources(CORE) if re.search(r"\benv::|\benv!", code(path))] == []
 
 
-def test_the_core_tells_no_time_but_by_its_clock():
+def test_the_core_reads_time_only_from_its_clock():
     clocks = re.compile(r"\bSystemClock\b|\bSystemTime\b|\b(Utc|Local|Instant)::now\b")
     allowed = {CORE / "clock.rs", *sources(CORE / "engine")}
     found = [
@@ -226,3 +226,14 @@ def test_the_core_tells_no_time_but_by_its_clock():
 def test_the_core_knows_no_python():
     assert [name(path) for path in sources(CORE) if re.search(r"\bpyo3\b", code(path))] == []
     assert "pyo3" not in (CORE.parent / "Cargo.toml").read_text(encoding="utf-8")
+
+
+def test_every_test_that_architecture_cites_exists():
+    cited = set(
+        re.findall(r"`(test_\w+|\w+_oracle)(?:\.py|\.rs)?`", (ROOT / "ARCHITECTURE.md").read_text())
+    )
+    found = {path.stem for folder in ("tests", "rust") for path in (ROOT / folder).rglob("*_*.*")}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        found.update(re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8")))
+    assert cited
+    assert cited - found == set()

@@ -1,11 +1,11 @@
-"""The examples of the README and of the pages under docs/ run, each page in a process of its own.
+"""The examples of the README and of the pages under docs/ run, each page in its own process.
 
-A page becomes a script with as many lines, so that a traceback has the page's line numbers:
+A page becomes a script with the same line numbers, so that a traceback points into the page:
 
 * A `python` block runs, in one namespace with the others of its page. With `title="sales.py"` it
   becomes that file instead.
-* Of a `console` block the lines with a `$` go to bash; the others are what they print.
-* A `text` block right below a `python` block is what that one prints. `...` stands for anything.
+* In a `console` block, lines that begin with `$` go to bash; the other lines are their output.
+* A `text` block right below a `python` block is its output. `...` matches anything.
 """
 
 import doctest
@@ -31,7 +31,7 @@ MARK = "\x1e"
 
 
 def script_of(text):
-    """The page's script, which prints a mark after each block; and for each what it must print."""
+    """Returns the page's script, which prints a mark after each block, and the output of each block."""
     lines = [""] * text.count("\n")
     expected = []
     for block in BLOCK.finditer(text):

@@ -29,7 +29,7 @@ def examples():
 
 
 def stub_examples():
-    """Those of the stubs, whose docstrings editors show for what is written in Rust."""
+    """Yields the examples of the stubs, whose docstrings editors show for classes written in Rust."""
     parser = doctest.DocTestParser()
     for stub in STUBS:
         for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8"))):

@@ -107,7 +107,7 @@ def test_an_unknown_asset_has_a_plain_str(repo):
     assert str(refused.value) == "there is no asset 'b'; the assets are 'a'"
 
 
-def test_a_failed_run_is_an_execution_error_with_its_cause(repo):
+def test_a_failed_run_raises_an_execution_error_from_the_exception(repo):
     def broken():
         msg = "boom"
         raise LookupError(msg)

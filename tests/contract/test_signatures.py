@@ -18,7 +18,7 @@ SIGNATURES = {
         "single_run": ("list[str]", REQUIRED),
     },
     rs.PartitionKeyRange.single: {"from_key": ("str", REQUIRED), "to_key": ("str", REQUIRED)},
-    # A dict, and anything that maps like one.
+    # A dict or any other mapping.
     rs.PartitionKeyRange.multi: {
         "dimensions": ("Mapping[str, tuple[str, str] | list[str]]", REQUIRED)
     },

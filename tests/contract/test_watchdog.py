@@ -27,7 +27,7 @@ def hang_in_native_code():
     mutex = ctypes.create_string_buffer(128)
     lock = ctypes.CDLL(None).pthread_mutex_lock
     lock(mutex)
-    lock(mutex)  # For ever: signals do not interrupt it.
+    lock(mutex)  # Never returns, and signals do not interrupt it.
 
 
 def test_hangs():

@@ -1,4 +1,4 @@
-"""Processes that tests start, stop and kill, and what they leave behind."""
+"""Starts, stops and kills processes, and reads what they have written."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def wait_for(name):
 
 
 class Processes:
-    """Scripts, each in a process of its own, and a folder that they share."""
+    """Runs scripts in separate processes, which share a folder."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -48,7 +48,7 @@ class Processes:
         return process
 
     def end(self, process):
-        """What a script printed; it must have ended well."""
+        """Waits for a script, which must succeed, and returns what it printed."""
         out, err = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, err
         return out.strip()
@@ -65,8 +65,8 @@ class Processes:
         wait_until(lambda: len(self.notes()) >= count)
 
     def sql(self, query, name="rivers.db"):
-        """What the storage says, asked in another process: two copies of SQLite in one process break each
-        other's locks on a file.
+        """Queries the storage from another process, because two copies of SQLite in one process break each
+        other's file locks.
         """
         code = "import json, sqlite3, sys; rows = sqlite3.connect(sys.argv[1]).execute(sys.argv[2]); print(json.dumps(rows.fetchall(), default=bytes.hex))"
         command = [sys.executable, "-c", code, str(self.folder / name), query]
@@ -79,7 +79,7 @@ class Processes:
 
 @pytest.fixture
 def processes(tmp_path):
-    """Starts scripts; ends those that are left."""
+    """Starts scripts, and ends those that still run."""
     made = Processes(tmp_path)
     yield made
     for process in made.started:

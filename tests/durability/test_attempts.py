@@ -1,4 +1,4 @@
-"""Attempts of runs survive the death of the process."""
+"""Recorded attempts of runs survive the death of the process."""
 
 from tests.support import wait_until
 
@@ -30,7 +30,7 @@ else:
 def _killed(processes, script, notes):
     process = processes.start(script)
     processes.wait_for_notes(notes)
-    # What is noted is committed once the run after it is in flight.
+    # A noted attempt is committed once the next run is in flight.
     asked = "SELECT (SELECT count(*) FROM attempt), (SELECT count(*) FROM run)"
     wait_until((processes.folder / "rivers.db").exists)
     attempts = notes - 2 if notes > 2 else 1
@@ -45,7 +45,7 @@ def test_attempts_are_counted_on_after_a_kill(processes):
     before = processes.notes()
     assert sorted(before) == ["a1", "b1", "b2", "b3", "b4"]
     told = processes.end(processes.start(script, backfill_id))
-    # The attempt that the process died in is made again; what had ended is not.
+    # The attempt during which the process died is repeated; ended ones are not.
     assert processes.notes()[len(before) :] == ["b4", "b5", "b6"]
     assert told == "['completed', 'failed'] [1, 6]"
     processes.check_integrity()

@@ -1,4 +1,4 @@
-"""A disk that is full halfway: an error that names the file, and nothing is lost.
+"""A disk that becomes full during a backfill: the error names the file, and nothing is lost.
 
 The disk is a small tmpfs that the test mounts, which only root can do.
 """

@@ -23,7 +23,7 @@ NASTY = [
     "x" * 300, "\N{PILE OF POO}" * 300,
 ]  # fmt: skip
 
-# What UTF-8 cannot hold is refused by Python where it is handed over.
+# Python itself refuses text that UTF-8 cannot encode.
 REFUSED = (RiversError, UnicodeEncodeError)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(NASTY)
@@ -62,7 +62,7 @@ def valid_key(text):
 
 
 def run_everything(folder, key, *, handler, value, **backfill):
-    """Backfills, reruns, looks and loads one partition and its neighbour."""
+    """Backfills, reruns, reads and loads one partition and its neighbor."""
     definition = rs.PartitionsDefinition.static_([key, "ordinary"])
     made = rs.Asset(lambda: value, name="made", partitions_def=definition, io_handler=handler)
     storage = rs.Storage.embedded(folder / "rivers.db")

@@ -1,4 +1,4 @@
-"""A process that was suspended past its lease, and wakes up."""
+"""A process that wakes up after it was suspended for longer than its lease."""
 
 import signal
 import subprocess
@@ -89,7 +89,7 @@ def test_a_process_that_wakes_up_after_its_lease_records_nothing_more(processes)
     assert "lost the lease" in said
     assert _calls(processes, "first") == before, "it starts nothing more"
     assert _records(processes) == recorded, "it records nothing more"
-    # What the first one had recorded was not executed again.
+    # Runs recorded by the first process were not executed again.
     assert len(before) + len(_calls(processes, "second")) <= COUNT + 2 + 2
     partitions = _repo(processes).backfill_partitions(backfill_id)
     assert partitions["status"].to_list() == ["completed"] * COUNT
@@ -107,7 +107,7 @@ def test_a_process_that_wakes_up_in_time_goes_on(processes):
     processes.check_integrity()
 
 
-def test_a_process_that_sleeps_past_its_lease_goes_on_when_nobody_took_over(processes):
+def test_a_process_suspended_past_its_lease_continues_if_no_other_took_over(processes):
     first = processes.start(SCRIPT, "first")
     processes.wait_for_notes(6)
     _suspend(processes, first)

@@ -1,4 +1,4 @@
-"""A killed backfill whose runs need each other goes on in their order."""
+"""A killed backfill whose runs depend on each other resumes in dependency order."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_what_was_recorded_is_not_repeated_and_the_order_holds(processes, execut
 
     out = processes.end(processes.start(SCRIPT, backfill_id, executor))
 
-    # Of 60 days each asset has one; the 51st total fails, and the nine after it with it.
+    # Each asset has 60 days; the 51st total fails, and so do the nine after it.
     assert out == "110 10 50"
     again = processes.notes()[len(before) :]
     days = rs.PartitionsDefinition.daily("2024-01-01", "2024-03-01").get_partition_keys()

@@ -1,4 +1,4 @@
-"""Worker processes outlive a parent that was killed for a moment: nobody resumes before they are gone."""
+"""Worker processes briefly outlive a killed parent: no process resumes before they have ended."""
 
 import os
 import signal
@@ -11,7 +11,6 @@ KEYS = ["a", "b", "c", "d"]
 SCRIPT = f"""
 import ctypes
 
-from tests.support import wait_until
 from rivers.exceptions import ExecutionError
 
 keys, (task, how) = {KEYS}, sys.argv[2:4]
@@ -43,12 +42,12 @@ except ExecutionError as refused:
 
 
 def _calls(processes):
-    """Process and key of each line that a function has written, in order."""
+    """Returns process and key of each line that a function has written, in order."""
     return [tuple(line.split()) for line in processes.notes()]
 
 
 def _kill_in_a_function(processes, how):
-    """The processes of the workers, whose parent is killed while both are in a function."""
+    """Kills the parent while both workers are in a function; returns the workers' processes."""
     parent = processes.start(SCRIPT, "start", how)
     wait_until(lambda: len({pid for _, pid in _calls(processes)}) == 2)
     resuming = processes.start(SCRIPT, "resume", how)

@@ -1,4 +1,4 @@
-"""A large backfill goes on where it was after its process died."""
+"""A large backfill resumes where it was when its process died."""
 
 import sqlite3
 from contextlib import closing
@@ -37,7 +37,7 @@ def _look(path, sql):
 
 
 @pytest.mark.timeout(300)
-def test_a_million_runs_killed_halfway_go_on_with_those_not_recorded(processes):
+def test_a_million_runs_killed_halfway_resume_with_those_not_recorded(processes):
     path = processes.folder / "rivers.db"
     process = processes.start(SCRIPT)
     wait_until(path.exists)

@@ -66,7 +66,7 @@ print(looks)
 
 @pytest.fixture
 def interrupted(processes):
-    """The id of a backfill whose process was killed."""
+    """Returns the id of a backfill whose process was killed."""
     process = processes.start(RESUME, "start")
     processes.wait_for_notes(8)
     processes.kill(process)

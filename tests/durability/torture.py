@@ -1,4 +1,4 @@
-"""Backfills whose process is killed again and again: nothing is lost.
+"""Kills the process of backfills again and again, and checks that nothing is lost.
 
 A child runs backfills, in threads or in worker processes; at a random moment it gets SIGKILL, and the next
 child resumes what it left, at once: the worker processes outlive their parent for a moment. The parent reads
@@ -26,7 +26,7 @@ KILLS_A_ROUND = 50
 LONGEST_LIFE = 0.25
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
 SLOWEST_RUN = 0.002
-SLOWEST_OF_SOME = 0.1  # So long that an orphan is still at it when its backfill is resumed.
+SLOWEST_OF_SOME = 0.1  # Long enough for an orphan to be running when its backfill is resumed.
 RETRY = rs.RetryPolicy(2, rs.Backoff.constant(0.003, jitter=1))
 IN_PROGRESS = 0
 ENDS = ("completed", "failed", "canceled")
@@ -72,7 +72,7 @@ def work(context):
 
 
 def assets(folder):
-    """One that works in threads, one on the event loop."""
+    """Returns one asset that runs in threads and one that runs on the event loop."""
 
     def threaded(context):
         with call(folder, context) as seconds:
@@ -94,7 +94,7 @@ def assets(folder):
 
 
 def live(folder, seed, executor, interrupted, ended):
-    """Resumes what was interrupted, then runs backfills until it is killed, or told to finish."""
+    """Resumes interrupted backfills, then runs new ones until it is killed or asked to finish."""
     choose = random.Random(seed)
     storage = rs.Storage.embedded(folder / "rivers.db")
     with rs.CodeRepository(assets(folder), executor, lease_seconds=60.0).resolve(storage) as repo:
@@ -127,7 +127,7 @@ def live(folder, seed, executor, interrupted, ended):
 
 
 def start_child(*arguments):
-    """A process of its own, forked before any thread of this one was started."""
+    """A child process, forked before this process starts any thread."""
     assert threading.active_count() == 1
     pid = os.fork()
     if pid:
@@ -141,7 +141,7 @@ def start_child(*arguments):
 
 
 class Round:
-    """One storage, whose process is killed many times."""
+    """One storage, used by processes that are killed."""
 
     def __init__(self, folder, seen):
         self.folder, self.seen = folder, seen  # `seen` counts what happened in all
@@ -154,7 +154,7 @@ class Round:
         self.at = {}  # (id of the backfill, run) -> the process that began it last
 
     def check(self):
-        """What must be true whenever nobody writes."""
+        """Checks what must hold whenever no process writes."""
         new = self.new_calls()
         for backfill_id, run in new:
             recorded = self.recorded.get(backfill_id, ())
@@ -193,7 +193,7 @@ class Round:
         self.recorded[backfill_id] = runs
 
     def check_attempts(self, database, key, backfill_id, runs):
-        """Attempts are counted without a gap, and no more of them than there were calls."""
+        """Checks that attempts are numbered without a gap, and do not outnumber the calls."""
         attempts = collections.defaultdict(list)
         query = "SELECT run, attempt FROM attempt WHERE backfill = ? ORDER BY run, attempt"
         for run, attempt in database.execute(query, (key,)):
@@ -205,7 +205,7 @@ class Round:
             self.attempts[backfill_id, run] = len(numbers)
 
     def new_calls(self):
-        """The runs that were begun since the last look; an orphan may still write."""
+        """Returns the runs begun since the previous check; an orphan may still write."""
         path = self.folder / "calls"
         text = path.read_bytes()[self.read_calls :] if path.exists() else b""
         text = text[: text.rfind(b"\n") + 1]
@@ -224,9 +224,9 @@ class Round:
         return new
 
     def check_end(self):
-        """Everything has ended, each partition once, and what was completed is there."""
+        """Checks that every partition has ended exactly once and that completed values exist."""
         self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
-        # A run that was canceled before its next attempt was called once for each on record.
+        # A run that was canceled before its next attempt was called once per recorded attempt.
         again = sum(min(number, self.calls[run] - 1) for run, number in self.attempts.items())
         self.seen["again"] += again
         self.seen["twice"] += sum(count - 1 for count in self.calls.values()) - again
@@ -245,7 +245,7 @@ class Round:
 
 
 def torture_round(folder, kills, choose, seen):
-    """Kills so many children, and lets the last one finish."""
+    """Kills `kills` children, and lets the last one finish."""
     one = Round(folder, seen)
     for _ in range(kills):
         processes = choose.random() < 0.2
@@ -275,7 +275,7 @@ def main():
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     logging.getLogger("rivers").setLevel(logging.ERROR)
-    # What a killed process leaves is cleared away by its tracker, which says so at length.
+    # The resource tracker of a killed process cleans up, with long warnings.
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
     choose, seen = random.Random(arguments.seed), collections.Counter()
     began, rounds = time.monotonic(), []

@@ -7,7 +7,7 @@ import rivers as rs
 
 @pytest.fixture
 def parallel():
-    """Makes a repository with two processes, and closes it."""
+    """Makes a repository with two worker processes, and closes it."""
     made = []
 
     def make(*assets, workers=2):
@@ -22,7 +22,7 @@ def parallel():
 
 @pytest.fixture
 def notes(tmp_path):
-    """A file that processes append lines to; gives what they wrote."""
+    """Returns a file that several processes append lines to."""
 
     class Notes:
         path = tmp_path / "notes"

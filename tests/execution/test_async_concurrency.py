@@ -1,4 +1,4 @@
-"""Runs of `async` functions, in flight on one event loop."""
+"""Runs of `async` functions, which are in flight on one event loop."""
 
 import asyncio
 import itertools
@@ -74,9 +74,11 @@ def test_a_plain_function_beside_an_async_one_does_not_hold_back_others():
         assert repo.backfill(partition_range=keys, max_concurrency=2).completed == 2
 
 
-@pytest.mark.parametrize("slow", KEYS[20:120:10])  # Some of them have others behind them.
+@pytest.mark.parametrize(
+    "slow", KEYS[20:120:10]
+)  # Some have other runs behind them in their batch.
 def test_a_slow_async_run_does_not_hold_back_others_after_a_while(slow, monkeypatch):
-    # The thread that waits for work has left long before the slow run.
+    # The idle worker thread has ended long before the slow run.
     monkeypatch.setattr("rivers.execution.workers.IDLE_TIMEOUT_SECONDS", 0.001)
     slow_run_among_others(slow)
 

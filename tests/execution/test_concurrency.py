@@ -1,4 +1,4 @@
-"""How many runs are in flight, which, and in what order they start."""
+"""Concurrency: how many runs are in flight, and in which order they start."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ MANY = rs.PartitionsDefinition.static_(KEYS)
 
 
 class Meeting:
-    """Counts who is inside at once; who enters waits until so many have, when there is a party."""
+    """Counts the calls that are inside at once; with a `party`, a call waits until that many are inside."""
 
     def __init__(self, party=1):
         self.lock, self.inside, self.peak, self.entered = threading.Lock(), 0, 0, []
@@ -39,7 +39,7 @@ class Meeting:
 
 
 class Away:
-    """The same from another process: it asks the one that the meeting is in."""
+    """A meeting used from another process: it sends requests to the process that has the meeting."""
 
     def __init__(self, address):
         self.address = address
@@ -82,7 +82,7 @@ def served(meeting):
 
 @pytest.fixture(params=["threads", "processes"])
 def hold(request):
-    """Runs partitions in a meeting, in this process or in others; gives the result."""
+    """Runs partitions in a meeting, in this process or in others, and returns the result."""
 
     def backfill(meeting, number, function=None, workers=8, **kwargs):
         def letter(context: rs.AssetExecutionContext):

@@ -1,4 +1,4 @@
-"""What a function is told of its run: the context."""
+"""The context: what a function learns about its run."""
 
 import logging
 from datetime import datetime

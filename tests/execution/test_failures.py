@@ -1,4 +1,4 @@
-"""What fails, and what does not fail with it."""
+"""Failures: which partitions and downstream assets fail, and which do not."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""`context.mark_partition_failed`: single partitions of a run fail, the others go on."""
+"""`context.mark_partition_failed`: single partitions of a run fail, and the others continue."""
 
 import pytest
 from tests.support import counts, keys, letters, repository, values
@@ -12,7 +12,7 @@ ONE_RUN = rs.BackfillStrategy.single_run()
 
 
 def failing(*marked, error="broken"):
-    """An asset that marks partitions as failed, and one that records which it gets from there."""
+    """An asset that marks partitions as failed, and a downstream asset that records what it receives."""
     got = []
 
     @rs.Asset(partitions_def=LETTERS)

@@ -1,4 +1,4 @@
-"""`materialize()`: one run of all or some assets, waited for."""
+"""`materialize()`: one run of all or some assets."""
 
 import pytest
 from tests.support import letters, repository, values
@@ -30,7 +30,7 @@ def test_materialize_is_one_run():
     assert repo.get_backfill(result.run_id.split(".")[0]) is None
 
 
-def test_materialize_raises_with_the_cause_or_tells():
+def test_materialize_raises_or_returns_the_error():
     @rs.Asset
     def broken():
         raise ValueError("boom")

@@ -76,7 +76,7 @@ def test_a_whole_run_goes_to_one_process_and_memory_serves_it(parallel, notes):
     @rs.Asset(partitions_def=DEFINED)
     def source(context: rs.AssetExecutionContext):
         notes.add(context.partition_key, os.getpid())
-        return threading.Lock()  # Nothing that could be pickled.
+        return threading.Lock()  # Cannot be pickled.
 
     @rs.Asset(partitions_def=DEFINED)
     def sink(context: rs.AssetExecutionContext, source):

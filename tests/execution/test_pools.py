@@ -1,4 +1,4 @@
-"""Pools: how many steps use a thing at once, over all runs."""
+"""Pools: the number of steps that use a resource at once, over all runs."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ ALL = rs.PartitionKeyRange.single("0", "23")
 
 
 class Gauge:
-    """How many hold something at once."""
+    """Counts how many steps hold a resource at once."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class Gauge:
 
 
 def user(name, gauge, pool, slots=None, meeting=None):
-    """An asset that holds a pool while it waits for others."""
+    """Makes an asset that holds a slot of a pool while it waits for others."""
 
     def fn():
         with gauge:
@@ -47,7 +47,7 @@ def user(name, gauge, pool, slots=None, meeting=None):
 
 def test_a_pool_bounds_all_backfills_and_runs_together_and_is_used_up(repo):
     gauge = Gauge()
-    # Three at once must be possible: fewer would wait for each other in vain.
+    # Three at once must be possible: fewer would deadlock.
     meeting = threading.Barrier(3)
     one, two = (user(name, gauge, "db", meeting=meeting) for name in ("one", "two"))
     repository = repo(one, two, pool_limits={"db": 3})
@@ -73,7 +73,7 @@ def test_slots_count(repo):
     assert light.most <= 4
 
 
-def test_a_run_takes_the_most_that_one_of_its_steps_takes(repo):
+def test_a_run_needs_the_maximum_of_its_steps(repo):
     gauge = Gauge()
     meeting = threading.Barrier(2)
     few, many = user("few", gauge, "db", 1, meeting), user("many", gauge, "db", 2, meeting)

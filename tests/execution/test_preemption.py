@@ -1,4 +1,4 @@
-"""What is urgent gets on beside functions that compute all the time; counted, not timed."""
+"""Preemption: urgent requests proceed while other functions compute. Counted, not timed."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ import pytest
 import rivers as rs
 
 LONG_TURN = 0.1
-"""Seconds that a thread computes before another one gets the interpreter: so long that it shows."""
+"""Seconds that a thread computes before another thread gets the GIL: long enough to make a difference."""
 FEW_CALLS = 50
 
 SQUARE = rs.PartitionsDefinition.multi(
@@ -21,7 +21,7 @@ SQUARE = rs.PartitionsDefinition.multi(
 
 @pytest.fixture
 def long_turns():
-    """Who gives up the interpreter waits long until it is given back."""
+    """Makes every thread that releases the GIL wait long until it gets it back."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(LONG_TURN)
     yield
@@ -30,7 +30,7 @@ def long_turns():
 
 @contextlib.contextmanager
 def endless(repo):
-    """The id of a backfill that is on until the end."""
+    """Returns the id of a backfill that runs until the end of the test."""
     result = repo.backfill(["visited"], partition_range=rs.PartitionKeyRange.multi({}), block=False)
     try:
         yield result.backfill_id
@@ -80,7 +80,7 @@ def test_the_status_of_a_live_backfill_does_not_wait_for_the_interpreter(long_tu
             for _ in range(20):
                 waiting = time.perf_counter() + 0.002
                 while time.perf_counter() < waiting:
-                    pass  # The other thread waits for its turn now.
+                    pass  # The other thread is now waiting for its turn.
                 before = turns[0]
                 status = repo.get_backfill(backfill_id)
                 assert turns[0] == before, "it gave up the interpreter"

@@ -1,4 +1,4 @@
-"""`max_starts_per_second`: how many runs start in a second, whatever the concurrency."""
+"""`max_starts_per_second`: the number of runs that start per second, whatever the concurrency."""
 
 import time
 
@@ -33,7 +33,7 @@ def test_the_starts_are_spread(monkeypatch, is_async):
     assert (result.status, result.completed) == ("completed", 12)
     last = repo.backfill_runs(result.backfill_id)["started_at"].max()
     begun = repo.backfills()["created_at"].item()
-    # The first may start at once, each of the others a twentieth of a second after the one before.
+    # The first may start immediately, each other one 1/20 s after the previous one.
     assert (last - begun).total_seconds() >= 11 / 20
 
 

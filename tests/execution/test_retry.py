@@ -1,4 +1,4 @@
-"""What has failed is tried again: when, how often, and what of a run."""
+"""Retries: when, how often, and which parts of a run."""
 
 import asyncio
 import os
@@ -157,7 +157,7 @@ def test_after_the_last_attempt_the_run_has_failed(repo, tmp_path, executor):
     assert attempts(repository, result) == [3, 3, 3]
     runs = repository.backfill_runs(result.backfill_id)
     assert runs["error"].to_list() == ["attempt 3"] * 3
-    # The failures of earlier attempts are not counted among the causes.
+    # Failures of earlier attempts are not counted as errors.
     assert repository.backfill_errors(result.backfill_id)["count"].to_list() == [3]
 
 

@@ -1,4 +1,4 @@
-"""Which run goes next, in a repository with a run queue."""
+"""The order of runs in a repository with a run queue, and the limits that hold runs back."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ def first(number):
 
 
 class Station:
-    """A repository whose runs record their backfill's name, a tag; some wait until let go."""
+    """A repository whose runs record the name of their backfill, which is a tag; some wait for a gate."""
 
     def __init__(self, names="", **queue):
         self.order, self.lock, self.inside, self.peak = [], threading.Lock(), [], 0

@@ -123,7 +123,7 @@ def test_async_failure_fails_its_run_only():
         assert "LookupError: no route" in repo.get_backfill(result.backfill_id).error
 
 
-def test_functions_run_outside_the_main_thread_and_return_to_nobody():
+def test_functions_run_outside_the_main_thread():
     threads = set()
 
     @rs.Asset(partitions_def=LETTERS)

@@ -12,7 +12,7 @@ from collections import Counter
 
 import cloudpickle
 import pytest
-from tests.support import wait_until
+from tests.support import counts, wait_until
 
 import rivers as rs
 from rivers._rivers import WorkerBatch
@@ -28,7 +28,7 @@ ALL_RUNS = (1 << 63) - 1
 
 
 def execute_message(message):
-    """What a worker does with what it was sent."""
+    """Executes the runs that a worker was sent."""
     pickled, spec, sent, prior_attempts = pickle.loads(message)
     return execute_batch(Program(pickle.loads(pickled)), WorkerBatch(spec, sent, prior_attempts))
 
@@ -134,10 +134,6 @@ def calls(tmp_path):
             return self.path.read_text().split() if self.path.exists() else []
 
     return Calls()
-
-
-def counts(result):
-    return result.completed, result.failed, result.canceled
 
 
 def everything():
@@ -262,7 +258,7 @@ def test_values_must_reach_as_far_as_the_workers_are_apart(sending, tmp_path):
         return None
 
     repo, _ = sending(up, down, isolation="machine")
-    with pytest.raises(ExecutionError, match="keeps it on one machine.*all machines reach"):
+    with pytest.raises(ExecutionError, match=r"keeps it on one machine.*all machines reach"):
         repo.backfill(partition_range=everything())
     handler.reach = "anywhere"
     assert repo.backfill(partition_range=everything()).failed == 0

@@ -1,4 +1,4 @@
-"""A worker process that dies takes one run with it, and no more."""
+"""The death of a worker process fails one run, and no other."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Delta Lake tables: a run replaces the rows of its partitions, whoever else writes."""
+"""Delta Lake tables: a run replaces the rows of its partitions, even with concurrent writers."""
 
 import datetime as dt
 import sys
@@ -129,14 +129,14 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(delta, tmp_path, va
     assert not (tmp_path / "tables").exists()
 
 
-def test_partition_by_must_be_told_for_one_dimension(tmp_path):
+def test_partition_by_is_required_for_one_dimension(tmp_path):
     with pytest.raises(ConfigurationError, match="partition_by='day'"):
         DeltaIOHandler(tmp_path).handle_output(storing(*keys("1")), FRAME)
     with pytest.raises(TypeError, match="folder or at a URL"):
         DeltaIOHandler(3)
 
 
-def test_nothing_stored_is_told(delta):
+def test_a_missing_value_is_reported(delta):
     with pytest.raises(ExecutionError, match="nothing is stored of asset 'a' for partition '1'"):
         delta.load_input(loading(*keys("1")))
 
@@ -150,7 +150,7 @@ def test_runs_beside_each_other_lose_nothing(repo, delta, executor):
         )
 
     repository = repo(sales, default_executor=executor)
-    # The table is made by several runs at once, and then written over by others.
+    # Several runs create the table at once; then others overwrite it.
     for strategy in (rs.BackfillStrategy.multi_run(), rs.BackfillStrategy.chunked(4)):
         result = repository.backfill(partition_range=ALL, strategy=strategy, max_concurrency=6)
         error = repository.get_backfill(result.backfill_id).error

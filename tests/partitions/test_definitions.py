@@ -155,7 +155,7 @@ def test_a_fmt_that_cannot_round_trip_in_the_second_century_is_refused():
         daily("1924-01-01", end="2124-01-01", fmt="%y-%m-%d")
 
 
-def test_a_coarser_fmt_is_allowed_where_it_tells_windows_apart():
+def test_a_coarser_fmt_is_allowed_if_windows_stay_distinct():
     months = time_window("2024-01-01", "0 0 1 * *", end="2024-04-01", fmt="%b %Y")
     assert texts(months) == ["Jan 2024", "Feb 2024", "Mar 2024"]
 

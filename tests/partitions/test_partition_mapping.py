@@ -1,4 +1,4 @@
-"""`PartitionMapping` as a value; what a mapping does in a backfill stands in `test_mappings`."""
+"""`PartitionMapping` as a value; `planning/test_mappings.py` tests mappings in backfills."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Sets of partitions that are named without listing them, and tables as sets."""
+"""Partition sets, which are never expanded into lists, and tables used as sets."""
 
 import re
 

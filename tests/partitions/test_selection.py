@@ -14,7 +14,7 @@ US = [PartitionKey.single("us")]
 
 @pytest.fixture
 def shop(repo):
-    """Three assets, of which `plain` is not partitioned, and the list of calls."""
+    """Returns a repository of three assets, of which `plain` is unpartitioned, and the list of calls."""
     calls = []
 
     def plain():

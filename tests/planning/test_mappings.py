@@ -22,7 +22,7 @@ BEFORE = PartitionMapping.time_window(-1)
 
 
 class Kept(BaseIOHandler):
-    """Keeps a value per partition, and what it was asked for."""
+    """A handler that keeps one value per partition and records what was loaded."""
 
     def __init__(self):
         self.values, self.asked = {}, []
@@ -40,7 +40,7 @@ def whole(definition):
 
 
 def pair(upstream, downstream, mapping, handler, **kwargs):
-    """An upstream whose value is its key, and a downstream which notes what it got for its key."""
+    """An upstream whose value is its key, and a downstream that records what it received per key."""
     got = {}
 
     def up(context):
@@ -57,7 +57,7 @@ def pair(upstream, downstream, mapping, handler, **kwargs):
 
 
 def loaded(repo, upstream, downstream, mapping):
-    """What each partition of the downstream gets, after a backfill of the whole upstream."""
+    """Backfills the whole upstream and returns what each downstream partition receives."""
     assets, got = pair(upstream, downstream, mapping, Kept())
     repository = repo(*assets)
     for name, definition in (("up", upstream), ("down", downstream)):

@@ -1,4 +1,4 @@
-"""`order`: in which order the partitions of a backfill are run."""
+"""`order`: the order in which the partitions of a backfill are run."""
 
 import pytest
 from tests.support import run_script
@@ -14,7 +14,7 @@ DAY_TEXTS = [f"2024-01-0{day}" for day in range(1, 5)]
 
 
 def texts(calls):
-    """`date=2024-01-01|region=us` as `1 us`."""
+    """Shortens `date=2024-01-01|region=us` to `1 us`."""
     return [text.replace("date=2024-01-0", "").replace("|region=", " ") for (text,) in calls]
 
 
@@ -126,7 +126,7 @@ def test_a_rerun_goes_in_the_same_order(repo, order):
     repository = repo(odd)
     first = repository.backfill(partition_range=EVERYTHING, max_concurrency=1, order=order)
     failed = called[::2]
-    called[:] = ["none"]  # The first is to succeed now.
+    called[:] = ["none"]  # From now on the first one succeeds.
     again = repository.rerun_backfill(first.backfill_id)
     third = repository.rerun_backfill(again.backfill_id, dry_run=True)
     assert [str(key) for key in again.partition_keys] == failed

@@ -1,4 +1,4 @@
-"""`overlap="refuse"`: two backfills that would hold the same partitions of the same asset."""
+"""`overlap="refuse"`: two backfills that cover the same partitions of the same asset."""
 
 import datetime as dt
 import subprocess
@@ -35,20 +35,20 @@ class Held:
         self.id = launched.backfill_id
 
     def refusal(self, selection=("held",), **chosen):
-        """Why another one is refused."""
+        """Submits another backfill and returns why it is refused."""
         with pytest.raises(ExecutionError) as refused:
             self.repo.backfill(list(selection), overlap="refuse", block=False, **chosen)
         return str(refused.value)
 
     def close(self):
-        """Lets all end that is left."""
+        """Lets the remaining runs end."""
         self.gate.set()
         self.repo.close()
 
 
 @pytest.fixture
 def hold():
-    """Makes `Held`; what a test leaves is canceled, so that one that fails does not hang."""
+    """Makes `Held`. Backfills that a test leaves are canceled, so that a failing test does not hang."""
     made = []
 
     def make(*arguments, **options):
@@ -62,42 +62,42 @@ def hold():
         held.close()
 
 
-def letters(first, last):
+def named_range(first, last):
     return {"partition_range": rs.PartitionKeyRange.single(first, last)}
 
 
-def keys(*names):
+def named_keys(*names):
     return {"partition_keys": [rs.PartitionKey.single(name) for name in names]}
 
 
 def test_the_refusal_names_the_other_and_what_they_share(hold):
-    held = hold(LETTERS, **letters("a", "d"))
+    held = hold(LETTERS, **named_range("a", "d"))
     before = held.repo.backfills().height
-    refusal = held.refusal(**letters("c", "h"))
+    refusal = held.refusal(**named_range("c", "h"))
     assert f'the backfill "{held.id}" has not ended and holds 2 of these partitions' in refusal
     assert 'of the asset "held"' in refusal
     assert f'cancel_backfill("{held.id}")' in refusal
-    assert "holds 1 of" in held.refusal(**keys("h", "d"))
-    assert "holds 4 of" in held.refusal(["free", "held"], **letters("a", "h"))
-    assert "holds 3 of" in held.refusal(dry_run=True, **keys("a", "b", "c"))
+    assert "holds 1 of" in held.refusal(**named_keys("h", "d"))
+    assert "holds 4 of" in held.refusal(["free", "held"], **named_range("a", "h"))
+    assert "holds 3 of" in held.refusal(dry_run=True, **named_keys("a", "b", "c"))
     assert held.repo.backfills().height == before
     held.close()
 
 
 def test_what_shares_nothing_goes_and_so_does_what_may(hold):
-    held = hold(LETTERS, **letters("a", "d"))
-    assert held.repo.backfill(["free"], overlap="refuse", **letters("a", "d")).completed == 4
+    held = hold(LETTERS, **named_range("a", "d"))
+    assert held.repo.backfill(["free"], overlap="refuse", **named_range("a", "d")).completed == 4
     held.gate.set()
-    assert held.repo.backfill(["held"], overlap="allow", **letters("a", "d")).completed == 4
+    assert held.repo.backfill(["held"], overlap="allow", **named_range("a", "d")).completed == 4
     wait_until(lambda: held.repo.get_backfill(held.id).status == "completed")
-    assert held.repo.backfill(["held"], overlap="refuse", **letters("a", "h")).completed == 8
+    assert held.repo.backfill(["held"], overlap="refuse", **named_range("a", "h")).completed == 8
     held.close()
 
 
 def test_other_partitions_of_the_same_asset_go(hold):
-    held = hold(LETTERS, **letters("a", "d"))
-    other = held.repo.backfill(["held"], overlap="refuse", block=False, **letters("e", "h"))
-    assert "holds 1 of" in held.refusal(**keys("h"))
+    held = hold(LETTERS, **named_range("a", "d"))
+    other = held.repo.backfill(["held"], overlap="refuse", block=False, **named_range("e", "h"))
+    assert "holds 1 of" in held.refusal(**named_keys("h"))
     held.close()
     assert held.repo.get_backfill(other.backfill_id).status == "completed"
 
@@ -112,11 +112,11 @@ def test_a_product_of_any_size_is_intersected_without_a_list(hold):
 def test_a_definition_that_has_grown_since(hold):
     now = [dt.datetime(2024, 1, 4, 12)]
     daily = rs.PartitionsDefinition.daily("2024-01-01")
-    held = hold(daily, clock=lambda: now[0], **letters("2024-01-02", "2024-01-04"))
+    held = hold(daily, clock=lambda: now[0], **named_range("2024-01-02", "2024-01-04"))
     now[0] += dt.timedelta(days=3)
-    assert "holds 2 of" in held.refusal(**letters("2024-01-03", "2024-01-07"))
+    assert "holds 2 of" in held.refusal(**named_range("2024-01-03", "2024-01-07"))
     other = held.repo.backfill(
-        ["held"], overlap="refuse", block=False, **letters("2024-01-05", "2024-01-07")
+        ["held"], overlap="refuse", block=False, **named_range("2024-01-05", "2024-01-07")
     )
     held.close()
     assert held.repo.get_backfill(other.backfill_id).completed_partitions == 3
@@ -138,7 +138,7 @@ def test_each_asset_of_a_plan_in_layers_by_its_own_partitions():
     repo = rs.CodeRepository([first, second]).resolve(rs.Storage.memory())
     both = {"partition_range": rs.PartitionKeyRange.single("2024-01-03", "2024-01-06")}
     repo.backfill(["first"], **both)
-    held = repo.backfill(["second"], block=False, **keys("2024-01-05"))
+    held = repo.backfill(["second"], block=False, **named_keys("2024-01-05"))
     with pytest.raises(ExecutionError, match='holds 1 of these partitions of the asset "second"'):
         repo.backfill(["first", "second"], overlap="refuse", **both)
     with pytest.raises(ExecutionError, match='holds 1 of these partitions of the asset "second"'):
@@ -150,7 +150,7 @@ def test_each_asset_of_a_plan_in_layers_by_its_own_partitions():
 
 def test_a_table_of_partitions(hold):
     held = hold(LETTERS, partition_keys=pl.DataFrame({"partition": ["a", "c"]}))
-    assert "holds 1 of" in held.refusal(**letters("b", "d"))
+    assert "holds 1 of" in held.refusal(**named_range("b", "d"))
     held.close()
 
 
@@ -202,27 +202,27 @@ def test_of_two_processes_that_ask_at_once_one_is_refused_and_what_was_interrupt
     asset = rs.Asset(lambda: None, name="held", partitions_def=LETTERS)
     repo = rs.CodeRepository([asset]).resolve(rs.Storage.embedded(path))
     with pytest.raises(ExecutionError, match=winner):
-        repo.backfill(overlap="refuse", **keys("a"))
-    # It goes on itself, of course.
+        repo.backfill(overlap="refuse", **named_keys("a"))
+    # The backfill does not overlap with itself.
     assert repo.resume_backfill(winner).status == "completed"
-    assert repo.backfill(overlap="refuse", **keys("a")).completed == 1
+    assert repo.backfill(overlap="refuse", **named_keys("a")).completed == 1
 
 
 def test_a_rerun_refuses_too(hold):
-    held = hold(LETTERS, overlap="refuse", **letters("a", "d"))
+    held = hold(LETTERS, overlap="refuse", **named_range("a", "d"))
     held.repo.cancel_backfill(held.id)
     held.gate.set()
     wait_until(lambda: held.repo.get_backfill(held.id).status == "canceled")
     held.gate.clear()
-    other = held.repo.backfill(["held"], block=False, **letters("d", "h"))
+    other = held.repo.backfill(["held"], block=False, **named_range("d", "h"))
     with pytest.raises(ExecutionError, match=f"{other.backfill_id}.*holds 1 of"):
         held.repo.rerun_backfill(held.id)
     held.close()
 
 
 def test_another_word_is_refused(hold):
-    held = hold(LETTERS, **letters("a", "d"))
+    held = hold(LETTERS, **named_range("a", "d"))
     held.gate.set()
     with pytest.raises(ConfigurationError, match="overlap must be one of"):
-        held.repo.backfill(["held"], overlap="deny", **letters("a", "d"))
+        held.repo.backfill(["held"], overlap="deny", **named_range("a", "d"))
     held.close()

@@ -1,4 +1,4 @@
-"""Runs that need what other runs of the same backfill make."""
+"""Runs that depend on other runs of the same backfill."""
 
 import threading
 
@@ -22,7 +22,7 @@ def day(number):
 
 
 class Watch:
-    """Assets that note when they begin and end, and that fail where they are told to."""
+    """Assets that record when they begin and end, and that fail for given keys."""
 
     def __init__(self):
         self.events = []
@@ -49,7 +49,7 @@ class Watch:
         return [key for what, own, key in self.events if (what, own) == ("begin", name)]
 
     def is_after(self, later, earlier):
-        """Whether one (asset, key) began when the other had ended."""
+        """Returns whether the first (asset, key) began after the second had ended."""
         return self.events.index(("end", *earlier)) < self.events.index(("begin", *later))
 
 
@@ -153,7 +153,7 @@ def test_stop_on_failure_cancels_what_waits(repo, watch):
     assert (result.completed, result.failed, result.canceled) == (1, 1, 6)
 
 
-def test_only_a_run_for_each_moment_lets_an_asset_need_itself(repo, watch):
+def test_an_asset_that_depends_on_itself_needs_a_run_per_window(repo, watch):
     repository = repo(
         watch.asset("total", GRID, ("total", PartitionMapping.multi({"day": BEFORE})))
     )
@@ -180,7 +180,7 @@ def test_a_manual_run_cannot_need_what_it_makes(repo):
 
 
 def test_assets_before_one_that_needs_itself_do_not_wait_for_it(repo, watch):
-    """They have runs of their own, so that they can be made side by side."""
+    """They have their own runs, so that they can run concurrently."""
     both = threading.Barrier(8, timeout=20)
 
     def raw():
@@ -245,7 +245,7 @@ def test_a_dimension_that_only_the_upstream_has_is_taken_whole(repo, watch):
     assert watch.is_after(("report", "day=2024-01-01"), ("sales", "day=2024-01-01|city=bern"))
 
 
-def test_without_a_mapping_it_is_not_told_which_partitions_belong_together(repo, watch):
+def test_without_a_mapping_partitions_of_other_dimensions_are_refused(repo, watch):
     repository = repo(watch.asset("sales", GRID), watch.asset("report", DAYS, "sales"))
     with pytest.raises(PartitionValidationError, match='not defined for the asset "sales"'):
         repository.backfill(["report", "sales"], partition_keys=[day(1)])
@@ -271,7 +271,7 @@ def test_include_upstream_adds_what_is_needed(repo, watch):
     missing = repository.backfill(
         ["c"], partition_keys=[day(3), day(5)], include_upstream=True, only_missing=True
     )
-    # Of the fifth day all is missing: `a` of the fourth, `b`, and `c` itself.
+    # For the fifth day, everything is missing: `a` of the fourth, `b`, and `c` itself.
     assert [watch.begun(name) for name in "abc"] == [["2024-01-04"], ["2024-01-05"], ["2024-01-05"]]
     assert missing.status == "completed"
     again = repository.backfill(
@@ -347,7 +347,7 @@ def test_assets_of_one_step_are_widened_together(repo):
     assert sorted(calls) == [f"2024-01-{number:02}" for number in (2, 3, 4, 5)]
 
 
-def test_all_later_moments_of_what_needs_itself_are_affected(repo, watch):
+def test_all_later_windows_of_an_asset_that_depends_on_itself_are_affected(repo, watch):
     total = watch.asset("total", DAYS, "raw", ("total", BEFORE))
     report = watch.asset("report", DAYS, "total")
     repository = repo(watch.asset("raw", DAYS), total, report)

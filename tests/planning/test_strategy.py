@@ -30,7 +30,7 @@ def numbers(calls):
 
 @pytest.fixture
 def runs(repo, recording):
-    """The runs of a backfill over the grid, as three digits a partition."""
+    """Returns the runs of a backfill over the grid, with three digits per partition."""
 
     def observe(strategy, **part):
         asset, calls = recording(GRID)
@@ -208,7 +208,7 @@ def test_there_are_no_other_kinds():
 
 @pytest.fixture
 def num_runs(repo, caplog):
-    """The number of runs where the assets declare these strategies, and the warnings."""
+    """Returns the number of runs when the assets declare these strategies, and the warnings."""
 
     def plan(*declared, strategy=None):
         assets = [

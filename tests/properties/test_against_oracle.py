@@ -1,4 +1,4 @@
-"""Selections and plans, observed through real backfills, against `itertools.product`."""
+"""Selections and plans, observed through real backfills and compared with `itertools.product`."""
 
 import datetime as dt
 import itertools
@@ -97,7 +97,7 @@ def selections(grid):
 
 @st.composite
 def strategies(draw, grid):
-    """A strategy, and how its runs come about: the dimensions they iterate, or their size."""
+    """A strategy, with the dimensions that its runs iterate over, or their size."""
     width = len(grid.names)
     kinds = ["multi_run", "single_run", "chunked"] + ["per_dimension"] * 2 * (width > 1)
     kind = draw(st.sampled_from(kinds))
@@ -175,7 +175,7 @@ def test_a_selection_is_what_was_named(case):
 
 @st.composite
 def others(draw, grid):
-    """A grid with the same dimensions, whose order, and whose keys, may be others."""
+    """A grid with the same dimensions, possibly in another order and with other keys."""
     part = [st.one_of(st.just(keys), st.permutations(keys).flatmap(_some)) for keys in grid.keys]
     kept = draw(st.tuples(*part))
     order = draw(st.permutations(range(len(kept)))) if draw(st.booleans()) else range(len(kept))

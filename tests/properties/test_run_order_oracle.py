@@ -1,4 +1,4 @@
-"""No run starts before all it needs has ended: real backfills of random graphs, against single edges."""
+"""No run starts before all runs that it depends on have ended: backfills of random graphs, compared with single edges."""
 
 import threading
 
@@ -16,7 +16,7 @@ CELLS = [(day, letter) for day in range(LENGTH) for letter in "abc"]
 
 
 class Relation:
-    """A mapping, and what it says of a single cell, written out."""
+    """A mapping, and what it gives for a single cell, written out."""
 
     def __init__(self, mapping, needs):
         self.mapping, self.needs = mapping, needs
@@ -57,7 +57,7 @@ STRATEGIES = [
 
 @st.composite
 def graphs(draw):
-    """For each asset: what it needs of those before it, and of itself."""
+    """For each asset: what it needs of earlier assets, and of itself."""
     return [
         (
             draw(st.dictionaries(st.integers(0, place - 1), st.sampled_from(RELATIONS), max_size=2))

@@ -1,4 +1,4 @@
-"""Backfills from async code: `backfill_async`, `watch`, and what cancelling does."""
+"""Backfills from async code: `backfill_async`, `watch`, and cancellation of the task."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from tests.support import TIMEOUT, letters, wait_until
+from tests.support import TIMEOUT, counts, letters, wait_until
 
 import rivers as rs
 from rivers.exceptions import (
@@ -23,12 +23,8 @@ LETTERS = letters(3)
 ALL = rs.PartitionKeyRange.single("a", "c")
 
 
-def counts(result):
-    return result.status, result.completed, result.failed, result.canceled
-
-
 def held(repo):
-    """A repository whose asset waits for `gate`, one run at a time."""
+    """Returns a repository whose asset waits for a gate, and its two events."""
     begun, gate = threading.Event(), threading.Event()
 
     def wait():
@@ -57,7 +53,7 @@ def test_it_is_awaited_while_the_loop_goes_on(repo):
         return await task
 
     result = asyncio.run(main())
-    assert counts(result) == ("completed", 3, 0, 0)
+    assert (result.status, counts(result)) == ("completed", (3, 0, 0))
     assert [key.key for key in result.partition_keys] == [["a"], ["b"], ["c"]]
 
 
@@ -100,7 +96,7 @@ def test_cancelling_the_task_cancels_the_rest(repo):
         await until(begun.is_set)
         task.cancel()
         await asyncio.sleep(0)
-        assert not task.done()  # What is in flight ends first.
+        assert not task.done()  # Runs in flight finish first.
         gate.set()
         await task
 
@@ -128,10 +124,11 @@ def test_cancelling_it_twice_leaves_at_once_and_resumable(repo):
     (row,) = repository.backfills().iter_rows(named=True)
     assert row["status"] == "in_progress"
     gate.set()
-    assert counts(repository.resume_backfill(row["backfill_id"])) == ("completed", 3, 0, 0)
+    result = repository.resume_backfill(row["backfill_id"])
+    assert (result.status, counts(result)) == ("completed", (3, 0, 0))
 
 
-def test_a_timeout_is_told_as_one(repo):
+def test_a_timeout_of_the_task_raises_timeout_error(repo):
     repository, begun, gate = held(repo)
 
     async def main():
@@ -144,7 +141,7 @@ def test_a_timeout_is_told_as_one(repo):
         asyncio.run(main())
 
 
-def test_progress_is_told_when_something_has_changed(repo):
+def test_progress_is_reported_after_changes(repo):
     gates = {key: threading.Event() for key in "abc"}
 
     def wait(context):
@@ -207,7 +204,7 @@ def test_ctrl_c_cancels_the_rest(tmp_path):
     )  # fmt: skip
     wait_until((tmp_path / "begun").exists)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)  # It cancels now; from outside there is nothing to see of it.
+    time.sleep(0.3)  # The cancel is applied now, which cannot be observed from here.
     (tmp_path / "gate").touch()
     _, err = process.communicate(timeout=TIMEOUT)
     assert "KeyboardInterrupt" in err

@@ -1,4 +1,4 @@
-"""`canary`: a few partitions first, and the rest if they complete."""
+"""`canary`: runs a few partitions first, and the rest only if those complete."""
 
 import threading
 
@@ -13,11 +13,11 @@ KEYS = [f"k{number:03}" for number in range(SIZE)]
 MANY = rs.PartitionsDefinition.static_(KEYS)
 ALL = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
 FIRST = ["k125", "k375", "k625", "k875"]
-"""Four, spread."""
+"""The four canary partitions, spread over the selection."""
 
 
 class Recorded:
-    """An asset `work` that fails for some partitions, and which were executed."""
+    """An asset `work` that fails for some partitions; records which were executed."""
 
     def __init__(self, *bad, storage=None, is_async=False):
         self.calls = []
@@ -133,7 +133,7 @@ def test_a_rerun_begins_with_a_few_too():
     work = Recorded("k125", "k373")
     first = work.run(canary=4, max_concurrency=1)
     assert counts(first) == (0, 1, 999)
-    # All are left, so the same ones go first.
+    # No partition has completed, so the same ones run first.
     again = work.repo.rerun_backfill(first.backfill_id)
     assert counts(again) == (0, 1, 999)
 

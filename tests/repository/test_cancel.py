@@ -47,7 +47,7 @@ class Held:
         self.repo = rs.CodeRepository([held]).resolve(storage or rs.Storage.memory())
 
     def begin(self, **kwargs):
-        """Starts a backfill; returns when two of its runs are in flight."""
+        """Starts a backfill and returns once two of its runs are in flight."""
         kwargs = {"partition_range": FEW, "max_concurrency": 2, "block": False, **kwargs}
         self.id = self.repo.backfill(**kwargs).backfill_id
         self.two.wait(TIMEOUT)

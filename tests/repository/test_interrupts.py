@@ -1,4 +1,4 @@
-"""Ctrl-C, leaving, and dying: real processes and real signals."""
+"""Ctrl-C, interpreter exit and killed processes, with real processes and real signals."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parent / "scripts" / "interrupted.py"
 
 
 class Script:
-    """The script above in its own process group, as a terminal would start it."""
+    """`scripts/interrupted.py` in its own process group, as a terminal would start it."""
 
     def __init__(self, folder, executor):
         self.folder, self.executor = folder, executor
@@ -77,20 +77,20 @@ class Script:
         )
 
     def interrupt(self, mode="wait"):
-        """Presses Ctrl-C and sees that it has arrived."""
+        """Sends SIGINT and waits until the process has received it."""
         before = len(self.notes(f"{mode} interrupted"))
         os.killpg(self.process.pid, signal.SIGINT)
         self.until(lambda: len(self.notes(f"{mode} interrupted")) == before + 1)
-        time.sleep(0.1)  # It cancels now; from outside there is nothing to see of it.
+        time.sleep(0.1)  # The cancel is applied now, which cannot be observed from here.
 
     def begin(self, mode="wait"):
-        """Six runs have ended, and two are in flight."""
+        """Starts the script and waits until six runs have ended and two are in flight."""
         self.start(mode)
         self.until(lambda: len(self.notes(f"{mode} started")) == 8)
         return self.status().backfill_id
 
     def recorded(self):
-        """The keys of the runs that are recorded as completed."""
+        """Returns the keys of the runs that are recorded as completed."""
         runs = map(self.storage.get_run, self.status().run_ids)
         return {run.partition_keys[0].key[0] for run in runs if run.status == "completed"}
 
@@ -149,12 +149,12 @@ def test_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
     assert script.counts() == ("completed", COUNT, 0)
 
 
-def test_a_second_sigint_is_heard_wherever_the_first_has_come_to(repo):
+def test_a_second_sigint_is_handled_at_any_point_of_the_first(repo):
     waiting, gate = threading.Event(), threading.Event()
 
     def wait():
         waiting.wait(TIMEOUT)
-        signal.raise_signal(signal.SIGINT)  # Python hears it in the main thread.
+        signal.raise_signal(signal.SIGINT)  # Python handles the signal in the main thread.
         gate.wait(TIMEOUT)
 
     def interrupt_cancel(frame, event, called):

@@ -1,4 +1,4 @@
-"""`max_failures`: a backfill that goes wrong stops early, and says why."""
+"""`max_failures`: a backfill with too many failures stops early and says why."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ ALL = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
 
 
 def breaking(when=lambda number: True, *, is_async=False):
-    """An asset that fails where the number of its partition says so."""
+    """An asset that fails for the partitions whose number satisfies a condition."""
 
     def work(context):
         if when(int(context.partition_key[1:])):
@@ -44,7 +44,7 @@ def repository(asset, *, storage=None, executor=None):
         (lambda number: True, 7, (0, 7, SIZE - 7)),
         (lambda number: number % 3 == 0, 100, (198, 100, SIZE - 298)),
         (lambda number: number < 7, 8, (SIZE - 7, 7, 0)),
-        # A fraction says nothing before 20 have ended.
+        # A fraction applies only after 20 have ended.
         (lambda number: True, 0.5, (0, 20, SIZE - 20)),
         (lambda number: number >= 900, 0.1, (900, 100, SIZE - 1_000)),
         (lambda number: number % 3 == 0, 0.5, (1_333, 667, 0)),

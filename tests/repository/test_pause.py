@@ -1,4 +1,4 @@
-"""Steering a backfill that was launched: `pause_backfill`, `unpause_backfill`."""
+"""`pause_backfill` and `unpause_backfill`."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ def in_another_process(path, verb, backfill_id):
 
 
 class Paused:
-    """A backfill whose third run has it paused, in the way given, before it ends."""
+    """A backfill that is paused, by the function `pause`, during its third run."""
 
     def __init__(self, pause, storage=None, *, is_async=False, executor=None):
         self.started = []
@@ -79,7 +79,7 @@ def pause_here(repo, backfill_id):
 def test_nothing_starts_while_it_is_paused_and_all_that_is_left_afterwards(monkeypatch, is_async):
     monkeypatch.setattr(workers, "IDLE_TIMEOUT_SECONDS", 0.01)
     held = Paused(pause_here, is_async=is_async)
-    # Many times as long as a worker without work stays: one must be there when it goes on.
+    # Much longer than an idle worker stays: one must be started when the backfill continues.
     threading.Event().wait(0.3)
     status = held.status()
     assert (status.status, status.paused, status.completed_partitions) == ("in_progress", True, 3)
@@ -100,7 +100,7 @@ def test_another_process_may_pause_and_unpause(tmp_path):
 
     def pause_there(repo, backfill_id):
         in_another_process(path, "pause_backfill", backfill_id)
-        time.sleep(1.5)  # It is seen within a second; from outside there is nothing to see of it.
+        time.sleep(1.5)  # The pause is applied within a second, which cannot be observed from here.
 
     held = Paused(pause_there, rs.Storage.embedded(path))
     status = held.status()
@@ -156,7 +156,7 @@ def test_a_pause_survives_the_death_of_the_process(tmp_path):
     repo = rs.CodeRepository([steps]).resolve(rs.Storage.embedded(path))
     assert repo.get_backfill(backfill_id).paused
     assert repo.resume_backfill(backfill_id, block=False).status == "in_progress"
-    # More than one look at what is wanted.
+    # Longer than the interval in which control requests are polled.
     threading.Event().wait(0.5)
     assert (started, repo.get_backfill(backfill_id).paused) == ([], True)
     repo.unpause_backfill(backfill_id)

@@ -1,4 +1,4 @@
-"""Rerun: a new backfill over exactly what failed and what was canceled."""
+"""`rerun_backfill`: a new backfill over exactly the failed and canceled partitions."""
 
 import logging
 
@@ -20,7 +20,7 @@ ALL = rs.PartitionKeyRange.single("a", "f")
 
 
 class Flaky:
-    """A repository of one asset, which fails for the keys in `broken` and records its calls."""
+    """A repository of one asset that fails for the keys in `broken` and records its calls."""
 
     def __init__(self, *broken, definition=DEFINED, storage=None, clock=None):
         self.broken, self.calls = set(broken), []

@@ -1,4 +1,4 @@
-"""`update_backfill`: another concurrency and another priority while a backfill runs."""
+"""`update_backfill`: changes to the limits and the priority of a running backfill."""
 
 import asyncio
 import threading
@@ -44,7 +44,7 @@ repo.backfill(partition_range=everything, max_concurrency=1, tags=tags)
 
 
 class Gated:
-    """A backfill whose runs wait for a gate each, and how many of them were in flight."""
+    """A backfill whose runs wait for a gate each; counts how many are in flight."""
 
     def __init__(self, *, is_async=False, storage=None, executor=None, max_concurrency=1):
         self.gate = threading.Semaphore(0)
@@ -125,7 +125,7 @@ def test_worker_processes_grow_in_number(tmp_path):
     repo.resolve(rs.Storage.embedded(tmp_path / "rivers.db"))
     backfill_id = repo.backfill(partition_range=ALL, max_concurrency=1, block=False).backfill_id
     wait_until(lambda: len(list(notes.iterdir())) == 1)
-    # More than the executor has: its two are all there are.
+    # The executor has only two workers.
     repo.update_backfill(backfill_id, max_concurrency=9)
     wait_until(lambda: len(list(notes.iterdir())) == 2)
     gate.touch()

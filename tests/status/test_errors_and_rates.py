@@ -1,4 +1,4 @@
-"""Failures by their causes, and reruns of what failed with one."""
+"""Failures grouped by error, reruns by error type, rates and estimates."""
 
 import contextlib
 import sqlite3
@@ -28,14 +28,14 @@ def failed(repo):
     return repository, repository.backfill(partition_range=everything, max_concurrency=1)
 
 
-def counts(errors):
+def error_rows(errors):
     return errors.select("error_type", "message", "count").rows()
 
 
 def test_errors_are_grouped_by_what_does_not_vary(failed):
     repository, result = failed
     errors = repository.backfill_errors(result.backfill_id)
-    assert counts(errors) == [("ValueError", "the row … is broken", 3), ("KeyError", "…", 1)]
+    assert error_rows(errors) == [("ValueError", "the row … is broken", 3), ("KeyError", "…", 1)]
     assert errors["partition"].to_list() == ["0", "3"]
     assert "the row 0 is broken" in errors["traceback"][0]
     runs = repository.backfill_runs(result.backfill_id, status="failed")["ended_at"].to_list()
@@ -43,7 +43,7 @@ def test_errors_are_grouped_by_what_does_not_vary(failed):
     assert errors["last_at"].to_list() == [runs[2], runs[3]]
 
 
-def test_errors_of_a_run_count_its_partitions_each_for_its_first_cause(repo):
+def test_errors_count_each_partition_of_a_run_for_its_first_error(repo):
     def some(context):
         for key in context.partition.keys[1:3]:
             context.mark_partition_failed(key, "empty")
@@ -60,7 +60,7 @@ def test_errors_of_a_run_count_its_partitions_each_for_its_first_cause(repo):
         partition_range=PartitionKeyRange.single("0", "7"), strategy=SINGLE_RUN
     )
     errors = repository.backfill_errors(result.backfill_id)
-    assert [row[1:] for row in counts(errors)] == [("broken", 6), ("empty", 2)]
+    assert [row[1:] for row in error_rows(errors)] == [("broken", 6), ("empty", 2)]
     assert errors["partition"].to_list() == ["0", "1"]
     assert errors["count"].sum() == result.failed == 8
     again = repository.rerun_backfill(result.backfill_id, error_type="ValueError", dry_run=True)
@@ -113,7 +113,7 @@ def test_failures_that_were_recorded_before_there_were_families_are_folded_too(t
     assert later.partition_keys == again.partition_keys
 
 
-def test_a_dry_run_tells_how_long_its_runs_would_take(repo, recording):
+def test_a_dry_run_estimates_its_duration(repo, recording):
     asset, _ = recording(NUMBERS)
     repository = repo(asset)
     everything = PartitionKeyRange.single("0", "7")
@@ -130,7 +130,7 @@ def test_a_dry_run_tells_how_long_its_runs_would_take(repo, recording):
     assert estimate(max_concurrency=1) == pytest.approx(seconds)
     assert estimate(max_concurrency=3) == pytest.approx(
         seconds / 8 * 3
-    )  # Three rounds of one each.
+    )  # Three rounds with one run each.
     assert estimate(strategy=SINGLE_RUN) == pytest.approx(seconds)
     everything = PartitionKeyRange.single("0", "1")
     assert estimate(max_concurrency=1) == pytest.approx(seconds / 4)

@@ -1,4 +1,4 @@
-"""What the log tells: a line when a backfill starts, ends, or stops; and what assets log."""
+"""The log: one line when a backfill starts, ends or stops, and what assets log."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ ALL = rs.PartitionKeyRange.single("a", "c")
 
 @pytest.fixture
 def lines(caplog):
-    """The lines of the library so far, without what varies."""
+    """Returns the library's log lines so far, without ids and durations."""
     caplog.set_level(logging.INFO, "rivers")
 
     def read(backfill_id="of which"):
@@ -51,7 +51,7 @@ def test_a_failed_backfill_is_a_warning_with_the_first_failure(repo, caplog):
     assert 'the asset "x" failed for the partition "a": ValueError: no' in text
 
 
-def test_the_end_of_a_backfill_in_the_background_is_told_once(repo, recording, lines):
+def test_the_end_of_a_background_backfill_is_logged_once(repo, recording, lines):
     asset, _ = recording(LETTERS, name="x")
     repository = repo(asset)
     launched = repository.backfill(partition_range=ALL, block=False)
@@ -63,7 +63,7 @@ def test_the_end_of_a_backfill_in_the_background_is_told_once(repo, recording, l
     assert len(lines()) == 2
 
 
-def test_a_canceled_backfill_is_told_before_close_returns(repo, lines):
+def test_a_canceled_backfill_is_logged_before_close_returns(repo, lines):
     gate, begun = threading.Event(), threading.Event()
 
     def wait():
@@ -155,7 +155,7 @@ def test_the_last_lines_of_a_failed_run_stand_below_its_traceback(tmp_path, fn, 
     ]
 
 
-def test_what_an_asset_logs_goes_to_the_handlers_with_its_place(repo, caplog):
+def test_log_records_of_an_asset_have_its_source_position(repo, caplog):
     caplog.set_level(logging.WARNING)
     asset = rs.Asset(log_and_fail, name="x", partitions_def=LETTERS)
     repo(asset).backfill(partition_keys=[rs.PartitionKey.single("a")])

@@ -1,4 +1,4 @@
-"""How results look in a notebook, in one that runs; and that nothing of a user's becomes markup."""
+"""Results in a real notebook; text of the user never becomes markup."""
 
 import json
 import os
@@ -22,7 +22,7 @@ GRID = rs.PartitionsDefinition.multi(
 
 
 def parsed(html):
-    """Well formed, or it does not come through here."""
+    """Parses the output, which fails unless it is well formed."""
     return ET.fromstring(f"<div>{html}</div>")
 
 
@@ -113,7 +113,7 @@ everything = rs.PartitionKeyRange.single("0", "11")
 
 from rivers.status import progress
 look = progress.NotebookLine.update
-def update(line):  # Tells when it has been shown.
+def update(line):  # Signals that the line has been shown.
     look(line)
     seen.append(line._text())
 progress.NotebookLine.update = update

@@ -34,7 +34,7 @@ def failing():
 
 @pytest.fixture
 def waiting(repo):
-    """A repository whose asset waits, the event that it is called, and the event that ends it."""
+    """Yields a repository whose asset waits, an event set when it is called, and the event that ends it."""
     called, leave = threading.Event(), threading.Event()
 
     def wait():
@@ -136,7 +136,7 @@ def test_lists_are_built_on_first_touch_and_kept(repo, failing):
         assert vars(answer)[name] is first
 
 
-def test_a_result_nobody_asks_for_keys_costs_nothing(repo):
+def test_a_result_whose_keys_are_not_read_costs_nothing(repo):
     result = repo(HUGE).backfill(partition_range=PartitionKeyRange.multi({}), dry_run=True)
     assert result.num_partitions == 1_753_176**2
     assert "partition_keys" not in vars(result)
@@ -174,7 +174,7 @@ def test_get_backfill_of_an_unknown_id_is_none(repo, failing):
         assert repository.get_backfill(unknown) is None
 
 
-def test_get_backfill_tells_the_tags(repo, failing):
+def test_get_backfill_returns_the_tags(repo, failing):
     repository, tags = repo(failing()), [("a", "b"), ("rivers/priority", "5"), ("a", "c")]
     result = repository.backfill(partition_range=ALL, tags=tags)
     assert repository.get_backfill(result.backfill_id).tags == tags

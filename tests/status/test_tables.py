@@ -19,7 +19,7 @@ ALL = rs.PartitionKeyRange.multi({})
 
 @pytest.fixture
 def backfilled(repo):
-    """A repository, and the id of a backfill of which one partition failed."""
+    """Returns a repository and the id of a backfill with one failed partition."""
 
     @rs.Asset(partitions_def=GRID, code_version="7")
     def sales(context: rs.AssetExecutionContext):

@@ -49,7 +49,7 @@ def test_without_a_table_of_mounts_nothing_is_said(tmp_path):
 def test_the_present_machine_is_asked(tmp_path, caplog, monkeypatch):
     rs.Storage.embedded(tmp_path / "rivers.db")
     assert not caplog.records
-    # Whatever this directory lies on counts as a network file system now.
+    # From now on the file system of this directory counts as a network file system.
     own = mounts.network_file_system.__globals__
     kinds = {
         line.partition(" - ")[2].split(" ")[0] for line in mounts._MOUNTS.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""What is recorded, and reading it back: `Storage`."""
+"""`Storage`: the records of runs and backfills, dynamic partitions, what is materialized."""
 
 import datetime as dt
 import subprocess

@@ -1,4 +1,4 @@
-"""Where the embedded storage is kept, and what is refused there."""
+"""Files of the embedded storage: where they are, and which are refused."""
 
 import sqlite3
 import threading

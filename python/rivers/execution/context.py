@@ -1,4 +1,4 @@
-"""What the user's functions are told about the run they execute."""
+"""The context that functions get: the run, its partitions, the configuration, a logger."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ else:
 
 
 _LINES = 20
-"""Lines of a failed call's log that are kept."""
-_LONGEST_LINE = 500
-"""Characters of each."""
+"""Number of log lines of a failed call that are kept."""
+_MAX_LINE_LENGTH = 500
+"""Maximum number of characters of each."""
 
 
 class _Log(logging.Logger):
-    """A logger that remembers what it was told last, and hands on what the one of its name would take."""
+    """A logger that keeps the last records, and passes on those that the logger of its name would log."""
 
     def __init__(self, logger: logging.Logger, lines: deque[logging.LogRecord]) -> None:
         super().__init__(logger.name)
@@ -42,12 +42,12 @@ class _Log(logging.Logger):
         self._lines = lines
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (the standard library's name)
-        """All is remembered."""
+        """Every level is kept."""
         del level
         return True
 
     def handle(self, record: logging.LogRecord) -> None:
-        """Called for each line."""
+        """Keeps a record, and passes it on if it is logged."""
         self._lines.append(record)
         if self.parent is not None and self.parent.isEnabledFor(record.levelno):
             self.parent.handle(record)
@@ -55,9 +55,9 @@ class _Log(logging.Logger):
 
 def _text(record: logging.LogRecord) -> str:
     try:
-        return storable(record.getMessage())[:_LONGEST_LINE]
+        return storable(record.getMessage())[:_MAX_LINE_LENGTH]
     except Exception:  # noqa: BLE001  (arguments of a user can fail to show themselves)
-        return storable(str(record.msg))[:_LONGEST_LINE]
+        return storable(str(record.msg))[:_MAX_LINE_LENGTH]
 
 
 class PartitionContext:
@@ -115,7 +115,7 @@ class PartitionContext:
 
 
 class AssetExecutionContext(Generic[ConfigT]):
-    """What a function knows of its run; `AssetExecutionContext[Model]` has a `config` of that model.
+    """A function's view of its run; `AssetExecutionContext[Model]` has a `config` of that model.
 
     A function gets it by naming a parameter `context` or annotating one with this class.
 
@@ -159,7 +159,7 @@ class AssetExecutionContext(Generic[ConfigT]):
 
     @property
     def attempt(self) -> int:
-        """Which attempt of the asset in this run it is, from 1; see `RetryPolicy`."""
+        """The number of this attempt of the asset in the run, from 1; see `RetryPolicy`."""
         return self._run.failed_attempts(self._step.index) + 1
 
     @property
@@ -186,15 +186,15 @@ class AssetExecutionContext(Generic[ConfigT]):
     def log(self) -> logging.Logger:
         """The logger `rivers.asset.<name>` of the standard library, for this call.
 
-        What it is told goes to the handlers that are set up, from their levels on. If the call fails,
-        the last 20 lines of any level stand below the traceback in `backfill_errors()`.
+        Records go to the handlers that are set up, according to their levels. If the call fails, the
+        last 20 lines of any level are shown below the traceback in `backfill_errors()`.
         """
         if self._lines is None:
             self._lines = deque(maxlen=_LINES)
         return _Log(logging.getLogger(f"rivers.asset.{self._step.name}"), self._lines)
 
     def _last_lines(self) -> str:
-        """What this call has logged last, as it stands below a traceback."""
+        """The last lines that this call has logged, to be shown below a traceback."""
         if not self._lines:
             return ""
         lines = [f"  {record.levelname}: {_text(record)}\n" for record in self._lines]
@@ -237,12 +237,12 @@ class AssetExecutionContext(Generic[ConfigT]):
         return selection.text(0)
 
     def mark_partition_failed(self, key: PartitionKey | str, error: str | BaseException) -> None:
-        """Fails single partitions of the run; the others go on.
+        """Fails some partitions of the run; the others go on.
 
         Args:
             key: The partition, of this run; a `str` for a single-dimension key. A key with several
                 values fails all its partitions.
-            error: Why: a message or an exception. Said twice, the last one stays.
+            error: The reason: a message or an exception. A later one replaces an earlier one.
 
         Raises:
             PartitionValidationError: The key is not one of this run's; the asset fails then.

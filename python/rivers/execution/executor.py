@@ -39,9 +39,9 @@ class Executor(ABC):
         True
     """
 
-    InProcess: ClassVar[type[InProcess]]
+    InProcess: ClassVar[type[InProcessExecutor]]
     """The class of `Executor.in_process()`."""
-    Parallel: ClassVar[type[Parallel]]
+    Parallel: ClassVar[type[ParallelExecutor]]
     """The class of `Executor.parallel()`."""
 
     @property
@@ -63,12 +63,12 @@ class Executor(ABC):
         """
 
     @staticmethod
-    def in_process() -> InProcess:
+    def in_process() -> InProcessExecutor:
         """Threads of this process; async functions run on one event loop (the default)."""
-        return InProcess()
+        return InProcessExecutor()
 
     @staticmethod
-    def parallel(max_workers: int | None = None) -> Parallel:
+    def parallel(max_workers: int | None = None) -> ParallelExecutor:
         """Processes, each executing whole runs; assets may be defined in a notebook.
 
         A value goes from one run to another only through an IO handler that reaches beyond a process,
@@ -82,11 +82,11 @@ class Executor(ABC):
         """
         if max_workers is None:
             max_workers = os.cpu_count() or 1
-        return Parallel(check_count("max_workers", max_workers))
+        return ParallelExecutor(check_count("max_workers", max_workers))
 
 
 @dataclass(frozen=True, repr=False)
-class InProcess(Executor):
+class InProcessExecutor(Executor):
     """Executes runs in threads of this process."""
 
     @property
@@ -109,7 +109,7 @@ class InProcess(Executor):
 
 
 @dataclass(frozen=True, repr=False)
-class Parallel(Executor):
+class ParallelExecutor(Executor):
     """Executes runs in processes of this machine.
 
     Attributes:
@@ -138,5 +138,5 @@ class Parallel(Executor):
         return f"Executor.parallel(max_workers={self.max_workers})"
 
 
-Executor.InProcess = InProcess
-Executor.Parallel = Parallel
+Executor.InProcess = InProcessExecutor
+Executor.Parallel = ParallelExecutor

@@ -51,7 +51,7 @@ class ThreadWorkers(Workers):
         while True:
             try:
                 await batch.program.execute_async(batch)
-            except BaseException as error:  # noqa: BLE001  (whoever waits for the backfill gets it)
+            except BaseException as error:  # noqa: BLE001  (`wait` raises it)
                 self._abort(batch, error)
             finally:
                 batch.close()

@@ -22,10 +22,10 @@ class StepInput:
     Attributes:
         parameter: The function's parameter, and the upstream asset's name.
         handler: Loads its value.
-        metadata: What the handler is told.
+        metadata: The metadata that the handler gets.
         space: The upstream's partitions; `None` if it has none.
-        mapping: Which of them are needed; `None`: those of the same keys.
-        has_default: Whether the parameter has a default, which holds where none is needed.
+        mapping: Which of them are needed; `None`: those with the same keys.
+        has_default: Whether the parameter has a default, used if no partition is needed.
     """
 
     parameter: str
@@ -41,10 +41,10 @@ class StepOutput:
     """An asset that a step makes.
 
     Attributes:
-        index: Its place in the request.
-        name: Its name.
-        handler: Keeps its value.
-        metadata: Its metadata.
+        index: The asset's index in the request.
+        name: The asset's name.
+        handler: Stores its value.
+        metadata: The asset's metadata.
     """
 
     index: int
@@ -59,18 +59,18 @@ class Step:
 
     Attributes:
         name: The asset's name, or that of the multi-asset.
-        outputs: What it makes.
-        by_name: Whether the function gives a dict of values by output, or the value.
-        fn: Its function.
-        is_async: Whether that is a coroutine function.
+        outputs: The assets that it makes.
+        by_name: Whether the function returns a dict of values by output, not a value.
+        fn: The function.
+        is_async: Whether `fn` is a coroutine function.
         context_param: The parameter that gets the context.
-        inputs: What it takes.
-        needs: Places of the steps that it depends on.
-        definition: Its partitions.
+        inputs: The values that it takes.
+        needs: Indices of the steps that it depends on.
+        definition: The definition of its partitions.
         config: Its validated configuration.
-        metadata: The asset's.
-        retry: How its failures are tried again.
-        defined: Its partitions of today, where those of the plan are not all among them any more.
+        metadata: The asset's metadata.
+        retry: How its failures are retried.
+        defined: Its current partitions, if the plan has some that are no longer defined.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Step:
     defined: Space | None = None
 
     def __post_init__(self) -> None:
-        # In the order of the request: what needs an output stands behind the first of them.
+        # In the order of the request: whatever needs an output comes after the first of them.
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
         self.index = self.indices[0]

@@ -27,7 +27,7 @@ class Workers(ABC):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Called before each submission: starts what takes long to start."""
 
     def notify(self) -> None:
@@ -80,7 +80,7 @@ class Workers(ABC):
         """Executes a batch in this thread."""
         try:
             self.execute(batch, batch.program)
-        except BaseException as error:  # noqa: BLE001  (whoever waits for the backfill gets it)
+        except BaseException as error:  # noqa: BLE001  (`wait` raises it)
             self._abort(batch, error)
         finally:
             batch.close()

@@ -1,4 +1,4 @@
-//! What the core takes where a cost could hide: `cargo bench -p rivers-core`.
+//! Benchmarks of the core's operations that could hide a cost: `cargo bench -p rivers-core`.
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
 #![allow(missing_docs, reason = "a bench's name says what it does")]
 
@@ -151,7 +151,8 @@ mod queue {
         }
     }
 
-    /// 10,000 entries, of which ten may go; those that are held back came first and are more urgent.
+    /// A queue of 10,000 entries, ten of which can start; the blocked ones came first and have a
+    /// higher priority.
     fn mostly_blocked() -> Queue {
         let held = TagLimit {
             key: "team".into(),
@@ -192,7 +193,7 @@ mod queue {
         });
     }
 
-    /// A limit of one slot that 10,000 entries share: each release wakes one of them.
+    /// A limit of one slot that 10,000 entries share; each release admits one of them.
     #[divan::bench]
     fn decide_and_release_behind_one_slot(bencher: Bencher) {
         let one = TagLimit {
@@ -249,7 +250,7 @@ mod store {
         }
     }
 
-    /// A store on a real file, with `synchronous=FULL`, and a backfill that takes outcomes.
+    /// A store on a real file, with `synchronous=FULL`, and a backfill that records outcomes.
     struct Recording {
         store: SqliteStore,
         lease: LeaseTerms,

@@ -1,4 +1,5 @@
-//! Time is an argument: whoever needs the time asks a `Clock`, so that tests never sleep.
+//! The source of the current time. Code that needs the time takes a `Clock`, so that tests never
+//! sleep.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,9 +9,9 @@ pub type Micros = i64;
 /// Microseconds in a second.
 pub const SECOND: Micros = 1_000_000;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// The present moment.
+    /// The current time.
     fn now(&self) -> Micros;
 }
 
@@ -24,12 +25,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests.
+/// A clock for tests, which moves only when `advance` is called.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Creates a clock that returns `now`.
     pub fn new(now: Micros) -> Self {
         Self(AtomicI64::new(now))
     }

@@ -3,10 +3,10 @@
 //! of a backfill or of a storage is not in the text but a [`Remedy`], which each interface words by itself: as
 //! a call in Python, as a command in a shell.
 
-/// What can go wrong in the core.
+/// An error of the core.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A partitions definition, key or strategy is wrong in itself.
+    /// A partitions definition, key or strategy is invalid in itself.
     #[error("{0}")]
     PartitionDefinition(String),
     /// A key or a range does not belong to the definition it is used with.
@@ -32,9 +32,9 @@ pub enum Error {
     /// The storage could not be opened, read or written.
     #[error("storage {path}: {message}")]
     Storage {
-        /// The file, or `memory`.
+        /// The location as it is displayed: a file, or `memory`.
         path: String,
-        /// What happened and what to do.
+        /// What happened, and what to do about it.
         message: String,
     },
     /// The storage was opened for reading only, and an older rivers wrote it.
@@ -59,8 +59,6 @@ pub enum Remedy {
     List,
     /// Execute again what failed or was canceled in this backfill.
     Rerun(String),
-    /// Continue this interrupted backfill.
-    Resume(String),
     /// Wait for this backfill, or cancel it.
     Cancel(String),
     /// Wait for this backfill, cancel it, or allow the overlap with it.
@@ -75,7 +73,6 @@ impl Remedy {
         match self {
             Self::List => vec!["list"],
             Self::Rerun(id) => vec!["rerun", id],
-            Self::Resume(id) => vec!["resume", id],
             Self::Cancel(id) => vec!["cancel", id],
             Self::Overlap(id) => vec!["overlap", id],
             Self::Migrate(path) => vec!["migrate", path],
@@ -99,7 +96,7 @@ impl Error {
     }
 }
 
-/// A result of the core.
+/// The result type of the core.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The candidates most similar to `given`, best first, at most three.

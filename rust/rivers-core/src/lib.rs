@@ -1,10 +1,11 @@
-//! The core of rivers: planning, queueing, running and recording backfills of partitioned data,
-//! without Python. The modules stand in the order in which data flows; each uses only those before it.
+//! The core of rivers, without Python: planning, queueing, running and recording backfills of
+//! partitioned data. Data flows through the modules in the order below; each uses only those before
+//! it.
 
 pub mod clock;
 pub mod error;
 
-// Empty lines keep their order.
+// The empty lines keep rustfmt from sorting the modules.
 
 pub mod space;
 

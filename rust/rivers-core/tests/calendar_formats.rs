@@ -1,14 +1,14 @@
-//! Which formats give every window a key that leads back to it.
+//! Checks which formats give every window a key that parses back to it.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
 
 use rivers_core::space::Axis;
-use rivers_core::space::time::parse_moment;
+use rivers_core::space::time::parse_time;
 use rivers_core::space::time::{Calendar, Declared, Grid};
 
 fn at(text: &str) -> i64 {
-    parse_moment("moment", text, None).unwrap()
+    parse_time("moment", text, None).unwrap()
 }
 
 fn declared(start: &str, end: Option<&str>, grid: Grid, fmt: &str) -> Declared {

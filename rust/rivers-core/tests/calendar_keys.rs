@@ -1,14 +1,14 @@
-//! Which texts are keys of a calendar, and what is said of the others.
+//! Checks which texts are keys of a calendar, and the errors for others.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
 
-use rivers_core::space::time::parse_moment;
+use rivers_core::space::time::parse_time;
 use rivers_core::space::time::{Calendar, Declared, Grid, NotAWindow};
 use rivers_core::space::{Axis, Definition, Dimension};
 
 fn at(text: &str) -> i64 {
-    parse_moment("moment", text, None).unwrap()
+    parse_time("moment", text, None).unwrap()
 }
 
 fn declared(start: &str, end: Option<&str>, grid: Grid, fmt: &str) -> Declared {

@@ -1,4 +1,4 @@
-//! Calendars are arithmetic; here they are held against the cron crate's own search, step by step.
+//! Compares calendars, which are arithmetic, with the cron crate's own step-by-step search.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn calendar(start: i64, end: Option<i64>, grid: Grid, fmt: &str) -> Arc<Calendar
     Arc::new(Calendar::try_from(declared).unwrap())
 }
 
-/// The first occurrences at or after `start`, as the cron crate finds them.
+/// The first occurrences at or after `start`, found by the cron crate.
 fn occurrences(expression: &str, start: i64, count: usize) -> Vec<i64> {
     let parser = CronParser::builder()
         .seconds(Seconds::Optional)
@@ -38,7 +38,7 @@ fn occurrences(expression: &str, start: i64, count: usize) -> Vec<i64> {
     found
 }
 
-/// Each window of the axis against the moments at which it should start; one more than windows.
+/// Compares each window of the axis with its expected start; there is one more start than windows.
 fn agrees(axis: &TimeAxis, starts: &[i64]) {
     assert_eq!(axis.len() as usize, starts.len() - 1);
     for (n, pair) in starts.windows(2).enumerate() {
@@ -72,7 +72,7 @@ fn moments() -> impl Strategy<Value = i64> {
     -2_524_521_600..4_417_977_600_i64
 }
 
-/// Expressions over every kind of field, of which none can be without an occurrence.
+/// Expressions over every kind of field, all of which occur at some time.
 fn expressions() -> impl Strategy<Value = String> {
     let of = |choices: &'static [&'static str]| prop::sample::select(choices);
     (

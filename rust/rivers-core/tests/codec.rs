@@ -1,4 +1,5 @@
-//! Plans as bytes: what is written is read, and damaged bytes give an error or a plan, never a panic.
+//! Checks encoded plans: they decode to equal plans, and damaged bytes give an error or a plan, never
+//! a panic.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::num::NonZeroU64;
@@ -107,7 +108,7 @@ fn bytes(plan: &Plan) -> (Vec<u8>, Vec<u8>) {
     )
 }
 
-/// Reads both, and uses what was read, as an engine would.
+/// Decodes both, and uses the plan as an engine would.
 fn read(space: &[u8], plan: &[u8]) {
     let Ok(space) = decode_space(space) else {
         return;
@@ -180,7 +181,8 @@ proptest! {
     }
 }
 
-/// Plans as the first version wrote them: of a backfill that is still on record they must be read.
+/// Plans encoded by the first version, which must remain readable while their backfills are on
+/// record.
 #[test]
 fn plans_of_the_first_version_are_read() {
     let labels = |names: &[&str]| Axis::Labels(Arc::new(Labels::new(names.iter()).unwrap()));

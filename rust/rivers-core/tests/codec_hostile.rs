@@ -1,17 +1,18 @@
-//! Bytes written to do harm: each is an error, or a plan that stays within its space, in bounded time.
+//! Checks malicious bytes: each gives an error, or a plan that stays within its space, in bounded
+//! time.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
 
 use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan};
-use rivers_core::plan::group::MOST_GROUPED_KEYS;
+use rivers_core::plan::group::MAX_GROUPED_KEYS;
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
 use rivers_core::space::time::{Declared, Grid};
 use rivers_core::space::{Axis, IndexSet, Members, PositionSet, Selection, Space};
 
-/// An axis as it is stored, without its checks.
+/// The stored form of an axis, without its checks.
 #[derive(serde::Serialize)]
 enum StoredAxis {
     Labels(Vec<String>),
@@ -152,7 +153,7 @@ fn a_strategy_that_no_user_could_build_is_refused() {
 fn a_few_bytes_that_stand_for_thousands_of_millions_of_keys_are_not_written_out() {
     let space = space(&[70_000, 70_000]);
     let mut set = roaring::RoaringTreemap::new();
-    set.insert_range(0..MOST_GROUPED_KEYS * 40);
+    set.insert_range(0..MAX_GROUPED_KEYS * 40);
     let members = Members::Explicit(PositionSet::ascending(set));
     let selection = Selection::new(Arc::clone(&space), members);
     let plan = Plan::new(selection.clone(), Strategy::MultiRun).unwrap();

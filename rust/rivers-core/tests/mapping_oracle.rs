@@ -1,4 +1,4 @@
-//! The images of mappings, which are arithmetic, against a loop over all pairs of partitions.
+//! Compares the images of mappings, which are arithmetic, with a loop over all pairs of partitions.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,7 +147,7 @@ fn space(definition: &Definition) -> Arc<Space> {
         .unwrap()
 }
 
-/// The moments between which the window so far away lies, if the grid goes on there.
+/// Start and end of the window at an offset, if the grid continues that far.
 fn window(own: &TimeAxis, other: &TimeAxis, n: i128) -> Option<(i64, i64)> {
     let len = i128::from(own.len());
     match &own.calendar().declared().grid {
@@ -206,7 +206,7 @@ fn needs(mapping: &Mapping, down: &Space, p: u64, up: &Space, q: u64) -> bool {
             up.index(q, there),
         )
     };
-    // The dimensions that are given, and by name those that are not.
+    // The dimensions that the mapping names, then the others by name.
     let rest = |given: &[(usize, usize, &Mapping)], other: &Mapping| {
         given
             .iter()
@@ -295,7 +295,7 @@ fn members(selection: &Selection) -> BTreeSet<u64> {
     members
 }
 
-/// All that can be related.
+/// Pairs of spaces and mappings that can relate them.
 fn related() -> Vec<(Mapping, Arc<Space>, Arc<Space>)> {
     let (definitions, mut found) = (definitions(), Vec::new());
     for mapping in mappings() {
@@ -366,7 +366,7 @@ fn a_product_of_a_thousand_million_is_mapped_by_arithmetic() {
     let image = hours
         .upstream(&Selection::all(Arc::clone(&down)), &up)
         .unwrap();
-    // The hour before the first is not there, so the last is not needed either.
+    // The hour before the first does not exist, so the last one is not needed either.
     assert!(
         matches!(image.members(), Members::Product(_)),
         "{:?}",

@@ -1,4 +1,4 @@
-//! Orders are arithmetic; here they are held against a list that is sorted.
+//! Compares orders of selections, which are arithmetic, with a sorted list.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::cmp::Ordering;
@@ -24,7 +24,7 @@ fn nesting(space: &Space, given: &[&str]) -> Result<Nesting, String> {
     Nesting::by_dimensions(space, &given).map_err(|error| error.to_string())
 }
 
-/// Sorted by the dimensions given, the others in between as they are.
+/// Sorts by the given dimensions, then by the others in definition order.
 fn sorted(selection: &Selection, by: &[(usize, bool)]) -> Vec<u64> {
     let space = selection.space();
     let mut listed: Vec<u64> = selection.sorted().iter().collect();
@@ -124,7 +124,7 @@ fn a_product_of_a_thousand_million_is_arranged_by_arithmetic() {
         huge.text(arranged.nth(arranged.len() - 1)),
         "a=0|b=39999|c=1"
     );
-    // Single keys that are as many are compressed, and can be turned, but not listed.
+    // This many explicit keys are compressed; they can be reversed, but not listed.
     let most = all.difference(&std::iter::once(7).collect());
     assert_eq!(most.reversed().nth(0), huge.len() - 1);
     let refused = most.arranged(&nesting(&huge, &["c"]).unwrap());

@@ -1,4 +1,4 @@
-//! Runs are arithmetic; here they are held against a grouping that is written out.
+//! Compares the runs of plans, which are arithmetic, with an explicit grouping.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::num::NonZeroU64;
@@ -25,7 +25,7 @@ fn space(lens: &[usize]) -> Arc<Space> {
     Arc::new(Space::try_from(dims.collect::<Vec<_>>()).unwrap())
 }
 
-/// A product and a list of single keys, over the same space of two to four dimensions.
+/// A product and a list of explicit keys, over one space of two to four dimensions.
 fn selections() -> impl Strategy<Value = [Selection; 3]> {
     let dims = prop::collection::vec(
         (1..6_usize, prop::collection::vec(any::<Index>(), 1..6)),
@@ -64,7 +64,7 @@ fn nesting(space: &Space, turns: &[(Index, bool)]) -> Nesting {
     Nesting::by_dimensions(space, &names).unwrap()
 }
 
-/// Run by run: the next so many, ascending within.
+/// The expected chunks: runs of the next `n` partitions, ascending within a run.
 fn chunked(selection: &Selection, n: u64) -> Vec<Vec<u64>> {
     let order: Vec<u64> = selection.iter().collect();
     let mut runs: Vec<Vec<u64>> = order.chunks(n as usize).map(<[u64]>::to_vec).collect();
@@ -77,7 +77,8 @@ fn chunks_of(n: u64) -> Runs {
     Runs::Chunked { n }
 }
 
-/// Run by run: one per combination of the dimensions, in order of first appearance, ascending within.
+/// The expected groups: one run for each combination of the dimensions, in order of first appearance,
+/// ascending within a run.
 fn grouped(selection: &Selection, dims: &[usize]) -> Vec<Vec<u64>> {
     let mut runs: Vec<(Vec<u32>, Vec<u64>)> = Vec::new();
     for partition in selection.iter() {

@@ -1,4 +1,4 @@
-//! The order between runs, which is told from mappings, against a list of all edges.
+//! Compares the order between runs, which follows from mappings, with a list of all edges.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +154,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// All edges, one by one: for each run, the runs it needs, and by asset the partitions.
+/// Lists all edges: for each run, the runs that it needs and, by asset, the partitions.
 struct Edges {
     runs: Vec<BTreeSet<u64>>,
     partitions: Vec<Vec<(u32, BTreeSet<u64>)>>,
@@ -192,12 +192,12 @@ impl Edges {
     }
 }
 
-/// What became of a plan's execution, and what the oracle knows of it.
+/// The execution of a plan, together with the oracle's own record of it.
 struct Execution<'a> {
     plan: Arc<Plan>,
     edges: &'a Edges,
     state: State,
-    hands: Vec<Range<u64>>,
+    assignments: Vec<Range<u64>>,
     ended: BTreeSet<u64>,
     not_made: BTreeSet<(u32, u64)>,
     failures: Vec<FailureRow>,
@@ -207,19 +207,19 @@ struct Execution<'a> {
 impl<'a> Execution<'a> {
     fn new(plan: &Plan, edges: &'a Edges) -> Self {
         let plan = Arc::new(plan.clone());
-        let todo = PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]);
+        let pending = PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]);
         let policy = FailurePolicy::Continue;
         Self {
             state: State::new(
                 policy,
                 Control::default(),
                 plan.num_partitions(),
-                todo,
+                pending,
                 Counts::default(),
             ),
             plan,
             edges,
-            hands: Vec::new(),
+            assignments: Vec::new(),
             ended: BTreeSet::new(),
             not_made: BTreeSet::new(),
             failures: Vec::new(),
@@ -237,32 +237,34 @@ impl<'a> Execution<'a> {
             })
     }
 
-    fn take(&mut self, most: u64) {
+    fn claim(&mut self, max: u64) {
         assert!(
-            self.state.can_start() || self.state.phase() == Phase::Ended || !self.hands.is_empty()
+            self.state.can_start()
+                || self.state.phase() == Phase::Ended
+                || !self.assignments.is_empty()
         );
-        let Some(taken) = self.state.claim(most) else {
+        let Some(claimed) = self.state.claim(max) else {
             return;
         };
-        for run in taken.runs.clone() {
+        for run in claimed.runs.clone() {
             let needs = &self.edges.runs[run as usize];
             assert!(
                 needs.is_subset(&self.ended),
                 "run {run} starts before what it needs has ended"
             );
             assert_eq!(
-                taken.blocked_by.is_some(),
+                claimed.blocked_by.is_some(),
                 self.needs_what_was_not_made(run),
                 "run {run}"
             );
         }
-        if taken.blocked_by.is_some() {
-            for run in taken.runs {
+        if claimed.blocked_by.is_some() {
+            for run in claimed.runs {
                 self.end(run, true);
             }
             self.state.apply(Event::Released);
         } else {
-            self.hands.push(taken.runs);
+            self.assignments.push(claimed.runs);
         }
     }
 
@@ -305,35 +307,35 @@ impl<'a> Execution<'a> {
         self.state.apply(Event::Ended(&[end]));
     }
 
-    /// Ends the first run of a hand, and perhaps puts the rest back.
-    fn work(&mut self, hand: usize, fails: bool, gives_up: bool) {
-        if self.hands.is_empty() {
+    /// Ends the first run of an assignment, and perhaps yields the rest.
+    fn work(&mut self, index: usize, fails: bool, yields: bool) {
+        if self.assignments.is_empty() {
             return;
         }
-        let hand = hand % self.hands.len();
-        let mut runs = self.hands.swap_remove(hand);
+        let index = index % self.assignments.len();
+        let mut runs = self.assignments.swap_remove(index);
         self.end(runs.start, fails);
         runs.start += 1;
-        if gives_up || runs.is_empty() {
+        if yields || runs.is_empty() {
             self.state.apply(Event::Yielded(runs));
             self.state.apply(Event::Released);
         } else {
-            self.hands.push(runs);
+            self.assignments.push(runs);
         }
     }
 
-    /// The process dies, and another goes on from what was recorded.
+    /// The process dies, and another process resumes from the records.
     fn resume(&mut self) {
-        let todo = RunSet::all_but(self.plan.num_runs(), self.ended.iter().copied());
-        let todo = PendingRuns::new(&self.plan, todo, &self.failures);
+        let pending = RunSet::all_but(self.plan.num_runs(), self.ended.iter().copied());
+        let pending = PendingRuns::new(&self.plan, pending, &self.failures);
         self.state = State::new(
             FailurePolicy::Continue,
             Control::default(),
             self.plan.num_partitions(),
-            todo,
+            pending,
             self.counts,
         );
-        self.hands.clear();
+        self.assignments.clear();
     }
 }
 
@@ -352,14 +354,14 @@ proptest! {
                 break;
             }
             match what {
-                0..=2 => execution.take(which as u64 + 1),
+                0..=2 => execution.claim(which as u64 + 1),
                 3 | 4 => execution.work(which, chance == 0, chance > 7),
                 _ => if chance == 0 { execution.resume() },
             }
         }
         // Whatever happened before, it goes on to the end.
         while execution.state.phase() == Phase::Running {
-            execution.take(3);
+            execution.claim(3);
             execution.work(0, false, false);
         }
         prop_assert_eq!(execution.ended.len() as u64, plan.num_runs());
@@ -399,7 +401,7 @@ proptest! {
     }
 }
 
-/// A million days under `time_window(-1)`: what waits is bounded, and all of it ends.
+/// A million days under `time_window(-1)`: the number of waiting runs is bounded, and all runs end.
 #[test]
 fn what_waits_for_a_slow_run_is_bounded() {
     let space = space(1_000_000, 1, true);
@@ -419,12 +421,12 @@ fn what_waits_for_a_slow_run_is_bounded() {
     let links = vec![link(1, 0, Mapping::AllPartitions), link(2, 2, window(-1))];
     let plan = Arc::new(Plan::in_layers([layer(0), layer(1), layer(2)], links).unwrap());
     let all = RunSet::all(plan.num_runs());
-    let todo = PendingRuns::new(&plan, all, &[]);
+    let pending = PendingRuns::new(&plan, all, &[]);
     let mut state = State::new(
         FailurePolicy::Continue,
         Control::default(),
         plan.num_partitions(),
-        todo,
+        pending,
         Counts::default(),
     );
     let slow = state.claim(1).unwrap().runs;

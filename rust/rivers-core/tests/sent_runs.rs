@@ -48,7 +48,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
     let execution = Execution {
         program: Arc::new(()),
         capacity: Some(2),
-        placement: Placement::PROCESSES,
+        placement: Placement::REMOTE,
         pools: Vec::new(),
     };
     let key = engine.submit(request, plan, execution).unwrap();

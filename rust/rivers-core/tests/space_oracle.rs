@@ -1,4 +1,4 @@
-//! Selections are arithmetic; here they are held against products and lists that are written out.
+//! Compares selections, which are arithmetic, with explicit products and lists.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::collections::{BTreeSet, HashSet};
@@ -26,7 +26,7 @@ fn space(lens: &[usize]) -> Arc<Space> {
     Arc::new(Space::try_from(dims.collect::<Vec<_>>()).unwrap())
 }
 
-/// What a user may say about one dimension.
+/// What a user can select in one dimension.
 #[derive(Debug, Clone)]
 enum Part {
     All,
@@ -43,7 +43,7 @@ fn parts() -> impl Strategy<Value = Vec<(usize, Part)>> {
     prop::collection::vec((1..7_usize, part), 1..5)
 }
 
-/// The range as a user writes it, and the positions it names in each dimension.
+/// A range as the user writes it, and the positions that it selects in each dimension.
 fn said(parts: &[(usize, Part)]) -> (RangeSpec, Vec<Vec<u64>>) {
     let (mut ranges, mut positions) = (Vec::new(), Vec::new());
     for (at, (len, part)) in parts.iter().enumerate() {
@@ -68,7 +68,7 @@ fn said(parts: &[(usize, Part)]) -> (RangeSpec, Vec<Vec<u64>>) {
     (RangeSpec::Multi(ranges), positions)
 }
 
-/// The product, written out, the first dimension slowest.
+/// Lists a product, the first dimension slowest.
 fn product(lens: &[usize], positions: &[Vec<u64>]) -> Vec<u64> {
     lens.iter()
         .zip(positions)

@@ -1,4 +1,4 @@
-//! The tables of small cases, by hand.
+//! Checks the tables of small cases against rows written by hand.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod table_support;
@@ -81,7 +81,7 @@ fn too_many_rows_are_refused_before_any_is_built() {
         .unwrap_err()
         .to_string();
     assert!(refused.contains("125000000000 rows"), "{refused}");
-    // What is left out is not built.
+    // Rows that are filtered out are not built.
     let status = Some(vec![PartitionStatus::Completed]);
     let filter = PartitionFilter {
         status,

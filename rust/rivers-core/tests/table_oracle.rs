@@ -1,4 +1,4 @@
-//! The tables against a naive oracle that goes row by row.
+//! Compares the tables with a naive oracle that builds them row by row.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod table_support;
@@ -26,7 +26,7 @@ fn dimension_cells(space: &Space, partition: u64) -> Vec<String> {
     cells
 }
 
-/// What happened to each run: nothing, in flight, ended well, failed as a whole, failed in parts, both.
+/// The outcome of each run: none, in flight, completed, failed as a whole, failed in part, or both.
 #[derive(Debug, Clone)]
 struct Records {
     runs: Vec<RunRow>,

@@ -1,4 +1,5 @@
-//! A selection in the terms of another space: the same keys in the same order, or the first that is missing.
+//! Checks the translation of a selection to another space: equal keys in the same order, or the first
+//! missing key.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ fn spaces() -> impl Strategy<Value = Arc<Space>> {
     })
 }
 
-/// The key of a partition, whatever the order of its dimensions.
+/// The key of a partition, independent of the order of its dimensions.
 fn key(space: &Space, partition: u64) -> Vec<String> {
     let text = space.text(partition);
     let mut parts: Vec<String> = text.split('|').map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! Tables over the Arrow PyCapsule interface: Polars, pyarrow and duckdb read them without a copy.
+//! Tables over the Arrow PyCapsule interface, which Polars, pyarrow and duckdb read without a copy.
 
 use std::sync::Arc;
 
@@ -21,8 +21,7 @@ impl From<RecordBatch> for ArrowTable {
 
 #[pymethods]
 impl ArrowTable {
-    /// An Arrow C stream; a `requested_schema` is not needed to read one and is passed over, as the
-    /// interface allows.
+    /// Returns an Arrow C stream. `requested_schema` is ignored, which the interface allows.
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_stream__<'py>(
         &self,

@@ -43,7 +43,7 @@ impl PyExecutor {
     pub(crate) fn placement(&self) -> PyResult<Placement> {
         match self.isolation.as_str() {
             "none" => Ok(Placement::Local),
-            "process" | "machine" => Ok(Placement::PROCESSES),
+            "process" | "machine" => Ok(Placement::REMOTE),
             other => Err(PyValueError::new_err(format!(
                 "the isolation of an executor must be \"none\", \"process\" or \"machine\", got {other:?}"
             ))),

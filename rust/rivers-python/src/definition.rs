@@ -8,9 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString};
 use rivers_core::error::Error;
-use rivers_core::space::time::{
-    Calendar, Declared, Grid, TimeFormat, iso, parse_moment, to_seconds,
-};
+use rivers_core::space::time::{Calendar, Declared, Grid, TimeFormat, iso, parse_time, to_seconds};
 use rivers_core::space::{Definition, Dimension};
 
 use crate::error::Raised;
@@ -19,12 +17,12 @@ use crate::mapping::PartitionMapping;
 use crate::selection::Space;
 use crate::store::Store;
 
-/// Which partitions there are: along one dimension, or the product of several.
+/// The partitions that exist: along one dimension, or as the product of several.
 ///
-/// Make one with `static_`, `daily`, `hourly`, `time_window`, `dynamic` or `multi`. A definition is
-/// arithmetic, however many partitions it has. Time is a naive wall-clock grid of half-open windows;
-/// a partition's key is the start of its window, as text. Definitions are immutable, comparable,
-/// hashable and picklable.
+/// Create one with `static_`, `daily`, `hourly`, `time_window`, `dynamic` or `multi`. The size of a
+/// definition does not depend on its number of partitions. Time is a naive wall-clock grid of
+/// half-open windows; a partition's key is the start of its window, as text. Definitions are
+/// immutable, comparable, hashable and picklable.
 #[pyclass(frozen, module = "rivers")]
 pub(crate) struct PartitionsDefinition {
     pub(crate) definition: Arc<Definition>,
@@ -37,11 +35,11 @@ struct Storage<'py> {
     store: Bound<'py, Store>,
 }
 
-/// A moment as a person gives it: text, date or datetime without a zone.
+/// Parses a time that a user gave: a text, a date, or a datetime without a zone.
 fn moment(argument: &str, given: &Bound<'_, PyAny>, fmt: &str) -> PyResult<i64> {
     if let Ok(text) = given.cast::<PyString>() {
         let own = TimeFormat::new(fmt).map_err(Raised)?;
-        return Ok(parse_moment(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
+        return Ok(parse_time(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
     }
     if given.is_instance_of::<PyDateTime>() {
         if !given.getattr("tzinfo")?.is_none() {
@@ -69,7 +67,7 @@ fn moment(argument: &str, given: &Bound<'_, PyAny>, fmt: &str) -> PyResult<i64> 
     )))
 }
 
-/// A time definition.
+/// Creates a definition of time windows.
 fn calendar(
     start: &Bound<'_, PyAny>,
     end: Option<&Bound<'_, PyAny>>,
@@ -100,10 +98,10 @@ const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
 
 #[pymethods]
 impl PartitionsDefinition {
-    /// A fixed list of keys, in this order.
+    /// Declares a fixed list of keys, in this order.
     ///
-    /// Raises PartitionDefinitionError for no key, a duplicate, an empty key, or one that holds `|` or
-    /// `,`.
+    /// Raises PartitionDefinitionError for no key, a duplicate, an empty key, or one that contains
+    /// `|` or `,`.
     #[staticmethod]
     fn static_(keys: &Bound<'_, PyAny>) -> PyResult<Self> {
         if keys.is_instance_of::<PyString>() {
@@ -122,13 +120,13 @@ impl PartitionsDefinition {
         Ok(Definition::static_(names).map_err(Raised)?.into())
     }
 
-    /// A partition a day, from `start` to before `end`; without an end the day that contains now is the
-    /// last.
+    /// Declares one partition per day, from `start` up to but not including `end`; without an end, up
+    /// to the day that contains the present.
     ///
-    /// `start` and `end` are naive datetimes, dates or texts such as "2024-01-31"; `fmt` is how keys are
-    /// written, by default "%Y-%m-%d". Raises PartitionDefinitionError for what is no moment or has a
-    /// time zone, an end that is not after the start, or a `fmt` that does not lead from a key back to
-    /// its window.
+    /// `start` and `end` are naive datetimes, dates or texts such as "2024-01-31"; `fmt` is the
+    /// strftime format of the keys, by default "%Y-%m-%d". Raises PartitionDefinitionError for a text
+    /// that is not a time, a time with a zone, an end that is not after the start, or a `fmt` whose
+    /// keys do not parse back to their windows.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None))]
     fn daily(
@@ -139,7 +137,8 @@ impl PartitionsDefinition {
         calendar(start, end, Grid::Interval(DAILY.0), fmt.unwrap_or(DAILY.1))
     }
 
-    /// A partition an hour; arguments as for `daily`. By default `fmt` is "%Y-%m-%dT%H:%M".
+    /// Declares one partition per hour. The arguments are as for `daily`; by default `fmt` is
+    /// "%Y-%m-%dT%H:%M".
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None))]
     fn hourly(
@@ -155,7 +154,7 @@ impl PartitionsDefinition {
         )
     }
 
-    /// A partition for each window of a schedule, or of an interval; give one of the two.
+    /// Declares one partition for each window of a schedule or of an interval; give one of the two.
     ///
     /// `cron_schedule` is a cron expression of five fields, or of six with seconds first;
     /// `interval_seconds` counts from `start` on. The others are as for `daily`; by default `fmt` is
@@ -187,10 +186,11 @@ impl PartitionsDefinition {
         calendar(start, end, grid, fmt.unwrap_or(SECONDS))
     }
 
-    /// The product of named dimensions, the first one slowest: `multi({"date": ..., "region": ...})`.
+    /// Declares the product of named dimensions, the first one slowest: `multi({"date": ...,
+    /// "region": ...})`.
     ///
-    /// Raises PartitionDefinitionError for no dimension, a bad name, or a dimension that is itself a
-    /// `multi`.
+    /// Raises PartitionDefinitionError for no dimension, an invalid name, or a dimension that is
+    /// itself a `multi` definition.
     #[staticmethod]
     fn multi(dimensions: &Bound<'_, PyAny>) -> PyResult<Self> {
         let dimensions = dimensions.cast::<PyDict>().map_err(|_| {
@@ -211,13 +211,13 @@ impl PartitionsDefinition {
         Ok(Definition::multi(named).map_err(Raised)?.into())
     }
 
-    /// Keys that are registered in a storage under this name, in order of registration.
+    /// Declares keys that are registered in a storage under this name, in order of registration.
     #[staticmethod]
     fn dynamic(name: &str) -> Result<Self, Raised> {
         Ok(Definition::dynamic(name)?.into())
     }
 
-    /// The names of the dimensions of a `multi` definition, in order; else `[]`.
+    /// The names of the dimensions of a `multi` definition, in order; otherwise `[]`.
     #[getter]
     fn dimensions(&self) -> Vec<String> {
         match &*self.definition {
@@ -226,10 +226,10 @@ impl PartitionsDefinition {
         }
     }
 
-    /// All keys, one partition each, in definition order.
+    /// The keys of all partitions, in definition order.
     ///
-    /// `storage` holds the keys of dynamic dimensions; `now` is the naive moment up to which a time
-    /// dimension without an end reaches, by default the wall clock's.
+    /// `storage` holds the keys of dynamic dimensions. `now` is the naive time up to which a time
+    /// dimension without an end extends, by default the present.
     #[pyo3(signature = (*, storage=None, now=None))]
     fn get_partition_keys<'py>(
         &self,
@@ -240,7 +240,8 @@ impl PartitionsDefinition {
         self.resolve(py, now, storage)?.all().keys(py)
     }
 
-    /// A set of partitions that is not listed: a part for each dimension, all of those left out.
+    /// Selects a set of partitions, without listing them: a part for each dimension, or all of a
+    /// dimension that is omitted.
     ///
     /// A part is a `(from, to)` range, a list of keys, a compiled regular expression, or
     /// `rivers.exclude()` of one. Sets combine with `|`, `&` and `-`; see `rivers.PartitionSet`.
@@ -256,7 +257,7 @@ impl PartitionsDefinition {
             .call1((slf, parts, dimensions))
     }
 
-    /// All partitions as a Polars frame: a row each, a column per dimension.
+    /// All partitions as a Polars frame, with a row per partition and a column per dimension.
     #[pyo3(signature = (*, storage=None, now=None))]
     fn to_polars<'py>(
         &self,
@@ -270,7 +271,7 @@ impl PartitionsDefinition {
             .call1((table,))
     }
 
-    /// Whether the key names partitions of this definition; with several values: all of them.
+    /// Whether the definition has the partition that `key` names, or all of them if it names several.
     #[pyo3(signature = (key, *, storage=None, now=None))]
     fn validate_partition_key<'py>(
         &self,
@@ -283,7 +284,7 @@ impl PartitionsDefinition {
         Ok(key.locate(&self.resolve(py, now, storage)?.space).is_ok())
     }
 
-    /// The space at a moment: the repository's way in.
+    /// Resolves the definition at a time; private to the package.
     #[pyo3(signature = (now=None, storage=None))]
     fn resolve<'py>(
         &self,
@@ -350,7 +351,7 @@ impl PartitionsDefinition {
     }
 }
 
-/// Reads what pickling wrote.
+/// Reads a pickled definition.
 #[pyo3::pyfunction]
 pub(crate) fn decode_definition(bytes: &[u8]) -> PyResult<PartitionsDefinition> {
     let definition: Definition =
@@ -358,8 +359,8 @@ pub(crate) fn decode_definition(bytes: &[u8]) -> PyResult<PartitionsDefinition> 
     Ok(definition.into())
 }
 
-/// Why a mapping cannot relate two definitions, as the end of a sentence; `None` if it can. A definition
-/// that is `None` is that of something unpartitioned.
+/// Why a mapping cannot relate two definitions, as the end of a sentence; `None` if it can. A
+/// definition that is `None` belongs to an asset without partitions.
 #[pyo3::pyfunction]
 pub(crate) fn mapping_refusal(
     mapping: &PartitionMapping,

@@ -1,4 +1,4 @@
-//! `PartitionKey`: a value, or a number in a space until someone looks.
+//! `PartitionKey`: given as values, or as a number in a space that is converted on first access.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rivers_core::error::Error;
 use rivers_core::space::{Key, Space};
 
-/// What a key stands for.
+/// The two forms of a key.
 #[derive(Clone)]
 enum Repr {
     Given(Arc<Key>),
@@ -18,9 +18,10 @@ enum Repr {
 
 /// The name of a partition: a value for its one dimension, or for each of several.
 ///
-/// Make one with `PartitionKey.single` or `PartitionKey.multi`; they return a `PartitionKey.Single`
-/// or a `PartitionKey.Multi`. A key with several values in a dimension stands for several partitions.
-/// Keys are equal when they stand for the same partitions; they are immutable, hashable and picklable.
+/// Create one with `PartitionKey.single` or `PartitionKey.multi`, which return a
+/// `PartitionKey.Single` or a `PartitionKey.Multi`. A key with several values in a dimension
+/// represents several partitions. Keys that represent the same partitions are equal; keys are
+/// immutable, hashable and picklable.
 #[pyclass(frozen, subclass, module = "rivers")]
 pub(crate) struct PartitionKey {
     repr: Repr,
@@ -34,7 +35,7 @@ pub(crate) struct SingleKey;
 #[pyclass(frozen, extends = PartitionKey, name = "Multi", module = "rivers")]
 pub(crate) struct MultiKey;
 
-/// Puts the two kinds where the API has them: `PartitionKey.Single` and `PartitionKey.Multi`.
+/// Makes the two classes available as `PartitionKey.Single` and `PartitionKey.Multi`.
 pub(crate) fn nest(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let outer = module.getattr("PartitionKey")?;
     for name in ["Single", "Multi"] {
@@ -47,7 +48,7 @@ pub(crate) fn nest(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 impl PartitionKey {
-    /// What the key says.
+    /// The key's values.
     pub(crate) fn key(&self) -> Arc<Key> {
         match &self.repr {
             Repr::Given(key) => Arc::clone(key),
@@ -55,7 +56,7 @@ impl PartitionKey {
         }
     }
 
-    /// The space and the number, where the key is a number.
+    /// The space and the number of a key that is given as a number.
     pub(crate) fn number(&self) -> Option<(&Arc<Space>, u64)> {
         match &self.repr {
             Repr::At(space, partition) => Some((space, *partition)),
@@ -86,7 +87,7 @@ pub(crate) fn of_partition<'py>(
     wrap(py, Repr::At(Arc::clone(space), partition))
 }
 
-/// The text, if UTF-8 can hold it: Python's can have halves of surrogate pairs.
+/// The text as UTF-8, which cannot hold the unpaired surrogates that a Python text can have.
 fn text(given: &Bound<'_, PyString>, what: &str) -> PyResult<String> {
     given.extract().map_err(|_| {
         let message = format!(
@@ -158,8 +159,8 @@ fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
 impl PartitionKey {
     /// A key of a definition with one dimension: `single("us")`.
     ///
-    /// Several values stand for several partitions: `single(["us", "eu"])`. Raises
-    /// PartitionDefinitionError for no value, an empty one, or one that holds `|` or `,`.
+    /// Several values represent several partitions: `single(["us", "eu"])`. Raises
+    /// PartitionDefinitionError for no value, an empty value, or a value that contains `|` or `,`.
     #[staticmethod]
     fn single<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         wrap(key.py(), Repr::Given(single_key(key)?))
@@ -167,15 +168,15 @@ impl PartitionKey {
 
     /// A key of a definition with named dimensions: `multi({"date": "2024-01-01", "region": "us"})`.
     ///
-    /// A dimension with several values stands for several partitions: the key for the product of all.
-    /// Raises PartitionDefinitionError for no dimension, no value, or a reserved character (`|`, `,`;
-    /// in a name `=`, too).
+    /// Dimensions with several values represent several partitions: the product of the values. Raises
+    /// PartitionDefinitionError for no dimension, no value, or a reserved character (`|`, `,`; in a
+    /// name `=`, too).
     #[staticmethod]
     fn multi<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         wrap(keys.py(), Repr::Given(multi_key(keys)?))
     }
 
-    /// Reads what `to_json` wrote; raises PartitionDefinitionError for another text.
+    /// Reads the output of `to_json`; raises PartitionDefinitionError for any other text.
     #[staticmethod]
     fn from_json<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
         let key = Key::from_json(text).map_err(crate::error::Raised)?;
@@ -253,7 +254,7 @@ impl SingleKey {
         Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
     }
 
-    /// The values, each once, in the order given; one for a single partition.
+    /// The distinct values, in the order given; one for a single partition.
     #[getter]
     fn key(slf: &Bound<'_, Self>) -> Vec<String> {
         match &*slf.as_super().get().key() {
@@ -271,7 +272,7 @@ impl MultiKey {
         Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
     }
 
-    /// For each dimension its values, each once, in the order given.
+    /// The distinct values of each dimension, in the order given.
     #[getter]
     fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         match &*slf.as_super().get().key() {
@@ -289,7 +290,7 @@ fn dict<'py>(py: Python<'py>, named: &[(String, Vec<String>)]) -> PyResult<Bound
     Ok(dict)
 }
 
-/// Asks for a key and says how to make one.
+/// Refuses an argument that is not a key, with a hint on how to create one.
 pub(crate) fn expect_key<'a, 'py>(
     given: &'a Bound<'py, PyAny>,
 ) -> PyResult<&'a Bound<'py, PartitionKey>> {

@@ -12,20 +12,20 @@ use crate::error::Raised;
 
 /// Which partitions of an upstream a partition needs, for `AssetDef.input` and `AssetDef.dep`.
 ///
-/// Frozen, comparable, hashable and picklable; a `repr` evaluates back.
+/// Mappings are frozen, comparable, hashable and picklable; a `repr` evaluates to an equal mapping.
 #[pyclass(frozen, module = "rivers")]
 pub(crate) struct PartitionMapping {
     pub(crate) mapping: Mapping,
 }
 
-/// The keys that a downstream key leads to: one, or several.
+/// The upstream keys of a downstream key: one, or several.
 #[derive(FromPyObject)]
 enum Keys {
     One(String),
     Some(Vec<String>),
 }
 
-/// Named keys; a text is no list of them.
+/// Extracts a list of keys; a text is refused.
 fn keys(of: &str, given: &Bound<'_, PyAny>) -> PyResult<BTreeSet<String>> {
     given
         .extract::<Vec<String>>()
@@ -139,7 +139,7 @@ impl PartitionMapping {
         })
     }
 
-    /// Whether it leads to earlier partitions only.
+    /// Whether the mapping leads only to earlier partitions.
     #[getter]
     fn goes_back(&self) -> bool {
         self.mapping.goes_back()
@@ -174,7 +174,7 @@ impl PartitionMapping {
     }
 }
 
-/// Reads what pickling wrote.
+/// Reads a pickled mapping.
 #[pyfunction]
 pub(crate) fn decode_mapping(bytes: &[u8]) -> PyResult<PartitionMapping> {
     let mapping =

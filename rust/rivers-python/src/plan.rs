@@ -1,4 +1,4 @@
-//! The plan: private to the package.
+//! Plans and their strategies; private to the package.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::error::{Raised, Result};
 use crate::mapping::PartitionMapping;
 use crate::selection::Selection;
 
-/// How the runs of an earlier plan are grouped, to group others so.
+/// The strategy of an earlier plan, for reuse in another plan.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct StoredStrategy {
     strategy: plan::Strategy,
 }
 
-/// A strategy that crosses the boundary: that of an earlier plan, or a `rivers.BackfillStrategy`, whose
-/// `kind` says which fields it has.
+/// A strategy from Python: a `StoredStrategy`, or a `rivers.BackfillStrategy`, whose `kind`
+/// determines its fields.
 pub(crate) struct Strategy(plan::Strategy);
 
 impl<'py> FromPyObject<'_, 'py> for Strategy {
@@ -49,7 +49,7 @@ impl<'py> FromPyObject<'_, 'py> for Strategy {
     }
 }
 
-/// Refuses what `BackfillStrategy.per_dimension()` does not allow.
+/// Checks the arguments of `BackfillStrategy.per_dimension()`.
 #[pyo3::pyfunction]
 pub(crate) fn check_per_dimension(multi_run: Vec<String>, single_run: Vec<String>) -> Result<()> {
     plan::Strategy::per_dimension(multi_run, single_run)?;
@@ -73,8 +73,8 @@ impl Plan {
         })
     }
 
-    /// Of layers (partitions, how they are grouped, places of their assets in the request) and links
-    /// (the layer that needs, the one that makes it, the place of the asset that is needed, its mapping).
+    /// Creates a plan of layers (selection, strategy, indices of their assets in the request) and
+    /// links (dependent layer, layer that makes the partitions, index of the asset needed, mapping).
     #[staticmethod]
     fn in_layers(
         py: Python<'_>,
@@ -110,7 +110,7 @@ impl Plan {
         self.plan.num_partitions()
     }
 
-    /// What the first layer covers.
+    /// The selection of the first layer.
     #[getter]
     fn selection(&self) -> Selection {
         Selection {
@@ -118,8 +118,8 @@ impl Plan {
         }
     }
 
-    /// Of each layer: its partitions, how they are grouped, and places of its assets in the request
-    /// (`None`: all).
+    /// The selection and the strategy of each layer, and the indices of its assets in the request
+    /// (`None` for all).
     #[getter]
     fn layers(&self) -> Vec<(Selection, StoredStrategy, Option<Vec<u32>>)> {
         let layers = self.plan.layers().iter().enumerate();
@@ -136,7 +136,7 @@ impl Plan {
             .collect()
     }
 
-    /// Whether all partitions are executed in one run, however many they are.
+    /// Whether one run executes all partitions, by the strategy.
     #[getter]
     fn is_one_run(&self) -> bool {
         self.plan.is_one_run()
@@ -147,7 +147,7 @@ impl Plan {
         self.plan.run(number).into()
     }
 
-    /// Places in the request of the assets that a run executes; `None`: all.
+    /// Indices in the request of the assets that a run executes; `None` for all.
     fn assets_of(&self, number: u64) -> Option<Vec<u32>> {
         self.plan.assets().get(self.plan.layer_of(number)).cloned()
     }

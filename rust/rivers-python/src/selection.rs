@@ -1,4 +1,4 @@
-//! A resolved space and the selections in it: private to the package.
+//! Resolved spaces and selections; private to the package.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
 use crate::mapping::PartitionMapping;
 
-/// All partitions of a definition at one moment.
+/// All partitions of a definition, resolved at one time.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct Space {
     pub(crate) space: Arc<space::Space>,
 }
 
-/// Some of them.
+/// A set of partitions of a space, with an order.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct Selection {
     pub(crate) selection: Arc<space::Selection>,
 }
 
-/// A dimension's part of a range: a 2-tuple is a range, a list is keys.
+/// One dimension's part of a range: a 2-tuple is a range, a list is individual keys.
 #[derive(FromPyObject)]
 enum DimPart {
     Range((String, String)),
@@ -67,11 +67,11 @@ impl From<KeyRange> for RangeSpec {
     }
 }
 
-/// So many objects are worth a pause of the cycle collector.
+/// Minimum number of objects for which the cycle collector is paused.
 const MANY: u64 = 10_000;
 
-/// Builds many objects, none of which can be part of a cycle, without the cycle collector looking
-/// through all of them again and again: it would take ten times as long as building them.
+/// Builds many objects that cannot be part of a cycle, with the cycle collector paused: it would
+/// repeatedly traverse all of them, which takes ten times as long as building them.
 fn without_collection<T>(py: Python<'_>, build: impl FnOnce() -> T) -> PyResult<T> {
     let gc = py.import("gc")?;
     let enabled: bool = gc.call_method0("isenabled")?.extract()?;
@@ -97,7 +97,7 @@ impl Space {
         self.space.len()
     }
 
-    /// As bytes, on the way to a worker process.
+    /// The space as bytes, for a worker process.
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
@@ -115,7 +115,7 @@ impl Space {
         Ok(RangeSpec::from(range).select(&self.space)?.into())
     }
 
-    /// A product: for each named dimension the part to take or, with `True`, to leave out.
+    /// Selects a product: for each named dimension, the part to include or, with `True`, to exclude.
     fn select_parts(&self, parts: Vec<(String, DimPart, bool)>) -> PyResult<Selection> {
         let mut sets: Vec<IndexSet> = self
             .space
@@ -143,7 +143,7 @@ impl Space {
         space::Selection::new(Arc::clone(&self.space), members).into()
     }
 
-    /// Name, number of keys and stride of each dimension.
+    /// The name, number of keys and stride of each dimension.
     fn dimensions(&self) -> Vec<(String, u32, u64)> {
         let dims = self.space.dims().iter().enumerate();
         dims.map(|(at, dim)| (dim.name.clone(), dim.axis.len(), self.space.stride(at)))
@@ -162,7 +162,7 @@ impl Space {
             .collect())
     }
 
-    /// Where keys of a dimension stand.
+    /// The positions of keys within a dimension.
     fn locate(&self, at: usize, keys: Vec<String>) -> PyResult<Vec<u32>> {
         let dim = self
             .space
@@ -178,7 +178,7 @@ impl Space {
 
     fn select_keys(&self, keys: &Bound<'_, PyList>) -> PyResult<Selection> {
         let mut numbers: Vec<u64> = Vec::with_capacity(keys.len());
-        // Keys of an equal space are numbers of this one; keys mostly come from one space.
+        // Keys of an equal space are numbers in this one; most keys come from the same space.
         let mut equal = Arc::clone(&self.space);
         for key in keys.iter() {
             let key = expect_key(&key)?.get();
@@ -201,7 +201,7 @@ impl Space {
     }
 }
 
-/// Reads what pickling wrote.
+/// Reads an encoded space.
 #[pyfunction]
 pub(crate) fn decode_space(bytes: &[u8]) -> Result<Space> {
     Ok(Space {
@@ -251,20 +251,20 @@ impl Selection {
         self.selection.intersection(&other.selection).into()
     }
 
-    /// The members here that are not there, in the order they have here.
+    /// The members that are not in `other`, in their present order.
     fn difference(&self, other: &Self) -> Self {
         self.selection
             .difference(&other.selection.to_treemap())
             .into()
     }
 
-    /// The same partitions, from the end to the start.
+    /// The selection in reverse order.
     fn reversed(&self) -> Self {
         self.selection.reversed().into()
     }
 
-    /// The same partitions by these dimensions, the slowest first; with a minus before a name, its last
-    /// key comes first.
+    /// The selection ordered by these dimensions, the slowest first; a minus before a name makes its
+    /// keys descend.
     fn arranged(&self, py: Python<'_>, dimensions: Vec<String>) -> Result<Self> {
         let selection = py.detach(|| {
             let nesting = Nesting::by_dimensions(self.selection.space(), &dimensions)?;
@@ -280,7 +280,7 @@ impl Selection {
         }
     }
 
-    /// The n-th key.
+    /// The `n`-th key.
     fn key<'py>(&self, py: Python<'py>, n: u64) -> PyResult<Bound<'py, PyAny>> {
         if n >= self.selection.len() {
             return Err(pyo3::exceptions::PyIndexError::new_err(n));
@@ -288,23 +288,23 @@ impl Selection {
         of_partition(py, self.selection.space(), self.selection.nth(n))
     }
 
-    /// The text of the n-th key.
+    /// The text of the `n`-th key.
     fn text(&self, n: u64) -> String {
         self.selection.space().text(self.selection.nth(n))
     }
 
-    /// Refuses where another asset's space does not have all of them.
+    /// Checks that another asset's space has all partitions of this selection.
     fn check_in(&self, other: &Space, asset: &str) -> Result<()> {
         Ok(self.selection.check_in(&other.space, asset)?)
     }
 
-    /// Those that another space has too, and how many it has not.
+    /// The partitions that another space also has, and the number of those that it lacks.
     fn only_in(&self, other: &Space) -> (Self, u64) {
         let (left, gone) = self.selection.only_in(&other.space);
         (left.into(), gone)
     }
 
-    /// The partitions of an upstream that these need; by default those of the same keys.
+    /// The upstream partitions that these partitions need; by default those with equal keys.
     #[pyo3(signature = (other, mapping=None))]
     fn upstream(&self, other: &Space, mapping: Option<&PartitionMapping>) -> Result<Self> {
         let needed = match mapping {
@@ -314,7 +314,7 @@ impl Selection {
         Ok(needed.into())
     }
 
-    /// The partitions of a downstream that need one of these; by default those of the same keys.
+    /// The downstream partitions that need one of these partitions; by default those with equal keys.
     #[pyo3(signature = (other, mapping=None))]
     fn downstream(&self, other: &Space, mapping: Option<&PartitionMapping>) -> Result<Self> {
         let identity = Mapping::Identity;
@@ -322,7 +322,7 @@ impl Selection {
         Ok(mapping.downstream(&self.selection, &other.space)?.into())
     }
 
-    /// Whether these are the same partitions of the same space, in the same order.
+    /// Whether two selections have equal spaces, partitions and orders.
     fn equals(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.selection, &other.selection) || self.selection == other.selection
     }

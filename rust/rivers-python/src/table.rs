@@ -1,4 +1,4 @@
-//! The tables as the package uses them; `rivers.status.tables` makes Polars frames of them.
+//! The status tables in Arrow form, which `rivers.status.tables` converts to Polars frames.
 
 use arrow_array::RecordBatch;
 use hashbrown::HashMap;
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::selection::{Selection, Space};
 use crate::store::Store;
 
-/// The states a table is filtered by.
+/// The states by which a table is filtered.
 fn states<T>(
     names: Option<Vec<String>>,
     parse: fn(&str) -> rivers_core::Result<T>,
@@ -30,13 +30,13 @@ fn states<T>(
 
 #[pymethods]
 impl Selection {
-    /// One row per partition: its dimensions.
+    /// A table with one row per partition and its dimension columns.
     pub(crate) fn table(&self, py: Python<'_>) -> Result<ArrowTable> {
         Ok(py.detach(|| table::selection(&self.selection))?.into())
     }
 }
 
-/// Builds a table from all that is recorded of one backfill; the texts of errors only where asked for.
+/// Builds a table from the records of one backfill; error texts are loaded only on request.
 fn with_view(
     store: &Store,
     id: &str,
@@ -125,7 +125,8 @@ pub(crate) fn backfills(
                     .as_ref()
                     .is_none_or(|wanted| wanted.contains(&row.status))
         };
-        // Manual runs stand among the backfills, so the limit counts what is kept.
+        // Manual runs are recorded among the backfills, so the limit applies after they are filtered
+        // out.
         let rows = store.store.list(None, None)?.into_iter().filter(keep);
         let rows: Vec<BackfillRow> = rows
             .take(limit.map_or(usize::MAX, |limit| limit as usize))
@@ -139,7 +140,7 @@ pub(crate) fn backfills(
         let entry = |(row, failure)| {
             Ok(BackfillEntry {
                 row,
-                // An engine also knows of its own backfills that were aborted.
+                // An engine also knows which of its own backfills were aborted.
                 owner_alive: match engine {
                     Some(engine) => engine.engine.has_live_owner(row)?,
                     None => owners.run(row),

@@ -1,4 +1,4 @@
-"""What the tests of the command line run: assets that wait, fail and multiply."""
+"""The assets that the tests of the command line run: some wait, some fail."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Executes cells as a notebook does, each in turn, and prints their outputs as JSON."""
+"""Executes cells one after another, as a notebook does, and prints their outputs as JSON."""
 
 import json
 import sys

@@ -1,4 +1,5 @@
-//! Any declaration of a calendar: refused, or a grid whose keys, numbers and windows agree.
+//! Fuzzes declarations of calendars: each is refused, or gives a grid whose keys, numbers and windows
+//! agree.
 #![no_main]
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ struct Input {
     grid: Steps,
     fmt: Format,
     now: i64,
-    places: Vec<u32>,
+    positions: Vec<u32>,
     key: String,
 }
 
@@ -21,7 +22,7 @@ struct Input {
 enum Steps {
     Interval(u32),
     Cron(String),
-    /// A well-formed expression is found more often from its fields.
+    /// Builds expressions from fields, which are well-formed more often.
     Fields([Field; 5]),
 }
 
@@ -72,8 +73,8 @@ impl Steps {
     }
 }
 
-/// Moments near the present, so that most inputs are calendars at all.
-fn moment(any: i64) -> i64 {
+/// Times near the present, so that most inputs are valid calendars.
+fn time(any: i64) -> i64 {
     match any % 4 {
         0 => any,
         _ => any % 4_000_000_000,
@@ -98,8 +99,8 @@ fn check(axis: &TimeAxis, n: u32) {
 
 fuzz_target!(|input: Input| {
     let declared = Declared {
-        start: moment(input.start),
-        end: input.end.map(moment),
+        start: time(input.start),
+        end: input.end.map(time),
         grid: input.grid.grid(),
         fmt: input.fmt.text(),
     };
@@ -107,7 +108,7 @@ fuzz_target!(|input: Input| {
         return;
     };
     let calendar = Arc::new(calendar);
-    let Ok(axis) = calendar.at(moment(input.now)) else {
+    let Ok(axis) = calendar.at(time(input.now)) else {
         return;
     };
     if let Ok(n) = axis.position(&input.key) {
@@ -119,7 +120,7 @@ fuzz_target!(|input: Input| {
     }
     let ends = [0, axis.len() - 1];
     for n in input
-        .places
+        .positions
         .iter()
         .take(8)
         .map(|place| place % axis.len())

@@ -1,15 +1,15 @@
-//! Bytes that claim to be a stored plan: an error, or a plan that holds together.
+//! Fuzzes bytes that claim to be a stored plan: they give an error, or a consistent plan.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan, encode_space};
 
-/// Runs of a plan that are looked at, and partitions of a run.
-const MOST: u64 = 64;
+/// Maximum number of runs of a plan that are checked, and of partitions of a run.
+const MAX_CHECKED: u64 = 64;
 
 fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
     let (space, plan, version) = input;
-    // What is of another version is refused at once; nothing is learnt from that.
+    // Other versions are refused at once, which tests nothing.
     let with_version = |mut bytes: Vec<u8>, version| {
         bytes.insert(0, version);
         bytes
@@ -28,14 +28,14 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>, u8)| {
         let selection = layer.selection();
         assert!(selection.len() <= selection.space().len());
         let runs = plan.runs_of(at);
-        let few = runs.end - runs.start <= MOST;
+        let few = runs.end - runs.start <= MAX_CHECKED;
         let mut covered = 0;
-        for run in runs.take(MOST as usize) {
+        for run in runs.take(MAX_CHECKED as usize) {
             let partitions = plan.run(run);
             assert_eq!(partitions.len(), plan.run_len(run));
             covered += partitions.len();
             let mut last = None;
-            for partition in partitions.iter().take(MOST as usize) {
+            for partition in partitions.iter().take(MAX_CHECKED as usize) {
                 assert!(selection.contains(partition) && partition < selection.space().len());
                 assert!(last < Some(partition), "in definition order");
                 last = Some(partition);

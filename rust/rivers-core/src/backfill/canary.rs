@@ -1,22 +1,22 @@
-//! A few runs that go first: the others start when all of them have succeeded.
+//! Canary runs go first: the others start when all of them have succeeded.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::run_set::RunSet;
 
-/// The runs that go first, until they have ended.
+/// The canary runs that have not ended.
 #[derive(Debug, Clone)]
 pub struct Canary {
     open: BTreeSet<u64>,
 }
 
 impl Canary {
-    /// So many runs of a plan, spread over it; of those, the ones that are still to be executed. `None`:
-    /// none is.
+    /// Spreads `runs` canary runs over a plan and keeps those that are still to be executed. `None`: none
+    /// is left.
     pub fn new(runs: u32, num_runs: u64, pending: &RunSet) -> Option<Self> {
         let runs = u64::from(runs).min(num_runs);
-        // The middle of each of as many equal parts.
+        // The middle of each of `runs` equal parts.
         let middle = |part: u64| {
             let twice = (2 * u128::from(part) + 1) * u128::from(num_runs);
             (twice / (2 * u128::from(runs))) as u64
@@ -32,24 +32,24 @@ impl Canary {
         self.open.iter().copied().find(|&run| pending.contains(run))
     }
 
-    /// Whether one of them may start.
+    /// Whether a canary run may start.
     pub fn can_start(&self, pending: &RunSet) -> bool {
         self.next(pending).is_some()
     }
 
-    /// Takes the next of them.
+    /// Takes the next canary run.
     pub fn take(&self, pending: &mut RunSet) -> Option<Range<u64>> {
         let run = self.next(pending)?;
         pending.remove(run);
         Some(run..run + 1)
     }
 
-    /// A run has ended. `true`: it was one of them.
+    /// Notes that a run has ended. Returns whether it was a canary run.
     pub fn end(&mut self, run: u64) -> bool {
         self.open.remove(&run)
     }
 
-    /// Whether all of them have ended.
+    /// Whether all canary runs have ended.
     pub fn is_over(&self) -> bool {
         self.open.is_empty()
     }

@@ -1,9 +1,9 @@
-//! Which runs may start, where runs need what others make.
+//! Which runs may start, if runs need what other runs materialize.
 //!
-//! Runs are looked at in the order of their numbers, no more than are wanted. One that needs a run that
-//! has not ended waits for the last of those, and is looked at again when that ends. So nothing is kept
-//! of a run but while it waits. A layer whose needs have all ended, without a failure, is not looked at
-//! run by run.
+//! Runs are checked in the order of their numbers, and no more of them than are requested. A run that
+//! needs runs which have not ended waits for the last of those, and is checked again when that ends: so
+//! only runs that wait take memory. A layer whose upstream layers have all ended without a failure is
+//! not checked run by run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use super::run_end::RunEnd;
 use super::run_set::RunSet;
 use crate::plan::{Link, Plan, Runs};
 
-/// So many runs may wait; further ones are looked at when nothing else is left to do.
+/// Maximum number of runs that wait for others; further runs are checked when nothing else is left to do.
 const MAX_WAITING: u64 = 16_384;
 
-/// What is still to be started of a backfill.
+/// The runs of a backfill that are still to be started.
 #[derive(Debug, Clone)]
 pub enum PendingRuns {
-    /// Runs that need nothing of each other.
+    /// Runs that do not need each other.
     Independent(RunSet),
-    /// Runs with an order between them.
+    /// Runs that need other runs of the backfill.
     Ordered(Box<DependencyTracker>),
 }
 
 impl PendingRuns {
-    /// Of a plan of which `pending` is to be started and `failures` are recorded.
+    /// The `pending` runs of a plan whose recorded failures are `failures`.
     pub fn new(plan: &Arc<Plan>, pending: RunSet, failures: &[FailureRow]) -> Self {
         if plan.links().is_empty() {
             Self::Independent(pending)
@@ -42,7 +42,7 @@ impl PendingRuns {
         }
     }
 
-    /// How many runs, whether they may start yet or not.
+    /// Number of runs, whether they may start yet or not.
     pub fn len(&self) -> u64 {
         match self {
             Self::Independent(runs) => runs.len(),
@@ -50,44 +50,44 @@ impl PendingRuns {
         }
     }
 
-    /// Whether there is none.
+    /// Whether no run is left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What a look at a run finds.
+/// Whether a run may start.
 enum Readiness {
-    /// All that it needs has been made.
+    /// All that it needs has been materialized.
     Ready,
-    /// It needs a run that has not ended.
+    /// It needs this run, which has not ended.
     Waiting(u64),
-    /// Something that it needs, through this link, was not made.
+    /// Something that it needs, through this link, was not materialized.
     Blocked(usize),
 }
 
-/// The order between the runs of a plan in layers.
+/// Tracks which runs of a plan in layers may start.
 #[derive(Debug, Clone)]
 pub struct DependencyTracker {
     plan: Arc<Plan>,
-    /// Not looked at, or to be looked at again.
+    /// Runs that were not checked yet, or have to be checked again.
     unchecked: RunSet,
     ready: RunSet,
-    /// By link, runs that need through it what was not made.
+    /// By link, runs that need through it what was not materialized.
     blocked: Vec<RunSet>,
     /// Runs that wait, by the run that they wait for.
     waiting: HashMap<u64, Vec<u64>>,
     num_waiting: u64,
-    /// What has ended of the layers that others need.
+    /// Ended runs of the layers that others need.
     ended: RunSet,
-    /// By layer, how many runs have not ended.
+    /// By layer, number of runs that have not ended.
     left: Vec<u64>,
-    /// By asset that is needed, what was not made of it.
+    /// By asset that others need, the partitions that were not materialized.
     not_materialized: HashMap<u32, RoaringTreemap>,
 }
 
 impl DependencyTracker {
-    /// The order of a plan of which `pending` is to be started and `failures` are recorded.
+    /// Tracks a plan of which `pending` is to be started and `failures` are recorded.
     pub fn new(plan: Arc<Plan>, pending: RunSet, failures: &[FailureRow]) -> Self {
         let mut ended = RunSet::default();
         let mut next = 0;
@@ -126,14 +126,14 @@ impl DependencyTracker {
         tracker
     }
 
-    /// How many runs are still to be started.
+    /// Number of runs that are still to be started.
     fn len(&self) -> u64 {
         let blocked: u64 = self.blocked.iter().map(RunSet::len).sum();
         self.unchecked.len() + self.ready.len() + self.num_waiting + blocked
     }
 
-    /// Takes runs that may start, at max so many, the lowest first; or runs that cannot be executed,
-    /// with the link through which they need what was not made. `idle`: nothing is in flight.
+    /// Takes up to `max` runs that may start, lowest first; or blocked runs, with the link through which
+    /// they need what was not materialized. `idle` is whether nothing is in flight.
     pub fn take(&mut self, max: u64, idle: bool) -> Option<(Range<u64>, Option<usize>)> {
         self.fill_ready(max, idle);
         for (link, blocked) in self.blocked.iter_mut().enumerate() {
@@ -144,23 +144,23 @@ impl DependencyTracker {
         self.ready.take(max).map(|runs| (runs, None))
     }
 
-    /// Whether `take` would give runs.
+    /// Whether `take` would return runs.
     pub fn has_next(&mut self, idle: bool) -> bool {
         self.fill_ready(1, idle);
         !self.ready.is_empty() || self.blocked.iter().any(|blocked| !blocked.is_empty())
     }
 
-    /// Runs that were taken come back.
+    /// Puts back runs that were taken.
     pub fn put_back(&mut self, runs: Range<u64>) {
         self.unchecked.insert(runs);
     }
 
-    /// Takes a run out until it is put back; `false`: it was not to be started.
+    /// Removes a run until it is put back. Returns `false` if it was not to be started.
     pub fn withhold(&mut self, run: u64) -> bool {
         self.unchecked.remove(run)
     }
 
-    /// A run has ended: what waited for it is looked at again.
+    /// Notes that a run has ended: runs that waited for it are checked again.
     pub fn end(&mut self, end: &RunEnd) {
         let layer = self.plan.layer_of(end.run);
         self.left[layer] -= 1;
@@ -177,7 +177,7 @@ impl DependencyTracker {
         }
     }
 
-    /// An asset was not made: a partition, or all of the run's.
+    /// Records that an asset was not materialized: one partition, or all of the run's.
     fn record_failure(&mut self, run: u64, asset: u32, partition: Option<u64>) {
         if let Some(not_materialized) = self.not_materialized.get_mut(&asset) {
             match partition {
@@ -187,7 +187,7 @@ impl DependencyTracker {
         }
     }
 
-    /// Looks at runs until so many are found that may start.
+    /// Checks runs until `wanted` are ready.
     fn fill_ready(&mut self, wanted: u64, idle: bool) {
         while self.ready.len() < wanted
             && let Some(first) = self.unchecked.first()
@@ -201,7 +201,7 @@ impl DependencyTracker {
                 }
                 continue;
             }
-            // While something may still end, what waits is enough.
+            // While something may still end, the runs that wait are enough.
             let busy = !idle || !self.ready.is_empty();
             if self.num_waiting >= MAX_WAITING && busy {
                 break;
@@ -218,7 +218,7 @@ impl DependencyTracker {
         }
     }
 
-    /// Whether all that the layer needs was made.
+    /// Whether all that the layer needs has been materialized.
     fn is_unblocked(&self, layer: usize) -> bool {
         let made = |link: &Link| {
             link.up != layer

@@ -1,12 +1,12 @@
-//! What messages of failures have in common: a message without what varies in it.
+//! Fingerprints of error messages: what equal errors of different partitions have in common.
 
-/// Stands for what varies.
+/// Replaces what varies.
 const HOLE: char = '…';
-/// So many hexadecimal digits are an id or an address, no word.
+/// Number of hexadecimal digits from which on a word is an id or an address.
 const LONG: usize = 8;
 
-/// A message without what varies: quoted texts, hexadecimal numbers, ids, numbers, dates and times, and
-/// the keys of the partition that failed with it.
+/// A message without what varies: quoted texts, hexadecimal numbers, ids, numbers, dates, times, and the
+/// keys of the partition that failed with it.
 pub fn fingerprint(message: &str, partition: &str) -> String {
     let keys = partition
         .split('|')
@@ -18,7 +18,7 @@ pub fn fingerprint(message: &str, partition: &str) -> String {
     without_varying(&text)
 }
 
-/// The text with a hole for the word, where it is not a part of another.
+/// `text` with a hole in place of `word`, where that is not a part of another word.
 fn without(text: String, word: &str) -> String {
     let alone = |at: usize| {
         let before = text[..at].chars().next_back();
@@ -66,14 +66,14 @@ fn without_varying(text: &str) -> String {
     left
 }
 
-/// The length of what varies at the start of a text; 0: nothing does.
+/// Length of what varies at the start of `text`; 0 if nothing does.
 fn varying(text: &str, in_word: bool) -> usize {
     let bytes = text.as_bytes();
     match bytes[0] {
         quote @ (b'"' | b'`') => quoted(bytes, quote),
         b'\'' if !in_word => {
             let len = quoted(bytes, b'\'');
-            // No apostrophe.
+            // It is an apostrophe.
             if len > 0 && word_follows(text, len) {
                 0
             } else {
@@ -93,7 +93,7 @@ fn quoted(bytes: &[u8], quote: u8) -> usize {
     end.map_or(0, |end| end + 2)
 }
 
-/// `0x7f3a`, or an id: long enough, perhaps with dashes in it, and no part of a word.
+/// Length of a number like `0x7f3a`, or of an id: long enough, perhaps with dashes, and no part of a word.
 fn hexadecimal(text: &str) -> usize {
     let bytes = text.as_bytes();
     if bytes[0] == b'0' && bytes.get(1).is_some_and(|byte| matches!(byte, b'x' | b'X')) {
@@ -122,7 +122,7 @@ fn hexadecimal(text: &str) -> usize {
     }
 }
 
-/// `17`, `1,000.5`, `2024-01-31T12:30`.
+/// Length of a number, date or time: `17`, `1,000.5`, `2024-01-31T12:30`.
 fn number(bytes: &[u8]) -> usize {
     let mut len = run(bytes, u8::is_ascii_digit);
     if len == 0 {

@@ -1,5 +1,5 @@
-//! What a backfill's records say of its partitions: which were completed, which failed, which are
-//! materialized for one asset. Nothing of it is stored twice; it follows from the plan and the runs.
+//! What the records of a backfill say about its partitions: completed, failed, materialized for an
+//! asset. None of it is stored twice: it follows from the plan and the runs.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use crate::plan::Plan;
 /// The record of a run that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunRow {
-    /// Its number.
+    /// The run's number.
     pub run: u64,
-    /// When it began.
+    /// When the run began.
     pub started_at: Micros,
-    /// When it ended.
+    /// When the run ended.
     pub ended_at: Micros,
-    /// How many of its partitions failed.
+    /// Number of its partitions that failed.
     pub failed: u64,
 }
 
@@ -27,17 +27,17 @@ pub struct RunRow {
 pub struct FailureRow {
     /// The run's number.
     pub run: u64,
-    /// Place of the asset in the request.
+    /// Index of the asset in the request.
     pub asset: u32,
-    /// The partition; `None`: all of the run.
+    /// The partition; `None`: all partitions of the run.
     pub partition: Option<u64>,
-    /// Where the reason stands; `None`: skipped.
+    /// The id of the recorded reason; `None`: skipped.
     pub cause: Option<i64>,
-    /// Where stands what it has in common with others; `None`: that was not recorded.
+    /// The id of the reason's fingerprint; `None`: it was not recorded.
     pub family: Option<i64>,
 }
 
-/// What failed, by run.
+/// The failures of a backfill, by run.
 #[derive(Debug, Default)]
 pub struct Failures {
     by_run: HashMap<u64, Vec<FailureRow>>,
@@ -53,19 +53,19 @@ impl FromIterator<FailureRow> for Failures {
     }
 }
 
-/// The part of a run that something failed or skipped.
+/// The partitions of a run that failed or were skipped.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FailedPart {
-    /// Nothing.
+    /// No partition.
     None,
-    /// All its partitions.
+    /// All partitions.
     All,
-    /// Some of them.
+    /// These partitions.
     Some(HashSet<u64>),
 }
 
 impl FailedPart {
-    /// Whether a partition of the run is in it.
+    /// Whether a partition of the run is among them.
     pub fn has(&self, partition: u64) -> bool {
         match self {
             Self::None => false,
@@ -76,7 +76,7 @@ impl FailedPart {
 }
 
 impl Failures {
-    /// What the run failed_part: of one asset, or (`None`) what counts as failed in the backfill.
+    /// The partitions of a run that `asset` did not materialize, or (`None`) that failed in the backfill.
     pub fn failed_part(&self, run: u64, asset: Option<u32>) -> FailedPart {
         let Some(rows) = self.by_run.get(&run) else {
             return FailedPart::None;
@@ -99,7 +99,7 @@ impl Failures {
         }
     }
 
-    /// The first reason that a partition of the run failed for.
+    /// The first reason for which a partition of the run failed.
     pub fn cause(&self, run: u64, partition: u64) -> Option<i64> {
         let rows = self.by_run.get(&run)?;
         let own = rows
@@ -109,7 +109,7 @@ impl Failures {
     }
 }
 
-/// The partitions of a layer's ended runs that nothing failed (`asset` `None`), or that one asset
+/// The partitions of a layer's ended runs in which nothing failed (`asset` is `None`), or that `asset`
 /// materialized.
 pub fn done(
     plan: &Plan,
@@ -138,7 +138,7 @@ pub fn done(
     done
 }
 
-/// Of records, ascending by number, those of these runs.
+/// The records of `runs`, from records that ascend by number.
 pub fn rows_of<'a>(ended: &'a [RunRow], runs: &Range<u64>) -> &'a [RunRow] {
     let before = |number| ended.partition_point(|row| row.run < number);
     &ended[before(runs.start)..before(runs.end)]

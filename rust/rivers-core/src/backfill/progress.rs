@@ -1,6 +1,6 @@
 //! Counts of partitions, and the status that follows from them.
 
-/// How a backfill stands.
+/// The status of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Not ended.
@@ -14,7 +14,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Its name in the API.
+    /// The status's name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::InProgress => "in_progress",
@@ -25,21 +25,21 @@ impl Status {
     }
 }
 
-/// Partitions of a backfill that have ended, by how.
+/// Number of partitions that have ended, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Every selected asset was materialized.
+    /// Partitions of which every selected asset was materialized.
     pub completed: u64,
-    /// An asset failed.
+    /// Partitions of which an asset failed.
     pub failed: u64,
-    /// Never ran.
+    /// Partitions that never ran.
     pub canceled: u64,
-    /// Runs that have ended.
+    /// Number of runs that have ended.
     pub runs_ended: u64,
 }
 
 impl Counts {
-    /// All that have ended.
+    /// Number of partitions that have ended.
     pub fn ended(&self) -> u64 {
         self.completed + self.failed + self.canceled
     }

@@ -4,80 +4,80 @@ use super::progress::Counts;
 use super::stop_rules::{Control, MaxFailures, Stop};
 use crate::clock::Micros;
 
-/// Who asked for the runs.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
-    /// `CodeRepository.backfill()` and its kin.
+    /// A backfill.
     Backfill,
-    /// `CodeRepository.materialize()`: one run.
+    /// A single run, started by hand.
     Manual,
 }
 
-/// What a failed partition means for the rest.
+/// What a failed partition means for the rest of the backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum FailurePolicy {
     /// Go on.
     Continue,
-    /// Start nothing more.
+    /// Start no further runs.
     StopOnFailure,
 }
 
 /// One asset of a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RequestedAsset {
-    /// Its name.
+    /// The asset's name.
     pub name: String,
-    /// The version of its code, where it declares one.
+    /// The version of its code, if it declares one.
     pub code_version: Option<String>,
-    /// Whether it has the request's partitions (only `materialize()` runs assets that have none).
+    /// Whether it has the request's partitions; only single runs execute assets without any.
     pub partitioned: bool,
 }
 
-/// What a user asked for, fixed at submission; the partitions stand in the plan.
+/// What a user requested, fixed at submission. The plan holds the partitions.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Request {
-    /// Unique, and sorted by time.
+    /// The backfill's id: unique, and sorted by time.
     pub id: String,
-    /// Who asked.
+    /// The kind of the request.
     pub kind: Kind,
-    /// In the order in which a run executes them.
+    /// The assets, in the order in which a run executes them.
     pub assets: Vec<RequestedAsset>,
     /// What to do after a failure.
     pub failure_policy: FailurePolicy,
-    /// Most runs in flight.
+    /// Maximum number of runs in flight.
     pub max_concurrency: u32,
-    /// Place in the queue: higher goes first.
+    /// Priority in the queue: higher goes first.
     pub priority: i64,
-    /// Attached to each run.
+    /// The tags of each run.
     pub tags: Vec<(String, String)>,
-    /// The configuration of the assets, as JSON text.
+    /// The configuration of the assets, as JSON.
     pub config: Option<String>,
-    /// How failures are tried again, as JSON text, where the request says so itself.
+    /// The retry policy as JSON, if the request has one of its own.
     #[serde(default)]
     pub retry: Option<String>,
     /// When it was submitted.
     pub created_at: Micros,
-    /// What holds it in check.
+    /// Limits beyond concurrency and failure policy.
     #[serde(default)]
     pub control: Control,
 }
 
-/// The tag that says the priority.
+/// The tag that holds the priority.
 pub const PRIORITY_TAG: &str = "rivers/priority";
 
-/// What can be changed of a request while it is executed; `None` leaves it as it is.
+/// Options of a request that can be changed while it is executed; `None` leaves one as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Change {
-    /// Most runs in flight.
+    /// Maximum number of runs in flight.
     pub max_concurrency: Option<u32>,
-    /// Place in the queue.
+    /// Priority in the queue.
     pub priority: Option<i64>,
-    /// It stops when so many have failed.
+    /// The failures at which the backfill stops.
     pub max_failures: Option<MaxFailures>,
 }
 
 impl Request {
-    /// Changes what is to be changed; a tag that says the priority goes with it.
+    /// Applies a change; a tag that holds the priority changes with it.
     pub fn change(&mut self, change: &Change) {
         if let Some(most) = change.max_concurrency {
             self.max_concurrency = most;
@@ -92,12 +92,12 @@ impl Request {
         }
     }
 
-    /// Why it is to start nothing more when so many have ended as `counts` says; `None`: it goes on.
+    /// Why no further runs start when `counts` have ended; `None`: they do.
     pub fn stop_at(&self, counts: &Counts) -> Option<Stop> {
         stop_at(self.failure_policy, &self.control, counts)
     }
 
-    /// The place of an asset that has the request's partitions.
+    /// The index of an asset by name, if it has the request's partitions.
     pub fn partitioned_asset(&self, name: &str) -> Option<u32> {
         let place = self
             .assets
@@ -106,13 +106,13 @@ impl Request {
         Some(place as u32)
     }
 
-    /// The id of a run: it follows from the backfill's and is stored nowhere.
+    /// The id of a run. It follows from the backfill's id and is stored nowhere.
     pub fn run_id(&self, run: u64) -> String {
         run_id(&self.id, run)
     }
 }
 
-/// Why failures have a backfill stop; `None`: it goes on.
+/// Why failures stop a backfill; `None`: they do not.
 pub(super) fn stop_at(policy: FailurePolicy, control: &Control, counts: &Counts) -> Option<Stop> {
     if policy == FailurePolicy::StopOnFailure && counts.failed > 0 {
         return Some(Stop::Failure);
@@ -128,7 +128,7 @@ pub fn run_id(backfill: &str, run: u64) -> String {
     format!("{backfill}.{run}")
 }
 
-/// The backfill and the number in a run's id.
+/// The backfill's id and the run's number in the id of a run.
 pub fn parse_run_id(id: &str) -> Option<(&str, u64)> {
     let (backfill, run) = id.rsplit_once('.')?;
     Some((

@@ -1,4 +1,4 @@
-//! Runs that are attempted again: what is known of their prior attempts, and when the next is due.
+//! The retry queue: runs that are attempted again, their prior attempts, and when the next is due.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,20 +12,20 @@ use crate::clock::Micros;
 /// What prior attempts of a run leave to the next.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PriorAttempts {
-    /// The run.
+    /// The run's number.
     pub run: u64,
-    /// How many there were.
+    /// Number of attempts.
     pub attempts: u32,
-    /// The asset of each failure that was to be tried again.
+    /// The asset of each failure that was to be retried.
     pub failed_attempts: Vec<u32>,
-    /// The assets that are remaining to execute; `None`: all, since only the failures are on record.
+    /// The assets that are left to execute; `None`: all, because only the failures are recorded.
     pub remaining: Option<Vec<u32>>,
     /// What failed for good.
     pub failures: Vec<Failure>,
 }
 
 impl PriorAttempts {
-    /// Of a run of which nothing is known yet.
+    /// A run without prior attempts.
     pub fn none(run: u64) -> Self {
         Self {
             run,
@@ -36,7 +36,7 @@ impl PriorAttempts {
         }
     }
 
-    /// How often an asset failed and was to be tried again.
+    /// Number of attempts in which an asset failed and was to be retried.
     pub fn failed_attempts(&self, asset: u32) -> u32 {
         self.failed_attempts
             .iter()
@@ -44,7 +44,7 @@ impl PriorAttempts {
             .count() as u32
     }
 
-    /// Whether the next attempt executes the asset.
+    /// Whether the next attempt executes an asset.
     pub fn executes(&self, asset: u32) -> bool {
         self.remaining
             .as_ref()
@@ -52,20 +52,20 @@ impl PriorAttempts {
     }
 }
 
-/// The record of an asset's failure that is tried again.
+/// The record of an asset's failure that is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptRow {
     /// The run's number.
     pub run: u64,
-    /// Which attempt of the run it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Place of the asset in the request.
+    /// Index of the asset in the request.
     pub asset: u32,
     /// When the attempt began.
     pub started_at: Micros,
-    /// When the next is due.
+    /// When the next attempt is due.
     pub due_at: Micros,
-    /// Where the reason stands.
+    /// The id of the recorded reason.
     pub cause: i64,
 }
 
@@ -77,8 +77,8 @@ pub struct RetryQueue {
 }
 
 impl RetryQueue {
-    /// From the records, but of the runs that have ended. What the attempts did besides failing is not
-    /// on record, so the next one executes all assets.
+    /// The retries of the runs that have not ended, from the records. What the attempts did besides
+    /// failing is not recorded, so the next attempt executes all assets.
     pub fn from_records(rows: &[AttemptRow], has_ended: impl Fn(u64) -> bool) -> Self {
         let mut retries = Self::default();
         let mut due: HashMap<u64, Micros> = HashMap::new();
@@ -97,24 +97,24 @@ impl RetryQueue {
         retries
     }
 
-    /// The runs that wait.
+    /// The runs that wait for a retry.
     pub fn scheduled(&self) -> impl Iterator<Item = u64> {
         self.due.iter().map(|&(_, run)| run)
     }
 
-    /// When the next run is due, if one waits.
+    /// When the next retry is due; `None` if no run waits.
     pub fn next_due(&self) -> Option<Micros> {
         self.due.first().map(|&(at, _)| at)
     }
 
-    /// Takes a run that is due.
+    /// Removes a run whose retry is due.
     pub fn pop_due(&mut self, now: Micros) -> Option<u64> {
         let &(at, run) = self.due.first().filter(|(at, _)| *at <= now)?;
         self.due.remove(&(at, run));
         Some(run)
     }
 
-    /// Runs have ended for good, or wait for their next attempt.
+    /// Records runs that have ended for good or are attempted again.
     pub fn record(&mut self, ends: &[RunEnd]) {
         for end in ends {
             match &end.retry {
@@ -146,7 +146,7 @@ impl RetryQueue {
         prior.remaining = Some(again);
     }
 
-    /// What is known of those of these runs that were attempted before.
+    /// The prior attempts of those of `runs` that have any.
     pub fn prior_attempts(&self, runs: &Range<u64>) -> Vec<Arc<PriorAttempts>> {
         if self.by_run.is_empty() {
             return Vec::new();

@@ -7,39 +7,39 @@ use crate::clock::Micros;
 /// Why something failed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Cause {
-    /// The exception's type, or `mark_partition_failed`.
+    /// The type of the exception, or `mark_partition_failed`.
     pub error_type: String,
-    /// Its message.
+    /// The message.
     pub message: String,
-    /// Where it happened, if it was an exception.
+    /// The traceback, if it was an exception.
     pub traceback: Option<String>,
 }
 
-/// Something of a run that was not materialized.
+/// An asset that a run did not materialize, for one partition or all.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Failure {
-    /// Place of the asset in the request.
+    /// Index of the asset in the request.
     pub asset: u32,
-    /// The partition, or all the run's.
+    /// The partition; `None`: all partitions of the run.
     pub partition: Option<u64>,
-    /// Why; `None`: skipped, since what it needs failed.
+    /// The reason; `None` if it was skipped because something that it needs failed.
     pub cause: Option<Arc<Cause>>,
-    /// The message of the cause without what varies, once the run has ended.
+    /// The fingerprint of the message, once the run has ended.
     pub fingerprint: Option<String>,
 }
 
-/// An attempt of a run that is to be made again.
+/// An attempt of a run that is followed by another.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Retry {
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When the next is due.
+    /// When the next attempt is due.
     pub due_at: Micros,
-    /// The assets that failed and are tried again, and why.
+    /// The assets that failed and are retried, with the reasons.
     pub causes: Vec<(u32, Arc<Cause>)>,
-    /// Assets that need those, and have not been executed.
+    /// Assets that need those and have not been executed.
     pub deferred: Vec<u32>,
-    /// Assets that were executed, and are again, since nobody else has their values.
+    /// Assets that were executed and are executed again because their values are lost with the attempt.
     pub repeated: Vec<u32>,
 }
 
@@ -49,7 +49,7 @@ impl Retry {
         self.causes.iter().map(|(asset, _)| *asset)
     }
 
-    /// All that the next attempt executes.
+    /// All assets that the next attempt executes.
     pub fn executed_again(&self) -> impl Iterator<Item = u32> {
         let others = self.deferred.iter().chain(&self.repeated).copied();
         self.failed().chain(others)
@@ -59,24 +59,24 @@ impl Retry {
 /// How a run ended, or an attempt of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunEnd {
-    /// Its number.
+    /// The run's number.
     pub run: u64,
-    /// When it began.
+    /// When the run began.
     pub started_at: Micros,
-    /// When it ended.
+    /// When the run ended.
     pub ended_at: Micros,
-    /// How many partitions it has.
+    /// Number of its partitions.
     pub partitions: u64,
-    /// How many of them failed.
+    /// Number of its partitions that failed.
     pub failed: u64,
     /// What was not materialized, in the order in which it happened.
     pub failures: Vec<Failure>,
-    /// The run has not ended: it is attempted again.
+    /// If set, the run has not ended: it is attempted again.
     pub retry: Option<Retry>,
 }
 
 impl RunEnd {
-    /// There is no further attempt: what was to be tried again has failed.
+    /// Turns the retry into failures: there is no further attempt.
     pub fn give_up_retries(&mut self) {
         let Some(retry) = self.retry.take() else {
             return;
@@ -95,7 +95,7 @@ impl RunEnd {
         self.failed = Self::failed_partitions(&self.failures, self.partitions);
     }
 
-    /// How many partitions the failures take with them: all, where an asset failed as a whole.
+    /// Number of partitions that `failures` fail: all, if an asset failed as a whole.
     pub fn failed_partitions(failures: &[Failure], partitions: u64) -> u64 {
         let failed = || failures.iter().filter(|failure| failure.cause.is_some());
         if failed().any(|failure| failure.partition.is_none()) {

@@ -1,4 +1,4 @@
-//! The runs that are still to be started, as ranges of numbers: one stretch while all goes in order.
+//! A set of run numbers as ranges: one range while runs start in order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 /// Run numbers, ascending, in as few ranges as possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunSet {
-    /// By its start, the end of each stretch.
+    /// The end of each range, by its start.
     ranges: BTreeMap<u64, u64>,
     len: u64,
 }
@@ -19,7 +19,7 @@ impl RunSet {
         set
     }
 
-    /// All runs of a plan but these, which come ascending.
+    /// All runs of a plan except `ended`, which are ascending.
     pub fn all_but(num_runs: u64, ended: impl IntoIterator<Item = u64>) -> Self {
         let mut set = Self::default();
         let mut next = 0;
@@ -31,23 +31,23 @@ impl RunSet {
         set
     }
 
-    /// How many.
+    /// Number of runs.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether a run is there.
+    /// Whether a run is in the set.
     pub fn contains(&self, run: u64) -> bool {
         let before = self.ranges.range(..=run).next_back();
         before.is_some_and(|(_, &end)| run < end)
     }
 
-    /// The lowest.
+    /// The lowest run.
     pub fn first(&self) -> Option<u64> {
         self.ranges.first_key_value().map(|(&start, _)| start)
     }
@@ -57,7 +57,7 @@ impl RunSet {
         self.ranges.iter().map(|(&start, &end)| start..end)
     }
 
-    /// The highest run of a range that is not there.
+    /// The highest run of `range` that is not in the set.
     pub fn last_absent(&self, range: Range<u64>) -> Option<u64> {
         let last = range
             .end
@@ -71,7 +71,7 @@ impl RunSet {
         }
     }
 
-    /// Takes the lowest stretch, at most so many.
+    /// Removes up to `max` runs from the lowest range and returns them.
     pub fn take(&mut self, most: u64) -> Option<Range<u64>> {
         let (start, end) = self.ranges.pop_first()?;
         let taken = start..end.min(start.saturating_add(most));
@@ -82,7 +82,7 @@ impl RunSet {
         Some(taken)
     }
 
-    /// Takes one run out; `false`: it is not there.
+    /// Removes one run. Returns `false` if it is not in the set.
     pub fn remove(&mut self, run: u64) -> bool {
         let Some((&start, &end)) = self.ranges.range(..=run).next_back() else {
             return false;
@@ -97,7 +97,7 @@ impl RunSet {
         true
     }
 
-    /// Puts runs in; they must not be there already.
+    /// Adds runs that are not in the set.
     pub fn insert(&mut self, runs: Range<u64>) {
         if runs.is_empty() {
             return;

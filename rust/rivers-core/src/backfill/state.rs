@@ -1,26 +1,26 @@
 //! The life of a backfill.
 //!
 //! ```text
-//! phase     event        next phase
-//! --------  -----------  ------------------------------------------------------------
-//! running   Took         running
-//! running   Ended        running; stopping after a failure under `stop_on_failure`, of a run that goes
-//!                        first, or after too many
-//! running   Returned     running
-//! running   Held, Due    running
-//! running   Released     running; ended when nothing is left to start and nobody is at work
-//! running   Stop         stopping; ended when nobody is at work
-//! running   Limited      running; as Stop, if so many have failed already
-//! stopping  Ended        stopping
-//! stopping  Returned     stopping
-//! stopping  Released     stopping; ended when nobody is at work
-//! stopping  Stop         stopping; ended when nobody is at work
-//! stopping  Limited      stopping
-//! ended     Stop         ended
-//! ended     Limited      ended
+//! phase     event           next phase
+//! --------  --------------  ---------------------------------------------------------
+//! running   Claimed         running
+//! running   Ended           running; stopping after a failure under `stop_on_failure`, of a
+//!                           canary run, or after too many
+//! running   Yielded         running
+//! running   Scheduled, Due  running
+//! running   Released        running; ended when nothing is left to start and no worker has runs
+//! running   Stop            stopping; ended when no worker has runs
+//! running   LimitChanged    running; as Stop, if as many have failed already
+//! stopping  Ended           stopping
+//! stopping  Yielded         stopping
+//! stopping  Released        stopping; ended when no worker has runs
+//! stopping  Stop            stopping; ended when no worker has runs
+//! stopping  LimitChanged    stopping
+//! ended     Stop            ended
+//! ended     LimitChanged    ended
 //! ```
 //!
-//! Any other pair is a mistake of the engine. Only this file changes a phase or a count, so that
+//! Any other pair is a bug in the engine. Only this file changes a phase or a count, so that
 //! `pending + running + completed + failed + canceled == total` after every event.
 
 use std::ops::Range;
@@ -32,12 +32,12 @@ use super::request::{FailurePolicy, stop_at};
 use super::run_end::RunEnd;
 use super::stop_rules::{Control, MaxFailures, Stop};
 
-/// Where a backfill is in its life.
+/// The phase of a backfill's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Runs may start.
     Running,
-    /// Nothing new starts; what is in flight ends.
+    /// No new runs start; runs in flight end.
     Stopping,
     /// Everything has ended.
     Ended,
@@ -46,45 +46,45 @@ pub enum Phase {
 /// What can happen to a backfill.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A worker took these runs.
+    /// A worker claimed these runs.
     Claimed(Range<u64>),
-    /// These runs, claimed before, have ended, or an attempt of them and they wait for another.
+    /// These claimed runs have ended, or an attempt of them that will be followed by another.
     Ended(&'a [RunEnd]),
-    /// These runs, claimed before, will not be executed by that worker: back they go.
+    /// A worker gave these claimed runs back without having begun them.
     Yielded(Range<u64>),
-    /// This run, which nobody took, waits for another attempt.
+    /// This run, which no worker has claimed, waits for a retry.
     Scheduled(u64),
-    /// This run has waited long enough.
+    /// This run's retry is due.
     Due(u64),
-    /// A worker that took runs has nothing left in its claims.
+    /// A worker has ended or given back all runs that it claimed.
     Released,
-    /// It is to stop.
+    /// The backfill is to stop.
     Stop(Stop),
-    /// Another number of failures is allowed.
+    /// `max_failures` was changed.
     LimitChanged(Option<MaxFailures>),
 }
 
-/// Runs that a worker takes.
+/// Runs that a worker claims.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClaimedRuns {
-    /// Their numbers.
+    /// The numbers of the runs.
     pub runs: Range<u64>,
-    /// They cannot be executed: through this link of the plan they need what was not made.
+    /// The runs cannot be executed: through this link of the plan they need what was not materialized.
     pub blocked_by: Option<usize>,
 }
 
-/// A backfill in memory: what is to be done, what is in flight, what has ended.
+/// A backfill in memory: what is pending, what is in flight, what has ended.
 #[derive(Debug, Clone)]
 pub struct State {
     phase: Phase,
     policy: FailurePolicy,
     control: Control,
-    /// Why nothing more starts.
+    /// Why no new runs start.
     stop: Option<Stop>,
     pending: PendingRuns,
-    /// What goes first, while it has not ended.
+    /// The canary runs, until they have ended.
     canary: Option<Canary>,
-    /// Runs that wait for another attempt.
+    /// Number of runs that wait for a retry.
     waiting: u64,
     runs_in_flight: u64,
     workers: u64,
@@ -93,7 +93,7 @@ pub struct State {
 }
 
 impl State {
-    /// A backfill of so many partitions, of which `counts` have ended and `pending` are to be started.
+    /// A backfill of `total` partitions, of which `counts` have ended and `pending` are to be started.
     pub fn new(
         policy: FailurePolicy,
         control: Control,
@@ -121,7 +121,7 @@ impl State {
         }
     }
 
-    /// So many of the runs of a plan go first, and the others when they have succeeded.
+    /// Has `runs` of the `num_runs` runs go first, and the others when those have succeeded.
     pub fn start_with_canary(&mut self, runs: u32, num_runs: u64) {
         if let PendingRuns::Independent(pending) = &self.pending {
             self.canary = Canary::new(runs, num_runs, pending);
@@ -133,7 +133,7 @@ impl State {
         self.phase
     }
 
-    /// Why nothing more starts; `None`: all that is left will, or has.
+    /// Why no new runs start; `None` if none was stopped from starting.
     pub fn stop(&self) -> Option<Stop> {
         self.stop
     }
@@ -143,7 +143,7 @@ impl State {
         self.counts
     }
 
-    /// How many runs nobody has claimed.
+    /// Number of runs that no worker has claimed.
     pub fn runs_to_start(&self) -> u64 {
         match self.phase {
             Phase::Running => self.pending.len(),
@@ -164,12 +164,12 @@ impl State {
             }
     }
 
-    /// How many runs workers have in their claims.
+    /// Number of runs that workers have claimed.
     pub fn runs_in_flight(&self) -> u64 {
         self.runs_in_flight
     }
 
-    /// Takes the next runs, at max so many, in order.
+    /// Claims up to `max` of the next runs, in order.
     pub fn claim(&mut self, max: u64) -> Option<ClaimedRuns> {
         if self.phase != Phase::Running {
             return None;
@@ -241,13 +241,23 @@ impl State {
                 self.settle(phase)
             }
             (Phase::Ended, Event::Stop(_) | Event::LimitChanged(_)) => Phase::Ended,
-            (phase, event) => {
-                unreachable!("{event:?} cannot happen to a backfill that is {phase:?}")
-            }
+            (
+                phase @ Phase::Stopping,
+                event @ (Event::Claimed(_) | Event::Scheduled(_) | Event::Due(_)),
+            )
+            | (
+                phase @ Phase::Ended,
+                event @ (Event::Claimed(_)
+                | Event::Ended(_)
+                | Event::Yielded(_)
+                | Event::Scheduled(_)
+                | Event::Due(_)
+                | Event::Released),
+            ) => unreachable!("{event:?} cannot happen to a backfill that is {phase:?}"),
         };
     }
 
-    /// What goes first goes on without this run; a failure of it is the end of the whole.
+    /// Notes that a canary run has ended; if it failed, the backfill stops.
     fn end_canary(&mut self, end: &RunEnd) {
         let Some(canary) = &mut self.canary else {
             return;
@@ -260,7 +270,7 @@ impl State {
         }
     }
 
-    /// Stopping, if more has failed than may.
+    /// `Stopping` if failures reached a limit, else `phase`.
     fn check(&mut self, phase: Phase) -> Phase {
         if self.stop.is_some() {
             return Phase::Stopping;
@@ -281,12 +291,12 @@ impl State {
         }
     }
 
-    /// Whether nothing is on that could still end.
+    /// Whether nothing is running or waiting that could still end.
     fn is_idle(&self) -> bool {
         self.runs_in_flight == 0 && self.waiting == 0
     }
 
-    /// Ended, if nothing more will start and nobody is at work: the rest is canceled.
+    /// `Ended` if no more runs will start and no worker has any; then the rest is canceled.
     fn settle(&mut self, phase: Phase) -> Phase {
         let nothing_starts =
             phase == Phase::Stopping || (self.pending.is_empty() && self.waiting == 0);
@@ -470,7 +480,7 @@ mod tests {
     }
 
     proptest! {
-        /// Invariant 3, over every sequence of legal events.
+        /// The counts add up over every sequence of legal events.
         #[test]
         fn counts_add_up_after_every_event(
             stop: bool, max in proptest::option::of(1..6_u64), first in proptest::option::of(1..6_u32), runs in 1..30_u64, steps in proptest::collection::vec((0..6_u8, 1..5_u64), 0..80),

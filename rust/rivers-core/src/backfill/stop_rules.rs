@@ -1,35 +1,35 @@
-//! What holds a backfill in check, and why one stops before all its runs have started.
+//! Limits of a backfill beyond its concurrency, and why one stops before all its runs have started.
 
 use super::progress::Counts;
 
-/// Partitions that have ended before a share of failures says something.
+/// Number of ended partitions from which on a share of failures counts.
 const ENOUGH_FOR_A_SHARE: u64 = 20;
 
-/// What holds a backfill in check while it runs, beyond its concurrency and its failure policy.
+/// Limits of a backfill, beyond its concurrency and its failure policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Control {
-    /// It stops when so many have failed.
+    /// The failures at which the backfill stops.
     pub max_failures: Option<MaxFailures>,
-    /// Most runs that start in a second.
+    /// Maximum number of runs that start per second.
     pub max_starts_per_second: Option<f64>,
-    /// It is not recorded while another holds some of its partitions.
+    /// Whether it is refused while another backfill holds some of its partitions.
     pub refuse_overlap: bool,
-    /// So many runs go first, and the others when they have succeeded.
+    /// Number of runs that go first; the others start when those have succeeded.
     pub canary: Option<u32>,
 }
 
-/// So many failed partitions that a backfill stops.
+/// The failed partitions at which a backfill stops.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum MaxFailures {
-    /// As many.
+    /// A number.
     Count(u64),
-    /// A part of those that have ended, as soon as they are enough to tell.
+    /// A share of the partitions that have ended, once those are enough.
     Share(f64),
 }
 
 impl MaxFailures {
-    /// Whether so many have failed.
+    /// Whether `counts` reach the limit.
     pub fn reached(&self, counts: &Counts) -> bool {
         let ended = counts.completed + counts.failed;
         match *self {
@@ -41,17 +41,17 @@ impl MaxFailures {
     }
 }
 
-/// Why a backfill starts nothing more. The numbers are stored.
+/// Why no further runs of a backfill start. The numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stop {
-    /// The user wants it.
+    /// The user canceled it.
     Canceled = 1,
-    /// A partition failed, under `stop_on_failure`.
+    /// A partition failed under `stop_on_failure`.
     Failure = 2,
-    /// So many have failed as `max_failures` says.
+    /// `max_failures` was reached.
     MaxFailures = 3,
-    /// One of the runs that go first failed.
+    /// A canary run failed.
     Canary = 4,
 }
 
@@ -63,12 +63,12 @@ impl Stop {
         Self::Canary,
     ];
 
-    /// The reason with this number.
+    /// The reason with this stored number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|stop| *stop as u8 == number)
     }
 
-    /// How a person is told; `None`: what was asked for says it.
+    /// The reason as text; `None` if the request already explains it.
     pub fn text(self, control: &Control) -> Option<String> {
         match (self, control.max_failures) {
             (Self::Canary, _) => {

@@ -240,18 +240,11 @@ impl Engine {
             stop: state.stop(),
             finished: Some((counts.final_status(), self.now())),
         };
-        match self
-            .shared
-            .store
-            .commit(&lease.terms, &[commit])?
-            .as_slice()
-        {
-            [Committed::Kept] => {
-                self.shared.coordinator().finished.push(row.key);
-                Ok(())
-            }
-            _ => Err(taken_over(&row.request.id)),
+        if self.shared.store.commit(&lease.terms, &[commit])? != [Committed::Kept] {
+            return Err(taken_over(&row.request.id));
         }
+        self.shared.coordinator().finished.push(row.key);
+        Ok(())
     }
 
     /// Takes the lease over; `None` if another process was faster.

@@ -34,9 +34,9 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// Other processes of this machine. Sending a batch costs this process most of a millisecond, which
-    /// the workers could use, and runs that a worker has not begun can be taken back.
-    pub const PROCESSES: Self = Self::Remote {
+    /// Other processes. Sending a batch costs this process most of a millisecond, so batches are larger
+    /// than those of threads; but not so large that a worker reports many of them late.
+    pub const REMOTE: Self = Self::Remote {
         batch_target: Duration::from_millis(80),
     };
 }

@@ -1,4 +1,5 @@
-//! A plan as bytes that can be read without today's definitions: the space, the members, the strategy.
+//! Encodes plans as bytes that can be decoded without the current definitions: space, members,
+//! strategy.
 
 use std::sync::Arc;
 
@@ -6,18 +7,18 @@ use super::{Link, Plan, Strategy};
 use crate::error::{Error, Result};
 use crate::space::{Members, Nesting, Selection, Space};
 
-/// First byte of every encoded space and of a plan with one layer; a reader refuses what it does not
-/// know.
+/// First byte of an encoded space, and of a plan with one layer; an unknown first byte is refused.
 const VERSION: u8 = 1;
-/// First byte of a plan whose product is gone through in another order than the definition's.
+/// First byte of a plan over a product whose order differs from the definition's.
 const ARRANGED: u8 = 2;
-/// First byte of a plan in layers.
+/// First byte of a plan with several layers.
 const LAYERS: u8 = 3;
 
-/// A layer as bytes: its space but for the first's, its members and their order, strategy and assets.
+/// The stored form of a layer: its space (omitted for the first), members, order, strategy and
+/// assets.
 type StoredLayer = (Option<Space>, Members, Option<Nesting>, Strategy, Vec<u32>);
 
-/// A space as bytes.
+/// Encodes a space.
 ///
 /// # Errors
 /// `Execution` when it cannot be encoded.
@@ -25,7 +26,7 @@ pub fn encode_space(space: &Space) -> Result<Vec<u8>> {
     encode(VERSION, space)
 }
 
-/// A space from bytes.
+/// Decodes a space.
 ///
 /// # Errors
 /// `Execution` when the bytes are damaged or of a newer version.
@@ -33,8 +34,7 @@ pub fn decode_space(bytes: &[u8]) -> Result<Arc<Space>> {
     decode::<Space>(VERSION, bytes).map(Arc::new)
 }
 
-/// A plan as bytes; the space of its first layer is encoded apart, so that backfills of one definition
-/// share it.
+/// Encodes a plan without the space of its first layer, which backfills of one definition share.
 ///
 /// # Errors
 /// `Execution` when it cannot be encoded.
@@ -63,10 +63,10 @@ pub fn encode_plan(plan: &Plan) -> Result<Vec<u8>> {
     encode(LAYERS, &(layers, &plan.links))
 }
 
-/// A plan from bytes, over the space of its first layer.
+/// Decodes a plan, given the space of its first layer.
 ///
 /// # Errors
-/// `Execution` when the bytes are damaged, of a newer version, or of another space.
+/// `Execution` when the bytes are damaged, of a newer version, or belong to another space.
 pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
     match bytes.first() {
         Some(&LAYERS) => decode_layers(&space, bytes),
@@ -100,7 +100,7 @@ fn decode_layers(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {
     Plan::in_layers(layers, links)
 }
 
-/// The selection, if its space has these members, and the order has the space's dimensions.
+/// Builds a selection, if the space has these members and the order has the space's dimensions.
 fn fitting(space: Arc<Space>, members: Members, nesting: Option<Nesting>) -> Result<Selection> {
     if !fits(&members, &space) {
         return Err(damaged("it has partitions that its space does not have"));
@@ -118,7 +118,7 @@ fn fitting(space: Arc<Space>, members: Members, nesting: Option<Nesting>) -> Res
     }
 }
 
-/// Whether the space has these members.
+/// Whether all members are within the space.
 fn fits(members: &Members, space: &Space) -> bool {
     match members {
         Members::Product(sets) => {

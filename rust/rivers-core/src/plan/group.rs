@@ -1,4 +1,4 @@
-//! Grouping by dimension: by arithmetic for a product, in one pass for single keys.
+//! Groups partitions by dimension: by arithmetic for a product, in one pass for explicit keys.
 
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
@@ -6,17 +6,17 @@ use roaring::RoaringTreemap;
 use crate::error::{Error, Result};
 use crate::space::{IndexSet, Level, Members, Nesting, PositionSet, Selection, Space};
 
-/// Runs of a product: one per combination of the chosen dimensions.
+/// The runs of a product: one for each combination of the chosen dimensions.
 #[derive(Debug, Clone)]
 pub struct DimensionGroups {
-    /// What runs iterate, the slowest first, and how many keys each has.
+    /// The dimensions iterated across runs, the slowest first, with their numbers of keys.
     levels: Vec<(Level, u64)>,
     num_runs: u64,
     partitions_per_run: u64,
 }
 
 impl DimensionGroups {
-    /// Groups a product, gone through in this order, by the dimensions at these places.
+    /// Groups a product, in the order of `nesting`, by the dimensions with these indices.
     pub fn new(sets: &[IndexSet], dims: &[usize], nesting: &Nesting) -> Self {
         let own = nesting
             .levels()
@@ -38,17 +38,17 @@ impl DimensionGroups {
         }
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub fn num_runs(&self) -> u64 {
         self.num_runs
     }
 
-    /// How many partitions each has.
+    /// Number of partitions of each run.
     pub fn partitions_per_run(&self) -> u64 {
         self.partitions_per_run
     }
 
-    /// The run's part of the product.
+    /// The part of the product that a run covers.
     pub fn run(&self, sets: &[IndexSet], run: u64) -> Vec<IndexSet> {
         let mut rest = run;
         let mut part = sets.to_vec();
@@ -61,7 +61,7 @@ impl DimensionGroups {
         part
     }
 
-    /// The run that has the partition with these positions.
+    /// The run of the partition with these positions.
     pub fn run_of(&self, sets: &[IndexSet], index: impl Fn(usize) -> u32) -> u64 {
         self.levels.iter().fold(0, |run, (level, len)| {
             let at = sets[level.dim].rank(index(level.dim));
@@ -71,16 +71,17 @@ impl DimensionGroups {
     }
 }
 
-/// Most single keys that are grouped: it takes 16 bytes a key, and twice as much while it is done.
-pub const MOST_GROUPED_KEYS: u64 = 100_000_000;
+/// Maximum number of explicit keys that are grouped; it takes 16 bytes a key, and twice that during
+/// grouping.
+pub const MAX_GROUPED_KEYS: u64 = 100_000_000;
 
-/// Runs of single keys: one per combination of the chosen dimensions that occurs, in order of first
-/// appearance.
+/// The runs of explicit keys: one for each combination of the chosen dimensions that occurs, in order
+/// of first appearance.
 #[derive(Debug)]
 pub struct KeyGroups {
     /// The partitions, run by run, ascending within a run.
     members: Vec<u64>,
-    /// Where each run's partitions end.
+    /// The end of each run's partitions.
     ends: Vec<u64>,
 }
 
@@ -93,15 +94,15 @@ fn group_number(space: &Space, dims: &[usize], partition: u64) -> u64 {
 }
 
 impl KeyGroups {
-    /// Groups the keys by the dimensions at these places.
+    /// Groups the keys by the dimensions with these indices.
     ///
     /// # Errors
-    /// `Execution` when there are more keys than are grouped one by one.
+    /// `Execution` for more than `MAX_GROUPED_KEYS` keys.
     pub fn new(selection: &Selection, dims: &[usize]) -> Result<Self> {
-        if selection.len() > MOST_GROUPED_KEYS {
+        if selection.len() > MAX_GROUPED_KEYS {
             return Err(Error::Execution(format!(
-                "per_dimension groups at most {MOST_GROUPED_KEYS} single keys, these are {}; \
-                 give a range, or use multi_run() or single_run()",
+                "per_dimension groups at most {MAX_GROUPED_KEYS} single keys, these are {}; \
+                 give a range, or use multi_run or single_run",
                 selection.len()
             )));
         }
@@ -133,12 +134,12 @@ impl KeyGroups {
         Ok(Self { members, ends })
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub fn num_runs(&self) -> u64 {
         self.ends.len() as u64
     }
 
-    /// How many partitions a run has.
+    /// Number of partitions of a run.
     pub fn run_len(&self, run: u64) -> u64 {
         self.ends[run as usize] - self.start(run)
     }
@@ -148,12 +149,12 @@ impl KeyGroups {
             .map_or(0, |before| self.ends[before as usize])
     }
 
-    /// The run's partitions, ascending.
+    /// The partitions of a run, ascending.
     pub fn members_of(&self, run: u64) -> &[u64] {
         &self.members[self.start(run) as usize..self.ends[run as usize] as usize]
     }
 
-    /// The run's partitions.
+    /// The partitions of a run, as members.
     pub fn run(&self, run: u64) -> Members {
         match self.members_of(run) {
             [one] => Members::One(*one),

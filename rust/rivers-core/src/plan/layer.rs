@@ -1,4 +1,4 @@
-//! The runs over one selection: a function from a run's number to its partitions, and back.
+//! A stage of runs over one selection: a function from a run's number to its partitions, and back.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -9,7 +9,7 @@ use super::group::{DimensionGroups, KeyGroups};
 use crate::error::Result;
 use crate::space::{Members, Selection};
 
-/// Runs that execute the same assets, of one selection.
+/// The runs of one selection that execute the same assets.
 #[derive(Debug, Clone)]
 pub struct Layer {
     selection: Arc<Selection>,
@@ -33,7 +33,7 @@ impl Layer {
     ///
     /// # Errors
     /// `Configuration` when the strategy names dimensions that the space does not have; `Execution`
-    /// when it would group too many single keys.
+    /// for too many explicit keys.
     pub fn new(selection: Selection, strategy: Strategy) -> Result<Self> {
         let grouping = match &strategy {
             Strategy::MultiRun => Grouping::EachPartition,
@@ -61,17 +61,17 @@ impl Layer {
         })
     }
 
-    /// What it covers.
+    /// The selection that the runs cover.
     pub fn selection(&self) -> &Arc<Selection> {
         &self.selection
     }
 
-    /// How it groups.
+    /// The strategy that groups partitions into runs.
     pub fn strategy(&self) -> &Strategy {
         &self.strategy
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub fn num_runs(&self) -> u64 {
         match &self.grouping {
             Grouping::EachPartition => self.selection.len(),
@@ -90,7 +90,7 @@ impl Layer {
             Grouping::All => self.selection.sorted(),
             Grouping::Chunks(n) => {
                 let start = run * n.get();
-                self.selection.stretch(start..start + self.run_len(run))
+                self.selection.span(start..start + self.run_len(run))
             }
             Grouping::Dimensions(groups) => {
                 let Members::Product(sets) = self.selection.members() else {
@@ -102,7 +102,7 @@ impl Layer {
         }
     }
 
-    /// How many partitions a run has.
+    /// Number of partitions of a run.
     pub fn run_len(&self, run: u64) -> u64 {
         match &self.grouping {
             Grouping::EachPartition => 1,
@@ -113,16 +113,16 @@ impl Layer {
         }
     }
 
-    /// The run that has a partition; `None`: the partition is not selected.
+    /// The run of a partition, or `None` if the partition is not selected.
     ///
-    /// Where single keys were named in an order of their own, or are grouped by dimension, the first
-    /// call goes through all of them.
+    /// For explicit keys that are listed in an order of their own, or grouped by dimension, the first
+    /// call builds an index of all keys.
     pub fn run_of(&self, partition: u64) -> Option<u64> {
         let listed = || self.index().get(&partition).copied();
         let position = || match self.selection.members() {
             Members::Explicit(set) if set.is_listed() => listed(),
             Members::Product(_) | Members::Explicit(_) | Members::One(_) => {
-                self.selection.place(partition)
+                self.selection.position(partition)
             }
         };
         match &self.grouping {

@@ -2,15 +2,16 @@
 
 use crate::space::Mapping;
 
-/// That runs of one layer need what runs of another, or earlier ones of the same, make.
+/// A dependency between layers: runs of layer `down` need what runs of layer `up` (or earlier runs of
+/// the same layer) make.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Link {
-    /// The layer that needs.
+    /// The layer that depends on the other.
     pub down: usize,
-    /// The layer that makes it.
+    /// The layer that makes the partitions needed.
     pub up: usize,
-    /// The asset that is needed, by its place in the request.
+    /// Index in the request of the asset that is needed.
     pub asset: u32,
-    /// Which of its partitions.
+    /// Which partitions of the asset are needed.
     pub mapping: Mapping,
 }

@@ -1,12 +1,12 @@
 //! Which runs cover the selected partitions?
 //!
 //! A `Plan` is a function from a run's number to its partitions. For a product it is arithmetic; for
-//! single keys that are grouped by dimension it is one pass over the keys.
+//! explicit keys that are grouped by dimension it is one pass over the keys.
 //!
-//! Most plans have one layer: each run executes all assets for its partitions. Where partitions of one
-//! asset need *other* partitions of another asset, or of itself, one run needs what others make. Such
-//! assets have layers of their own, whose runs follow each other in number, and `order` tells from the
-//! mappings which runs a run needs.
+//! Most plans have one layer (a stage of runs): each run executes all assets for its partitions.
+//! Where partitions of one asset need *other* partitions of another asset, or of the asset itself, a
+//! run depends on other runs. Such assets have layers of their own, which are numbered one after
+//! another, and `order` determines from the mappings which runs a run needs.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -32,19 +32,19 @@ use crate::space::Selection;
 #[derive(Debug, Clone)]
 pub struct Plan {
     layers: Vec<Layer>,
-    /// For each layer, the number of its first run; then the number of all runs.
+    /// The number of each layer's first run, followed by the total number of runs.
     starts: Vec<u64>,
-    /// For each layer, places of its assets in the request; empty: there is one layer, with all.
+    /// Indices in the request of each layer's assets; empty if one layer executes all assets.
     assets: Vec<Vec<u32>>,
     links: Vec<Link>,
 }
 
 impl Plan {
-    /// Plans runs that need nothing of each other.
+    /// Plans runs that do not depend on each other.
     ///
     /// # Errors
     /// `Configuration` when the strategy names dimensions that the space does not have; `Execution`
-    /// when it would group too many single keys.
+    /// for too many explicit keys.
     pub fn new(selection: Selection, strategy: Strategy) -> Result<Self> {
         let layer = Layer::new(selection, strategy)?;
         Ok(Self {
@@ -55,12 +55,12 @@ impl Plan {
         })
     }
 
-    /// The layers, the first executed first.
+    /// The layers, in order of execution.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// The numbers of a layer's runs.
+    /// The range of a layer's run numbers.
     pub fn runs_of(&self, layer: usize) -> Range<u64> {
         self.starts[layer]..self.starts[layer + 1]
     }
@@ -69,12 +69,12 @@ impl Plan {
     pub fn layer_of(&self, run: u64) -> usize {
         match self.layers.len() {
             1 => 0,
-            // A layer without runs starts where the next does.
+            // A layer without runs starts at the same number as the next one.
             _ => self.starts.partition_point(|&start| start <= run) - 1,
         }
     }
 
-    /// The layer that executes an asset, by the asset's place in the request.
+    /// The layer that executes an asset, given the asset's index in the request.
     pub fn layer_with(&self, asset: u32) -> usize {
         let with = self.assets.iter().position(|own| own.contains(&asset));
         with.unwrap_or(0)
@@ -87,27 +87,27 @@ impl Plan {
             .is_none_or(|own| own.contains(&asset))
     }
 
-    /// Which layers need what of which.
+    /// The dependencies between layers.
     pub fn links(&self) -> &[Link] {
         &self.links
     }
 
-    /// What the first layer covers.
+    /// The selection of the first layer.
     pub fn selection(&self) -> &Arc<Selection> {
         self.layers[0].selection()
     }
 
-    /// How the first layer groups.
+    /// The strategy of the first layer.
     pub fn strategy(&self) -> &Strategy {
         self.layers[0].strategy()
     }
 
-    /// Whether the plan has one layer whose partitions all belong to one run, however many they are.
+    /// Whether the plan has one layer with the strategy `SingleRun`.
     pub fn is_one_run(&self) -> bool {
         self.layers.len() == 1 && *self.strategy() == Strategy::SingleRun
     }
 
-    /// How many partitions are executed: those of all layers.
+    /// Number of partitions executed, summed over the layers.
     pub fn num_partitions(&self) -> u64 {
         self.layers
             .iter()
@@ -115,7 +115,7 @@ impl Plan {
             .sum()
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub fn num_runs(&self) -> u64 {
         self.starts[self.layers.len()]
     }
@@ -126,7 +126,7 @@ impl Plan {
         self.layers[layer].run(run - self.starts[layer])
     }
 
-    /// How many partitions a run has.
+    /// Number of partitions of a run.
     pub fn run_len(&self, run: u64) -> u64 {
         let layer = self.layer_of(run);
         self.layers[layer].run_len(run - self.starts[layer])

@@ -1,4 +1,5 @@
-//! Which runs a run needs: told from the mappings between assets, never from a list of edges.
+//! Determines which runs a run needs, from the mappings between assets and never from a list of
+//! edges.
 
 use std::ops::Range;
 
@@ -6,34 +7,33 @@ use super::{Layer, Link, Plan, Strategy};
 use crate::error::{Error, Result};
 use crate::space::{Members, Selection};
 
-/// Up to so many partitions are gone through to find the runs that make them.
-const MOST_LOOKED_UP: u64 = 64;
+/// Maximum number of partitions whose runs are looked up one by one.
+const MAX_LOOKED_UP: u64 = 64;
 
 /// What a run needs through a link.
 #[derive(Debug)]
 pub struct Need {
-    /// The partitions, of which some may not be part of the plan.
+    /// The partitions needed, some of which may not be part of the plan.
     pub partitions: Selection,
     /// The runs that make them.
     pub runs: Runs,
 }
 
-/// Runs that are to end first.
+/// Runs that must end before the dependent run starts.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Runs {
-    /// Just these, ascending.
+    /// Exactly these runs, ascending.
     Listed(Vec<u64>),
-    /// These: all that are needed, and perhaps some between them.
+    /// All runs that are needed, and possibly some between them.
     Within(Range<u64>),
 }
 
 impl Plan {
-    /// Plans runs in layers: of each its selection, its grouping, and places of its assets in the
-    /// request.
+    /// Plans runs in layers, each given as its selection, strategy and asset indices in the request.
     ///
     /// # Errors
-    /// As `new`, for each layer; `PartitionValidation` where a mapping cannot relate two layers;
-    /// `Configuration` where the grouping would have a run need itself; `Execution` for too many.
+    /// Those of `new` for each layer; `PartitionValidation` where a mapping cannot relate two layers;
+    /// `Configuration` where a run would need itself; `Execution` for too many runs.
     pub fn in_layers(
         layers: impl IntoIterator<Item = (Selection, Strategy, Vec<u32>)>,
         links: Vec<Link>,
@@ -47,7 +47,7 @@ impl Plan {
         let (mut end, mut partitions) = (0, 0_u64);
         for (selection, strategy, assets) in layers {
             let layer = Layer::new(selection, strategy)?;
-            // There are no more runs than partitions.
+            // There are at most as many runs as partitions.
             partitions = partitions
                 .checked_add(layer.selection().len())
                 .filter(|sum| i64::try_from(*sum).is_ok())
@@ -59,7 +59,8 @@ impl Plan {
         }
         for link in &plan.links {
             let (down, up) = (&plan.layers[link.down], &plan.layers[link.up]);
-            // What holds for all holds for each: later this cannot fail.
+            // If the mapping works for the whole selection, it works for each run, so later calls
+            // cannot fail.
             link.mapping
                 .upstream(down.selection(), up.selection().space())?;
             if link.down == link.up {
@@ -69,12 +70,12 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The places of each layer's assets in the request; empty for a plan without an order.
+    /// Indices in the request of each layer's assets; empty for a plan with one layer.
     pub fn assets(&self) -> &[Vec<u32>] {
         &self.assets
     }
 
-    /// What a run needs through a link of its layer.
+    /// The partitions and runs that a run needs through a link of its layer.
     pub fn need(&self, run: u64, link: &Link) -> Need {
         let up = &self.layers[link.up];
         let partitions = self.run(run);
@@ -83,7 +84,7 @@ impl Plan {
             unreachable!("it was mapped when the plan was made");
         };
         let start = self.starts[link.up];
-        let runs = if partitions.len() <= MOST_LOOKED_UP || link.down == link.up {
+        let runs = if partitions.len() <= MAX_LOOKED_UP || link.down == link.up {
             let mut runs: Vec<u64> = partitions.iter().filter_map(|at| up.run_of(at)).collect();
             runs.sort_unstable();
             runs.dedup();
@@ -104,7 +105,7 @@ fn too_many() -> Error {
     ))
 }
 
-/// The runs of a layer from the first that makes some of the partitions to the last.
+/// The range of a layer's runs from the first that makes some of the partitions to the last.
 fn around(layer: &Layer, partitions: &Selection) -> Range<u64> {
     let (Members::Product(own), Members::Product(wanted)) =
         (layer.selection().members(), partitions.members())
@@ -117,21 +118,21 @@ fn around(layer: &Layer, partitions: &Selection) -> Range<u64> {
         .map(|(own, wanted)| own.intersection(wanted));
     let space = partitions.space().clone();
     let both = Selection::new(space, Members::Product(both.collect()));
-    // In each dimension a position that comes later in the layer's order is in no earlier run.
+    // In each dimension, a later position in the layer's order is never in an earlier run.
     let Ok(both) = both.arranged_as(layer.selection()) else {
         unreachable!("a product is not listed");
     };
     match both.len().checked_sub(1) {
         None => 0..0,
         Some(last) => {
-            let run_of = |place| layer.run_of(both.nth(place)).unwrap_or_default();
+            let run_of = |position| layer.run_of(both.nth(position)).unwrap_or_default();
             run_of(0)..run_of(last) + 1
         }
     }
 }
 
 impl Link {
-    /// Refuses a grouping under which a run would need itself, or two runs each other.
+    /// Refuses a grouping in which a run would need itself, or two runs each other.
     fn check_own(&self, layer: &Layer) -> Result<()> {
         let space = layer.selection().space();
         let apart = match layer.strategy() {
@@ -147,8 +148,8 @@ impl Link {
             return Ok(());
         }
         Err(Error::Configuration(format!(
-            "an asset needs its own earlier partitions, so each moment needs a run of its own; {} does \
-             not give it one: use multi_run(), or per_dimension() with the time dimension in multi_run",
+            "an asset needs its own earlier partitions, so each time window needs a run of its own; {} does \
+             not give it one: use multi_run, or per_dimension with the time dimension in multi_run",
             layer.strategy()
         )))
     }

@@ -1,4 +1,4 @@
-//! How partitions are grouped into runs: the user's choice, checked.
+//! Strategies: how partitions are grouped into runs.
 
 use std::num::NonZeroU64;
 
@@ -13,9 +13,9 @@ pub enum Strategy {
     MultiRun,
     /// All partitions in one run.
     SingleRun,
-    /// Runs of up to so many partitions, in order.
+    /// Runs of up to `n` partitions, in order.
     Chunked {
-        /// Most partitions of a run; only the last has fewer.
+        /// Maximum number of partitions of a run; only the last run can have fewer.
         n: NonZeroU64,
     },
     /// One run per distinct combination of some dimensions.
@@ -27,7 +27,7 @@ pub enum Strategy {
     },
 }
 
-/// The stored form; reading it checks what a user's strategy is checked for.
+/// The stored form, which is checked like a user's strategy when it is read.
 #[derive(serde::Serialize, serde::Deserialize)]
 enum Stored {
     MultiRun,
@@ -73,7 +73,7 @@ impl From<Strategy> for Stored {
 }
 
 impl Strategy {
-    /// Checks what can be checked without a space.
+    /// Groups by dimension, after the checks that need no space.
     ///
     /// # Errors
     /// `Configuration` for an empty list, a duplicate, or a dimension in both lists.
@@ -103,10 +103,10 @@ impl Strategy {
         })
     }
 
-    /// The places of the dimensions iterated across runs, ascending.
+    /// Indices of the dimensions iterated across runs, ascending.
     ///
     /// # Errors
-    /// `Configuration` when the space has no named dimensions, or not these.
+    /// `Configuration` when the space does not have these dimensions.
     pub fn run_dimensions(&self, space: &Space) -> Result<Vec<usize>> {
         let Self::PerDimension {
             multi_run,
@@ -122,7 +122,7 @@ impl Strategy {
                     .into(),
             ));
         }
-        let place = |name: &String| {
+        let dim_index = |name: &String| {
             space.dimension(name).map_err(|_| {
                 let names = space.dims().iter().map(|dim| dim.name.as_str());
                 Error::Configuration(format!(
@@ -133,16 +133,17 @@ impl Strategy {
             })
         };
         for name in single_run {
-            place(name)?;
+            dim_index(name)?;
         }
-        let mut places: Vec<usize> = multi_run.iter().map(place).collect::<Result<_>>()?;
-        places.sort_unstable();
-        Ok(places)
+        let mut dims: Vec<usize> = multi_run.iter().map(dim_index).collect::<Result<_>>()?;
+        dims.sort_unstable();
+        Ok(dims)
     }
 }
 
 impl std::fmt::Display for Strategy {
-    /// As the API writes it: `multi_run()`, `per_dimension(multi_run=["date"], single_run=["region"])`.
+    /// Writes the notation of the API: `multi_run()`, `per_dimension(multi_run=["date"],
+    /// single_run=["region"])`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::MultiRun => f.write_str("multi_run()"),

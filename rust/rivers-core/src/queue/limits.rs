@@ -1,54 +1,55 @@
-//! The limits that users set, and the counters that keep them.
+//! The limits that users set, and the counters that enforce them.
 //!
-//! A [`TagLimit`] is a rule; a counter is what a rule counts: one for the whole rule, or, with
-//! `per_unique_value`, one for each value that an entry in the queue has. A counter that no entry needs is gone.
+//! A [`TagLimit`] is a rule. It has one counter or, with `per_unique_value`, one for each value that
+//! an entry in the queue has. A counter is dropped when no entry needs it.
 //!
-//! A pool has a counter for each number of slots that a run of some entry takes: those who need few may go where
-//! those who need many have to wait. What they hold is counted once, in the pool.
+//! A pool has one counter for each number of slots that runs take, so that entries that need few
+//! slots can start while those that need many wait. Slots in use are counted once, in the pool.
 
 use std::collections::HashMap;
 
-/// How many runs with a tag may be in flight at once.
+/// A limit on the runs in flight with a certain tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagLimit {
     /// The tag's key.
     pub key: String,
     /// The tag's value; `None` for every value of the key.
     pub value: Option<String>,
-    /// The most runs in flight; 0 blocks for ever.
+    /// Maximum number of runs in flight; 0 blocks them forever.
     pub limit: u32,
-    /// Without a `value`: whether each value of the key has the limit for itself, rather than all sharing it.
+    /// Whether each value of the key has a limit of its own; otherwise all values share one. Only
+    /// without `value`.
     pub per_unique_value: bool,
 }
 
-/// What bounds a queue; by default nothing does.
+/// The limits of a queue; by default there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// The most runs in flight at once, of all entries together; `None` for no limit.
+    /// Maximum number of runs in flight over all entries; `None` for no limit.
     pub max_concurrent_runs: Option<u32>,
-    /// Limits on runs with certain tags; all that apply to an entry hold for it.
+    /// Limits on runs with certain tags; an entry must satisfy all that apply to it.
     pub tag_limits: Vec<TagLimit>,
-    /// How many slots each pool has.
+    /// Number of slots of each pool.
     pub pools: Vec<(String, u32)>,
 }
 
-/// A counter's place in [`Counters`]; used again once the counter is gone.
+/// Identifies a counter in [`Counters`]; reused after the counter is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct CounterId(pub(super) usize);
 
 /// What a counter counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum CounterName {
-    /// Runs under a rule: its position, and the tag's value where each value counts for itself.
+    /// Runs under a rule: the rule's index, and the tag's value if each value has its own limit.
     Tag(usize, Option<String>),
-    /// Slots of a pool: its position, and how many a run takes.
+    /// Slots of a pool: the pool's index, and the number of slots that a run takes.
     Pool(usize, u32),
 }
 
 #[derive(Debug)]
 struct Counter {
     name: CounterName,
-    /// Of a rule: runs in flight.
+    /// Number of runs in flight under the rule.
     in_flight: u32,
     users: usize,
 }
@@ -61,7 +62,7 @@ struct Pool {
     counters: Vec<CounterId>,
 }
 
-/// The counters of the rules and pools, for what entries have and need.
+/// The counters of rules and pools that the present entries need.
 #[derive(Debug)]
 pub(super) struct Counters {
     rules: Vec<TagLimit>,
@@ -88,8 +89,8 @@ impl Counters {
         }
     }
 
-    /// The counters that apply to these tags and these slots of pools, sorted, each once; every one of
-    /// them has one more user.
+    /// Acquires the counters that apply to these tags and pool slots: sorted and distinct, each with
+    /// one more user.
     pub(super) fn acquire(
         &mut self,
         tags: &[(String, String)],
@@ -111,7 +112,7 @@ impl Counters {
                 }
             }
         }
-        // A key may stand in the tags more than once, and a run takes one slot of a counter at most.
+        // A key can occur in the tags more than once, but a run takes at most one slot of a counter.
         names.sort_unstable();
         names.dedup();
         let mut found: Vec<CounterId> = names.into_iter().map(|name| self.intern(name)).collect();
@@ -119,7 +120,7 @@ impl Counters {
         found
     }
 
-    /// One user less for each of these counters.
+    /// Releases each of these counters, which then has one user less.
     pub(super) fn abandon(&mut self, ids: &[CounterId]) {
         for &id in ids {
             let counter = &mut self.counters[id.0];
@@ -149,7 +150,7 @@ impl Counters {
         }
     }
 
-    /// Takes what a run holds.
+    /// Takes the slots of one run.
     pub(super) fn take(&mut self, id: CounterId) {
         match self.counters[id.0].name {
             CounterName::Tag(..) => self.counters[id.0].in_flight += 1,
@@ -157,7 +158,7 @@ impl Counters {
         }
     }
 
-    /// Gives back what this many runs held.
+    /// Returns the slots of `runs` runs.
     pub(super) fn give_back(&mut self, id: CounterId, runs: u32) {
         match self.counters[id.0].name {
             CounterName::Tag(..) => self.counters[id.0].in_flight -= runs,
@@ -165,7 +166,7 @@ impl Counters {
         }
     }
 
-    /// How many counters count the same as this one, itself included.
+    /// Number of counters that share their slots with this one, including itself.
     pub(super) fn shared_by(&self, id: CounterId) -> usize {
         match self.counters[id.0].name {
             CounterName::Tag(..) => 1,
@@ -173,7 +174,7 @@ impl Counters {
         }
     }
 
-    /// One of those that count the same.
+    /// One of the counters that share their slots.
     pub(super) fn sharer(&self, id: CounterId, at: usize) -> CounterId {
         match self.counters[id.0].name {
             CounterName::Tag(..) => id,
@@ -419,7 +420,8 @@ mod tests {
         let both = push(&mut queue, &[("db", "a"), ("api", "a")]);
         let later = push(&mut queue, &[("db", "a")]);
         assert_eq!(drain(&mut queue), [db, api]);
-        // Its turn for the first limit has come, but not for the second: the next one in line goes.
+        // The first limit has a free slot for the entry but the second has none, so the next entry
+        // goes.
         queue.remove(db);
         assert_eq!(drain(&mut queue), [later]);
         queue.remove(api);

@@ -1,13 +1,13 @@
 //! Which run goes next?
 //!
-//! A [`Queue`] holds one entry for each backfill or single run, whatever the number of its runs, and hands out
-//! one slot at a time: higher priority first, then first come. It is pure: the caller tells it what has ended,
-//! and it answers with a decision.
+//! A [`Queue`] holds one entry for each backfill or single run, regardless of the number of its runs,
+//! and grants one slot at a time: higher priority first, then first come, first served. It is pure:
+//! the caller reports which runs have ended, and the queue returns a decision.
 //!
-//! An entry is in one of three places:
+//! An entry is in one of three states:
 //!
 //! ```text
-//! place     why                                                 leaves when
+//! state     why                                                 leaves when
 //! idle      it has nothing to start, or its own                 set_ready, release, update
 //!           max_concurrency is used up
 //! offered   it may go                                           decide takes it
@@ -15,37 +15,22 @@
 //!           exhausted                                           free slots
 //! ```
 //!
-//! Invariant: nothing here grows with the partitions or the runs of an entry, and a decision does not look at
-//! entries that are idle or parked.
+//! Invariant: memory does not grow with the partitions or the runs of an entry, and a decision does
+//! not visit entries that are idle or parked.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod entry;
 mod limits;
 mod priority;
 mod token_bucket;
 
 use std::collections::HashMap;
 
+pub use entry::{Entry, EntryId};
 pub use limits::{Limits, TagLimit};
 use priority::{LaneId, Lanes, Rank};
 pub use token_bucket::TokenBucket;
-
-/// An entry of the queue: its arrival number, which is never given out again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct EntryId(pub u64);
-
-/// What arrives in the queue: a backfill with all its runs, or a single run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The higher goes first; entries of the same priority go in the order in which they arrived.
-    pub priority: i64,
-    /// Key and value of each tag; they decide which tag limits apply.
-    pub tags: Vec<(String, String)>,
-    /// How many slots of which pools each of its runs takes.
-    pub pools: Vec<(String, u32)>,
-    /// The most runs of this entry that may be in flight at once; 0 holds it back until it is updated.
-    pub max_concurrency: u32,
-}
 
 /// Decides which run goes next.
 #[derive(Debug)]
@@ -57,7 +42,7 @@ pub struct Queue {
     lanes: Lanes,
 }
 
-/// An entry, as the queue remembers it.
+/// The queue's record of an entry.
 #[derive(Debug)]
 struct Slot {
     rank: Rank,
@@ -65,15 +50,15 @@ struct Slot {
     max_concurrency: u32,
     in_flight: u32,
     ready: bool,
-    /// Whether it stands in its lane: it has a run to start, and its own concurrency lets it.
+    /// Whether the entry is in its lane: it has a run to start, and its own concurrency allows it.
     in_lane: bool,
 }
 
 impl Queue {
-    /// An empty queue under these limits.
+    /// Creates an empty queue with these limits.
     pub fn new(limits: Limits) -> Self {
         Self {
-            // Without a limit, what the count can hold is the limit.
+            // Without a limit, the largest count is the limit.
             max_concurrent_runs: limits.max_concurrent_runs.unwrap_or(u32::MAX),
             in_flight: 0,
             next_id: 0,
@@ -82,7 +67,7 @@ impl Queue {
         }
     }
 
-    /// Adds an entry, which is ready, behind those of its priority.
+    /// Adds an entry, which is ready, behind the entries of its priority.
     pub fn push(&mut self, entry: Entry) -> EntryId {
         let id = EntryId(self.next_id);
         self.next_id += 1;
@@ -106,32 +91,33 @@ impl Queue {
         self.decide_from(i64::MIN)
     }
 
-    /// The same among the entries of this priority and higher ones.
+    /// Like `decide`, but only considers entries of this priority and above.
     pub fn decide_from(&mut self, priority: i64) -> Option<EntryId> {
         let id = self.best(priority)?;
         let slot = self.entries.get_mut(&id)?;
         slot.in_flight += 1;
         self.in_flight += 1;
         let lane = slot.lane;
-        // Out of its lane first, if this was its last slot: what it leaves is then looked at once.
+        // Leave the lane first if this was its last slot, so that the lane is updated only once.
         self.settle(id);
         self.lanes.take(lane);
         Some(id)
     }
 
-    /// Whether [`decide`](Self::decide) would name an entry; takes nothing.
+    /// Whether [`decide`](Self::decide) would return an entry; takes no slot.
     pub fn can_decide(&mut self) -> bool {
         self.can_decide_from(i64::MIN)
     }
 
-    /// The same among the entries of this priority and higher ones.
+    /// Like `can_decide`, but only considers entries of this priority and above.
     pub fn can_decide_from(&mut self, priority: i64) -> bool {
         self.best(priority).is_some()
     }
 
-    /// A run of the entry has ended: gives back the slots that it held.
+    /// Returns the slots of a run of the entry that has ended.
     ///
-    /// Does nothing if the entry has no run in flight or was removed, which already gave them back.
+    /// Does nothing if the entry has no run in flight, or was removed, which already returned its
+    /// slots.
     pub fn release(&mut self, id: EntryId) {
         let Some(slot) = self.entries.get_mut(&id) else {
             return;
@@ -145,7 +131,8 @@ impl Queue {
         self.settle(id);
     }
 
-    /// Says whether the entry has a run to start now: not while it is paused, nor once all are started.
+    /// Sets whether the entry has a run to start now; it has none while paused, or once all have
+    /// started.
     pub fn set_ready(&mut self, id: EntryId, ready: bool) {
         if let Some(slot) = self.entries.get_mut(&id) {
             slot.ready = ready;
@@ -153,7 +140,7 @@ impl Queue {
         }
     }
 
-    /// Forgets an entry that has ended, and gives back the slots that it still held.
+    /// Removes an entry, and returns the slots that it still holds.
     pub fn remove(&mut self, id: EntryId) {
         let Some(slot) = self.entries.remove(&id) else {
             return;
@@ -166,9 +153,10 @@ impl Queue {
         self.lanes.leave(slot.lane);
     }
 
-    /// Changes the entry's priority or concurrency; `None` leaves it as it is.
+    /// Changes the entry's priority or concurrency; `None` leaves a value unchanged.
     ///
-    /// Runs in flight stay so: an entry above its new concurrency waits until enough of them have ended.
+    /// Runs in flight are not affected: an entry above its new concurrency starts nothing until
+    /// enough of them have ended.
     pub fn update(&mut self, id: EntryId, priority: Option<i64>, max_concurrency: Option<u32>) {
         let Some(slot) = self.entries.get_mut(&id) else {
             return;
@@ -185,22 +173,22 @@ impl Queue {
         self.settle(id);
     }
 
-    /// How many runs of the entry are in flight; 0 for one that was removed.
+    /// Number of runs of the entry in flight; 0 for an entry that was removed.
     pub fn in_flight(&self, id: EntryId) -> u32 {
         self.entries.get(&id).map_or(0, |slot| slot.in_flight)
     }
 
-    /// How many runs of all entries are in flight.
+    /// Number of runs in flight, over all entries.
     pub fn total_in_flight(&self) -> u32 {
         self.in_flight
     }
 
-    /// How many entries there are, ready or not.
+    /// Number of entries, ready or not.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether the queue has no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -209,12 +197,12 @@ impl Queue {
         if self.in_flight >= self.max_concurrent_runs {
             return None;
         }
-        // If the best is below, all are.
+        // If the best entry has a lower priority, all others have, too.
         let best = self.lanes.best()?;
         (best.priority() >= least).then_some(best.id)
     }
 
-    /// Puts the entry into its lane or takes it out, after something that decides it has changed.
+    /// Adds the entry to its lane or removes it, after a change of its readiness or concurrency.
     fn settle(&mut self, id: EntryId) {
         let Some(slot) = self.entries.get_mut(&id) else {
             return;
@@ -234,7 +222,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The rules, as they are written down, with a scan over all entries.
+    /// A reference implementation of the rules, which scans all entries.
     #[derive(Clone)]
     struct Oracle {
         limits: Limits,
@@ -379,7 +367,8 @@ mod tests {
             let mut queue = Queue::new(limits.clone());
             let mut oracle = Oracle { limits, entries: Vec::new() };
             let mut pushed = Vec::new();
-            // Numbers beyond what was pushed stand for the latest entries, so that every step finds one.
+            // Numbers beyond the last entry are mapped to the latest entries, so that each step finds
+            // one.
             let pick = |pushed: &[EntryId], at: usize| pushed.iter().rev().cycle().nth(at).copied();
             for step in steps {
                 match step {

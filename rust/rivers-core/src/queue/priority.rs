@@ -1,8 +1,8 @@
-//! The order in which entries go, and where the blocked ones wait.
+//! The order of entries, and where blocked entries are parked.
 //!
-//! Entries to which the same counters apply are alike but for their rank, so they stand in one *lane*, and only
-//! the first of a lane is looked at. A lane is parked under one of its counters; a counter with a free slot
-//! offers the best lane parked under it, an exhausted one offers nothing:
+//! Entries with the same counters differ only in rank, so they share one *lane*, and only the first
+//! entry of a lane is considered. A lane is parked under one of its counters. A counter with a free
+//! slot offers the best lane parked under it; an exhausted counter offers none:
 //!
 //! ```text
 //! offers  <-  counter "db"   <-  lane {db}:      entries by rank
@@ -11,23 +11,25 @@
 //!         <-  lane {}:           entries by rank
 //! ```
 //!
-//! The best offer goes, unless another counter of its lane is exhausted: then the lane is parked there, and its
-//! counter offers the next one. So what is blocked is not looked at until the counter that blocks it has a slot.
+//! The best offer is granted, unless another counter of its lane is exhausted. In that case the lane
+//! is parked under that counter, and its former counter offers the next lane. A blocked lane is
+//! therefore not considered again until the counter that blocks it has a free slot.
 //!
-//! A decision costs the same whatever the number of entries in a lane. The exception: lanes are as many as
-//! values where `per_unique_value` applies, and if two further limits on all of them are exhausted in turn,
-//! each turn moves every lane from the one to the other (0.2 us a lane).
+//! The cost of a decision does not depend on the number of entries in a lane. The exception: with
+//! `per_unique_value` there are as many lanes as values, and if two further limits on all of them are
+//! exhausted alternately, each decision moves every lane from one to the other (0.2 us per lane).
 //!
-//! Invariant: `seat` alone changes where a lane is parked, `offer` alone what a counter offers.
-//! Invariant: an exhausted counter offers nothing; `best` comes to an end because of it.
+//! Invariant: only `seat` changes the counter under which a lane is parked, and only `offer` changes
+//! what a counter offers. Invariant: an exhausted counter offers nothing, which is why `best`
+//! terminates.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-use super::EntryId;
+use super::entry::EntryId;
 use super::limits::{CounterId, Counters, TagLimit};
 
-/// An entry's place in the order: the least goes first.
+/// The rank of an entry; the lowest goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Rank {
     priority: Reverse<i64>,
@@ -47,39 +49,39 @@ impl Rank {
     }
 }
 
-/// A lane's place in [`Lanes`]; used again once the lane is gone.
+/// Identifies a lane in [`Lanes`]; reused after the lane is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct LaneId(usize);
 
-/// Entries to which the same counters apply.
+/// The entries with the same counters.
 #[derive(Debug, Default)]
 struct Lane {
     counters: Box<[CounterId]>,
-    /// How many entries belong to it, waiting or not.
+    /// Number of entries of this lane, waiting or not.
     members: usize,
     waiting: BTreeSet<Rank>,
-    /// The counter it is parked under, if any applies.
+    /// The counter under which the lane is parked, if it has any.
     under: Option<CounterId>,
-    /// The first of `waiting`, as `parked` or `offers` have it.
+    /// The first of `waiting` when `parked` or `offers` was last updated.
     head: Option<Rank>,
 }
 
-/// The lanes that are parked under a counter.
+/// The lanes parked under a counter.
 #[derive(Debug, Default)]
 struct Parked {
     heads: BTreeSet<(Rank, LaneId)>,
-    /// The first of `heads`, if the counter offers it.
+    /// The first of `heads`, if the counter offers it at present.
     offered: Option<(Rank, LaneId)>,
 }
 
-/// All entries that have a run to start, by counters and rank.
+/// All entries with a run to start, by counters and rank.
 #[derive(Debug)]
 pub(super) struct Lanes {
     counters: Counters,
     lanes: Vec<Lane>,
     vacant: Vec<LaneId>,
     by_counters: HashMap<Box<[CounterId]>, LaneId>,
-    /// By the number of the counter.
+    /// The parked lanes, by counter.
     parked: Vec<Parked>,
     offers: BTreeSet<(Rank, LaneId)>,
 }
@@ -96,7 +98,7 @@ impl Lanes {
         }
     }
 
-    /// The lane for an entry with these tags and needs, which is a member of it from now on.
+    /// Adds an entry with these tags and pool slots to its lane, and returns the lane.
     pub(super) fn join(&mut self, tags: &[(String, String)], pools: &[(String, u32)]) -> LaneId {
         let counters = self.counters.acquire(tags, pools).into_boxed_slice();
         if let Some(last) = counters.last() {
@@ -128,7 +130,7 @@ impl Lanes {
         id
     }
 
-    /// One member less, which waits no more and has given back its slots.
+    /// Removes an entry from its lane; it no longer waits and has returned its slots.
     pub(super) fn leave(&mut self, id: LaneId) {
         let lane = &mut self.lanes[id.0];
         self.counters.abandon(&lane.counters);
@@ -141,19 +143,19 @@ impl Lanes {
         }
     }
 
-    /// An entry of the lane has a run to start.
+    /// Adds an entry with a run to start to the waiting entries of its lane.
     pub(super) fn enter(&mut self, id: LaneId, rank: Rank) {
         self.lanes[id.0].waiting.insert(rank);
         self.seat(id, self.lanes[id.0].under);
     }
 
-    /// An entry of the lane has no run to start any more.
+    /// Removes an entry from the waiting entries of its lane.
     pub(super) fn exit(&mut self, id: LaneId, rank: Rank) {
         self.lanes[id.0].waiting.remove(&rank);
         self.seat(id, self.lanes[id.0].under);
     }
 
-    /// The first entry that no counter blocks. Parks the lanes that it finds blocked on the way.
+    /// The first entry that no counter blocks. Lanes that turn out to be blocked are parked.
     pub(super) fn best(&mut self) -> Option<Rank> {
         loop {
             let &(rank, id) = self.offers.first()?;
@@ -163,13 +165,13 @@ impl Lanes {
                 .find(|counter| self.counters.is_full(**counter));
             match blocking {
                 None => return Some(rank),
-                // An exhausted counter offers nothing, so this comes to an end: one offer less.
+                // Terminates, because the exhausted counter withdraws its offer.
                 Some(&counter) => self.seat(id, Some(counter)),
             }
         }
     }
 
-    /// Takes a slot of each counter of the lane.
+    /// Takes a slot of each of the lane's counters.
     pub(super) fn take(&mut self, id: LaneId) {
         for at in 0..self.lanes[id.0].counters.len() {
             let counter = self.lanes[id.0].counters[at];
@@ -178,7 +180,7 @@ impl Lanes {
         }
     }
 
-    /// Gives back what this many runs held of each counter of the lane.
+    /// Returns the slots that `runs` runs held of each of the lane's counters.
     pub(super) fn give_back(&mut self, id: LaneId, runs: u32) {
         for at in 0..self.lanes[id.0].counters.len() {
             let counter = self.lanes[id.0].counters[at];
@@ -187,8 +189,8 @@ impl Lanes {
         }
     }
 
-    /// Brings the lane's head up to date, and parks the lane under this counter: the one it is under, or an
-    /// exhausted one, which has nothing to offer.
+    /// Updates the head of the lane and parks the lane under `counter`, which is either its present
+    /// counter or an exhausted one.
     fn seat(&mut self, id: LaneId, under: Option<CounterId>) {
         let lane = &mut self.lanes[id.0];
         let head = lane.waiting.first().copied();
@@ -208,7 +210,7 @@ impl Lanes {
         }
     }
 
-    /// Where the heads of lanes under this counter stand; without a counter, they are offers themselves.
+    /// The heads of the lanes under a counter; lanes without a counter are offers themselves.
     fn heads(&mut self, under: Option<CounterId>) -> &mut BTreeSet<(Rank, LaneId)> {
         match under {
             Some(counter) => &mut self.parked[counter.0].heads,
@@ -216,14 +218,14 @@ impl Lanes {
         }
     }
 
-    /// Brings up to date what all that count the same as the counter offer.
+    /// Updates the offers of all counters that share their slots with this one.
     fn offer_all(&mut self, counter: CounterId) {
         for at in 0..self.counters.shared_by(counter) {
             self.offer(self.counters.sharer(counter, at));
         }
     }
 
-    /// Brings up to date what the counter offers.
+    /// Updates the offer of a counter.
     fn offer(&mut self, counter: CounterId) {
         let parked = &mut self.parked[counter.0];
         let best = if self.counters.is_full(counter) {

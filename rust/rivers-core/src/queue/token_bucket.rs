@@ -1,9 +1,9 @@
-//! How many runs may start by now: a bucket of tokens that fills evenly, one for each start.
+//! A token bucket that limits how many runs start per second: each start takes one token.
 
 use crate::clock::{Micros, SECOND};
 
-/// The bucket holds what comes in such a part of a second: so much may start at once. It is one token
-/// at least, and more only where tokens come faster than batches are taken.
+/// The bucket holds the tokens of this fraction of a second, which can be taken at once. It holds at
+/// least one token, and more only where tokens arrive faster than batches are dispatched.
 const AT_ONCE: f64 = 0.02;
 
 /// A bucket of tokens.
@@ -16,7 +16,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full one, into which so many come a second.
+    /// A full bucket, refilled at `per_second` tokens per second.
     pub fn new(per_second: f64) -> Self {
         let size = (per_second * AT_ONCE).max(1.0);
         Self {
@@ -27,30 +27,30 @@ impl TokenBucket {
         }
     }
 
-    /// Puts in what has come since the last time.
+    /// Adds the tokens that have accrued since the last call.
     pub fn fill(&mut self, now: Micros) {
-        // A clock that was set back brings nothing, and what comes counts from there.
+        // A clock that was set back adds no tokens; later calls count from its new time.
         let passed = now.saturating_sub(self.filled_at).max(0) as f64;
         self.tokens = (self.tokens + passed * self.per_second / SECOND as f64).min(self.size);
         self.filled_at = now;
     }
 
-    /// How many may start, as of the last filling.
+    /// Number of tokens available at the last refill.
     pub fn available(&self) -> u64 {
         self.tokens as u64
     }
 
-    /// So many are to start, at most as many as are available.
+    /// Takes tokens for runs that will start; there must be enough available.
     pub fn take(&mut self, starts: u64) {
         self.tokens -= starts as f64;
     }
 
-    /// So many did not start after all.
+    /// Returns the tokens of runs that did not start.
     pub fn give_back(&mut self, starts: u64) {
         self.tokens = (self.tokens + starts as f64).min(self.size);
     }
 
-    /// When the next may start.
+    /// The time at which the next token is available.
     pub fn next_at(&self) -> Micros {
         let missing = (1.0 - self.tokens).max(0.0);
         let wait = (missing / self.per_second * SECOND as f64).ceil();
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(bucket.available(), 0);
         bucket.fill(1_250_000);
         assert_eq!(bucket.available(), 1);
-        // What nobody takes is not saved for later.
+        // Unused tokens beyond the capacity are lost.
         bucket.fill(9_000_000);
         assert_eq!(bucket.available(), 1);
     }
@@ -124,7 +124,7 @@ mod tests {
                     prop_assert!(sum as f64 <= most + 1e-6, "{sum} in {} us", to - from);
                 }
             }
-            // It says when to come back, and then one is there.
+            // At the announced time a token is available.
             bucket.fill(now.max(bucket.next_at()));
             bucket.fill(bucket.next_at());
             prop_assert!(bucket.available() >= 1);

@@ -1,4 +1,4 @@
-//! One resolved dimension: its keys in order, by position.
+//! A resolved dimension: its keys, numbered by position.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use super::labels::Labels;
 use super::time::{Calendar, NotAWindow, TimeAxis};
 use crate::error::{Error, Result, did_you_mean, some_of};
 
-/// The keys of one dimension at one moment.
+/// The keys of one dimension, resolved at one time.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "StoredAxis", into = "StoredAxis")]
 pub enum Axis {
-    /// Names, static or dynamic.
+    /// Names, from a static or a dynamic dimension.
     Labels(Arc<Labels>),
     /// Time windows.
     Time(TimeAxis),
 }
 
-/// The stored form: a calendar and its length, or the names.
+/// The stored form: the names, or a calendar and its number of windows.
 #[derive(serde::Serialize, serde::Deserialize)]
 enum StoredAxis {
     Labels(Arc<Labels>),
@@ -47,7 +47,7 @@ impl From<Axis> for StoredAxis {
 }
 
 impl Axis {
-    /// How many keys.
+    /// Number of keys.
     pub fn len(&self) -> u32 {
         match self {
             Self::Labels(labels) => labels.len(),
@@ -55,7 +55,7 @@ impl Axis {
         }
     }
 
-    /// Whether there is no key.
+    /// Whether the axis has no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -68,7 +68,7 @@ impl Axis {
         }
     }
 
-    /// Where a key stands, if it is one.
+    /// The position of `key`, if it is a key of this axis.
     pub fn position(&self, key: &str) -> Option<u32> {
         match self {
             Self::Labels(labels) => labels.position(key),
@@ -76,11 +76,11 @@ impl Axis {
         }
     }
 
-    /// Where a key stands.
+    /// The position of `key`, or an error that explains why there is none.
     ///
     /// # Errors
-    /// `PartitionValidation` naming the key, what is wrong with it, and the nearest right ones;
-    /// `subject` says what the key is to the user ("the partition key", "the range's end").
+    /// `PartitionValidation` with the key, what is wrong with it, and the nearest valid keys. The
+    /// message calls the key `subject` ("the partition key", "the range's end").
     pub fn locate(&self, key: &str, subject: &str, dimension: &str) -> Result<u32> {
         let refused = |reason: String| {
             let whose = if dimension.is_empty() {
@@ -138,8 +138,8 @@ impl Axis {
         }
     }
 
-    /// Whether a key of both has the same position in both, as far as a comparison in constant time
-    /// can tell.
+    /// Whether keys that both axes have are at equal positions. Compares in constant time, so `false`
+    /// can also mean "not known".
     pub(super) fn numbers_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Time(here), Self::Time(there)) => here.calendar() == there.calendar(),

@@ -1,4 +1,4 @@
-//! What the user declares: a dimension, or a product of named ones.
+//! Partitions definitions as the user declares them: one dimension, or a product of named dimensions.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ pub enum Dimension {
     Static(Arc<Labels>),
     /// A grid of time windows.
     Time(Arc<Calendar>),
-    /// Names that live in the storage, under this name.
+    /// Names that are registered in the storage under this name.
     Dynamic(String),
 }
 
-/// A declared partitioning.
+/// A partitions definition.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Definition {
-    /// By one dimension.
+    /// One dimension, without a name.
     Single(Dimension),
-    /// By the product of several, in order.
+    /// The product of several named dimensions, the slowest first.
     Multi(Vec<(String, Dimension)>),
 }
 
 impl Definition {
-    /// A fixed list of keys.
+    /// Declares a fixed list of keys.
     ///
     /// # Errors
     /// `PartitionDefinition` for an empty list, a duplicate, an empty key or a reserved character.
@@ -43,7 +43,7 @@ impl Definition {
         Ok(Self::Single(Dimension::Static(Arc::new(labels))))
     }
 
-    /// Keys that live in the storage.
+    /// Declares a dimension whose keys are registered in the storage.
     ///
     /// # Errors
     /// `PartitionDefinition` for an empty name.
@@ -56,7 +56,7 @@ impl Definition {
         Ok(Self::Single(Dimension::Dynamic(name.to_owned())))
     }
 
-    /// The product of named dimensions.
+    /// Declares the product of named dimensions.
     ///
     /// # Errors
     /// `PartitionDefinition` for no dimension, a bad or duplicate name, or a dimension that is a
@@ -85,7 +85,7 @@ impl Definition {
         Ok(Self::Multi(named))
     }
 
-    /// The dimensions with their names; the name of a single one is empty.
+    /// The dimensions with their names; a single dimension has an empty name.
     pub fn dimensions(&self) -> Vec<(&str, &Dimension)> {
         match self {
             Self::Single(dimension) => vec![("", dimension)],
@@ -96,7 +96,7 @@ impl Definition {
         }
     }
 
-    /// The names of the dynamic dimensions it uses.
+    /// The names of its dynamic dimensions.
     pub fn dynamic_names(&self) -> Vec<&str> {
         self.dimensions()
             .into_iter()
@@ -107,11 +107,12 @@ impl Definition {
             .collect()
     }
 
-    /// The partitions there are at the moment `now` (naive seconds); `dynamic` gives the keys
+    /// Resolves the definition at the time `now` (naive seconds). `dynamic` returns the keys that are
     /// registered under a name.
     ///
     /// # Errors
-    /// `PartitionDefinition` when there are more partitions than can be numbered; what `dynamic` gives.
+    /// `PartitionDefinition` when there are more partitions than can be numbered; the errors of
+    /// `dynamic`.
     pub fn resolve(
         &self,
         now: i64,
@@ -136,7 +137,7 @@ impl Definition {
     }
 }
 
-/// Refuses a dimension name that the text form of keys could not hold.
+/// Refuses a dimension name with a character that the text form of keys reserves.
 ///
 /// # Errors
 /// `PartitionDefinition` naming the character.

@@ -1,4 +1,4 @@
-//! Partition keys as a user writes them: values per dimension, in texts.
+//! Partition keys as the user writes them: one or several values for each dimension.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::labels::check_key;
 use super::product::Space;
 use crate::error::{Error, Result, some_of};
 
-/// A key: one or several values for the one dimension, or for each named one. With several values it
-/// stands for several partitions: their product.
+/// A key: one or several values for the only dimension, or for each named dimension. A key with
+/// several values represents several partitions: the product of its values.
 #[derive(Debug, Clone)]
 pub enum Key {
-    /// Of a single-dimension definition.
+    /// A key of a single-dimension definition.
     Single(Vec<String>),
-    /// Of a definition with named dimensions.
+    /// A key of a definition with named dimensions.
     Multi(Vec<(String, Vec<String>)>),
 }
 
@@ -70,7 +70,7 @@ impl Key {
         Self::Single(value(0))
     }
 
-    /// As JSON: `{"single": ["us"]}` or `{"multi": {"region": ["us"]}}`.
+    /// The key as JSON: `{"single": ["us"]}` or `{"multi": {"region": ["us"]}}`.
     pub fn to_json(&self) -> String {
         match self {
             Self::Single(values) => json!({ "single": values }),
@@ -85,10 +85,10 @@ impl Key {
         .to_string()
     }
 
-    /// From JSON.
+    /// Reads a key from JSON.
     ///
     /// # Errors
-    /// `PartitionDefinition` for a text that `to_json` does not write.
+    /// `PartitionDefinition` for a text that `to_json` cannot have written.
     pub fn from_json(text: &str) -> Result<Self> {
         let refused = || {
             Error::PartitionDefinition(format!(
@@ -120,7 +120,7 @@ impl Key {
     /// The positions in the space, one list per dimension, in the order of the space's dimensions.
     ///
     /// # Errors
-    /// `PartitionValidation` naming what does not belong to the space.
+    /// `PartitionValidation` naming the value or the dimension that the space does not have.
     pub fn locate(&self, space: &Space) -> Result<Vec<Vec<u32>>> {
         let refused = |reason: String| Err(Error::PartitionValidation(reason));
         let subject = "the partition key";
@@ -174,7 +174,8 @@ impl Key {
         }
     }
 
-    /// The partition, if the key has one value for each of the space's dimensions, and they are there.
+    /// The partition of a key that has exactly one value for each of the space's dimensions;
+    /// otherwise `None`.
     pub fn one(&self, space: &Space) -> Option<u64> {
         let position = |at: usize, values: &[String]| match values {
             [one] => space.dims()[at].axis.position(one),
@@ -191,7 +192,7 @@ impl Key {
                 }
                 let mut partition = 0;
                 for (at, (name, values)) in named.iter().enumerate() {
-                    // Names are distinct, so as many names as dimensions, each found, are all of them.
+                    // Names are distinct, so finding one for each dimension covers all of them.
                     let same = |at: &usize| space.dims()[*at].name == *name;
                     let at = Some(at)
                         .filter(same)
@@ -203,11 +204,12 @@ impl Key {
         }
     }
 
-    /// The same for all keys that stand for the same partitions.
+    /// Hashes keys that represent the same partitions to the same value.
     fn canonical(&self) -> BTreeMap<&str, Vec<&str>> {
         match self {
             Self::Single(values) => {
-                // No dimension may have the empty name, so this is no multi key's.
+                // A dimension's name cannot be empty, so this differs from every key with named
+                // dimensions.
                 BTreeMap::from([("", sorted(values))])
             }
             Self::Multi(named) => named
@@ -264,7 +266,7 @@ impl std::hash::Hash for Key {
 }
 
 impl std::fmt::Display for Key {
-    /// `us,eu`, or `date=2024-01-01|region=us,eu`.
+    /// Writes `us,eu`, or `date=2024-01-01|region=us,eu`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Single(values) => f.write_str(&values.join(",")),

@@ -1,4 +1,4 @@
-//! The keys of a dimension that are names: one text buffer, and an index from name to position.
+//! The keys of a dimension of names: one text buffer, and an index from name to position.
 
 use std::hash::BuildHasher;
 
@@ -6,11 +6,11 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::error::{Error, Result};
 
-/// Most keys a dimension may have: positions within a dimension are `u32`.
+/// Maximum number of keys of a dimension: positions within a dimension are `u32`.
 pub const MAX_LABELS: usize = u32::MAX as usize;
 
-/// Distinct names in order. A million of them take the bytes of their text, 4 bytes each for where
-/// they end and about 9 for the index.
+/// Distinct names in order. A million names take the bytes of their text, plus 4 bytes each for the
+/// offsets and about 9 for the index.
 pub struct Labels {
     text: String,
     ends: Vec<u32>,
@@ -19,7 +19,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Builds the index.
+    /// Collects the names and builds the index.
     ///
     /// # Errors
     /// `PartitionDefinition` for a duplicate, an empty key, a reserved character, or too much text.
@@ -67,12 +67,12 @@ impl Labels {
         Ok(())
     }
 
-    /// How many there are.
+    /// Number of names.
     pub fn len(&self) -> u32 {
         self.ends.len() as u32
     }
 
-    /// Whether there are none.
+    /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -82,7 +82,7 @@ impl Labels {
         slice(&self.text, &self.ends, position)
     }
 
-    /// Where a name stands.
+    /// The position of a name.
     pub fn position(&self, name: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(name);
         self.index.find(hash, |&at| self.get(at) == name).copied()
@@ -100,7 +100,7 @@ fn slice<'a>(text: &'a str, ends: &[u32], position: u32) -> &'a str {
     &text[start..ends[at] as usize]
 }
 
-/// Refuses what a key may not hold: it would not survive its own text form.
+/// Refuses a key that could not be read back from its text form.
 ///
 /// # Errors
 /// `PartitionDefinition` for an empty key, or one with a reserved character.

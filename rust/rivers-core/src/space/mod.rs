@@ -1,8 +1,8 @@
-//! Which partitions are there, and which did the user mean?
+//! Which partitions exist, and which did the user mean?
 //!
-//! A `Definition` is what the user declared; a `Space` is the definition at one moment: a product of
-//! axes in which a partition is a number; a `Selection` is a set of such numbers, kept as arithmetic.
-//! Strings appear only where keys come in and where the user looks.
+//! A `Definition` is what the user declared. A `Space` is a definition resolved at one time: a
+//! product of axes, in which each partition is a number. A `Selection` is a set of such numbers in
+//! compact form. Keys are texts only where users write and read them.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -1,12 +1,12 @@
-//! The space: a product of axes. A partition is its position in it, in mixed radix, the first
-//! dimension slowest.
+//! The space: a product of axes. A partition is numbered by its position in the product, in mixed
+//! radix, the first dimension slowest.
 
 use std::sync::Arc;
 
 use super::axis::Axis;
 use crate::error::{Error, Result, did_you_mean, some_of};
 
-/// Most partitions of one space: numbers stay exact in `u64` and in SQLite's `i64`.
+/// Maximum number of partitions of a space, so that their numbers fit `u64` and SQLite's `i64`.
 pub const MAX_PARTITIONS: u64 = 1 << 63;
 
 /// A named axis.
@@ -18,8 +18,8 @@ pub struct Dim {
     pub axis: Axis,
 }
 
-/// All partitions of a definition at one moment. Without dimensions it is the space of something
-/// unpartitioned, which has exactly one member.
+/// All partitions of a definition, resolved at one time. A space without dimensions belongs to
+/// something unpartitioned and has exactly one member.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Vec<Dim>", into = "Vec<Dim>")]
 pub struct Space {
@@ -62,7 +62,7 @@ impl From<Space> for Vec<Dim> {
 }
 
 impl Space {
-    /// The space of something unpartitioned.
+    /// The space of an asset without partitions.
     pub fn unpartitioned() -> Arc<Self> {
         Arc::new(Self {
             dims: Vec::new(),
@@ -71,32 +71,32 @@ impl Space {
         })
     }
 
-    /// Its dimensions, the slowest first.
+    /// The dimensions, the slowest first.
     pub fn dims(&self) -> &[Dim] {
         &self.dims
     }
 
-    /// How many partitions.
+    /// Number of partitions.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there are no partitions.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether its keys have named dimensions.
+    /// Whether the dimensions have names.
     pub fn is_multi(&self) -> bool {
         self.dims.first().is_some_and(|dim| !dim.name.is_empty())
     }
 
-    /// The position within one dimension of a partition.
+    /// A partition's position within one dimension.
     pub fn index(&self, partition: u64, dim: usize) -> u32 {
         (partition / self.strides[dim] % u64::from(self.dims[dim].axis.len())) as u32
     }
 
-    /// By how much a step in the dimension moves the partition's number.
+    /// The difference between the numbers of two partitions that are neighbours in this dimension.
     pub fn stride(&self, dim: usize) -> u64 {
         self.strides[dim]
     }
@@ -110,10 +110,10 @@ impl Space {
             .sum()
     }
 
-    /// Which dimension has this name.
+    /// The index of the dimension with this name.
     ///
     /// # Errors
-    /// `PartitionValidation` naming it and those there are.
+    /// `PartitionValidation` naming the dimensions that exist.
     pub fn dimension(&self, name: &str) -> Result<usize> {
         self.dims
             .iter()
@@ -144,7 +144,7 @@ impl Space {
         text
     }
 
-    /// The partition of another space with the same keys, dimension by dimension.
+    /// The partition of another space that has equal keys in dimensions of the same names.
     pub fn translate(&self, other: &Self, partition: u64) -> Option<u64> {
         if self.dims.len() != other.dims.len() {
             return None;
@@ -164,7 +164,7 @@ impl Space {
     }
 }
 
-/// The product of positions, one list per dimension, the first dimension slowest.
+/// The partitions of a product of positions, in the order of the lists, the first dimension slowest.
 pub fn product_in_order<'a>(
     space: &'a Space,
     positions: &'a [Vec<u32>],

@@ -1,4 +1,4 @@
-//! What a user says about a part of the grid, before it is held against a space.
+//! Ranges as the user writes them, before they are resolved against a space.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::error::{Error, Result, some_of};
 pub enum DimRange {
     /// From one key to another, both included.
     Range(String, String),
-    /// These keys.
+    /// Individual keys.
     Keys(Vec<String>),
 }
 
-/// A range of partitions as given.
+/// A range of partitions, as given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeSpec {
-    /// Over the one dimension there is.
+    /// A range of the only dimension.
     Single(DimRange),
-    /// By dimension name; a dimension left out means all of it.
+    /// Ranges by dimension name; an omitted dimension is selected whole.
     Multi(Vec<(String, DimRange)>),
 }
 
 impl RangeSpec {
-    /// The partitions it names, as a product.
+    /// Resolves the range to a product of positions.
     ///
     /// # Errors
     /// `PartitionValidation` as docs/semantics.md says, "Ranges", row by row.
@@ -81,7 +81,7 @@ impl RangeSpec {
 }
 
 impl DimRange {
-    /// The positions that it names.
+    /// The positions that this part of the range selects.
     ///
     /// # Errors
     /// `PartitionValidation` as docs/semantics.md says, "Ranges".

@@ -1,16 +1,16 @@
-//! How often each run was attempted.
+//! The number of attempts of each run.
 
 use std::ops::Range;
 
 use crate::backfill::AttemptRow;
 
-/// The last failed attempt of each run that was to be attempted again.
+/// The last failed attempt of each run that was retried.
 pub(super) struct Attempts {
     last: Vec<AttemptRow>,
 }
 
 impl Attempts {
-    /// `rows` by run and attempt.
+    /// Reads attempts; `rows` are ascending by run and attempt.
     pub(super) fn new(rows: &[AttemptRow]) -> Self {
         let mut last: Vec<AttemptRow> = Vec::new();
         for row in rows {
@@ -23,13 +23,13 @@ impl Attempts {
         Self { last }
     }
 
-    /// Those of these runs, ascending.
+    /// The attempts of these runs, ascending.
     pub(super) fn within(&self, runs: &Range<u64>) -> &[AttemptRow] {
         let at = |run| self.last.partition_point(|row| row.run < run);
         &self.last[at(runs.start)..at(runs.end)]
     }
 
-    /// How many attempts of a run that has begun another one.
+    /// Number of attempts of a run that has begun another attempt.
     pub(super) fn begun(&self, run: u64) -> u32 {
         self.within(&(run..run + 1))
             .first()

@@ -1,4 +1,4 @@
-//! The backfills of a storage, each with how far it is.
+//! The table of a storage's backfills, with their progress.
 
 use std::sync::Arc;
 
@@ -8,29 +8,30 @@ use arrow_array::{
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::Field;
 
-use super::text::{MomentColumn, TextColumn};
-use super::{batch, check_rows, schema, states, unreadable};
+use super::batch::{batch, check_rows, unreadable};
+use super::text::{TextColumn, TimestampColumn};
+use super::{schema, states};
 use crate::backfill::Status;
 use crate::clock::{Micros, SECOND};
 use crate::error::Result;
 use crate::store::{BackfillRow, OneFailure};
 
-/// A backfill and what its own record does not say.
+/// A backfill's record, with details that other records hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BackfillEntry<'a> {
     /// The record.
     pub row: &'a BackfillRow,
-    /// Whether the process that runs it lives; of no meaning once it has ended.
+    /// Whether the process that executes it is alive; meaningless once the backfill has ended.
     pub owner_alive: bool,
-    /// Its first failure, if something failed.
+    /// The first failure of the backfill, if it has one.
     pub first_failure: Option<&'a OneFailure>,
 }
 
-/// One row per backfill, in the order given (columns: `schema::backfills`). The rate of one that is
-/// in progress is up to `now`.
+/// One row per backfill, in the order given (columns: `schema::backfills`). The rate of an unfinished
+/// backfill is computed up to `now`.
 ///
 /// # Errors
-/// `Execution` when there are more than `MAX_ROWS`.
+/// `Execution` for more than `MAX_ROWS` rows.
 pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBatch> {
     let rows = check_rows(entries.len() as u64, "; list fewer")?;
     let records = || entries.iter().map(|entry| entry.row);
@@ -45,8 +46,8 @@ pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBat
             .for_each(|entry| column.push_text(of(entry).as_deref()));
         column.finish()
     };
-    let moments = |of: fn(&BackfillRow) -> Option<Micros>| {
-        let mut column = MomentColumn::new(rows);
+    let timestamps = |of: fn(&BackfillRow) -> Option<Micros>| {
+        let mut column = TimestampColumn::new(rows);
         records().for_each(|row| column.push(of(row), 1));
         column.finish()
     };
@@ -61,7 +62,7 @@ pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBat
     let columns = vec![
         texts(&|entry| Some(entry.row.request.id.clone()))?,
         states::state_column(
-            records().map(|row| place(row.status)).collect(),
+            records().map(|row| status_index(row.status)).collect(),
             states::BACKFILL_STATUS,
         )?,
         count(|row| row.num_partitions),
@@ -73,8 +74,8 @@ pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBat
         texts(&|entry| Some(entry.row.strategy.clone()))?,
         assets(entries)?,
         tags(entries)?,
-        moments(|row| Some(row.request.created_at)),
-        moments(|row| row.ended_at),
+        timestamps(|row| Some(row.request.created_at)),
+        timestamps(|row| row.ended_at),
         Arc::new(rates),
         Arc::new(alive),
         Arc::new(paused),
@@ -87,8 +88,8 @@ pub fn backfills(entries: &[BackfillEntry<'_>], now: Micros) -> Result<RecordBat
     batch(schema::backfills(), columns, rows)
 }
 
-/// The place of a status among the names.
-fn place(status: Status) -> u8 {
+/// The index of a status in the dictionary of names.
+fn status_index(status: Status) -> u8 {
     match status {
         Status::InProgress => 0,
         Status::Completed => 1,
@@ -97,7 +98,7 @@ fn place(status: Status) -> u8 {
     }
 }
 
-/// Partitions a second that ran; what was canceled did not.
+/// Partitions executed per second, without canceled ones.
 fn rate(row: &BackfillRow, now: Micros) -> Option<f64> {
     let ran = row.counts.completed + row.counts.failed;
     let took = row
@@ -147,7 +148,7 @@ mod tests {
         use Status::{Canceled, Completed, Failed, InProgress};
         for status in [InProgress, Completed, Failed, Canceled] {
             assert_eq!(
-                states::BACKFILL_STATUS[usize::from(place(status))],
+                states::BACKFILL_STATUS[usize::from(status_index(status))],
                 status.name()
             );
         }

@@ -1,9 +1,9 @@
-//! The columns that say which partition a row is.
+//! The columns that identify the partition of a row.
 //!
-//! A dimension of names is an Enum of all its names, in definition order, or a Categorical where
-//! there are more than `MOST_ENUM_VALUES`. A dimension of time windows is a Categorical of its keys,
-//! with the start of the window beside it, Datetime(us) without a zone, as `<dimension>_start`. The
-//! column of a single dimension is `partition`. A name that is taken gets an underscore at its end.
+//! A dimension of names is an Enum of its names in definition order, or a Categorical if there are
+//! more than `MAX_ENUM_VALUES`. A dimension of time windows is a Categorical of its keys, followed by
+//! the start of the window as `<dimension>_start`, Datetime(us) without a zone. The column of a
+//! single dimension is `partition`. An underscore is appended to a name that is already in use.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,19 +16,20 @@ use arrow_array::{
 use arrow_buffer::ArrowNativeType;
 use arrow_schema::{DataType, Field, TimeUnit};
 
-use super::layout::{Layout, Places};
-use super::{batch, check_rows, schema, unreadable};
+use super::batch::{batch, check_rows, unreadable};
+use super::layout::{Indices, Layout};
+use super::schema;
 use crate::clock::SECOND;
 use crate::error::Result;
 use crate::space::{Axis, Selection, Space};
 
-/// Most names of an Enum: its values stand in the table's schema as one text.
-pub const MOST_ENUM_VALUES: u32 = 1 << 16;
+/// Maximum number of names of an Enum, whose values are one text in the table's schema.
+pub const MAX_ENUM_VALUES: u32 = 1 << 16;
 
 /// One row per partition of a selection, in its order: the dimension columns.
 ///
 /// # Errors
-/// `Execution` when there are more than `MAX_ROWS`.
+/// `Execution` for more than `MAX_ROWS` rows.
 pub fn selection(selection: &Selection) -> Result<RecordBatch> {
     let rows = check_rows(selection.len(), "; select fewer partitions")?;
     let layout = Layout::of_selection(selection);
@@ -49,7 +50,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The dimension columns of these rows.
+    /// Builds the dimension columns of these rows.
     pub(super) fn add_dimensions(
         &mut self,
         space: &Space,
@@ -58,17 +59,17 @@ impl Columns {
     ) -> Result<()> {
         let mut names = Names::new(space);
         for (at, dim) in space.dims().iter().enumerate() {
-            let places = layout.places(space, at);
-            let (field, keys) = keys(&names.dims[at], &dim.axis, &places, ranges)?;
+            let indices = layout.indices(space, at);
+            let (field, keys) = keys(&names.dims[at], &dim.axis, &indices, ranges)?;
             self.fields.push(field);
             self.columns.push(keys);
             if let Axis::Time(time) = &dim.axis {
-                let starts = places
+                let starts = indices
                     .positions()
                     .iter()
-                    .map(|&place| time.start_of(place) * SECOND);
+                    .map(|&index| time.start_of(index) * SECOND);
                 let starts: Vec<i64> = starts.collect();
-                let column = TimestampMicrosecondArray::from(places.column(&starts, ranges));
+                let column = TimestampMicrosecondArray::from(indices.column(&starts, ranges));
                 let name = names.start_of(at);
                 let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
                 self.fields.push(Field::new(name, naive, false));
@@ -79,7 +80,8 @@ impl Columns {
     }
 }
 
-/// The names of the dimension columns: the dimensions' own come before those of the starts.
+/// The names of the dimension columns; the dimensions' own names take precedence over those of the
+/// starts.
 struct Names {
     dims: Vec<String>,
     taken: Vec<String>,
@@ -120,16 +122,16 @@ impl Names {
     }
 }
 
-/// The column of a dimension's keys.
+/// Builds the column of a dimension's keys.
 fn keys(
     name: &str,
     axis: &Axis,
-    places: &Places<'_>,
+    indices: &Indices<'_>,
     ranges: &[Range<u64>],
 ) -> Result<(Field, ArrayRef)> {
-    let positions = places.positions();
+    let positions = indices.positions();
     if let Axis::Labels(labels) = axis
-        && labels.len() <= MOST_ENUM_VALUES
+        && labels.len() <= MAX_ENUM_VALUES
     {
         let values = Arc::new(LargeStringArray::from_iter_values(labels.iter()));
         let key = |of: DataType| {
@@ -140,15 +142,15 @@ fn keys(
         };
         return Ok(match labels.len() {
             0..=0x100 => {
-                let column = dictionary::<UInt8Type>(places, positions, ranges, values)?;
+                let column = dictionary::<UInt8Type>(indices, positions, ranges, values)?;
                 (key(DataType::UInt8), column)
             }
             0x101..=0x1_0000 => {
-                let column = dictionary::<UInt16Type>(places, positions, ranges, values)?;
+                let column = dictionary::<UInt16Type>(indices, positions, ranges, values)?;
                 (key(DataType::UInt16), column)
             }
             _ => {
-                let column = dictionary::<UInt32Type>(places, positions, ranges, values)?;
+                let column = dictionary::<UInt32Type>(indices, positions, ranges, values)?;
                 (key(DataType::UInt32), column)
             }
         });
@@ -156,16 +158,16 @@ fn keys(
     let labels = positions.iter().map(|&position| axis.label(position));
     let values = Arc::new(LargeStringArray::from_iter_values(labels));
     let own: Vec<u32> = (0..positions.len() as u32).collect();
-    let column = dictionary::<UInt32Type>(places, &own, ranges, values)?;
+    let column = dictionary::<UInt32Type>(indices, &own, ranges, values)?;
     Ok((
         Field::new(name, schema::dictionary(DataType::UInt32), false),
         column,
     ))
 }
 
-/// A dictionary column: each row has the key of its place.
+/// Builds a dictionary column from the index of each row's key.
 fn dictionary<K: ArrowDictionaryKeyType>(
-    places: &Places<'_>,
+    indices: &Indices<'_>,
     keys: &[u32],
     ranges: &[Range<u64>],
     values: ArrayRef,
@@ -174,7 +176,7 @@ fn dictionary<K: ArrowDictionaryKeyType>(
         .iter()
         .map(|&key| K::Native::usize_as(key as usize))
         .collect();
-    let keys = PrimitiveArray::<K>::new(places.column(&table, ranges).into(), None);
+    let keys = PrimitiveArray::<K>::new(indices.column(&table, ranges).into(), None);
     Ok(Arc::new(
         DictionaryArray::<K>::try_new(keys, values).map_err(unreadable)?,
     ))

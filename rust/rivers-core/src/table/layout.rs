@@ -1,4 +1,4 @@
-//! Partitions as rows: which partition stands in which row, without a list where it is arithmetic.
+//! The order of partitions in a table: which partition is in which row, by arithmetic where possible.
 
 use std::ops::Range;
 
@@ -27,22 +27,22 @@ pub(super) enum Rows {
 
 /// A dimension of a grid.
 pub(super) struct GridDim {
-    /// Its positions, in the order in which they come.
+    /// The positions, in order of occurrence.
     pub(super) positions: Vec<u32>,
-    /// For how many rows each stands before the next comes.
+    /// Number of consecutive rows with the same position.
     pub(super) repeat: u64,
 }
 
-/// Where the runs stand.
+/// The rows of the runs.
 enum RunRows {
-    /// All have as many rows, but the last, which may have fewer.
+    /// All runs have the same number of rows; the last can have fewer.
     Even(u64),
-    /// Where each begins, and where the last ends.
+    /// The first row of each run, followed by the end of the last.
     Starts(Vec<u64>),
 }
 
 impl Layout {
-    /// A selection, in its order.
+    /// The rows of a selection, in its order.
     pub(super) fn of_selection(selection: &Selection) -> Self {
         let rows = match selection.members() {
             Members::Product(sets) => grid(sets, selection.nesting().levels()),
@@ -54,7 +54,7 @@ impl Layout {
         }
     }
 
-    /// A layer: in the order of its runs, then the order inside the run.
+    /// The rows of a layer: by run, then in the order within the run.
     pub(super) fn of_layer(layer: &Layer) -> Result<Self> {
         let selection = layer.selection();
         Ok(match (layer.strategy(), selection.members()) {
@@ -66,7 +66,7 @@ impl Layout {
                     runs: RunRows::Even(selection.len()),
                 }
             }
-            // Another order than the definition's ends at the bounds of a run.
+            // An order that differs from the definition's applies between runs, not within them.
             (Strategy::Chunked { n }, Members::Product(_)) if !selection.is_arranged() => Self {
                 rows: Self::of_selection(selection).rows,
                 runs: RunRows::Even(n.get()),
@@ -100,7 +100,7 @@ impl Layout {
         })
     }
 
-    /// How many rows.
+    /// Number of rows.
     pub(super) fn len(&self) -> u64 {
         match &self.rows {
             Rows::Grid { len, .. } => *len,
@@ -108,7 +108,7 @@ impl Layout {
         }
     }
 
-    /// The rows of these runs, counted from the layer's first.
+    /// The rows of these runs, whose numbers count from the layer's first run.
     pub(super) fn rows_of(&self, runs: Range<u64>) -> Range<u64> {
         match &self.runs {
             RunRows::Even(per_run) => {
@@ -119,17 +119,17 @@ impl Layout {
         }
     }
 
-    /// Where the rows stand within one dimension.
-    pub(super) fn places(&self, space: &Space, dim: usize) -> Places<'_> {
+    /// The positions of the rows within one dimension.
+    pub(super) fn indices(&self, space: &Space, dim: usize) -> Indices<'_> {
         match &self.rows {
-            Rows::Grid { dims, .. } => Places::Grid(&dims[dim]),
+            Rows::Grid { dims, .. } => Indices::Grid(&dims[dim]),
             Rows::Listed(partitions) => {
                 let own = partitions
                     .iter()
                     .map(|&partition| space.index(partition, dim));
-                let mut places: Vec<u32> = own.collect();
-                let positions = rank(&mut places);
-                Places::Listed { positions, places }
+                let mut indices: Vec<u32> = own.collect();
+                let positions = rank(&mut indices);
+                Indices::Listed { positions, indices }
             }
         }
     }
@@ -153,26 +153,26 @@ fn grid(sets: &[IndexSet], levels: &[Level]) -> Rows {
     Rows::Grid { dims, nesting, len }
 }
 
-/// Puts in place of each position its rank among those that occur, and gives those, ascending.
-fn rank(places: &mut [u32]) -> Vec<u32> {
-    let (min, max) = (places.iter().min(), places.iter().max());
+/// Replaces each position by its rank among those that occur, and returns the latter, ascending.
+fn rank(indices: &mut [u32]) -> Vec<u32> {
+    let (min, max) = (indices.iter().min(), indices.iter().max());
     let (Some(&min), Some(&max)) = (min, max) else {
         return Vec::new();
     };
     let span = (max - min) as usize + 1;
     const DENSE: usize = 4;
-    if span / DENSE > places.len() {
-        let mut positions = places.to_vec();
+    if span / DENSE > indices.len() {
+        let mut positions = indices.to_vec();
         positions.sort_unstable();
         positions.dedup();
-        for place in places {
-            *place = positions.partition_point(|position| position < place) as u32;
+        for index in indices {
+            *index = positions.partition_point(|position| position < index) as u32;
         }
         return positions;
     }
     let mut ranks = vec![0_u32; span];
-    for &place in &*places {
-        ranks[(place - min) as usize] = 1;
+    for &index in &*indices {
+        ranks[(index - min) as usize] = 1;
     }
     let mut positions = Vec::new();
     for (at, rank) in ranks.iter_mut().enumerate() {
@@ -181,23 +181,23 @@ fn rank(places: &mut [u32]) -> Vec<u32> {
             positions.push(min + at as u32);
         }
     }
-    for place in places {
-        *place = ranks[(*place - min) as usize];
+    for index in indices {
+        *index = ranks[(*index - min) as usize];
     }
     positions
 }
 
-/// Where rows stand within one dimension: each at a place among the positions that occur.
-pub(super) enum Places<'a> {
+/// The positions of rows within one dimension, as indices into the distinct positions that occur.
+pub(super) enum Indices<'a> {
     Grid(&'a GridDim),
     Listed {
         positions: Vec<u32>,
-        places: Vec<u32>,
+        indices: Vec<u32>,
     },
 }
 
-impl Places<'_> {
-    /// The positions that occur, each once.
+impl Indices<'_> {
+    /// The distinct positions that occur.
     pub(super) fn positions(&self) -> &[u32] {
         match self {
             Self::Grid(dim) => &dim.positions,
@@ -205,7 +205,7 @@ impl Places<'_> {
         }
     }
 
-    /// A column of these rows: each shows what `table` has for its place.
+    /// Builds a column by looking up each row's index in `table`.
     pub(super) fn column<T: Copy>(&self, table: &[T], ranges: &[Range<u64>]) -> Vec<T> {
         let rows = ranges
             .iter()
@@ -215,9 +215,9 @@ impl Places<'_> {
         for range in ranges {
             match self {
                 Self::Grid(dim) => fill(&mut column, table, dim.repeat, range.clone()),
-                Self::Listed { places, .. } => {
-                    let places = &places[range.start as usize..range.end as usize];
-                    column.extend(places.iter().map(|&place| table[place as usize]));
+                Self::Listed { indices, .. } => {
+                    let indices = &indices[range.start as usize..range.end as usize];
+                    column.extend(indices.iter().map(|&index| table[index as usize]));
                 }
             }
         }
@@ -225,7 +225,7 @@ impl Places<'_> {
     }
 }
 
-/// Appends rows of the pattern in which each value stands `repeat` times, then the next, round and round.
+/// Appends rows that cycle through the values, each repeated `repeat` times.
 fn fill<T: Copy>(column: &mut Vec<T>, table: &[T], repeat: u64, rows: Range<u64>) {
     let len = table.len() as u64;
     let begin = column.len();
@@ -235,21 +235,21 @@ fn fill<T: Copy>(column: &mut Vec<T>, table: &[T], repeat: u64, rows: Range<u64>
     let mut row = rows.start;
     while row < once {
         let step = row / repeat;
-        let place = (step % len) as usize;
+        let index = (step % len) as usize;
         if repeat == 1 {
-            let stretch = (table.len() - place).min((once - row) as usize);
-            column.extend_from_slice(&table[place..place + stretch]);
-            row += stretch as u64;
+            let span = (table.len() - index).min((once - row) as usize);
+            column.extend_from_slice(&table[index..index + span]);
+            row += span as u64;
         } else {
             let stop = once.min((step + 1) * repeat);
-            column.resize(column.len() + (stop - row) as usize, table[place]);
+            column.resize(column.len() + (stop - row) as usize, table[index]);
             row = stop;
         }
     }
-    // What was written is whole rounds: the rest repeats it.
+    // Whole cycles have been written, so the rest is copied from them.
     while row < rows.end {
-        let stretch = ((rows.end - row) as usize).min(column.len() - begin);
-        column.extend_from_within(begin..begin + stretch);
-        row += stretch as u64;
+        let span = ((rows.end - row) as usize).min(column.len() - begin);
+        column.extend_from_within(begin..begin + span);
+        row += span as u64;
     }
 }

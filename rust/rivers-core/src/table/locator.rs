@@ -1,11 +1,11 @@
-//! Which partition of a space stands in a row whose partitions are of another space, or the same.
+//! Finds the partition of one space in rows whose partitions belong to the same or another space.
 
 use std::ops::Range;
 
 use super::layout::{Layout, Rows};
 use crate::space::{Axis, Space};
 
-/// Says that a key is not there.
+/// Marks a key that the other space lacks.
 const ABSENT: u64 = u64::MAX;
 
 /// Finds the partitions of `to` in rows of partitions of `from`.
@@ -16,19 +16,19 @@ pub(super) struct Locator<'a> {
     same: bool,
 }
 
-/// What a dimension adds to a partition's number there.
+/// What a dimension contributes to a partition's number in the other space.
 enum Found {
-    /// By place in the grid.
+    /// Indexed by the row's index in the grid.
     Table(Vec<u64>),
-    /// By position.
+    /// Indexed by position.
     Axis(AxisMap, u64),
 }
 
-/// From a position here to the position of the same key there.
+/// Maps a position to the position of the equal key in the other space.
 enum AxisMap {
-    /// The same, while below this.
+    /// Equal positions, below this length.
     Below(u32),
-    /// Looked up.
+    /// A lookup table.
     Table(Vec<Option<u32>>),
 }
 
@@ -51,7 +51,7 @@ impl AxisMap {
 }
 
 impl<'a> Locator<'a> {
-    /// `None` where the spaces do not have the same dimensions.
+    /// Creates a locator, or `None` if the spaces do not have the same dimensions.
     pub(super) fn new(layout: &'a Layout, from: &'a Space, to: &Space) -> Option<Self> {
         let same = std::ptr::eq(from, to) || from == to;
         if from.dims().len() != to.dims().len() {
@@ -88,7 +88,8 @@ impl<'a> Locator<'a> {
         })
     }
 
-    /// Calls `visit` with each of the rows, in order, whose partition is there, and that partition.
+    /// Calls `visit` with each row whose partition the other space has, in order, and with that
+    /// partition.
     pub(super) fn for_each(&self, rows: Range<u64>, mut visit: impl FnMut(u64, u64)) {
         match &self.layout.rows {
             Rows::Grid { dims, nesting, .. } => {
@@ -99,16 +100,16 @@ impl<'a> Locator<'a> {
                 let width = dims[fastest].positions.len() as u64;
                 let mut row = rows.start;
                 while row < rows.end {
-                    let place = row % width;
-                    let stop = rows.end.min(row - place + width);
+                    let index = row % width;
+                    let stop = rows.end.min(row - index + width);
                     let base = slower.iter().try_fold(0, |base, &dim| {
                         let len = dims[dim].positions.len() as u64;
-                        let add = self.by_place(dim, (row / dims[dim].repeat % len) as usize);
+                        let add = self.by_index(dim, (row / dims[dim].repeat % len) as usize);
                         (add != ABSENT).then(|| base + add)
                     });
                     if let Some(base) = base {
                         for row in row..stop {
-                            let add = self.by_place(fastest, (row % width) as usize);
+                            let add = self.by_index(fastest, (row % width) as usize);
                             if add != ABSENT {
                                 visit(row, base + add);
                             }
@@ -133,16 +134,16 @@ impl<'a> Locator<'a> {
         }
     }
 
-    /// The partition in a row, if it is there.
+    /// The partition of a row, if the other space has it.
     pub(super) fn partition(&self, row: u64) -> Option<u64> {
         let mut found = None;
         self.for_each(row..row + 1, |_, partition| found = Some(partition));
         found
     }
 
-    fn by_place(&self, dim: usize, place: usize) -> u64 {
+    fn by_index(&self, dim: usize, index: usize) -> u64 {
         match &self.dims[dim] {
-            Found::Table(table) => table[place],
+            Found::Table(table) => table[index],
             Found::Axis(..) => ABSENT,
         }
     }

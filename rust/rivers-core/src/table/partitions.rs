@@ -1,4 +1,4 @@
-//! The partitions of a backfill, each with how it stands.
+//! The table of a backfill's partitions, with their states.
 
 use std::ops::Range;
 
@@ -6,45 +6,45 @@ use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 
 use super::attempts::Attempts;
-use super::check_rows;
+use super::batch::check_rows;
 use super::dimensions::Columns;
 use super::layout::Layout;
 use super::locator::Locator;
 use super::reasons::{Messages, Reasons, RunReasons};
 use super::rows::{PartitionRows, Shown};
 use super::states::PartitionStatus;
-use super::walk::{Stretch, walk};
+use super::walk::{Span, walk};
 use crate::backfill::{AttemptRow, Cause, FailureRow, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::Space;
 
-/// What the records say of a backfill.
+/// The records of a backfill.
 #[derive(Debug, Clone, Copy)]
 pub struct BackfillView<'a> {
-    /// Its id.
+    /// The backfill's id.
     pub id: &'a str,
-    /// How it stands.
+    /// The backfill's status.
     pub status: Status,
     /// Runs that have ended, ascending by number.
     pub runs: &'a [RunRow],
     /// Runs that have begun and not ended.
     pub in_flight: &'a [(u64, Micros)],
-    /// What failed, in the order in which it was recorded.
+    /// The failures, in the order in which they were recorded.
     pub failures: &'a [FailureRow],
-    /// What failed and was tried again, by run and attempt.
+    /// The failed attempts that were retried, by run and attempt.
     pub attempts: &'a [AttemptRow],
-    /// The reasons that the failures name.
+    /// The errors that the failures refer to.
     pub causes: &'a HashMap<i64, Cause>,
 }
 
 /// Which rows and columns of `partitions` are built.
 #[derive(Debug, Clone, Default)]
 pub struct PartitionFilter {
-    /// Only partitions that stand so; `None`: all.
+    /// The states to include; `None` for all.
     pub status: Option<Vec<PartitionStatus>>,
-    /// Whether to give the ids of the runs: a text per run.
+    /// Whether to include the ids of the runs, which are one text per run.
     pub run_id: bool,
 }
 
@@ -60,8 +60,8 @@ impl PartitionFilter {
 /// run (columns: `schema::partitions`, after those of `dimensions`).
 ///
 /// # Errors
-/// `Execution` when there are more than `MAX_ROWS`; `Configuration` when the plan's strategy does
-/// not fit its space.
+/// `Execution` for more than `MAX_ROWS` rows; `Configuration` when the plan's strategy does not fit
+/// its space.
 pub fn partitions(
     plan: &Plan,
     layer: usize,
@@ -88,7 +88,7 @@ pub fn partitions(
     rows.finish(table)
 }
 
-/// The records on their way to rows.
+/// The records, indexed for building rows.
 struct Filing<'a> {
     plan: &'a Plan,
     runs: Range<u64>,
@@ -99,7 +99,7 @@ struct Filing<'a> {
 }
 
 impl<'a> Filing<'a> {
-    fn walk(&self, visit: impl FnMut(Stretch<'a>)) {
+    fn walk(&self, visit: impl FnMut(Span<'a>)) {
         walk(
             self.runs.clone(),
             self.view.runs,
@@ -113,7 +113,7 @@ impl<'a> Filing<'a> {
         self.layout.rows_of(runs.start - first..runs.end - first)
     }
 
-    /// How a partition stands whose run has not ended.
+    /// The state of a partition whose run has not ended.
     fn open(&self, status: PartitionStatus) -> PartitionStatus {
         match self.view.status {
             Status::InProgress => status,
@@ -121,21 +121,21 @@ impl<'a> Filing<'a> {
         }
     }
 
-    /// How many rows the records promise; known before any is built.
+    /// Number of rows, computed from the records before any row is built.
     fn expected(&self) -> u64 {
         let mut expected = 0;
-        self.walk(|stretch| {
+        self.walk(|span| {
             let len = |runs| {
                 let rows = self.rows_of(runs);
                 rows.end - rows.start
             };
             let kept = |status, rows| if self.filter.keeps(status) { rows } else { 0 };
-            expected += match stretch {
-                Stretch::Waiting(runs) => kept(self.open(PartitionStatus::Pending), len(runs)),
-                Stretch::Started(run, _) => {
+            expected += match span {
+                Span::Waiting(runs) => kept(self.open(PartitionStatus::Pending), len(runs)),
+                Span::Started(run, _) => {
                     kept(self.open(PartitionStatus::Running), len(run..run + 1))
                 }
-                Stretch::Ended(row) => {
+                Span::Ended(row) => {
                     let all = len(row.run..row.run + 1);
                     let failed = row.failed.min(all);
                     kept(PartitionStatus::Failed, failed)
@@ -158,9 +158,9 @@ impl<'a> Filing<'a> {
             ended_at: None,
             error: None,
         };
-        self.walk(|stretch| {
-            let row = match stretch {
-                Stretch::Waiting(runs) => {
+        self.walk(|span| {
+            let row = match span {
+                Span::Waiting(runs) => {
                     let status = self.open(PartitionStatus::Pending);
                     let mut next = runs.start;
                     for row in attempts.within(&runs) {
@@ -171,12 +171,12 @@ impl<'a> Filing<'a> {
                     }
                     return self.add(&mut rows, next..runs.end, shown(status, 0, None));
                 }
-                Stretch::Started(run, at) => {
+                Span::Started(run, at) => {
                     let status = self.open(PartitionStatus::Running);
                     let shown = shown(status, attempts.begun(run), Some(at));
                     return self.add(&mut rows, run..run + 1, shown);
                 }
-                Stretch::Ended(row) => row,
+                Span::Ended(row) => row,
             };
             let own = if row.failed == 0 {
                 None
@@ -210,7 +210,7 @@ impl<'a> Filing<'a> {
         rows
     }
 
-    /// All rows of these runs, if there is one.
+    /// Adds all rows of these runs.
     fn add(&self, rows: &mut PartitionRows<'a>, runs: Range<u64>, shown: Shown) {
         if !runs.is_empty() && self.filter.keeps(shown.status) {
             rows.add_rows(self.rows_of(runs.clone()), shown);

@@ -1,4 +1,4 @@
-//! Why what failed failed, by run: the first reason of a run and of each of its partitions.
+//! The errors of failed runs: the first error of each run and of each of its partitions.
 
 use hashbrown::HashMap;
 
@@ -10,35 +10,35 @@ pub(super) struct Reasons {
     by_run: HashMap<u64, RunReasons>,
 }
 
-/// The messages of causes, each written once.
+/// The messages of errors, each written once.
 pub(super) struct Messages<'a> {
     written: HashMap<i64, Option<View>>,
     causes: &'a HashMap<i64, Cause>,
 }
 
-/// The failures of a run: the number of the record, and of its cause.
+/// The failures of a run: the numbers of the record and of its error.
 #[derive(Default)]
 pub(super) struct RunReasons {
-    /// The first of any.
+    /// The first failure.
     first: Option<(usize, i64)>,
-    /// The first that takes all partitions.
+    /// The first failure of all partitions of the run.
     all: Option<(usize, i64)>,
-    /// The first of single partitions.
+    /// The first failure of each partition that failed on its own.
     single: HashMap<u64, (usize, i64)>,
 }
 
 impl RunReasons {
-    /// Whether some partition has a reason of its own.
+    /// Whether some partition failed on its own.
     pub(super) fn has_single(&self) -> bool {
         !self.single.is_empty()
     }
 
-    /// The first reason of any partition.
+    /// The first error of any partition.
     pub(super) fn first(&self) -> Option<i64> {
         self.first.map(|(_, cause)| cause)
     }
 
-    /// The first reason of one partition; `None`: it did not fail.
+    /// The first error of one partition, or `None` if it did not fail.
     pub(super) fn of(&self, partition: u64) -> Option<i64> {
         let single = self.single.get(&partition).copied();
         single
@@ -50,7 +50,7 @@ impl RunReasons {
 }
 
 impl Reasons {
-    /// `failures` in the order in which they were recorded; what was skipped has no reason.
+    /// Reads failures in the order in which they were recorded; skipped partitions have no error.
     pub(super) fn new(failures: &[FailureRow]) -> Self {
         let mut by_run: HashMap<u64, RunReasons> = HashMap::new();
         for (number, row) in failures.iter().enumerate() {
@@ -76,7 +76,7 @@ impl Reasons {
 }
 
 impl<'a> Messages<'a> {
-    /// None is written yet.
+    /// Creates a set of messages, none of which is written yet.
     pub(super) fn new(causes: &'a HashMap<i64, Cause>) -> Self {
         Self {
             written: HashMap::new(),
@@ -84,7 +84,7 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// The message of a cause; `None` for a cause that is not known.
+    /// The message of an error, or `None` for an unknown error.
     pub(super) fn of(&mut self, cause: i64, texts: &mut Texts) -> Option<View> {
         let write = || {
             self.causes

@@ -1,20 +1,20 @@
-//! The columns of the partitions of a backfill, while their rows are added.
+//! The columns of the table of partitions, while rows are added.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt32Array, UInt64Array};
 
-use super::batch;
+use super::batch::batch;
 use super::dimensions::Columns;
 use super::schema;
 use super::states::{self, PartitionStatus};
-use super::text::{MomentColumn, TextColumn, Texts, View};
+use super::text::{TextColumn, Texts, TimestampColumn, View};
 use crate::backfill::request::run_id;
 use crate::clock::Micros;
 use crate::error::Result;
 
-/// What rows next to each other have in common.
+/// The values that consecutive rows share.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
     pub(super) status: PartitionStatus,
@@ -24,21 +24,21 @@ pub(super) struct Shown {
     pub(super) error: Option<View>,
 }
 
-/// The columns under construction.
+/// A table of partitions under construction.
 pub(super) struct PartitionRows<'a> {
-    /// The rows of the layout that are kept.
+    /// The rows of the layout that are included.
     pub(super) ranges: Vec<Range<u64>>,
     status: Vec<u8>,
     run: Vec<u64>,
     run_id: Option<(&'a str, TextColumn)>,
     attempts: Vec<u32>,
-    started_at: MomentColumn,
-    ended_at: MomentColumn,
+    started_at: TimestampColumn,
+    ended_at: TimestampColumn,
     error: TextColumn,
 }
 
 impl<'a> PartitionRows<'a> {
-    /// For so many rows; with the ids of the runs, if the backfill's is given.
+    /// Allocates `rows` rows, with a column of run ids if `backfill_id` is given.
     pub(super) fn new(expected: usize, backfill: Option<&'a str>) -> Self {
         Self {
             ranges: Vec::new(),
@@ -46,18 +46,18 @@ impl<'a> PartitionRows<'a> {
             run: Vec::with_capacity(expected),
             run_id: backfill.map(|id| (id, TextColumn::new(expected))),
             attempts: Vec::with_capacity(expected),
-            started_at: MomentColumn::new(expected),
-            ended_at: MomentColumn::new(expected),
+            started_at: TimestampColumn::new(expected),
+            ended_at: TimestampColumn::new(expected),
             error: TextColumn::new(expected),
         }
     }
 
-    /// Where the messages of `Shown::error` are written.
+    /// The texts to which the messages of `Shown::error` belong.
     pub(super) fn errors(&mut self) -> &mut Texts {
         &mut self.error.texts
     }
 
-    /// The next rows are of this run.
+    /// Sets the run of the next rows.
     pub(super) fn add_run(&mut self, run: u64, rows: usize) {
         self.run.resize(self.run.len() + rows, run);
         if let Some((backfill, ids)) = &mut self.run_id {
@@ -66,7 +66,7 @@ impl<'a> PartitionRows<'a> {
         }
     }
 
-    /// The next rows are these of the layout.
+    /// Adds these rows of the layout.
     pub(super) fn add_rows(&mut self, rows: Range<u64>, shown: Shown) {
         let len = (rows.end - rows.start) as usize;
         self.status
@@ -82,7 +82,7 @@ impl<'a> PartitionRows<'a> {
         }
     }
 
-    /// The table: these columns after those that are there.
+    /// Builds the table: the dimension columns, followed by these.
     pub(super) fn finish(self, mut table: Columns) -> Result<RecordBatch> {
         let rows = self.status.len();
         table

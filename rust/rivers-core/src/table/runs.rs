@@ -1,28 +1,28 @@
-//! The runs of a backfill that have begun.
+//! The table of a backfill's runs that have begun.
 
 use std::sync::Arc;
 
 use arrow_array::{DurationMicrosecondArray, RecordBatch, UInt32Array, UInt64Array};
 
 use super::attempts::Attempts;
+use super::batch::{batch, check_rows};
 use super::partitions::BackfillView;
 use super::reasons::{Messages, Reasons, RunReasons};
 use super::schema;
 use super::states::{self, RunStatus};
-use super::text::{MomentColumn, TextColumn};
-use super::walk::{Stretch, walk};
-use super::{batch, check_rows};
+use super::text::{TextColumn, TimestampColumn};
+use super::walk::{Span, walk};
 use crate::backfill::request::run_id;
 use crate::backfill::{AttemptRow, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
 
-/// One row per run that has begun, by number (columns: `schema::runs`); of some states only, if
-/// they are given.
+/// One row per run that has begun, by number (columns: `schema::runs`), limited to the given states
+/// if any are given.
 ///
 /// # Errors
-/// `Execution` when there are more than `MAX_ROWS`.
+/// `Execution` for more than `MAX_ROWS` rows.
 pub fn runs(
     plan: &Plan,
     view: &BackfillView<'_>,
@@ -35,9 +35,9 @@ pub fn runs(
     let wanted = |state| status.is_none_or(|states| states.contains(&state));
     let attempts = Attempts::new(view.attempts);
     let mut kept = Vec::new();
-    walk(0..plan.num_runs(), view.runs, view.in_flight, |stretch| {
-        let (state, run, started_at, row) = match stretch {
-            Stretch::Waiting(runs) => {
+    walk(0..plan.num_runs(), view.runs, view.in_flight, |span| {
+        let (state, run, started_at, row) = match span {
+            Span::Waiting(runs) => {
                 let state = open(RunStatus::Waiting);
                 let waiting = attempts.within(&runs).iter();
                 kept.extend(
@@ -47,11 +47,11 @@ pub fn runs(
                 );
                 return;
             }
-            Stretch::Started(run, at) => (open(RunStatus::Running), run, at, None),
-            Stretch::Ended(row) if row.failed == 0 => {
+            Span::Started(run, at) => (open(RunStatus::Running), run, at, None),
+            Span::Ended(row) if row.failed == 0 => {
                 (RunStatus::Completed, row.run, row.started_at, Some(row))
             }
-            Stretch::Ended(row) => (RunStatus::Failed, row.run, row.started_at, Some(row)),
+            Span::Ended(row) => (RunStatus::Failed, row.run, row.started_at, Some(row)),
         };
         if wanted(state) {
             kept.push(Kept {
@@ -68,7 +68,7 @@ pub fn runs(
     let reasons = Reasons::new(view.failures);
     let mut messages = Messages::new(view.causes);
     let (mut ids, mut errors) = (TextColumn::new(rows), TextColumn::new(rows));
-    let (mut started, mut ended) = (MomentColumn::new(rows), MomentColumn::new(rows));
+    let (mut started, mut ended) = (TimestampColumn::new(rows), TimestampColumn::new(rows));
     for kept in &kept {
         ids.push_text(Some(&run_id(view.id, kept.run)));
         started.push(Some(kept.started_at), 1);
@@ -102,14 +102,14 @@ pub fn runs(
     batch(schema::runs(), columns, rows)
 }
 
-/// A run that is shown.
+/// A row of the table.
 struct Kept<'a> {
     state: RunStatus,
     run: u64,
     attempts: u32,
     started_at: Micros,
     ended: Option<&'a RunRow>,
-    /// Why the attempt failed after which it waits.
+    /// The error of the last failed attempt, if the run waits for the next.
     cause: Option<i64>,
 }
 

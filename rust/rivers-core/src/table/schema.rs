@@ -1,8 +1,7 @@
 //! The columns of each table, declared once.
 //!
-//! Dimension columns stand first in the tables of partitions (see `dimensions`). A column of states
-//! is a dictionary whose field says in its metadata that it is a `pl.Enum`; to others it is a plain
-//! dictionary.
+//! Dimension columns come first in the tables of partitions (see `dimensions`). A column of states is
+//! a dictionary whose field metadata declares a `pl.Enum`; other libraries read a plain dictionary.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,27 +10,28 @@ use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
 use super::states::{BACKFILL_STATUS, MaterializationStatus, PartitionStatus, RunStatus};
 
-/// The metadata by which polars (1.20 and later) knows an Enum: each value's length in bytes, `;`, the value.
+/// The metadata key of an Enum in Polars (1.20 and later): the length of each value in bytes, `;`,
+/// the value.
 const ENUM_VALUES: &str = "_PL_ENUM_VALUES";
 
 /// The columns of `partitions`, after those of the dimensions.
 pub fn partitions(run_id: bool) -> Vec<Field> {
     let mut fields = vec![
-        // Enum of `PartitionStatus`: how it stands.
+        // Enum of `PartitionStatus`: the partition's state.
         states("status", PartitionStatus::NAMES),
         // UInt64: the number of its run.
         Field::new("run", DataType::UInt64, false),
     ];
     if run_id {
-        // String: the id of its run; only where it is asked for.
+        // String: the id of its run; only on request.
         fields.push(Field::new("run_id", DataType::Utf8View, false));
     }
-    // UInt32: how many attempts of its run have begun.
+    // UInt32: number of attempts of its run that have begun.
     fields.push(Field::new("attempts", DataType::UInt32, false));
     // Datetime(us, UTC): when its run began; null where it has not.
-    fields.push(moment("started_at"));
+    fields.push(timestamp("started_at"));
     // Datetime(us, UTC): when its run ended; null where it has not.
-    fields.push(moment("ended_at"));
+    fields.push(timestamp("ended_at"));
     // String: the message of its first failure; null where nothing failed.
     fields.push(Field::new("error", DataType::Utf8View, true));
     fields
@@ -44,16 +44,16 @@ pub fn runs() -> Vec<Field> {
         Field::new("run", DataType::UInt64, false),
         // String: its id.
         Field::new("run_id", DataType::Utf8View, false),
-        // Enum of `RunStatus`: how it stands.
+        // Enum of `RunStatus`: the run's state.
         states("status", RunStatus::NAMES),
-        // UInt64: how many partitions it has.
+        // UInt64: number of its partitions.
         Field::new("num_partitions", DataType::UInt64, false),
-        // UInt32: how many attempts of it have begun.
+        // UInt32: number of its attempts that have begun.
         Field::new("attempts", DataType::UInt32, false),
         // Datetime(us, UTC): when its last attempt began.
         Field::new("started_at", utc(), false),
         // Datetime(us, UTC): when it ended; null where it has not.
-        moment("ended_at"),
+        timestamp("ended_at"),
         // Duration(us): from its start to its end; null where it has not ended.
         Field::new("duration", DataType::Duration(TimeUnit::Microsecond), true),
         // String: the message of its first failure, of the last attempt while it waits for the next;
@@ -68,9 +68,9 @@ pub fn backfills() -> Vec<Field> {
     vec![
         // String: its id.
         Field::new("backfill_id", DataType::Utf8View, false),
-        // Enum of `BACKFILL_STATUS`: how it stands.
+        // Enum of `BACKFILL_STATUS`: the backfill's status.
         states("status", BACKFILL_STATUS),
-        // UInt64: partitions and runs planned; partitions by how they ended, and those that have not.
+        // UInt64: numbers of partitions and runs planned, and of partitions by state.
         count("num_partitions"),
         count("num_runs"),
         count("completed"),
@@ -86,26 +86,27 @@ pub fn backfills() -> Vec<Field> {
         // Datetime(us, UTC): when it was submitted.
         Field::new("created_at", utc(), false),
         // Datetime(us, UTC): when it ended; null where it has not.
-        moment("ended_at"),
-        // Float64: partitions completed or failed a second, since it was submitted; null where none was.
+        timestamp("ended_at"),
+        // Float64: partitions completed or failed per second since submission; null if there are
+        // none.
         Field::new("rate", DataType::Float64, true),
-        // Boolean: whether the process that runs it lives; null where it has ended.
+        // Boolean: whether the process that executes it is alive; null once it has ended.
         Field::new("owner_alive", DataType::Boolean, true),
-        // Boolean: whether it starts nothing new until it is unpaused; null where it has ended.
+        // Boolean: whether it is paused; null once it has ended.
         Field::new("paused", DataType::Boolean, true),
         // String: the message of its first failure; null where nothing failed.
         Field::new("error", DataType::Utf8View, true),
     ]
 }
 
-/// The columns of `partition_status`, after those of the dimensions. All but the first speak of the
-/// last materialization, also where a later attempt failed; null where there was none.
+/// The columns of `partition_status`, after those of the dimensions. All but the first describe the
+/// last materialization, even if a later attempt failed; null if there was none.
 pub fn partition_status() -> Vec<Field> {
     vec![
-        // Enum of `MaterializationStatus`: how it stands.
+        // Enum of `MaterializationStatus`: the partition's state.
         states("status", MaterializationStatus::NAMES),
         // Datetime(us, UTC): when the run that materialized it ended.
-        moment("last_materialized_at"),
+        timestamp("last_materialized_at"),
         // String: the backfill of that run.
         Field::new("backfill_id", DataType::Utf8View, true),
         // UInt64: the number of that run.
@@ -115,7 +116,7 @@ pub fn partition_status() -> Vec<Field> {
     ]
 }
 
-/// Names that the tables of partitions use themselves, in all of them kept from dimensions.
+/// Names of the columns in the tables of partitions, which dimension columns cannot have.
 pub const RESERVED: &[&str] = &[
     "status",
     "run",
@@ -152,7 +153,7 @@ pub(super) fn dictionary(key: DataType) -> DataType {
     DataType::Dictionary(Box::new(key), Box::new(DataType::LargeUtf8))
 }
 
-/// A dictionary's field that polars reads as an Enum of these values.
+/// A dictionary field that Polars reads as an Enum of these values.
 pub(super) fn as_enum<'a>(field: Field, values: impl Iterator<Item = &'a str>) -> Field {
     let mut text = String::new();
     for value in values {
@@ -172,6 +173,6 @@ fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-fn moment(name: &str) -> Field {
+fn timestamp(name: &str) -> Field {
     Field::new(name, utc(), true)
 }

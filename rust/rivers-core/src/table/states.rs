@@ -1,14 +1,14 @@
-//! The states that rows are in, with their names in the API.
+//! The states of rows, and their names in the API.
 
 use std::sync::Arc;
 
 use arrow_array::types::UInt8Type;
 use arrow_array::{ArrayRef, DictionaryArray, LargeStringArray, UInt8Array};
 
-use super::unreadable;
+use super::batch::unreadable;
 use crate::error::{Error, Result, some_of};
 
-/// Declares the states of a column: the enum, its names in the API, and both ways between.
+/// Declares the states of a column: the enum, its names in the API, and the conversions.
 macro_rules! states {
     ($(#[$doc:meta])* $name:ident { $($(#[$state_doc:meta])* $state:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -16,12 +16,12 @@ macro_rules! states {
         pub enum $name { $($(#[$state_doc])* $state,)+ }
 
         impl $name {
-            /// All, in order.
+            /// All states, in order.
             pub const ALL: &[Self] = &[$(Self::$state,)+];
-            /// Their names in the API, in the same order.
+            /// The names in the API, in the order of `ALL`.
             pub const NAMES: &[&str] = &[$($text,)+];
 
-            /// Its name in the API.
+            /// The name in the API.
             pub fn name(self) -> &'static str {
                 Self::NAMES[self as usize]
             }
@@ -29,7 +29,7 @@ macro_rules! states {
             /// The state with this name.
             ///
             /// # Errors
-            /// `Configuration` naming it and those there are.
+            /// `Configuration` naming the states that exist.
             pub fn parse(name: &str) -> Result<Self> {
                 let at = Self::NAMES.iter().position(|known| *known == name);
                 at.map(|at| Self::ALL[at]).ok_or_else(|| unknown(name, Self::NAMES))
@@ -39,47 +39,47 @@ macro_rules! states {
 }
 
 states! {
-    /// How a partition of a backfill stands.
+    /// The state of a partition within a backfill.
     PartitionStatus {
-        /// Its run has not begun, or waits for its next attempt.
+        /// The run has not begun, or waits for its next attempt.
         Pending = "pending",
-        /// Its run is in flight.
+        /// The run is in flight.
         Running = "running",
         /// Every selected asset was materialized.
         Completed = "completed",
         /// An asset failed.
         Failed = "failed",
-        /// The backfill ended without it.
+        /// The backfill ended before the partition was executed.
         Canceled = "canceled",
     }
 }
 
 states! {
-    /// How a run stands.
+    /// The state of a run.
     RunStatus {
-        /// In flight.
+        /// The run is in flight.
         Running = "running",
-        /// Ended, nothing failed.
+        /// The run ended without a failure.
         Completed = "completed",
-        /// Ended, some of its partitions failed.
+        /// The run ended, and some of its partitions failed.
         Failed = "failed",
-        /// The backfill ended while it was in flight, or waited for its next attempt.
+        /// The backfill ended while the run was in flight, or waited for its next attempt.
         Canceled = "canceled",
-        /// An attempt failed, and it waits for the next.
+        /// An attempt failed, and the run waits for the next one.
         Waiting = "waiting",
     }
 }
 
 states! {
-    /// How a partition of an asset stands, over all backfills.
+    /// The state of an asset's partition, over all backfills.
     MaterializationStatus {
-        /// Nothing materialized it.
+        /// The partition was never materialized.
         Missing = "missing",
-        /// The last attempt materialized it.
+        /// The last attempt materialized the partition.
         Materialized = "materialized",
-        /// The last attempt failed; an older one may have materialized it.
+        /// The last attempt failed; an earlier one may have materialized the partition.
         Failed = "failed",
-        /// A live backfill holds it and has not ended it.
+        /// A running backfill includes the partition and has not finished it.
         InProgress = "in_progress",
     }
 }
@@ -94,7 +94,7 @@ fn unknown(name: &str, names: &[&str]) -> Error {
     ))
 }
 
-/// A column of states from their places among the names.
+/// Builds a column of states from their indices in the dictionary of names.
 pub(super) fn state_column(codes: Vec<u8>, names: &[&str]) -> Result<ArrayRef> {
     let values = Arc::new(LargeStringArray::from_iter_values(names));
     let column = DictionaryArray::<UInt8Type>::try_new(UInt8Array::from(codes), values);

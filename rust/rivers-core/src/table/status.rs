@@ -1,4 +1,4 @@
-//! The partitions of an asset, each with how it stands over all backfills.
+//! The table of an asset's partitions, with their states over all backfills.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 
+use super::batch::{batch, check_rows};
 use super::dimensions::Columns;
 use super::layout::Layout;
 use super::locator::Locator;
 use super::schema;
 use super::states::{self, MaterializationStatus};
-use super::text::{Texts, View, moments};
-use super::walk::{Stretch, walk};
-use super::{batch, check_rows};
+use super::text::{Texts, View, timestamps};
+use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
 use crate::backfill::{Failures, RunRow};
 use crate::clock::Micros;
@@ -21,33 +21,33 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Selection, Space};
 
-/// What one backfill did to an asset.
+/// The records of one backfill, for one asset.
 #[derive(Debug)]
 pub struct AssetHistory {
-    /// Its id.
+    /// The backfill's id.
     pub backfill_id: String,
-    /// The version of the asset's code, where it declared one.
+    /// The version of the asset's code, if it declared one.
     pub code_version: Option<String>,
-    /// Its plan; the space may be older than the asset's.
+    /// The backfill's plan; its space can be older than the asset's.
     pub plan: Plan,
-    /// Place of the asset in the request.
+    /// Index of the asset in the request.
     pub asset: u32,
     /// Runs that have ended, ascending by number.
     pub runs: Vec<RunRow>,
-    /// Whether it goes on: what it has not ended is in progress.
+    /// Whether the backfill is running, so that its unfinished partitions are in progress.
     pub in_progress: bool,
-    /// What failed.
+    /// The failures.
     pub failures: Failures,
 }
 
 /// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
-/// after those of `dimensions`). `history` comes newest first; of outcomes the one that ended last
-/// counts, at the same moment a success, then the newer backfill. Partitions that are no longer
-/// defined are left out, and so are those that do not stand as `status` says, if it is given.
+/// after those of `dimensions`). `history` is ordered from the newest backfill. The outcome that
+/// ended last counts; at equal times a success, then the newer backfill. Partitions that are no
+/// longer defined are omitted, and so are those with another state than `status`, if it is given.
 ///
 /// # Errors
-/// `Execution` when the space has more than `MAX_ROWS`; `Configuration` when a plan's strategy does
-/// not fit its space.
+/// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
+/// does not fit its space.
 pub fn partition_status(
     space: &Arc<Space>,
     history: &[AssetHistory],
@@ -63,7 +63,7 @@ pub fn partition_status(
         None => std::iter::once(0..space.len()).collect(),
         Some(kept) => {
             let kept: Vec<u8> = kept.iter().map(|&state| state as u8).collect();
-            stretches(&states, |state| kept.contains(&state))
+            spans(&states, |state| kept.contains(&state))
         }
     };
     let mut table = Columns::default();
@@ -71,20 +71,20 @@ pub fn partition_status(
     marks.finish(states, &ranges, table)
 }
 
-/// A moment before all others: none.
+/// A time before all others, which means "never".
 const NEVER: Micros = Micros::MIN;
 
-/// By partition, what is known so far.
+/// The state of each partition, while backfills are added.
 struct Marks {
-    /// When it was last materialized.
+    /// The time of the last materialization.
     last: Vec<Micros>,
-    /// By which backfill, which run, which version: of no meaning where it never was.
+    /// The backfill, run and version of the last materialization; meaningless if there was none.
     backfill: Vec<View>,
     run: Vec<u64>,
     version: Vec<View>,
-    /// When it last failed; empty while nothing did.
+    /// The time of the last failure; empty while nothing has failed.
     failed: Vec<Micros>,
-    /// Whether a live backfill holds it; empty while none does.
+    /// Whether a running backfill includes the partition; empty while none does.
     held: Vec<bool>,
     ids: Texts,
     versions: Texts,
@@ -124,13 +124,13 @@ impl Marks {
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
-        walk(runs, &history.runs, &[], |stretch| match stretch {
-            Stretch::Waiting(runs) if history.in_progress => {
+        walk(runs, &history.runs, &[], |span| match span {
+            Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
                 here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
             }
-            Stretch::Waiting(_) | Stretch::Started(..) => {}
-            Stretch::Ended(row) => {
+            Span::Waiting(_) | Span::Started(..) => {}
+            Span::Ended(row) => {
                 let rows = rows_of(row.run..row.run + 1);
                 let mut done = |at: u64| {
                     let at = at as usize;
@@ -206,7 +206,7 @@ impl Marks {
         table.fields.extend(schema::partition_status());
         table.columns.extend([
             states::state_column(states, MaterializationStatus::NAMES)?,
-            moments(self.last, done.clone()),
+            timestamps(self.last, done.clone()),
             self.ids.column(self.backfill, done.clone())?,
             Arc::new(UInt64Array::new(self.run.into(), done)),
             self.versions.column(self.version, versioned)?,
@@ -215,8 +215,8 @@ impl Marks {
     }
 }
 
-/// The stretches of states that pass.
-fn stretches(states: &[u8], passes: impl Fn(u8) -> bool) -> Vec<Range<u64>> {
+/// The spans of rows whose states are included.
+fn spans(states: &[u8], passes: impl Fn(u8) -> bool) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for (at, _) in states
         .iter()
@@ -232,7 +232,7 @@ fn stretches(states: &[u8], passes: impl Fn(u8) -> bool) -> Vec<Range<u64>> {
     ranges
 }
 
-/// Leaves only these rows.
+/// Keeps only these rows.
 fn keep<T: Copy>(column: &mut Vec<T>, ranges: &[Range<u64>]) {
     let mut kept = 0;
     for range in ranges {

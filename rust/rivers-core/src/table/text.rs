@@ -1,4 +1,4 @@
-//! Columns built row range by row range: texts that rows share, and moments, each with its nulls.
+//! Builders of columns of shared texts and of timestamps, filled by ranges of rows, with nulls.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use arrow_array::builder::make_view;
 use arrow_array::{ArrayRef, StringViewArray, TimestampMicrosecondArray};
 use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, ScalarBuffer};
 
-use super::unreadable;
+use super::batch::unreadable;
 use crate::clock::Micros;
 use crate::error::Result;
 
-/// Texts are kept in blocks of about this size: a view's offset is 32 bits.
+/// Approximate size of a block of texts, since the offset of a view has 32 bits.
 const BLOCK: usize = 1 << 26;
 
-/// A text that was written, as a row names it.
+/// A reference from a row to a text that was written.
 pub(super) type View = u128;
 
 /// Texts, each written once.
@@ -24,7 +24,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Writes a text; rows show it by the view.
+    /// Writes a text, and returns the view by which rows refer to it.
     pub(super) fn write(&mut self, text: &str) -> View {
         if self.block.len() + text.len() > BLOCK && !self.block.is_empty() {
             self.full.push(std::mem::take(&mut self.block).into());
@@ -41,7 +41,7 @@ impl Texts {
         view
     }
 
-    /// A column of such views.
+    /// Builds a column of views.
     pub(super) fn column(
         mut self,
         views: Vec<View>,
@@ -55,7 +55,7 @@ impl Texts {
     }
 }
 
-/// A column of texts; while all are null it takes next to no memory.
+/// A builder of a text column, which takes almost no memory while all values are null.
 pub(super) struct TextColumn {
     pub(super) texts: Texts,
     views: Vec<View>,
@@ -64,7 +64,7 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
-    /// An empty column that will have so many rows.
+    /// Creates an empty column for `rows` rows.
     pub(super) fn new(expected: usize) -> Self {
         Self {
             texts: Texts::default(),
@@ -74,7 +74,7 @@ impl TextColumn {
         }
     }
 
-    /// The same text in the next rows.
+    /// Appends a text to the next `rows` rows.
     pub(super) fn push(&mut self, view: Option<View>, rows: usize) {
         match view {
             Some(view) => {
@@ -89,13 +89,13 @@ impl TextColumn {
         }
     }
 
-    /// A new text in the next row.
+    /// Appends a new text to the next row.
     pub(super) fn push_text(&mut self, text: Option<&str>) {
         let view = text.map(|text| self.texts.write(text));
         self.push(view, 1);
     }
 
-    /// The column.
+    /// Builds the column.
     pub(super) fn finish(mut self) -> Result<ArrayRef> {
         let rows = self.nulls.len();
         if self.views.is_empty() {
@@ -106,14 +106,14 @@ impl TextColumn {
     }
 }
 
-/// A column of moments.
-pub(super) struct MomentColumn {
+/// A builder of a column of timestamps.
+pub(super) struct TimestampColumn {
     values: Vec<Micros>,
     nulls: NullBufferBuilder,
 }
 
-impl MomentColumn {
-    /// An empty column that will have so many rows.
+impl TimestampColumn {
+    /// Creates an empty column for `rows` rows.
     pub(super) fn new(expected: usize) -> Self {
         Self {
             values: Vec::with_capacity(expected),
@@ -121,23 +121,23 @@ impl MomentColumn {
         }
     }
 
-    /// The same moment in the next rows.
-    pub(super) fn push(&mut self, moment: Option<Micros>, rows: usize) {
+    /// Appends a timestamp to the next `rows` rows.
+    pub(super) fn push(&mut self, timestamp: Option<Micros>, rows: usize) {
         self.values
-            .resize(self.values.len() + rows, moment.unwrap_or_default());
-        match moment {
+            .resize(self.values.len() + rows, timestamp.unwrap_or_default());
+        match timestamp {
             Some(_) => self.nulls.append_n_non_nulls(rows),
             None => self.nulls.append_n_nulls(rows),
         }
     }
 
-    /// The column.
+    /// Builds the column.
     pub(super) fn finish(mut self) -> ArrayRef {
-        moments(self.values, self.nulls.finish())
+        timestamps(self.values, self.nulls.finish())
     }
 }
 
-/// A column of moments, UTC.
-pub(super) fn moments(values: Vec<Micros>, nulls: Option<NullBuffer>) -> ArrayRef {
+/// Builds a column of timestamps, UTC.
+pub(super) fn timestamps(values: Vec<Micros>, nulls: Option<NullBuffer>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
 }

@@ -1,4 +1,4 @@
-//! A plan's runs in order, by what the records say of them.
+//! Walks through a plan's runs in order, with their records.
 
 use std::ops::Range;
 
@@ -6,23 +6,23 @@ use crate::backfill::RunRow;
 use crate::backfill::outcome::rows_of;
 use crate::clock::Micros;
 
-/// Runs next to each other of which the records say the same.
-pub(super) enum Stretch<'a> {
-    /// Nothing is recorded of them.
+/// Consecutive runs with the same kind of record.
+pub(super) enum Span<'a> {
+    /// Runs without a record.
     Waiting(Range<u64>),
-    /// It has begun.
+    /// A run that has begun.
     Started(u64, Micros),
-    /// It has ended.
+    /// A run that has ended.
     Ended(&'a RunRow),
 }
 
-/// Calls `visit` with stretches that cover these runs, in order. `ended` is ascending; a run that has
-/// ended is not in flight, whatever is said of it.
+/// Calls `visit` with the spans that cover these runs, in order. `ended` is ascending; a run that has
+/// ended does not count as in flight, even if it is listed there.
 pub(super) fn walk<'a>(
     runs: Range<u64>,
     ended: &'a [RunRow],
     in_flight: &[(u64, Micros)],
-    mut visit: impl FnMut(Stretch<'a>),
+    mut visit: impl FnMut(Span<'a>),
 ) {
     let mut started = in_flight.to_vec();
     started.retain(|(run, _)| runs.contains(run));
@@ -44,16 +44,16 @@ pub(super) fn walk<'a>(
             continue;
         }
         if next < run {
-            visit(Stretch::Waiting(next..run));
+            visit(Span::Waiting(next..run));
         }
         match (row, begun) {
-            (Some(row), _) => visit(Stretch::Ended(row)),
-            (None, Some(&(_, at))) => visit(Stretch::Started(run, at)),
+            (Some(row), _) => visit(Span::Ended(row)),
+            (None, Some(&(_, at))) => visit(Span::Started(run, at)),
             (None, None) => unreachable!("the lower of the two is one of them"),
         }
         next = run + 1;
     }
     if next < runs.end {
-        visit(Stretch::Waiting(next..runs.end));
+        visit(Span::Waiting(next..runs.end));
     }
 }

@@ -1,6 +1,7 @@
 //! All live backfills of this process, under one lock that is taken per batch, never per run.
 
 mod control_requests;
+mod preemption;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -84,63 +85,6 @@ impl Coordinator {
         self.settle(key);
         if !self.queue.can_decide() {
             self.preempt_below(priority);
-        }
-    }
-
-    /// Takes back unclaimed runs below `priority` and holds those priorities back until the announced
-    /// request has begun.
-    pub(super) fn begin_preemption(&mut self, priority: i64, now: Micros) {
-        if self
-            .live
-            .values()
-            .any(|live| live.request.priority < priority)
-        {
-            self.gate = Some(PriorityGate::close(self.gate, priority, now));
-            self.preempt_below(priority);
-        }
-    }
-
-    /// A request of `priority` is in the queue.
-    pub(super) fn preemption_queued(&mut self, priority: i64, now: Micros) {
-        if let Some(gate) = &mut self.gate {
-            gate.queued(priority, now);
-        }
-    }
-
-    pub(super) fn end_preemption(&mut self) {
-        self.gate = None;
-    }
-
-    /// Whether runs of `priority` are held back.
-    pub(super) fn is_held_back(&self, priority: i64) -> bool {
-        self.gate.is_some_and(|gate| priority < gate.priority)
-    }
-
-    /// The minimum priority of runs that may start now, and until when it applies.
-    pub(super) fn min_priority(&mut self, now: Micros) -> Option<(i64, Micros)> {
-        let gate = self.gate?;
-        let below = |live: &LiveBackfill| {
-            live.request.priority < gate.priority && !live.assignments.is_empty()
-        };
-        let can_start = self.queue.can_decide_from(gate.priority) || self.live.values().any(below);
-        self.gate = Some(gate).filter(|gate| gate.is_closed(now, can_start));
-        self.gate.map(|gate| (gate.priority, gate.until))
-    }
-
-    /// Takes back what workers have not begun below `priority`: a slot becomes free as soon as one of
-    /// their runs ends, not their batch.
-    fn preempt_below(&mut self, priority: i64) {
-        let lower = self
-            .live
-            .iter_mut()
-            .filter(|(_, live)| live.request.priority < priority);
-        let mut keys = Vec::new();
-        for (&key, live) in lower {
-            live.yield_unclaimed();
-            keys.push(key);
-        }
-        for key in keys {
-            self.settle(key);
         }
     }
 

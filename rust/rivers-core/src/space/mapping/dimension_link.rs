@@ -1,4 +1,5 @@
-//! A mapping, dimension by dimension: which of the upstream follows from which of the downstream.
+//! Links between dimensions: for each upstream dimension, the downstream dimension that determines
+//! it.
 
 use super::kind::Mapping;
 use crate::error::{did_you_mean, some_of};
@@ -6,7 +7,7 @@ use crate::space::axis::Axis;
 use crate::space::definition::Dimension;
 use crate::space::product::Dim;
 
-/// What the linking of dimensions depends on.
+/// The properties of a dimension that links depend on.
 pub(super) struct Shape {
     /// The dimension's name; empty in a single-dimension definition.
     pub(super) name: String,
@@ -15,7 +16,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Of a resolved dimension.
+    /// The shape of a resolved dimension.
     pub(super) fn of(dim: &Dim) -> Self {
         Self {
             name: dim.name.clone(),
@@ -24,29 +25,29 @@ impl Shape {
     }
 }
 
-/// Where the keys of one dimension of the upstream come from.
+/// How the keys of one upstream dimension are determined.
 #[derive(Debug)]
 pub(super) struct Link<'a> {
-    /// The downstream dimension that they follow from, if from any.
+    /// The downstream dimension that determines them, if any does.
     pub(super) down: Option<usize>,
     /// The upstream dimension.
     pub(super) up: usize,
-    /// How they follow.
+    /// The mapping between the two dimensions.
     pub(super) mapping: &'a Mapping,
 }
 
 impl<'a> Link<'a> {
     fn new(down: Option<usize>, up: usize, mapping: &'a Mapping) -> Self {
-        // What is the same for every key does not follow from any.
+        // A constant mapping does not depend on a downstream dimension.
         let down = down.filter(|_| !mapping.is_constant());
         Self { down, up, mapping }
     }
 
-    /// Whether the two declared dimensions can be linked so; `named` if both are parts of a product,
-    /// where identity means the keys that both have.
+    /// Checks that two declared dimensions can be linked. `named` is whether both are parts of a
+    /// product, where identity means the keys that both have.
     ///
     /// # Errors
-    /// The reason, as the end of a sentence.
+    /// The reason for the refusal, as the end of a sentence.
     pub(super) fn check(
         &self,
         down: Option<&Dimension>,
@@ -97,7 +98,7 @@ impl<'a> Link<'a> {
 }
 
 impl Dimension {
-    /// Whether the key is, or may come to be, one of this dimension's.
+    /// Whether this dimension has the key, or can come to have it.
     fn may_have(&self, key: &str) -> bool {
         match self {
             Self::Static(labels) => labels.position(key).is_some(),
@@ -107,10 +108,10 @@ impl Dimension {
     }
 }
 
-/// One link for each dimension of the upstream.
+/// Determines one link for each upstream dimension.
 ///
 /// # Errors
-/// Why the mapping cannot relate such definitions, as the end of a sentence.
+/// The reason why the mapping cannot relate such definitions, as the end of a sentence.
 pub(super) fn links<'a>(
     mapping: &'a Mapping,
     down: &[Shape],
@@ -167,7 +168,10 @@ pub(super) fn links<'a>(
             }
             let mut given = Vec::with_capacity(named.len());
             for (dim, (other, inner)) in named {
-                let (own, there) = (place(down, dim, "it")?, place(up, other, "the upstream")?);
+                let (own, there) = (
+                    dimension_index(down, dim, "it")?,
+                    dimension_index(up, other, "the upstream")?,
+                );
                 if given.iter().any(|&(_, taken, _)| taken == there) {
                     return wanted(&format!("gives the upstream's dimension {other:?} twice"));
                 }
@@ -180,8 +184,8 @@ pub(super) fn links<'a>(
             mapping: inner,
         } => {
             let (own, there) = match (is_multi(down), is_multi(up)) {
-                (true, false) => (place(down, dim, "it")?, 0),
-                (false, true) if !down.is_empty() => (0, place(up, dim, "the upstream")?),
+                (true, false) => (dimension_index(down, dim, "it")?, 0),
+                (false, true) if !down.is_empty() => (0, dimension_index(up, dim, "the upstream")?),
                 _ => {
                     return wanted("relates a definition with named dimensions to one without");
                 }
@@ -196,7 +200,8 @@ pub(super) fn links<'a>(
     }
 }
 
-/// The links that are given; other dimensions by name, and those that only the upstream has whole.
+/// Links the dimensions in `given`, then others by name; dimensions that only the upstream has are
+/// taken whole.
 fn by_name<'a>(
     mapping: &'a Mapping,
     down: &[Shape],
@@ -221,7 +226,7 @@ fn by_name<'a>(
     (0..up.len()).map(link).collect()
 }
 
-fn place(dims: &[Shape], name: &str, whose: &str) -> Result<usize, String> {
+fn dimension_index(dims: &[Shape], name: &str, whose: &str) -> Result<usize, String> {
     let names = || dims.iter().map(|dim| dim.name.as_str());
     names().position(|own| own == name).ok_or_else(|| {
         format!(
@@ -232,7 +237,7 @@ fn place(dims: &[Shape], name: &str, whose: &str) -> Result<usize, String> {
     })
 }
 
-/// Checks a mapping of one dimension to one.
+/// Checks a mapping between two dimensions.
 fn pair<'a>(mapping: &'a Mapping, down: &Shape, up: &Shape) -> Result<&'a Mapping, String> {
     if mapping.is_of_dimensions() {
         return Err(format!(

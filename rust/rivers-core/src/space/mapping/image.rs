@@ -1,4 +1,4 @@
-//! The images of sets of partitions under a mapping that is given dimension by dimension.
+//! Images and preimages of selections under the links between dimensions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::error::Result;
 use crate::space::product::Space;
 use crate::space::selection::{IndexSet, Members, PositionSet, Selection};
 
-/// The partitions of the upstream that these need.
+/// The upstream partitions that these downstream partitions need.
 ///
 /// # Errors
-/// `PartitionValidation` where identity meets a key that the upstream does not have.
+/// `PartitionValidation` where the upstream lacks a key under `Identity`.
 pub(super) fn image(
     links: &[Link<'_>],
     of: &Selection,
@@ -36,17 +36,17 @@ pub(super) fn image(
     spread(of, upstream, &routes.collect::<Vec<_>>())
 }
 
-/// The partitions of the downstream that need one of these.
+/// The downstream partitions that need at least one of these upstream partitions.
 ///
 /// # Errors
-/// None of its own; those of `spread`.
+/// Those of `spread`.
 pub(super) fn preimage(
     links: &[Link<'_>],
     of: &Selection,
     downstream: &Arc<Space>,
 ) -> Result<Selection> {
     let there = of.space();
-    // What all of the downstream need, or none does.
+    // Constant links: all downstream partitions need these keys, or none does.
     let wanted = |link: &Link<'_>| key_image::constant(link.mapping, &there.dims()[link.up].axis);
     let wanted = |at: usize| match links
         .iter()
@@ -79,17 +79,18 @@ pub(super) fn preimage(
     spread(&of, downstream, &routes.collect::<Vec<_>>())
 }
 
-/// From keys of one dimension to those of another.
+/// Maps keys of one dimension to keys of another.
 type Map<'a> = Box<dyn Fn(&IndexSet) -> Result<IndexSet> + 'a>;
 
-/// How the keys of one dimension of the result follow from one of what is given, if from any.
+/// How one dimension of the result is computed from a dimension of the argument, if it depends on
+/// one.
 struct Route<'a> {
     from: Option<usize>,
     to: usize,
     map: Map<'a>,
 }
 
-/// The union of the images of all members. No dimension is in two routes, so that the image of a
+/// The union of the images of all members. Each dimension occurs in one route, so that the image of a
 /// product is the product of the images; a dimension without a route is whole.
 fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selection> {
     if of.is_empty() {
@@ -125,8 +126,8 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
     if used.len() < 2 {
         return product(&project);
     }
-    // Members that agree where it matters have one image.
-    let places: Vec<usize> = used.iter().filter_map(|route| route.from).collect();
+    // Members that agree in the dimensions used have equal images.
+    let dims: Vec<usize> = used.iter().filter_map(|route| route.from).collect();
     let mut seen: HashSet<Vec<u32>> = HashSet::new();
     let mut images: Vec<HashMap<u32, IndexSet>> = vec![HashMap::new(); used.len()];
     let Members::Product(mut sets) = product(&project)?.members().clone() else {
@@ -134,8 +135,8 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
     };
     let mut found = RoaringTreemap::new();
     for partition in members {
-        let key: Vec<u32> = places.iter().map(|&at| here.index(partition, at)).collect();
-        if places.len() < here.dims().len() && !seen.insert(key.clone()) {
+        let key: Vec<u32> = dims.iter().map(|&at| here.index(partition, at)).collect();
+        if dims.len() < here.dims().len() && !seen.insert(key.clone()) {
             continue;
         }
         for ((route, known), index) in used.iter().zip(&mut images).zip(key) {

@@ -1,4 +1,4 @@
-//! A mapping between two dimensions: from a set of keys to a set of keys.
+//! Images of key sets under a mapping between two dimensions.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::space::axis::Axis;
 use crate::space::product::Dim;
 use crate::space::selection::IndexSet;
 
-/// The keys that do not depend on the downstream's.
+/// The upstream keys that every downstream key needs, under a constant mapping.
 pub(super) fn constant(mapping: &Mapping, up: &Axis) -> IndexSet {
     match mapping {
         Mapping::SpecificPartitions(keys) => positions(keys, up),
@@ -27,7 +27,7 @@ pub(super) fn constant(mapping: &Mapping, up: &Axis) -> IndexSet {
 /// The upstream keys that these downstream keys need.
 ///
 /// # Errors
-/// `PartitionValidation` where identity meets a key that the upstream does not have.
+/// `PartitionValidation` where the upstream lacks a key under `Identity`.
 pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) -> Result<IndexSet> {
     let own = &down.axis;
     Ok(match mapping {
@@ -53,7 +53,7 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
             let mut add = |keys: &BTreeSet<String>| {
                 found.extend(keys.iter().filter_map(|key| up.position(key)));
             };
-            // The shorter of the two is gone through.
+            // Iterate over the shorter of the two.
             if set.len() < pairs.len() as u64 {
                 set.iter()
                     .filter_map(|at| pairs.get(&*own.label(at)))
@@ -78,7 +78,7 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
     })
 }
 
-/// The downstream keys that need one of these upstream keys.
+/// The downstream keys that need at least one of these upstream keys.
 pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis) -> IndexSet {
     match mapping {
         Mapping::Identity | Mapping::Subset => same(set, up, own).0,
@@ -102,7 +102,7 @@ pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis)
     }
 }
 
-/// The same keys on another axis, and the first that it has not.
+/// Equal keys on another axis, and the first key that it lacks.
 fn same(set: &IndexSet, from: &Axis, to: &Axis) -> (IndexSet, Option<u32>) {
     if from.numbers_as(to) {
         let both = set.intersection(&IndexSet::Range(0..to.len()));
@@ -120,7 +120,7 @@ fn same(set: &IndexSet, from: &Axis, to: &Axis) -> (IndexSet, Option<u32>) {
     (IndexSet::from_positions(found), missing)
 }
 
-/// Those of a set that are among the keys; the shorter of the two is gone through.
+/// The members of a set that are among `keys`; iterates over the shorter of the two.
 fn among(set: &IndexSet, keys: &BTreeSet<String>, axis: &Axis) -> IndexSet {
     if set.len() < keys.len() as u64 {
         return IndexSet::from_positions(set.iter().filter(|&at| keys.contains(&*axis.label(at))));

@@ -1,4 +1,4 @@
-//! The kinds of mappings, and what follows from a kind alone.
+//! The kinds of mappings, and the properties that depend on the kind alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,48 +6,49 @@ use crate::error::{Error, Result};
 use crate::space::axis::Axis;
 use crate::space::product::Dim;
 
-/// How the partitions of an asset, the downstream, follow from those of an upstream.
+/// How the partitions of a downstream asset relate to those of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Mapping {
-    /// The same keys, in dimensions of the same name; a dimension that only the upstream has is taken
-    /// whole, and a key that the upstream does not have is an error.
+    /// Equal keys in dimensions of the same name. A dimension that only the upstream has is taken
+    /// whole; a key that the upstream lacks is an error.
     Identity,
     /// All partitions of the upstream.
     AllPartitions,
-    /// For each downstream key those upstream keys; for one that is not named, none.
+    /// Upstream keys by downstream key; a downstream key that is not named needs none.
     Static(BTreeMap<String, BTreeSet<String>>),
-    /// The upstream's windows that overlap the window which lies so many windows of the *downstream's*
-    /// grid later or, below 0, earlier. From hours to days: the 24 hours of the day; from days to hours:
-    /// the day that holds the hour. A grid of even steps goes on before its first and after its last
-    /// window, so that an upstream that began earlier is reached; a cron grid does so where the
-    /// upstream has the same schedule. In a product it is the one time dimension that is meant, and the
-    /// others follow by name.
+    /// The upstream windows that overlap the downstream window `offset` windows later (earlier if
+    /// negative) on the *downstream's* grid. From hours to days: the 24 hours of the day; from days
+    /// to hours: the day that contains the hour. An even grid continues before its first and after
+    /// its last window, so that an upstream that began earlier is reached; a cron grid does so if the
+    /// upstream has the same schedule. In a product, this relates the only time dimension, and other
+    /// dimensions are related by name.
     TimeWindow {
-        /// How many windows.
+        /// Number of windows.
         offset: i64,
     },
-    /// These partitions of the upstream, whatever the downstream's.
+    /// These upstream partitions, for every downstream partition.
     SpecificPartitions(BTreeSet<String>),
-    /// The same key for these downstream keys, nothing for others.
+    /// The equal key for these downstream keys; others need none.
     ForKeys(BTreeSet<String>),
-    /// The same keys, where the upstream has them; others are left out.
+    /// Equal keys where the upstream has them; other keys need none.
     Subset,
-    /// For a downstream dimension, the upstream's dimension that follows from it, and how; those that
-    /// are not named follow by name, else the upstream's are taken whole.
+    /// By downstream dimension: the upstream dimension that it determines, and how. Other dimensions
+    /// are related by name, or taken whole.
     Multi(BTreeMap<String, (String, Self)>),
-    /// Between a product and a single dimension: the product's dimension that belongs to the single
-    /// one. The product's other dimensions are taken whole, or do not matter.
+    /// Relates a dimension of a product to the dimension of a single-dimension definition, in either
+    /// direction. The product's other dimensions are taken whole in an upstream, and ignored in a
+    /// downstream.
     MultiToSingle {
         /// The dimension of the product.
         dim: String,
-        /// How the two follow from each other.
+        /// How the two dimensions are related.
         mapping: Box<Self>,
     },
 }
 
 impl Mapping {
-    /// The mapping as it is written where it is declared: its name and its arguments. `quote` writes a
-    /// key or a name as a literal of the language, and `prefix` stands before each name of a mapping.
+    /// The mapping in the notation in which users declare it: its name and its arguments. `quote`
+    /// writes a key or a name as a literal, and `prefix` precedes the name of each mapping.
     ///
     /// # Errors
     /// Those of `quote`.
@@ -110,10 +111,10 @@ impl Mapping {
         }
     }
 
-    /// The mapping, if it says something.
+    /// Refuses a mapping without entries, or with a nested mapping of several dimensions.
     ///
     /// # Errors
-    /// `PartitionDefinition` for one that names nothing, or holds one of several dimensions.
+    /// `PartitionDefinition` with the reason.
     pub fn checked(self) -> Result<Self> {
         let refused = |reason: String| Err(Error::PartitionDefinition(reason));
         let (empty, inner): (bool, Vec<&Self>) = match &self {
@@ -170,8 +171,8 @@ impl Mapping {
         }
     }
 
-    /// Whether it leads from a partition to earlier ones only, in a time dimension, so that an asset
-    /// may need its own partitions.
+    /// Whether the mapping leads only to earlier partitions, in a time dimension, so that an asset
+    /// can depend on its own partitions.
     pub fn goes_back(&self) -> bool {
         match self {
             Self::TimeWindow { offset } => *offset < 0,
@@ -188,7 +189,7 @@ impl Mapping {
         }
     }
 
-    /// Whether it leads to earlier positions of this dimension, from each of them.
+    /// Whether the mapping leads only to earlier positions of this dimension.
     pub fn goes_back_in(&self, dim: &Dim) -> bool {
         match self {
             Self::TimeWindow { .. } => matches!(dim.axis, Axis::Time(_)) && self.goes_back(),

@@ -1,8 +1,9 @@
-//! Which partitions of an upstream a partition needs: a relation between two spaces, and its images.
+//! Partition mappings: which partitions of an upstream a partition needs, as a relation between two
+//! spaces.
 //!
-//! Whatever a mapping says, it says of one dimension at a time (`Link`). So the image of a product is
-//! a product, and costs at most a look at each key of each dimension; between time grids it is
-//! arithmetic. Only what names single partitions is gone through, once for each.
+//! A mapping relates one dimension at a time (`Link`). The image of a product is therefore a product,
+//! and costs at most one look at each key of each dimension; between time grids it is arithmetic.
+//! Only explicit keys are mapped one by one.
 
 mod dimension_link;
 mod image;
@@ -22,12 +23,12 @@ use crate::error::{Error, Result};
 use dimension_link::{Link, Shape};
 
 impl Mapping {
-    /// The partitions of `upstream` that those of a downstream need: the union over each of them. What
-    /// lies outside the upstream is not among them. Ascending, but for `Identity`.
+    /// The partitions of `upstream` that the partitions of a downstream need: the union of what each
+    /// needs, limited to what the upstream has. Ascending, except under `Identity`.
     ///
     /// # Errors
-    /// `PartitionValidation` where `check` would have refused the mapping, or `Identity` meets a key
-    /// that the upstream does not have.
+    /// `PartitionValidation` where `check` would have refused the mapping, or where the upstream
+    /// lacks a key under `Identity`.
     pub fn upstream(&self, of: &Selection, upstream: &Arc<Space>) -> Result<Selection> {
         if of.is_empty() {
             return Ok(Selection::empty(upstream));
@@ -39,7 +40,7 @@ impl Mapping {
         image::image(&links, of, upstream)
     }
 
-    /// The partitions of `downstream` that need at least one of these of an upstream. Ascending.
+    /// The partitions of `downstream` that need at least one of these upstream partitions, ascending.
     ///
     /// # Errors
     /// `PartitionValidation` where `check` would have refused the mapping.
@@ -48,10 +49,10 @@ impl Mapping {
         image::preimage(&links, of, downstream)
     }
 
-    /// Whether it can relate the two definitions; `None` is that of something unpartitioned.
+    /// Checks that the mapping can relate two definitions; `None` is an asset without partitions.
     ///
     /// # Errors
-    /// The reason, as the end of a sentence.
+    /// The reason for the refusal, as the end of a sentence.
     pub fn check(
         &self,
         downstream: Option<&Definition>,

@@ -1,4 +1,5 @@
-//! The same keys in another space: whether it has them, and which of an upstream belong to them by name.
+//! Equal keys in two spaces: whether the other space has them, and the upstream partitions that they
+//! name.
 
 use std::sync::Arc;
 
@@ -8,23 +9,24 @@ use crate::space::product::Space;
 use crate::space::selection::{IndexSet, Members, PositionSet, Selection};
 
 impl Selection {
-    /// Checks that another space has all these keys; a product is checked key by key of each dimension.
+    /// Checks that another space has all keys of this selection; a product is checked by dimension.
     ///
     /// # Errors
-    /// `PartitionValidation` naming `asset` and the first key that is not defined there.
+    /// `PartitionValidation` naming `asset` and the first key that it does not define.
     pub fn check_in(&self, other: &Space, asset: &str) -> Result<()> {
         let here = self.space();
         if **here == *other || self.is_empty() {
             return Ok(());
         }
-        let place = |name: &str| other.dims().iter().position(|dim| dim.name == name);
-        let places: Option<Vec<usize>> = here.dims().iter().map(|dim| place(&dim.name)).collect();
+        let dim_named = |name: &str| other.dims().iter().position(|dim| dim.name == name);
+        let dim_indices: Option<Vec<usize>> =
+            here.dims().iter().map(|dim| dim_named(&dim.name)).collect();
         let missing = match (
             self.members(),
-            places.filter(|_| here.dims().len() == other.dims().len()),
+            dim_indices.filter(|_| here.dims().len() == other.dims().len()),
         ) {
             (_, None) => Some(self.nth(0)),
-            (Members::Product(sets), Some(places)) => {
+            (Members::Product(sets), Some(dim_indices)) => {
                 let first: Vec<u32> = sets.iter().map(|set| set.nth(0)).collect();
                 let missing_in = |(at, there): (usize, usize)| {
                     let (axis, other) = (&here.dims()[at].axis, &other.dims()[there].axis);
@@ -35,7 +37,11 @@ impl Selection {
                     key[at] = index;
                     Some(here.partition(&key))
                 };
-                places.into_iter().enumerate().filter_map(missing_in).min()
+                dim_indices
+                    .into_iter()
+                    .enumerate()
+                    .filter_map(missing_in)
+                    .min()
             }
             (Members::Explicit(_) | Members::One(_), Some(_)) => self
                 .iter()
@@ -51,10 +57,10 @@ impl Selection {
         }
     }
 
-    /// How many keys another selection has too, perhaps of another space: an intersection of sets.
+    /// Number of keys that another selection also has; its space can differ.
     ///
     /// # Errors
-    /// None where the spaces have the same dimensions.
+    /// Those of the mapping between spaces with different dimensions.
     pub fn shared_with(&self, other: &Self) -> Result<u64> {
         let (here, there) = (self.space(), other.space());
         if **here == **there {
@@ -70,7 +76,8 @@ impl Selection {
         Ok(self.intersection(&theirs).len())
     }
 
-    /// Those that another space has too, in the same order, and how many it has not.
+    /// The partitions whose keys another space also has, in order, and the number of those that it
+    /// lacks.
     pub fn only_in(&self, other: &Space) -> (Self, u64) {
         let here = self.space();
         let kept = self
@@ -81,19 +88,22 @@ impl Selection {
         (Self::new(Arc::clone(here), Members::Explicit(set)), gone)
     }
 
-    /// The partitions of an upstream that these need: the same keys in dimensions of the same name, all
-    /// keys of a dimension that is not here.
+    /// The upstream partitions with equal keys in dimensions of the same name; a dimension that only
+    /// the upstream has is taken whole.
     ///
     /// # Errors
-    /// `PartitionValidation` for the first key that the upstream does not have.
+    /// `PartitionValidation` naming the first key that the upstream lacks.
     pub fn upstream(&self, upstream: &Arc<Space>) -> Result<Self> {
         let here = self.space();
         if **here == **upstream {
             return Ok(Self::new(Arc::clone(upstream), self.members().clone()));
         }
-        let place = |name: &str| here.dims().iter().position(|dim| dim.name == name);
-        let places: Vec<Option<usize>> =
-            upstream.dims().iter().map(|dim| place(&dim.name)).collect();
+        let dim_named = |name: &str| here.dims().iter().position(|dim| dim.name == name);
+        let dim_indices: Vec<Option<usize>> = upstream
+            .dims()
+            .iter()
+            .map(|dim| dim_named(&dim.name))
+            .collect();
         let translate = |there: usize, here_at: usize, index: u32| {
             let axis = &here.dims()[here_at].axis;
             axis.translate(&upstream.dims()[there].axis, index)
@@ -110,10 +120,10 @@ impl Selection {
                 })
         };
         let set = |there: usize,
-                   place: Option<usize>,
+                   dim_index: Option<usize>,
                    indices: &mut dyn Iterator<Item = u32>|
          -> Result<IndexSet> {
-            match place {
+            match dim_index {
                 None => Ok(IndexSet::Range(0..upstream.dims()[there].axis.len())),
                 Some(at) => {
                     let found: Result<Vec<u32>> =
@@ -124,23 +134,23 @@ impl Selection {
         };
         match self.members() {
             Members::Product(sets) => {
-                let product: Result<Vec<IndexSet>> = places
+                let product: Result<Vec<IndexSet>> = dim_indices
                     .iter()
                     .enumerate()
-                    .map(|(there, &place)| match place {
-                        Some(at) => set(there, place, &mut sets[at].iter()),
+                    .map(|(there, &dim_index)| match dim_index {
+                        Some(at) => set(there, dim_index, &mut sets[at].iter()),
                         None => set(there, None, &mut std::iter::empty()),
                     })
                     .collect();
                 Ok(Self::new(Arc::clone(upstream), Members::Product(product?)))
             }
             Members::One(one) => {
-                let product: Result<Vec<IndexSet>> = places
+                let product: Result<Vec<IndexSet>> = dim_indices
                     .iter()
                     .enumerate()
-                    .map(|(there, &place)| {
-                        let index = place.map(|at| here.index(*one, at));
-                        set(there, place, &mut index.into_iter())
+                    .map(|(there, &dim_index)| {
+                        let index = dim_index.map(|at| here.index(*one, at));
+                        set(there, dim_index, &mut index.into_iter())
                     })
                     .collect();
                 Ok(Self::new(Arc::clone(upstream), Members::Product(product?)))

@@ -1,35 +1,35 @@
-//! Between two time grids: the windows of one that overlap those of the other, so many windows away.
+//! Images between two time grids: the windows of one that overlap those of the other, at an offset.
 
 use std::ops::Range;
 
 use crate::space::selection::IndexSet;
 use crate::space::time::{Grid, TimeAxis};
 
-/// The upstream's windows that overlap these of the downstream, moved by `offset` downstream windows.
+/// The upstream windows that overlap these downstream windows, moved by `offset` downstream windows.
 pub(super) fn image(set: &IndexSet, down: &TimeAxis, up: &TimeAxis, offset: i64) -> IndexSet {
     let shift = Shift::new(down, up, offset);
-    union(set, |stretch| {
-        let inside = stretch.start.max(shift.reach.start)..stretch.end.min(shift.reach.end);
+    union(set, |span| {
+        let inside = span.start.max(shift.reach.start)..span.end.min(shift.reach.end);
         if inside.is_empty() {
             return 0..0;
         }
-        // Windows follow each other without a gap, so those that overlap a stretch do, too.
+        // Windows have no gaps between them, so the windows that overlap a span are a span, too.
         shift.overlap(inside.start).start..shift.overlap(inside.end - 1).end
     })
 }
 
-/// The downstream's windows whose image meets the set.
+/// The downstream windows whose image intersects the set.
 pub(super) fn preimage(set: &IndexSet, down: &TimeAxis, up: &TimeAxis, offset: i64) -> IndexSet {
     let shift = Shift::new(down, up, offset);
-    union(set, |stretch| {
-        // Both ends of what a window overlaps only grow with the window.
-        let first = shift.first(|overlap| overlap.end > stretch.start);
-        let beyond = shift.first(|overlap| overlap.start >= stretch.end);
+    union(set, |span| {
+        // Both ends of the overlap are monotonic in the window's number.
+        let first = shift.first(|overlap| overlap.end > span.start);
+        let beyond = shift.first(|overlap| overlap.start >= span.end);
         first..beyond
     })
 }
 
-/// The images of the set's stretches, together.
+/// The union of the images of the set's spans.
 fn union(set: &IndexSet, of: impl Fn(Range<u32>) -> Range<u32>) -> IndexSet {
     let canonical =
         |range: Range<u32>| IndexSet::Range(if range.is_empty() { 0..0 } else { range });
@@ -38,10 +38,11 @@ fn union(set: &IndexSet, of: impl Fn(Range<u32>) -> Range<u32>) -> IndexSet {
         IndexSet::Range(range) => canonical(of(range.clone())),
         IndexSet::Sparse(bitmap) => {
             let mut found = roaring::RoaringBitmap::new();
-            let mut stretches = bitmap.iter();
-            while let Some(stretch) = stretches.next_range() {
-                // A sparse set ends before u32::MAX: positions are below a length that is a u32.
-                let image = of(*stretch.start()..*stretch.end() + 1);
+            let mut spans = bitmap.iter();
+            while let Some(span) = spans.next_range() {
+                // A sparse set ends before `u32::MAX`, since positions are less than a length that is
+                // a `u32`.
+                let image = of(*span.start()..*span.end() + 1);
                 if !image.is_empty() {
                     found.insert_range(image);
                 }
@@ -55,9 +56,9 @@ struct Shift<'a> {
     down: &'a TimeAxis,
     up: &'a TimeAxis,
     offset: i64,
-    /// The downstream's windows from which the grid reaches so far.
+    /// The downstream windows for which the grid has a window at `offset`.
     reach: Range<u32>,
-    /// Whether both follow one cron schedule.
+    /// Whether both grids have the same cron schedule.
     same_schedule: bool,
 }
 
@@ -78,7 +79,7 @@ impl<'a> Shift<'a> {
         } else if goes_on {
             0..down.len()
         } else {
-            let at = |place: i64| place.saturating_sub(offset).clamp(0, len) as u32;
+            let at = |position: i64| position.saturating_sub(offset).clamp(0, len) as u32;
             at(0)..at(len)
         };
         Self {
@@ -90,7 +91,7 @@ impl<'a> Shift<'a> {
         }
     }
 
-    /// The upstream's windows that overlap the one so far from the `n`-th.
+    /// The upstream windows that overlap the window at `offset` from the `n`-th.
     fn overlap(&self, n: u32) -> Range<u32> {
         let (start, end) = self.window(i64::from(n).saturating_add(self.offset));
         let len = u64::from(self.up.len());
@@ -103,7 +104,7 @@ impl<'a> Shift<'a> {
         first as u32..beyond as u32
     }
 
-    /// The moments between which the `n`-th window of the downstream lies, if its grid goes on.
+    /// Start and end of the downstream's `n`-th window, where `n` can lie outside its grid.
     fn window(&self, n: i64) -> (i64, i64) {
         let declared = self.down.calendar().declared();
         if let Grid::Interval(step) = declared.grid {
@@ -122,8 +123,8 @@ impl<'a> Shift<'a> {
             self.same_schedule,
             "a grid that does not go on is asked within its reach"
         );
-        // It goes on as the upstream's does, counted from a window at which the two meet; where they
-        // do not, nothing tells how many lie between them, and none is reached.
+        // The grid continues as the upstream's does, counted from a window that both have. Without
+        // one, the number of windows in between is unknown, and none is reached.
         let (up, edge) = (self.up, if n < 0 { 0 } else { len - 1 });
         let meets = self.down.start_of(edge);
         if n < 0 && meets > up.start_of(up.len()) {
@@ -132,16 +133,16 @@ impl<'a> Shift<'a> {
         if n >= 0 && meets < up.start_of(0) {
             return (i64::MIN, i64::MIN);
         }
-        let place = (up.rank(meets) as i64).saturating_add(n - i64::from(edge));
-        match u32::try_from(place) {
-            Ok(place) if place < up.len() => up.window(place),
+        let position = (up.rank(meets) as i64).saturating_add(n - i64::from(edge));
+        match u32::try_from(position) {
+            Ok(position) if position < up.len() => up.window(position),
             Ok(_) => (i64::MAX, i64::MAX),
-            Err(_) if place < 0 => (i64::MIN, up.start_of(0)),
+            Err(_) if position < 0 => (i64::MIN, up.start_of(0)),
             Err(_) => (i64::MAX, i64::MAX),
         }
     }
 
-    /// The first window within reach for which it holds, where it does for all that follow it.
+    /// The first window within reach for which `holds` returns true; it must be monotonic.
     fn first(&self, holds: impl Fn(Range<u32>) -> bool) -> u32 {
         let (mut low, mut high) = (self.reach.start, self.reach.end);
         while low < high {

@@ -1,5 +1,4 @@
-//! In which order the partitions of a selection are gone through, where the user asks for another than
-//! the definition's: for a product it is arithmetic, for single keys a list.
+//! Rearranges selections: arithmetic for a product, a sorted list for explicit keys.
 
 use std::sync::Arc;
 
@@ -8,11 +7,11 @@ use super::position_set::PositionSet;
 use super::{Members, Selection};
 use crate::error::{Error, Result};
 
-/// Most single keys that are arranged by dimensions: they are listed then, at 8 bytes each.
-const MOST_ARRANGED_KEYS: u64 = 100_000_000;
+/// Maximum number of explicit keys that are sorted by dimensions, which takes 8 bytes each.
+const MAX_ARRANGED_KEYS: u64 = 100_000_000;
 
 impl Selection {
-    /// The same partitions, from the end to the start.
+    /// The selection in reverse order.
     #[must_use]
     pub fn reversed(&self) -> Self {
         let space = Arc::clone(self.space());
@@ -26,10 +25,10 @@ impl Selection {
         }
     }
 
-    /// The same partitions, in this order.
+    /// The selection in the order of `nesting`.
     ///
     /// # Errors
-    /// `Execution` when there are too many single keys.
+    /// `Execution` for more than `MAX_ARRANGED_KEYS` explicit keys.
     pub fn arranged(&self, nesting: &Nesting) -> Result<Self> {
         let space = self.space();
         let own = match self.members() {
@@ -44,31 +43,32 @@ impl Selection {
             own.sorted()
         } else if *nesting == definition.reversed() {
             own.sorted().reversed()
-        } else if own.len() > MOST_ARRANGED_KEYS {
+        } else if own.len() > MAX_ARRANGED_KEYS {
             return Err(Error::Execution(format!(
-                "an order of dimensions lists single keys, at most {MOST_ARRANGED_KEYS}, these are {}; give a \
+                "an order of dimensions lists single keys, at most {MAX_ARRANGED_KEYS}, these are {}; give a \
                  range, or use \"definition\" or \"reverse\"",
                 own.len()
             )));
         } else {
             let mut listed: Vec<u64> = own.iter_from(0).collect();
-            listed.sort_unstable_by_key(|&partition| nesting.place(space, partition));
+            listed.sort_unstable_by_key(|&partition| nesting.position(space, partition));
             PositionSet::in_order(listed)
         };
         Ok(Self::new(Arc::clone(space), Members::Explicit(set)))
     }
 
-    /// Where a member stands in the order, counted from 0; `None` for a partition that is no member.
-    pub fn place(&self, partition: u64) -> Option<u64> {
+    /// The position of a member in the selection's order, counted from 0; `None` for other
+    /// partitions.
+    pub fn position(&self, partition: u64) -> Option<u64> {
         let sets = match self.members() {
             Members::Product(sets) => sets,
-            Members::Explicit(set) => return set.place(partition),
+            Members::Explicit(set) => return set.position(partition),
             Members::One(_) => return self.rank(partition),
         };
         if !self.is_arranged() || !self.contains(partition) {
             return self.rank(partition);
         }
-        let step = |place: u64, level: &Level| {
+        let step = |position: u64, level: &Level| {
             let (set, index) = (&sets[level.dim], self.space().index(partition, level.dim));
             let at = set.rank(index);
             let at = if level.descending {
@@ -76,16 +76,15 @@ impl Selection {
             } else {
                 at
             };
-            place * set.len() + at
+            position * set.len() + at
         };
         Some(self.nesting().levels().iter().fold(0, step))
     }
 
-    /// The same partitions in the order that another selection of the space has, where that is one of
-    /// dimensions.
+    /// The selection in the dimension order of `other`, or unchanged where `other` has none.
     ///
     /// # Errors
-    /// `Execution` when there are too many single keys.
+    /// `Execution` for more than `MAX_ARRANGED_KEYS` explicit keys.
     pub fn arranged_as(&self, other: &Self) -> Result<Self> {
         match other.members() {
             Members::Product(_) if other.is_arranged() => self.arranged(&other.nesting()),

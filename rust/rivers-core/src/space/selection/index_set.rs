@@ -1,4 +1,4 @@
-//! A set of positions within one dimension: a stretch, or a compressed set where it has gaps.
+//! A set of positions within one dimension: a range, or a compressed set if it has gaps.
 
 use std::ops::Range;
 
@@ -7,19 +7,19 @@ use roaring::RoaringBitmap;
 /// Positions of one dimension, ascending. The form is canonical: a set without gaps is a `Range`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IndexSet {
-    /// All from the start up to, not including, the end.
+    /// All positions from the start up to, but not including, the end.
     Range(Range<u32>),
-    /// Any others.
+    /// Any other set.
     Sparse(RoaringBitmap),
 }
 
 impl IndexSet {
-    /// Just one position.
+    /// The set of one position.
     pub fn one(position: u32) -> Self {
         Self::Range(position..position + 1)
     }
 
-    /// From a bitmap, in canonical form.
+    /// Converts a bitmap to the canonical form.
     pub fn from_bitmap(mut bitmap: RoaringBitmap) -> Self {
         match (bitmap.min(), bitmap.max()) {
             (Some(min), Some(max))
@@ -35,12 +35,12 @@ impl IndexSet {
         }
     }
 
-    /// From positions in any order; duplicates are dropped.
+    /// Collects positions in any order; duplicates are dropped.
     pub fn from_positions(positions: impl IntoIterator<Item = u32>) -> Self {
         Self::from_bitmap(positions.into_iter().collect())
     }
 
-    /// How many.
+    /// Number of positions.
     pub fn len(&self) -> u64 {
         match self {
             Self::Range(range) => range.len() as u64,
@@ -48,7 +48,7 @@ impl IndexSet {
         }
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -69,7 +69,7 @@ impl IndexSet {
         }
     }
 
-    /// How many positions of the set lie before this one.
+    /// Number of positions in the set that are less than this one.
     pub fn rank(&self, position: u32) -> u64 {
         match self {
             Self::Range(range) => u64::from(position.clamp(range.start, range.end) - range.start),
@@ -85,7 +85,7 @@ impl IndexSet {
         }
     }
 
-    /// As a bitmap.
+    /// The set as a bitmap.
     pub fn to_bitmap(&self) -> RoaringBitmap {
         match self {
             Self::Range(range) => {
@@ -97,7 +97,7 @@ impl IndexSet {
         }
     }
 
-    /// The positions in both.
+    /// The positions in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         match (self, other) {
@@ -109,13 +109,13 @@ impl IndexSet {
         }
     }
 
-    /// The positions here that are not there.
+    /// The positions that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         Self::from_bitmap(self.to_bitmap() - other.to_bitmap())
     }
 
-    /// The positions in either.
+    /// The positions in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self::from_bitmap(self.to_bitmap() | other.to_bitmap())

@@ -1,5 +1,5 @@
 //! A set of partitions of one space, with an order: a product of index sets, a compressed set of
-//! numbers, or a single one.
+//! numbers, or a single partition.
 
 mod arrange;
 mod index_set;
@@ -19,28 +19,28 @@ pub use position_set::PositionSet;
 use super::product::Space;
 use crate::error::{Error, Result};
 
-/// A selection's members, as compact as they come.
+/// The members of a selection, in the most compact form.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Members {
     /// One set per dimension; the members are their product, the first dimension slowest.
     Product(Vec<IndexSet>),
-    /// Numbers that are no product.
+    /// Partitions that are not a product.
     Explicit(PositionSet),
     /// A single partition.
     One(u64),
 }
 
-/// Partitions of a space.
+/// A set of partitions of a space, with an order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     space: Arc<Space>,
     members: Members,
-    /// How a product is gone through; `None`: as the definition has it.
+    /// The order of a product; `None` is the definition's order.
     nesting: Option<Arc<Nesting>>,
 }
 
 impl Selection {
-    /// A selection of these members.
+    /// A selection with these members.
     pub fn new(space: Arc<Space>, members: Members) -> Self {
         Self {
             space,
@@ -49,19 +49,19 @@ impl Selection {
         }
     }
 
-    /// The same members; a product in this order, or that of the definition.
+    /// Replaces the order of a product; `None` is the definition's order.
     fn with_nesting(mut self, nesting: Option<Arc<Nesting>>) -> Self {
         let definition = Nesting::definition(self.space.dims().len());
         self.nesting = nesting.filter(|nesting| **nesting != definition);
         self
     }
 
-    /// Whether it is a product in another order than the definition's.
+    /// Whether this is a product whose order differs from the definition's.
     pub fn is_arranged(&self) -> bool {
         self.nesting.is_some()
     }
 
-    /// How a product is gone through.
+    /// The order of a product.
     pub fn nesting(&self) -> Nesting {
         match &self.nesting {
             Some(nesting) => Nesting::clone(nesting),
@@ -89,20 +89,21 @@ impl Selection {
         Self::new(Arc::clone(space), members)
     }
 
-    /// The space it is a part of.
+    /// The space that contains the partitions.
     pub fn space(&self) -> &Arc<Space> {
         &self.space
     }
 
-    /// Its members.
+    /// The members.
     pub fn members(&self) -> &Members {
         &self.members
     }
 
-    /// How many partitions.
+    /// Number of partitions.
     pub fn len(&self) -> u64 {
         match &self.members {
-            // One empty set makes it empty, also where the others alone are beyond counting.
+            // One empty set makes the product empty, even if the product of the others would
+            // overflow.
             Members::Product(sets) if sets.iter().any(IndexSet::is_empty) => 0,
             Members::Product(sets) => sets.iter().map(IndexSet::len).product(),
             Members::Explicit(set) => set.len(),
@@ -110,7 +111,7 @@ impl Selection {
         }
     }
 
-    /// Whether there is none.
+    /// Whether the selection is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -160,7 +161,7 @@ impl Selection {
         partition
     }
 
-    /// Where a member stands in order of partition numbers; `None` for a partition that is no member.
+    /// Number of members that are less than this one; `None` for a partition that is not a member.
     pub fn rank(&self, partition: u64) -> Option<u64> {
         if !self.contains(partition) {
             return None;
@@ -174,7 +175,7 @@ impl Selection {
         })
     }
 
-    /// All partitions from the n-th on, in order.
+    /// All partitions from the `n`-th on, in order.
     pub fn iter_from(&self, n: u64) -> Box<dyn Iterator<Item = u64> + '_> {
         match &self.members {
             Members::Product(_) => Box::new((n..self.len()).map(|n| self.nth(n))),
@@ -188,7 +189,7 @@ impl Selection {
         self.iter_from(0)
     }
 
-    /// The same partitions, ascending.
+    /// The partitions in ascending order.
     #[must_use]
     pub fn sorted(&self) -> Self {
         let members = match &self.members {
@@ -198,37 +199,37 @@ impl Selection {
         Self::new(Arc::clone(&self.space), members)
     }
 
-    /// The partitions at these places of the order, ascending; the range must lie within `len`.
+    /// The partitions at these positions of the order, ascending; the range must lie within `len`.
     ///
-    /// It costs what it holds, however large the selection is around it.
+    /// The cost depends on the number of partitions returned, not on the size of the selection.
     #[must_use]
-    pub fn stretch(&self, places: Range<u64>) -> Self {
-        let len = places.end.saturating_sub(places.start);
+    pub fn span(&self, positions: Range<u64>) -> Self {
+        let len = positions.end.saturating_sub(positions.start);
         if len == self.len() {
             return self.sorted();
         }
         let members = match &self.members {
-            _ if len == 1 => Members::One(self.nth(places.start)),
+            _ if len == 1 => Members::One(self.nth(positions.start)),
             Members::Product(sets) if self.nesting.is_none() => {
                 let (width, mut part) = (self.width(sets), RoaringTreemap::new());
-                let mut place = places.start;
-                while place < places.end {
-                    let rest = (width - place % width).min(places.end - place);
-                    let first = self.nth(place);
+                let mut position = positions.start;
+                while position < positions.end {
+                    let rest = (width - position % width).min(positions.end - position);
+                    let first = self.nth(position);
                     part.insert_range(first..first + rest);
-                    place += rest;
+                    position += rest;
                 }
                 Members::Explicit(PositionSet::ascending(part))
             }
             Members::Product(_) | Members::Explicit(_) | Members::One(_) => {
-                let part = self.iter_from(places.start).take(len as usize).collect();
+                let part = self.iter_from(positions.start).take(len as usize).collect();
                 Members::Explicit(PositionSet::ascending(part))
             }
         };
         Self::new(Arc::clone(&self.space), members)
     }
 
-    /// The same keys as members of another space, in the same order.
+    /// The partitions of another space with equal keys, in this selection's order.
     ///
     /// # Errors
     /// `PartitionValidation` naming `asset` and the first key that is not defined there.
@@ -255,7 +256,7 @@ impl Selection {
         let mut missing: Option<u64> = None;
         if let Members::Product(own) = &self.members {
             for (at, dim) in self.space.dims().iter().enumerate() {
-                // Only a product in the same order of dimensions keeps its order of runs.
+                // A product keeps its order only if the dimensions are in the same order.
                 let there = other
                     .dims()
                     .get(at)
@@ -303,7 +304,7 @@ impl Selection {
         Ok(Self::new(Arc::clone(other), Members::Explicit(set)))
     }
 
-    /// The members as compressed numbers; costs what the members are.
+    /// The members as a compressed set; the cost grows with the number of spans of members.
     pub fn to_treemap(&self) -> RoaringTreemap {
         match &self.members {
             Members::Explicit(set) => set.set().clone(),
@@ -323,8 +324,8 @@ impl Selection {
         }
     }
 
-    /// How many members of a product follow each other without a gap, at least: the fastest
-    /// dimensions that are taken whole, and a stretch of the next.
+    /// Minimum length of a span of consecutive members of a product: the fastest dimensions that are
+    /// selected whole, and a span of the next.
     fn width(&self, sets: &[IndexSet]) -> u64 {
         let mut width = 1;
         for (set, dim) in sets.iter().zip(self.space.dims()).rev() {
@@ -337,7 +338,8 @@ impl Selection {
         width
     }
 
-    /// The members here that are also there; both are of the same space. An order of dimensions is lost.
+    /// The members that are also in `other`, which has the same space; an order of dimensions is
+    /// lost.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let members = match (&self.members, &other.members) {
@@ -355,7 +357,7 @@ impl Selection {
         Self::new(Arc::clone(&self.space), members)
     }
 
-    /// The members here that are not there, in the order they have here; an order of dimensions is lost.
+    /// The members that are not in `other`, in their present order; an order of dimensions is lost.
     #[must_use]
     pub fn difference(&self, other: &RoaringTreemap) -> Self {
         if other.is_empty() {
@@ -370,7 +372,7 @@ impl Selection {
         Self::new(Arc::clone(&self.space), Members::Explicit(set))
     }
 
-    /// The members of either; both are of the same space. Ascending.
+    /// The members of either selection, ascending; both have the same space.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let set = PositionSet::ascending(self.to_treemap() | other.to_treemap());

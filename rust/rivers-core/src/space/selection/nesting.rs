@@ -3,24 +3,24 @@
 use crate::error::{Error, Result, did_you_mean, some_of};
 use crate::space::product::Space;
 
-/// Says that a dimension's last key comes first.
+/// Prefix of a dimension's name that reverses the order of its keys.
 const DESCENDING: char = '-';
 
 /// A dimension in a nesting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Level {
-    /// Its place in the space.
+    /// Index of the dimension in the space.
     pub dim: usize,
-    /// Whether its last key comes first.
+    /// Whether its keys are in descending order.
     pub descending: bool,
 }
 
-/// How a product is gone through: each dimension once, the slowest first.
+/// The order of a product: each dimension once, the slowest first.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Nesting(Vec<Level>);
 
 impl Nesting {
-    /// As the definition has it.
+    /// The order of the definition.
     pub fn definition(dims: usize) -> Self {
         let level = |dim| Level {
             dim,
@@ -29,11 +29,11 @@ impl Nesting {
         Self((0..dims).map(level).collect())
     }
 
-    /// By these dimensions, then by the others as the definition has them. A name with a minus before it:
-    /// the dimension's last key comes first.
+    /// Orders by the given dimensions, then by the others in definition order. A minus before a name
+    /// makes its keys descend.
     ///
     /// # Errors
-    /// `Configuration` for a dimension that is not there or is named twice.
+    /// `Configuration` for a dimension that does not exist or is named twice.
     pub fn by_dimensions(space: &Space, given: &[String]) -> Result<Self> {
         let refused = |reason: String| Error::Configuration(format!("order: {reason}"));
         if !space.is_multi() {
@@ -44,7 +44,7 @@ impl Nesting {
         let names = || space.dims().iter().map(|dim| dim.name.as_str());
         let mut levels: Vec<Level> = Vec::with_capacity(space.dims().len());
         for text in given {
-            // A dimension may itself be called so.
+            // A dimension's own name can start with the prefix.
             let whole = names().position(|name| name == text);
             let (dim, descending) = match (whole, text.strip_prefix(DESCENDING)) {
                 (Some(dim), _) => (Some(dim), false),
@@ -81,7 +81,7 @@ impl Nesting {
         &self.0
     }
 
-    /// From the end to the start.
+    /// The reverse order.
     #[must_use]
     pub fn reversed(&self) -> Self {
         let turned = |level: &Level| Level {
@@ -91,15 +91,15 @@ impl Nesting {
         Self(self.0.iter().map(turned).collect())
     }
 
-    /// Whether it has each of so many dimensions once.
+    /// Whether this orders exactly `dims` dimensions, each once.
     pub fn fits(&self, dims: usize) -> bool {
         let has = |dim| self.0.iter().any(|level| level.dim == dim);
         self.0.len() == dims && (0..dims).all(has)
     }
 
-    /// Where a partition stands among all of its space.
-    pub(super) fn place(&self, space: &Space, partition: u64) -> u64 {
-        self.0.iter().fold(0, |place, level| {
+    /// The position of a partition among all partitions of its space, in this order.
+    pub(super) fn position(&self, space: &Space, partition: u64) -> u64 {
+        self.0.iter().fold(0, |position, level| {
             let (len, index) = (
                 space.dims()[level.dim].axis.len(),
                 space.index(partition, level.dim),
@@ -109,7 +109,7 @@ impl Nesting {
             } else {
                 index
             };
-            place * u64::from(len) + u64::from(own)
+            position * u64::from(len) + u64::from(own)
         })
     }
 }

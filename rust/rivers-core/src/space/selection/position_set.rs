@@ -1,8 +1,8 @@
-//! A set of partitions that is no product: numbers, compressed, with the order the user gave.
+//! A set of partitions that is not a product: compressed numbers, with the order that the user gave.
 
 use roaring::RoaringTreemap;
 
-/// About every so many members a landmark is kept, so that the n-th is found without counting from the first.
+/// Maximum number of members between landmarks, which make `nth` independent of the size of the set.
 const STRIDE: u64 = 1024;
 
 /// Distinct partition numbers, in ascending order or in the order given.
@@ -14,16 +14,16 @@ pub struct PositionSet {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Order {
-    /// Ascending; the landmarks by rank.
+    /// Ascending order, with landmarks by rank.
     Ascending(Vec<Landmark>),
-    /// Descending; the landmarks by rank among the ascending.
+    /// Descending order, with landmarks by ascending rank.
     Descending(Vec<Landmark>),
-    /// As given.
+    /// The order given, as a list.
     Given(Vec<u64>),
 }
 
-/// A stretch of consecutive members. A stretch of `STRIDE` or more has one of its own, so that there
-/// are as many as the compressed set is large, however many members a stretch holds.
+/// A span of consecutive members. A span of `STRIDE` or more members has a landmark of its own, so
+/// that the number of landmarks grows with the compressed size, not with the members of a span.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Landmark {
     rank: u64,
@@ -35,10 +35,10 @@ fn landmarks(set: &RoaringTreemap) -> Vec<Landmark> {
     let mut marks = Vec::new();
     let (mut rank, mut due) = (0, 0);
     for (high, bitmap) in set.bitmaps() {
-        let mut stretches = bitmap.iter();
-        while let Some(stretch) = stretches.next_range() {
-            let first = (u64::from(high) << 32) | u64::from(*stretch.start());
-            let len = u64::from(stretch.end() - stretch.start()) + 1;
+        let mut spans = bitmap.iter();
+        while let Some(span) = spans.next_range() {
+            let first = (u64::from(high) << 32) | u64::from(*span.start());
+            let len = u64::from(span.end() - span.start()) + 1;
             if rank >= due || len >= STRIDE {
                 marks.push(Landmark { rank, first, len });
                 due = rank + len.max(STRIDE);
@@ -50,7 +50,7 @@ fn landmarks(set: &RoaringTreemap) -> Vec<Landmark> {
 }
 
 impl PositionSet {
-    /// In ascending order.
+    /// A set in ascending order.
     pub fn ascending(set: RoaringTreemap) -> Self {
         let order = Order::Ascending(landmarks(&set));
         Self { set, order }
@@ -61,7 +61,7 @@ impl PositionSet {
         Self { set, order }
     }
 
-    /// In the order given; of duplicates the first is kept.
+    /// A set in the order given; the first of several duplicates is kept.
     pub fn in_order(positions: impl IntoIterator<Item = u64>) -> Self {
         let mut order: Vec<u64> = positions.into_iter().collect();
         if order.is_sorted_by(|a, b| a < b) {
@@ -92,40 +92,40 @@ impl PositionSet {
         }
     }
 
-    /// The numbers themselves.
+    /// The members, without their order.
     pub fn set(&self) -> &RoaringTreemap {
         &self.set
     }
 
-    /// Whether they are in an order of their own, which is listed.
+    /// Whether the order is neither ascending nor descending, and therefore stored as a list.
     pub fn is_listed(&self) -> bool {
         matches!(self.order, Order::Given(_))
     }
 
-    /// Where a member stands in the order, counted from 0; one that is listed is searched for.
-    pub fn place(&self, member: u64) -> Option<u64> {
+    /// The position of a member in the order, counted from 0; a listed order is searched.
+    pub fn position(&self, member: u64) -> Option<u64> {
         let rank = self.set.contains(member).then(|| self.set.rank(member))?;
         match &self.order {
             Order::Ascending(_) => Some(rank - 1),
             Order::Descending(_) => Some(self.len() - rank),
             Order::Given(order) => {
-                let place = order.iter().position(|&other| other == member)?;
-                Some(place as u64)
+                let position = order.iter().position(|&other| other == member)?;
+                Some(position as u64)
             }
         }
     }
 
-    /// How many.
+    /// Number of members.
     pub fn len(&self) -> u64 {
         self.set.len()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty()
     }
 
-    /// The n-th in order, counted from 0; `n` must be below `len`.
+    /// The `n`-th member in order, counted from 0; `n` must be less than `len`.
     pub fn nth(&self, n: u64) -> u64 {
         match &self.order {
             Order::Given(order) => order[n as usize],
@@ -145,7 +145,7 @@ impl PositionSet {
         rest.nth(beyond as usize).unwrap_or_default()
     }
 
-    /// All from the n-th on, in order.
+    /// All members from the `n`-th on, in order.
     pub fn iter_from(&self, n: u64) -> Box<dyn Iterator<Item = u64> + '_> {
         if n >= self.len() {
             return Box::new(std::iter::empty());
@@ -165,7 +165,7 @@ impl PositionSet {
         }
     }
 
-    /// The same numbers, ascending.
+    /// The members in ascending order.
     #[must_use]
     pub fn sorted(&self) -> Self {
         match self.order {
@@ -174,7 +174,7 @@ impl PositionSet {
         }
     }
 
-    /// The same numbers, from the end to the start.
+    /// The members in reverse order.
     #[must_use]
     pub fn reversed(&self) -> Self {
         match &self.order {
@@ -184,7 +184,7 @@ impl PositionSet {
         }
     }
 
-    /// Those for which the test holds, in the same order.
+    /// The members for which `keep` returns true, in order.
     #[must_use]
     pub fn filter(&self, keep: impl Fn(u64) -> bool) -> Self {
         let kept = self.iter_from(0).filter(|&position| keep(position));
@@ -195,7 +195,7 @@ impl PositionSet {
         }
     }
 
-    /// Those that are not in the other set, in the same order.
+    /// The members that are not in `other`, in order.
     #[must_use]
     pub fn without(&self, other: &RoaringTreemap) -> Self {
         match self.order {
@@ -206,13 +206,13 @@ impl PositionSet {
     }
 }
 
-/// A set of distinct numbers that come ascending.
+/// Collects distinct numbers, which must be ascending.
 fn from_ascending(positions: &[u64]) -> RoaringTreemap {
     RoaringTreemap::from_sorted_iter(positions.iter().copied())
         .unwrap_or_else(|_| positions.iter().copied().collect())
 }
 
-/// The stored form: the order where it matters, else the compressed set.
+/// The stored form: a list where the order is listed, otherwise the compressed set.
 #[derive(serde::Serialize, serde::Deserialize)]
 enum Stored {
     Ascending(Vec<u8>),
@@ -275,7 +275,7 @@ mod tests {
             for n in (0..expected.len()).step_by(97) {
                 prop_assert_eq!(set.reversed().nth(n as u64), expected[expected.len() - 1 - n]);
                 prop_assert_eq!(set.nth(n as u64), expected[n]);
-                prop_assert_eq!(set.place(expected[n]), Some(n as u64));
+                prop_assert_eq!(set.position(expected[n]), Some(n as u64));
                 prop_assert_eq!(set.iter_from(n as u64).next(), Some(expected[n]));
             }
         }

@@ -1,15 +1,15 @@
-//! The time that a selection covers.
+//! The time window that a selection covers.
 
 use super::{Members, Selection};
 use crate::error::{Error, Result, some_of};
 use crate::space::axis::Axis;
 
 impl Selection {
-    /// The half-open time window, in naive seconds, from the start of the earliest to the end of the
-    /// latest selected window of a time dimension; the dimension may be left out if it is the only one.
+    /// The half-open window, in naive seconds, from the start of the earliest selected window to the
+    /// end of the latest. `dimension` can be omitted if there is only one time dimension.
     ///
     /// # Errors
-    /// `PartitionValidation` when there is no such time dimension, or the name is needed.
+    /// `PartitionValidation` when there is no such time dimension, or several and none is named.
     pub fn time_window(&self, dimension: Option<&str>) -> Result<(i64, i64)> {
         let refused = |reason: String| Err(Error::PartitionValidation(reason));
         let dims = self.space().dims();

@@ -1,29 +1,30 @@
 //! Time windows: a naive wall-clock grid of half-open windows `[start, next start)`.
 //!
-//! A `Calendar` is what the user declared; a `TimeAxis` is the calendar at one moment, with a
-//! definite number of windows. Moments are naive seconds since 1970-01-01T00:00:00.
+//! A `Calendar` is what the user declared; a `TimeAxis` is a calendar resolved at one time, with a
+//! definite number of windows. Times are naive seconds since 1970-01-01T00:00:00.
 
 use std::sync::Arc;
 
 use super::cron::{CronDays, CronGrid};
-use super::format::{TimeFormat, iso, parse_moment};
-use super::seconds::{DAY, LAST_MOMENT};
+use super::format::{TimeFormat, iso, parse_time};
+use super::seconds::{DAY, LAST_TIME};
 use crate::error::{Error, Result};
 use crate::space::labels::check_key;
 
-/// How far from its start the format of a calendar without an end is tried.
+/// Span after the start over which the format of a calendar without an end is checked, in seconds.
 const CHECKED_SPAN: i64 = 40 * 366 * DAY;
-/// How many of the first windows, and how many spread over all, it is tried on.
+/// Number of first windows, and of windows spread evenly, on which the format is checked.
 const CHECKED_POINTS: u64 = 150;
-/// The same, where the key says less than when the window starts, so that two may share one.
+/// Number of first windows that are checked if a key does not determine the start, so that two
+/// windows could share a key.
 const CHECKED_POINTS_COARSE: u64 = 2_000;
 
 /// How a calendar steps from one window to the next.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Grid {
-    /// Every so many seconds from the start.
+    /// Windows of this many seconds, counted from the start.
     Interval(u32),
-    /// At the times of a cron expression.
+    /// Windows that start at the times of a cron expression.
     Cron(String),
 }
 
@@ -36,23 +37,23 @@ pub struct Calendar {
     format: TimeFormat,
 }
 
-/// What the user said: the whole of a calendar's identity.
+/// The declaration of a calendar; equal declarations are equal calendars.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Declared {
-    /// First moment of the grid.
+    /// Start of the grid.
     pub start: i64,
-    /// No window starts at or after it; `None`: up to the present.
+    /// Exclusive upper bound of the windows' starts; `None` is the present.
     pub end: Option<i64>,
-    /// The steps.
+    /// The steps between windows.
     pub grid: Grid,
-    /// strftime pattern of the keys.
+    /// The strftime pattern of the keys.
     pub fmt: String,
 }
 
 impl TryFrom<Declared> for Calendar {
     type Error = Error;
 
-    /// Checks the declaration: the bounds, the schedule, and that the format tells windows apart.
+    /// Checks the bounds, the schedule, and that the format distinguishes all windows.
     fn try_from(declared: Declared) -> Result<Self> {
         let refused = |reason: String| Err(Error::PartitionDefinition(reason));
         let format = TimeFormat::new(&declared.fmt)?;
@@ -67,7 +68,7 @@ impl TryFrom<Declared> for Calendar {
         if bounds
             .into_iter()
             .flatten()
-            .any(|moment| !(-LAST_MOMENT..=LAST_MOMENT).contains(&moment))
+            .any(|time| !(-LAST_TIME..=LAST_TIME).contains(&time))
         {
             return refused("a calendar may not reach beyond the year 9999".into());
         }
@@ -103,12 +104,12 @@ impl PartialEq for Calendar {
 impl Eq for Calendar {}
 
 impl Calendar {
-    /// What the user said.
+    /// The declaration.
     pub fn declared(&self) -> &Declared {
         &self.declared
     }
 
-    /// The calendar at the moment `now`: up to its end, or the window that holds `now`.
+    /// Resolves the calendar at the time `now`: up to its end, or to the window that contains `now`.
     ///
     /// # Errors
     /// `PartitionDefinition` when there are more windows than a dimension may have.
@@ -116,16 +117,16 @@ impl Calendar {
         let bound = self
             .declared
             .end
-            .unwrap_or_else(|| now.saturating_add(1).min(LAST_MOMENT));
+            .unwrap_or_else(|| now.saturating_add(1).min(LAST_TIME));
         self.until(bound)
     }
 
-    /// Whether the key names a window that there is, or will be.
+    /// Whether `key` is the key of a window, present or future.
     pub fn names(self: &Arc<Self>, key: &str) -> bool {
-        let Some(moment) = self.format.parse(key) else {
+        let Some(time) = self.format.parse(key) else {
             return false;
         };
-        let bound = moment.saturating_add(1).min(LAST_MOMENT);
+        let bound = time.saturating_add(1).min(LAST_TIME);
         self.until(self.declared.end.unwrap_or(bound))
             .is_ok_and(|axis| axis.position(key).is_ok())
     }
@@ -154,14 +155,14 @@ impl Calendar {
         Ok(axis)
     }
 
-    /// A format must give every window a key that leads back to it.
+    /// Refuses a format under which a window's key does not parse back to the window.
     fn check_format(&self) -> Result<()> {
         let start = self.declared.start;
-        let far = start.saturating_add(CHECKED_SPAN).min(LAST_MOMENT);
+        let far = start.saturating_add(CHECKED_SPAN).min(LAST_TIME);
         let bound = self.declared.end.unwrap_or(far);
         let axis = Arc::new(self.clone()).until(bound)?;
         let len = u64::from(axis.len);
-        // An odd step falls on all hours, where an even one might always fall on midnight.
+        // An odd step reaches all hours; an even one could always hit midnight.
         let spread = (len / CHECKED_POINTS) | 1;
         let points = |most: u64| {
             let rest = (0..CHECKED_POINTS).map(move |n| n * spread);
@@ -192,20 +193,20 @@ impl Calendar {
     }
 }
 
-/// Why a text is not a key of a time axis.
+/// The reason why a text is not a key of a time axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotAWindow {
-    /// It does not have the form of the format.
+    /// The text does not match the format.
     Format,
-    /// It is a moment before the first window.
+    /// The time is before the first window.
     BeforeStart,
-    /// It is a moment after the last window.
+    /// The time is after the last window.
     AfterEnd,
-    /// It is a moment inside the grid at which no window starts.
+    /// The time is within the grid, but no window starts then.
     OffGrid,
 }
 
-/// A calendar at one moment.
+/// A calendar resolved at one time.
 #[derive(Debug, Clone)]
 pub struct TimeAxis {
     calendar: Arc<Calendar>,
@@ -214,12 +215,12 @@ pub struct TimeAxis {
 }
 
 impl TimeAxis {
-    /// The calendar it comes from.
+    /// The calendar of this axis.
     pub fn calendar(&self) -> &Arc<Calendar> {
         &self.calendar
     }
 
-    /// A longer or shorter axis of the same calendar, with exactly so many windows.
+    /// Resolves a calendar to exactly `len` windows.
     ///
     /// # Errors
     /// `PartitionDefinition` when the calendar cannot have that many.
@@ -230,7 +231,7 @@ impl TimeAxis {
                 .checked_mul(i64::from(step))
                 .and_then(|s| s.checked_add(start));
             return match last {
-                Some(last) if last <= LAST_MOMENT => Ok(Self {
+                Some(last) if last <= LAST_TIME => Ok(Self {
                     calendar,
                     days: None,
                     len,
@@ -247,23 +248,23 @@ impl TimeAxis {
             days,
             len,
         };
-        if len > 0 && axis.start_of(len - 1) > LAST_MOMENT {
+        if len > 0 && axis.start_of(len - 1) > LAST_TIME {
             return Err(too_long(len));
         }
         Ok(axis)
     }
 
-    /// How many windows.
+    /// Number of windows.
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether no window has begun yet.
+    /// Whether there are no windows, because none has begun yet.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// When the n-th window starts.
+    /// Start of the `n`-th window.
     pub fn start_of(&self, n: u32) -> i64 {
         match (
             &self.calendar.declared.grid,
@@ -278,21 +279,21 @@ impl TimeAxis {
         }
     }
 
-    /// The n-th window, half-open.
+    /// Start and end of the `n`-th window, half-open.
     pub fn window(&self, n: u32) -> (i64, i64) {
         (self.start_of(n), self.start_of(n + 1))
     }
 
-    /// How many windows start before the moment (not bounded by `len`).
-    pub fn rank(&self, moment: i64) -> u64 {
+    /// Number of windows that start before a time, not limited to `len`.
+    pub fn rank(&self, time: i64) -> u64 {
         match (
             &self.calendar.declared.grid,
             &self.calendar.cron,
             &self.days,
         ) {
-            (_, Some(cron), Some(days)) => days.rank(cron, moment),
+            (_, Some(cron), Some(days)) => days.rank(cron, time),
             (Grid::Interval(step), ..) => {
-                let since = moment.saturating_sub(self.calendar.declared.start);
+                let since = time.saturating_sub(self.calendar.declared.start);
                 let since = since.max(0) as u64;
                 since.div_ceil(u64::from(*step))
             }
@@ -300,55 +301,55 @@ impl TimeAxis {
         }
     }
 
-    /// The n-th key.
+    /// The key of the `n`-th window.
     pub fn label(&self, n: u32) -> String {
         self.calendar.format.format(self.start_of(n))
     }
 
-    /// Which window a key names.
+    /// The position of the window that `key` names.
     ///
     /// # Errors
-    /// Why it names none.
+    /// The reason why `key` names no window.
     pub fn position(&self, key: &str) -> Result<u32, NotAWindow> {
-        let moment = self.calendar.format.parse(key).ok_or(NotAWindow::Format)?;
-        let (n, len) = (self.rank(moment), u64::from(self.len));
+        let time = self.calendar.format.parse(key).ok_or(NotAWindow::Format)?;
+        let (n, len) = (self.rank(time), u64::from(self.len));
         let declared = &self.calendar.declared;
-        if len == 0 || n > len || declared.end.is_some_and(|end| moment >= end) {
+        if len == 0 || n > len || declared.end.is_some_and(|end| time >= end) {
             return Err(NotAWindow::AfterEnd);
         }
         let own = self.label(n as u32);
         if own == key && n < len {
             return Ok(n as u32);
         }
-        if self.calendar.format.parse(&own) == Some(moment) {
-            // Parsing is lenient ("2024-1-1"); the key of the same moment shows it.
+        if self.calendar.format.parse(&own) == Some(time) {
+            // Parsing is lenient ("2024-1-1"), which shows in the key of the parsed time.
             return Err(if n < len {
                 NotAWindow::Format
             } else {
                 NotAWindow::AfterEnd
             });
         }
-        Err(if moment < declared.start {
+        Err(if time < declared.start {
             NotAWindow::BeforeStart
         } else {
             NotAWindow::OffGrid
         })
     }
 
-    /// The keys just around a text that is a moment but not a key: at most two.
+    /// Up to two keys next to a text that parses as a time but is not a key.
     pub fn nearest(&self, key: &str) -> Vec<String> {
         let fallback = self.calendar.format.parse(key);
-        let common = || parse_moment("key", key, None).ok();
-        let Some(moment) = fallback.or_else(common) else {
+        let common = || parse_time("key", key, None).ok();
+        let Some(time) = fallback.or_else(common) else {
             return [0, self.len.saturating_sub(1)]
                 .into_iter()
                 .take(self.len.min(2) as usize)
                 .map(|n| self.label(n))
                 .collect();
         };
-        let after = self.rank(moment).min(u64::from(self.len)) as u32;
+        let after = self.rank(time).min(u64::from(self.len)) as u32;
         let exact = after < self.len
-            && (self.start_of(after) == moment
+            && (self.start_of(after) == time
                 || self.calendar.format.parse(&self.label(after)) == fallback);
         let range = if exact {
             after..after + 1

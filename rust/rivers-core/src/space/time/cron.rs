@@ -1,19 +1,20 @@
-//! A cron schedule as a grid: the days it matches, times the moments within such a day.
+//! A cron schedule as a product: the days that match, and the times within each of them.
 //!
-//! On a naive wall clock a cron expression is a product: which days (year, month, day of month,
-//! day of week), and which seconds of a day (hour, minute, second). So the n-th occurrence and the
-//! position of an occurrence are a division and two binary searches, at any distance.
+//! On a naive wall clock, a cron expression is a product of days (year, month, day of month, day of
+//! week) and seconds of a day (hour, minute, second). The n-th occurrence, and the position of an
+//! occurrence, therefore take a division and two binary searches, at any distance.
 
 use chrono::{Datelike, NaiveDate};
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Weekday};
 
-use super::seconds::{DAY, EPOCH_DAYS_FROM_CE, LAST_MOMENT};
+use super::seconds::{DAY, EPOCH_DAYS_FROM_CE, LAST_TIME};
 use crate::error::{Error, Result};
 
-/// Years looked ahead for the next match: every rule of days, weekdays and leap years recurs within it.
+/// Number of years to search for the next match; all rules of days, weekdays and leap years recur
+/// within it.
 const HORIZON_YEARS: i32 = 41;
-/// Kinds of years: by the weekday they begin with, leap or not.
+/// Number of kinds of years, by their first weekday and whether they are leap years.
 const YEAR_KINDS: usize = 14;
 
 const WEEKDAYS: [Weekday; 7] = [
@@ -35,10 +36,10 @@ pub(super) struct CronGrid {
 }
 
 impl CronGrid {
-    /// Parses the expression.
+    /// Parses a cron expression.
     ///
     /// # Errors
-    /// `PartitionDefinition` with what is wrong.
+    /// `PartitionDefinition` with the reason.
     pub(super) fn parse(expression: &str) -> Result<Self> {
         let refused = |reason: String| {
             Error::PartitionDefinition(format!(
@@ -80,8 +81,8 @@ impl CronGrid {
         Ok(Self { cron, times })
     }
 
-    /// The days that match (days since 1970) from `from` on, up to the first at which `enough` holds
-    /// for how many there are before it and itself.
+    /// The matching days (days since 1970) from `from` on. Stops after a day for which `enough(number
+    /// of earlier days, day)` returns true.
     ///
     /// # Errors
     /// `PartitionDefinition` when no day matches.
@@ -124,7 +125,7 @@ impl CronGrid {
         Ok(days)
     }
 
-    /// The days that match in the year that begins then, counted from 0. They depend on nothing but
+    /// The matching days of the year that begins at `new_year`, counted from 0. They depend only on
     /// its first weekday and its length.
     fn days_of_year(&self, new_year: NaiveDate) -> Vec<u16> {
         let days = new_year.iter_days().zip(0_u16..);
@@ -144,7 +145,8 @@ impl CronGrid {
     }
 }
 
-/// The matching days of a resolved cron axis, and where in the first of them it begins.
+/// The matching days of a resolved cron axis, and the occurrences of the first day that precede its
+/// start.
 #[derive(Debug, Clone)]
 pub(super) struct CronDays {
     days: Vec<i32>,
@@ -152,7 +154,7 @@ pub(super) struct CronDays {
 }
 
 impl CronDays {
-    /// The grid points from the moment `start` on, up to and one past `bound`.
+    /// The occurrences from `start` on, up to `bound` and one more.
     ///
     /// # Errors
     /// `PartitionDefinition` when the schedule never fires.
@@ -161,16 +163,16 @@ impl CronDays {
         Self::from(grid, start, |_, day| i64::from(day) >= until)
     }
 
-    /// So many grid points from the moment `start` on, and at least one more.
+    /// At least `points + 1` occurrences from `start` on.
     ///
     /// # Errors
     /// `PartitionDefinition` when the schedule never fires.
     pub(super) fn holding(grid: &CronGrid, start: i64, points: u32) -> Result<Self> {
         let per_day = grid.times.len() as u64;
-        // The first day may lie before the start in part, or altogether.
+        // Part or all of the first day can precede the start.
         let enough = u64::from(points) / per_day + 2;
         Self::from(grid, start, |before, day| {
-            before as u64 >= enough || i64::from(day) * DAY > LAST_MOMENT
+            before as u64 >= enough || i64::from(day) * DAY > LAST_TIME
         })
     }
 
@@ -181,7 +183,7 @@ impl CronDays {
         Ok(this)
     }
 
-    /// The n-th grid point, in seconds.
+    /// The `n`-th occurrence, in seconds.
     pub(super) fn nth(&self, grid: &CronGrid, n: u64) -> i64 {
         let per_day = grid.times.len() as u64;
         let at = n + self.skipped;
@@ -189,13 +191,13 @@ impl CronDays {
         i64::from(day) * DAY + i64::from(grid.times[(at % per_day) as usize])
     }
 
-    /// How many grid points lie before the moment.
-    pub(super) fn rank(&self, grid: &CronGrid, moment: i64) -> u64 {
-        let (day, time) = (moment.div_euclid(DAY), moment.rem_euclid(DAY));
+    /// Number of occurrences before a time.
+    pub(super) fn rank(&self, grid: &CronGrid, time: i64) -> u64 {
+        let (day, second) = (time.div_euclid(DAY), time.rem_euclid(DAY));
         let before = self.days.partition_point(|&d| i64::from(d) < day);
         let mut points = before as u64 * grid.times.len() as u64;
         if self.days.get(before).is_some_and(|&d| i64::from(d) == day) {
-            points += grid.times.partition_point(|&t| i64::from(t) < time) as u64;
+            points += grid.times.partition_point(|&t| i64::from(t) < second) as u64;
         }
         points.saturating_sub(self.skipped)
     }

@@ -1,11 +1,11 @@
-//! The text form of a moment on a naive wall clock: formatting and parsing with one strftime pattern.
+//! The text form of wall-clock times: formatting and parsing with one strftime pattern.
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Weekday};
 
 use crate::error::{Error, Result};
 
-/// Forms in which a moment may be given besides the definition's own format.
+/// Forms in which a time can be given besides the definition's own format.
 const COMMON_FORMS: [&str; 6] = [
     "%Y-%m-%dT%H:%M:%S",
     "%Y-%m-%dT%H:%M",
@@ -23,7 +23,7 @@ pub struct TimeFormat {
 }
 
 impl TimeFormat {
-    /// Parses the pattern.
+    /// Parses a strftime pattern.
     ///
     /// # Errors
     /// `PartitionDefinition` for a pattern with an unknown directive.
@@ -44,16 +44,16 @@ impl TimeFormat {
         &self.pattern
     }
 
-    /// The text of a moment (naive seconds since 1970).
-    pub fn format(&self, moment: i64) -> String {
+    /// Formats a time (naive seconds since 1970).
+    pub fn format(&self, time: i64) -> String {
         use std::fmt::Write as _;
         let mut text = String::with_capacity(16);
-        // A pattern that cannot print a naive moment (a zone, say) gives a text that does not parse
-        // back, which the round-trip check of the calendar refuses.
+        // A pattern that cannot print a naive time (such as one with a zone) yields a text that does
+        // not parse back; the calendar's round-trip check refuses it.
         if write!(
             text,
             "{}",
-            to_datetime(moment).format_with_items(self.items.iter())
+            to_datetime(time).format_with_items(self.items.iter())
         )
         .is_err()
         {
@@ -62,8 +62,8 @@ impl TimeFormat {
         text
     }
 
-    /// The earliest moment that the text can mean: parts that the pattern lacks take their lowest
-    /// value. `None` when the text does not have the pattern's form.
+    /// Parses a text as the earliest time that it can mean: missing parts take their lowest value.
+    /// `None` when the text does not match the pattern.
     pub fn parse(&self, text: &str) -> Option<i64> {
         let mut parsed = Parsed::new();
         parse(&mut parsed, text, self.items.iter()).ok()?;
@@ -71,10 +71,10 @@ impl TimeFormat {
     }
 }
 
-/// Fills what a pattern left out with the lowest value.
+/// Sets missing parts to their lowest values.
 fn complete(mut parsed: Parsed) -> Option<NaiveDateTime> {
     if let Some(seconds) = parsed.timestamp() {
-        return DateTime::from_timestamp(seconds, 0).map(|moment| moment.naive_utc());
+        return DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc());
     }
     let by_week = parsed.isoweek().is_some()
         || parsed.week_from_sun().is_some()
@@ -110,13 +110,13 @@ fn complete(mut parsed: Parsed) -> Option<NaiveDateTime> {
     )
 }
 
-/// Reads a moment given by a person: in the definition's own format, or a common ISO form.
+/// Parses a time that a user gave: in the definition's own format, or in a common ISO form.
 ///
 /// # Errors
-/// `PartitionDefinition` naming the argument.
-pub fn parse_moment(argument: &str, text: &str, own: Option<&TimeFormat>) -> Result<i64> {
+/// `PartitionDefinition` naming `argument`.
+pub fn parse_time(argument: &str, text: &str, own: Option<&TimeFormat>) -> Result<i64> {
     let own_form = own.and_then(|format| format.parse(text));
-    let moment = own_form.or_else(|| {
+    let time = own_form.or_else(|| {
         COMMON_FORMS.iter().find_map(|form| {
             NaiveDateTime::parse_from_str(text, form)
                 .ok()
@@ -128,28 +128,28 @@ pub fn parse_moment(argument: &str, text: &str, own: Option<&TimeFormat>) -> Res
                 .map(to_seconds)
         })
     });
-    moment.ok_or_else(|| {
+    time.ok_or_else(|| {
         Error::PartitionDefinition(format!(
             "{argument}={text:?} is not a date or a time; give a datetime, or a text like \"2024-01-31\" or \"2024-01-31T06:00\""
         ))
     })
 }
 
-/// Naive seconds since 1970 as chrono's type.
-pub fn to_datetime(moment: i64) -> NaiveDateTime {
-    DateTime::from_timestamp(moment, 0)
+/// Converts naive seconds since 1970 to chrono's type.
+pub fn to_datetime(time: i64) -> NaiveDateTime {
+    DateTime::from_timestamp(time, 0)
         .unwrap_or_default()
         .naive_utc()
 }
 
-/// Chrono's type as naive seconds since 1970.
-pub fn to_seconds(moment: NaiveDateTime) -> i64 {
-    moment.and_utc().timestamp()
+/// Converts chrono's type to naive seconds since 1970.
+pub fn to_seconds(time: NaiveDateTime) -> i64 {
+    time.and_utc().timestamp()
 }
 
-/// A moment as text for a message.
-pub fn iso(moment: i64) -> String {
-    to_datetime(moment).format("%Y-%m-%dT%H:%M:%S").to_string()
+/// Formats a time for a message.
+pub fn iso(time: i64) -> String {
+    to_datetime(time).format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 #[cfg(test)]
@@ -166,12 +166,12 @@ mod tests {
             ("%d.%m.%Y %H", "31.12.2024 05", "2024-12-31T05:00:00"),
         ] {
             let format = TimeFormat::new(pattern).expect("valid");
-            let moment = format.parse(text).expect("parses");
+            let time = format.parse(text).expect("parses");
             assert_eq!(
-                to_datetime(moment).format("%Y-%m-%dT%H:%M:%S").to_string(),
+                to_datetime(time).format("%Y-%m-%dT%H:%M:%S").to_string(),
                 iso
             );
-            assert_eq!(format.format(moment), text);
+            assert_eq!(format.format(time), text);
         }
     }
 

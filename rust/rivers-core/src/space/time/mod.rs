@@ -6,5 +6,5 @@ mod format;
 mod seconds;
 
 pub use calendar::{Calendar, Declared, Grid, NotAWindow, TimeAxis};
-pub use format::{TimeFormat, iso, parse_moment, to_datetime, to_seconds};
+pub use format::{TimeFormat, iso, parse_time, to_datetime, to_seconds};
 pub use seconds::DAY;

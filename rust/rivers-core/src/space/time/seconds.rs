@@ -5,4 +5,4 @@ pub const DAY: i64 = 86_400;
 /// Chrono counts days from the common era; 1970-01-01 is this day.
 pub(super) const EPOCH_DAYS_FROM_CE: i32 = 719_163;
 /// Latest time a calendar may reach: the year 9999, the last that four digits can write.
-pub(super) const LAST_MOMENT: i64 = 253_402_300_799;
+pub(super) const LAST_TIME: i64 = 253_402_300_799;

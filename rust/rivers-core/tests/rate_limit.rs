@@ -91,7 +91,7 @@ fn a_fast_rate_lets_as_many_start_as_have_come() {
 #[test]
 fn what_a_worker_gives_back_may_start_from_another() {
     let (engine, _clock) = engine(1_000.0, 1_000);
-    // The batches grow by what is learnt, from one run on.
+    // Batches grow with what is learned, from one run on.
     let first: Vec<Batch> = (0..4)
         .map_while(|_| engine.next_batch(Duration::ZERO))
         .collect();

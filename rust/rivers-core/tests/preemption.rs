@@ -1,4 +1,4 @@
-//! What is less urgent makes way for a request that comes, and for no longer than it helps.
+//! Preemption: lower priorities are held back for an announced request, and no longer than that helps.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Scene {
         batch
     }
 
-    /// The priority of what a worker finds that waits a moment.
+    /// The priority of the batch that a worker finds which waits shortly.
     fn found(&self) -> Option<i64> {
         let batch = self.engine.next_batch(MOMENT)?;
         Some(batch.spec().request.priority)
@@ -96,13 +96,13 @@ impl Scene {
 }
 
 #[test]
-fn nothing_less_urgent_starts_before_the_request_that_comes() {
+fn no_lower_priority_starts_before_the_announced_request() {
     let scene = Scene::new();
     let mut working = scene.working();
     scene.engine.begin_preemption(0);
     assert!(
         working.advance().is_none(),
-        "it gives up what it has not begun"
+        "it yields what it has not begun"
     );
     working.close();
     assert_eq!(scene.found(), None);
@@ -124,7 +124,7 @@ fn nothing_less_urgent_starts_before_the_request_that_comes() {
 }
 
 #[test]
-fn what_is_as_urgent_makes_no_way() {
+fn a_request_of_the_same_priority_holds_nothing_back() {
     let scene = Scene::new();
     let mut working = scene.working();
     scene.engine.begin_preemption(BACKFILL);
@@ -133,7 +133,7 @@ fn what_is_as_urgent_makes_no_way() {
 }
 
 #[test]
-fn who_cannot_wait_is_not_held_up() {
+fn a_worker_that_cannot_wait_is_not_held_back() {
     let scene = Scene::new();
     drop(scene.working());
     scene.engine.begin_preemption(0);
@@ -142,7 +142,7 @@ fn who_cannot_wait_is_not_held_up() {
 }
 
 #[test]
-fn a_way_ends_when_its_request_is_refused_and_after_a_while() {
+fn preemption_ends_when_the_request_is_refused_and_after_a_while() {
     let scene = Scene::new();
     drop(scene.working());
     scene.engine.begin_preemption(0);
@@ -157,7 +157,7 @@ fn a_way_ends_when_its_request_is_refused_and_after_a_while() {
 }
 
 #[test]
-fn a_way_ends_when_its_request_waits_for_others() {
+fn preemption_ends_when_the_request_waits_for_others() {
     let scene = Scene::new();
     drop(scene.working());
     let tags = [("warehouse", "small")];

@@ -1,0 +1,267 @@
+"""The part of the Rust core that executes runs, as `rivers._rivers` exports it. Users never see it."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self, final
+
+from rivers._partitions import PartitionKey
+from rivers._planning import Plan, Selection, Space
+from rivers._storage import BackfillSnapshot, Store
+from rivers.execution.executor import Executor
+from rivers.execution.runner import Program
+from rivers.planning.request import Submission
+from rivers.policies.run_queue import TagConcurrencyLimit
+
+@final
+class Engine:
+    """Runs the backfills of one storage in this process."""
+
+    def __new__(
+        cls,
+        store: Store,
+        max_concurrent_runs: int | None,
+        tag_limits: Sequence[TagConcurrencyLimit],
+        pools: Sequence[tuple[str, int]],
+        lease_seconds: float,
+    ) -> Self: ...
+    def submit(
+        self,
+        submission: Submission,
+        plan: Plan,
+        program: Program,
+        executor: Executor,
+        pools: Sequence[tuple[str, int]],
+    ) -> tuple[int, str]:
+        """Records a request and queues it; returns its number in the storage, and its id."""
+
+    def resume(
+        self, id: str, program: Program, executor: Executor, pools: Sequence[tuple[str, int]]
+    ) -> int:
+        """Continues a backfill whose process is dead; returns its number in the storage."""
+
+    def next_batch(self, timeout: float) -> Batch | None:
+        """The next batch for a worker; `None` if there is none within `timeout` seconds."""
+
+    def begin_preemption(self, priority: int) -> None:
+        """Holds back runs below `priority` until the request that is about to be submitted begins."""
+
+    def end_preemption(self) -> None:
+        """Lets lower priorities start again, if the request is not submitted after all."""
+
+    def snapshot(self, id: str) -> BackfillSnapshot | None:
+        """A live backfill as it stands in memory; `None` if it is not live in this process."""
+
+    def wants_worker(self) -> bool:
+        """Whether one more worker would find a run, or should wait for one."""
+
+    def wait(self, key: int, timeout: float | None = None) -> bool:
+        """Waits for the end of a backfill and checks for Ctrl-C; `False` if the timeout passes first."""
+
+    def cancel(self, id: str) -> bool:
+        """Cancels a backfill; returns whether it is live in this process."""
+
+    def set_paused(self, id: str, paused: bool) -> None:
+        """Pauses a backfill, so that no new runs start, or unpauses it."""
+
+    def change(
+        self,
+        id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
+    ) -> None:
+        """Changes the request of a backfill; `None` leaves an option as it is."""
+
+    def abandon(self, key: int) -> None:
+        """Stops a live backfill at once and leaves it resumable; runs in flight are not recorded."""
+
+    def abort(self, key: int, reason: str) -> None:
+        """Stops a backfill whose runs cannot be executed here; `wait` raises the reason."""
+
+    def orphans(self) -> list[tuple[str, bool]]:
+        """Ids of the backfills and manual runs whose process is dead, and whether they are manual."""
+
+    def wait_finished(self, timeout: float) -> None:
+        """Waits up to `timeout` seconds until `drain_finished` has a result."""
+
+    def drain_finished(self) -> list[int]:
+        """Backfills that have ended or stopped here since the last call; each is returned once."""
+
+    def live(self) -> list[int]:
+        """The backfills that have not ended in this process."""
+
+    @property
+    def worker_lock_file(self) -> Path | None:
+        """The file for the `WorkerLock` of worker processes; `None` if no process could check it."""
+
+    def progress(self, key: int) -> tuple[int, int, int] | None:
+        """Completed and failed partitions and runs in flight of a live backfill, as committed."""
+
+    def close(self) -> None:
+        """Ends the writer; live backfills stay resumable."""
+
+@final
+class Batch:
+    """Runs assigned to one worker; iterating executes them."""
+
+    @property
+    def key(self) -> int:
+        """The number of the backfill in the storage."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """The plan and the request of the backfill, for workers in other processes."""
+
+    @property
+    def program(self) -> Program:
+        """The program that was submitted to execute the runs."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Run:
+        """Ends the current run, if any, and begins the next."""
+
+    def share(self, shared: SharedRuns, max_runs: int) -> bool:
+        """Moves up to `max_runs` runs to memory shared with a worker; `False`: none may start."""
+
+    def send(self, max_runs: int) -> tuple[int, int] | None:
+        """Moves up to `max_runs` runs to a worker that shares no memory.
+
+        Returns:
+            The number of the first run and the one after the last, for `WorkerBatch`; `None`: no run
+            is left or may start.
+        """
+
+    def prior_attempts(self) -> bytes:
+        """The prior attempts of the batch's runs, for `WorkerBatch`."""
+
+    def receive(self, report: bytes) -> None:
+        """Applies the report of a worker; runs that it did not begin can be shared or sent again."""
+
+    def reclaim(self) -> int | None:
+        """Takes back all runs of a worker that died.
+
+        Returns:
+            How many of them it had ended without reporting them, so that the next is the run that it
+            died of; `None` if that is unknown: the worker had several runs and shared no memory.
+        """
+
+    def close(self) -> None:
+        """Passes all outcomes to the engine and gives back what has not begun."""
+
+@final
+class Run:
+    """A run while it is executed. Assets are named by their index in the request."""
+
+    @property
+    def number(self) -> int:
+        """The run's number in the backfill."""
+
+    @property
+    def layer(self) -> int:
+        """The layer of the plan that the run belongs to."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+
+    @property
+    def tags(self) -> list[tuple[str, str]]:
+        """The run's tags."""
+
+    @property
+    def partitions(self) -> Selection:
+        """The run's partitions."""
+
+    @property
+    def has_no_failures(self) -> bool:
+        """Whether nothing has failed so far, in this attempt or an earlier one."""
+
+    def fail(self, asset: int, error_type: str, message: str, traceback: str | None = None) -> None:
+        """Records that an asset failed for all partitions of the run."""
+
+    def retry(
+        self,
+        assets: Sequence[int],
+        error_type: str,
+        message: str,
+        traceback: str | None,
+        seconds: float,
+        repeated: Sequence[int],
+    ) -> None:
+        """Records that assets failed and are retried after `seconds`, together with `repeated`."""
+
+    def executes(self, asset: int) -> bool:
+        """Whether this attempt executes an asset: an earlier one may have done so."""
+
+    def failed_attempts(self, asset: int) -> int:
+        """Number of earlier attempts in which an asset failed and was to be retried."""
+
+    def defer(self, assets: Sequence[int], needs: Sequence[int]) -> bool:
+        """Defers assets to the next attempt if that executes one of `needs`; whether it does."""
+
+    def skip(self, asset: int) -> None:
+        """Records that an asset was not executed because something it needs failed."""
+
+    def failed_or_skipped(self, asset: int) -> bool:
+        """Whether an asset failed or was skipped for all partitions."""
+
+    def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
+        """Records that each partition of the key failed."""
+
+    def check_defined(self, asset: int, space: Space) -> None:
+        """Fails the partitions of an asset that are not in `space`."""
+
+    def survivors(self, asset: int) -> Selection | None:
+        """The partitions of an asset that were not marked as failed; `None`: all."""
+
+    def enter(self, asset: int, needs: Sequence[int]) -> Selection | None:
+        """The partitions for which an asset can be executed, after failures in `needs`; `None`: all."""
+
+@final
+class JobSpec:
+    """The plan and the request of a backfill, which pickle for a worker process."""
+
+    def __new__(cls, space: bytes, plan: bytes, request: bytes) -> Self: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class SharedRuns:
+    """Runs that the engine and a worker process share, in a file that both map."""
+
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    def set_step(self, step: int) -> None:
+        """Records which step of the current run begins."""
+
+    @property
+    def step(self) -> int:
+        """Index of the step that the current run is at."""
+
+@final
+class WorkerBatch:
+    """Runs that a worker process claims; iterating executes them."""
+
+    def __new__(
+        cls, spec: JobSpec, runs: SharedRuns | tuple[int, int], prior_attempts: bytes
+    ) -> Self:
+        """Creates the batch from what the engine's `Batch` gave.
+
+        Args:
+            spec: `Batch.spec`.
+            runs: The memory given to `Batch.share`, or the result of `Batch.send`.
+            prior_attempts: The result of `Batch.prior_attempts`.
+        """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Run:
+        """Ends the current run, if any, and begins the next, unless it is time to report."""
+
+    def report(self) -> bytes:
+        """The outcomes of the runs that have ended, for `Batch.receive`."""
+
+@final
+class WorkerLock:
+    """Shows, as long as it exists, that a worker process is alive."""
+
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
