@@ -7,10 +7,10 @@ from rivers._rivers import DEBUG_BUILD
 from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef
 from rivers.assets.graph_asset import Task
-from rivers.assets.multi_asset import Output
 from rivers.client import BackfillClient
 from rivers.execution.context import AssetExecutionContext, PartitionContext
 from rivers.execution.executor import Executor
+from rivers.execution.outputs import Materialization, Output
 from rivers.io import (
     BaseIOHandler,
     InMemoryIOHandler,
@@ -25,7 +25,8 @@ from rivers.partitions import (
     PartitionsDefinition,
 )
 from rivers.partitions.partition_set import PartitionSet, exclude
-from rivers.policies.retry import Backoff, RetryPolicy
+from rivers.policies.backoff import Backoff
+from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
 from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
 from rivers.policies.strategy import BackfillStrategy
 from rivers.repository.repository import CodeRepository
@@ -55,10 +56,12 @@ __all__ = [
     "DepDef",
     "Executor",
     "ExternalAsset",
+    "FailureReason",
     "GraphAsset",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
+    "Materialization",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -70,6 +73,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "RetryOn",
     "RetryPolicy",
     "RunHandle",
     "RunQueueConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ def listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f", ... ({len(names)} in all)" if len(names) > shown else ""
     return ", ".join(map(repr, names[:shown])) + more
+
+
+def quoted(text: str) -> str:
+    """The text as a literal in double quotes, which Python evaluates to the text."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def storable(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rivers.exceptions import ConfigurationError
 
 LARGEST_PRIORITY = (1 << 63) - 1
@@ -42,6 +44,24 @@ def check_seconds(name: str, value: object) -> float:
         msg = f"{name} must be a positive number of seconds, got {value!r}"
         raise ConfigurationError(msg)
     return float(value)
+
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_DURATION = re.compile(
+    "(?=.)" + "".join(f"(?:{_NUMBER}{unit})?" for unit in ("h", "m(?!s)", "s", "ms"))
+)
+
+
+def check_duration(name: str, value: object) -> str:
+    """The value, if it is a duration of hours, minutes, seconds and milliseconds, in this order.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        msg = f"{name} must be a duration such as '250ms', '30s', '5m' or '1h30m', got {value!r}"
+        raise ConfigurationError(msg)
+    return value
 
 
 _MOST_PARTITIONS = 1 << 63

@@ -149,7 +149,8 @@ def test_marks_hold_for_all_outputs(repo):
         ([rs.Output(1, "left"), rs.Output(1, "left")], "'left' twice"),
         ([1, 2], "got int"),
         (None, "got NoneType"),
-        ({"left": 1}, "got str"),
+        ({"left": 1}, "no Output for 'right'"),
+        ("text", "got str"),
     ],
 )
 def test_what_is_not_an_output_each_fails_the_step(repo, given, told):
@@ -158,18 +159,50 @@ def test_what_is_not_an_output_each_fails_the_step(repo, given, told):
         repository.materialize()
 
 
-def test_its_config_is_that_of_the_step(repo):
-    class Settings(pydantic.BaseModel):
-        factor: int = 1
+class Settings(pydantic.BaseModel):
+    factor: int = 1
+
+
+def configured(context: rs.AssetExecutionContext[Settings]):
+    return [rs.Output(context.config.factor, name) for name in ("left", "right")]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"split": {"factor": 3}},
+        {"left": {"factor": 3}},
+        {"right": {"factor": 3}},
+        {"left": {"factor": 3}, "right": {"factor": 3}, "split": {"factor": 3}},
+    ],
+)
+def test_its_config_is_named_by_the_function_or_by_an_output(repo, config):
+    repository = repo(split(configured))
+    result = repository.backfill(["left", "right"], partition_range=ALL, config=config)
+    assert [repository.load_node(name, key("a")) for name in ("left", "right")] == [3, 3]
+    assert repository.get_backfill(result.backfill_id).status == "completed"
+
+
+def test_a_config_named_by_an_output_is_kept_for_a_rerun(repo):
+    failing = [True]
 
     def fn(context: rs.AssetExecutionContext[Settings]):
-        return [rs.Output(context.config.factor, name) for name in ("left", "right")]
+        if failing:
+            raise ValueError
+        yield from configured(context)
 
     repository = repo(split(fn))
-    repository.backfill(["left"], partition_range=ALL, config={"split": {"factor": 3}})
+    failed = repository.backfill(partition_range=ALL, config={"left": {"factor": 3}})
+    failing.clear()
+    assert repository.rerun_backfill(failed.backfill_id).completed == 3
     assert repository.load_node("right", key("a")) == 3
-    with pytest.raises(ConfigurationError, match="selected are 'split'"):
-        repository.backfill(["left"], partition_range=ALL, config={"left": {"factor": 3}})
+
+
+@pytest.mark.parametrize("other", ["right", "split"])
+def test_a_function_configured_twice_needs_equal_values(repo, other):
+    config = {"left": {"factor": 3}, other: {"factor": 4}}
+    with pytest.raises(ConfigurationError, match=f"'split' twice, as 'left' and as '{other}'"):
+        repo(split(configured)).backfill(partition_range=ALL, config=config, dry_run=True)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +221,7 @@ def test_its_config_is_that_of_the_step(repo):
         ),
         (lambda: rs.Asset(lambda: 1, name="a", deps=[split(lambda: 1)]), "deps must be"),
         (lambda: rs.CodeRepository([split(both), rs.Asset(both, name="left")]), "'left'"),
-        (lambda: rs.CodeRepository([split(lambda: 1), rs.Asset(lambda: 1, name="split")]), "split"),
+        (lambda: rs.CodeRepository([split(lambda: 1), rs.Asset(lambda: 1, name="split")]), "split"),  # type: ignore[misc]
     ],
 )
 def test_what_is_no_multi_asset_is_refused(make, told):

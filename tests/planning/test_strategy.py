@@ -140,11 +140,11 @@ def test_equality_hash_and_repr(strategy):
 
 
 def test_repr():
-    assert repr(MULTI_RUN) == "BackfillStrategy.MultiRun()"
-    assert repr(SINGLE_RUN) == "BackfillStrategy.SingleRun()"
-    expected = "BackfillStrategy.PerDimension(multi_run=['a'], single_run=['b', 'c'])"
+    assert repr(MULTI_RUN) == "BackfillStrategy.multi_run()"
+    assert repr(SINGLE_RUN) == "BackfillStrategy.single_run()"
+    expected = 'BackfillStrategy.per_dimension(multi_run=["a"], single_run=["b", "c"])'
     assert repr(BY_A) == expected
-    assert repr(CHUNKS) == "BackfillStrategy.Chunked(n=3)"
+    assert repr(CHUNKS) == "BackfillStrategy.chunked(3)"
 
 
 @pytest.mark.parametrize(

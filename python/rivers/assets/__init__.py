@@ -1,9 +1,9 @@
-"""What a user declares."""
+"""Assets and tasks: what a user declares."""
 
 from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
 from rivers.assets.asset_def import AssetDef, DepDef
 from rivers.assets.graph_asset import Task
-from rivers.assets.multi_asset import Output
+from rivers.execution.outputs import Materialization, Output
 
 __all__ = [
     "Asset",
@@ -11,6 +11,7 @@ __all__ = [
     "DepDef",
     "ExternalAsset",
     "GraphAsset",
+    "Materialization",
     "MultiAsset",
     "Output",
     "SingleAsset",

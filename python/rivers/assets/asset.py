@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, overload
 
-from rivers._text import is_storable
-from rivers.assets.asset_def import AssetDef, DepDef, slots_by_pool
+from rivers._text import did_you_mean, is_storable
+from rivers.assets.asset_def import AssetDef, DepDef, read_kinds, read_tags, slots_by_pool
 from rivers.assets.graph_asset import trace_graph
-from rivers.assets.multi_asset import check_output_defs, collect_outputs
+from rivers.assets.multi_asset import check_output_defs, input_defs, is_async
+from rivers.assets.options import P, R
 from rivers.assets.signature import read_signature
 from rivers.assets.step_def import StepDef
-from rivers.assets.tracing import bind_arguments, current_trace
+from rivers.assets.tracing import current_trace
+from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
-from rivers.partitions import PartitionsDefinition
+from rivers.partitions import PartitionMapping, PartitionsDefinition
 from rivers.policies.retry import RetryPolicy
 from rivers.policies.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Self, Unpack
 
-_RESERVED = frozenset("|,=/\\\0\n")
+    from rivers.assets.options import P2, R2, AssetOptions, SingleAssetOptions, Undecorated
 
 
-class AssetOptions(TypedDict, total=False):
-    """The options of `Asset` that `Asset.from_multi` and `Asset.from_graph` take too."""
-
-    partitions_def: PartitionsDefinition | str | None
-    backfill_strategy: BackfillStrategy | None
-    io_handler: BaseIOHandler | None
-    deps: Iterable[Asset | DepDef | str] | None
-    tags: Mapping[str, str] | Iterable[str] | None
-    group: str | None
-    metadata: Mapping[str, Any] | None
-    code_version: str | None
-    retry: RetryPolicy | None
-    pool: str | Iterable[str] | None
-    pool_slots: int | Mapping[str, int] | None
-
-
-class Asset:
+class Asset(Generic[P, R]):
     """A data asset: a function that computes it, and how it is partitioned and stored.
 
     Used as a decorator, bare or with arguments. The function's parameters name upstream assets and
@@ -59,10 +45,12 @@ class Asset:
         deps: Assets, or their names, that must be executed first, without taking their values; or
             `AssetDef.input(...)` and `AssetDef.dep(...)`, which add options for one upstream.
         tags: Free labels.
+        kinds: Labels that say what the asset is, such as `"table"`; a single `str` is one kind.
         group: Name of the group that the asset belongs to.
         metadata: Free facts about the asset; the IO handler receives them.
         code_version: Recorded with each materialization.
-        retry: Whether and when the asset is retried after an exception. `backfill(retry=)` takes
+        retry: Whether and when the asset is retried after an exception: a policy, or the name of one
+            in `CodeRepository(retries=)`. `backfill(retry=)` takes
             precedence over it, and it over `CodeRepository(default_retry_policy=)`.
         pool: One pool or several of `CodeRepository(pool_limits=)` that the asset takes slots of. A run
             holds the largest number that one of its assets needs of each pool, from start to end.
@@ -96,6 +84,16 @@ class Asset:
         """Makes a `SingleAsset` where `Asset` itself is called."""
         return object.__new__(SingleAsset if cls is Asset else cls)  # type: ignore[return-value]
 
+    @overload
+    def __init__(
+        self: Asset[P2, R2], fn: Callable[P2, R2], **options: Unpack[SingleAssetOptions]
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Asset[..., Undecorated], fn: None = None, **options: Unpack[SingleAssetOptions]
+    ) -> None: ...
+
     def __init__(
         self,
         fn: Callable[..., Any] | None = None,
@@ -106,10 +104,11 @@ class Asset:
         io_handler: BaseIOHandler | None = None,
         deps: Iterable[Asset | DepDef | str] | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
         group: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         code_version: str | None = None,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
         pool: str | Iterable[str] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
     ) -> None:
@@ -119,26 +118,46 @@ class Asset:
         upstreams = list(deps or ())
         self._options: dict[str, Any] = {
             "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
-            "io_handler": io_handler, "deps": upstreams, "tags": tags, "group": group,
-            "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
+            "io_handler": io_handler, "deps": upstreams, "tags": tags, "kinds": kinds,
+            "group": group, "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
             "pool_slots": pool_slots,
         }  # fmt: skip
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
         self.io_handler = io_handler
-        self.deps = [_name_of(dep) for dep in upstreams]
-        self.upstream_defs = {dep.name: dep for dep in upstreams if isinstance(dep, DepDef)}
-        self.tags = dict(tags) if isinstance(tags, Mapping) else list(tags or ())
+        self.deps, self.upstream_defs = read_deps(upstreams)
+        self.tags = read_tags(tags)
+        self.kinds = read_kinds(kinds)
         self.group = group
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
-        self.pools = slots_by_pool(pool, pool_slots)
+        self.pool = list(slots_by_pool(pool, pool_slots).items())
         self._check_options()
         if fn is not None:
             self._declare(fn)
 
     # -- other kinds of assets ---------------------------------------------------------------------
+
+    @overload
+    @staticmethod
+    def from_multi(
+        wraps: Callable[P2, R2],
+        *,
+        output_defs: Iterable[AssetDef],
+        name: str | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> MultiAsset[P2, R2]: ...
+
+    @overload
+    @staticmethod
+    def from_multi(
+        wraps: None = None,
+        *,
+        output_defs: Iterable[AssetDef],
+        name: str | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> Callable[[Callable[P2, R2]], MultiAsset[P2, R2]]: ...
 
     @staticmethod
     def from_multi(
@@ -147,7 +166,7 @@ class Asset:
         output_defs: Iterable[AssetDef],
         name: str | None = None,
         **options: Unpack[AssetOptions],
-    ) -> MultiAsset:
+    ) -> Any:
         """Declares several assets made by one function, which yields an `Output` for each.
 
         The function may also return a list of `Output`s, or be `async`. The outputs are stored after
@@ -177,24 +196,50 @@ class Asset:
         """
         return MultiAsset(wraps, output_defs=output_defs, name=name, **options)
 
+    @overload
+    @staticmethod
+    def from_graph(
+        wraps: Callable[P2, R2],
+        *,
+        name: str | None = None,
+        node_io_handler: BaseIOHandler | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> GraphAsset[P2, R2]: ...
+
+    @overload
+    @staticmethod
+    def from_graph(
+        wraps: None = None,
+        *,
+        name: str | None = None,
+        node_io_handler: BaseIOHandler | None = None,
+        **options: Unpack[AssetOptions],
+    ) -> Callable[[Callable[P2, R2]], GraphAsset[P2, R2]]: ...
+
     @staticmethod
     def from_graph(
         wraps: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
+        node_io_handler: BaseIOHandler | None = None,
         **options: Unpack[AssetOptions],
-    ) -> GraphAsset:
+    ) -> Any:
         """Declares an asset made by several tasks; the function connects them.
 
         The function is called once, when the asset is defined. Its parameters name upstream assets and
-        stand for their values. It passes them, and what tasks return, to other tasks (`Task`), also
-        inside lists, tuples and dicts, and returns what the last task returned. Each run executes the
-        tasks one after another. What they return stays in memory; only the asset's value is stored. A
-        task that raises fails the asset, and the traceback names it; a retry starts at the first task.
+        stand for their values; so does an upstream asset that it calls, without arguments. It passes
+        values, and what tasks return, to other tasks (`Task`), also inside lists, tuples and dicts, and
+        returns what the last task returned. Each run executes the tasks one after another. What they
+        return stays in memory, unless there is a `node_io_handler`; the asset's value is stored. A task
+        that raises fails the asset, and the traceback names it; a retry of the asset starts at the
+        first task.
 
         Args:
             wraps: The function, if this is not used as a decorator.
             name: Name of the asset; by default the function's.
+            node_io_handler: Stores what each task returns, under the name `asset/task`, from which
+                `load_node` loads it. A task that is called more than once has a number from the second
+                call on: `asset/task_2`.
             options: Options of `Asset`.
 
         Raises:
@@ -216,7 +261,7 @@ class Asset:
             >>> pipeline()
             [2, 4, 6]
         """
-        return GraphAsset(wraps, name=name, **options)
+        return GraphAsset(wraps, name=name, node_io_handler=node_io_handler, **options)
 
     @staticmethod
     def external(
@@ -225,6 +270,7 @@ class Asset:
         io_handler: BaseIOHandler,
         partitions_def: PartitionsDefinition | str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
         group: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> ExternalAsset:
@@ -238,6 +284,7 @@ class Asset:
             partitions_def: How the asset is partitioned: a definition, or the name of one in
                 `CodeRepository(partition_defs=)`.
             tags: Free labels.
+            kinds: Labels that say what the asset is, such as `"table"`.
             group: Name of the group that the asset belongs to.
             metadata: Free facts about the asset; the IO handler receives them.
 
@@ -261,8 +308,8 @@ class Asset:
             (True, 5)
         """
         return ExternalAsset(
-            name, io_handler=io_handler, partitions_def=partitions_def, tags=tags, group=group,
-            metadata=metadata,
+            name, io_handler=io_handler, partitions_def=partitions_def, tags=tags, kinds=kinds,
+            group=group, metadata=metadata,
         )  # fmt: skip
 
     # -- what it is --------------------------------------------------------------------------------
@@ -273,9 +320,55 @@ class Asset:
         return "step" in self.__dict__
 
     @property
+    def is_single(self) -> bool:
+        """Whether one function makes this asset only: what `@Asset` makes."""
+        return isinstance(self, SingleAsset)
+
+    @property
+    def is_multi(self) -> bool:
+        """Whether one function makes it together with others: what `Asset.from_multi` makes."""
+        return isinstance(self, MultiAsset)
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether tasks make it: what `Asset.from_graph` makes."""
+        return isinstance(self, GraphAsset)
+
+    @property
     def is_external(self) -> bool:
-        """Whether it is made elsewhere."""
-        return self.is_declared and self.step.kind == "external"
+        """Whether it is made elsewhere: what `Asset.external` makes."""
+        return isinstance(self, ExternalAsset)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a run awaits its function, or one of its tasks."""
+        return self.is_declared and self.step.is_async
+
+    @property
+    def has_value(self) -> bool:
+        """Whether its function returns a value: not if it is annotated `-> None`."""
+        return self.step.signature.return_hint is not type(None)
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """Slots that it takes, by pool."""
+        return dict(self.pool)
+
+    @property
+    def partition_mapping(self) -> dict[str, PartitionMapping] | None:
+        """The declared partition mapping of each upstream that has one; `None` if none has."""
+        mappings = {
+            name: given.partition_mapping
+            for name, given in self.upstream_defs.items()
+            if given.partition_mapping is not None
+        }
+        return mappings or None
+
+    @overload
+    def __call__(self: Asset[..., Undecorated], fn: Callable[P2, R2], /) -> SingleAsset[P2, R2]: ...
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Decorates a function, or calls the one that was decorated."""
@@ -284,13 +377,17 @@ class Asset:
                 msg = "@Asset(...) decorates a function"
                 raise AssetDefinitionError(msg)
             return type(self)(args[0], **self._options)
-        if current_trace() is not None:
+        trace = current_trace()
+        if trace is None:
+            return self._call(*args, **kwargs)
+        # In the function of a graph asset, the call stands for this asset's value.
+        if args or kwargs or self.assets != [self]:
             msg = (
-                f"the asset {self.name!r} is called in a graph asset; give the function of that one a "
-                f"parameter {self.name!r}, which stands for its value"
+                f"the asset {self.name!r} is called in a graph asset, where the call stands for its value: "
+                "call one asset, without arguments"
             )
             raise AssetDefinitionError(msg)
-        return self._call(*args, **kwargs)
+        return trace.take(self.name)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         return self.step.fn(*args, **kwargs)
@@ -308,17 +405,13 @@ class Asset:
             "io_handler": (BaseIOHandler,),
             "group": (str,),
             "code_version": (str,),
-            "retry": (RetryPolicy,),
+            "retry": (RetryPolicy, str),
         }
         for option, kinds in allowed.items():
             value = self._options[option]
             if value is not None and not isinstance(value, kinds):
                 expected = " or ".join(kind.__name__ for kind in kinds)
                 msg = f"{option} of an asset must be a {expected}, got {value!r}"
-                raise AssetDefinitionError(msg)
-        for name in self.upstream_defs:
-            if self.deps.count(name) > 1:
-                msg = f"deps names {name!r} twice; give one AssetDef for it"
                 raise AssetDefinitionError(msg)
         if self.code_version is not None and not is_storable(self.code_version):
             msg = (
@@ -329,10 +422,10 @@ class Asset:
 
     def _declare(self, fn: Callable[..., Any]) -> None:
         """Makes the step of the function, and so the asset."""
-        name = _checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
+        name = checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
         step = self._step_of(fn, name)
         step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
-        _check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
+        check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
         functools.update_wrapper(self, fn)
         self._made_by(step, name)
 
@@ -345,11 +438,11 @@ class Asset:
         self.name, self.step, self.assets = name, step, [self]
 
 
-class SingleAsset(Asset):
+class SingleAsset(Asset[P, R]):
     """The kind of asset that `@Asset` makes: one function, one asset."""
 
 
-class MultiAsset(Asset):
+class MultiAsset(Asset[P, R]):
     """The kind of asset that `Asset.from_multi` makes: one function, several assets.
 
     Each of its `assets` is of this kind, too, and shares its step.
@@ -363,41 +456,96 @@ class MultiAsset(Asset):
         **options: Any,
     ) -> None:
         self.output_defs = check_output_defs(output_defs)
-        super().__init__(fn, **options)
+        super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
         self._options["output_defs"] = self.output_defs
 
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
-        outputs = [_checked_name(output.name) for output in self.output_defs]
-        call, is_async = collect_outputs(fn, name, outputs)
+        outputs = [checked_name(output.name) for output in self.output_defs]
         signature = read_signature(fn, f"the asset {name!r}")
-        return StepDef("multi", name, outputs, fn, call, is_async, signature)
+        # An annotation says what the function returns for all outputs, so it is of none of them.
+        signature.return_hint = None
+        return StepDef("multi", name, outputs, fn, fn, is_async(fn), signature)
 
     def _made_by(self, step: StepDef, name: str) -> None:
         super()._made_by(step, name)
-        self.assets = [self._asset_of(output) for output in self.output_defs]
+        inputs = input_defs(name, self.upstream_defs, self.output_defs, step.signature.inputs)
+        check_upstream_defs(name, inputs, step.signature.inputs)
+        self.assets = [self._asset_of(output, inputs) for output in self.output_defs]
 
-    def _asset_of(self, output: AssetDef) -> Asset:
+    def _asset_of(self, output: AssetDef, inputs: dict[str, DepDef]) -> Asset:
         """Returns the asset of one output."""
         options = {
             **self._options,
+            "tags": self.tags if output.tags is None else output.tags,
+            "kinds": output.kinds or self.kinds,
+            "group": output.group or self.group,
+            "code_version": output.code_version or self.code_version,
             "io_handler": output.io_handler or self.io_handler,
             "metadata": {**self.metadata, **output.metadata},
-            "code_version": output.code_version or self.code_version,
+            "partitions_def": self.partitions_def or output.partitions_def,
+            "pool": None,
+            "pool_slots": None,
+            "deps": None,
         }
         asset = MultiAsset(output_defs=self.output_defs, **options)
+        asset.pool = output.pool or self.pool
+        asset.deps, asset.upstream_defs = self._upstreams_of(output, inputs)
         Asset._made_by(asset, self.step, output.name)  # noqa: SLF001  (it has no outputs of its own)
         return asset
 
+    def _upstreams_of(
+        self, output: AssetDef, inputs: dict[str, DepDef]
+    ) -> tuple[list[str], dict[str, DepDef]]:
+        """Returns the names of an output's upstream assets, and what is declared about them."""
+        deps, upstream_defs = read_deps(output.deps)
+        deps = list(dict.fromkeys([*self.deps, *deps, *inputs]))
+        upstream_defs = {**self.upstream_defs, **upstream_defs, **inputs}
+        check_upstream_defs(output.name, upstream_defs, self.step.signature.inputs)
+        known = [*deps, *self.step.signature.inputs]
+        for upstream, mapping in (output.partition_mapping or {}).items():
+            if upstream not in deps:
+                msg = (
+                    f"partition_mapping of the output {output.name!r} names {upstream!r}, which is neither "
+                    f"a parameter nor one of its deps{did_you_mean(upstream, known)}"
+                )
+                raise AssetDefinitionError(msg)
+            upstream_defs.setdefault(upstream, DepDef("dep", upstream, mapping))
+        return deps, upstream_defs
 
-class GraphAsset(Asset):
+
+class GraphAsset(Asset[P, R]):
     """The kind of asset that `Asset.from_graph` makes: one asset, made by several tasks."""
 
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        *,
+        node_io_handler: BaseIOHandler | None = None,
+        **options: Any,
+    ) -> None:
+        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler):
+            msg = f"node_io_handler of an asset must be a BaseIOHandler, got {node_io_handler!r}"
+            raise AssetDefinitionError(msg)
+        self.node_io_handler = node_io_handler
+        super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
+        self._options["node_io_handler"] = node_io_handler
+
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
-        return StepDef("graph", name, [name], fn, *trace_graph(fn, name))
+        traced, signature = trace_graph(fn, name, self.node_io_handler)
+        call = traced.call_async if traced.is_async else traced
+        step = StepDef("graph", name, [name], fn, call, traced.is_async, signature)
+        step.traced = traced
+        return step
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
-        """Executes the tasks."""
-        return self.step.call(**bind_arguments(self.step.fn, None, args, kwargs))
+        """Executes the tasks; inputs that only tasks take are keyword arguments."""
+        inputs = self.step.signature.inputs
+        parameters = inspect.signature(self.step.fn).parameters
+        extra = {
+            name: kwargs.pop(name) for name in inputs if name in kwargs and name not in parameters
+        }
+        bound = inspect.signature(self.step.fn).bind(*args, **kwargs)
+        return self.step.call(**bound.arguments, **extra)
 
 
 class ExternalAsset(Asset):
@@ -412,7 +560,7 @@ class ExternalAsset(Asset):
             raise AssetDefinitionError(msg)
         super().__init__(name=name, io_handler=io_handler, **options)
         fn = self._has_no_function
-        self._made_by(StepDef("external", _checked_name(name), [name], fn, fn), name)
+        self._made_by(StepDef("external", checked_name(name), [name], fn, fn), name)
 
     def _has_no_function(self, *_args: object, **_arguments: object) -> None:
         msg = (
@@ -422,37 +570,3 @@ class ExternalAsset(Asset):
 
     def __repr__(self) -> str:
         return f"<external Asset {self.name!r}>"
-
-
-def _checked_name(name: str) -> str:
-    if not name or not name.isprintable() or _RESERVED & set(name):
-        msg = f"an asset needs a printable name without any of | , = / \\, got {name!r}"
-        raise AssetDefinitionError(msg)
-    return name
-
-
-def _check_upstream_defs(name: str, upstream_defs: Mapping[str, DepDef], inputs: list[str]) -> None:
-    for upstream, given in upstream_defs.items():
-        if given.kind == "input" and upstream not in inputs:
-            msg = (
-                f"the asset {name!r} has AssetDef.input({upstream!r}), but no parameter of that "
-                f"name; its parameters are {inputs}. Without its value: AssetDef.dep({upstream!r})"
-            )
-            raise AssetDefinitionError(msg)
-        if given.kind == "dep" and upstream in inputs:
-            msg = (
-                f"the asset {name!r} has AssetDef.dep({upstream!r}), and a parameter of that name, "
-                f"which takes its value; use AssetDef.input({upstream!r})"
-            )
-            raise AssetDefinitionError(msg)
-
-
-def _name_of(dep: Asset | DepDef | str) -> str:
-    if isinstance(dep, str):
-        return dep
-    if isinstance(dep, DepDef):
-        return dep.name
-    if isinstance(dep, Asset) and dep.is_declared and dep.assets == [dep]:
-        return dep.name
-    msg = f"deps must be assets, their names, AssetDef.input(...) or AssetDef.dep(...), got {dep!r}"
-    raise AssetDefinitionError(msg)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rivers._rivers import PartitionMapping
+from rivers._rivers import PartitionMapping, PartitionsDefinition
 from rivers.exceptions import AssetDefinitionError
 from rivers.io.base import BaseIOHandler
 
@@ -31,21 +31,42 @@ class DepDef:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        mapping = ("partition_mapping", self.partition_mapping, PartitionMapping)
-        _check(f"AssetDef.{self.kind}()", mapping, *_common(self))
+        _check(
+            f"AssetDef.{self.kind}()",
+            ("name", self.name, (str,)),
+            ("partition_mapping", self.partition_mapping, (PartitionMapping,)),
+            ("io_handler", self.io_handler, (BaseIOHandler,)),
+            ("metadata", self.metadata, (Mapping,)),
+        )
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the asset takes the upstream's value."""
+        return self.kind == "input"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class AssetDef:
     """An output of `Asset.from_multi`: an asset that is made in one step with others.
 
+    What it does not specify comes from `Asset.from_multi`; only `partitions_def` there takes precedence.
     `AssetDef.input` and `AssetDef.dep` make entries of `deps`, with options for one upstream asset.
 
     Attributes:
         name: Name of the asset.
-        io_handler: Stores its value; `None`: that of `Asset.from_multi`.
+        tags: Free labels.
+        kinds: Labels that say what the asset is, such as `"table"`; a single `str` is one kind.
+        group: Name of the group that the asset belongs to.
+        code_version: Recorded with each materialization.
+        io_handler: Stores its value.
         metadata: Passed to the IO handler, merged over that of `Asset.from_multi`.
-        code_version: Recorded with each materialization; `None`: that of `Asset.from_multi`.
+        partitions_def: How the asset is partitioned: a definition, or the name of one in
+            `CodeRepository(partition_defs=)`.
+        partition_mapping: Which partitions of upstream assets are needed, by asset name or `AssetDef`. The
+            mapping of a parameter holds for the function, so outputs cannot differ in it.
+        pool: The pools it takes slots of; given as a name or several, read as `(pool, slots)` pairs.
+        pool_slots: Number of slots; with several pools also a dict by pool. One by default.
+        deps: As for `Asset`: an `AssetDef.input` belongs to the function, anything else to this output.
 
     Raises:
         AssetDefinitionError: An argument has the wrong type.
@@ -69,12 +90,50 @@ class AssetDef:
     """
 
     name: str
-    io_handler: BaseIOHandler | None = field(default=None, kw_only=True)
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, kw_only=True)
-    code_version: str | None = field(default=None, kw_only=True)
+    tags: dict[str, str] | list[str] | None = field(hash=False)
+    kinds: list[str] = field(hash=False)
+    group: str | None
+    code_version: str | None
+    io_handler: BaseIOHandler | None
+    metadata: dict[str, Any] = field(hash=False)
+    partitions_def: PartitionsDefinition | str | None
+    partition_mapping: dict[str, PartitionMapping] | None = field(hash=False)
+    pool: list[tuple[str, int]] = field(hash=False)
+    pool_slots: int | Mapping[str, int] | None = field(hash=False)
+    deps: list[Any] = field(hash=False)
 
-    def __post_init__(self) -> None:
-        _check("AssetDef", *_common(self), ("code_version", self.code_version, str))
+    def __init__(
+        self,
+        name: str,
+        tags: Mapping[str, str] | Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
+        group: str | None = None,
+        code_version: str | None = None,
+        io_handler: BaseIOHandler | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        partitions_def: PartitionsDefinition | str | None = None,
+        partition_mapping: Mapping[Any, PartitionMapping] | None = None,
+        pool: str | Iterable[str] | None = None,
+        pool_slots: int | Mapping[str, int] | None = None,
+        deps: Iterable[Any] | None = None,
+    ) -> None:
+        _check(
+            "AssetDef",
+            ("name", name, (str,)),
+            ("io_handler", io_handler, (BaseIOHandler,)),
+            ("metadata", metadata, (Mapping,)),
+            ("code_version", code_version, (str,)),
+            ("group", group, (str,)),
+            ("partitions_def", partitions_def, (PartitionsDefinition, str)),
+        )
+        vars(self).update(
+            name=name, tags=None if tags is None else read_tags(tags), kinds=read_kinds(kinds),
+            group=group, code_version=code_version, io_handler=io_handler,
+            metadata=dict(metadata or {}), partitions_def=partitions_def,
+            partition_mapping=_mappings_by_name(partition_mapping),
+            pool=list(slots_by_pool(pool, pool_slots).items()), pool_slots=pool_slots,
+            deps=list(deps or ()),
+        )  # fmt: skip
 
     @classmethod
     def input(
@@ -97,8 +156,12 @@ class AssetDef:
             metadata: Passed to the IO handler, merged over the upstream's own metadata.
 
         Raises:
-            AssetDefinitionError: An argument has the wrong type.
+            TypeError: `name` is not a `str`.
+            AssetDefinitionError: Another argument has the wrong type.
         """
+        if not isinstance(name, str):
+            msg = f"name of AssetDef.input() must be a str, got {name!r}"
+            raise TypeError(msg)
         return DepDef(
             "input", name, partition_mapping, io_handler, {} if metadata is None else metadata
         )
@@ -115,6 +178,26 @@ class AssetDef:
             AssetDefinitionError: An argument has the wrong type.
         """
         return DepDef("dep", name, partition_mapping)
+
+
+def read_tags(tags: Mapping[str, str] | Iterable[str] | None) -> dict[str, str] | list[str]:
+    """Returns tags as a dict or list of their own."""
+    return dict(tags) if isinstance(tags, Mapping) else list(tags or ())
+
+
+def read_kinds(kinds: object) -> list[str]:
+    """Returns the labels of `kinds`, where a single `str` is one kind.
+
+    Raises:
+        AssetDefinitionError: It is neither a `str` nor a list of them.
+    """
+    labels = [kinds] if isinstance(kinds, str) else kinds
+    if labels is None:
+        return []
+    if not isinstance(labels, Iterable) or not all(isinstance(kind, str) for kind in labels):
+        msg = f"kinds of an asset must be a str or a list of str, got {kinds!r}"
+        raise AssetDefinitionError(msg)
+    return list(labels)
 
 
 def slots_by_pool(
@@ -154,17 +237,27 @@ def slots_by_pool(
     return slots
 
 
-def _common(given: AssetDef | DepDef) -> tuple[tuple[str, object, type], ...]:
-    return (
-        ("name", given.name, str),
-        ("io_handler", given.io_handler, BaseIOHandler),
-        ("metadata", given.metadata, Mapping),
-    )
+def _mappings_by_name(
+    given: Mapping[Any, PartitionMapping] | None,
+) -> dict[str, PartitionMapping] | None:
+    if given is None:
+        return None
+    mappings: dict[str, PartitionMapping] = {}
+    for upstream, mapping in given.items() if isinstance(given, Mapping) else [(given, None)]:
+        name = getattr(upstream, "name", upstream)
+        if not isinstance(name, str) or not isinstance(mapping, PartitionMapping):
+            msg = (
+                "partition_mapping of AssetDef must be a dict of asset name or AssetDef to "
+                f"PartitionMapping, got {given!r}"
+            )
+            raise AssetDefinitionError(msg)
+        mappings[name] = mapping
+    return mappings
 
 
-def _check(what: str, *arguments: tuple[str, object, type]) -> None:
-    for argument, value, kind in arguments:
-        optional = argument not in ("name", "metadata")
-        if not isinstance(value, kind) and not (optional and value is None):
-            msg = f"{argument} of {what} must be a {kind.__name__}, got {value!r}"
+def _check(what: str, *arguments: tuple[str, object, tuple[type, ...]]) -> None:
+    for argument, value, kinds in arguments:
+        if not isinstance(value, kinds) and (argument == "name" or value is not None):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            msg = f"{argument} of {what} must be a {expected}, got {value!r}"
             raise AssetDefinitionError(msg)

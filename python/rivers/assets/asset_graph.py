@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Node:
-    """An asset in its graph.
+    """An asset in the graph.
 
     Attributes:
         asset: The asset.
-        definition: Its partitions, with a name looked up; `None` if it has none.
-        inputs: Upstream assets whose values it takes, by parameter; it may be one itself.
-        deps: All upstream assets but itself.
-        mappings: How the partitions of upstream assets follow from its own, where that is declared.
+        definition: Its partitions definition, looked up if it was given by name; `None` if it has none.
+        inputs: Names of the upstream assets whose values it takes; it may take its own.
+        deps: Names of all upstream assets except itself.
+        mappings: The declared partition mapping of each upstream that has one.
     """
 
     asset: Asset
@@ -43,16 +43,16 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The asset's name."""
+        """Name of the asset."""
         return self.asset.name
 
 
 class Graph:
-    """All assets, in the order given and in dependency order.
+    """The assets of a repository, in the order given and in dependency order.
 
     Raises:
-        AssetDefinitionError: Something is no asset, two have one name, or a name of a definition is
-            unknown.
+        AssetDefinitionError: Something is not an asset, two assets have the same name, or an asset names
+            an unknown definition.
         GraphValidationError: An input or dependency does not exist, a mapping does not fit, or there is
             a cycle.
     """
@@ -131,7 +131,7 @@ class Graph:
                 raise GraphValidationError(msg)
 
     def _check_declared(self, node: Node, upstream: Node) -> None:
-        """Refuses a mapping that cannot relate the two definitions."""
+        """Refuses a declared mapping that does not fit the two definitions."""
         mapping = node.mappings[upstream.name]
         reason = mapping_refusal(mapping, node.definition, upstream.definition)
         if reason is not None:
@@ -139,7 +139,7 @@ class Graph:
             raise GraphValidationError(msg)
 
     def _check_by_name(self, node: Node, upstream: Node) -> None:
-        """Refuses an input whose partitions do not follow from the asset's by dimension name."""
+        """Refuses an input without a mapping if dimension names do not determine its partitions."""
         reason = unclear_by_name(node.definition, upstream.definition)
         if reason is not None:
             msg = (
@@ -169,15 +169,15 @@ class Graph:
         return node
 
     def runnable(self) -> list[Node]:
-        """All assets but those that are made elsewhere."""
+        """Returns all assets that are not external."""
         return [node for node in self.nodes.values() if not node.asset.is_external]
 
     def to_run(self, names: Iterable[str]) -> list[Node]:
-        """The named assets.
+        """Returns the named assets.
 
         Raises:
-            AssetNotFoundError: There is no such asset.
-            ExecutionError: One is made elsewhere.
+            AssetNotFoundError: There is no asset of that name.
+            ExecutionError: An asset is external.
         """
         nodes = [self[name] for name in names]
         for node in nodes:
@@ -190,45 +190,48 @@ class Graph:
         return nodes
 
     def with_siblings(self, nodes: Iterable[Node]) -> list[Node]:
-        """The assets, and those that are made in one step with them."""
+        """Returns the assets, each followed by the other outputs of its step."""
         names = (name for node in nodes for name in (node.name, *node.asset.step.outputs))
         return [self.nodes[name] for name in dict.fromkeys(names)]
 
     def in_order(self, names: Iterable[str]) -> list[Node]:
-        """The named assets in dependency order."""
+        """Returns the named assets in dependency order."""
         chosen = set(names)
         return [self.nodes[name] for name in self.order if name in chosen]
 
     def needs_among(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """Of each named asset, the named ones that it needs, directly or through others that are not."""
+        """Returns, for each named asset, the named assets that it needs.
+
+        It may need them directly or through assets that are not named.
+        """
         chosen = set(names)
         needs: dict[str, list[str]] = {}
         for name in self.order:
-            # A named asset stands for all that it needs itself: each is looked at once.
-            near = ([dep] if dep in chosen else needs[dep] for dep in self.nodes[name].deps)
-            needs[name] = list(dict.fromkeys(chain.from_iterable(near)))
+            # A named asset hides what it needs itself, so that each asset is visited once.
+            direct = ([dep] if dep in chosen else needs[dep] for dep in self.nodes[name].deps)
+            needs[name] = list(dict.fromkeys(chain.from_iterable(direct)))
         return {name: needs[name] for name in chosen}
 
     def all_upstream_of(self, names: Iterable[str]) -> set[str]:
-        """All assets that some of these depend on, near and far."""
+        """Returns all assets that the named ones depend on, directly or through others."""
         return _reached(names, lambda name: self.nodes[name].deps)
 
     def downstream_of(self, name: str) -> list[str]:
-        """The assets that depend on an asset, near ones only."""
+        """Returns the assets that depend directly on an asset."""
         return self._downstream.get(name, [])
 
     def all_downstream_of(self, names: Iterable[str]) -> set[str]:
-        """All assets that depend on some of these, near and far."""
+        """Returns all assets that depend on the named ones, directly or through others."""
         return _reached(names, self.downstream_of)
 
 
 def unclear_by_name(
     here: PartitionsDefinition | None, there: PartitionsDefinition | None
 ) -> str | None:
-    """Why partitions of an upstream do not follow from those here by dimension name; `None`: they do.
+    """Returns why dimension names do not determine the upstream's partitions; `None` if they do.
 
-    Dimensions of one name belong together, and further ones of the upstream are taken whole; which
-    partitions of a single dimension belong to which of another, no rule can tell.
+    Dimensions of the same name are matched, and all keys of the upstream's other dimensions are needed.
+    Two different definitions with one dimension have no names that could be matched.
     """
     if here is None or there is None or here == there:
         return None
@@ -241,14 +244,14 @@ def unclear_by_name(
     return f"they share no dimension ({here.dimensions} and {there.dimensions})"
 
 
-def _reached(names: Iterable[str], near: Callable[[str], Iterable[str]]) -> set[str]:
+def _reached(names: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> set[str]:
     found: set[str] = set()
-    ahead = [other for name in names for other in near(name)]
-    while ahead:
-        name = ahead.pop()
+    pending = [other for name in names for other in neighbours(name)]
+    while pending:
+        name = pending.pop()
         if name not in found:
             found.add(name)
-            ahead.extend(near(name))
+            pending.extend(neighbours(name))
     return found
 
 

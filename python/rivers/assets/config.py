@@ -1,4 +1,4 @@
-"""Configuration of assets: checked at submission, kept with the backfill as JSON."""
+"""Configuration of assets: validated at submission, stored with the backfill as JSON."""
 
 from __future__ import annotations
 
@@ -20,32 +20,48 @@ if TYPE_CHECKING:
 def check_config(
     config: Mapping[str, Mapping[str, Any]] | None, nodes: Sequence[Node]
 ) -> tuple[str | None, dict[str, pydantic.BaseModel]]:
-    """The configuration as JSON, and each asset's as an instance of its model.
+    """Returns the configuration as JSON, and an instance of its model for each step.
 
     Args:
-        config: Values by asset.
+        config: Values by asset. For a multi-asset, the name of a selected output or of the function.
         nodes: The selected assets.
 
     Raises:
-        ConfigurationError: A name is not selected, an asset has no model, values do not validate, or
-            JSON cannot hold them.
+        ConfigurationError: A name is not selected, a multi-asset is named twice with different values, an
+            asset has no model, values do not validate, or JSON cannot represent them.
     """
     text = _as_json(config)
-    given: dict[str, Any] = {} if text is None else json.loads(text)
     steps = {node.asset.step.name: node.asset.step for node in nodes}
-    names = list(steps)
-    for name in given:
-        if name not in names:
-            msg = (
-                f"config names the asset {name!r}, which is not selected; selected are {listed(names)}"
-                f"{did_you_mean(name, names)}"
-            )
-            raise ConfigurationError(msg)
+    given = _by_step({} if text is None else json.loads(text), nodes)
     return text, {
         name: instance
         for name, step in steps.items()
         if (instance := _instance(step, given.get(name))) is not None
     }
+
+
+def _by_step(given: dict[str, Any], nodes: Sequence[Node]) -> dict[str, Any]:
+    """Returns the values by step, where an output of a multi-asset stands for its step."""
+    step_of = {node.name: node.asset.step.name for node in nodes}
+    step_of.update({step: step for step in step_of.values()})
+    by_step: dict[str, Any] = {}
+    named_by: dict[str, str] = {}
+    for name, values in given.items():
+        if name not in step_of:
+            msg = (
+                f"config names the asset {name!r}, which is not selected; selected are {listed(step_of)}"
+                f"{did_you_mean(name, step_of)}"
+            )
+            raise ConfigurationError(msg)
+        step = step_of[name]
+        if by_step.setdefault(step, values) != values:
+            msg = (
+                f"config names the function of the multi-asset {step!r} twice, as {named_by[step]!r} and "
+                f"as {name!r}, with different values"
+            )
+            raise ConfigurationError(msg)
+        named_by.setdefault(step, name)
+    return by_step
 
 
 def _as_json(config: Mapping[str, Mapping[str, Any]] | None) -> str | None:

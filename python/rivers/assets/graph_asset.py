@@ -1,40 +1,56 @@
-"""Graph assets: one asset, made by several tasks."""
+"""Tasks, and graph assets that they make."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
+from rivers._text import did_you_mean, listed
+from rivers.assets.asset_def import read_tags
+from rivers.assets.options import R
 from rivers.assets.signature import Signature, read_signature
 from rivers.assets.traced_function import TracedFunction
 from rivers.assets.tracing import (
     Placeholder,
     TaskCall,
+    Trace,
     bind_arguments,
     current_trace,
     placeholders,
     tracing,
 )
-from rivers.exceptions import AssetDefinitionError
+from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, ExecutionError
+from rivers.io.base import BaseIOHandler
+from rivers.policies.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Unpack
+
+    from rivers.assets.options import R2, TaskOptions, Undecorated
+    from rivers.assets.step_def import StepDef
 
 
-class Task:
+class Task(Generic[R]):
     """A part of a graph asset (`Asset.from_graph`): a function that several graph assets can use.
 
-    Used as a decorator, bare or with a name. A parameter named `context`, or annotated with
-    `AssetExecutionContext`, receives the asset's context. `async def` works. Called outside a graph
-    asset, a task is its function.
+    Used as a decorator, bare or with arguments. A parameter named `context`, or annotated with
+    `AssetExecutionContext`, receives the asset's context. A parameter that the graph asset's function
+    does not fill takes the value of the asset of that name; if there is no such asset, its default.
+    `async def` works. Called outside a graph asset, a task is its function.
 
     Args:
         fn: The function.
         name: Name of the task; by default the function's.
+        tags: Free labels.
+        io_handler: Stores what the task returns, under the name `asset/task`. It takes precedence over
+            the `node_io_handler` of `Asset.from_graph`.
+        retry: Whether and when this task alone is retried, without the tasks before it; the run waits
+            for it. A policy, or the name of one in `CodeRepository(retries=)`.
 
     Raises:
-        AssetDefinitionError: `fn` is not a function, or has `*args`, `**kwargs` or positional-only
+        AssetDefinitionError: An argument is invalid, or `fn` has `*args`, `**kwargs` or positional-only
             parameters.
 
     Example:
@@ -56,14 +72,46 @@ class Task:
         (True, 107)
     """
 
-    def __init__(self, fn: Callable[..., Any] | None = None, *, name: str | None = None) -> None:
+    @overload
+    def __init__(self: Task[R2], fn: Callable[..., R2], **options: Unpack[TaskOptions]) -> None: ...
+
+    @overload
+    def __init__(
+        self: Task[Undecorated], fn: None = None, **options: Unpack[TaskOptions]
+    ) -> None: ...
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | Iterable[str] | None = None,
+        io_handler: BaseIOHandler | None = None,
+        retry: RetryPolicy | str | None = None,
+    ) -> None:
         if fn is not None and not callable(fn):
-            msg = f"@Task decorates a function, got {fn!r}; its name is a keyword"
+            msg = f"@Task decorates a function, got {fn!r}; its arguments are keywords"
             raise AssetDefinitionError(msg)
         if name is not None and (not isinstance(name, str) or not name):
             msg = f"name of a task must be a str, got {name!r}"
             raise AssetDefinitionError(msg)
-        self._name = name
+        for option, value, kind in (
+            ("io_handler", io_handler, BaseIOHandler),
+            ("retry", retry, RetryPolicy | str),
+        ):
+            if value is not None and not isinstance(value, kind):
+                expected = "RetryPolicy or its name" if option == "retry" else "BaseIOHandler"
+                msg = f"{option} of a task must be a {expected}, got {value!r}"
+                raise AssetDefinitionError(msg)
+        self._options: TaskOptions = {
+            "name": name,
+            "tags": tags,
+            "io_handler": io_handler,
+            "retry": retry,
+        }
+        self.tags = read_tags(tags)
+        self.io_handler = io_handler
+        self.retry = retry
         self.fn = fn
         if fn is None:
             return
@@ -72,75 +120,114 @@ class Task:
         self.signature = read_signature(fn, f"the task {self.name!r}")
         functools.update_wrapper(self, fn)
 
+    @overload
+    def __call__(self: Task[Undecorated], fn: Callable[..., R2], /) -> Task[R2]: ...
+
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> R: ...
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Decorates a function, records a call while a graph asset is traced, or calls the function."""
         if self.fn is None:
             if len(args) != 1 or kwargs or not callable(args[0]):
                 msg = "@Task(...) decorates a function"
                 raise AssetDefinitionError(msg)
-            return Task(args[0], name=self._name)
+            return Task(args[0], **self._options)
         trace = current_trace()
         if trace is None:
             return self.fn(*args, **kwargs)
-        read = self.signature
         try:
-            arguments = bind_arguments(self.fn, read.context_param, args, kwargs)
+            arguments = bind_arguments(self.fn, self.signature.context_param, args, kwargs)
         except TypeError as error:
             msg = f"the task {self.name!r} is not called as it is defined: {error}"
             raise AssetDefinitionError(msg) from None
-        trace.append(
+        return trace.record(
             TaskCall(
-                self.name, self.fn, self.is_async, read.context_param, read.config_model, arguments
+                self.name,
+                self.fn,
+                self.is_async,
+                self.signature,
+                arguments,
+                self.io_handler,
+                self.retry,
             )
         )
-        return Placeholder(len(trace) - 1, self.name)
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r}>" if self.fn is not None else "<Task without a function>"
 
 
-def trace_graph(fn: Callable[..., Any], name: str) -> tuple[Callable[..., Any], bool, Signature]:
+def trace_graph(
+    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | None
+) -> tuple[TracedFunction, Signature]:
     """Traces the function of a graph asset.
 
     Args:
         fn: The function; it is called once, with a placeholder for each parameter.
         name: Name of the asset.
+        node_io_handler: Stores what each task returns, unless the task has a handler of its own.
 
     Returns:
-        A function that executes the recorded calls, whether it is a coroutine function, and what it
-        takes.
+        The recorded calls as a function, and the parameters it takes.
 
     Raises:
         AssetDefinitionError: The function takes a context, is async, uses a value other than by
             passing it to a task, or returns nothing that a task returned; or two of its tasks take
             different configurations.
     """
-    read = read_signature(fn, f"the asset {name!r}")
-    if read.context_param is not None or inspect.iscoroutinefunction(fn):
+    signature = read_signature(fn, f"the asset {name!r}")
+    if signature.context_param is not None or inspect.iscoroutinefunction(fn):
         msg = (
             f"the graph asset {name!r} takes a context or is async, but its function is called "
             "once, when it is defined: have its tasks take the context or be async"
         )
         raise AssetDefinitionError(msg)
-    with tracing() as calls:
-        result = _call_with_placeholders(fn, name, read.inputs)
+    with tracing(signature) as trace:
+        result = _call_with_placeholders(fn, name, list(signature.inputs))
     if not placeholders(result):
         msg = (
             f"the graph asset {name!r} must return what a task gave, got {result!r}; its value is "
             "computed in each run, by tasks"
         )
         raise AssetDefinitionError(msg)
-    models = {call.config_model for call in calls} - {None}
+    for call in trace.calls:
+        call.io_handler = call.io_handler or node_io_handler
+    signature.config_model = _config_model(name, trace)
+    if any(call.signature.context_param or call.io_handler for call in trace.calls):
+        signature.context_param = "context"
+    return TracedFunction(name, trace.calls, result, signature.context_param), signature
+
+
+def handler_of_task(step: StepDef, task: str) -> BaseIOHandler:
+    """Returns the handler that stores what a task of a graph asset returns.
+
+    Raises:
+        AssetNotFoundError: The step has no such task.
+        ExecutionError: Nothing stores what the task returns.
+    """
+    calls = {call.name: call for call in step.traced.calls} if step.traced is not None else {}
+    if task not in calls:
+        msg = (
+            f"the asset {step.name!r} has no task {task!r}; its tasks are {listed(calls) or 'none'}"
+            f"{did_you_mean(task, calls)}"
+        )
+        raise AssetNotFoundError(msg)
+    handler = calls[task].io_handler
+    if handler is None:
+        msg = (
+            f"nothing stores what the task {task!r} of the asset {step.name!r} returns: give "
+            "Asset.from_graph a node_io_handler, or the task an io_handler"
+        )
+        raise ExecutionError(msg)
+    return handler
+
+
+def _config_model(name: str, trace: Trace) -> Any:
+    models = {call.signature.config_model for call in trace.calls} - {None}
     if len(models) > 1:
         msg = f"the tasks of the graph asset {name!r} take different configs: {models}"
         raise AssetDefinitionError(msg)
-    context_param = "context" if any(call.context_param for call in calls) else None
-    signature = Signature(
-        read.inputs, read.optional_inputs, context_param, next(iter(models), None)
-    )
-    traced = TracedFunction(name, calls, result, context_param)
-    is_async = any(call.is_async for call in calls)
-    return traced.call_async if is_async else traced, is_async, signature
+    return next(iter(models), None)
 
 
 def _call_with_placeholders(fn: Callable[..., Any], name: str, inputs: list[str]) -> Any:

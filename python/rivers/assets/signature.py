@@ -25,12 +25,16 @@ class Signature:
         optional_inputs: Those of `inputs` that have a default.
         context_param: The parameter that receives the context; `None` if there is none.
         config_model: The pydantic model of the context's configuration; `None` if there is none.
+        hints: Annotations of the parameters, evaluated; those that cannot be are left out.
+        return_hint: The return annotation, evaluated; `None` if there is none, `NoneType` for `-> None`.
     """
 
     inputs: list[str] = field(default_factory=list)
     optional_inputs: set[str] = field(default_factory=set)
     context_param: str | None = None
     config_model: type[BaseModel] | None = None
+    hints: dict[str, Any] = field(default_factory=dict)
+    return_hint: Any = None
 
 
 def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
@@ -43,8 +47,8 @@ def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
     Raises:
         AssetDefinitionError: An asset or task cannot have such parameters.
     """
-    read = Signature()
     hints = _evaluated_annotations(fn)
+    read = Signature(return_hint=hints.get("return"))
     for parameter in inspect.signature(fn).parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
         origin = typing.get_origin(hint) or hint
@@ -69,6 +73,8 @@ def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
             read.config_model = _config_model(hint, owner)
             continue
         read.inputs.append(parameter.name)
+        if parameter.name in hints:
+            read.hints[parameter.name] = hints[parameter.name]
         if parameter.default is not parameter.empty:
             read.optional_inputs.add(parameter.name)
     return read

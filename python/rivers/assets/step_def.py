@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from rivers.assets.multi_asset import collect_outputs
 from rivers.assets.signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rivers.assets.traced_function import TracedFunction
     from rivers.policies.retry import RetryPolicy
 
 StepKind: TypeAlias = Literal["single", "multi", "graph", "external"]
@@ -28,13 +30,15 @@ class StepDef:
         name: Name of the one asset, or of the multi-asset.
         outputs: Names of the assets it makes.
         fn: The user's function.
-        call: What a run calls, with the arguments of `signature` by keyword. For `"multi"`, it returns
-            a dict of values by output; for `"external"`, it is never called.
+        call: What makes the value of one asset, with the arguments of `signature` by keyword. A run
+            calls what `call_for` returns.
         is_async: Whether `call` is a coroutine function.
         signature: The parameters of `call`.
-        retry: Whether and when it is retried.
+        retry: Whether and when it is retried: a policy, or the name of one in
+            `CodeRepository(retries=)`.
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
+        traced: The recorded task calls of a `"graph"` step.
     """
 
     kind: StepKind
@@ -44,6 +48,28 @@ class StepDef:
     call: Callable[..., Any]
     is_async: bool = False
     signature: Signature = field(default_factory=Signature)
-    retry: RetryPolicy | None = None
+    retry: RetryPolicy | str | None = None
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    traced: TracedFunction | None = None
+
+    def call_for(
+        self, selected: list[str], retries: Mapping[str, RetryPolicy]
+    ) -> Callable[..., Any]:
+        """Returns what a run calls to make the selected outputs.
+
+        For `"multi"`, it returns a dict of values by output.
+
+        Args:
+            selected: Names of the outputs to make.
+            retries: The retry policies that tasks refer to by name.
+
+        Raises:
+            ConfigurationError: A task names an unknown retry policy.
+        """
+        if self.kind == "multi":
+            return collect_outputs(self.fn, self.name, self.outputs, selected)
+        if self.traced is not None:
+            traced = self.traced.with_policies(retries)
+            return traced.call_async if traced.is_async else traced
+        return self.call

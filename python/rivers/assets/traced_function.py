@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rivers.assets.tracing import TaskCall, fill
+from rivers.assets.tracing import Placeholder, TaskCall, fill
+from rivers.exceptions import ExecutionError
+from rivers.io.base import OutputContext
+from rivers.policies.retry import RetryPolicy, check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+
+    from rivers.execution.context import AssetExecutionContext
 
 _Values = dict[str | int, Any]
 """Values of inputs by name, and of task calls by index."""
+
+_log = logging.getLogger("rivers")
 
 
 @dataclass
@@ -24,7 +33,7 @@ class TracedFunction:
         name: Name of the asset.
         calls: The recorded calls.
         result: The asset's value, with placeholders.
-        context_param: The argument that is the context; `None` if no task takes it.
+        context_param: The argument that is the context; `None` if nothing needs it.
     """
 
     name: str
@@ -32,28 +41,57 @@ class TracedFunction:
     result: Any
     context_param: str | None
 
+    @property
+    def is_async(self) -> bool:
+        """Whether a task is async, so that `call_async` executes the calls."""
+        return any(call.is_async for call in self.calls)
+
+    def with_policies(self, retries: Mapping[str, RetryPolicy]) -> TracedFunction:
+        """Returns the function with the retry policies of its tasks looked up by name."""
+        calls = [
+            replace(
+                call, retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries)
+            )
+            for call in self.calls
+        ]
+        return replace(self, calls=calls)
+
     def __call__(self, **inputs: Any) -> Any:
         """Returns the asset's value for these inputs."""
         values, context = self._begin(inputs)
         for index, call in enumerate(self.calls):
-            with self._naming_the_task(call):
-                values[index] = call.fn(**_arguments(call, values, context))
+            failures = 0
+            while index not in values:
+                try:
+                    with self._naming_the_task(call):
+                        values[index] = call.fn(**_arguments(call, values, context))
+                except BaseException as error:  # noqa: BLE001  (its policy decides)
+                    failures += 1
+                    time.sleep(self._delay(call, error, failures))
+            self._store(call, values[index], context)
         return fill(self.result, values)
 
     async def call_async(self, **inputs: Any) -> Any:
         """Returns the asset's value where some task is async; plain tasks run in a thread."""
         values, context = self._begin(inputs)
         for index, call in enumerate(self.calls):
-            with self._naming_the_task(call):
-                arguments = _arguments(call, values, context)
-                if call.is_async:
-                    values[index] = await call.fn(**arguments)
-                else:
-                    values[index] = await asyncio.to_thread(call.fn, **arguments)
+            failures = 0
+            while index not in values:
+                try:
+                    with self._naming_the_task(call):
+                        arguments = _arguments(call, values, context)
+                        if call.is_async:
+                            values[index] = await call.fn(**arguments)
+                        else:
+                            values[index] = await asyncio.to_thread(call.fn, **arguments)
+                except BaseException as error:  # noqa: BLE001  (its policy decides)
+                    failures += 1
+                    await asyncio.sleep(self._delay(call, error, failures))
+            await asyncio.to_thread(self._store, call, values[index], context)
         return fill(self.result, values)
 
     def _begin(self, inputs: dict[str, Any]) -> tuple[_Values, Any]:
-        context = inputs.pop(self.context_param) if self.context_param else None
+        context = inputs.pop(self.context_param, None) if self.context_param else None
         return dict(inputs.items()), context
 
     @contextmanager
@@ -65,9 +103,44 @@ class TracedFunction:
             error.add_note(f"in the task {call.name!r} of the asset {self.name!r}")
             raise
 
+    def _delay(self, call: TaskCall, error: BaseException, failures: int) -> float:
+        """Returns the seconds until the task's next attempt, or raises the error if there is none."""
+        delay = call.retry.wait(error, failures) if isinstance(call.retry, RetryPolicy) else None
+        if delay is None:
+            raise error
+        _log.info(
+            "the task %r of the asset %r failed and is retried in %.1f s: %s: %s",
+            call.name, self.name, delay, type(error).__name__, error,
+        )  # fmt: skip
+        return delay
+
+    def _store(
+        self, call: TaskCall, value: Any, context: AssetExecutionContext[Any] | None
+    ) -> None:
+        """Stores what a task returned under `asset/task`; called directly, an asset stores nothing."""
+        if call.io_handler is None or context is None:
+            return
+        partitions = context.partition.keys if context.has_partition_key else []
+        call.io_handler.handle_output(
+            OutputContext(
+                asset=f"{self.name}/{call.name}",
+                partitions=partitions,
+                run_id=context.run_id,
+                tags=context.tags,
+            ),
+            value,
+        )
+
 
 def _arguments(call: TaskCall, values: _Values, context: Any) -> dict[str, Any]:
-    arguments = {name: fill(value, values) for name, value in call.arguments.items()}
-    if call.context_param is not None:
-        arguments[call.context_param] = context
+    arguments: dict[str, Any] = {}
+    for name, value in call.arguments.items():
+        if isinstance(value, Placeholder) and value.source not in values:
+            if value.is_optional:
+                continue  # There is no such asset, so the parameter has its default.
+            msg = f"the task {call.name!r} needs a value for its parameter {name!r}"
+            raise ExecutionError(msg)
+        arguments[name] = fill(value, values)
+    if call.signature.context_param is not None:
+        arguments[call.signature.context_param] = context
     return arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import AssetDefinitionError
@@ -13,22 +13,26 @@ from rivers.exceptions import AssetDefinitionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from pydantic import BaseModel
+    from rivers.assets.signature import Signature
+    from rivers.io.base import BaseIOHandler
+    from rivers.policies.retry import RetryPolicy
 
-_TRACE: ContextVar[list[TaskCall] | None] = ContextVar("rivers_trace", default=None)
+_TRACE: ContextVar[Trace | None] = ContextVar("rivers_trace", default=None)
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """Stands for a value that exists only in a run: an input, or what a task returns.
+    """Stands for a value that exists only in a run: that of an asset, or what a task returns.
 
     Attributes:
-        source: The input's name, or the index of the task call.
-        name: The input's or the task's name, for messages.
+        source: The asset's name, or the index of the task call.
+        name: The asset's or the task's name, for messages.
+        is_optional: Whether the argument is left out if there is no such asset.
     """
 
     source: str | int
     name: str
+    is_optional: bool = False
 
     def __bool__(self) -> bool:
         msg = f"the value of {self.name!r} is known when the asset runs: decide on it in a task"
@@ -42,34 +46,73 @@ class TaskCall:
     """A recorded call of a task.
 
     Attributes:
-        name: Name of the task.
+        name: Name of the task, with a number if the graph asset calls it more than once.
         fn: Function of the task.
         is_async: Whether `fn` is a coroutine function.
-        context_param: The parameter of `fn` that receives the context, if there is one.
-        config_model: The model of the context's configuration, if there is one.
+        signature: Parameters of `fn`.
         arguments: Arguments by parameter; placeholders may be inside lists, tuples and dicts.
+        io_handler: Stores what the task returns; `None`: nothing does.
+        retry: Whether and when the task alone is retried: a policy, or the name of one.
     """
 
     name: str
     fn: Callable[..., Any]
     is_async: bool
-    context_param: str | None
-    config_model: type[BaseModel] | None
+    signature: Signature
     arguments: dict[str, Any]
+    io_handler: BaseIOHandler | None = None
+    retry: RetryPolicy | str | None = None
 
 
-def current_trace() -> list[TaskCall] | None:
-    """Returns the calls recorded so far; `None` unless a graph asset is being traced."""
+@dataclass
+class Trace:
+    """What a graph asset's function does while it is traced.
+
+    Attributes:
+        calls: The recorded calls of tasks.
+        signature: The assets that the function and its tasks take.
+    """
+
+    signature: Signature
+    calls: list[TaskCall] = field(default_factory=list)
+
+    def take(self, name: str, *, is_optional: bool = False) -> Placeholder:
+        """Returns a placeholder for the value of an asset, which becomes an input."""
+        if name not in self.signature.inputs:
+            self.signature.inputs.append(name)
+            if is_optional:
+                self.signature.optional_inputs.add(name)
+        elif not is_optional:
+            self.signature.optional_inputs.discard(name)
+        return Placeholder(name, name, is_optional)
+
+    def record(self, call: TaskCall) -> Placeholder:
+        """Records a call, and returns a placeholder for what it will return."""
+        for parameter in call.signature.inputs:
+            if parameter not in call.arguments:
+                is_optional = parameter in call.signature.optional_inputs
+                call.arguments[parameter] = self.take(parameter, is_optional=is_optional)
+        name, names = call.name, {other.name for other in self.calls}
+        number = 1
+        while call.name in names:
+            number += 1
+            call.name = f"{name}_{number}"
+        self.calls.append(call)
+        return Placeholder(len(self.calls) - 1, name)
+
+
+def current_trace() -> Trace | None:
+    """Returns the trace of the graph asset that is being traced; `None` outside of one."""
     return _TRACE.get()
 
 
 @contextmanager
-def tracing() -> Generator[list[TaskCall]]:
+def tracing(signature: Signature) -> Generator[Trace]:
     """Records calls of tasks instead of executing them."""
-    calls: list[TaskCall] = []
-    token = _TRACE.set(calls)
+    trace = Trace(signature)
+    token = _TRACE.set(trace)
     try:
-        yield calls
+        yield trace
     finally:
         _TRACE.reset(token)
 
@@ -96,13 +139,16 @@ def fill(value: Any, values: dict[str | int, Any]) -> Any:
 
 
 def bind_arguments(
-    fn: Callable[..., Any], context_param: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    fn: Callable[..., Any],
+    context_param: str | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> dict[str, Any]:
-    """Returns the arguments of a call by parameter, without the context.
+    """Returns the arguments of a call by parameter, without the context; some may be missing.
 
     Raises:
         TypeError: They do not fit the function.
     """
     signature = inspect.signature(fn)
     others = [p for name, p in signature.parameters.items() if name != context_param]
-    return signature.replace(parameters=others).bind(*args, **kwargs).arguments
+    return signature.replace(parameters=others).bind_partial(*args, **kwargs).arguments

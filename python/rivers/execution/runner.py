@@ -15,6 +15,7 @@ from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import AssetExecutionContext
+from rivers.execution.outputs import Materialization, Output
 from rivers.io.base import InputContext, OutputContext
 
 if TYPE_CHECKING:
@@ -266,7 +267,9 @@ def _load(wanted: StepInput, step: Step, run: Run, keys: list[PartitionKey]) -> 
 def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
     for output in step.outputs:
         part = value[output.name] if step.by_name else value
-        if part is not None:
+        if isinstance(part, Output):
+            part = part.value
+        if part is not None and not isinstance(part, Materialization):
             output.handler.handle_output(_output_context(step, output, run, selection), part)
 
 

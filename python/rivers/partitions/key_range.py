@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rivers._arrow import frame
+from rivers._text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 _PAIR = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PartitionKeyRange:
     """A range of partitions, inclusive at both ends; `single` and `multi` make ranges.
+
+    Ranges are equal if they select the same: the order of dimensions and of listed keys does not matter.
+    A `(from, to)` pair is not equal to a list of its ends.
 
     Attributes:
         from_key: The first key; `None` for a range of named dimensions.
@@ -32,7 +36,7 @@ class PartitionKeyRange:
     Example:
         >>> from rivers import PartitionKeyRange
         >>> PartitionKeyRange.single("2024-01-01", "2024-01-31")
-        PartitionKeyRange.single('2024-01-01', '2024-01-31')
+        PartitionKeyRange.single(from_key="2024-01-01", to_key="2024-01-31")
     """
 
     from_key: str | None
@@ -108,11 +112,33 @@ class PartitionKeyRange:
 
     def __repr__(self) -> str:
         if self.dimensions is None:
-            return f"PartitionKeyRange.single({self.from_key!r}, {self.to_key!r})"
-        return f"PartitionKeyRange.multi({dict(self.dimensions)!r})"
+            from_key, to_key = quoted(str(self.from_key)), quoted(str(self.to_key))
+            return f"PartitionKeyRange.single(from_key={from_key}, to_key={to_key})"
+        shown = [f"{quoted(name)}: {_shown(part)}" for name, part in sorted(self.dimensions)]
+        return f"PartitionKeyRange.multi({{{', '.join(shown)}}})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PartitionKeyRange):
+            return NotImplemented
+        return self._selected() == other._selected()
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(self._selected())
+
+    def _selected(self) -> object:
+        """What the range selects, in a form that does not depend on order."""
+        if self.dimensions is None:
+            return self.from_key, self.to_key
+        return frozenset(
+            (name, part if isinstance(part, tuple) else frozenset(part))
+            for name, part in self.dimensions
+        )
+
+
+def _shown(part: tuple[str, str] | list[str]) -> str:
+    if isinstance(part, tuple):
+        return f"({', '.join(map(quoted, part))})"
+    return f"[{', '.join(map(quoted, sorted(part)))}]"
 
 
 def _part(name: object, part: object) -> tuple[str, str] | list[str]:

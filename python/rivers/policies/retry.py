@@ -1,171 +1,90 @@
-"""Whether and when what has failed is tried again."""
+"""Retry policies: whether and when a failed asset is executed again."""
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import enum
 import json
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from rivers._text import did_you_mean, listed
 from rivers._validation import check_count
 from rivers.exceptions import ConfigurationError
+from rivers.policies.backoff import Backoff
 
-_LONGEST = 366 * 86_400.0
-"""Seconds that a wait may take at the most."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
-class Backoff:
-    """How long to wait before the next attempt; made with `constant`, `linear`, `exponential` or `fixed`.
+class FailureReason(enum.Enum):
+    """A class of failures, for `RetryPolicy(retry_on=[...])`."""
 
-    Attributes:
-        kind: Which of the four.
-        delays: Its numbers: the delay; `initial` and `step`; `initial` and `factor`; the schedule.
-        jitter: The share, from 0 to 1, by which a wait is made longer or shorter at random, so that
-            what failed together does not come back together.
-        max_delay: Most seconds, before jitter; `None`: a year.
+    ERROR = "error"
+    """Any exception that has no reason of its own below."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """A `MemoryError`."""
+    TIMEOUT = "timeout"
+    """A `TimeoutError`."""
+    INFRASTRUCTURE = "infrastructure"
+    """A worker process died."""
+    CANCELLED = "cancelled"
+    """A cancellation, which is never retried."""
 
-    Example:
-        >>> import rivers as rs
-        >>> growing = rs.Backoff.exponential(1, max_delay=5)
-        >>> [growing.seconds(failures) for failures in (1, 2, 3, 4)]
-        [1.0, 2.0, 4.0, 5.0]
-    """
 
-    kind: Literal["constant", "linear", "exponential", "fixed"]
-    delays: tuple[float, ...]
-    jitter: float = 0.0
-    max_delay: float | None = None
+class RetryOn(enum.Enum):
+    """Presets for `RetryPolicy(retry_on=...)`."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "delays", tuple(self.delays))
-        if not self.delays:
-            msg = f"Backoff.{self.kind} needs at least one delay"
-            raise ConfigurationError(msg)
-        limits = (("a delay", _LONGEST), ("jitter", 1.0), ("max_delay", _LONGEST))
-        values = (self.delays, (self.jitter,), () if self.max_delay is None else (self.max_delay,))
-        for (name, most), given in zip(limits, values, strict=True):
-            for value in given:
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                if not number or not 0 <= value <= most:
-                    what = f"{name} of Backoff.{self.kind}"
-                    msg = f"{what} must be a number from 0 to {most:g}, got {value!r}"
-                    raise ConfigurationError(msg)
+    ALL = "all"
+    """Every `Exception`, as without `retry_on`."""
+    TRANSIENT = "transient"
+    """Out of memory, timeouts and infrastructure: failures that another attempt may not have."""
 
-    @classmethod
-    def constant(
-        cls, delay: float, *, jitter: float = 0.0, max_delay: float | None = None
-    ) -> Backoff:
-        """The same wait each time.
 
-        Args:
-            delay: Seconds.
-            jitter: Share of the wait, from 0 to 1, that is left to chance.
-            max_delay: Most seconds.
+_TRANSIENT = (FailureReason.OUT_OF_MEMORY, FailureReason.TIMEOUT, FailureReason.INFRASTRUCTURE)
 
-        Raises:
-            ConfigurationError: A number is out of its range.
-        """
-        return cls("constant", (delay,), jitter, max_delay)
+_REASONS: list[tuple[FailureReason, tuple[type[BaseException], ...]]] = [
+    (
+        FailureReason.CANCELLED,
+        (asyncio.CancelledError, concurrent.futures.CancelledError, KeyboardInterrupt),
+    ),
+    (FailureReason.OUT_OF_MEMORY, (MemoryError,)),
+    (FailureReason.TIMEOUT, (TimeoutError,)),
+    (FailureReason.INFRASTRUCTURE, (concurrent.futures.BrokenExecutor,)),
+    (FailureReason.ERROR, (Exception,)),
+]
 
-    @classmethod
-    def linear(
-        cls,
-        step: float,
-        *,
-        initial: float = 0.0,
-        jitter: float = 0.0,
-        max_delay: float | None = None,
-    ) -> Backoff:
-        """`initial + step` after the first failure, and `step` more after each further one.
 
-        Args:
-            step: Seconds.
-            initial: Seconds.
-            jitter: Share of the wait, from 0 to 1, that is left to chance.
-            max_delay: Most seconds.
-
-        Raises:
-            ConfigurationError: A number is out of its range.
-        """
-        return cls("linear", (initial, step), jitter, max_delay)
-
-    @classmethod
-    def exponential(
-        cls,
-        initial: float,
-        *,
-        factor: float = 2.0,
-        jitter: float = 0.0,
-        max_delay: float | None = None,
-    ) -> Backoff:
-        """`initial` after the first failure, and `factor` times as long after each further one.
-
-        Args:
-            initial: Seconds.
-            factor: How many times longer each wait is than the one before.
-            jitter: Share of the wait, from 0 to 1, that is left to chance.
-            max_delay: Most seconds.
-
-        Raises:
-            ConfigurationError: A number is out of its range.
-        """
-        return cls("exponential", (initial, factor), jitter, max_delay)
-
-    @classmethod
-    def fixed(cls, schedule: Sequence[float], *, jitter: float = 0.0) -> Backoff:
-        """A wait after each failure as listed; the last one for all further ones.
-
-        Args:
-            schedule: Seconds.
-            jitter: Share of the wait, from 0 to 1, that is left to chance.
-
-        Raises:
-            ConfigurationError: The list is empty, or a number is out of its range.
-        """
-        return cls("fixed", tuple(schedule), jitter)
-
-    def seconds(self, failures: int) -> float:
-        """The wait after so many failures, from 1."""
-        match self.kind, self.delays:
-            case "linear", (initial, step):
-                wait = initial + step * failures
-            case "exponential", (initial, factor):
-                # No power of a float: it overflows after some hundred failures.
-                wait = float(initial)
-                for _ in range(failures - 1):
-                    if not 0 < wait < _LONGEST:
-                        break
-                    wait *= factor
-            case _, delays:
-                wait = delays[min(failures, len(delays)) - 1]
-        wait = min(wait, _LONGEST if self.max_delay is None else self.max_delay)
-        return float(wait * random.uniform(1 - self.jitter, 1 + self.jitter))  # noqa: S311
+def reason_of(error: BaseException) -> FailureReason | None:
+    """Returns the reason that an exception belongs to; `None` for one that is no `Exception`."""
+    return next((reason for reason, kinds in _REASONS if isinstance(error, kinds)), None)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often an asset that raises is tried again, and for which exceptions.
+    """How often an asset that raises is retried, and after which exceptions.
 
-    A run that waits for its next attempt holds no slot and no pool. The next attempt executes what
-    failed and what needs it, not what is done. What `context.mark_partition_failed` marks is not
-    tried again.
+    A run that waits for its next attempt holds no slot and no pool. The next attempt executes only the
+    failed assets and those that depend on them. Partitions marked with
+    `context.mark_partition_failed` are not retried, and neither is a cancellation.
 
     Attributes:
-        max_retries: Most attempts after the first.
-        backoff: How long to wait; `None`: not at all.
-        retry_on: Exception types, or their names (`"builtins.OSError"`); subclasses count. `None`:
-            every `Exception`.
+        max_retries: Maximum number of attempts after the first.
+        backoff: Delay before each retry; `None`: no delay.
+        retry_on: A preset, such as `RetryOn.TRANSIENT`, or a list of exception types, their names
+            (`"builtins.OSError"`) and `FailureReason`s. Subclasses are included. `None`: every
+            `Exception`.
 
     Raises:
-        ConfigurationError: `max_retries` is no count, `backoff` no `Backoff`, or `retry_on` holds
-            something else.
+        ConfigurationError: `max_retries` is not a count, `backoff` is not a `Backoff`, or `retry_on`
+            contains something else.
 
     Example:
         >>> import rivers as rs
         >>> calls = []
-        >>> @rs.Asset(retry=rs.RetryPolicy(2, retry_on=[ConnectionError]))
+        >>> @rs.Asset(retry=rs.RetryPolicy(2, retry_on=[ConnectionError, rs.FailureReason.TIMEOUT]))
         ... def fetched() -> str:
         ...     calls.append("call")
         ...     if len(calls) < 3:
@@ -178,65 +97,111 @@ class RetryPolicy:
 
     max_retries: int = 1
     backoff: Backoff | None = None
-    retry_on: Iterable[type[BaseException] | str] | None = None
+    retry_on: RetryOn | Iterable[type[BaseException] | FailureReason | str] | None = None
 
     def __post_init__(self) -> None:
         check_count("max_retries", self.max_retries, least=0)
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             msg = f"backoff must be a Backoff, such as Backoff.constant(5), got {self.backoff!r}"
             raise ConfigurationError(msg)
-        if self.retry_on is None:
-            return
-        given = self.retry_on
-        if isinstance(given, type) or not isinstance(given, Iterable) or isinstance(given, str):
-            msg = f"retry_on must be a list of exception types, got {given!r}"
-            raise ConfigurationError(msg)
-        names = tuple(map(_name_of, given))
-        if not names:
-            msg = "retry_on is empty; leave it out to retry on every exception"
-            raise ConfigurationError(msg)
-        # By name, so that a policy can be kept with its backfill and used in another process.
-        object.__setattr__(self, "retry_on", names)
+        # Exceptions by name, so that the policy can be stored and used in another process.
+        object.__setattr__(self, "retry_on", _selectors(self.retry_on))
 
     def wait(self, error: BaseException, failures: int) -> float | None:
-        """Seconds until the next attempt after so many failures, this one included; `None`: no more."""
+        """Returns the delay in seconds until the next attempt; `None` if there is none.
+
+        Args:
+            error: The exception of the last attempt.
+            failures: Number of failed attempts, including the last.
+        """
         if failures > self.max_retries or not self._covers(error):
             return None
         return self.backoff.seconds(failures) if self.backoff else 0.0
 
     def _covers(self, error: BaseException) -> bool:
-        if self.retry_on is None:
+        reason = reason_of(error)
+        if reason is FailureReason.CANCELLED:
+            return False
+        selectors: Any = self.retry_on
+        if selectors is None:
             return isinstance(error, Exception)
-        return any(_name_of(kind) in self.retry_on for kind in type(error).__mro__[:-1])
+        names = {_selector(kind) for kind in type(error).__mro__[:-1]}
+        return any(selector is reason or selector in names for selector in selectors)
 
     def to_json(self) -> str:
-        """The policy as JSON."""
-        return json.dumps(asdict(self))
+        """Returns the policy as JSON."""
+        fields = asdict(self)
+        if self.retry_on is not None:
+            fields["retry_on"] = [
+                {"reason": each.value} if isinstance(each, FailureReason) else each
+                for each in fields["retry_on"]
+            ]
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, text: str) -> RetryPolicy:
-        """The policy that `to_json` wrote."""
+        """Reads what `to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
         backoff = fields.pop("backoff")
+        if fields["retry_on"] is not None:
+            fields["retry_on"] = [
+                FailureReason(each["reason"]) if isinstance(each, dict) else each
+                for each in fields["retry_on"]
+            ]
         return cls(**fields, backoff=backoff and Backoff(**backoff))
 
 
-def check_retry(name: str, value: object) -> RetryPolicy | None:
-    """The value, if it is a policy or `None`.
+def check_retry(
+    argument: str, value: object, retries: Mapping[str, RetryPolicy] | None = None
+) -> RetryPolicy | None:
+    """Returns the policy that an argument means: itself, the one of a name, or `None`.
+
+    Args:
+        argument: Name of the argument, for messages.
+        value: The policy, a name in `retries`, or `None`.
+        retries: The repository's policies by name.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: It is something else, or there is no policy of that name.
     """
-    if value is not None and not isinstance(value, RetryPolicy):
-        msg = f"{name} must be a RetryPolicy, such as RetryPolicy(max_retries=3), got {value!r}"
+    if value is None or isinstance(value, RetryPolicy):
+        return value
+    known = retries or {}
+    if isinstance(value, str):
+        if value in known:
+            return known[value]
+        msg = (
+            f"{argument} names the retry policy {value!r}, but retries of the repository has "
+            f"{listed(known) or 'no entry'}{did_you_mean(value, known)}"
+        )
         raise ConfigurationError(msg)
-    return value
+    msg = f"{argument} must be a RetryPolicy, such as RetryPolicy(max_retries=3), got {value!r}"
+    raise ConfigurationError(msg)
 
 
-def _name_of(kind: object) -> str:
-    if isinstance(kind, str) and kind:
+def _selectors(given: object) -> tuple[FailureReason | str, ...] | None:
+    """Returns what a policy compares exceptions with; `None`: every `Exception`."""
+    if given is None or given is RetryOn.ALL:
+        return None
+    if given is RetryOn.TRANSIENT:
+        return _TRANSIENT
+    if isinstance(given, type | str) or not isinstance(given, Iterable):
+        msg = (
+            f"retry_on must be a list of exception types and FailureReasons, or RetryOn.ALL or "
+            f"RetryOn.TRANSIENT, got {given!r}"
+        )
+        raise ConfigurationError(msg)
+    selectors = tuple(map(_selector, given))
+    if not selectors:
+        msg = "retry_on is empty; leave it out to retry on every exception"
+        raise ConfigurationError(msg)
+    return selectors
+
+
+def _selector(kind: object) -> FailureReason | str:
+    if isinstance(kind, FailureReason) or (isinstance(kind, str) and kind):
         return kind
     if isinstance(kind, type) and issubclass(kind, BaseException):
         return f"{kind.__module__}.{kind.__qualname__}"
-    msg = f"retry_on must hold exception types or their names, got {kind!r}"
+    msg = f"retry_on must hold exception types, their names or FailureReasons, got {kind!r}"
     raise ConfigurationError(msg)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rivers._rivers import check_per_dimension
+from rivers._text import quoted
 from rivers._validation import check_count
 from rivers.exceptions import ConfigurationError
 
@@ -23,7 +24,7 @@ class BackfillStrategy:
     Example:
         >>> from rivers import BackfillStrategy
         >>> BackfillStrategy.per_dimension(multi_run=["date"], single_run=["region"])
-        BackfillStrategy.PerDimension(multi_run=['date'], single_run=['region'])
+        BackfillStrategy.per_dimension(multi_run=["date"], single_run=["region"])
     """
 
     if TYPE_CHECKING:
@@ -106,9 +107,9 @@ class BackfillStrategy:
         Example:
             >>> from rivers import BackfillStrategy
             >>> BackfillStrategy.parse("chunked(100)")
-            BackfillStrategy.Chunked(n=100)
+            BackfillStrategy.chunked(100)
             >>> BackfillStrategy.parse("date=multi,region=single")
-            BackfillStrategy.PerDimension(multi_run=['date'], single_run=['region'])
+            BackfillStrategy.per_dimension(multi_run=["date"], single_run=["region"])
         """
         refused = ConfigurationError(
             f"{argument} is multi_run, single_run, chunked(n), or a kind for each dimension such as "
@@ -130,22 +131,29 @@ class BackfillStrategy:
             dimensions[word].append(name)
         return _PerDimension(dimensions["multi"], dimensions["single"])
 
+    def _arguments(self) -> str:
+        """The arguments of the factory, as they stand in the `repr`."""
+        return ""
 
-@dataclass(frozen=True)
+    def __repr__(self) -> str:
+        return f"BackfillStrategy.{self.kind}({self._arguments()})"
+
+
+@dataclass(frozen=True, repr=False)
 class _MultiRun(BackfillStrategy):
     """One run per partition."""
 
     kind = "multi_run"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _SingleRun(BackfillStrategy):
     """All partitions in a single run."""
 
     kind = "single_run"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _PerDimension(BackfillStrategy):
     """One run per distinct combination of the `multi_run` dimensions.
 
@@ -172,8 +180,13 @@ class _PerDimension(BackfillStrategy):
     def __hash__(self) -> int:
         return hash((tuple(self.multi_run), tuple(self.single_run)))
 
+    def _arguments(self) -> str:
+        return (
+            f"multi_run={_quoted_list(self.multi_run)}, single_run={_quoted_list(self.single_run)}"
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class _Chunked(BackfillStrategy):
     """Runs of up to `n` partitions each, in order.
 
@@ -188,6 +201,9 @@ class _Chunked(BackfillStrategy):
     def __post_init__(self) -> None:
         check_count("n", self.n)
 
+    def _arguments(self) -> str:
+        return str(self.n)
+
 
 _KINDS: tuple[type[Any], ...] = (_MultiRun, _SingleRun, _PerDimension, _Chunked)
 
@@ -195,6 +211,10 @@ for _kind in _KINDS:
     _kind.__name__ = _kind.__name__.removeprefix("_")
     _kind.__qualname__ = f"BackfillStrategy.{_kind.__name__}"
     setattr(BackfillStrategy, _kind.__name__, _kind)
+
+
+def _quoted_list(names: list[str]) -> str:
+    return f"[{', '.join(map(quoted, names))}]"
 
 
 def _call(text: str) -> tuple[type[Any], list[Any], dict[str, Any]] | None:

@@ -276,7 +276,7 @@ class Runtime:
                     for name in step.outputs
                 ],
                 by_name=step.kind == "multi",
-                fn=step.call,
+                fn=step.call_for(step.outputs, {}),
                 is_async=step.is_async,
                 context_param=step.signature.context_param,
                 inputs=[self._input(node, self._graph[name], now) for name in node.inputs],
@@ -284,7 +284,9 @@ class Runtime:
                 definition=node.definition,
                 config=configs.get(step.name),
                 metadata=step.metadata,
-                retry=retry or step.retry or self._default_retry,
+                retry=retry
+                or check_retry(f"retry of the asset {step.name!r}", step.retry)
+                or self._default_retry,
             )
             for step, node in {node.asset.step: node for node in reversed(ordered)}.items()
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Plan, Space
+from rivers.assets.graph_asset import handler_of_task
 from rivers.exceptions import ExecutionError
 from rivers.io import InputContext
 from rivers.planning import request as submission
@@ -115,7 +116,7 @@ class Runs(Runtime):
         """The value of an asset, through its IO handler.
 
         Args:
-            name: The asset.
+            name: The asset, or a task of a graph asset: `asset/task`.
             partition_key: Its partition; with several, a dict of the values.
 
         Raises:
@@ -123,7 +124,9 @@ class Runs(Runtime):
             PartitionValidationError: The key is not one of the asset's.
             ExecutionError: Nothing is stored, or a key is missing or too many.
         """
+        name, _, task = name.partition("/")
         node = self._graph[name]
+        handler = handler_of_task(node.asset.step, task) if task else self._handler(node)
         keys: list[PartitionKey] = []
         if node.definition is not None:
             space = self._space(node.definition, self._clock())
@@ -131,8 +134,10 @@ class Runs(Runtime):
         elif partition_key is not None:
             msg = f"the asset {name!r} is not partitioned, but a partition_key was given"
             raise ExecutionError(msg)
+        if task:
+            return handler.load_input(InputContext(asset=f"{name}/{task}", partitions=keys))
         context = InputContext(asset=name, partitions=keys, metadata=node.asset.metadata)
-        return self._handler(node).load_input(context)
+        return handler.load_input(context)
 
 
 def _manual_selection(
