@@ -24,10 +24,6 @@ LAYERS = [
 """The modules and folders of the package from the ground up: each uses only those before it."""
 
 ALLOWED = {
-    (
-        "store.sqlite.inspect",
-        "store.sqlite.migrate",
-    ): "takes the newest version of the schema from it",
     ("engine.batch", "engine"): "takes the program from it, which is to have a file of its own",
     ("repository.waiting", "repository.runtime"): "names the type of what it closes at exit",
 }

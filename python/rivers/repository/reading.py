@@ -114,6 +114,6 @@ class Reading(Runtime):
     def _record(self, backfill_id: str) -> BackfillRecord:
         record = self.storage._store.backfill(backfill_id)  # noqa: SLF001
         if record is None or record["manual"]:
-            msg = f"there is no backfill {backfill_id!r}; backfills() lists those there are"
-            raise BackfillNotFoundError(msg)
+            msg = f"there is no backfill {backfill_id!r}"
+            raise BackfillNotFoundError(msg, remedy=("list",))
         return record
