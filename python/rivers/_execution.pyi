@@ -10,7 +10,6 @@ from rivers._planning import Plan, Selection, Space
 from rivers._storage import BackfillSnapshot, Store
 from rivers.execution.executor import Executor
 from rivers.execution.runner import Program
-from rivers.planning.request import Submission
 from rivers.policies.run_queue import TagConcurrencyLimit
 
 @final
@@ -27,13 +26,21 @@ class Engine:
     ) -> Self: ...
     def submit(
         self,
-        submission: Submission,
+        request: str,
         plan: Plan,
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
-        """Records a request and queues it; returns its number in the storage, and its id."""
+        """Records a request and queues it; returns its number in the storage, and its id.
+
+        Args:
+            request: The request as JSON, without `id` and `created_at`.
+            plan: Its runs.
+            program: What they execute.
+            executor: Where they are executed.
+            pools: Slots that each run takes, by pool.
+        """
 
     def resume(
         self, id: str, program: Program, executor: Executor, pools: Sequence[tuple[str, int]]

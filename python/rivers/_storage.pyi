@@ -137,6 +137,9 @@ class Store:
     def backfill(self, id: str) -> BackfillRecord | None:
         """Returns the record of a backfill by its id."""
 
+    def request(self, id: str) -> str | None:
+        """Returns the request of a backfill or a manual run as JSON; `None` if there is none."""
+
     def backfill_by_key(self, key: int) -> BackfillRecord | None:
         """Returns the record of a backfill by its number in the storage."""
 

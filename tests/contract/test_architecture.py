@@ -122,7 +122,7 @@ def instances(repo):
             space.select_keys([rs.PartitionKey.single("us")]), rs.BackfillStrategy.multi_run()
         ),
         repository.storage._store,
-        repository._engine,
+        repository._runtime.engine,
         run[0],
     ]
     return {type(instance).__name__: instance for instance in found}

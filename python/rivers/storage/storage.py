@@ -229,3 +229,8 @@ def _texts(key: str | PartitionKey) -> list[str]:
         return [key]
     msg = f"a dynamic partition's key must be a str, got {key!r}"
     raise TypeError(msg)
+
+
+def store_of(storage: Storage) -> Store:
+    """The storage as the core knows it, for the parts of the package that pass it to the core."""
+    return storage._store  # noqa: SLF001  (the one place outside the class that reads it)

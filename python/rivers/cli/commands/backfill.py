@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -29,10 +29,13 @@ from rivers.cli.options import (
 from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.partitions import PartitionKeyRange
-from rivers.planning import request as submission
 from rivers.policies.retry import RetryPolicy
+from rivers.repository.internals import abandon, partition_definition, show_progress
 from rivers.repository.repository import CodeRepository
 from rivers.status.results import BackfillResult
+
+if TYPE_CHECKING:
+    from rivers.planning.request import FailurePolicy, Order, Overlap
 
 EXIT_CODES = {"completed": 0, "failed": 1, "canceled": 1}
 INTERRUPTED = 130
@@ -124,12 +127,13 @@ def backfill(
     with load_repository(module, open_storage(storage)) as repo:
         chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
         _execute(repo, module, storage, partial(
-            repo.backfill, names, strategy=grouping, failure_policy=on_failure,
+            repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
-            max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
-            max_starts_per_second=max_starts_per_second, overlap=overlap, canary=canary,
+            max_failures=parse.parse_max_failures(max_failures),
+            order=cast("Order", parse.parse_order(order)),
+            max_starts_per_second=max_starts_per_second, overlap=cast("Overlap", overlap), canary=canary,
             retry=None if retry is None else RetryPolicy(retry), **chosen,
         ))  # fmt: skip
 
@@ -208,9 +212,7 @@ def _partitions(
         return {"partition_range": parse.parse_range(ranges)}
     if keys is not None:
         return {"partition_keys": parse.read_table(keys)}
-    definition = submission.select_assets(repo._graph, names)[0].definition  # noqa: SLF001
-    if definition is None:  # Such an asset is not selected.
-        raise AssertionError
+    definition = partition_definition(repo, names)
     if partitions:
         return {"partition_keys": parse.parse_keys(partitions, definition.dimensions)}
     return {"partition_keys": definition.select()}
@@ -226,7 +228,7 @@ def _execute(
 ) -> None:
     """Runs it to its end, tells of it, and leaves with its exit code."""
     shown = RunDisplay(lambda: repo.storage._store, announce)  # noqa: SLF001
-    repo._shown_by = shown.begin  # noqa: SLF001
+    show_progress(repo, shown.begin)
     # What ends a process politely ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = None
@@ -246,7 +248,7 @@ def _execute(
     except KeyboardInterrupt:
         code = INTERRUPTED
         # The second interrupt may come before the library waits for what is in flight.
-        repo.abandon()
+        abandon(repo)
     except StorageError as error:
         if not shown.backfill_id:
             raise

@@ -1,17 +1,17 @@
 """The command that says whether a repository is well formed."""
 
-import datetime as dt
 import json
 from typing import Any
 
 import typer
 from rich.markup import escape
 
+from rivers._rivers import Space
 from rivers.assets.asset_graph import Node
 from rivers.cli.display import count, output, write_json
 from rivers.cli.load import load_repository
 from rivers.cli.settings import JsonOption, ModuleArgument, StorageOption, open_storage
-from rivers.repository.repository import CodeRepository
+from rivers.repository.internals import asset_spaces
 
 
 def check(
@@ -19,8 +19,7 @@ def check(
 ) -> None:
     """Check that a repository can be loaded, and list its assets."""
     with load_repository(module, open_storage(storage)) as repo:
-        now = repo._clock()  # noqa: SLF001
-        found = [_asset(repo, node, now) for node in repo._graph.nodes.values()]  # noqa: SLF001
+        found = [_asset(node, space) for node, space in asset_spaces(repo)]
     if as_json:
         write_json(json.dumps(found))
         return
@@ -34,14 +33,14 @@ def check(
     output.print(f"sound: {count(len(found), 'asset')}")
 
 
-def _asset(repo: CodeRepository, node: Node, now: dt.datetime) -> dict[str, Any]:
+def _asset(node: Node, space: Space | None) -> dict[str, Any]:
     definition = node.definition
     return {
         "asset": node.name,
         "external": node.asset.is_external,
         "inputs": list(node.inputs),
         "dimensions": definition.dimensions if definition else [],
-        "partitions": repo._space(definition, now).num_partitions if definition else None,  # noqa: SLF001
+        "partitions": space.num_partitions if space is not None else None,
     }
 
 
