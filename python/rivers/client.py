@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._execution import Snapshot
     from rivers._rivers import Store
-    from rivers._storage import BackfillRecord
+    from rivers._storage import BackfillRecord, BackfillSnapshot
     from rivers.storage.run_record import RunRecord
 
 STATUSES = ("in_progress", "completed", "failed", "canceled")
@@ -66,7 +65,7 @@ class LiveBackfills(Controls, Protocol):
     def engine(self) -> Engine:
         """The engine that runs them."""
 
-    def snapshot(self, backfill_id: str, /) -> Snapshot | None:
+    def snapshot(self, backfill_id: str, /) -> BackfillSnapshot | None:
         """The record of a backfill that is live in this process."""
 
     def wait(self, key: int, timeout: float, /) -> bool:

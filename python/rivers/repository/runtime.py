@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rivers._execution import Snapshot
     from rivers._rivers import Store
+    from rivers._storage import BackfillSnapshot
     from rivers.execution.executor import Executor
     from rivers.execution.workers import Workers
     from rivers.policies.run_queue import RunQueueConfig
@@ -185,7 +185,7 @@ class Runtime:
 
     # -- the backfills of this process -------------------------------------------------------------
 
-    def snapshot(self, backfill_id: str) -> Snapshot | None:
+    def snapshot(self, backfill_id: str) -> BackfillSnapshot | None:
         """The record of a backfill that is live in this process, without a query."""
         return self.engine.snapshot(backfill_id)
 

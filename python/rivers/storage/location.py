@@ -53,7 +53,7 @@ class StorageLocation:
             'memory'
         """
         if text == MEMORY:
-            return StorageLocation(MEMORY)
+            return StorageLocation("memory")
         return StorageLocation.file(text, relative_to)
 
     @staticmethod
