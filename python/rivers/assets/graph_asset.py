@@ -118,7 +118,7 @@ class Task(Generic[R]):
         self.name = name or str(getattr(fn, "__name__", "task"))
         self.is_async = inspect.iscoroutinefunction(fn)
         self.signature = read_signature(fn, f"the task {self.name!r}")
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn, updated=())  # Its attributes are not the task's.
 
     @overload
     def __call__(self: Task[Undecorated], fn: Callable[..., R2], /) -> Task[R2]: ...
