@@ -320,7 +320,7 @@ class BackfillClient:
             [('ValueError', 'no sales in …', 2)]
         """
         self._record(backfill_id)
-        return tables.causes(self._store.causes(backfill_id))
+        return tables.causes(self._store.error_groups(backfill_id))
 
     def get_runs(self, limit: int | None = None, status: str | None = None) -> list[RunRecord]:
         """Returns the latest runs that have started, of the newest backfill first.

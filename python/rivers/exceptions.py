@@ -29,9 +29,11 @@ _REMEDIES = {
         "wait for it, cancel it with cancel_backfill({id}), or continue it with resume_backfill({id}) "
         "if its process died"
     ),
+    "overlap": 'wait for it, end it with cancel_backfill({id}), or pass overlap="allow"',
     "list": "backfills() lists those there are",
+    "migrate": "open it once with Storage.embedded({id})",
 }
-"""Each remedy as a call of the library; `{id}` is the backfill."""
+"""Each remedy as a call of the library; `{id}` is the backfill or, to migrate, the storage."""
 
 
 class RiversError(Exception):
@@ -40,7 +42,8 @@ class RiversError(Exception):
     Args:
         message: What went wrong.
         remedy: What can be done about it: a verb (`"rerun"`, `"resume"`, `"cancel"`,
-            `"cancel_or_resume"` or `"list"`), followed by the id of the backfill if it needs one.
+            `"cancel_or_resume"`, `"overlap"`, `"list"` or `"migrate"`), followed by the id of the
+            backfill, or the path of the storage, if it needs one.
 
     Attributes:
         message: What went wrong, without the remedy.

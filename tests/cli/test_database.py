@@ -89,7 +89,7 @@ def test_a_storage_is_intact_while_a_backfill_runs_and_after_it_was_killed(shell
         ("UPDATE backfill SET completed = 9", "more partitions have ended than it has"),
         ("UPDATE backfill SET completed = 1", "it has ended, but not all of its partitions have"),
         ("UPDATE backfill SET num_runs = 5", "another number of partitions or runs"),
-        ("UPDATE backfill SET ended_at = NULL", "its status and the moment of its end disagree"),
+        ("UPDATE backfill SET ended_at = NULL", "its status and the time of its end disagree"),
         ("UPDATE backfill SET owner = 'x', lease_expires_at = 1", "a process still owns it"),
         ("UPDATE backfill SET plan = x'ff'", "its plan cannot be read"),
         ("UPDATE backfill SET request = '{'", "its record cannot be read"),

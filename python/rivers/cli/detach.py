@@ -7,12 +7,11 @@ it before, then what it was told is refused, and its log says why.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import typer
 
 from rivers.cli.display import output
-from rivers.storage.storage import Storage
+from rivers.storage.location import DEFAULT_PATH, StorageLocation
 
 _PIPE = "RIVERS_DETACHED_PIPE"
 """The variable with the number of the pipe's end; it is not for users."""
@@ -24,8 +23,7 @@ def start_detached(storage: str | None) -> None:
     Args:
         storage: The file that was named; the logs are in a folder `logs` beside it.
     """
-    base = Storage.DEFAULT_PATH if storage in (None, "memory") else Path(storage or "")
-    folder = base.absolute().parent / "logs"
+    folder = StorageLocation.parse(storage or DEFAULT_PATH).log_folder
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"starting-{os.getpid()}.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rivers.exceptions import ConfigurationError, StorageError
+from rivers.storage.location import MEMORY, StorageLocation
 from rivers.storage.storage import Storage
 
 KEYS = ("module", "storage", "max_concurrency", "on_failure")
@@ -75,8 +76,8 @@ def _of_project(folder: Path) -> dict[str, Any]:
                 raise ConfigurationError(msg)
         if str(settings.get("module", "")).partition(":")[0].endswith(".py"):
             settings["module"] = str(place / settings["module"])
-        if settings.get("storage", "memory") != "memory":
-            settings["storage"] = str(place / settings["storage"])
+        if "storage" in settings:
+            settings["storage"] = StorageLocation.parse(settings["storage"], place).display
         return settings
     return {}
 
@@ -85,7 +86,7 @@ def open_storage(path: str | None) -> Storage | None:
     """The storage that was named; `None`: none was."""
     if path is None:
         return None
-    return Storage.memory() if path == "memory" else Storage.embedded(path)
+    return Storage.open(path)
 
 
 def storage_file(path: str | None) -> Path:
@@ -94,9 +95,9 @@ def storage_file(path: str | None) -> Path:
     Raises:
         StorageError: There is none.
     """
-    file = Path(path or Storage.DEFAULT_PATH)
-    if not file.exists():
-        msg = f"there is no storage {str(file)!r}; name it with --storage PATH or RIVERS_STORAGE"
+    file = StorageLocation.parse(path or Storage.DEFAULT_PATH).path
+    if file is None or not file.exists():
+        msg = f"there is no storage {str(file or MEMORY)!r}; name it with --storage PATH or RIVERS_STORAGE"
         raise StorageError(msg)
     return file
 

@@ -87,7 +87,7 @@ class Insight(Reading):
             [('ValueError', 'no sales in …', 2)]
         """
         self._record(backfill_id)
-        return tables.causes(self.storage._store.causes(backfill_id))  # noqa: SLF001
+        return tables.causes(self.storage._store.error_groups(backfill_id))  # noqa: SLF001
 
     def _drawn(self, backfill_id: str) -> Callable[[], pl.DataFrame]:
         """The table that a notebook draws a map of."""
@@ -117,7 +117,7 @@ class Insight(Reading):
         store = self.storage._store  # noqa: SLF001
         failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else []
         if not any(layer.num_partitions for layer in failed):
-            types = sorted({cause["error_type"] for cause in store.causes(backfill_id)})
+            types = sorted({cause["error_type"] for cause in store.error_groups(backfill_id)})
             there_are = f"the types are {', '.join(map(repr, types))}" if types else "none failed"
             msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
             raise ConfigurationError(msg)

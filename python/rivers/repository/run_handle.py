@@ -53,13 +53,13 @@ class RunHandle:
         storage = self._runtime.storage
         run = storage.get_run(self.run_id)
         ran = run is not None and run.status in ("completed", "failed")
-        missed = storage._store.missed(self._key)  # noqa: SLF001  (the storage's other half)
+        failed = storage._store.failed_assets(self._request_id)  # noqa: SLF001  (the storage's other half)
         names = [step.name for step in self._program.steps]
         return RunResult(
             run_id=self.run_id,
             success=run is not None and run.status == "completed",
-            materialized_assets=[name for name in names if ran and name not in missed],
-            failed_assets=[name for name in names if name in missed],
+            materialized_assets=[name for name in names if ran and name not in failed],
+            failed_assets=[name for name in names if name in failed],
             error=run.error if run is not None else None,
         )
 

@@ -66,7 +66,7 @@ class Reports:
     def _tell(self, key: int) -> None:
         record = None
         try:
-            record = self._store.numbered(key)
+            record = self._store.backfill_by_key(key)
             self._engine.wait(key, 0.0)
         except RiversError as error:
             which = record["backfill_id"] if record else f"number {key}"

@@ -1,4 +1,4 @@
-"""Where everything is recorded."""
+"""The storage, where everything is recorded."""
 
 from rivers.storage.storage import Storage
 

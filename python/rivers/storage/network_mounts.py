@@ -1,4 +1,4 @@
-"""Whether a file lies on a network file system, where SQLite's locks cannot be relied on."""
+"""Detects network file systems, where SQLite's locks cannot be relied on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _MOUNTS = Path("/proc/self/mountinfo")
-"""What is mounted where, as Linux tells it; elsewhere there is no such file, and nothing is said."""
+"""The mounted file systems. Only Linux has this file; elsewhere none is detected."""
 
 _NETWORK = frozenset(
     {
@@ -40,26 +40,26 @@ _NETWORK = frozenset(
 
 
 def network_file_system(path: Path, mounts: Path = _MOUNTS) -> str | None:
-    """The type of the network file system that a file lies on, such as `nfs4`; `None` if on none.
+    """Returns the type of the network file system that a file is on, such as `nfs4`, or `None`.
 
     Args:
-        path: The file, absolute; it need not exist.
-        mounts: What is mounted where, in the format of `/proc/self/mountinfo`.
+        path: The absolute path of the file, which need not exist.
+        mounts: The mounted file systems, in the format of `/proc/self/mountinfo`.
     """
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return None
-    types = {}  # What was mounted last on a place hides what was there before.
+    types = {}  # A later mount hides an earlier one at its mount point.
     for line in lines:
         before, _, after = line.partition(" - ")
         types[_unescaped(before.split(" ")[4])] = after.split(" ")[0]
     real = path.resolve()
-    nearest = next((str(place) for place in (real, *real.parents) if str(place) in types), None)
+    nearest = next((str(folder) for folder in (real, *real.parents) if str(folder) in types), None)
     kind = types.get(nearest or "")
     return kind if kind in _NETWORK else None
 
 
-def _unescaped(place: str) -> str:
-    """A mount point as it is: spaces and their like are written as octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), place)
+def _unescaped(mount_point: str) -> str:
+    """Decodes a mount point, in which spaces and similar characters are octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount_point)

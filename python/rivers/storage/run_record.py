@@ -1,4 +1,4 @@
-"""A run as the storage has recorded it."""
+"""`RunRecord`: a run as it is recorded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LaunchedBy:
-    """Who asked for a run.
+    """What launched a run.
 
     Attributes:
-        kind: `"backfill"` or `"manual"` (`materialize()`).
-        backfill_id: The backfill, if one did.
+        kind: `"backfill"`, or `"manual"` for `materialize()` and `submit()`.
+        backfill_id: The id of the backfill, if it was one.
     """
 
     kind: str
@@ -28,19 +28,19 @@ class LaunchedBy:
 
 @dataclass
 class RunRecord(LazyAttributes):
-    """A run as recorded: `Storage.get_run()` and `Storage.get_runs()`.
+    """A run as it is recorded, from `Storage.get_run()` and `Storage.get_runs()`.
 
     Attributes:
-        run_id: Its id.
+        run_id: The id of the run.
         status: `"pending"`, `"running"`, `"completed"`, `"failed"` or `"canceled"`.
-        tags: Its tags, with `rivers/priority`.
-        priority: Its place in the queue: higher goes first.
-        partition_keys: Its partitions, in definition order. Built when first touched.
-        node_names: The assets it executes, in order. Built when first touched.
-        started_at: When it began (UTC).
-        ended_at: When it ended (UTC).
-        error: Its first failure, if it failed.
-        launched_by: Who asked for it.
+        tags: The tags of the run, with `rivers/priority`.
+        priority: The priority in the run queue; runs of a higher one start first.
+        partition_keys: The partitions, in the order of the definition. Computed on first access.
+        node_names: The names of the assets, in the order of execution. Computed on first access.
+        started_at: When the run started (UTC).
+        ended_at: When the run ended (UTC).
+        error: The first error in a line, if the run failed.
+        launched_by: What launched the run.
     """
 
     run_id: str

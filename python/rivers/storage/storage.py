@@ -1,20 +1,23 @@
-"""Where everything is recorded, and reading it back."""
+"""`Storage`: where everything is recorded."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivers._rivers import PartitionKey, Store
 from rivers._validation import check_count
 from rivers.exceptions import ConfigurationError
+from rivers.storage.location import DEFAULT_PATH, StorageLocation
 from rivers.storage.network_mounts import network_file_system
 from rivers.storage.run_record import LaunchedBy, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from rivers._storage import RunData
 
 _log = logging.getLogger("rivers")
 
@@ -35,46 +38,82 @@ class Storage:
         ['ada', 'bob']
     """
 
-    DEFAULT_PATH = Path(".rivers") / "rivers.db"
-    """Where it is, if nobody says otherwise."""
+    DEFAULT_PATH = DEFAULT_PATH
+    """The file that is used if no storage is named."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @staticmethod
-    def embedded(path: str | os.PathLike[str]) -> Storage:
-        """One SQLite file, made if it is missing; several processes of one machine may share it.
+    def open(
+        location: str | os.PathLike[str] | StorageLocation, *, read_only: bool = False
+    ) -> Storage:
+        """Opens the storage at a location.
 
-        On a network file system, whose locks SQLite cannot rely on, a warning is logged.
+        Args:
+            location: The path of a file, or `"memory"`.
+            read_only: Whether the file is only read: it must exist, is not migrated, and nothing is
+                written to it.
+
+        Raises:
+            ConfigurationError: The location is empty, or a URL of an unknown kind.
+            StorageError: The storage cannot be opened; with `read_only`, also if it is missing or must be
+                migrated first.
+
+        Example:
+            >>> import rivers as rs
+            >>> rs.Storage.open("memory")
+            <Storage memory>
+        """
+        if not isinstance(location, StorageLocation):
+            location = StorageLocation.parse(location)
+        if location.path is None:
+            return Storage.memory()
+        if read_only:
+            return Storage(Store.open_read_only(location.path.absolute()))
+        return Storage.embedded(location.path)
+
+    @staticmethod
+    def embedded(path: str | os.PathLike[str]) -> Storage:
+        """Opens one SQLite file, which several processes of one machine may share.
+
+        The file is created if it is missing. If it is on a network file system, whose locks SQLite cannot
+        rely on, a warning is logged.
 
         Args:
             path: The file.
 
         Raises:
-            StorageError: It cannot be opened, or is no storage of rivers.
+            ConfigurationError: The path is empty, or a URL.
+            StorageError: The file cannot be opened, or is no storage of rivers.
         """
-        # Absolute, since the lock that shows that this process lives is looked up by path later.
+        StorageLocation.file(path)
+        # Absolute, because the lock that shows that this process is alive is looked up by path later.
         absolute = os.path.abspath(path)  # noqa: PTH100  (it also tidies up `..`)
         storage = Storage(Store.embedded(absolute))
         if kind := network_file_system(Path(absolute)):
             _log.warning(
-                "the storage %s lies on a network file system (%s), whose locks cannot be relied on: use it "
+                "the storage %s is on a network file system (%s), whose locks cannot be relied on: use it "
                 "from one process at a time, or keep it on a disk of this machine", absolute, kind,
             )  # fmt: skip
         return storage
 
     @staticmethod
     def memory() -> Storage:
-        """A storage that lives as long as this object."""
+        """Opens a storage that lives as long as this object."""
         return Storage(Store.memory())
 
     @staticmethod
     def default() -> Storage:
-        """What `RIVERS_STORAGE` names (a path, or `memory`); else `.rivers/rivers.db` here."""
-        named = os.environ.get("RIVERS_STORAGE")
-        if named == "memory":
-            return Storage.memory()
-        return Storage.embedded(named or Storage.DEFAULT_PATH)
+        """Opens the storage that `RIVERS_STORAGE` names: a path, or `memory`.
+
+        Without that variable it is `.rivers/rivers.db` in the working directory.
+
+        Raises:
+            ConfigurationError: `RIVERS_STORAGE` is a URL of an unknown kind.
+            StorageError: The storage cannot be opened.
+        """
+        return Storage.open(os.environ.get("RIVERS_STORAGE") or DEFAULT_PATH)
 
     @property
     def path(self) -> str:
@@ -82,7 +121,7 @@ class Storage:
         return self._store.path
 
     def get_run(self, run_id: str) -> RunRecord | None:
-        """A run by its id; `None` if there is none.
+        """Returns a run by its id; `None` if there is none.
 
         Args:
             run_id: As in `run_ids` of a backfill.
@@ -91,14 +130,14 @@ class Storage:
         return None if record is None else self._run(record)
 
     def get_runs(self, limit: int | None = None, status: str | None = None) -> list[RunRecord]:
-        """The latest runs that have started, newest backfill first.
+        """Returns the latest runs that have started, those of the newest backfill first.
 
         Args:
-            limit: Most runs; all by default.
-            status: Only those with this status: `"running"`, `"completed"` or `"failed"`.
+            limit: Maximum number of runs; all by default.
+            status: Only runs with this status: `"running"`, `"completed"` or `"failed"`.
 
         Raises:
-            ConfigurationError: There is no such status, or the limit is no count.
+            ConfigurationError: `status` is none of these, or `limit` is not a count.
         """
         if status is not None and status not in STARTED_STATUSES:
             allowed = ", ".join(STARTED_STATUSES)
@@ -108,7 +147,7 @@ class Storage:
             check_count("limit", limit, least=0)
         return [self._run(record) for record in self._store.runs(limit, status)]
 
-    def _run(self, record: dict[str, Any]) -> RunRecord:
+    def _run(self, record: RunData) -> RunRecord:
         backfill = record["backfill"]
         tags = list(backfill["tags"])
         if all(name != PRIORITY_TAG for name, _ in tags):
@@ -130,8 +169,8 @@ class Storage:
         assets = backfill["assets"]
 
         def node_names() -> list[str]:
-            places = self._store.plan(key).assets_of(number)
-            return assets if places is None else [assets[place] for place in places]
+            indices = self._store.plan(key).assets_of(number)
+            return assets if indices is None else [assets[index] for index in indices]
 
         run._later(  # noqa: SLF001
             partition_keys=lambda: self._store.plan(key).run(number).keys(),
@@ -140,22 +179,22 @@ class Storage:
         return run
 
     def get_materialized_partitions(self, asset: str) -> list[PartitionKey]:
-        """The partitions for which the asset was ever materialized, each once.
+        """Returns the partitions for which an asset was ever materialized, each once.
 
         Args:
-            asset: Its name.
+            asset: The name of the asset.
 
         Returns:
-            Keys in definition order; where the definition has changed, those of the newest first.
+            Keys in the order of the definition; if that has changed, those of the newest one first.
         """
         parts = self._store.ever_materialized(asset)
         return [key for part in parts for key in part.keys()]  # noqa: SIM118  (no dict)
 
     def add_dynamic_partitions(self, name: str, keys: Iterable[str | PartitionKey]) -> None:
-        """Registers keys of a dynamic dimension, in order; those that are there stay where they are.
+        """Registers keys of a dynamic dimension in order; registered keys keep their position.
 
         Args:
-            name: As in `PartitionsDefinition.dynamic(name)`.
+            name: The name in `PartitionsDefinition.dynamic(name)`.
             keys: The keys.
 
         Raises:
@@ -167,16 +206,16 @@ class Storage:
         self._store.add_dynamic(name, [text for key in keys for text in _texts(key)])
 
     def delete_dynamic_partition(self, name: str, key: str | PartitionKey) -> bool:
-        """Takes a key out of a dynamic dimension. `False`: it was not there."""
-        gone = [self._store.delete_dynamic(name, text) for text in _texts(key)]
-        return all(gone)
+        """Removes a key of a dynamic dimension; returns whether it was registered."""
+        deleted = [self._store.delete_dynamic(name, text) for text in _texts(key)]
+        return all(deleted)
 
     def get_dynamic_partitions(self, name: str) -> list[str]:
-        """The keys of a dynamic dimension, in order of registration."""
+        """Returns the keys of a dynamic dimension, in order of registration."""
         return self._store.dynamic(name)
 
     def has_dynamic_partition(self, name: str, key: str | PartitionKey) -> bool:
-        """Whether a key is registered."""
+        """Returns whether a key is registered."""
         return set(_texts(key)) <= set(self._store.dynamic(name))
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ use rivers_core::plan::{Plan, Strategy};
 use rivers_core::queue::{Entry, Limits, Queue, TagLimit};
 use rivers_core::space::{Definition, Key, Members, PositionSet, Selection, Space};
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{Commit, Committed, Lease, Store};
+use rivers_core::store::{Commit, Committed, LeaseTerms, Ledger, Records};
 use rivers_core::table::{self, BackfillView, PartitionFilter};
 
 fn main() {
@@ -253,7 +253,7 @@ mod store {
     /// A store on a real file, with `synchronous=FULL`, and a backfill that records outcomes.
     struct Recording {
         store: SqliteStore,
-        lease: Lease,
+        lease: LeaseTerms,
         key: i64,
         done: u64,
         _folder: tempfile::TempDir,
@@ -264,9 +264,9 @@ mod store {
             let folder = tempfile::tempdir().unwrap();
             let store = SqliteStore::open(&folder.path().join("rivers.db")).unwrap();
             let plan = Plan::new(billion(), Strategy::MultiRun).unwrap();
-            let lease = Lease {
+            let lease = LeaseTerms {
                 owner: "bench".into(),
-                expires_at: i64::MAX,
+                duration: i64::MAX,
             };
             let key = store.create(&request(), &plan, Some(&lease)).unwrap();
             Self {

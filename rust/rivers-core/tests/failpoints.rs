@@ -4,11 +4,11 @@
 //! the next child resumes it and aborts at the next point, until one gets through.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-mod dying;
+mod crash_support;
 
-use dying::{Death, STRATEGIES, Scene, act, deaths};
+use crash_support::{Death, STRATEGIES, Scene, act, deaths};
 use rivers_core::backfill::{FailurePolicy, Status};
-use rivers_core::store::failpoint::{Moment, Work};
+use rivers_core::store::failpoint::{Step, Work};
 
 /// How often one backfill's process dies.
 const DEATHS: usize = 5;
@@ -23,7 +23,7 @@ fn child() {
 fn die_through(scene: &mut Scene, points: &[Death], first: usize) -> Vec<Death> {
     let mut died = Vec::new();
     if points[first].0 == Work::TakeOver {
-        assert!(scene.child("run", Some((Work::Create, Moment::After, 1))));
+        assert!(scene.child("run", Some((Work::Create, Step::After, 1))));
     }
     for step in 0..DEATHS {
         let death = points[(first + step) % points.len()];
@@ -91,7 +91,7 @@ fn nothing_is_lost_with_a_run_per_date() {
 fn after_a_recorded_failure_under_stop_on_failure_nothing_starts_again() {
     for strategy in STRATEGIES {
         for nth in 1..=3 {
-            for moment in [Moment::Between, Moment::Within, Moment::After] {
+            for moment in [Step::Between, Step::Within, Step::After] {
                 let mut scene = Scene::new(strategy, FailurePolicy::StopOnFailure);
                 scene.child("run", Some((Work::Commit, moment, nth)));
                 let stopped = scene.check().is_some_and(|row| row.counts.failed > 0);
@@ -114,7 +114,7 @@ fn after_a_recorded_failure_under_stop_on_failure_nothing_starts_again() {
 fn interrupted() -> Scene {
     loop {
         let mut scene = Scene::new("multi_run", FailurePolicy::Continue);
-        scene.child("run", Some((Work::Commit, Moment::After, 2)));
+        scene.child("run", Some((Work::Commit, Step::After, 2)));
         if scene
             .check()
             .is_some_and(|row| row.status == Status::InProgress)
@@ -157,7 +157,7 @@ fn a_pause_or_its_end_that_dies_happened_as_a_whole_or_not_at_all() {
                 scene.child(task, Some((work, moment, 1))),
                 "{task} {moment:?}"
             );
-            let done = moment == Moment::After;
+            let done = moment == Step::After;
             assert_eq!(is_paused(&mut scene), Some(paused == done));
             assert!(!scene.child(task, None));
             assert_eq!(is_paused(&mut scene), Some(paused));
@@ -170,7 +170,7 @@ fn a_pause_or_its_end_that_dies_happened_as_a_whole_or_not_at_all() {
 #[test]
 fn a_cancel_is_not_forgotten_when_a_process_that_heard_of_it_dies() {
     let mut scene = interrupted();
-    assert!(scene.child("cancel", Some((Work::RequestCancel, Moment::After, 1))));
+    assert!(scene.child("cancel", Some((Work::RequestCancel, Step::After, 1))));
     let before = scene.calls();
     scene.child("run", None);
     let row = scene.check().expect("the backfill is there");
@@ -184,7 +184,7 @@ fn a_cancel_is_not_forgotten_when_a_process_that_heard_of_it_dies() {
 
 #[test]
 fn a_migration_happens_as_a_whole_or_not_at_all() {
-    for (moment, version) in [(Moment::Before, 0), (Moment::Within, 0), (Moment::After, 1)] {
+    for (moment, version) in [(Step::Before, 0), (Step::Within, 0), (Step::After, 1)] {
         let mut scene = Scene::new("multi_run", FailurePolicy::Continue);
         assert!(scene.child("run", Some((Work::Migrate, moment, 1))));
         let connection = rusqlite::Connection::open(scene.database()).unwrap();

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rivers_core::Error;
 use rivers_core::backfill::Change;
-use rivers_core::store::Store;
 use rivers_core::store::sqlite::SqliteStore;
+use rivers_core::store::{DynamicKeys, Ledger, Records};
 use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
@@ -270,7 +270,7 @@ fn a_storage_whose_schema_is_overwritten_is_refused() {
     std::fs::write(&path, &bytes).unwrap();
     let message = refused(&folder, "noise.db");
     assert!(
-        message.contains("no sound SQLite file") && message.contains("backup"),
+        message.contains("no intact SQLite file") && message.contains("backup"),
         "{message}"
     );
 }

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 use rivers_core::Error;
 
 /// An error of the core on its way to Python.
@@ -23,9 +23,9 @@ fn exception(error: &Error) -> &'static str {
         Error::PartitionDefinition(_) => "PartitionDefinitionError",
         Error::PartitionValidation(_) => "PartitionValidationError",
         Error::Configuration(_) => "ConfigurationError",
-        Error::Execution(_) => "ExecutionError",
+        Error::Execution(_) | Error::Refused { .. } => "ExecutionError",
         Error::BackfillNotFound(_) => "BackfillNotFoundError",
-        Error::Storage { .. } => "StorageError",
+        Error::Storage { .. } | Error::OutdatedSchema { .. } => "StorageError",
     }
 }
 
@@ -40,10 +40,14 @@ impl From<Raised> for PyErr {
                 })?;
                 Ok(module.bind(py).getattr(exception(&error))?.cast_into()?)
             };
-            match class() {
-                Ok(class) => Self::from_type(class, error.to_string()),
-                Err(broken) => broken,
-            }
+            let raised = || -> PyResult<Self> {
+                let raised = class()?.call1((error.to_string(),))?;
+                if let Some(remedy) = error.remedy() {
+                    raised.setattr("remedy", PyTuple::new(py, remedy.parts())?)?;
+                }
+                Ok(Self::from_value(raised))
+            };
+            raised().unwrap_or_else(|broken| broken)
         })
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod mapping;
 mod plan;
+mod records;
 mod run;
 mod selection;
 mod store;

@@ -5,8 +5,8 @@ use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
 use rivers_core::backfill::{Cause, Kind, Status};
-use rivers_core::clock::{Clock, SystemClock};
-use rivers_core::store::{BackfillRow, view};
+use rivers_core::store::BackfillRow;
+use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
     self, AssetHistory, BackfillEntry, BackfillView, MaterializationStatus, PartitionFilter,
     PartitionStatus, RunStatus,
@@ -57,7 +57,7 @@ fn with_view(
     if !errors {
         ids.clear();
     }
-    let causes: HashMap<i64, Cause> = store.causes(&ids)?.into_iter().collect();
+    let causes: HashMap<i64, Cause> = store.errors(&ids)?.into_iter().collect();
     let runs = store.runs(row.key, 0..u64::MAX)?;
     let view = BackfillView {
         id,
@@ -131,26 +131,29 @@ pub(crate) fn backfills(
         let rows: Vec<BackfillRow> = rows
             .take(limit.map_or(usize::MAX, |limit| limit as usize))
             .collect();
-        let now = SystemClock.now();
+        let owners = LiveOwners::now(&*store.store)?;
         let first = |row: &BackfillRow| match row.counts.failed {
             0 => Ok(None),
             _ => store.store.first_failure(row.key),
         };
         let failures: Vec<_> = rows.iter().map(first).collect::<rivers_core::Result<_>>()?;
-        let entries: Vec<BackfillEntry<'_>> = rows
-            .iter()
-            .zip(&failures)
-            .map(|(row, failure)| BackfillEntry {
+        let entry = |(row, failure)| {
+            Ok(BackfillEntry {
                 row,
                 // An engine also knows which of its own backfills were aborted.
                 owner_alive: match engine {
-                    Some(engine) => engine.engine.has_live_owner(row),
-                    None => view::has_live_owner(&*store.store, row, now),
+                    Some(engine) => engine.engine.has_live_owner(row)?,
+                    None => owners.run(row),
                 },
-                first_failure: failure.as_ref(),
+                first_failure: Option::as_ref(failure),
             })
-            .collect();
-        table::backfills(&entries, now)
+        };
+        let entries: Vec<BackfillEntry<'_>> = rows
+            .iter()
+            .zip(&failures)
+            .map(entry)
+            .collect::<rivers_core::Result<_>>()?;
+        table::backfills(&entries, owners.time().0)
     })?;
     Ok(table.into())
 }

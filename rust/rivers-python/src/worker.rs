@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rivers_core::engine;
-use rivers_core::store::sqlite;
+use rivers_core::store::liveness;
 
 use crate::error::Result;
 use crate::run::{PyJobSpec, Run};
@@ -89,7 +89,7 @@ impl WorkerBatch {
 /// Shows that a worker process is alive, until it is dropped.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct WorkerLock {
-    _lock: sqlite::WorkerSign,
+    _lock: liveness::WorkerLock,
 }
 
 #[pymethods]
@@ -97,7 +97,7 @@ impl WorkerLock {
     #[new]
     fn new(path: PathBuf) -> Result<Self> {
         Ok(Self {
-            _lock: sqlite::WorkerSign::new(&path)?,
+            _lock: liveness::WorkerLock::new(&path)?,
         })
     }
 }

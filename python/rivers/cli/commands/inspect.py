@@ -61,7 +61,7 @@ def errors(
     """Show why partitions failed: each cause once, without what varies in it, the most frequent first."""
     read = existing_storage(storage)
     record = find_backfill(read, backfill_id)
-    causes = tables.causes(read._store.causes(record["backfill_id"]))  # noqa: SLF001
+    causes = tables.causes(read._store.error_groups(record["backfill_id"]))  # noqa: SLF001
     if as_json:
         write_json(causes.write_json())
         return

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::live_backfill::ResumePoint;
-use super::{Engine, Execution, writer};
+use super::{Engine, Execution, RequestedLease, writer};
 use crate::backfill::{Change, Event, PendingRuns, RetryQueue, RunSet, State, Status, Stop};
-use crate::error::{Error, Result};
-use crate::store::{BackfillRow, Commit, Committed, Key, Lease, view};
+use crate::error::{Error, Remedy, Result};
+use crate::store::queries::backfills::LiveOwners;
+use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
 /// How long a resume waits for the worker processes of a dead process to exit, and how often it checks.
 const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,7 +31,7 @@ impl Engine {
             return Ok(false);
         }
         self.shared.store.request_cancel(row.key)?;
-        if !self.has_live_owner(&row) {
+        if !self.has_live_owner(&row)? {
             self.end_orphan(row)?;
         }
         Ok(false)
@@ -65,11 +66,13 @@ impl Engine {
     }
 
     fn has_ended(&self, id: &str, what: &str) -> Result<Error> {
-        Ok(Error::Execution(format!(
-            "the backfill {id:?} has ended ({}); only one that is in progress can be {what}, \
-             rerun_backfill() runs what failed or was canceled again",
-            self.row(id)?.status.name()
-        )))
+        Ok(Error::Refused {
+            message: format!(
+                "the backfill {id:?} has ended ({}); only one that is in progress can be {what}",
+                self.row(id)?.status.name()
+            ),
+            remedy: Remedy::Rerun(id.to_owned()),
+        })
     }
 
     /// Stops a live backfill at once and leaves it resumable; runs in flight are not recorded.
@@ -108,16 +111,19 @@ impl Engine {
     pub fn resume(&self, id: &str, execution: Execution) -> Result<Key> {
         let row = self.row(id)?;
         if row.status != Status::InProgress {
-            return Err(Error::Execution(format!(
-                "the backfill {id:?} has ended ({}); only one that was interrupted can be resumed, \
-                 rerun_backfill() runs what failed or was canceled again",
-                row.status.name()
-            )));
+            return Err(Error::Refused {
+                message: format!(
+                    "the backfill {id:?} has ended ({}); only one that was interrupted can be resumed",
+                    row.status.name()
+                ),
+                remedy: Remedy::Rerun(id.to_owned()),
+            });
         }
-        if self.has_live_owner(&row) || self.shared.coordinator().is_draining(row.key) {
-            return Err(Error::Execution(format!(
-                "the backfill {id:?} is running; wait for it, or cancel it with cancel_backfill({id:?})"
-            )));
+        if self.has_live_owner(&row)? || self.shared.coordinator().is_draining(row.key) {
+            return Err(Error::Refused {
+                message: format!("the backfill {id:?} is running"),
+                remedy: Remedy::Cancel(id.to_owned()),
+            });
         }
         self.wait_for_workers(&row)?;
         let Some(lease) = self.take_over(&row)? else {
@@ -181,14 +187,17 @@ impl Engine {
     }
 
     /// Whether a process that is alive runs the backfill.
-    pub fn has_live_owner(&self, row: &BackfillRow) -> bool {
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn has_live_owner(&self, row: &BackfillRow) -> Result<bool> {
         let own = |lease: &Lease| lease.owner == self.shared.owner;
         if row.lease.as_ref().is_some_and(own)
             && self.shared.coordinator().aborted.contains_key(&row.key)
         {
-            return self.shared.coordinator().is_draining(row.key);
+            return Ok(self.shared.coordinator().is_draining(row.key));
         }
-        view::has_live_owner(&*self.shared.store, row, self.now())
+        Ok(LiveOwners::now(&*self.shared.store)?.run(row))
     }
 
     /// The backfills that have not ended and that no process runs.
@@ -196,11 +205,13 @@ impl Engine {
     /// # Errors
     /// `Storage`.
     pub fn orphans(&self) -> Result<Vec<BackfillRow>> {
-        let rows = self.shared.store.unfinished()?;
-        Ok(rows
-            .into_iter()
-            .filter(|row| !self.has_live_owner(row))
-            .collect())
+        let mut orphans = Vec::new();
+        for row in self.shared.store.unfinished()? {
+            if !self.has_live_owner(&row)? {
+                orphans.push(row);
+            }
+        }
+        Ok(orphans)
     }
 
     /// Ends a backfill that no process runs: what was not recorded as ended is canceled.
@@ -229,7 +240,7 @@ impl Engine {
             stop: state.stop(),
             finished: Some((counts.final_status(), self.now())),
         };
-        if self.shared.store.commit(&lease, &[commit])? != [Committed::Kept] {
+        if self.shared.store.commit(&lease.terms, &[commit])? != [Committed::Kept] {
             return Err(taken_over(&row.request.id));
         }
         self.shared.coordinator().finished.push(row.key);
@@ -237,12 +248,12 @@ impl Engine {
     }
 
     /// Takes the lease over; `None` if another process was faster.
-    fn take_over(&self, row: &BackfillRow) -> Result<Option<Lease>> {
+    fn take_over(&self, row: &BackfillRow) -> Result<Option<RequestedLease>> {
         let lease = self.shared.lease();
         let taken = self
             .shared
             .store
-            .take_over(row.key, row.lease.as_ref(), &lease)?;
+            .take_over(row.key, row.lease.as_ref(), &lease.terms)?;
         Ok(taken.then_some(lease))
     }
 

@@ -35,7 +35,7 @@ use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
-use crate::store::{Key, Lease, Store};
+use crate::store::{Key, LeaseTerms, Store};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
 
@@ -71,6 +71,14 @@ struct Shared {
     writer_caught_up: Condvar,
 }
 
+/// A lease that this process asks for. It is valid from before the request on, so that this process stops
+/// relying on it before the storage, which has a clock of its own, regards it as expired.
+struct RequestedLease {
+    terms: LeaseTerms,
+    /// By this process's clock.
+    valid_until: Micros,
+}
+
 impl Shared {
     /// Only a bug can poison the lock, and other threads may go on after it.
     fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
@@ -79,10 +87,14 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lease(&self) -> Lease {
-        Lease {
-            owner: self.owner.clone(),
-            expires_at: self.clock.now() + self.lease,
+    /// A lease to ask the storage for.
+    fn lease(&self) -> RequestedLease {
+        RequestedLease {
+            terms: LeaseTerms {
+                owner: self.owner.clone(),
+                duration: self.lease,
+            },
+            valid_until: self.clock.now() + self.lease,
         }
     }
 
@@ -104,7 +116,7 @@ impl Shared {
 
     /// A lease was written for a backfill that will be admitted. If other backfills are live, only the
     /// writer's renewal extends `leased_until`: their leases may have been lost since the last one.
-    fn leased_first(&self, lease: &Lease) {
+    fn leased_first(&self, lease: &RequestedLease) {
         let coordinator = self.coordinator();
         if coordinator.live_keys().is_empty() {
             self.leased(lease);
@@ -112,8 +124,9 @@ impl Shared {
     }
 
     /// A lease was written.
-    fn leased(&self, lease: &Lease) {
-        self.leased_until.store(lease.expires_at, Ordering::Release);
+    fn leased(&self, lease: &RequestedLease) {
+        self.leased_until
+            .store(lease.valid_until, Ordering::Release);
         self.changed.notify_all();
     }
 }
@@ -161,7 +174,10 @@ impl Engine {
     /// `Storage`; then nothing is queued.
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
-        let key = self.shared.store.create(&request, &plan, lease.as_ref())?;
+        let key =
+            self.shared
+                .store
+                .create(&request, &plan, lease.as_ref().map(|lease| &lease.terms))?;
         if let Some(lease) = lease {
             self.shared.leased_first(&lease);
             let plan = Arc::new(plan);
@@ -333,7 +349,7 @@ impl Engine {
     /// The file that this engine's worker processes lock as long as they run; `None` where no other process
     /// could check it.
     pub fn worker_lock_file(&self) -> Option<PathBuf> {
-        self.shared.store.workers_file(&self.shared.owner)
+        self.shared.store.worker_lock_file(&self.shared.owner)
     }
 
     /// The current time by the engine's clock.

@@ -85,7 +85,7 @@ fn renew(shared: &Shared) {
     let lease = shared.lease();
     let all = [live.as_slice(), draining.as_slice()].concat();
     // A storage that cannot be written now may be writable at the next commit, which reports it.
-    let Ok(renewed) = shared.store.renew(&lease, &all) else {
+    let Ok(renewed) = shared.store.renew(&lease.terms, &all) else {
         return;
     };
     let mut coordinator = shared.coordinator();
@@ -103,7 +103,7 @@ fn renew(shared: &Shared) {
 
 fn write(shared: &Shared, commits: &[Commit]) {
     let lease = shared.lease();
-    let outcome = shared.store.commit(&lease, commits);
+    let outcome = shared.store.commit(&lease.terms, commits);
     let mut coordinator = shared.coordinator();
     let mut aborted = Vec::new();
     match outcome {
@@ -141,7 +141,7 @@ pub(super) fn poll_control_requests(shared: &Shared) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     // A storage that cannot be read now may be readable at the next poll.
-    let Ok(requests) = shared.store.wishes(&shared.owner) else {
+    let Ok(requests) = shared.store.control_requests(&shared.owner) else {
         return;
     };
     let outdated = shared.coordinator().outdated(&requests);

@@ -1,7 +1,7 @@
-//! Places where a test lets the process die: before, within and after every transaction that writes.
+//! Points where a test aborts the process: before, within and after every transaction that writes.
 //!
 //! Without the feature `failpoints` a `hit` compiles to nothing. With it, a test arms one point by a
-//! call, and the process aborts when the point is hit for the n-th time: no destructor runs, no
+//! call, and the process aborts when the point is hit for the n-th time: no destructor runs and no
 //! buffer is flushed, as if the process had been killed.
 
 /// A transaction that writes.
@@ -13,40 +13,40 @@ pub enum Work {
     Create,
     /// Outcomes and counts.
     Commit,
-    /// Leases that go on.
+    /// Renewed leases.
     Renew,
-    /// A lease that is given back.
+    /// A released lease.
     Release,
-    /// A lease that is taken from a dead process.
+    /// A lease taken over from a dead process.
     TakeOver,
-    /// A cancel that the owner is to hear of.
+    /// A request to cancel.
     RequestCancel,
-    /// A pause, or its end, that the owner is to hear of.
+    /// A request to pause or unpause.
     SetPaused,
-    /// A change of the request that the owner is to hear of.
+    /// A change of the request.
     Change,
-    /// Keys of a dynamic dimension that come or go.
+    /// Keys of a dynamic dimension, registered or deleted.
     Dynamic,
 }
 
-/// How far a transaction is.
+/// How far a transaction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum Step {
     /// It has not begun.
     Before,
     /// The counts of a backfill are written, the rows that they count are not.
     Between,
-    /// All is written, nothing is committed.
+    /// All is written and nothing is committed.
     Within,
-    /// It is on disk; nobody has been told.
+    /// It is durable and not yet reported.
     After,
 }
 
-/// Dies here, if a test wants it.
+/// Aborts the process if a test has armed this point.
 #[inline]
-pub(super) fn hit(_work: Work, _moment: Moment) {
+pub(super) fn hit(_work: Work, _step: Step) {
     #[cfg(feature = "failpoints")]
-    armed::hit(_work, _moment);
+    armed::hit(_work, _step);
 }
 
 #[cfg(feature = "failpoints")]
@@ -56,20 +56,20 @@ pub use armed::arm;
 mod armed {
     use std::sync::{Mutex, PoisonError};
 
-    use super::{Moment, Work};
+    use super::{Step, Work};
 
-    /// The point, and how many hits are left. The one global of the core: not in what is shipped.
-    static ARMED: Mutex<Option<(Work, Moment, u32)>> = Mutex::new(None);
+    /// The point and the number of hits left. The only global of the core; it is not in what is shipped.
+    static ARMED: Mutex<Option<(Work, Step, u32)>> = Mutex::new(None);
 
-    /// Lets the process abort at the n-th hit of a point from now on; replaces what was armed.
-    pub fn arm(work: Work, moment: Moment, nth: u32) {
-        *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some((work, moment, nth));
+    /// Arms a point: the process aborts at its n-th hit from now on. Replaces what was armed.
+    pub fn arm(work: Work, step: Step, nth: u32) {
+        *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some((work, step, nth));
     }
 
-    pub(super) fn hit(work: Work, moment: Moment) {
+    pub(super) fn hit(work: Work, step: Step) {
         let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((its_work, its_moment, left)) = armed.as_mut()
-            && (*its_work, *its_moment) == (work, moment)
+        if let Some((its_work, its_step, left)) = armed.as_mut()
+            && (*its_work, *its_step) == (work, step)
         {
             *left = left.saturating_sub(1);
             if *left == 0 {

@@ -1,161 +1,89 @@
 //! What is true after a crash?
 //!
-//! The trait has one method per transaction that the engine or a reader needs. It is implemented
-//! over SQLite; nothing outside this folder writes SQL.
+//! Four traits, one for each concern: [`Ledger`] (what the engine writes), [`Records`] (what readers
+//! read), [`DynamicKeys`] and [`Liveness`]; [`Store`] is their sum. Each method of `Ledger` is one
+//! transaction. Only the folder of a database (`sqlite/`) contains SQL; rules that hold for each
+//! database are in `queries/` and `encoding`.
+//!
+//! # Commit before it is reported
+//!
+//! The engine reports an outcome (to a waiting caller, to the queue, to dependent runs) only after
+//! [`Ledger::commit`] has returned [`Committed::Kept`] for it. Therefore
+//!
+//! 1. what a user has seen is there after a crash;
+//! 2. a crash can lose outcomes that nobody has seen: those runs are executed again;
+//! 3. a commit is all or nothing for each backfill, and equal counts and records are written together.
+//!
+//! # Lease before start
+//!
+//! A run starts only while its engine holds the backfill's lease, and [`Ledger::commit`] writes only for
+//! the owner of the lease. Therefore
+//!
+//! 1. after a takeover the former owner records nothing, whenever its commit arrives;
+//! 2. the storage computes and compares the expiry of leases with its own clock ([`Ledger::now`]); the
+//!    clock of another machine is never compared with it, which [`StorageTime`] enforces;
+//! 3. an engine reckons how long its lease lasts from *before* it asked for it, so that it stops starting
+//!    runs before the storage regards the lease as expired.
 
-pub mod causes;
+mod digest;
+mod encoding;
 pub mod failpoint;
-pub mod overlap;
-pub mod pace;
+pub mod liveness;
+pub mod queries;
+mod records;
 pub mod sqlite;
-pub mod view;
 
-use std::path::PathBuf;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backfill::{
-    AttemptRow, Cause, Change, Counts, FailureRow, Request, RunEnd, RunRow, Status, Stop,
-};
-use crate::clock::Micros;
+use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
-use overlap::Overlap;
 
-/// A backfill's number in the storage; its id is text.
-pub type Key = i64;
-
-/// The right to run a backfill: whose it is, and until when if it is not renewed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// The engine that holds it.
-    pub owner: String,
-    /// When it may be taken over.
-    pub expires_at: Micros,
-}
-
-/// A backfill as stored, without its plan: reading it costs the same at any size.
-#[derive(Debug, Clone)]
-pub struct BackfillRow {
-    /// Its number in the storage.
-    pub key: Key,
-    /// As asked for.
-    pub request: Request,
-    /// The strategy's name.
-    pub strategy: String,
-    /// How many partitions.
-    pub num_partitions: u64,
-    /// How many runs are planned.
-    pub num_runs: u64,
-    /// How it stands.
-    pub status: Status,
-    /// What has ended.
-    pub counts: Counts,
-    /// Runs that have begun and not ended, as of the last commit: number and start.
-    pub in_flight: Vec<(u64, Micros)>,
-    /// When it ended.
-    pub ended_at: Option<Micros>,
-    /// Whether another process asked for it to stop.
-    pub cancel_requested: bool,
-    /// Whether nothing new is to start until it is unpaused.
-    pub paused: bool,
-    /// Why it starts nothing more; `None`: it goes on, or nothing was left.
-    pub stop: Option<Stop>,
-    /// How often its request was changed.
-    pub revision: u64,
-    /// Who runs it.
-    pub lease: Option<Lease>,
-}
-
-/// What somebody, perhaps in another process, wants of a backfill that runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
-    /// Which.
-    pub key: Key,
-    /// It is to stop for good.
-    pub stop: bool,
-    /// It is to start nothing new for now.
-    pub pause: bool,
-    /// How often its request was changed: with another number than is known it is to be read again.
-    pub revision: u64,
-}
-
-/// One failure of a backfill, such as its first.
-#[derive(Debug, Clone)]
-pub struct OneFailure {
-    /// The run's number.
-    pub run: u64,
-    /// Place of the asset in the request.
-    pub asset: u32,
-    /// The partition, if a single one failed.
-    pub partition: Option<u64>,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// What a commit says of one backfill.
-#[derive(Debug)]
-pub struct Commit {
-    /// Which.
-    pub key: Key,
-    /// Runs that have ended since the last commit, or attempts of them.
-    pub ended: Vec<RunEnd>,
-    /// What has ended in all, these runs included.
-    pub counts: Counts,
-    /// What is in flight now.
-    pub in_flight: Vec<(u64, Micros)>,
-    /// Why it starts nothing more.
-    pub stop: Option<Stop>,
-    /// How and when the backfill ended, if it did; its lease ends with it.
-    pub finished: Option<(Status, Micros)>,
-}
-
-/// What became of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Committed {
-    /// It is on disk.
-    Kept,
-    /// The lease is another's now: nothing of it was written.
-    LeaseLost,
-}
+pub use liveness::Liveness;
+pub use records::{
+    BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
+    StorageTime,
+};
 
 /// Where everything is recorded.
-pub trait Store: Send + Sync {
-    /// The file, or `memory`.
-    fn path(&self) -> String;
+pub trait Store: Ledger + Records + DynamicKeys + Liveness {}
 
-    /// Records a new backfill; without a lease it has ended already (it has no runs).
-    ///
-    /// # Errors
-    /// `Execution` where it refuses to overlap with another and does; `Storage`.
-    fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key>;
+impl<T: Ledger + Records + DynamicKeys + Liveness> Store for T {}
 
-    /// A backfill that has not ended and holds partitions of one of these assets, in the plan's order, that
-    /// the plan has too.
+/// What the engine writes. Each method is one transaction: after an error nothing of it is written.
+pub trait Ledger: Send + Sync {
+    /// The present time by the storage's clock, the only one that a lease is compared with.
     ///
     /// # Errors
     /// `Storage`.
-    fn overlap(&self, assets: &[&str], plan: &Plan) -> Result<Option<Overlap>>;
+    fn now(&self) -> Result<StorageTime>;
 
-    /// Writes outcomes and counts of any number of backfills in one transaction, and renews their
-    /// leases until `lease.expires_at`.
+    /// Records a new backfill. Without a lease it has ended already, because it has no runs.
     ///
     /// # Errors
-    /// `Storage`; nothing of it was written then.
-    fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>>;
+    /// `Refused` if the request refuses to overlap with another backfill and does; `Storage`.
+    fn create(&self, request: &Request, plan: &Plan, lease: Option<&LeaseTerms>) -> Result<Key>;
 
-    /// Renews the leases of these backfills and tells which of them are still the owner's. What the
-    /// owner has left is not among them: its lease runs out.
-    ///
-    /// # Errors
-    /// `Storage`.
-    fn renew(&self, lease: &Lease, keys: &[Key]) -> Result<Vec<Key>>;
-
-    /// What is wanted of each of the owner's backfills, by whichever process.
+    /// Records outcomes and counts of any number of backfills in one transaction, and renews their
+    /// leases. What the owner does not hold is refused alone: [`Committed::LeaseLost`].
     ///
     /// # Errors
     /// `Storage`.
-    fn wishes(&self, owner: &str) -> Result<Vec<Wish>>;
+    fn commit(&self, lease: &LeaseTerms, commits: &[Commit]) -> Result<Vec<Committed>>;
+
+    /// Renews the leases of these backfills and returns those that the owner still holds.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn renew(&self, lease: &LeaseTerms, keys: &[Key]) -> Result<Vec<Key>>;
+
+    /// What any process asks of each backfill that the owner holds.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>>;
 
     /// Gives the lease of a backfill back, so that it can be resumed at once.
     ///
@@ -163,46 +91,35 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn release(&self, key: Key, owner: &str) -> Result<()>;
 
-    /// Takes the lease of a backfill that is in progress from `previous`. `false`: someone was
-    /// faster.
+    /// Takes the lease of a backfill in progress over, if it is still `previous`. Returns whether it was.
     ///
     /// # Errors
     /// `Storage`.
-    fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &Lease) -> Result<bool>;
+    fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool>;
 
-    /// Whether the owner's process still runs.
-    fn is_alive(&self, owner: &str) -> bool;
-
-    /// Whether worker processes of an owner that is not alive still run.
-    fn has_workers(&self, owner: &str) -> bool;
-
-    /// The file by which an owner's worker processes show that they run, with `WorkerSign`; `None`
-    /// where no other process can look.
-    fn workers_file(&self, owner: &str) -> Option<PathBuf>;
-
-    /// Registers a new owner for the life of the returned guard.
-    ///
-    /// # Errors
-    /// `Storage`.
-    fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>>;
-
-    /// Asks the owner of a backfill, whoever that is, to stop it.
+    /// Asks the owner of a backfill to cancel it. Has no effect on one that has ended.
     ///
     /// # Errors
     /// `Storage`.
     fn request_cancel(&self, key: Key) -> Result<()>;
 
-    /// Pauses a backfill or has it go on. `false`: it has ended, nothing changes.
+    /// Pauses or unpauses a backfill. Returns `false`, and changes nothing, if it has ended.
     ///
     /// # Errors
     /// `Storage`.
     fn set_paused(&self, key: Key, paused: bool) -> Result<bool>;
 
-    /// Changes the request of a backfill. `false`: it has ended, nothing changes.
+    /// Changes the request of a backfill. Returns `false`, and changes nothing, if it has ended.
     ///
     /// # Errors
     /// `Storage`.
     fn change(&self, key: Key, change: &Change) -> Result<bool>;
+}
+
+/// What readers read.
+pub trait Records: Send + Sync {
+    /// The storage's name for people: its file, or `memory`.
+    fn display_name(&self) -> String;
 
     /// A backfill by its id.
     ///
@@ -216,7 +133,7 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn get(&self, key: Key) -> Result<Option<BackfillRow>>;
 
-    /// The latest backfills and manual runs, newest first; of one asset, if named.
+    /// The latest backfills and manual runs, newest first; only those of `asset`, if given.
     ///
     /// # Errors
     /// `Storage`.
@@ -228,43 +145,51 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn unfinished(&self) -> Result<Vec<BackfillRow>>;
 
-    /// The plan of a backfill.
-    ///
-    /// # Errors
-    /// `Storage`; `Execution` when it is damaged.
-    fn plan(&self, key: Key) -> Result<Plan>;
-
-    /// Runs that have ended, by number, from one number to before another.
+    /// The newest backfill in progress that shares partitions of one of these assets, in the plan's order,
+    /// with the plan.
     ///
     /// # Errors
     /// `Storage`.
-    fn runs(&self, key: Key, numbers: std::ops::Range<u64>) -> Result<Vec<RunRow>>;
+    fn overlap(&self, assets: &[&str], plan: &Plan) -> Result<Option<Overlap>>;
 
-    /// The last run that has ended and whose number is below this one.
+    /// The plan of a backfill.
+    ///
+    /// # Errors
+    /// `Storage`; `Execution` if it is damaged.
+    fn plan(&self, key: Key) -> Result<Plan>;
+
+    /// Ended runs whose number is in the range, in ascending order.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn runs(&self, key: Key, numbers: Range<u64>) -> Result<Vec<RunRow>>;
+
+    /// The ended run with the highest number below `number`.
     ///
     /// # Errors
     /// `Storage`.
     fn run_before(&self, key: Key, number: u64) -> Result<Option<RunRow>>;
 
-    /// The latest runs that have ended, of the latest backfill first, with a failure or without.
+    /// The latest ended runs, those of the newest backfill first; only those with or without a failure, if
+    /// `failed` is given.
     ///
     /// # Errors
     /// `Storage`.
     fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>>;
 
-    /// The failures of a backfill, in the order in which they were recorded; of one run, if given.
+    /// The failures of a backfill, in the order in which they were recorded; only those of `run`, if given.
     ///
     /// # Errors
     /// `Storage`.
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>>;
 
-    /// The failures of a backfill that were tried again, in the order of the runs and attempts.
+    /// The failed attempts of a backfill that were followed by another, by run and attempt.
     ///
     /// # Errors
     /// `Storage`.
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>>;
 
-    /// The first failure of a backfill.
+    /// The failure of a backfill that was recorded first.
     ///
     /// # Errors
     /// `Storage`.
@@ -276,33 +201,35 @@ pub trait Store: Send + Sync {
     /// `Storage`.
     fn last_failure(&self, key: Key) -> Result<Option<OneFailure>>;
 
-    /// The reasons with these numbers.
+    /// The errors with these numbers.
     ///
     /// # Errors
     /// `Storage`.
-    fn causes(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>>;
+    fn errors(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>>;
 
-    /// What is wrong with the records, a sentence each: the file as SQLite sees it, and counts that
-    /// do not equal what they count.
+    /// The fingerprints with these numbers: the error's type, and its message without what varies.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn fingerprints(&self, ids: &[i64]) -> Result<Vec<(String, String)>>;
+
+    /// What is wrong with the records, a sentence each: damage that the database finds, and counts that do
+    /// not equal what they count.
     ///
     /// # Errors
     /// `Storage`.
     fn check(&self) -> Result<Vec<String>>;
+}
 
-    /// What failures have in common: for each of these numbers the type of the error, and the message
-    /// without what varies.
+/// The keys of dynamic dimensions.
+pub trait DynamicKeys: Send + Sync {
+    /// Registers keys of a dynamic dimension in order; registered keys keep their position.
     ///
     /// # Errors
-    /// `Storage`.
-    fn families(&self, ids: &[i64]) -> Result<Vec<(String, String)>>;
-
-    /// Adds keys to a dynamic dimension, in order; those that are there stay where they are.
-    ///
-    /// # Errors
-    /// `Storage`.
+    /// `PartitionDefinition` if a key cannot be one, before any is registered; `Storage`.
     fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()>;
 
-    /// Takes a key out of a dynamic dimension; `false`: it was not there.
+    /// Removes a key of a dynamic dimension. Returns whether it was registered.
     ///
     /// # Errors
     /// `Storage`.

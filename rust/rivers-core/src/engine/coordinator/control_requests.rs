@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Coordinator, bounded};
 use crate::backfill::{Event, Request, Stop};
-use crate::store::{Key, Wish};
+use crate::store::{ControlRequest, Key};
 
 impl Coordinator {
     /// Stops a backfill. Returns `false` if it is not live here.
@@ -18,9 +18,9 @@ impl Coordinator {
     }
 
     /// Applies a control request. Returns whether it changed a live backfill.
-    pub(in crate::engine) fn apply_control_request(&mut self, request: Wish) -> bool {
+    pub(in crate::engine) fn apply_control_request(&mut self, request: ControlRequest) -> bool {
         let paused = self.set_paused(request.key, request.pause);
-        (request.stop && self.stop(request.key, Stop::Canceled)) || paused
+        (request.cancel && self.stop(request.key, Stop::Canceled)) || paused
     }
 
     /// Pauses a backfill, so that workers yield what they have not begun, or unpauses it. Returns whether
@@ -45,8 +45,8 @@ impl Coordinator {
     }
 
     /// The backfills whose request was changed since it was read.
-    pub(in crate::engine) fn outdated(&self, requests: &[Wish]) -> Vec<Key> {
-        let differs = |request: &&Wish| {
+    pub(in crate::engine) fn outdated(&self, requests: &[ControlRequest]) -> Vec<Key> {
+        let differs = |request: &&ControlRequest| {
             let live = self.live.get(&request.key);
             live.is_some_and(|live| live.revision != request.revision)
         };

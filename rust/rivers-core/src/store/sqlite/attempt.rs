@@ -1,10 +1,10 @@
-//! The table `attempt`: failures that were tried again.
+//! The table `attempt`: failed attempts that were followed by another.
 
 use rusqlite::{Connection, Result, Transaction, params};
 
-use super::failure::cause_id;
+use super::failure::error_id;
 use crate::backfill::{AttemptRow, RunEnd};
-use crate::store::Key;
+use crate::store::records::Key;
 
 pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) -> Result<()> {
     let sql = "INSERT INTO attempt (backfill, run, attempt, asset, started_at, due_at, cause)
@@ -14,7 +14,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
         .filter_map(|end| Some((end, end.retry.as_ref()?)))
     {
         for (asset, cause) in &retry.causes {
-            let cause = cause_id(transaction, cause)?;
+            let cause = error_id(transaction, cause)?;
             transaction.prepare_cached(sql)?.execute(params![
                 key,
                 end.run.cast_signed(),

@@ -2,42 +2,25 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
-use super::digest::digest;
 use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::clock::Micros;
-use crate::error::Error;
-use crate::plan::{Plan, codec};
-use crate::store::{BackfillRow, Commit, Key, Lease, Wish};
+use crate::plan::Plan;
+use crate::store::digest::digest;
+use crate::store::encoding::{
+    EncodedBackfill, decode_in_flight, decode_plan, decode_request, encode_in_flight,
+    encode_request, status_code, status_from,
+};
+use crate::store::records::{BackfillRow, Commit, ControlRequest, Key, Lease, StorageTime};
 
 const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
                        canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
                        paused, revision, stop";
 
-/// A request and its plan as they are stored, made before the transaction.
-pub(super) struct Encoded {
-    request: String,
-    space: Vec<u8>,
-    plan: Vec<u8>,
-}
-
-impl Encoded {
-    pub(super) fn new(request: &Request, plan: &Plan) -> crate::error::Result<Self> {
-        let json = serde_json::to_string(request);
-        Ok(Self {
-            request: json.map_err(|error| {
-                Error::Execution(format!("the request cannot be stored: {error}"))
-            })?,
-            space: codec::encode_space(plan.selection().space())?,
-            plan: codec::encode_plan(plan)?,
-        })
-    }
-}
-
 pub(super) fn create(
     transaction: &Transaction<'_>,
     request: &Request,
     plan: &Plan,
-    encoded: &Encoded,
+    encoded: &EncodedBackfill,
     lease: Option<&Lease>,
 ) -> Result<Key> {
     let space = space_id(transaction, &encoded.space)?;
@@ -64,7 +47,7 @@ pub(super) fn create(
             status_code(status),
             ended_at,
             lease.map(|lease| &lease.owner),
-            lease.map(|lease| lease.expires_at),
+            lease.map(|lease| lease.expires_at.0),
         ])?;
     let mut insert = transaction
         .prepare_cached("INSERT OR IGNORE INTO backfill_asset (asset, backfill) VALUES (?1, ?2)")?;
@@ -88,19 +71,18 @@ fn space_id(transaction: &Transaction<'_>, body: &[u8]) -> Result<i64> {
     }
 }
 
-/// Writes the counts and renews the lease; `false` when the lease is another's.
+/// Writes the counts and renews the lease. Returns `false` if another engine holds the lease.
 pub(super) fn update(
     transaction: &Transaction<'_>,
     lease: &Lease,
     commit: &Commit,
 ) -> Result<bool> {
-    let in_flight = postcard::to_stdvec(&commit.in_flight)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let in_flight = encode_in_flight(&commit.in_flight)?;
     let (status, ended_at) = match commit.finished {
         Some((status, at)) => (status, Some(at)),
         None => (Status::InProgress, None),
     };
-    let keeps = commit.finished.is_none();
+    let keeps_lease = commit.finished.is_none();
     let changed = transaction
         .prepare_cached(
             "UPDATE backfill SET status = ?3, completed = ?4, failed = ?5, canceled = ?6, runs_ended = ?7,
@@ -118,8 +100,8 @@ pub(super) fn update(
             commit.counts.runs_ended.cast_signed(),
             in_flight,
             ended_at,
-            keeps.then_some(&lease.owner),
-            keeps.then_some(lease.expires_at),
+            keeps_lease.then_some(&lease.owner),
+            keeps_lease.then_some(lease.expires_at.0),
             commit.stop.map(|stop| stop as u8),
         ])?;
     Ok(changed == 1)
@@ -134,22 +116,25 @@ pub(super) fn renew(
     let mut update = transaction.prepare_cached(sql)?;
     let mut held = Vec::with_capacity(keys.len());
     for &key in keys {
-        if update.execute(params![key, lease.owner, lease.expires_at])? == 1 {
+        if update.execute(params![key, lease.owner, lease.expires_at.0])? == 1 {
             held.push(key);
         }
     }
     Ok(held)
 }
 
-pub(super) fn wishes(connection: &Connection, owner: &str) -> Result<Vec<Wish>> {
+pub(super) fn control_requests(
+    connection: &Connection,
+    owner: &str,
+) -> Result<Vec<ControlRequest>> {
     connection
         .prepare_cached(
             "SELECT key, cancel_requested, paused, revision FROM backfill WHERE owner = ?1",
         )?
         .query_map([owner], |row| {
-            Ok(Wish {
+            Ok(ControlRequest {
                 key: row.get(0)?,
-                stop: row.get(1)?,
+                cancel: row.get(1)?,
                 pause: row.get(2)?,
                 revision: row.get::<_, i64>(3)?.cast_unsigned(),
             })
@@ -180,10 +165,10 @@ pub(super) fn take_over(
         .execute(params![
             key,
             lease.owner,
-            lease.expires_at,
+            lease.expires_at.0,
             status_code(Status::InProgress),
             previous.map(|lease| &lease.owner),
-            previous.map(|lease| lease.expires_at),
+            previous.map(|lease| lease.expires_at.0),
         ])?;
     Ok(changed == 1)
 }
@@ -217,8 +202,7 @@ pub(super) fn change(transaction: &Transaction<'_>, key: Key, change: &Change) -
     };
     let mut request = decode_request(&text)?;
     request.change(change);
-    let text = serde_json::to_string(&request)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let text = encode_request(&request)?;
     transaction
         .prepare_cached("UPDATE backfill SET request = ?2, revision = revision + 1 WHERE key = ?1")?
         .execute(params![key, text])?;
@@ -240,7 +224,7 @@ pub(super) fn get(connection: &Connection, key: Key) -> Result<Option<BackfillRo
 }
 
 pub(super) fn unfinished(connection: &Connection) -> Result<Vec<BackfillRow>> {
-    // The literal is the condition of a partial index; `status_code` says the same.
+    // The literal must equal the condition of a partial index; it is the code of `InProgress`.
     connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM backfill WHERE status = 0 ORDER BY key DESC"
@@ -249,7 +233,7 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Vec<BackfillRow>> {
         .collect()
 }
 
-/// SQLite's bound for "as many as there are".
+/// A limit for SQLite, where -1 means none.
 pub(super) fn bound(limit: Option<u64>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
@@ -275,7 +259,13 @@ pub(super) fn list(
         .collect()
 }
 
-pub(super) fn plan(connection: &Connection, key: Key) -> Result<(Vec<u8>, Vec<u8>)> {
+pub(super) fn plan(connection: &Connection, key: Key) -> Result<Plan> {
+    let (space, plan) = encoded_plan(connection, key)?;
+    Ok(decode_plan(&space, &plan)?)
+}
+
+/// The space and the plan as they are stored.
+pub(super) fn encoded_plan(connection: &Connection, key: Key) -> Result<(Vec<u8>, Vec<u8>)> {
     connection
         .prepare_cached(
             "SELECT body, plan FROM backfill JOIN space ON space.id = space WHERE key = ?1",
@@ -289,54 +279,34 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
     let expires_at: Option<Micros> = row.get(14)?;
     Ok(BackfillRow {
         key: row.get(0)?,
-        request: decode_request(row.get_ref(1)?.as_str()?)?,
+        request: decode_request(row.get_ref(1)?.as_str()?).map_err(|error| damaged(1, error))?,
         strategy: row.get(2)?,
         num_partitions: count(3)?,
         num_runs: count(4)?,
-        status: status_from(row.get(5)?).ok_or_else(|| damaged(5, "unknown status".into()))?,
+        status: status_from(row.get(5)?).ok_or_else(|| damaged(5, "unknown status"))?,
         counts: Counts {
             completed: count(6)?,
             failed: count(7)?,
             canceled: count(8)?,
             runs_ended: count(9)?,
         },
-        in_flight: postcard::from_bytes(row.get_ref(10)?.as_blob()?)
-            .map_err(|error| damaged(10, Box::new(error)))?,
+        in_flight: decode_in_flight(row.get_ref(10)?.as_blob()?)
+            .map_err(|error| damaged(10, error))?,
         ended_at: row.get(11)?,
         cancel_requested: row.get(12)?,
         paused: row.get(15)?,
         revision: count(16)?,
         stop: row.get::<_, Option<u8>>(17)?.and_then(Stop::from_number),
-        lease: owner
-            .zip(expires_at)
-            .map(|(owner, expires_at)| Lease { owner, expires_at }),
+        lease: owner.zip(expires_at).map(|(owner, at)| Lease {
+            owner,
+            expires_at: StorageTime(at),
+        }),
     })
 }
 
-fn damaged(at: usize, error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error)
-}
-
-fn decode_request(text: &str) -> Result<Request> {
-    serde_json::from_str(text).map_err(|error| damaged(1, Box::new(error)))
-}
-
-fn status_code(status: Status) -> i64 {
-    match status {
-        Status::InProgress => 0,
-        Status::Completed => 1,
-        Status::Failed => 2,
-        Status::Canceled => 3,
-    }
-}
-
-fn status_from(code: i64) -> Option<Status> {
-    [
-        Status::InProgress,
-        Status::Completed,
-        Status::Failed,
-        Status::Canceled,
-    ]
-    .into_iter()
-    .find(|&status| status_code(status) == code)
+fn damaged(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }

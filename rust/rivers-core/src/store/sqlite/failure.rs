@@ -1,11 +1,11 @@
-//! The tables `failure`, `cause` and `family`.
+//! The tables `failure`, `cause` (errors) and `family` (fingerprints of errors).
 
 use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
-use super::digest::digest;
 use crate::backfill::{Cause, FailureRow, RunEnd};
-use crate::store::{Key, OneFailure};
+use crate::store::digest::digest;
+use crate::store::records::{Key, OneFailure};
 
 pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) -> Result<()> {
     let failed = |end: &&RunEnd| end.retry.is_none() && !end.failures.is_empty();
@@ -19,22 +19,24 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
         "INSERT INTO failure (backfill, seq, run, asset, partition, cause, family)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let mut families = HashMap::new();
+    let mut fingerprints = HashMap::new();
     for end in ended.iter().filter(failed) {
         for failure in &end.failures {
             seq += 1;
             let cause = match &failure.cause {
-                Some(cause) => Some(cause_id(transaction, cause)?),
+                Some(cause) => Some(error_id(transaction, cause)?),
                 None => None,
             };
             let partition = failure.partition.map(u64::cast_signed);
             let family = match (&failure.cause, &failure.fingerprint) {
                 (Some(cause), Some(fingerprint)) => {
                     let error_type = cause.error_type.as_str();
-                    let known = families.get(&(error_type, fingerprint.as_str())).copied();
+                    let known = fingerprints
+                        .get(&(error_type, fingerprint.as_str()))
+                        .copied();
                     let id = known
-                        .map_or_else(|| family_id(transaction, error_type, fingerprint), Ok)?;
-                    families.insert((error_type, fingerprint.as_str()), id);
+                        .map_or_else(|| fingerprint_id(transaction, error_type, fingerprint), Ok)?;
+                    fingerprints.insert((error_type, fingerprint.as_str()), id);
                     Some(id)
                 }
                 _ => None,
@@ -53,8 +55,8 @@ pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) 
     Ok(())
 }
 
-/// The number of what failures have in common, recorded once.
-fn family_id(transaction: &Transaction<'_>, error_type: &str, message: &str) -> Result<i64> {
+/// The number of a fingerprint, which is recorded once.
+fn fingerprint_id(transaction: &Transaction<'_>, error_type: &str, message: &str) -> Result<i64> {
     let digest = digest(&(error_type, message));
     let known = transaction
         .prepare_cached(
@@ -70,8 +72,8 @@ fn family_id(transaction: &Transaction<'_>, error_type: &str, message: &str) -> 
     }
 }
 
-/// The number of a reason, recorded once.
-pub(super) fn cause_id(transaction: &Transaction<'_>, cause: &Cause) -> Result<i64> {
+/// The number of an error, which is recorded once.
+pub(super) fn error_id(transaction: &Transaction<'_>, cause: &Cause) -> Result<i64> {
     let digest = digest(cause);
     let known = transaction
         .prepare_cached(
@@ -115,7 +117,7 @@ pub(super) fn select(
         .collect()
 }
 
-/// The first failure of a backfill, or the last so far.
+/// The first failure of a backfill, or (`last`) the latest.
 pub(super) fn outermost(
     connection: &Connection,
     key: Key,
@@ -134,13 +136,13 @@ pub(super) fn outermost(
                 run: row.get::<_, i64>(0)?.cast_unsigned(),
                 asset: row.get(1)?,
                 partition: partition(row, 2)?,
-                cause: cause(row, 3)?,
+                cause: error(row, 3)?,
             })
         })
         .optional()
 }
 
-pub(super) fn families(connection: &Connection, ids: &[i64]) -> Result<Vec<(String, String)>> {
+pub(super) fn fingerprints(connection: &Connection, ids: &[i64]) -> Result<Vec<(String, String)>> {
     let mut statement =
         connection.prepare_cached("SELECT error_type, message FROM family WHERE id = ?1")?;
     ids.iter()
@@ -148,11 +150,11 @@ pub(super) fn families(connection: &Connection, ids: &[i64]) -> Result<Vec<(Stri
         .collect()
 }
 
-pub(super) fn causes(connection: &Connection, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
+pub(super) fn errors(connection: &Connection, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
     let sql = "SELECT error_type, message, traceback FROM cause WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     ids.iter()
-        .map(|&id| Ok((id, statement.query_row([id], |row| cause(row, 0))?)))
+        .map(|&id| Ok((id, statement.query_row([id], |row| error(row, 0))?)))
         .collect()
 }
 
@@ -160,7 +162,7 @@ fn partition(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(at)?.map(i64::cast_unsigned))
 }
 
-fn cause(row: &Row<'_>, at: usize) -> Result<Cause> {
+fn error(row: &Row<'_>, at: usize) -> Result<Cause> {
     Ok(Cause {
         error_type: row.get(at)?,
         message: row.get(at + 1)?,

@@ -1,48 +1,37 @@
-//! The schema's version, and the steps from one to the next: each one transaction.
+//! Brings a database to the newest schema, one transaction for each version.
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::connection::Location;
 use super::inspect::Identity;
-use super::{APPLICATION_ID, Place};
+use super::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::error::Result;
-use crate::store::failpoint::{Moment, Work, hit};
+use crate::store::failpoint::{Step, Work, hit};
 
-/// The steps, in order; step n leads to version n + 1.
-const MIGRATIONS: [&str; 6] = [
-    include_str!("migrations/0001.sql"),
-    include_str!("migrations/0002.sql"),
-    include_str!("migrations/0003.sql"),
-    include_str!("migrations/0004.sql"),
-    include_str!("migrations/0005.sql"),
-    include_str!("migrations/0006.sql"),
-];
-/// The version that this one writes.
-pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
-
-/// Brings a database to this version's schema.
-pub(super) fn migrate(connection: &mut Connection, place: &Place) -> Result<()> {
-    let broken = |error: rusqlite::Error| place.error(&error);
+/// Brings a database to the newest schema.
+pub(super) fn migrate(connection: &mut Connection, location: &Location) -> Result<()> {
+    let failed = |error: rusqlite::Error| location.error(&error);
     loop {
-        hit(Work::Migrate, Moment::Before);
-        // Read inside the transaction: another process may be migrating too.
+        hit(Work::Migrate, Step::Before);
+        // The version is read inside the transaction: another process may be migrating too.
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(broken)?;
-        let identity = Identity::read(&transaction).map_err(broken)?;
-        identity.check(place)?;
-        let step = usize::try_from(identity.version).ok();
-        let Some(step) = step.and_then(|step| MIGRATIONS.get(step)) else {
+            .map_err(failed)?;
+        let identity = Identity::read(&transaction).map_err(failed)?;
+        identity.check(location)?;
+        let number = usize::try_from(identity.version).ok();
+        let Some(migration) = number.and_then(|number| MIGRATIONS.get(number)) else {
             return Ok(());
         };
-        transaction.execute_batch(step).map_err(broken)?;
+        transaction.execute_batch(migration).map_err(failed)?;
         transaction
             .pragma_update(None, "user_version", identity.version + 1)
-            .map_err(broken)?;
+            .map_err(failed)?;
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(broken)?;
-        hit(Work::Migrate, Moment::Within);
-        transaction.commit().map_err(broken)?;
-        hit(Work::Migrate, Moment::After);
+            .map_err(failed)?;
+        hit(Work::Migrate, Step::Within);
+        transaction.commit().map_err(failed)?;
+        hit(Work::Migrate, Step::After);
     }
 }

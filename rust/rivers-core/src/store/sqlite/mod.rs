@@ -1,176 +1,181 @@
 //! The embedded storage: one SQLite file (WAL, `synchronous=FULL`), or the same in memory.
 //!
-//! One connection writes and one reads, so that a status never waits for a commit. A file is written
-//! by several processes; each waits its turn.
+//! One connection writes and another reads, so that a status never waits for a commit. Several processes may
+//! write a file; each waits for its turn.
 
 mod attempt;
 mod backfill;
 mod check;
-mod digest;
+mod connection;
 mod dynamic;
 mod failure;
 mod inspect;
 mod migrate;
-mod overlap;
-mod owner;
 mod run;
+mod schema;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-pub use owner::WorkerSign;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::failpoint::{Moment, Work, hit};
-use super::overlap::Overlap;
-use super::{BackfillRow, Commit, Committed, Key, Lease, OneFailure, Store, Wish};
+use super::encoding::EncodedBackfill;
+use super::failpoint::{Step, Work, hit};
+use super::liveness::lock_file::{self, Registration, Unlocked};
+use super::queries::overlap;
+use super::records::{
+    BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
+    StorageTime,
+};
+use super::{DynamicKeys, Ledger, Liveness, Records};
 use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::space::labels::Labels;
-
-/// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long opening waits before it tries again, and how often it does.
-const RETRY_AFTER: Duration = Duration::from_millis(5);
-const RETRIES: u32 = 2_000;
-/// Marks a file as ours: "rivr".
-const APPLICATION_ID: i64 = 0x7269_7672;
-/// Prepared statements kept per connection.
-const STATEMENTS: usize = 64;
+use crate::space::labels::{Labels, check_key};
+use connection::Location;
 
 /// A SQLite database.
 pub struct SqliteStore {
-    place: Place,
-    writer: Mutex<Connection>,
-    /// Who wants to write waits here for its turn: a mutex alone lets the thread that commits one batch
-    /// after the other have the connection again and again, before anyone who waits wakes up.
+    location: Location,
+    access: Access,
+}
+
+/// The connections of a database.
+enum Access {
+    /// A file has a second connection that reads.
+    File {
+        writer: Writer,
+        reader: Mutex<Connection>,
+    },
+    /// A database in memory is one connection.
+    Memory(Writer),
+    /// A file that is only read, while other processes may write it.
+    ReadOnly(Mutex<Connection>),
+    /// A file that is only read, in a folder where nothing can be written: it is opened for each query, since
+    /// SQLite does not notice there when another process begins to write.
+    Immutable(PathBuf),
+}
+
+/// The connection that writes.
+struct Writer {
+    connection: Mutex<Connection>,
+    /// Threads that want to write queue here. With one mutex alone, a thread that commits one batch after the
+    /// other would acquire the connection again and again before a waiting thread wakes up.
     turn: Mutex<()>,
-    /// A file has a second connection to read with; memory is one connection.
-    reader: Option<Mutex<Connection>>,
 }
 
-/// Where the database is.
-enum Place {
-    File(PathBuf),
-    Memory,
-}
-
-impl Place {
-    fn error(&self, error: &rusqlite::Error) -> Error {
-        let path = self.to_string();
-        let advice = match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => "; free some space, then resume",
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-                "; another process holds it, try again"
-            }
-            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-                "; it is no sound SQLite file: name another path, or restore it from a backup"
-            }
-            Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
-                "; is it a file in a directory that you may write to?"
-            }
-            _ => "",
-        };
-        Error::Storage {
-            path,
-            message: format!("{error}{advice}"),
-        }
-    }
-
-    fn refused(&self, message: &str) -> Error {
-        Error::Storage {
-            path: self.to_string(),
-            message: message.to_owned(),
-        }
-    }
-
-    /// A file that SQLite keeps beside the database.
-    fn beside(&self, suffix: &str) -> PathBuf {
-        match self {
-            Self::File(path) => {
-                let mut path = path.as_os_str().to_owned();
-                path.push(suffix);
-                path.into()
-            }
-            Self::Memory => PathBuf::new(),
-        }
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Memory => f.write_str("memory"),
+impl Writer {
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection: Mutex::new(connection),
+            turn: Mutex::new(()),
         }
     }
 }
 
 impl SqliteStore {
-    /// Opens the file, making it and its directory if they are missing, and migrates it.
+    /// Opens a file, which is created with its folder if it is missing, and migrates it.
     ///
     /// # Errors
-    /// `Storage`: it cannot be opened, is no database of rivers, or is of a newer rivers.
+    /// `Storage` if it cannot be opened, is no database of rivers, or was written by a newer rivers.
     pub fn open(path: &Path) -> Result<Self> {
-        let place = Place::File(path.to_owned());
-        inspect::check_path(path, &place)?;
+        let location = Location::File(path.to_owned());
+        inspect::check_path(path, &location)?;
         if let Some(parent) = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
         {
             std::fs::create_dir_all(parent).map_err(|error| {
-                place.refused(&format!("its directory cannot be made: {error}"))
+                location.refused(&format!("its directory cannot be made: {error}"))
             })?;
         }
-        let open = || -> Result<(Connection, Connection), rusqlite::Error> {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let writer = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
-            prepare(&writer)?;
-            let reader = Connection::open_with_flags(path, flags)?;
-            reader.busy_timeout(BUSY_TIMEOUT)?;
-            reader.set_prepared_statement_cache_capacity(STATEMENTS);
-            Ok((writer, reader))
+        let open = || -> rusqlite::Result<(Connection, Connection)> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+            let writer = connection::open(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
+            connection::prepare_writer(&writer)?;
+            Ok((writer, connection::open(path, flags)?))
         };
-        let (mut writer, reader) = patiently(open).map_err(|error| place.error(&error))?;
-        migrate::migrate(&mut writer, &place)?;
+        let opened = connection::retry_while_busy(open);
+        let (mut writer, reader) = opened.map_err(|error| location.error(&error))?;
+        migrate::migrate(&mut writer, &location)?;
         Ok(Self {
-            place,
-            writer: Mutex::new(writer),
-            turn: Mutex::new(()),
-            reader: Some(Mutex::new(reader)),
+            location,
+            access: Access::File {
+                writer: Writer::new(writer),
+                reader: Mutex::new(reader),
+            },
         })
     }
 
-    /// The version of the schema of a file, and the newest one that this rivers knows. Looking at it
-    /// changes nothing; 0: the file is not there, or empty.
+    /// Opens a file that exists, to read it only: it is not migrated, and every write is refused.
+    ///
+    /// In a folder where nothing can be written the file is readable while no other process writes it.
     ///
     /// # Errors
-    /// `Storage`: it cannot be opened, is no database of rivers, or is of a newer rivers.
+    /// `OutdatedSchema` if an older rivers wrote it; `Storage` if it is missing, cannot be opened, is no
+    /// database of rivers, or was written by a newer rivers.
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        let location = Location::File(path.to_owned());
+        if !path.exists() {
+            return Err(location.refused("there is no such file"));
+        }
+        if !inspect::check_header(path, &location)? {
+            return Err(location.refused("it is empty: nothing was recorded in it"));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let open = || {
+            let reader = connection::open(path, flags)?;
+            inspect::Identity::read(&reader).map(|identity| (reader, identity))
+        };
+        let (access, identity) = match connection::retry_while_busy(open) {
+            Ok((reader, identity)) => (Access::ReadOnly(Mutex::new(reader)), identity),
+            Err(error) if needs_immutable(path, &error) => {
+                let opened = connection::open_immutable(path);
+                let read = opened.and_then(|reader| inspect::Identity::read(&reader));
+                let identity = read.map_err(|error| location.error(&error))?;
+                (Access::Immutable(path.to_owned()), identity)
+            }
+            Err(error) => return Err(location.error(&error)),
+        };
+        identity.check(&location)?;
+        if identity.version < schema::NEWEST {
+            return Err(Error::OutdatedSchema {
+                path: location.to_string(),
+                found: identity.version,
+                newest: schema::NEWEST,
+            });
+        }
+        Ok(Self { location, access })
+    }
+
+    /// The version of a file's schema, and the newest one that this code knows. The file is not changed; the
+    /// version of a file that is missing or empty is 0.
+    ///
+    /// # Errors
+    /// `Storage` if it cannot be opened, is no database of rivers, or was written by a newer rivers.
     pub fn schema(path: &Path) -> Result<(i64, i64)> {
-        let place = Place::File(path.to_owned());
-        Ok((inspect::check_path(path, &place)?, migrate::NEWEST))
+        let location = Location::File(path.to_owned());
+        Ok((inspect::check_path(path, &location)?, schema::NEWEST))
     }
 
     /// A storage that lives as long as this value.
     ///
     /// # Errors
-    /// `Storage` when there is no memory for it.
+    /// `Storage` if there is not enough memory.
     pub fn memory() -> Result<Self> {
-        let place = Place::Memory;
-        let open = || -> Result<Connection, rusqlite::Error> {
-            let writer = Connection::open_in_memory()?;
-            prepare(&writer)?;
+        let location = Location::Memory;
+        let open = || -> rusqlite::Result<Connection> {
+            let writer = connection::open_memory()?;
+            connection::prepare_writer(&writer)?;
             Ok(writer)
         };
-        let mut writer = open().map_err(|error| place.error(&error))?;
-        migrate::migrate(&mut writer, &place)?;
+        let mut writer = open().map_err(|error| location.error(&error))?;
+        migrate::migrate(&mut writer, &location)?;
         Ok(Self {
-            place,
-            writer: Mutex::new(writer),
-            turn: Mutex::new(()),
-            reader: None,
+            location,
+            access: Access::Memory(Writer::new(writer)),
         })
     }
 
@@ -178,101 +183,128 @@ impl SqliteStore {
     fn write<T>(
         &self,
         what: Work,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let turn = lock(&self.turn);
-        let mut connection = lock(&self.writer);
+        let writer = match &self.access {
+            Access::File { writer, .. } | Access::Memory(writer) => writer,
+            Access::ReadOnly(_) | Access::Immutable(_) => {
+                return Err(self.location.refused("it is open for reading only"));
+            }
+        };
+        let turn = lock(&writer.turn);
+        let mut connection = lock(&writer.connection);
         drop(turn);
-        hit(what, Moment::Before);
+        hit(what, Step::Before);
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
                 let value = work(&transaction)?;
-                hit(what, Moment::Within);
+                hit(what, Step::Within);
                 transaction.commit()?;
-                hit(what, Moment::After);
+                hit(what, Step::After);
                 Ok(value)
             });
-        result.map_err(|error| self.place.error(&error))
+        result.map_err(|error| self.location.error(&error))
     }
 
     /// Runs statements that only read.
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>) -> Result<T> {
-        let connection = lock(self.reader.as_ref().unwrap_or(&self.writer));
-        work(&connection).map_err(|error| self.place.error(&error))
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let result = match &self.access {
+            Access::File { reader, .. } | Access::ReadOnly(reader) => work(&lock(reader)),
+            Access::Memory(writer) => work(&lock(&writer.connection)),
+            Access::Immutable(path) if connection::log_size(path) > 0 => {
+                return Err(self.location.refused(
+                    "another process is writing it, and in a read-only directory it cannot be read meanwhile",
+                ));
+            }
+            Access::Immutable(path) => {
+                connection::open_immutable(path).and_then(|reader| work(&reader))
+            }
+        };
+        result.map_err(|error| self.location.error(&error))
     }
-}
 
-/// A panic while a connection was held leaves no transaction open: the connection is good.
-fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
-}
+    /// The lease that these terms give at the present time.
+    fn lease(&self, terms: &LeaseTerms) -> Result<Lease> {
+        Ok(Lease {
+            owner: terms.owner.clone(),
+            expires_at: self.now()?.after(terms.duration),
+        })
+    }
 
-/// Opens again while another process is opening the same new file: there SQLite does not wait of
-/// itself.
-fn patiently<T>(open: impl Fn() -> Result<T, rusqlite::Error>) -> Result<T, rusqlite::Error> {
-    for _ in 0..RETRIES {
-        match open() {
-            Err(error) if is_busy(&error) => std::thread::sleep(RETRY_AFTER),
-            done => return done,
+    /// Where owners of this database lock files, and what a look does with files that are not locked.
+    fn lock_files(&self) -> Option<(&Path, Unlocked)> {
+        match (&self.location, &self.access) {
+            (Location::Memory, _) => None,
+            (Location::File(path), Access::File { .. } | Access::Memory(_)) => {
+                Some((path, Unlocked::Remove))
+            }
+            (Location::File(path), Access::ReadOnly(_) | Access::Immutable(_)) => {
+                Some((path, Unlocked::Leave))
+            }
         }
     }
-    open()
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-    matches!(
-        error.sqlite_error_code(),
-        Some(DatabaseBusy | DatabaseLocked)
-    )
+/// Whether a file can be read only as one that nobody writes: SQLite cannot create its files beside it.
+fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+    cannot_create && connection::log_size(path) == 0
 }
 
-fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", false)
+/// A panic while a connection was locked leaves no transaction open: the connection is usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Store for SqliteStore {
-    fn path(&self) -> String {
-        self.place.to_string()
+/// The rule on overlaps, applied to what the connection sees.
+fn find_overlap(
+    connection: &Connection,
+    assets: &[&str],
+    plan: &Plan,
+) -> rusqlite::Result<Option<Overlap>> {
+    let unfinished = backfill::unfinished(connection)?;
+    overlap::find(unfinished, assets, plan, |key| {
+        backfill::plan(connection, key)
+    })
+}
+
+impl Ledger for SqliteStore {
+    fn now(&self) -> Result<StorageTime> {
+        // All processes that share a file or memory run on this machine: its clock is the storage's.
+        Ok(StorageTime(SystemClock.now()))
     }
 
-    fn create(&self, request: &Request, plan: &Plan, lease: Option<&Lease>) -> Result<Key> {
-        let encoded = backfill::Encoded::new(request, plan)?;
+    fn create(&self, request: &Request, plan: &Plan, lease: Option<&LeaseTerms>) -> Result<Key> {
+        let encoded = EncodedBackfill::new(request, plan)?;
+        let lease = lease.map(|terms| self.lease(terms)).transpose()?;
         let assets: Vec<&str> = request
             .assets
             .iter()
             .map(|asset| asset.name.as_str())
             .collect();
         let created = self.write(Work::Create, |transaction| {
-            // In the transaction that writes it: of two that overlap, one finds the other.
             if request.control.refuse_overlap
-                && let Some(found) = overlap::find(transaction, &assets, plan)?
+                && let Some(found) = find_overlap(transaction, &assets, plan)?
             {
                 return Ok(Err(found));
             }
-            backfill::create(transaction, request, plan, &encoded, lease).map(Ok)
+            backfill::create(transaction, request, plan, &encoded, lease.as_ref()).map(Ok)
         })?;
         created.map_err(|found| found.refusal())
     }
 
-    fn overlap(&self, assets: &[&str], plan: &Plan) -> Result<Option<Overlap>> {
-        self.read(|connection| overlap::find(connection, assets, plan))
-    }
-
-    fn commit(&self, lease: &Lease, commits: &[Commit]) -> Result<Vec<Committed>> {
+    fn commit(&self, lease: &LeaseTerms, commits: &[Commit]) -> Result<Vec<Committed>> {
+        let lease = self.lease(lease)?;
         self.write(Work::Commit, |transaction| {
             commits
                 .iter()
                 .map(|commit| {
-                    if !backfill::update(transaction, lease, commit)? {
+                    if !backfill::update(transaction, &lease, commit)? {
                         return Ok(Committed::LeaseLost);
                     }
-                    hit(Work::Commit, Moment::Between);
+                    hit(Work::Commit, Step::Between);
                     run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
@@ -282,14 +314,15 @@ impl Store for SqliteStore {
         })
     }
 
-    fn renew(&self, lease: &Lease, keys: &[Key]) -> Result<Vec<Key>> {
+    fn renew(&self, lease: &LeaseTerms, keys: &[Key]) -> Result<Vec<Key>> {
+        let lease = self.lease(lease)?;
         self.write(Work::Renew, |transaction| {
-            backfill::renew(transaction, lease, keys)
+            backfill::renew(transaction, &lease, keys)
         })
     }
 
-    fn wishes(&self, owner: &str) -> Result<Vec<Wish>> {
-        self.read(|connection| backfill::wishes(connection, owner))
+    fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>> {
+        self.read(|connection| backfill::control_requests(connection, owner))
     }
 
     fn release(&self, key: Key, owner: &str) -> Result<()> {
@@ -298,38 +331,11 @@ impl Store for SqliteStore {
         })
     }
 
-    fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &Lease) -> Result<bool> {
+    fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool> {
+        let lease = self.lease(lease)?;
         self.write(Work::TakeOver, |transaction| {
-            backfill::take_over(transaction, key, previous, lease)
+            backfill::take_over(transaction, key, previous, &lease)
         })
-    }
-
-    fn is_alive(&self, owner: &str) -> bool {
-        match &self.place {
-            Place::File(path) => owner::is_alive(path, owner),
-            Place::Memory => true,
-        }
-    }
-
-    fn has_workers(&self, owner: &str) -> bool {
-        match &self.place {
-            Place::File(path) => owner::has_workers(path, owner),
-            Place::Memory => false,
-        }
-    }
-
-    fn workers_file(&self, owner: &str) -> Option<PathBuf> {
-        match &self.place {
-            Place::File(path) => Some(owner::workers_path(path, owner)),
-            Place::Memory => None,
-        }
-    }
-
-    fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>> {
-        match &self.place {
-            Place::File(path) => Ok(Box::new(owner::Registration::new(path, owner)?)),
-            Place::Memory => Ok(Box::new(())),
-        }
     }
 
     fn request_cancel(&self, key: Key) -> Result<()> {
@@ -349,6 +355,12 @@ impl Store for SqliteStore {
             backfill::change(transaction, key, change)
         })
     }
+}
+
+impl Records for SqliteStore {
+    fn display_name(&self) -> String {
+        self.location.to_string()
+    }
 
     fn find(&self, id: &str) -> Result<Option<BackfillRow>> {
         self.read(|connection| backfill::find(connection, id))
@@ -366,12 +378,16 @@ impl Store for SqliteStore {
         self.read(backfill::unfinished)
     }
 
-    fn plan(&self, key: Key) -> Result<Plan> {
-        let (space, plan) = self.read(|connection| backfill::plan(connection, key))?;
-        crate::plan::codec::decode_plan(crate::plan::codec::decode_space(&space)?, &plan)
+    fn overlap(&self, assets: &[&str], plan: &Plan) -> Result<Option<Overlap>> {
+        self.read(|connection| find_overlap(connection, assets, plan))
     }
 
-    fn runs(&self, key: Key, numbers: std::ops::Range<u64>) -> Result<Vec<RunRow>> {
+    fn plan(&self, key: Key) -> Result<Plan> {
+        let (space, plan) = self.read(|connection| backfill::encoded_plan(connection, key))?;
+        super::encoding::decode_plan(&space, &plan)
+    }
+
+    fn runs(&self, key: Key, numbers: Range<u64>) -> Result<Vec<RunRow>> {
         self.read(|connection| run::select(connection, key, &numbers))
     }
 
@@ -399,19 +415,22 @@ impl Store for SqliteStore {
         self.read(|connection| failure::outermost(connection, key, true))
     }
 
-    fn causes(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
-        self.read(|connection| failure::causes(connection, ids))
+    fn errors(&self, ids: &[i64]) -> Result<Vec<(i64, Cause)>> {
+        self.read(|connection| failure::errors(connection, ids))
     }
 
-    fn families(&self, ids: &[i64]) -> Result<Vec<(String, String)>> {
-        self.read(|connection| failure::families(connection, ids))
+    fn fingerprints(&self, ids: &[i64]) -> Result<Vec<(String, String)>> {
+        self.read(|connection| failure::fingerprints(connection, ids))
     }
 
     fn check(&self) -> Result<Vec<String>> {
         self.read(check::check)
     }
+}
 
+impl DynamicKeys for SqliteStore {
     fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()> {
+        keys.iter().try_for_each(|key| check_key(key))?;
         self.write(Work::Dynamic, |transaction| {
             dynamic::add(transaction, name, keys)
         })
@@ -429,14 +448,40 @@ impl Store for SqliteStore {
     }
 }
 
+impl Liveness for SqliteStore {
+    fn is_alive(&self, owner: &str) -> bool {
+        self.lock_files()
+            .is_none_or(|(path, unlocked)| lock_file::is_alive(path, owner, unlocked))
+    }
+
+    fn has_workers(&self, owner: &str) -> bool {
+        self.lock_files()
+            .is_some_and(|(path, unlocked)| lock_file::has_workers(path, owner, unlocked))
+    }
+
+    fn worker_lock_file(&self, owner: &str) -> Option<PathBuf> {
+        let (path, _) = self.lock_files()?;
+        Some(lock_file::workers_path(path, owner))
+    }
+
+    fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>> {
+        match self.lock_files() {
+            None => Ok(Box::new(())),
+            Some((path, Unlocked::Remove)) => Ok(Box::new(Registration::new(path, owner)?)),
+            Some((_, Unlocked::Leave)) => Err(self.location.refused("it is open for reading only")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
-    fn who_waits_to_write_is_let_in_between_two_commits() {
+    fn a_waiting_writer_gets_its_turn_between_two_commits() {
         let store = SqliteStore::memory().expect("memory");
         let (begun, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let mut waited = 0;
@@ -456,7 +501,7 @@ mod tests {
                 while begun.load(Ordering::Relaxed) == seen {
                     std::thread::yield_now();
                 }
-                // The other is in the midst of a commit.
+                // The other thread is committing.
                 let before = begun.load(Ordering::Relaxed);
                 let now = |_: &Transaction<'_>| Ok(begun.load(Ordering::Relaxed) - before);
                 waited += store.write(Work::Create, now).expect("a request");

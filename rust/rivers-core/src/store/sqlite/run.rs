@@ -1,4 +1,4 @@
-//! The table `run`: one row per run that has ended.
+//! The table `run`: one row for each ended run.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
 use super::backfill::bound;
 use crate::backfill::{RunEnd, RunRow};
-use crate::store::Key;
+use crate::store::records::Key;
 
 pub(super) fn insert(transaction: &Transaction<'_>, key: Key, ended: &[RunEnd]) -> Result<()> {
     let mut insert = transaction.prepare_cached(

@@ -18,9 +18,9 @@ use rivers_core::queue::Limits;
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
 use rivers_core::space::{Axis, Selection, Space};
-use rivers_core::store::failpoint::{Moment, Work, arm};
+use rivers_core::store::failpoint::{Step, Work, arm};
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{BackfillRow, Store};
+use rivers_core::store::{BackfillRow, Records, Store};
 
 const ID: &str = "the-backfill";
 /// Short, so that it is renewed while so little runs.
@@ -30,7 +30,7 @@ const WORKERS: u32 = 2;
 const WHOLE: Duration = Duration::from_millis(64);
 
 /// Where a child is to die: a point of a transaction, and at which hit of it.
-pub(crate) type Death = (Work, Moment, u32);
+pub(crate) type Death = (Work, Step, u32);
 
 /// How the partitions are grouped: as in the child's argument.
 pub(crate) const STRATEGIES: [&str; 3] = ["multi_run", "single_run", "per_dimension"];
@@ -345,17 +345,12 @@ pub(crate) fn deaths() -> Vec<Death> {
         Work::Release,
         Work::Dynamic,
     ];
-    let moments = [
-        Moment::Before,
-        Moment::Between,
-        Moment::Within,
-        Moment::After,
-    ];
+    let steps = [Step::Before, Step::Between, Step::Within, Step::After];
     let mut all = Vec::new();
     for work in works {
-        for moment in moments {
-            if moment != Moment::Between || work == Work::Commit {
-                all.extend((1..=3).map(|nth| (work, moment, nth)));
+        for step in steps {
+            if step != Step::Between || work == Work::Commit {
+                all.extend((1..=3).map(|nth| (work, step, nth)));
             }
         }
     }

@@ -1,21 +1,22 @@
-//! Questions that are answered from the records of one or several backfills.
+//! What the records of one or several backfills say: errors in words, live owners, materialized partitions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::{BackfillRow, Key, OneFailure, Store};
 use crate::backfill::{Failures, Status, outcome};
-use crate::clock::Micros;
 use crate::error::Result;
 use crate::space::{Members, PositionSet, Selection, Space};
+use crate::store::records::{BackfillRow, Key, OneFailure, StorageTime};
+use crate::store::{Records, Store};
 
-/// What a person is told of a failed backfill: the first failure, how many partitions failed, and why it
+/// The error of a failed backfill in words: the first failure, the number of failed partitions, and why it
 /// stopped early, if it did.
 ///
 /// # Errors
 /// `Storage`.
-pub fn error_text(store: &dyn Store, row: &BackfillRow) -> Result<Option<String>> {
+pub fn error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<String>> {
     if row.counts.failed == 0 || row.status == Status::InProgress {
         return Ok(None);
     }
@@ -38,7 +39,11 @@ pub fn error_text(store: &dyn Store, row: &BackfillRow) -> Result<Option<String>
 ///
 /// # Errors
 /// `Storage`.
-pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &OneFailure) -> Result<String> {
+pub fn failure_text(
+    store: &dyn Records,
+    row: &BackfillRow,
+    failure: &OneFailure,
+) -> Result<String> {
     let plan = store.plan(row.key)?;
     let partitions = plan.run(failure.run);
     let partition = failure.partition.unwrap_or_else(|| partitions.nth(0));
@@ -47,7 +52,7 @@ pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &OneFailure) 
         None if partitions.len() > 1 => format!(" and {} more of its run", partitions.len() - 1),
         _ => String::new(),
     };
-    let whose = if text.is_empty() {
+    let of_partition = if text.is_empty() {
         String::new()
     } else {
         format!(" for the partition {text:?}{more}")
@@ -57,21 +62,79 @@ pub fn failure_text(store: &dyn Store, row: &BackfillRow, failure: &OneFailure) 
         .assets
         .get(failure.asset as usize)
         .map_or("?", |asset| &asset.name);
-    let cause = &failure.cause;
+    let error = &failure.cause;
     Ok(format!(
-        "the asset {asset:?} failed{whose}: {}: {}",
-        cause.error_type, cause.message
+        "the asset {asset:?} failed{of_partition}: {}: {}",
+        error.error_type, error.message
     ))
 }
 
-/// Whether a process that lives runs the backfill.
-pub fn has_live_owner(store: &dyn Store, row: &BackfillRow, now: Micros) -> bool {
-    let lease = row.lease.as_ref();
-    lease.is_some_and(|lease| lease.expires_at > now && store.is_alive(&lease.owner))
+/// Tells which backfills a live process runs, at one time of the storage's clock.
+pub struct LiveOwners<'a> {
+    store: &'a dyn Store,
+    now: StorageTime,
 }
 
-/// The partitions of a backfill for which an asset was materialized, in the space they had then.
-fn made(store: &dyn Store, key: Key, asset: u32) -> Result<(Arc<Space>, RoaringTreemap)> {
+impl<'a> LiveOwners<'a> {
+    /// At the present time.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn now(store: &'a dyn Store) -> Result<Self> {
+        let now = store.now()?;
+        Ok(Self { store, now })
+    }
+
+    /// The time at which they are looked at.
+    pub fn time(&self) -> StorageTime {
+        self.now
+    }
+
+    /// Whether a live process runs the backfill.
+    pub fn run(&self, row: &BackfillRow) -> bool {
+        let lease = row.lease.as_ref();
+        lease.is_some_and(|lease| lease.expires_at > self.now && self.store.is_alive(&lease.owner))
+    }
+}
+
+/// Ids of the backfills that have not ended and that no live process runs, newest first.
+///
+/// # Errors
+/// `Storage`.
+pub fn interrupted(store: &dyn Store) -> Result<Vec<String>> {
+    let owners = LiveOwners::now(store)?;
+    let rows = store.unfinished()?.into_iter();
+    let interrupted = rows.filter(|row| !owners.run(row));
+    Ok(interrupted.map(|row| row.request.id).collect())
+}
+
+/// The latest failure of a backfill in a line.
+///
+/// # Errors
+/// `Storage`.
+pub fn last_error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<String>> {
+    let last = store.last_failure(row.key)?;
+    last.map(|last| failure_text(store, row, &last)).transpose()
+}
+
+/// Names of the assets with a failure in the backfill, in the order of the request.
+///
+/// # Errors
+/// `Storage`.
+pub fn failed_assets(store: &dyn Records, row: &BackfillRow) -> Result<Vec<String>> {
+    let failures = store.failures(row.key, None)?;
+    let indices: BTreeSet<u32> = failures.iter().map(|failure| failure.asset).collect();
+    let assets = &row.request.assets;
+    let name = |index: u32| assets.get(index as usize).map(|asset| asset.name.clone());
+    Ok(indices.into_iter().filter_map(name).collect())
+}
+
+/// The partitions of a backfill for which an asset was materialized, in the space of that time.
+fn materialized_by(
+    store: &dyn Records,
+    key: Key,
+    asset: u32,
+) -> Result<(Arc<Space>, RoaringTreemap)> {
     let plan = store.plan(key)?;
     let layer = plan.layer_with(asset);
     let failures: Failures = store.failures(key, None)?.into_iter().collect();
@@ -80,12 +143,12 @@ fn made(store: &dyn Store, key: Key, asset: u32) -> Result<(Arc<Space>, RoaringT
     Ok((Arc::clone(plan.layers()[layer].selection().space()), done))
 }
 
-/// The partitions of a backfill that were not completed, layer by layer and in its order: what a rerun
-/// executes.
+/// The partitions that a rerun of a backfill executes, because they did not complete: for each layer, in the
+/// backfill's order.
 ///
 /// # Errors
 /// `Storage`.
-pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Vec<Selection>> {
+pub fn uncompleted(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selection>> {
     let plan = store.plan(row.key)?;
     let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
     let ended = store.runs(row.key, 0..u64::MAX)?;
@@ -99,18 +162,18 @@ pub fn uncompleted(store: &dyn Store, row: &BackfillRow) -> Result<Vec<Selection
     layers.collect()
 }
 
-/// All partitions for which the asset was ever materialized, whatever its definition was then: one
-/// selection per space, the newest first, each key in one of them only.
+/// All partitions for which the asset was ever materialized, under any definition: one selection for each
+/// space, the newest first. Each key is in one of them only.
 ///
 /// # Errors
 /// `Storage`.
-pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection>> {
+pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selection>> {
     let mut spaces: Vec<(Arc<Space>, RoaringTreemap)> = Vec::new();
     for row in store.list(Some(asset), None)? {
-        let Some(place) = row.request.partitioned_asset(asset) else {
+        let Some(asset_index) = row.request.partitioned_asset(asset) else {
             continue;
         };
-        let (then, done) = made(store, row.key, place)?;
+        let (then, done) = materialized_by(store, row.key, asset_index)?;
         if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
             *known |= done;
             continue;
@@ -136,13 +199,13 @@ pub fn ever_materialized(store: &dyn Store, asset: &str) -> Result<Vec<Selection
 ///
 /// # Errors
 /// `Storage`.
-pub fn materialized(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Result<Selection> {
+pub fn materialized(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Result<Selection> {
     let mut all = RoaringTreemap::new();
     for row in store.list(Some(asset), None)? {
-        let Some(place) = row.request.partitioned_asset(asset) else {
+        let Some(asset_index) = row.request.partitioned_asset(asset) else {
             continue;
         };
-        let (then, done) = made(store, row.key, place)?;
+        let (then, done) = materialized_by(store, row.key, asset_index)?;
         if *then == **space {
             all |= done;
         } else {

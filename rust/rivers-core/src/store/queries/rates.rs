@@ -1,28 +1,31 @@
-//! How fast does a backfill go, and how long does a partition take? Both look at few records, however
-//! many there are.
+//! How fast a backfill proceeds, and how long a partition takes. Both read few records, whatever the number of
+//! runs.
 
-use super::{BackfillRow, Store};
 use crate::backfill::Status;
 use crate::clock::{Micros, SECOND};
 use crate::error::Result;
+use crate::store::queries::backfills::LiveOwners;
+use crate::store::records::{BackfillRow, StorageTime};
+use crate::store::{Records, Store};
 
-/// How far back the rate of a backfill looks.
+/// A rate is measured over this time.
 const WINDOW: Micros = 60 * SECOND;
-/// Fewer runs than these say too little: then it looks back further.
-const ENOUGH: u64 = 8;
-/// Backfills and runs that an estimate looks at, the latest.
-const BACKFILLS: u64 = 50;
-const RUNS: u64 = 1_000;
+/// With fewer ended runs than this in the window, an earlier time is included.
+const MIN_RUNS: u64 = 8;
+/// Maximum number of latest backfills, and of latest runs of one, that an estimate reads.
+const MAX_BACKFILLS: u64 = 50;
+const MAX_RUNS: u64 = 1_000;
 
-/// Partitions a second that a backfill has ended lately; `None` where that is not known: it has ended,
-/// it is paused, or none of its runs has ended.
+/// Partitions that a backfill completed or failed per second, lately. `None` if it has ended or is paused, or
+/// if none of its runs has ended.
 ///
-/// Runs are started in the order of their numbers, so that those below what is in flight are the latest:
-/// it looks ever further back from there, twice as far each time.
+/// Runs start in the order of their numbers, so that the latest are those just below the runs in flight. The
+/// search goes back from there, twice as far in each step.
 ///
 /// # Errors
 /// `Storage`.
-pub fn rate(store: &dyn Store, row: &BackfillRow, now: Micros) -> Result<Option<f64>> {
+pub fn rate(store: &dyn Records, row: &BackfillRow, now: StorageTime) -> Result<Option<f64>> {
+    let StorageTime(now) = now;
     if row.status != Status::InProgress || row.paused || row.counts.runs_ended == 0 {
         return Ok(None);
     }
@@ -48,7 +51,8 @@ pub fn rate(store: &dyn Store, row: &BackfillRow, now: Micros) -> Result<Option<
             }
         };
         let old = since < now.saturating_sub(WINDOW);
-        let enough = |found: Option<(u64, Micros)>| found.is_some_and(|(ended, _)| ended >= ENOUGH);
+        let enough =
+            |found: Option<(u64, Micros)>| found.is_some_and(|(ended, _)| ended >= MIN_RUNS);
         if !(old && enough(found)) {
             found = Some((ended, since));
         }
@@ -64,12 +68,24 @@ pub fn rate(store: &dyn Store, row: &BackfillRow, now: Micros) -> Result<Option<
     }))
 }
 
-/// Seconds that the assets have taken for a partition lately, one run at a time: together, or else each
-/// by itself; `None` where one of them has no completed run.
+/// The rate of a backfill that a live process runs; `None` for all others.
 ///
 /// # Errors
 /// `Storage`.
-pub fn seconds_per_partition(store: &dyn Store, assets: &[&str]) -> Result<Option<f64>> {
+pub fn live_rate(store: &dyn Store, row: &BackfillRow) -> Result<Option<f64>> {
+    let owners = LiveOwners::now(store)?;
+    if !owners.run(row) {
+        return Ok(None);
+    }
+    rate(store, row, owners.time())
+}
+
+/// Seconds that the assets took for a partition lately, one run at a time: in backfills of all of them, or else
+/// the sum of each by itself. `None` if one of them has no completed run.
+///
+/// # Errors
+/// `Storage`.
+pub fn seconds_per_partition(store: &dyn Records, assets: &[&str]) -> Result<Option<f64>> {
     if let together @ Some(_) = seconds_together(store, assets)? {
         return Ok(together);
     }
@@ -83,12 +99,12 @@ pub fn seconds_per_partition(store: &dyn Store, assets: &[&str]) -> Result<Optio
     Ok((!assets.is_empty()).then_some(sum))
 }
 
-/// By the latest backfill of just these assets that has a completed run.
-fn seconds_together(store: &dyn Store, assets: &[&str]) -> Result<Option<f64>> {
+/// By the latest backfill of exactly these assets that has a completed run.
+fn seconds_together(store: &dyn Records, assets: &[&str]) -> Result<Option<f64>> {
     let Some(first) = assets.first() else {
         return Ok(None);
     };
-    for row in store.list(Some(first), Some(BACKFILLS))? {
+    for row in store.list(Some(first), Some(MAX_BACKFILLS))? {
         let requested = &row.request.assets;
         let same = requested.len() == assets.len()
             && requested
@@ -102,7 +118,7 @@ fn seconds_together(store: &dyn Store, assets: &[&str]) -> Result<Option<f64>> {
             continue;
         };
         let plan = store.plan(row.key)?;
-        let latest = (last.run + 1).saturating_sub(RUNS)..last.run + 1;
+        let latest = (last.run + 1).saturating_sub(MAX_RUNS)..last.run + 1;
         let (mut took, mut partitions) = (0, 0);
         for run in store.runs(row.key, latest)? {
             if run.failed == 0 {

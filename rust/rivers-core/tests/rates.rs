@@ -1,4 +1,4 @@
-//! Rates and estimates follow from the moments that are recorded.
+//! Rates and estimates follow from the recorded times.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use rivers_core::clock::{Micros, SECOND};
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::{Axis, Dim, Selection, Space};
+use rivers_core::store::queries::rates;
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{BackfillRow, Commit, Lease, Store, pace};
+use rivers_core::store::{BackfillRow, Commit, LeaseTerms, Ledger, Records, StorageTime};
 
 const DAY: Micros = 86_400 * SECOND;
 const RUNS: u64 = 1_000;
@@ -40,9 +41,9 @@ fn recorded(
         names.join(",")
     ))
     .unwrap();
-    let lease = Lease {
+    let lease = LeaseTerms {
         owner: "o".into(),
-        expires_at: DAY,
+        duration: DAY,
     };
     let key = store.create(&request, &plan, Some(&lease)).unwrap();
     let counts = Counts {
@@ -72,7 +73,7 @@ fn recorded(
     store.get(key).unwrap().unwrap()
 }
 
-/// So many runs from a number on, one a second from a moment on.
+/// `count` runs from the number `first` on, one a second from the time `since` on.
 fn one_a_second(first: u64, count: u64, since: Micros) -> Vec<(u64, Micros, Micros)> {
     let at = |number: u64| since + number as Micros * SECOND;
     (0..count).map(|n| (first + n, at(n), at(n + 1))).collect()
@@ -81,7 +82,7 @@ fn one_a_second(first: u64, count: u64, since: Micros) -> Vec<(u64, Micros, Micr
 #[test]
 fn the_rate_is_that_of_the_last_minute() {
     let store = SqliteStore::memory().unwrap();
-    let rate = |row: &BackfillRow, now| pace::rate(&store, row, now).unwrap();
+    let rate = |row: &BackfillRow, now| rates::rate(&store, row, StorageTime(now)).unwrap();
     let none = recorded(&store, "none", &["a"], &[], &[0]);
     assert_eq!(rate(&none, SECOND), None);
     let begun = recorded(&store, "begun", &["a"], &one_a_second(0, 3, 0), &[3]);
@@ -99,7 +100,7 @@ fn what_ran_before_its_process_died_does_not_count() {
     let mut ended = one_a_second(0, 500, 0);
     ended.extend(one_a_second(500, 20, DAY));
     let row = recorded(&store, "resumed", &["a"], &ended, &[520, 521]);
-    let found = pace::rate(&store, &row, DAY + 20 * SECOND)
+    let found = rates::rate(&store, &row, StorageTime(DAY + 20 * SECOND))
         .unwrap()
         .unwrap();
     assert!((found - 1.0).abs() < 0.2, "{found}");
@@ -111,7 +112,9 @@ fn runs_far_ahead_do_not_count() {
     let mut ended = one_a_second(900, 5, 0);
     ended.extend(one_a_second(0, 100, 1_000 * SECOND));
     let row = recorded(&store, "spread", &["a"], &ended, &[100]);
-    let found = pace::rate(&store, &row, 1_100 * SECOND).unwrap().unwrap();
+    let found = rates::rate(&store, &row, StorageTime(1_100 * SECOND))
+        .unwrap()
+        .unwrap();
     assert!((found - 1.0).abs() < 0.05, "{found}");
 }
 
@@ -120,16 +123,16 @@ fn what_is_paused_or_has_ended_has_no_rate() {
     let store = SqliteStore::memory().unwrap();
     let mut row = recorded(&store, "x", &["a"], &one_a_second(0, 3, 0), &[3]);
     row.paused = true;
-    assert_eq!(pace::rate(&store, &row, 3 * SECOND), Ok(None));
+    assert_eq!(rates::rate(&store, &row, StorageTime(3 * SECOND)), Ok(None));
     row.paused = false;
     row.status = Status::Canceled;
-    assert_eq!(pace::rate(&store, &row, 3 * SECOND), Ok(None));
+    assert_eq!(rates::rate(&store, &row, StorageTime(3 * SECOND)), Ok(None));
 }
 
 #[test]
 fn an_estimate_is_by_the_latest_runs_of_just_these_assets() {
     let store = SqliteStore::memory().unwrap();
-    let seconds = |assets: &[&str]| pace::seconds_per_partition(&store, assets).unwrap();
+    let seconds = |assets: &[&str]| rates::seconds_per_partition(&store, assets).unwrap();
     assert_eq!(seconds(&["a"]), None);
     recorded(&store, "old", &["a"], &[(0, 0, 9 * SECOND)], &[]);
     recorded(

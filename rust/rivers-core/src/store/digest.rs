@@ -1,4 +1,4 @@
-//! A short number for a long text, to find equal ones by; equality is checked on the text itself.
+//! A number that stands for a long value in an index; equality is checked on the value itself.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

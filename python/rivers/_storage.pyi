@@ -1,0 +1,219 @@
+"""Stub of the binding: the storage, its records and its tables. Internal to the package."""
+
+import datetime as dt
+from collections.abc import Sequence
+from os import PathLike
+from typing import Literal, TypeAlias, TypedDict, final, type_check_only
+
+from rivers._planning import ArrowTable, Plan, Selection, Space
+from rivers._rivers import Engine
+
+BackfillState: TypeAlias = Literal["in_progress", "completed", "failed", "canceled"]
+"""Status of a backfill as it is stored."""
+
+RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "canceled"]
+"""Status of a run."""
+
+@type_check_only
+class BackfillRecord(TypedDict):
+    """A backfill, or the request of a manual run, as it is stored. Times are UTC."""
+
+    key: int
+    """Number of the backfill in the storage."""
+    backfill_id: str
+    """Id of the backfill: unique, and sorted by time."""
+    manual: bool
+    """Whether it is the run of a `materialize()` and not a backfill."""
+    status: BackfillState
+    """Status of the backfill."""
+    num_partitions: int
+    """Number of partitions, those of all layers."""
+    num_runs: int
+    """Number of planned runs."""
+    completed: int
+    """Number of partitions that completed."""
+    failed: int
+    """Number of partitions that failed."""
+    canceled: int
+    """Number of partitions that were not executed because the backfill ended before."""
+    assets: list[str]
+    """Names of the assets, in the order in which a run executes them."""
+    strategy: str
+    """Strategy that groups the partitions into runs, as text."""
+    stop_on_failure: bool
+    """Whether no run starts after a partition has failed."""
+    max_concurrency: int
+    """Maximum number of runs in flight."""
+    priority: int
+    """Priority in the run queue; runs of a higher one start first."""
+    tags: list[tuple[str, str]]
+    """Tags of each run: name and value."""
+    config: str | None
+    """Configuration of the assets as JSON text, if any was given."""
+    retry: str | None
+    """Retry policy as JSON text, if the request has one of its own."""
+    created_at: dt.datetime
+    """When the backfill was submitted."""
+    ended_at: dt.datetime | None
+    """When the backfill ended, if it has."""
+    paused: bool
+    """Whether no run starts until the backfill is unpaused."""
+    max_failures: int | float | None
+    """Failed partitions at which the backfill stops: a count, or a share as a `float`."""
+    max_starts_per_second: float | None
+    """Maximum number of runs that start in a second."""
+    refuse_overlap: bool
+    """Whether it was refused if it had shared partitions with a backfill in progress."""
+    canary: int | None
+    """Number of runs that must succeed before the others start."""
+
+@type_check_only
+class RunData(TypedDict):
+    """A run as it is stored. Times are UTC."""
+
+    run_id: str
+    """Id of the run: that of its backfill, and its number."""
+    run: int
+    """Number of the run in its backfill, from 0."""
+    backfill: BackfillRecord
+    """Record of the backfill, with what all of its runs share."""
+    status: RunState
+    """Status of the run."""
+    started_at: dt.datetime | None
+    """When the run started, if it has."""
+    ended_at: dt.datetime | None
+    """When the run ended, if it has."""
+    error: str | None
+    """First error of the run, in a line, if it failed."""
+
+@type_check_only
+class ErrorGroup(TypedDict):
+    """Errors of one type whose messages differ only in what varies. Times are UTC."""
+
+    error_type: str
+    """Type of the errors."""
+    message: str
+    """Message of the errors, with `…` for what varies."""
+    count: int
+    """Number of partitions that failed; one with several errors counts for its first."""
+    first_at: dt.datetime
+    """When the first run with such an error ended."""
+    last_at: dt.datetime
+    """When the last run with such an error ended."""
+    partition: str
+    """First partition that failed, as text."""
+    traceback: str | None
+    """Traceback of the first error, if it was an exception."""
+
+@final
+class Store:
+    """A storage: everything that is recorded."""
+
+    @staticmethod
+    def embedded(path: str | PathLike[str]) -> Store:
+        """Opens a file, which is created if it is missing, and migrates it."""
+
+    @staticmethod
+    def open_read_only(path: str | PathLike[str]) -> Store:
+        """Opens a file that exists, to read it only; it is neither migrated nor written."""
+
+    @staticmethod
+    def schema(path: str | PathLike[str]) -> tuple[int, int]:
+        """Returns the version of a file's schema, and the newest version that this code knows."""
+
+    @staticmethod
+    def memory() -> Store:
+        """Opens a storage that lives as long as this object."""
+
+    @property
+    def path(self) -> str:
+        """The file, or `"memory"`."""
+
+    def backfill(self, id: str) -> BackfillRecord | None:
+        """Returns the record of a backfill by its id."""
+
+    def backfill_by_key(self, key: int) -> BackfillRecord | None:
+        """Returns the record of a backfill by its number in the storage."""
+
+    def backfills(self, asset: str | None = None, limit: int | None = None) -> list[BackfillRecord]:
+        """Returns the latest backfills and manual runs, newest first; of one asset, if given."""
+
+    def interrupted(self) -> list[str]:
+        """Returns the ids of the backfills that have not ended and that no live process runs."""
+
+    def rate(self, id: str) -> float | None:
+        """Returns the partitions that a backfill ended per second lately; `None` if unknown."""
+
+    def seconds_per_partition(self, assets: Sequence[str]) -> float | None:
+        """Returns the seconds that assets took for a partition lately; `None` if one has no run."""
+
+    def check(self) -> list[str]:
+        """Returns what is wrong with the records, a sentence each."""
+
+    def error(self, id: str) -> str | None:
+        """Returns the error of a failed backfill in words: its first failure, and the counts."""
+
+    def last_error(self, id: str) -> str | None:
+        """Returns the latest failure of a backfill in a line."""
+
+    def error_groups(self, id: str) -> list[ErrorGroup]:
+        """Returns the errors of a backfill in groups, that with the most partitions first."""
+
+    def failed_with(self, id: str, error_type: str) -> list[Selection]:
+        """Returns the partitions that failed with an error of this type, for each layer."""
+
+    def failed_assets(self, id: str) -> list[str]:
+        """Returns the names of the assets with a failure in a backfill."""
+
+    def plan(self, key: int) -> Plan:
+        """Returns the plan of a backfill by its number in the storage."""
+
+    def refuse_overlap(self, assets: list[str], plan: Plan) -> None:
+        """Raises if a backfill in progress shares partitions of an asset with a plan."""
+
+    def uncompleted(self, id: str) -> list[Selection]:
+        """Returns the partitions that a rerun of a backfill executes, for each layer."""
+
+    def materialized(self, asset: str, space: Space) -> Selection:
+        """Returns the partitions of a space for which an asset is materialized."""
+
+    def ever_materialized(self, asset: str) -> list[Selection]:
+        """Returns all partitions that an asset was materialized for, a selection per definition."""
+
+    def run(self, id: str) -> RunData | None:
+        """Returns a run by its id."""
+
+    def runs(self, limit: int | None = None, status: str | None = None) -> list[RunData]:
+        """Returns the latest runs that have started: those in flight, then those that have ended."""
+
+    def add_dynamic(self, name: str, keys: Sequence[str]) -> None:
+        """Registers keys of a dynamic dimension in order; registered keys keep their position."""
+
+    def delete_dynamic(self, name: str, key: str) -> bool:
+        """Removes a key of a dynamic dimension; returns whether it was registered."""
+
+    def dynamic(self, name: str) -> list[str]:
+        """Returns the keys of a dynamic dimension, in order of registration."""
+
+def backfill_partitions(
+    store: Store,
+    id: str,
+    layer: int,
+    status: Sequence[str] | None,
+    run_id: bool,
+    errors: bool,
+) -> ArrowTable:
+    """Returns the table of `BackfillClient.backfill_partitions` for one layer of the plan."""
+
+def backfill_runs(store: Store, id: str, status: Sequence[str] | None) -> ArrowTable:
+    """Returns the table of `BackfillClient.backfill_runs`."""
+
+def backfills(
+    store: Store, engine: Engine | None, status: Sequence[str] | None, limit: int | None
+) -> ArrowTable:
+    """Returns the table of `BackfillClient.backfills`."""
+
+def partition_status(
+    store: Store, asset: str, space: Space, status: Sequence[str] | None
+) -> ArrowTable:
+    """Returns the table of `CodeRepository.partition_status`."""

@@ -1,0 +1,94 @@
+"""Where a storage is, parsed once from what a user writes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rivers.exceptions import ConfigurationError
+
+DEFAULT_PATH = Path(".rivers") / "rivers.db"
+"""The file that is used if no storage is named, relative to the working directory."""
+
+MEMORY = "memory"
+"""The name of a storage that lives as long as its object."""
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+"""The start of a URL. A scheme has two letters or more: one letter is a drive, as in `C:\\data`."""
+
+
+@dataclass(frozen=True)
+class StorageLocation:
+    """A file, or the memory of this process.
+
+    Attributes:
+        kind: `"file"` or `"memory"`.
+        path: The file as it was given, perhaps relative; `None` for memory.
+    """
+
+    kind: Literal["file", "memory"]
+    path: Path | None = None
+
+    @staticmethod
+    def parse(
+        text: str | os.PathLike[str], relative_to: str | os.PathLike[str] | None = None
+    ) -> StorageLocation:
+        """Reads a location.
+
+        Args:
+            text: The path of a file, or `memory`.
+            relative_to: The folder that a relative path starts from; the working directory by default.
+
+        Raises:
+            ConfigurationError: The text is empty, or a URL.
+
+        Example:
+            >>> from rivers.storage.location import StorageLocation
+            >>> StorageLocation.parse("runs.db", relative_to="data").display
+            'data/runs.db'
+            >>> StorageLocation.parse("memory").kind
+            'memory'
+        """
+        if text == MEMORY:
+            return StorageLocation(MEMORY)
+        return StorageLocation.file(text, relative_to)
+
+    @staticmethod
+    def file(
+        path: str | os.PathLike[str], relative_to: str | os.PathLike[str] | None = None
+    ) -> StorageLocation:
+        """The location of a file, even of one that is called `memory`.
+
+        Args:
+            path: The path of the file.
+            relative_to: The folder that a relative path starts from; the working directory by default.
+
+        Raises:
+            ConfigurationError: The path is empty, or a URL.
+        """
+        text = os.fspath(path)
+        if not text:
+            msg = f"the storage is an empty text; it is the path of a file, or {MEMORY!r}"
+            raise ConfigurationError(msg)
+        if url := _URL.match(text):
+            # Only the scheme is shown: the rest of a URL may hold a password.
+            hint = f"; did you mean {MEMORY!r}?" if url[1] == MEMORY else ""
+            msg = (
+                f"the storage is a URL ({url[0]}...), and there is no storage of the kind {url[1]!r}; "
+                f"it is the path of a file, or {MEMORY!r}{hint}"
+            )
+            raise ConfigurationError(msg)
+        return StorageLocation("file", Path(relative_to or "") / text)
+
+    @property
+    def display(self) -> str:
+        """The location in messages: the path, or `memory`."""
+        return MEMORY if self.path is None else str(self.path)
+
+    @property
+    def log_folder(self) -> Path:
+        """The folder for the logs of detached backfills: `logs` beside the file or the default file."""
+        return (self.path or DEFAULT_PATH).absolute().parent / "logs"

@@ -1,0 +1,136 @@
+//! Connections to a database, and what their errors mean.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::Error;
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause before opening is retried, and maximum number of retries.
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+const MAX_RETRIES: u32 = 2_000;
+/// Prepared statements kept per connection.
+const CACHED_STATEMENTS: usize = 64;
+
+/// Where the database is.
+pub(super) enum Location {
+    File(PathBuf),
+    Memory,
+}
+
+impl Location {
+    pub(super) fn error(&self, error: &rusqlite::Error) -> Error {
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => "; free some space, then resume",
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "; another process holds it, try again"
+            }
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                "; it is no intact SQLite file: name another path, or restore it from a backup"
+            }
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                "; is it a file in a directory that you may write to?"
+            }
+            // SQLite's codes, not an enum of ours: the message alone must do for all others.
+            Some(_) | None => "",
+        };
+        self.refused(&format!("{error}{advice}"))
+    }
+
+    pub(super) fn refused(&self, message: &str) -> Error {
+        Error::Storage {
+            path: self.to_string(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
+/// Errors of the core inside a transaction roll it back like those of SQLite.
+impl From<Error> for rusqlite::Error {
+    fn from(error: Error) -> Self {
+        Self::ToSqlConversionFailure(Box::new(error))
+    }
+}
+
+/// Opens a connection that reads, and writes unless `flags` say otherwise.
+pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(connection)
+}
+
+/// Opens a connection in memory.
+pub(super) fn open_memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(connection)
+}
+
+/// Opens a file that no process writes, in a folder where SQLite cannot create the files that it needs to
+/// read a file that is being written.
+pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    open(
+        Path::new(&uri),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+    )
+}
+
+/// Makes what the connection commits durable.
+pub(super) fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", false)
+}
+
+/// Retries opening while another process opens the same new file: SQLite's own timeout does not apply there.
+pub(super) fn retry_while_busy<T>(open: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    for _ in 0..MAX_RETRIES {
+        match open() {
+            Err(error) if is_busy(&error) => std::thread::sleep(RETRY_INTERVAL),
+            done => return done,
+        }
+    }
+    open()
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// The write-ahead log that SQLite keeps beside the database.
+pub(super) fn log_path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
+
+/// Size of the write-ahead log in bytes; 0 if there is none.
+pub(super) fn log_size(database: &Path) -> u64 {
+    std::fs::metadata(log_path(database)).map_or(0, |metadata| metadata.len())
+}

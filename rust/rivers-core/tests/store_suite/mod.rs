@@ -1,0 +1,211 @@
+//! Every promise of the storage's traits, as one test each, for any storage that keeps them.
+//!
+//! A storage is tested by a file with a [`Fixture`] and one line: `store_suite!(MyFixture::new);`.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+pub(crate) mod control_requests;
+pub(crate) mod dynamic_keys;
+pub(crate) mod ledger;
+pub(crate) mod liveness;
+pub(crate) mod records;
+
+use std::sync::Arc;
+
+use rivers_core::backfill::{Cause, Counts, Failure, Request, RunEnd, Status};
+use rivers_core::clock::{Micros, SECOND};
+use rivers_core::plan::{Plan, Strategy};
+use rivers_core::space::labels::Labels;
+use rivers_core::space::{Axis, Dim, Selection, Space};
+use rivers_core::store::{BackfillRow, Commit, Committed, Key, LeaseTerms, Store};
+
+/// The storage under test.
+pub(crate) trait Fixture {
+    /// A handle on the storage. Each call opens it again where it is durable.
+    fn open(&self) -> Arc<dyn Store>;
+}
+
+/// Defines a test for each promise, run on a storage of its own.
+macro_rules! store_suite {
+    ($fixture:expr) => {
+        store_suite! { $fixture;
+            ledger: a_backfill_is_found_as_it_was_created,
+            ledger: a_backfill_without_a_lease_has_ended,
+            ledger: two_backfills_cannot_have_one_id,
+            ledger: a_commit_of_the_owner_is_kept_and_renews_the_lease,
+            ledger: a_commit_of_another_process_changes_nothing,
+            ledger: one_transaction_commits_several_backfills_and_refuses_only_those_that_were_lost,
+            ledger: the_last_commit_ends_the_backfill_and_its_lease,
+            ledger: a_lease_expires_by_the_clock_of_the_storage,
+            ledger: renewing_returns_the_backfills_that_are_still_held,
+            ledger: only_the_owner_releases_a_lease,
+            ledger: a_takeover_needs_the_lease_that_was_seen,
+            ledger: one_of_many_processes_takes_a_backfill_over,
+            ledger: a_backfill_that_has_ended_cannot_be_taken_over,
+            ledger: after_a_takeover_the_former_owner_records_nothing,
+            ledger: a_backfill_that_refuses_to_overlap_is_not_created_beside_another,
+            ledger: of_two_overlapping_requests_at_once_one_is_created,
+            control_requests: a_cancel_reaches_the_owner,
+            control_requests: a_pause_and_its_end_reach_the_owner,
+            control_requests: a_change_is_recorded_with_a_new_revision,
+            control_requests: an_owner_sees_only_its_own_backfills,
+            control_requests: a_backfill_that_has_ended_accepts_no_request,
+            records: runs_are_read_by_number,
+            records: the_last_run_before_a_number_is_found,
+            records: the_latest_runs_come_newest_backfill_first,
+            records: failures_are_read_in_the_order_in_which_they_were_recorded,
+            records: the_first_and_the_last_failure_are_found,
+            records: equal_errors_are_recorded_once,
+            records: an_attempt_that_is_made_again_is_no_ended_run,
+            records: backfills_are_listed_newest_first,
+            records: only_backfills_in_progress_are_unfinished,
+            records: a_plan_is_read_as_it_was_stored,
+            records: an_overlap_names_the_newest_backfill_in_progress,
+            records: counts_that_equal_their_records_pass_the_check,
+            records: counts_that_do_not_equal_their_records_fail_the_check,
+            records: everything_is_there_after_reopening,
+            dynamic_keys: keys_keep_the_order_of_their_registration,
+            dynamic_keys: a_deleted_key_is_gone_and_returns_last,
+            dynamic_keys: a_key_that_cannot_be_one_is_refused_with_all_others,
+            dynamic_keys: dimensions_do_not_share_keys,
+            dynamic_keys: keys_are_there_after_reopening,
+            liveness: a_registered_owner_is_alive,
+            liveness: a_live_owner_runs_a_backfill_until_its_lease_expires,
+            liveness: an_owner_without_a_worker_has_no_workers,
+        }
+    };
+    ($fixture:expr; $($module:ident: $name:ident,)+) => {
+        $(
+            #[test]
+            fn $name() {
+                store_suite::$module::$name(&$fixture());
+            }
+        )+
+    };
+}
+pub(crate) use store_suite;
+
+/// How long a lease in a test lasts.
+pub(crate) const LEASE: Micros = 3_600 * SECOND;
+
+/// A lease of this owner that lasts for an hour.
+pub(crate) fn lease(owner: &str) -> LeaseTerms {
+    LeaseTerms {
+        owner: owner.into(),
+        duration: LEASE,
+    }
+}
+
+/// A space of one dimension with the keys `k0`, `k1` and so on.
+pub(crate) fn space(size: u64) -> Arc<Space> {
+    let labels = Labels::new((0..size).map(|number| format!("k{number}"))).unwrap();
+    let dim = Dim {
+        name: String::new(),
+        axis: Axis::Labels(Arc::new(labels)),
+    };
+    Arc::new(Space::try_from(vec![dim]).unwrap())
+}
+
+/// One run for each partition of a space of this size.
+pub(crate) fn plan(size: u64) -> Plan {
+    Plan::new(Selection::all(space(size)), Strategy::MultiRun).unwrap()
+}
+
+/// A request with these assets.
+pub(crate) fn request(id: &str, assets: &[&str]) -> Request {
+    let assets: Vec<String> = assets
+        .iter()
+        .map(|name| format!(r#"{{"name":"{name}","code_version":"1","partitioned":true}}"#))
+        .collect();
+    serde_json::from_str(&format!(
+        r#"{{"id":"{id}","kind":"Backfill","assets":[{}],"failure_policy":"Continue","max_concurrency":4,
+            "priority":-10,"tags":[["team","weather"]],"config":"{{}}","created_at":7}}"#,
+        assets.join(",")
+    ))
+    .unwrap()
+}
+
+/// Creates a backfill of the asset `a` with `size` runs, held by `owner`.
+pub(crate) fn created(store: &dyn Store, id: &str, size: u64, owner: &str) -> Key {
+    let request = request(id, &["a"]);
+    store
+        .create(&request, &plan(size), Some(&lease(owner)))
+        .unwrap()
+}
+
+pub(crate) fn row(store: &dyn Store, key: Key) -> BackfillRow {
+    store.get(key).unwrap().unwrap()
+}
+
+pub(crate) fn error(message: &str) -> Cause {
+    Cause {
+        error_type: "ValueError".into(),
+        message: message.into(),
+        traceback: Some("line 1".into()),
+    }
+}
+
+/// A run of one partition that completed.
+pub(crate) fn completed(run: u64) -> RunEnd {
+    RunEnd {
+        run,
+        started_at: 10 * run as Micros,
+        ended_at: 10 * run as Micros + 5,
+        partitions: 1,
+        failed: 0,
+        failures: Vec::new(),
+        retry: None,
+    }
+}
+
+/// A run of one partition that failed with this message.
+pub(crate) fn failed(run: u64, message: &str) -> RunEnd {
+    RunEnd {
+        failed: 1,
+        failures: vec![Failure {
+            asset: 0,
+            partition: None,
+            cause: Some(Arc::new(error(message))),
+            fingerprint: Some(message.into()),
+        }],
+        ..completed(run)
+    }
+}
+
+/// A commit of these ends after `before`, with the counts that follow from them.
+pub(crate) fn commit(key: Key, before: Counts, ended: Vec<RunEnd>) -> Commit {
+    let mut counts = before;
+    for end in ended.iter().filter(|end| end.retry.is_none()) {
+        counts.runs_ended += 1;
+        counts.failed += end.failed;
+        counts.completed += end.partitions - end.failed;
+    }
+    Commit {
+        key,
+        ended,
+        counts,
+        in_flight: Vec::new(),
+        stop: None,
+        finished: None,
+    }
+}
+
+/// Commits these ends on top of what is recorded, and expects that they are kept.
+pub(crate) fn record(store: &dyn Store, owner: &str, key: Key, ended: Vec<RunEnd>) {
+    let commit = commit(key, row(store, key).counts, ended);
+    assert_eq!(
+        store.commit(&lease(owner), &[commit]),
+        Ok(vec![Committed::Kept])
+    );
+}
+
+/// Ends a backfill: what has not ended in it is canceled.
+pub(crate) fn finish(store: &dyn Store, owner: &str, key: Key, status: Status) {
+    let row = row(store, key);
+    let mut last = commit(key, row.counts, Vec::new());
+    last.counts.canceled = row.num_partitions - last.counts.completed - last.counts.failed;
+    last.finished = Some((status, 1_000));
+    assert_eq!(
+        store.commit(&lease(owner), &[last]),
+        Ok(vec![Committed::Kept])
+    );
+}

@@ -1,0 +1,129 @@
+//! What the storage records, as Python sees it: the fields of the `TypedDict`s in `_storage.pyi`.
+
+use chrono::{DateTime, Utc};
+use pyo3::prelude::*;
+use rivers_core::backfill::{FailurePolicy, Kind};
+use rivers_core::clock::Micros;
+use rivers_core::store::BackfillRow;
+use rivers_core::store::queries::error_groups::ErrorGroup;
+use rivers_core::store::queries::runs::RunView;
+
+use crate::convert::MaxFailures;
+
+/// A backfill or a manual run.
+#[derive(IntoPyObject)]
+pub(crate) struct BackfillRecord {
+    key: i64,
+    backfill_id: String,
+    manual: bool,
+    status: &'static str,
+    num_partitions: u64,
+    num_runs: u64,
+    completed: u64,
+    failed: u64,
+    canceled: u64,
+    assets: Vec<String>,
+    strategy: String,
+    stop_on_failure: bool,
+    max_concurrency: u32,
+    priority: i64,
+    tags: Vec<(String, String)>,
+    config: Option<String>,
+    retry: Option<String>,
+    created_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    paused: bool,
+    max_failures: Option<MaxFailures>,
+    max_starts_per_second: Option<f64>,
+    refuse_overlap: bool,
+    canary: Option<u32>,
+}
+
+impl From<BackfillRow> for BackfillRecord {
+    fn from(row: BackfillRow) -> Self {
+        let paused = row.is_paused();
+        let request = row.request;
+        Self {
+            key: row.key,
+            manual: request.kind == Kind::Manual,
+            status: row.status.name(),
+            num_partitions: row.num_partitions,
+            num_runs: row.num_runs,
+            completed: row.counts.completed,
+            failed: row.counts.failed,
+            canceled: row.counts.canceled,
+            assets: request.assets.into_iter().map(|asset| asset.name).collect(),
+            strategy: row.strategy,
+            stop_on_failure: request.failure_policy == FailurePolicy::StopOnFailure,
+            max_concurrency: request.max_concurrency,
+            priority: request.priority,
+            tags: request.tags,
+            refuse_overlap: request.control.refuse_overlap,
+            canary: request.control.canary,
+            max_starts_per_second: request.control.max_starts_per_second,
+            max_failures: request.control.max_failures.map(Into::into),
+            config: request.config,
+            retry: request.retry,
+            created_at: datetime(request.created_at),
+            ended_at: row.ended_at.map(datetime),
+            paused,
+            backfill_id: request.id,
+        }
+    }
+}
+
+/// A run; what all runs of a backfill share is in the backfill's record.
+#[derive(IntoPyObject)]
+pub(crate) struct RunRecord {
+    run_id: String,
+    run: u64,
+    backfill: BackfillRecord,
+    status: &'static str,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    error: Option<String>,
+}
+
+impl From<RunView> for RunRecord {
+    fn from(run: RunView) -> Self {
+        Self {
+            run_id: run.id,
+            run: run.run,
+            backfill: run.backfill.into(),
+            status: run.status.name(),
+            started_at: run.started_at.map(datetime),
+            ended_at: run.ended_at.map(datetime),
+            error: run.error,
+        }
+    }
+}
+
+/// Errors that differ only in what varies, and the partitions that failed with them.
+#[derive(IntoPyObject)]
+pub(crate) struct ErrorGroupRecord {
+    error_type: String,
+    message: String,
+    count: u64,
+    first_at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
+    partition: String,
+    traceback: Option<String>,
+}
+
+impl From<ErrorGroup> for ErrorGroupRecord {
+    fn from(group: ErrorGroup) -> Self {
+        Self {
+            error_type: group.error_type,
+            message: group.message,
+            count: group.partitions,
+            first_at: datetime(group.first_at),
+            last_at: datetime(group.last_at),
+            partition: group.example,
+            traceback: group.traceback,
+        }
+    }
+}
+
+fn datetime(micros: Micros) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or_default()
+}
