@@ -1,6 +1,5 @@
 """Stub of the binding: what the Rust core exports. `rivers` has what users need of it."""
 
-
 from rivers._execution import (
     Batch,
     Engine,

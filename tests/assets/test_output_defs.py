@@ -6,7 +6,7 @@ import pytest
 
 import rivers as rs
 from rivers import AssetDef
-from rivers.exceptions import AssetDefinitionError, ExecutionError
+from rivers.exceptions import AssetDefinitionError, ExecutionError, GraphValidationError
 
 DAYS = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04")
 LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
@@ -242,3 +242,10 @@ def test_an_unknown_or_missing_name_fails_the_run(repo, returned, told):
     repository = repo(multi(AssetDef("x"), AssetDef("y"), fn=lambda: returned))
     with pytest.raises(ExecutionError, match=told):
         repository.materialize()
+
+
+def test_outputs_that_need_each_other_through_another_asset_are_refused(repo):
+    step = multi(AssetDef("x", deps=["between"]), AssetDef("y"))
+    between = rs.Asset(lambda y: y, name="between")
+    with pytest.raises(GraphValidationError, match="cycle: .*'step'"):
+        repo(step, between)

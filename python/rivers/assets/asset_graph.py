@@ -166,13 +166,21 @@ class Graph:
             raise GraphValidationError(msg)
 
     def _sorted(self) -> list[str]:
-        sorter = TopologicalSorter({name: node.deps for name, node in self.nodes.items()})
+        """Returns the names of all assets in dependency order, the outputs of a step side by side."""
+        outputs: dict[str, list[str]] = {}
+        deps: dict[str, list[str]] = {}
+        for name, node in self.nodes.items():
+            step = node.asset.step.name
+            outputs.setdefault(step, []).append(name)
+            needed = (self.nodes[dep].asset.step.name for dep in node.deps)
+            deps.setdefault(step, []).extend(needed)
         try:
-            return list(sorter.static_order())
+            order = list(TopologicalSorter(deps).static_order())
         except CycleError as error:
             cycle = " -> ".join(map(repr, reversed(error.args[1])))
             msg = f"the assets depend on each other in a cycle: {cycle}"
             raise GraphValidationError(msg) from None
+        return [name for step in order for name in outputs[step]]
 
     def __getitem__(self, name: str) -> Node:
         node = self.nodes.get(name)
