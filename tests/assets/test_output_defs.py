@@ -247,5 +247,5 @@ def test_an_unknown_or_missing_name_fails_the_run(repo, returned, told):
 def test_outputs_that_need_each_other_through_another_asset_are_refused(repo):
     step = multi(AssetDef("x", deps=["between"]), AssetDef("y"))
     between = rs.Asset(lambda y: y, name="between")
-    with pytest.raises(GraphValidationError, match="cycle: .*'step'"):
+    with pytest.raises(GraphValidationError, match=r"cycle: .*'step'"):
         repo(step, between)
