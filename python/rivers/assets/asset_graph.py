@@ -213,11 +213,6 @@ class Graph:
                 raise ExecutionError(msg)
         return nodes
 
-    def with_siblings(self, nodes: Iterable[Node]) -> list[Node]:
-        """Returns the assets, each followed by the other outputs of its step."""
-        names = (name for node in nodes for name in (node.name, *node.asset.step.outputs))
-        return [self.nodes[name] for name in dict.fromkeys(names)]
-
     def in_order(self, names: Iterable[str]) -> list[Node]:
         """Returns the named assets in dependency order."""
         chosen = set(names)
