@@ -228,7 +228,7 @@ def test_a_wrong_option_of_a_task_is_refused(options):
 
 
 def test_a_task_without_a_function_or_with_wrong_parameters_is_refused():
-    for make in (lambda: rs.Task(3), lambda: rs.Task(lambda *args: 1)):  # type: ignore[call-overload]
+    for make in (lambda: rs.Task(3), lambda: rs.Task(lambda *args: 1)):
         with pytest.raises(TaskDefinitionError):
             make()
     with pytest.raises(NodeNotFoundError, match="no asset 'nothing'"):
