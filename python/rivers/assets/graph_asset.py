@@ -191,7 +191,7 @@ def trace_graph(
         result = _call_with_placeholders(fn, name, list(signature.inputs))
     if not placeholders(result):
         msg = (
-            f"the graph asset {name!r} must return what a task gave, got {result!r}; its value is "
+            f"the graph asset {name!r} must return what a task returned, got {result!r}; its value is "
             "computed in each run, by tasks"
         )
         raise AssetDefinitionError(msg)
