@@ -76,6 +76,8 @@ class ProgramBuilder:
                         name,
                         self.handler(self._graph[name]),
                         self._graph[name].asset.metadata,
+                        type_hint=None if step.kind == "multi" else step.signature.return_hint,
+                        has_value=self._graph[name].asset.has_value,
                     )
                     for name in step.outputs
                 ],
@@ -100,18 +102,23 @@ class ProgramBuilder:
             [step for step in steps if indices is None or step.index in indices]
             for _, _, indices in plan.layers
         ]
-        program = Program(layers)
+        program = Program(layers, plan=plan)
         if self._isolation != "none":
             program.pickle()
         return program
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:
         given = node.asset.upstream_defs.get(upstream.name)
+        replacement = None if given is None else given.metadata
+        signature = node.asset.step.signature
         return StepInput(
             parameter=upstream.name,
             handler=self.input_handler(node, upstream),
-            metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
+            metadata=upstream.asset.metadata if replacement is None else dict(replacement),
             space=None if upstream.definition is None else spaces(upstream),
             mapping=node.mappings.get(upstream.name),
-            has_default=upstream.name in node.asset.step.signature.optional_inputs,
+            has_default=upstream.name in signature.optional_inputs,
+            definition=upstream.definition,
+            type_hint=signature.hints.get(upstream.name),
+            has_value=upstream.asset.has_value,
         )
