@@ -27,6 +27,8 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
+MARKED = "mark_partition_failed"
+"""The error type of a partition that was marked as failed with a message, not an exception."""
 _LINES = 20
 """Number of log lines of a failed call that are kept."""
 _MAX_LINE_LENGTH = 500
@@ -209,7 +211,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         if isinstance(error, BaseException):
             kind, message = type(error).__name__, message_of(error)
         else:
-            kind, message = "mark_partition_failed", storable(str(error))
+            kind, message = MARKED, storable(str(error))
         if isinstance(key, str):
             key = PartitionKey.single(key)
         for output in self._step.outputs:

@@ -53,7 +53,20 @@ def submit(
     return RunHandle(launcher.runtime, *_submit(launcher, selection, partition_key, request))
 
 
-def load_node(launcher: Launcher, name: str, partition_key: PartitionKey | None) -> Any:
+def expanded(launcher: Launcher, selection: Sequence[str] | None) -> list[str] | None:
+    """Returns the names of assets and of all that they depend on; `None` stands for all assets."""
+    if selection is None:
+        return None
+    graph = launcher.graph
+    names = [node.name for node in graph.to_run(asset_names(selection))]
+    upstream = [graph[name] for name in graph.all_upstream_of(names)]
+    needed = [node.name for node in upstream if not node.asset.is_external]
+    return [node.name for node in graph.in_order([*names, *needed])]
+
+
+def load_node(
+    launcher: Launcher, name: str, partition_key: PartitionKey | None, type_hint: Any
+) -> Any:
     """See `CodeRepository.load_node`."""
     name, _, task = name.partition("/")
     node = launcher.graph[name]
