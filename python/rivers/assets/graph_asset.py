@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, listed
@@ -30,7 +31,7 @@ from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from rivers.assets.options import R2, TaskOptions, Undecorated
@@ -201,6 +202,24 @@ def trace_graph(
     if any(call.signature.context_param or call.io_handler for call in trace.calls):
         signature.context_param = "context"
     return TracedFunction(name, trace.calls, result, signature.context_param), signature
+
+
+def check_tasks(tasks: Iterable[Task[Any]] | None) -> None:
+    """Checks the tasks that a repository lists.
+
+    Raises:
+        AssetDefinitionError: One is not a `Task`, or has no function.
+    """
+    if isinstance(tasks, Task):
+        msg = f"tasks must be a list of tasks, got {tasks!r}; write tasks=[{tasks.name}]"
+        raise AssetDefinitionError(msg)
+    if tasks is not None and (isinstance(tasks, str) or not isinstance(tasks, Iterable)):
+        msg = f"tasks must be a list of tasks (functions decorated with @Task), got {tasks!r}"
+        raise AssetDefinitionError(msg)
+    for task in tasks or ():
+        if not isinstance(task, Task) or task.fn is None:
+            msg = f"tasks must hold tasks (functions decorated with @Task), got {task!r}"
+            raise AssetDefinitionError(msg)
 
 
 def handler_of_task(step: StepDef, task: str) -> BaseIOHandler:

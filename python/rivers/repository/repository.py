@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
 from rivers.assets.asset_graph import Graph
+from rivers.assets.graph_asset import check_tasks
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
 from rivers.planning.request import BackfillRequest, RunRequest
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers.assets.asset import Asset
+    from rivers.assets.graph_asset import Task
     from rivers.client import BackfillClient
+    from rivers.io import BaseIOHandler
     from rivers.partitions import PartitionKey, PartitionKeyRange
     from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
     from rivers.policies.strategy import BackfillStrategy
@@ -44,6 +47,7 @@ class CodeRepository:
 
     Args:
         assets: The assets.
+        tasks: Tasks that graph assets use. A task that is not listed works as well.
         default_executor: Where runs are executed; threads of this process by default.
         partition_defs: Definitions by name, for assets that refer to theirs by name.
         run_queue: One queue for all runs; without it each backfill is limited by its own
@@ -58,8 +62,8 @@ class CodeRepository:
             Those of a process that is seen to be dead can be resumed at once.
 
     Raises:
-        AssetDefinitionError: Something is no asset, two assets have one name, or an asset needs more
-            slots of a pool than there are.
+        AssetDefinitionError: Something is no asset or no task, two assets have one name, or an asset
+            needs more slots of a pool than there are.
         GraphValidationError: A dependency does not exist, or there is a cycle.
 
     Example:
@@ -76,10 +80,11 @@ class CodeRepository:
     def __init__(
         self,
         assets: Iterable[Asset],
+        tasks: Iterable[Task[Any]] | None = None,
+        *,
         default_executor: Executor | None = None,
         partition_defs: Mapping[str, PartitionsDefinition] | None = None,
         run_queue: RunQueueConfig | None = None,
-        *,
         default_retry_policy: RetryPolicy | str | None = None,
         retries: Mapping[str, RetryPolicy] | None = None,
         pool_limits: Mapping[str, int] | None = None,
@@ -87,7 +92,9 @@ class CodeRepository:
         lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
-        self._graph = Graph(assets, partition_defs or {})
+        check_tasks(tasks)
+        self._declared = list(assets), dict(partition_defs or {})
+        self._graph = Graph(*self._declared)
         limits = pools.check_limits(pool_limits or {}, self._graph)
         executor = default_executor or Executor.in_process()
         self._retries = check_retries(retries)
@@ -126,9 +133,41 @@ class CodeRepository:
         return self._runtime.storage
 
     @property
-    def assets(self) -> list[Asset]:
-        """The assets, in the order given."""
-        return [node.asset for node in self._graph.nodes.values()]
+    def assets(self) -> dict[str, Asset]:
+        """The assets by name, in the order given; each output of a multi-asset is one.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def answer() -> int:
+            ...     return 42
+            >>> rs.CodeRepository([answer]).assets
+            {'answer': <Asset 'answer'>}
+        """
+        return {name: node.asset for name, node in self._graph.nodes.items()}
+
+    def validate(self) -> None:
+        """Checks that the assets fit together, without a storage.
+
+        The constructor makes the same checks, so that this succeeds unless what an asset refers to has
+        changed since.
+
+        Raises:
+            AssetDefinitionError: An asset is declared wrongly.
+            GraphValidationError: A dependency does not exist, or there is a cycle.
+        """
+        Graph(*self._declared)
+
+    def io_handler_for_output(self, name: str) -> BaseIOHandler:
+        """Returns the handler that stores the values of an asset, which may be the default one.
+
+        Args:
+            name: The asset; an output of a multi-asset is one.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+        """
+        return self._launcher.builder.handler(self._graph[name])
 
     def __enter__(self) -> Self:
         return self
@@ -142,8 +181,15 @@ class CodeRepository:
         self.close()
 
     def close(self) -> None:
-        """Waits for the backfills that run in the background, then ends threads and processes."""
+        """Waits for the backfills that run in the background, then ends threads and processes.
+
+        The repository can be used again afterwards: the next call connects it anew.
+        """
         self._runtime.close()
+
+    def shutdown(self) -> None:
+        """Closes the repository, as `close()` does."""
+        self.close()
 
     # -- single runs -------------------------------------------------------------------------------
 
@@ -152,8 +198,11 @@ class CodeRepository:
         selection: Sequence[str] | None = None,
         partition_key: PartitionKey | None = None,
         tags: Sequence[tuple[str, str]] | None = None,
-        config: Mapping[str, Mapping[str, Any]] | None = None,
         raise_on_error: bool = True,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        include_upstream: bool = False,
+        retry: RetryPolicy | None = None,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -161,18 +210,35 @@ class CodeRepository:
             selection: Names of assets; all but external ones by default.
             partition_key: The partition or partitions, for the partitioned ones.
             tags: Attached to the run; `("rivers/priority", "N")` overrides its priority, 0.
-            config: Values of the assets' config models, by asset.
             raise_on_error: Whether a failure is raised, or only returned in the result.
+            config: Values of the assets' config models, by asset.
+            include_upstream: Whether to execute all assets that the selected ones depend on, directly
+                or not, as well; external ones are left out.
+            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+                `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries.
 
         Raises:
             ExecutionError: An asset failed (the exception is its cause), or the call is refused.
             AssetNotFoundError: An asset does not exist.
             PartitionValidationError: The key is not one of each partitioned asset's.
-            ConfigurationError: `tags` or `config` are not valid.
+            ConfigurationError: `tags`, `config` or `retry` are not valid.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def prices() -> list[int]:
+            ...     return [2, 3]
+            >>> @rs.Asset
+            ... def total(prices: list[int]) -> int:
+            ...     return sum(prices)
+            >>> with rs.CodeRepository([prices, total]).resolve(rs.Storage.memory()) as repo:
+            ...     repo.materialize(["total"], include_upstream=True).materialized_assets
+            ['prices', 'total']
         """
-        request = RunRequest(tags, config)
+        request = RunRequest(tags, config, retry=retry)
+        names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
-            self._launcher, selection, partition_key, request, raise_on_error=raise_on_error
+            self._launcher, names, partition_key, request, raise_on_error=raise_on_error
         )
 
     def submit(
@@ -200,19 +266,23 @@ class CodeRepository:
             self._launcher, selection, partition_key, RunRequest(tags, config)
         )
 
-    def load_node(self, name: str, partition_key: PartitionKey | None = None) -> Any:
+    def load_node(
+        self, name: str, partition_key: PartitionKey | None = None, *, type_hint: Any = None
+    ) -> Any:
         """Loads the value of an asset through its IO handler.
 
         Args:
             name: The asset, or a task of a graph asset: `asset/task`.
             partition_key: Its partition; with several, the result is a dict of values.
+            type_hint: The type that the value is to have, such as `polars.LazyFrame`; the handler gets
+                it as `InputContext.type_hint`, and decides what it means.
 
         Raises:
             AssetNotFoundError: There is no such asset.
             PartitionValidationError: The key is not one of the asset's.
             ExecutionError: Nothing is stored, or a key is missing or was not expected.
         """
-        return single_runs.load_node(self._launcher, name, partition_key)
+        return single_runs.load_node(self._launcher, name, partition_key, type_hint)
 
     # -- backfills ---------------------------------------------------------------------------------
 
