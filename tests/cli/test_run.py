@@ -97,7 +97,6 @@ def test_a_file_of_keys(shell, kind):
     [
         ([], "name the partitions in one way"),
         ([*DAYS, "--range", "date=a"], "not --from and --to with --range"),
-        (["--from", "2024-01-01"], "--from and --to go together"),
         (["--assets", "dayly", *DAYS], "did you mean 'daily'"),
         (["--assets", "daily", "--from", "2024-01-01", "--to", "2025-01-01"], "2025-01-01"),
         (["--assets", "daily", *DAYS, "--strategy", "both"], "--strategy is multi_run, single_run"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from rivers.partitions.key_range import RangePart
+
 
 def parse_names(given: Sequence[str] | None) -> list[str] | None:
     """Names separated by commas, in one or several texts; `None`: none were given."""
@@ -37,13 +39,13 @@ def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def parse_range(given: Sequence[str]) -> PartitionKeyRange:
-    """`date=a..b` (a range) and `region=a,b` (keys) as one range."""
-    parts: dict[str, tuple[str, str] | list[str]] = {}
+    """`date=a..b` (a range; an end may be left out) and `region=a,b` (keys) as one range."""
+    parts: dict[str, RangePart] = {}
     for name, value in parse_pairs("--range", given):
         if name in parts:
             raise ConfigurationError(f"--range names the dimension {name!r} twice")
         first, dots, last = value.partition("..")
-        parts[name] = (first, last) if dots else value.split(",")
+        parts[name] = (first or None, last or None) if dots else value.split(",")
     return PartitionKeyRange.multi(parts)
 
 

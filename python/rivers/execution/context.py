@@ -98,7 +98,9 @@ class PartitionContext:
         return self._definition
 
     def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime]:
-        """The half-open window `[start, end)` that the partitions cover, as naive datetimes.
+        """Returns the half-open window `[start, end)` that the partitions cover.
+
+        The datetimes are aware, in the zone of the definition, or naive in UTC if it has no zone.
 
         Args:
             dimension: The time dimension; may be left out if there is only one.

@@ -51,7 +51,8 @@ class CodeRepository(Runs, Control, Awaiting):
         default_retry_policy: How assets that have no `retry` are tried again; by default not at all.
         pool_limits: How many slots each pool has, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
-        clock: Tells the naive wall-clock time that definitions without an end reach to.
+        clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
+            a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: How long a process that shows no life keeps its backfills from being resumed
             elsewhere. One that is seen to be dead does not keep them at all.
 

@@ -60,9 +60,9 @@ class Runtime:
         self._run_queue = run_queue
         self._default_retry = check_retry("default_retry_policy", default_retry_policy)
         if clock is not None and not callable(clock):
-            msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+            msg = f"clock must be a function that returns a datetime, aware or naive in UTC, got {clock!r}"
             raise TypeError(msg)
-        self._clock = clock or _wall_clock
+        self._clock = clock or _utc_now
         self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
         self._default_handler = InMemoryIOHandler()
         self._lock = threading.Lock()
@@ -355,6 +355,6 @@ def _check_kinds(
             raise AssetDefinitionError(msg)
 
 
-def _wall_clock() -> dt.datetime:
-    """The naive wall-clock time: what a person here would say."""
-    return dt.datetime.now()  # noqa: DTZ005
+def _utc_now() -> dt.datetime:
+    """The current time, which does not depend on the zone of the machine."""
+    return dt.datetime.now(dt.timezone.utc)

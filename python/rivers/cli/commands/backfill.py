@@ -40,6 +40,8 @@ INTERRUPTED = 130
 _WORTH_TELLING = 0.1
 """Seconds that an estimate must have."""
 
+_SHORT = ", or a time: 2024-01, today, -7d; open if left out."
+
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and plan; execute nothing.")]
 DetachOption = Annotated[
     bool,
@@ -54,10 +56,10 @@ def backfill(
         typer.Option(help="Assets, separated by commas; all partitioned ones by default."),
     ] = None,
     from_key: Annotated[
-        str | None, typer.Option("--from", metavar="KEY", help="First key of a range.")
+        str | None, typer.Option("--from", metavar="KEY", help=f"First key of a range{_SHORT}")
     ] = None,
     to_key: Annotated[
-        str | None, typer.Option("--to", metavar="KEY", help="Last key of a range.")
+        str | None, typer.Option("--to", metavar="KEY", help=f"Last key of a range{_SHORT}")
     ] = None,
     ranges: Annotated[
         list[str] | None,
@@ -189,11 +191,9 @@ def _partitions(
     only_missing: bool,
 ) -> dict[str, Any]:
     """The one way in which partitions were named, as the argument of `backfill()`."""
-    if (from_key is None) != (to_key is None):
-        msg = "--from and --to go together; for one partition give it with --partitions"
-        raise ConfigurationError(msg)
+    is_range = from_key is not None or to_key is not None
     given = {
-        "--from and --to": from_key is not None,
+        "--from and --to": is_range,
         "--range": bool(ranges),
         "--partitions": bool(partitions),
         "--keys": keys is not None,
@@ -202,7 +202,7 @@ def _partitions(
     if len(ways) > 1 or not (ways or only_missing):
         what = f"not {' with '.join(ways)}" if ways else "or --only-missing for all that is missing"
         raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
-    if from_key is not None and to_key is not None:
+    if is_range:
         return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
     if ranges:
         return {"partition_range": parse.parse_range(ranges)}
