@@ -144,7 +144,7 @@ def test_a_tuple_is_a_range_and_a_list_is_keys(chosen):
         None,
         1,
         ("a", 1),
-        ("a", None),
+        ("a", 2.5),
         [1],
         {"a": "b"},
     ],
