@@ -18,23 +18,16 @@ STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 
 LAYERS = [
     "exceptions", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
-    "execution", "status", "storage", "client", "assets", "planning", "repository", "__init__", "cli",
+    "io_handlers", "execution", "status", "storage", "testing", "client", "assets", "planning", "repository", "__init__", "cli",
     "__main__",
 ]  # fmt: skip
 """The modules and folders of the package from the ground up: each uses only those before it."""
 
 ALLOWED = {
-    (
-        "store.sqlite.inspect",
-        "store.sqlite.migrate",
-    ): "takes the newest version of the schema from it",
     ("engine.batch", "engine"): "takes the program from it, which is to have a file of its own",
     ("repository.waiting", "repository.runtime"): "names the type of what it closes at exit",
 }
 """Imports, as importing and imported module, that are not checked; with a reason each."""
-
-Name = tuple[str, ...]
-"""A module as the segments of its path, without the root's."""
 
 
 def find_cycle(edges):
@@ -47,14 +40,17 @@ def find_cycle(edges):
 
 
 class RustTree:
-    """The modules of a crate and what they import, through re-exports, from each other."""
+    """The modules of a crate and what they import, through re-exports, from each other.
+
+    A module is the tuple of the segments of its path, without the root's.
+    """
 
     def __init__(self, root):
         self.code = {self._module(root, path): self._read(path) for path in root.rglob("*.rs")}
         self.uses = {module: list(self._uses(text)) for module, text in self.code.items()}
 
     @staticmethod
-    def _module(root, path) -> Name:
+    def _module(root, path):
         parts = path.relative_to(root).with_suffix("").parts
         return parts[:-1] if parts[-1] in ("mod", "lib") else parts
 
@@ -73,7 +69,7 @@ class RustTree:
                 last, _, alias = last.partition("@")
                 yield bool(public), (*start, last), alias or last
 
-    def _resolve(self, module, path, seen=()) -> Name | None:
+    def _resolve(self, module, path, seen=()):
         """The module that defines what a path means in another; `None`: it is of another crate."""
         first, *rest = path
         if first == "crate":
@@ -158,7 +154,7 @@ class PythonTree:
         self.names = {module: list(self._names(module)) for module in self.trees}
 
     @staticmethod
-    def _module(root, path) -> Name:
+    def _module(root, path):
         parts = path.relative_to(root).with_suffix("").parts
         return parts[:-1] if parts[-1] == "__init__" else parts
 
@@ -185,7 +181,7 @@ class PythonTree:
     def _is_module(self, path):
         return path in self.trees or path in self.binary
 
-    def _resolve(self, path, name, seen=()) -> Name:
+    def _resolve(self, path, name, seen=()):
         """The module that defines a name which is imported from another."""
         if name is None:
             return path

@@ -104,7 +104,7 @@ def test_a_backfill_that_is_taken_over(repo, lines):
     repository = repo(rs.Asset(wait, name="x", partitions_def=LETTERS))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
     begun.wait(TIMEOUT)
-    repository.abandon()
+    repository._runtime.abandon()
     gate.set()
     repository.resume_backfill(launched.backfill_id)
     assert lines(launched.backfill_id)[1:] == [
@@ -115,7 +115,7 @@ def test_a_backfill_that_is_taken_over(repo, lines):
 
 def test_what_breaks_a_backfill_off_is_an_error(repo, lines):
     def name_itself(context):
-        repository.engine.abort(key, "a worker broke off: no reason")
+        repository._runtime.engine.abort(key, "a worker broke off: no reason")
 
     repository = repo(rs.Asset(name_itself, name="x", partitions_def=LETTERS))
     key = 1
@@ -144,7 +144,7 @@ def test_the_last_lines_of_a_failed_run_stand_below_its_traceback(tmp_path, fn, 
     executor = rs.Executor.parallel(1) if processes else None
     asset = rs.Asset(fn, name="x", partitions_def=LETTERS)
     storage = rs.Storage.embedded(tmp_path / "rivers.db")
-    with rs.CodeRepository([asset], executor).resolve(storage) as repository:
+    with rs.CodeRepository([asset], default_executor=executor).resolve(storage) as repository:
         result = repository.backfill(partition_keys=[rs.PartitionKey.single("b")])
         (trace,) = repository.backfill_errors(result.backfill_id)["traceback"]
     before, _, after = trace.partition("\nThe last lines of its log:\n")

@@ -34,7 +34,7 @@ def zone_data(zone: object) -> tuple[str, bytes]:
 
 def aware(utc: dt.datetime, name: str) -> dt.datetime:
     """Returns a naive time in UTC as an aware time of a zone."""
-    return utc.replace(tzinfo=dt.timezone.utc).astimezone(zoneinfo.ZoneInfo(name))
+    return utc.replace(tzinfo=dt.UTC).astimezone(zoneinfo.ZoneInfo(name))
 
 
 @lru_cache(maxsize=64)

@@ -1,14 +1,20 @@
-"""A run that was submitted and is not waited for."""
+"""The handle of a run that was submitted and goes on in the background."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from rivers._text import listed
+from rivers.execution.context import MARKED
 from rivers.status.results import RunResult
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from rivers.execution.runner import Program
     from rivers.repository.runtime import Runtime
+
+HandleStatus: TypeAlias = Literal["pending", "running", "completed", "failed", "canceled"]
 
 
 class RunHandle:
@@ -26,19 +32,19 @@ class RunHandle:
         self._program = program
 
     @property
-    def status(self) -> str:
+    def status(self) -> HandleStatus:
         """`"pending"`, `"running"`, `"completed"`, `"failed"` or `"canceled"`."""
         run = self._runtime.storage.get_run(self.run_id)
-        return "pending" if run is None else run.status
+        return "pending" if run is None else cast("HandleStatus", run.status)
 
     def wait(self, timeout: float | None = None) -> RunResult:
-        """Waits for the end.
+        """Waits for the end of the run.
 
         Args:
-            timeout: Seconds; for ever by default.
+            timeout: Maximum number of seconds to wait; `None` for no limit.
 
         Raises:
-            TimeoutError: The run has not ended by then; it goes on.
+            TimeoutError: The run has not ended within `timeout` seconds; it continues.
         """
         if not self._runtime.engine.wait(self._key, timeout):
             msg = f"the run {self.run_id} has not ended within {timeout} seconds"
@@ -46,22 +52,41 @@ class RunHandle:
         return self._result()
 
     def cancel(self) -> bool:
-        """Cancels the run if it has not begun. `True`: it is live in this process and was told to."""
+        """Cancels the run if it has not begun.
+
+        Returns:
+            Whether the run is live in this process, so that the cancel reached it.
+        """
         return self._runtime.engine.cancel(self._request_id)
 
     def _result(self) -> RunResult:
-        storage = self._runtime.storage
-        run = storage.get_run(self.run_id)
+        connection = self._runtime.connect()
+        run = connection.storage.get_run(self.run_id)
         ran = run is not None and run.status in ("completed", "failed")
-        failed = storage._store.failed_assets(self._request_id)  # noqa: SLF001  (the storage's other half)
-        names = [step.name for step in self._program.steps]
+        errors = dict(connection.store.failed_assets(self._request_id))
+        steps = self._program.steps
+        names = {output.index: output.name for step in steps for output in step.outputs}
+        needs = {output.name: step.needs for step in steps for output in step.outputs}
         return RunResult(
             run_id=self.run_id,
             success=run is not None and run.status == "completed",
-            materialized_assets=[name for name in names if ran and name not in failed],
-            failed_assets=[name for name in names if name in failed],
+            materialized_assets=[name for name in needs if ran and name not in errors],
+            failed_assets=[
+                (name, _message(errors[name], [names[need] for need in needs[name]], errors))
+                for name in needs
+                if name in errors
+            ],
             error=run.error if run is not None else None,
         )
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id}: {self.status}>"
+
+
+def _message(error: tuple[str, str] | None, needs: Iterable[str], failed: Container[str]) -> str:
+    """Returns why an asset failed: its own error, or the assets that it waited for."""
+    if error is not None:
+        kind, message = error
+        return message if kind == MARKED else f"{kind}: {message}"
+    waited_for = [name for name in needs if name in failed]
+    return f"waited for {listed(waited_for)}, which failed" if waited_for else "not executed"

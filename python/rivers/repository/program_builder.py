@@ -1,0 +1,155 @@
+"""Builds what the runs of a request execute from the asset graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rivers.execution.runner import Program
+from rivers.execution.steps import Step, StepInput, StepOutput
+from rivers.io import InMemoryIOHandler
+from rivers.policies.retry import check_retry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rivers._rivers import Plan
+    from rivers.assets.asset_graph import Graph, Node
+    from rivers.assets.step_def import StepDef
+    from rivers.execution.executor import Isolation
+    from rivers.io import BaseIOHandler
+    from rivers.policies.retry import RetryPolicy
+    from rivers.repository.spaces import Spaces
+
+
+class ProgramBuilder:
+    """Turns assets into the steps that a worker executes.
+
+    Args:
+        graph: All assets.
+        default_retry: How assets without a retry policy are retried; `None` for not at all.
+        isolation: What separates the workers from this process.
+        retries: The retry policies that assets and tasks name.
+
+    Raises:
+        ConfigurationError: An asset or a task names an unknown retry policy.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        default_retry: RetryPolicy | None,
+        isolation: Isolation,
+        retries: Mapping[str, RetryPolicy],
+    ) -> None:
+        self._graph = graph
+        self._default_retry = default_retry
+        self._isolation = isolation
+        self._retries = retries
+        self._default_handler = InMemoryIOHandler()
+        for step in {node.asset.step for node in graph.nodes.values()}:
+            check_retry(f"retry of the asset {step.name!r}", step.retry, retries)
+            step.call_for(step.outputs, retries)
+
+    def handler(self, node: Node) -> BaseIOHandler:
+        """The handler that stores the values of an asset."""
+        return node.asset.io_handler or self._default_handler
+
+    def input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
+        """The handler that loads an input: that of its `AssetDef`, otherwise the upstream's."""
+        given = node.asset.upstream_defs.get(upstream.name)
+        return (given and given.io_handler) or self.handler(upstream)
+
+    def build(
+        self,
+        nodes: list[Node],
+        plan: Plan,
+        configs: Mapping[str, Any],
+        spaces: Spaces,
+        retry: RetryPolicy | None,
+    ) -> Program:
+        """The steps of the runs of a plan.
+
+        Args:
+            nodes: The assets of the request, in its order.
+            plan: The runs.
+            configs: Validated configurations, by asset.
+            spaces: The partitions of the inputs.
+            retry: The retry policy of the request, which goes before the assets' own.
+        """
+        index_of = {node.name: index for index, node in enumerate(nodes)}
+        # The graph may have changed since the request was made, so its order may be another one.
+        ordered = self._graph.in_order(index_of)
+        needs = self._graph.needs_among(index_of)
+        layers = []
+        for _, _, indices in plan.layers:
+            outputs_of: dict[StepDef, list[Node]] = {}
+            for node in ordered:
+                if indices is None or index_of[node.name] in indices:
+                    outputs_of.setdefault(node.asset.step, []).append(node)
+            layers.append(
+                [
+                    self._step(step, outputs, index_of, needs, configs, spaces, retry)
+                    for step, outputs in outputs_of.items()
+                ]
+            )
+        program = Program(layers, plan=plan)
+        if self._isolation != "none":
+            program.pickle()
+        return program
+
+    def _step(
+        self,
+        step: StepDef,
+        nodes: list[Node],
+        index_of: Mapping[str, int],
+        needs: Mapping[str, list[str]],
+        configs: Mapping[str, Any],
+        spaces: Spaces,
+        retry: RetryPolicy | None,
+    ) -> Step:
+        """The step that makes these of its outputs."""
+        first = nodes[0]
+        names = [node.name for node in nodes]
+        selected = [name for name in step.outputs if name in names]
+        own_retry = check_retry(f"retry of the asset {step.name!r}", step.retry, self._retries)
+        return Step(
+            name=step.name,
+            outputs=[
+                StepOutput(
+                    index_of[node.name],
+                    node.name,
+                    self.handler(node),
+                    node.asset.metadata,
+                    type_hint=None if step.kind == "multi" else step.signature.return_hint,
+                    has_value=node.asset.has_value,
+                )
+                for node in nodes
+            ],
+            by_name=step.kind == "multi",
+            fn=step.call_for(selected, self._retries),
+            is_async=step.is_async,
+            context_param=step.signature.context_param,
+            inputs=[self._input(first, self._graph[name], spaces) for name in first.inputs],
+            needs=sorted({index_of[need] for name in names for need in needs[name]}),
+            definition=first.definition,
+            config=configs.get(step.name),
+            metadata=step.metadata,
+            output_selection=selected if step.kind == "multi" else [],
+            retry=retry or own_retry or self._default_retry,
+        )
+
+    def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:
+        given = node.asset.upstream_defs.get(upstream.name)
+        replacement = None if given is None else given.metadata
+        signature = node.asset.step.signature
+        return StepInput(
+            parameter=upstream.name,
+            handler=self.input_handler(node, upstream),
+            metadata=upstream.asset.metadata if replacement is None else dict(replacement),
+            space=None if upstream.definition is None else spaces(upstream),
+            mapping=node.mappings.get(upstream.name),
+            has_default=upstream.name in signature.optional_inputs,
+            definition=upstream.definition,
+            type_hint=signature.hints.get(upstream.name),
+            has_value=upstream.asset.has_value,
+        )
