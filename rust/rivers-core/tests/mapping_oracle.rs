@@ -1,6 +1,7 @@
 //! Compares the images of mappings, which are arithmetic, with a loop over all pairs of partitions.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -149,6 +150,11 @@ fn space(definition: &Definition) -> Arc<Space> {
         .unwrap()
 }
 
+thread_local! {
+    /// Grids that begin earlier and end later, by the declaration of the grid.
+    static LONGER: RefCell<Vec<(Declared, TimeAxis)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Start and end of the window at an offset: the grid continues before its start and after its end.
 fn window(own: &TimeAxis, n: i128) -> Option<(i64, i64)> {
     let declared = own.calendar().declared();
@@ -160,12 +166,20 @@ fn window(own: &TimeAxis, n: i128) -> Option<(i64, i64)> {
         };
         return Some((at(n)?, at(n + 1)?));
     }
-    let longer = Declared {
-        start: declared.start - 70 * DAY,
-        end: declared.end.map(|end| end + 70 * DAY),
-        ..declared.clone()
-    };
-    let longer = Arc::new(Calendar::try_from(longer).unwrap()).at(0).unwrap();
+    let known = LONGER.with_borrow(|known| {
+        let same = known.iter().find(|(other, _)| other == declared);
+        same.map(|(_, axis)| axis.clone())
+    });
+    let longer = known.unwrap_or_else(|| {
+        let longer = Declared {
+            start: declared.start - 70 * DAY,
+            end: declared.end.map(|end| end + 70 * DAY),
+            ..declared.clone()
+        };
+        let axis = Arc::new(Calendar::try_from(longer).unwrap()).at(0).unwrap();
+        LONGER.with_borrow_mut(|known| known.push((declared.clone(), axis.clone())));
+        axis
+    });
     let n = i128::from(longer.rank(own.start_of(0))) + n;
     u32::try_from(n)
         .ok()

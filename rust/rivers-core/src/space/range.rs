@@ -10,7 +10,7 @@ use super::time::{GivenTime, iso};
 use crate::error::{Error, Result, some_of};
 
 /// An end of a range, or a listed key, as given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum RangeEnd {
     /// The first or the last key.
     Open,

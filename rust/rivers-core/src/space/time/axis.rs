@@ -131,6 +131,11 @@ impl TimeAxis {
         self.starts.nth(self.on_grid(n)).time
     }
 
+    /// The step of the grid, on the wall clock, at which the `n`-th window starts.
+    pub(super) fn step_of(&self, n: u32) -> i64 {
+        self.starts.nth(self.on_grid(n)).wall
+    }
+
     /// Start and end of the `n`-th window, half-open.
     pub fn window(&self, n: u32) -> (i64, i64) {
         let n = self.on_grid(n);

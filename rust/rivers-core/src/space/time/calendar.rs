@@ -340,8 +340,10 @@ impl Calendar {
                 .chain(len.checked_sub(1))
                 .filter(move |&n| n < len)
         };
-        let exact = points(CHECKED_POINTS)
-            .all(|n| self.format.parse(&axis.label(n as u32)) == Some(axis.start_of(n as u32)));
+        let exact = points(CHECKED_POINTS).all(|n| {
+            let means = self.parse(&axis.label(n as u32));
+            means.is_some_and(|(wall, _)| wall == axis.step_of(n as u32))
+        });
         let changes = axis.around_changes(CHECKED_CHANGES);
         let spread_points = points(if exact {
             CHECKED_POINTS
@@ -356,7 +358,7 @@ impl Calendar {
                     "the fmt {:?} cannot tell the windows apart: the one that starts at {} gets the key {key:?}, \
                      which does not lead back to it; use a finer format, such as \"%Y-%m-%dT%H:%M:%S\"",
                     self.declared.fmt,
-                    iso(axis.start_of(n as u32)),
+                    iso(axis.step_of(n as u32)),
                 )));
             }
         }

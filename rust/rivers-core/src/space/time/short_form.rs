@@ -7,7 +7,7 @@ use super::format::to_seconds;
 use super::seconds::DAY;
 
 /// A time as a user names it where a range starts or ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum GivenTime {
     /// A day: midnight at its start, on the wall clock.
     Day(i64),

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// Maximum distance of a zone from UTC, in seconds.
 const MAX_OFFSET: i32 = 48 * 3600;
+/// Years of a rule's changes that are computed in advance.
+const LAST_KNOWN_YEAR: i32 = 2150;
 /// Maximum number of listed changes; real zones have fewer than 300.
 const MAX_CHANGES: usize = 100_000;
 /// A wall-clock time occurs within this many seconds of the UTC time of the same text.
@@ -27,6 +29,8 @@ pub struct Zone {
     footer: String,
     /// What the footer says: the offsets after the last change.
     rule: Option<PosixRule>,
+    /// The changes, and those of the rule's next years, which most lookups need.
+    known: Vec<(i64, i32)>,
 }
 
 /// The stored form; the times of the changes are differences, which are short.
@@ -92,12 +96,21 @@ impl Zone {
         if !ascending || !bounded {
             return Err(invalid(name));
         }
+        let mut known = changes.clone();
+        if let Some(rule) = &rule {
+            let listed = changes.last().map_or(i64::MIN, |&(at, _)| at);
+            // Without listed changes, the rule applies from the beginning of time.
+            let years = (year_of(listed) - 1..=LAST_KNOWN_YEAR).filter(|_| listed != i64::MIN);
+            let later = years.flat_map(|year| rule.changes(year));
+            known.extend(later.filter(|&(at, _)| at > listed));
+        }
         Ok(Self {
             name: name.to_owned(),
             first,
             changes,
             footer: footer.to_owned(),
             rule,
+            known,
         })
     }
 
@@ -117,13 +130,12 @@ impl Zone {
 
     /// Seconds east of UTC at a time.
     pub fn offset_at(&self, time: i64) -> i32 {
-        let last = self.changes.last();
-        match (&self.rule, last) {
+        match (&self.rule, self.known.last()) {
             (Some(rule), None) => rule.offset_at(time),
             (Some(rule), Some(&(at, _))) if time > at => rule.offset_at(time),
-            _ => match self.changes.partition_point(|&(at, _)| at <= time) {
+            _ => match self.known.partition_point(|&(at, _)| at <= time) {
                 0 => self.first,
-                n => self.changes[n - 1].1,
+                n => self.known[n - 1].1,
             },
         }
     }
@@ -146,12 +158,12 @@ impl Zone {
                 }
             }
         };
-        let begin = self.changes.partition_point(|&(at, _)| at <= from);
-        for &(at, offset) in &self.changes[begin..] {
+        let begin = self.known.partition_point(|&(at, _)| at <= from);
+        for &(at, offset) in self.known[begin..].iter().take_while(|&&(at, _)| at <= to) {
             push(at, offset);
         }
         if let Some(rule) = &self.rule {
-            let listed = self.changes.last().map_or(i64::MIN, |&(at, _)| at);
+            let listed = self.known.last().map_or(i64::MIN, |&(at, _)| at);
             if to > listed {
                 for year in year_of(from.max(listed)) - 1..=year_of(to) + 1 {
                     for (at, offset) in rule.changes(year) {
