@@ -3,36 +3,14 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, TypedDict, final
+from typing import Any, Self, final
 
 from rivers._partitions import PartitionKey
 from rivers._planning import Plan, Selection, Space
-from rivers._rivers import Store
+from rivers._storage import BackfillSnapshot, Store
 from rivers.execution.executor import Executor
 from rivers.execution.runner import Program
 from rivers.policies.run_queue import TagConcurrencyLimit
-
-class Snapshot(TypedDict):
-    """The part of a live backfill's record that can change, and what is needed to show it."""
-
-    manual: bool
-    """Whether it is a single run, not a backfill."""
-    status: str
-    """`in_progress`, always."""
-    num_partitions: int
-    """Number of partitions."""
-    num_runs: int
-    """Number of planned runs."""
-    completed: int
-    """Partitions that were completed."""
-    failed: int
-    """Partitions that failed."""
-    canceled: int
-    """Partitions that were canceled."""
-    tags: list[tuple[str, str]]
-    """The tags of its runs."""
-    paused: bool
-    """Whether no new runs start until it is unpaused."""
 
 @final
 class Engine:
@@ -78,7 +56,7 @@ class Engine:
     def end_preemption(self) -> None:
         """Lets lower priorities start again, if the request is not submitted after all."""
 
-    def snapshot(self, id: str) -> Snapshot | None:
+    def snapshot(self, id: str) -> BackfillSnapshot | None:
         """A live backfill as it stands in memory; `None` if it is not live in this process."""
 
     def wants_worker(self) -> bool:

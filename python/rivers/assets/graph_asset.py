@@ -21,7 +21,12 @@ from rivers.assets.tracing import (
     placeholders,
     tracing,
 )
-from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, ExecutionError
+from rivers.exceptions import (
+    AssetDefinitionError,
+    AssetNotFoundError,
+    ExecutionError,
+    TaskDefinitionError,
+)
 from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
 
@@ -51,7 +56,7 @@ class Task(Generic[R]):
             for it. A policy, or the name of one in `CodeRepository(retries=)`.
 
     Raises:
-        AssetDefinitionError: An argument is invalid, or `fn` has `*args`, `**kwargs` or positional-only
+        TaskDefinitionError: An argument is invalid, or `fn` has `*args`, `**kwargs` or positional-only
             parameters.
 
     Example:
@@ -92,10 +97,10 @@ class Task(Generic[R]):
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Task decorates a function, got {fn!r}; its arguments are keywords"
-            raise AssetDefinitionError(msg)
+            raise TaskDefinitionError(msg)
         if name is not None and (not isinstance(name, str) or not name):
             msg = f"name of a task must be a str, got {name!r}"
-            raise AssetDefinitionError(msg)
+            raise TaskDefinitionError(msg)
         for option, value, kind in (
             ("io_handler", io_handler, BaseIOHandler),
             ("retry", retry, RetryPolicy | str),
@@ -103,7 +108,7 @@ class Task(Generic[R]):
             if value is not None and not isinstance(value, kind):
                 expected = "RetryPolicy or its name" if option == "retry" else "BaseIOHandler"
                 msg = f"{option} of a task must be a {expected}, got {value!r}"
-                raise AssetDefinitionError(msg)
+                raise TaskDefinitionError(msg)
         self._options: TaskOptions = {
             "name": name,
             "tags": tags,
@@ -118,8 +123,8 @@ class Task(Generic[R]):
             return
         self.name = name or str(getattr(fn, "__name__", "task"))
         self.is_async = inspect.iscoroutinefunction(fn)
-        self.signature = read_signature(fn, f"the task {self.name!r}")
-        functools.update_wrapper(self, fn)
+        self.signature = read_signature(fn, f"the task {self.name!r}", TaskDefinitionError)
+        functools.update_wrapper(self, fn, updated=())  # Its attributes are not the task's.
 
     @overload
     def __call__(self: Task[Undecorated], fn: Callable[..., R2], /) -> Task[R2]: ...
@@ -132,7 +137,7 @@ class Task(Generic[R]):
         if self.fn is None:
             if len(args) != 1 or kwargs or not callable(args[0]):
                 msg = "@Task(...) decorates a function"
-                raise AssetDefinitionError(msg)
+                raise TaskDefinitionError(msg)
             return Task(args[0], **self._options)
         trace = current_trace()
         if trace is None:
@@ -187,7 +192,7 @@ def trace_graph(
         result = _call_with_placeholders(fn, name, list(signature.inputs))
     if not placeholders(result):
         msg = (
-            f"the graph asset {name!r} must return what a task gave, got {result!r}; its value is "
+            f"the graph asset {name!r} must return what a task returned, got {result!r}; its value is "
             "computed in each run, by tasks"
         )
         raise AssetDefinitionError(msg)

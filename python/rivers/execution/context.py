@@ -155,6 +155,19 @@ class AssetExecutionContext(Generic[ConfigT]):
         return self._step.metadata
 
     @property
+    def is_multi_asset(self) -> bool:
+        """Whether the asset is a multi-asset: one function that makes several assets."""
+        return self._step.by_name
+
+    @property
+    def output_selection(self) -> list[str]:
+        """The outputs of a multi-asset that the run makes, in declared order; `[]` for other assets.
+
+        Without a selection these are all of its outputs.
+        """
+        return list(self._step.output_selection)
+
+    @property
     def run_id(self) -> str:
         """The run's id."""
         return self._run.id

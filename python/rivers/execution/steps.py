@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Step:
         config: Its validated configuration.
         metadata: The asset's metadata.
         retry: How its failures are retried.
+        output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
+            declared; empty for other assets.
         defined: Its current partitions, if the plan has some that are no longer defined.
     """
 
@@ -84,6 +86,7 @@ class Step:
     definition: PartitionsDefinition | None
     config: Any
     metadata: dict[str, Any]
+    output_selection: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
     defined: Space | None = None
 

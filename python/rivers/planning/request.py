@@ -57,7 +57,7 @@ class BackfillOptions(TypedDict, total=False):
     only_missing: bool
     include_upstream: bool
     include_downstream: bool
-    retry: RetryPolicy | None
+    retry: RetryPolicy | str | None
     max_failures: float | None
     order: Order
     max_starts_per_second: float | None

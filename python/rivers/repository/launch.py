@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivers.assets import pools
 from rivers.assets.config import check_config
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rivers._rivers import Plan, Selection, Space
+    from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
     from rivers.repository.program_builder import ProgramBuilder
@@ -119,7 +120,7 @@ class Launcher:
         _check_still_defined(program, plan, spaces)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
-        with connection.event_log.telling:
+        with connection.event_log.lock:
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes)
             )
@@ -156,7 +157,7 @@ class Launcher:
         request, plan, program = prepared.request, prepared.plan, prepared.program
         connection.workers.prepare()
         # The lock is held so that the end of the backfill is not logged before its start.
-        with connection.event_log.telling:
+        with connection.event_log.lock:
             key, request_id = connection.engine.submit(
                 request.to_json(prepared.nodes, prepared.config), plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
@@ -201,7 +202,7 @@ class Launcher:
         )
         return result
 
-    def _record(self, backfill_id: str) -> dict[str, Any]:
+    def _record(self, backfill_id: str) -> BackfillRecord:
         return self.runtime.connect().client._record(backfill_id)  # noqa: SLF001  (it raises the client's error)
 
     def _stored_request(self, backfill_id: str) -> BackfillRequest:

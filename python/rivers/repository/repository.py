@@ -12,7 +12,7 @@ from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
-from rivers.policies.retry import RetryPolicy, check_retry
+from rivers.policies.retry import RetryPolicy, check_retries, check_retry
 from rivers.policies.run_queue import RunQueueConfig
 from rivers.repository import single_runs
 from rivers.repository.launch import Launcher
@@ -53,6 +53,8 @@ class CodeRepository:
         run_queue: One queue for all runs; without it each backfill is limited by its own
             `max_concurrency` alone.
         default_retry_policy: How assets without `retry` are retried; by default they are not.
+        retries: Retry policies by name, which `retry=` of assets, tasks and backfills and
+            `default_retry_policy` may give in place of a policy.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
         clock: Returns the naive wall-clock time that definitions without an end reach to.
@@ -83,7 +85,8 @@ class CodeRepository:
         default_executor: Executor | None = None,
         partition_defs: Mapping[str, PartitionsDefinition] | None = None,
         run_queue: RunQueueConfig | None = None,
-        default_retry_policy: RetryPolicy | None = None,
+        default_retry_policy: RetryPolicy | str | None = None,
+        retries: Mapping[str, RetryPolicy] | None = None,
         pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
@@ -94,9 +97,10 @@ class CodeRepository:
         self._graph = Graph(*self._declared)
         limits = pools.check_limits(pool_limits or {}, self._graph)
         executor = default_executor or Executor.in_process()
-        retry = check_retry("default_retry_policy", default_retry_policy)
+        self._retries = check_retries(retries)
+        retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
         self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
-        builder = ProgramBuilder(self._graph, retry, executor.isolation)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------
@@ -198,7 +202,7 @@ class CodeRepository:
         config: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         include_upstream: bool = False,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -210,7 +214,8 @@ class CodeRepository:
             config: Values of the assets' config models, by asset.
             include_upstream: Whether to execute all assets that the selected ones depend on, directly
                 or not, as well; external ones are left out.
-            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries.
 
         Raises:
@@ -231,7 +236,9 @@ class CodeRepository:
             ...     repo.materialize(["total"], include_upstream=True).materialized_assets
             ['prices', 'total']
         """
-        request = RunRequest(tags, config, retry=retry)
+        request = RunRequest(
+            tags, config, retry=check_retry("retry", retry, self._retries)
+        )
         names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
             self._launcher, names, partition_key, request, raise_on_error=raise_on_error
@@ -298,7 +305,7 @@ class CodeRepository:
         only_missing: bool = False,
         include_upstream: bool = False,
         include_downstream: bool = False,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
         max_failures: float | None = None,
         order: Order = "definition",
         max_starts_per_second: float | None = None,
@@ -334,7 +341,8 @@ class CodeRepository:
                 `only_missing`, only those that are missing are added.
             include_downstream: Whether to add all partitions that need the selected ones, directly or
                 not.
-            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries. It is
                 stored with the backfill.
             max_failures: The backfill stops, as under `"stop_on_failure"`, when `max_failures`
@@ -363,9 +371,10 @@ class CodeRepository:
             ExecutionError: The arguments do not fit together.
             StorageError: The storage failed; the backfill can be resumed.
         """
+        policy = check_retry("retry", retry, self._retries)
         request = BackfillRequest(
             selection, partition_keys, partition_range, strategy, failure_policy, max_concurrency,
-            tags, config, only_missing, include_upstream, include_downstream, retry, max_failures,
+            tags, config, only_missing, include_upstream, include_downstream, policy, max_failures,
             order, max_starts_per_second, overlap, canary,
         )  # fmt: skip
         return self._launcher.backfill(request, block=block, dry_run=dry_run)

@@ -11,7 +11,7 @@ from rivers._rivers import Engine
 from rivers._validation import check_seconds
 from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
-from rivers.status.event_log import Reports
+from rivers.status.event_log import EventLog
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rivers._execution import Snapshot
     from rivers._rivers import Store
+    from rivers._storage import BackfillSnapshot
     from rivers.execution.executor import Executor
     from rivers.execution.workers import Workers
     from rivers.policies.run_queue import RunQueueConfig
@@ -83,7 +83,7 @@ class Connection:
     store: Store
     engine: Engine
     workers: Workers
-    event_log: Reports
+    event_log: EventLog
     client: BackfillClient
 
 
@@ -164,7 +164,7 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
-        workers, event_log = self.executor.start(engine), Reports(engine, store)
+        workers, event_log = self.executor.start(engine), EventLog(engine, store)
         client = BackfillClient(storage, live=self)
         return Connection(storage, store, engine, workers, event_log, client)
 
@@ -185,7 +185,7 @@ class Runtime:
 
     # -- the backfills of this process -------------------------------------------------------------
 
-    def snapshot(self, backfill_id: str) -> Snapshot | None:
+    def snapshot(self, backfill_id: str) -> BackfillSnapshot | None:
         """The record of a backfill that is live in this process, without a query."""
         return self.engine.snapshot(backfill_id)
 
@@ -194,14 +194,14 @@ class Runtime:
         connection = self.connect()
         has_ended = connection.engine.wait(key, timeout)
         if has_ended:
-            connection.event_log.tell()
+            connection.event_log.publish()
         return has_ended
 
     def cancel(self, backfill_id: str) -> bool:
         """Cancels a backfill; `True` if it is live in this process."""
         connection = self.connect()
         is_live = connection.engine.cancel(backfill_id)
-        connection.event_log.tell()
+        connection.event_log.publish()
         return is_live
 
     def set_paused(self, backfill_id: str, paused: bool) -> None:
@@ -232,7 +232,7 @@ class Runtime:
         if connection is not None:
             for key in connection.engine.live():
                 connection.engine.wait(key)
-            connection.event_log.tell()
+            connection.event_log.publish()
         with self._lock:
             self._close()
 

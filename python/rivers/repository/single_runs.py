@@ -89,7 +89,6 @@ def _submit(
 ) -> tuple[int, str, Any]:
     graph = launcher.graph
     nodes = graph.runnable() if selection is None else graph.to_run(asset_names(selection))
-    nodes = graph.with_siblings(nodes)
     engine = launcher.runtime.engine
     # While compute-bound functions hold the GIL, first place in the queue is not enough: stop
     # dispatching lower priorities now.

@@ -53,7 +53,7 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
         msg = f"left at once; continue it with resume_backfill({request_id!r})"
         raise KeyboardInterrupt(msg) from None
     finally:
-        connection.event_log.tell()
+        connection.event_log.publish()
     if interrupted:
         raise KeyboardInterrupt(f"canceled; {advice}")
 
@@ -83,7 +83,7 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
         msg = f"left at once; continue it with resume_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg) from None
     finally:
-        connection.event_log.tell()
+        connection.event_log.publish()
     if canceled:
         msg = f"canceled; run the rest with rerun_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg)
