@@ -150,7 +150,7 @@ def test_the_handler_of_a_task_takes_precedence(repo):
     assert repository.materialize().success
     assert [repository.load_node(f"pipeline/{task}") for task in ("kept", "doubled")] == [1, 2]
     with pytest.raises(ExecutionError):
-        nodes.load_input(rs.InputContext("pipeline/kept", []))
+        nodes.load_input(rs.InputContext("pipeline/kept", None))
 
 
 def test_without_a_node_handler_nothing_is_kept(repo):

@@ -483,7 +483,7 @@ class MultiAsset(Asset[P, R]):
             "group": output.group or self.group,
             "code_version": output.code_version or self.code_version,
             "io_handler": output.io_handler or self.io_handler,
-            "metadata": {**self.metadata, **output.metadata},
+            "metadata": {**self.metadata, **(output.metadata or {})},
             "partitions_def": self.partitions_def or output.partitions_def,
             "pool": None,
             "pool_slots": None,

@@ -54,6 +54,8 @@ def read_signature(
     """
     hints = _evaluated_annotations(fn)
     read = Signature(return_hint=hints.get("return"))
+    if "return" in hints and hints["return"] is None:
+        read.return_hint = type(None)
     for parameter in inspect.signature(fn).parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
         origin = typing.get_origin(hint) or hint

@@ -92,7 +92,7 @@ class ProgramBuilder:
                     for step, outputs in outputs_of.items()
                 ]
             )
-        program = Program(layers)
+        program = Program(layers, plan=plan)
         if self._isolation != "none":
             program.pickle()
         return program
@@ -115,7 +115,14 @@ class ProgramBuilder:
         return Step(
             name=step.name,
             outputs=[
-                StepOutput(index_of[node.name], node.name, self.handler(node), node.asset.metadata)
+                StepOutput(
+                    index_of[node.name],
+                    node.name,
+                    self.handler(node),
+                    node.asset.metadata,
+                    type_hint=None if step.kind == "multi" else step.signature.return_hint,
+                    has_value=node.asset.has_value,
+                )
                 for node in nodes
             ],
             by_name=step.kind == "multi",
@@ -133,11 +140,16 @@ class ProgramBuilder:
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:
         given = node.asset.upstream_defs.get(upstream.name)
+        replacement = None if given is None else given.metadata
+        signature = node.asset.step.signature
         return StepInput(
             parameter=upstream.name,
             handler=self.input_handler(node, upstream),
-            metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
+            metadata=upstream.asset.metadata if replacement is None else dict(replacement),
             space=None if upstream.definition is None else spaces(upstream),
             mapping=node.mappings.get(upstream.name),
-            has_default=upstream.name in node.asset.step.signature.optional_inputs,
+            has_default=upstream.name in signature.optional_inputs,
+            definition=upstream.definition,
+            type_hint=signature.hints.get(upstream.name),
+            has_value=upstream.asset.has_value,
         )
