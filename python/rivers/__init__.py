@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
         InMemoryIOHandler,
@@ -85,6 +86,7 @@ __all__ = [
     "Storage",
     "TagConcurrencyLimit",
     "Task",
+    "TaskExecutionContext",
     "exceptions",
     "exclude",
 ]
@@ -96,6 +98,7 @@ _MODULES = {
     "rivers.client": ("BackfillClient",),
     "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (
         "BaseIOHandler",

@@ -24,6 +24,10 @@ class Space:
 
     @property
     def num_partitions(self) -> int: ...
+    @property
+    def has_time_windows(self) -> bool:
+        """Whether some dimension is divided into time windows."""
+
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
 

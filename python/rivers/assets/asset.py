@@ -16,6 +16,8 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
+from rivers.execution.steps import Labels
+from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionMapping, PartitionsDefinition
 from rivers.policies.retry import RetryPolicy
@@ -426,7 +428,14 @@ class Asset(Generic[P, R]):
         """Makes the step of the function, and so the asset."""
         name = checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
         step = self._step_of(fn, name)
+        if step.signature.context_class is TaskExecutionContext:
+            msg = (
+                f"the asset {name!r} takes a TaskExecutionContext, which only a task gets; annotate "
+                "AssetExecutionContext"
+            )
+            raise AssetDefinitionError(msg)
         step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
+        step.labels = Labels(self.tags, self.kinds, self.group, self.code_version)
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
         functools.update_wrapper(self, fn, updated=())  # Its attributes are not the asset's.
         self._made_by(step, name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.assets.multi_asset import collect_outputs
 from rivers.assets.signature import Signature
+from rivers.execution.steps import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ class StepDef:
             `CodeRepository(retries=)`.
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
+        labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
         traced: The recorded task calls of a `"graph"` step.
     """
 
@@ -51,6 +53,7 @@ class StepDef:
     retry: RetryPolicy | str | None = None
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    labels: Labels = field(default_factory=Labels)
     traced: TracedFunction | None = None
 
     def call_for(

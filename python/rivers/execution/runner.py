@@ -14,7 +14,7 @@ import cloudpickle
 from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
-from rivers.execution.context import AssetExecutionContext
+from rivers.execution.context import context_of_run
 from rivers.execution.outputs import Materialization, Output
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from rivers._rivers import Plan, Run, Selection
+    from rivers.execution.context import AssetExecutionContext
     from rivers.execution.steps import Step, StepInput, StepOutput
 
     Call = tuple["Step", dict[str, Any]]
@@ -216,7 +217,7 @@ def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, A
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
     if step.context_param is not None:
-        arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+        arguments[step.context_param] = context_of_run(step, run, selection)
     return arguments
 
 

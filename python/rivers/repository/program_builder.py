@@ -136,6 +136,7 @@ class ProgramBuilder:
             metadata=step.metadata,
             output_selection=selected if step.kind == "multi" else [],
             retry=retry or own_retry or self._default_retry,
+            labels=step.labels,
         )
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:

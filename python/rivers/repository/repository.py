@@ -236,9 +236,7 @@ class CodeRepository:
             ...     repo.materialize(["total"], include_upstream=True).materialized_assets
             ['prices', 'total']
         """
-        request = RunRequest(
-            tags, config, retry=check_retry("retry", retry, self._retries)
-        )
+        request = RunRequest(tags, config, retry=check_retry("retry", retry, self._retries))
         names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
             self._launcher, names, partition_key, request, raise_on_error=raise_on_error
