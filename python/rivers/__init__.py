@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rivers.partitions.partition_context import PartitionContext
     from rivers.partitions.partition_set import PartitionSet, exclude
     from rivers.policies.backoff import Backoff
+    from rivers.policies.hook import Hook, HookContext
     from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
     from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
     from rivers.policies.strategy import BackfillStrategy
@@ -61,6 +62,8 @@ __all__ = [
     "ExternalAsset",
     "FailureReason",
     "GraphAsset",
+    "Hook",
+    "HookContext",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
@@ -118,6 +121,7 @@ _MODULES = {
     "rivers.partitions.partition_context": ("PartitionContext",),
     "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
     "rivers.policies.backoff": ("Backoff",),
+    "rivers.policies.hook": ("Hook", "HookContext"),
     "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),
     "rivers.policies.run_queue": ("RunQueueConfig", "TagConcurrencyLimit"),
     "rivers.policies.strategy": ("BackfillStrategy",),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rivers.assets.traced_function import TracedFunction
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
 StepKind: TypeAlias = Literal["single", "multi", "graph", "external"]
@@ -40,6 +41,7 @@ class StepDef:
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
         labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
+        hooks: What is called after each execution.
         traced: The recorded task calls of a `"graph"` step.
     """
 
@@ -54,6 +56,7 @@ class StepDef:
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     labels: Labels = field(default_factory=Labels)
+    hooks: list[Hook] = field(default_factory=list)
     traced: TracedFunction | None = None
 
     def call_for(

@@ -72,13 +72,14 @@ class AssetExecutionContext(Generic[ConfigT]):
         'aa'
     """
 
-    __slots__ = ("_log", "_partition", "_run", "_selection", "_step")
+    __slots__ = ("_first_mark", "_log", "_partition", "_run", "_selection", "_step")
 
     _step: Step
     _run: Run | None
     _selection: Selection | None
     _partition: PartitionContext | None
     _log: CallLog | None
+    _first_mark: str
 
     def __init__(
         self,
@@ -265,6 +266,12 @@ class AssetExecutionContext(Generic[ConfigT]):
             return
         for output in self._step.outputs:
             self._run.mark_failed(output.index, key, kind, message)
+        if self._step.hooks and self._marked_because() is None:
+            self._first_mark = message if kind == MARKED else f"{kind}: {message}"
+
+    def _marked_because(self) -> str | None:
+        """Why a partition was marked as failed first, for the step's hooks; `None` if none was."""
+        return getattr(self, "_first_mark", None)
 
     def __repr__(self) -> str:
         return f"AssetExecutionContext(asset_name={self._step.name!r})"

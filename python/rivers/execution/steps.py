@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import PartitionMapping, PartitionsDefinition, Space
     from rivers.io.base import BaseIOHandler
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
     Call = tuple["Step", dict[str, Any]]
@@ -100,6 +101,7 @@ class Step:
         output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
             declared; empty for other assets.
         labels: The asset's tags, kinds, group and code version; of a multi-asset, the function's.
+        hooks: What is called after it.
         defined: Its current partitions, if the plan has some that are no longer defined.
         note_none: Called with the number of a run in which the function returned `None` for all its
             partitions, in place of the handler; `None`: the handler is called.
@@ -119,6 +121,7 @@ class Step:
     output_selection: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
     labels: Labels = field(default_factory=Labels)
+    hooks: list[Hook] = field(default_factory=list)
     defined: Space | None = None
 
     note_none: Callable[[int], None] | None = field(default=None, init=False)
