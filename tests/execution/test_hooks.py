@@ -61,13 +61,17 @@ OK = rs.Hook.success(plain)
 TASK = rs.Task(plain, name="task")
 
 
+def graph():
+    return TASK()
+
+
 @pytest.mark.parametrize("wrong", [[plain], [OK, "page"], OK, "page", [None], [rs.Hook]])
 @pytest.mark.parametrize(
     "declare",
     [
         lambda hooks: rs.Asset(plain, hooks=hooks),
         lambda hooks: rs.Asset.from_multi(plain, output_defs=[rs.AssetDef("a")], hooks=hooks),
-        lambda hooks: rs.Asset.from_graph(lambda: TASK(), name="graph", hooks=hooks),
+        lambda hooks: rs.Asset.from_graph(graph, hooks=hooks),
     ],
 )
 def test_what_is_no_hook_is_refused(declare, wrong):

@@ -75,7 +75,7 @@ def _call_all(step: Step, kind: type[Hook], context: HookContext) -> None:
             returned = hook(context)
             if inspect.isawaitable(returned):
                 _wait_for(returned)
-        except BaseException:  # a hook changes nothing, whatever it raises
+        except BaseException:  # noqa: BLE001  (a hook changes nothing, whatever it raises)
             _log.exception(
                 "the hook %r of the asset %r raised an exception in the run %s",
                 hook.name, context.asset_name, context.run_id,

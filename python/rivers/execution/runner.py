@@ -148,8 +148,9 @@ class Program:
 
     def _step_with_hooks(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step as `_step` does, and calls its hooks if it succeeds; `fail` calls the others."""
-        called, arguments = None, {}
-        for called, arguments in self._step(step, run):  # noqa: B007  (what the step yields once)
+        called: _Called | None = None
+        arguments: dict[str, Any] = {}
+        for called, arguments in self._step(step, run):
             yield called, arguments
         if step.hooks and called is not None and called.error is None:
             context = arguments.get(step.context_param) if step.context_param else None
