@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rivers as rs
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 MINUTE = dt.timedelta(minutes=1)
 
 # A zone, and a day near which its clock changes.
