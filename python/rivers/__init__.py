@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rivers.assets.asset_def import AssetDef, DepDef
     from rivers.assets.graph_asset import Task
     from rivers.client import BackfillClient
-    from rivers.execution.context import AssetExecutionContext, PartitionContext
+    from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
     from rivers.io import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PartitionMapping,
         PartitionsDefinition,
     )
+    from rivers.partitions.partition_context import PartitionContext
     from rivers.partitions.partition_set import PartitionSet, exclude
     from rivers.policies.backoff import Backoff
     from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
@@ -93,7 +94,7 @@ _MODULES = {
     "rivers.assets.asset_def": ("AssetDef", "DepDef"),
     "rivers.assets.graph_asset": ("Task",),
     "rivers.client": ("BackfillClient",),
-    "rivers.execution.context": ("AssetExecutionContext", "PartitionContext"),
+    "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (
@@ -111,6 +112,7 @@ _MODULES = {
         "PartitionMapping",
         "PartitionsDefinition",
     ),
+    "rivers.partitions.partition_context": ("PartitionContext",),
     "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
     "rivers.policies.backoff": ("Backoff",),
     "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),

@@ -170,8 +170,11 @@ class Store:
     def failed_with(self, id: str, error_type: str) -> list[Selection]:
         """Returns the partitions that failed with an error of this type, for each layer."""
 
-    def failed_assets(self, id: str) -> list[str]:
-        """Returns the names of the assets with a failure in a backfill."""
+    def failed_assets(self, id: str) -> list[tuple[str, tuple[str, str] | None]]:
+        """Returns the assets with a failure in a backfill, each with the error's type and message.
+
+        Without an error, the asset was blocked by others.
+        """
 
     def plan(self, key: int) -> Plan:
         """Returns the plan of a backfill by its number in the storage."""

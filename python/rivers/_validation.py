@@ -48,12 +48,12 @@ def check_seconds(name: str, value: object) -> float:
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = re.compile(
-    "(?=.)" + "".join(f"(?:{_NUMBER}{unit})?" for unit in ("h", "m(?!s)", "s", "ms"))
+    "(?=.)" + "".join(f"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms"))
 )
 
 
 def check_duration(name: str, value: object) -> str:
-    """The value, if it is a duration of hours, minutes, seconds and milliseconds, in this order.
+    """The value, if it is a duration of days, hours, minutes, seconds and milliseconds, in this order.
 
     Raises:
         ConfigurationError: It is not.

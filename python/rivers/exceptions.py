@@ -14,10 +14,12 @@ __all__ = [
     "ConfigurationError",
     "ExecutionError",
     "GraphValidationError",
+    "NodeNotFoundError",
     "PartitionDefinitionError",
     "PartitionValidationError",
     "RiversError",
     "StorageError",
+    "TaskDefinitionError",
 ]
 
 
@@ -84,6 +86,10 @@ class AssetDefinitionError(RiversError, ValueError):
     """Raised when an asset is declared wrongly: its name, its parameters or its options."""
 
 
+class TaskDefinitionError(AssetDefinitionError):
+    """Raised when a task is declared wrongly: its name, its parameters or its options."""
+
+
 class GraphValidationError(RiversError):
     """Raised when the assets of a repository do not fit together: a cycle or a dangling input."""
 
@@ -96,6 +102,10 @@ class AssetNotFoundError(RiversError, KeyError):
     """Raised when a repository has no asset of the name given; suggests close spellings."""
 
     __str__ = RiversError.__str__  # KeyError's would show the message in quotation marks.
+
+
+NodeNotFoundError = AssetNotFoundError
+"""Another name of `AssetNotFoundError`, where the asset or task of `load_node` does not exist."""
 
 
 class ExecutionError(RiversError):

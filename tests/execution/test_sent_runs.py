@@ -110,7 +110,9 @@ def sending():
 
     def make(*assets, call=in_this_process, **options):
         executor = Sending(call, **options)
-        repo = rs.CodeRepository(list(assets), executor).resolve(rs.Storage.memory())
+        repo = rs.CodeRepository(list(assets), default_executor=executor).resolve(
+            rs.Storage.memory()
+        )
         made.append(repo)
         return repo, executor
 

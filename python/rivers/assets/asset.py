@@ -169,9 +169,11 @@ class Asset(Generic[P, R]):
     ) -> Any:
         """Declares several assets made by one function, which yields an `Output` for each.
 
-        The function may also return a list of `Output`s, or be `async`. The outputs are stored after
-        it has ended: an exception fails them all, and a retry makes them all again. Selecting one
-        output selects them all. All have the same partitions, and cannot take each other as inputs.
+        The function may also return a list of `Output`s or a dict of values by output, or be `async`. The
+        outputs are stored after it has ended: an exception fails them all, and a retry makes them all
+        again. Only the selected outputs are stored and recorded; the function may leave the others out
+        (`context.output_selection`). Outputs cannot take each other as inputs. Their partitions may
+        differ, if they are of one kind and share a key; a run then has partitions of each selected output.
 
         Args:
             wraps: The function, if this is not used as a decorator.
@@ -189,7 +191,7 @@ class Asset(Generic[P, R]):
             ...     yield rs.Output([0, 2], "even")
             ...     yield rs.Output([1, 3], "odd")
             >>> repo = rs.CodeRepository([split]).resolve(rs.Storage.memory())
-            >>> repo.materialize(["odd"]).success
+            >>> repo.materialize(["even"]).success
             True
             >>> repo.load_node("even")
             [0, 2]
@@ -426,7 +428,7 @@ class Asset(Generic[P, R]):
         step = self._step_of(fn, name)
         step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn, updated=())  # Its attributes are not the asset's.
         self._made_by(step, name)
 
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
@@ -481,7 +483,7 @@ class MultiAsset(Asset[P, R]):
             "group": output.group or self.group,
             "code_version": output.code_version or self.code_version,
             "io_handler": output.io_handler or self.io_handler,
-            "metadata": {**self.metadata, **output.metadata},
+            "metadata": {**self.metadata, **(output.metadata or {})},
             "partitions_def": self.partitions_def or output.partitions_def,
             "pool": None,
             "pool_slots": None,

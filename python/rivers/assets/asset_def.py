@@ -21,14 +21,14 @@ class DepDef:
         name: Name of the upstream asset, and of the parameter that receives an input's value.
         partition_mapping: Which of the upstream's partitions are needed; `None`: those of the same keys.
         io_handler: Loads the value instead of the upstream's handler; `None`: the upstream's.
-        metadata: Passed to the IO handler, merged over the upstream's own metadata.
+        metadata: Passed to the IO handler in place of the upstream's own metadata; `None`: that.
     """
 
     kind: Literal["input", "dep"]
     name: str
     partition_mapping: PartitionMapping | None = None
     io_handler: BaseIOHandler | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         _check(
@@ -153,7 +153,7 @@ class AssetDef:
             name: Name of the upstream asset and of the parameter.
             partition_mapping: Which of its partitions are needed; by default those of the same keys.
             io_handler: Loads the value instead of the upstream's handler.
-            metadata: Passed to the IO handler, merged over the upstream's own metadata.
+            metadata: Passed to the IO handler in place of the upstream's own metadata.
 
         Raises:
             TypeError: `name` is not a `str`.
@@ -162,9 +162,7 @@ class AssetDef:
         if not isinstance(name, str):
             msg = f"name of AssetDef.input() must be a str, got {name!r}"
             raise TypeError(msg)
-        return DepDef(
-            "input", name, partition_mapping, io_handler, {} if metadata is None else metadata
-        )
+        return DepDef("input", name, partition_mapping, io_handler, metadata)
 
     @classmethod
     def dep(cls, name: str, partition_mapping: PartitionMapping | None = None) -> DepDef:

@@ -37,18 +37,25 @@ class Signature:
     return_hint: Any = None
 
 
-def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
+def read_signature(
+    fn: Callable[..., Any],
+    owner: str,
+    error: type[AssetDefinitionError] = AssetDefinitionError,
+) -> Signature:
     """Reads the parameters of a function.
 
     Args:
         fn: The function.
         owner: What has the function, for messages: `"the asset 'sales'"`.
+        error: The class of errors to raise.
 
     Raises:
         AssetDefinitionError: An asset or task cannot have such parameters.
     """
     hints = _evaluated_annotations(fn)
     read = Signature(return_hint=hints.get("return"))
+    if "return" in hints and hints["return"] is None:
+        read.return_hint = type(None)
     for parameter in inspect.signature(fn).parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
         origin = typing.get_origin(hint) or hint
@@ -64,13 +71,13 @@ def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
                 f"{owner} has the parameter {parameter}: parameters name upstream "
                 "assets, so *args, **kwargs and positional-only ones are not possible"
             )
-            raise AssetDefinitionError(msg)
+            raise error(msg)
         if is_context or parameter.name == "context":
             if read.context_param is not None:
                 msg = f"{owner} has two context parameters"
-                raise AssetDefinitionError(msg)
+                raise error(msg)
             read.context_param = parameter.name
-            read.config_model = _config_model(hint, owner)
+            read.config_model = _config_model(hint, owner, error)
             continue
         read.inputs.append(parameter.name)
         if parameter.name in hints:
@@ -80,7 +87,9 @@ def read_signature(fn: Callable[..., Any], owner: str) -> Signature:
     return read
 
 
-def _config_model(hint: object, owner: str) -> type[BaseModel] | None:
+def _config_model(
+    hint: object, owner: str, error: type[AssetDefinitionError]
+) -> type[BaseModel] | None:
     for argument in typing.get_args(hint):
         if isinstance(argument, type) and issubclass(argument, BaseModel):
             return argument
@@ -89,7 +98,7 @@ def _config_model(hint: object, owner: str) -> type[BaseModel] | None:
                 f"the config of {owner} must be a pydantic model, "
                 f"got AssetExecutionContext[{argument!r}]"
             )
-            raise AssetDefinitionError(msg)
+            raise error(msg)
     return None
 
 

@@ -120,11 +120,11 @@ class TracedFunction:
         """Stores what a task returned under `asset/task`; called directly, an asset stores nothing."""
         if call.io_handler is None or context is None:
             return
-        partitions = context.partition.keys if context.has_partition_key else []
+        partition = context.partition if context.has_partition_key else None
         call.io_handler.handle_output(
             OutputContext(
-                asset=f"{self.name}/{call.name}",
-                partitions=partitions,
+                asset_name=f"{self.name}/{call.name}",
+                partition=partition,
                 run_id=context.run_id,
                 tags=context.tags,
             ),

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Generic
 from rivers._rivers import PartitionKey
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
+from rivers.partitions.partition_context import PartitionContext, context_of
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from typing import Any
 
     # For type checkers alone: `AssetExecutionContext` without a model needs no brackets then.
     from typing_extensions import TypeVar
 
-    from rivers._rivers import PartitionsDefinition, Run, Selection
+    from rivers._rivers import Run, Selection
     from rivers.execution.steps import Step
 
     ConfigT = TypeVar("ConfigT", default=Any)
@@ -27,6 +27,8 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
+MARKED = "mark_partition_failed"
+"""The error type of a partition that was marked as failed with a message, not an exception."""
 _LINES = 20
 """Number of log lines of a failed call that are kept."""
 _MAX_LINE_LENGTH = 500
@@ -58,60 +60,6 @@ def _text(record: logging.LogRecord) -> str:
         return storable(record.getMessage())[:_MAX_LINE_LENGTH]
     except Exception:  # noqa: BLE001  (arguments of a user can fail to show themselves)
         return storable(str(record.msg))[:_MAX_LINE_LENGTH]
-
-
-class PartitionContext:
-    """The partitions that a function is called for.
-
-    Example:
-        >>> import rivers as rs
-        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.daily("2024-01-01"))
-        ... def day(context: rs.AssetExecutionContext) -> None:
-        ...     print(context.partition.key, context.partition.time_window()[1])
-        >>> repo = rs.CodeRepository([day]).resolve(rs.Storage.memory())
-        >>> _ = repo.materialize(partition_key=rs.PartitionKey.single("2024-01-31"))
-        2024-01-31 2024-02-01 00:00:00
-    """
-
-    __slots__ = ("_definition", "_keys", "_selection")
-
-    def __init__(self, selection: Selection, definition: PartitionsDefinition | None) -> None:
-        self._selection = selection
-        self._definition = definition
-        self._keys: list[PartitionKey] | None = None
-
-    @property
-    def keys(self) -> list[PartitionKey]:
-        """All keys, one partition each, in definition order."""
-        if self._keys is None:
-            self._keys = self._selection.keys()
-        return self._keys
-
-    @property
-    def key(self) -> PartitionKey:
-        """The first key."""
-        return self._selection.key(0)
-
-    @property
-    def definition(self) -> PartitionsDefinition | None:
-        """The asset's partitions definition."""
-        return self._definition
-
-    def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime]:
-        """The half-open window `[start, end)` that the partitions cover, as naive datetimes.
-
-        Args:
-            dimension: The time dimension; may be left out if there is only one.
-
-        Raises:
-            PartitionValidationError: There is no such time dimension.
-        """
-        return self._selection.time_window(dimension)
-
-    def __repr__(self) -> str:
-        count = self._selection.num_partitions
-        more = f" and {count - 1} more" if count > 1 else ""
-        return f"<PartitionContext {self._selection.text(0)}{more}>"
 
 
 class AssetExecutionContext(Generic[ConfigT]):
@@ -151,6 +99,19 @@ class AssetExecutionContext(Generic[ConfigT]):
     def asset_metadata(self) -> dict[str, Any]:
         """The asset's metadata."""
         return self._step.metadata
+
+    @property
+    def is_multi_asset(self) -> bool:
+        """Whether the asset is a multi-asset: one function that makes several assets."""
+        return self._step.by_name
+
+    @property
+    def output_selection(self) -> list[str]:
+        """The outputs of a multi-asset that the run makes, in declared order; `[]` for other assets.
+
+        Without a selection these are all of its outputs.
+        """
+        return list(self._step.output_selection)
 
     @property
     def run_id(self) -> str:
@@ -218,7 +179,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         Raises:
             ExecutionError: The asset is not partitioned.
         """
-        return PartitionContext(self._partitions(), self._step.definition)
+        return context_of(self._partitions(), self._step.definition)
 
     @property
     def partition_key(self) -> str:
@@ -250,7 +211,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         if isinstance(error, BaseException):
             kind, message = type(error).__name__, message_of(error)
         else:
-            kind, message = "mark_partition_failed", storable(str(error))
+            kind, message = MARKED, storable(str(error))
         if isinstance(key, str):
             key = PartitionKey.single(key)
         for output in self._step.outputs:

@@ -17,11 +17,12 @@ from rivers.exceptions import ExecutionError
 from rivers.execution.context import AssetExecutionContext
 from rivers.execution.outputs import Materialization, Output
 from rivers.io.base import InputContext, OutputContext
+from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from rivers._rivers import PartitionKey, Run, Selection
+    from rivers._rivers import Plan, Run, Selection
     from rivers.execution.steps import Step, StepInput, StepOutput
 
     Call = tuple["Step", dict[str, Any]]
@@ -40,6 +41,7 @@ class Program:
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
+        plan: The plan of the runs; `None` in a worker process.
     """
 
     layers: list[list[Step]]
@@ -47,6 +49,11 @@ class Program:
     on_step: Callable[[int], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
+    plan: Plan | None = None
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            step.note_none = _none_recorder(step, self.plan)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -113,8 +120,17 @@ class Program:
             return
         yield called, arguments
         try:
-            if called.error is None and called.value is not None:
-                _store(step, run, selection, called.value)
+            if called.error is None:
+                note = step.note_none
+                if (
+                    note is not None
+                    and called.value is None
+                    and selection is None
+                    and run.has_no_failures
+                ):
+                    note(run.number)
+                else:
+                    _store(step, run, selection, called.value)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
@@ -194,9 +210,9 @@ def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
 def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for wanted in step.inputs:
-        keys = _needed(wanted, step, run, selection)
-        if keys or wanted.space is None or wanted.mapping is None:
-            arguments[wanted.parameter] = _load(wanted, step, run, keys)
+        needed = _needed(wanted, step, run, selection)
+        if needed is None or needed.num_partitions or wanted.mapping is None:
+            arguments[wanted.parameter] = _load(wanted, step, run, needed)
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
     if step.context_param is not None:
@@ -242,24 +258,27 @@ class _Called:
 
 def _needed(
     wanted: StepInput, step: Step, run: Run, selection: Selection | None
-) -> list[PartitionKey]:
-    """The upstream's partitions that the run's partitions need."""
+) -> Selection | None:
+    """The upstream's partitions that those of the run need; `None` if it has no partitions."""
     if wanted.space is None:
-        return []
+        return None
     if step.partitioned:
-        return (selection or run.partitions).upstream(wanted.space, wanted.mapping).keys()
+        return (selection or run.partitions).upstream(wanted.space, wanted.mapping)
     if wanted.mapping is None:
-        return wanted.space.all().keys()
-    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping).keys()
+        return wanted.space.all()
+    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping)
 
 
-def _load(wanted: StepInput, step: Step, run: Run, keys: list[PartitionKey]) -> object:
+def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> object:
+    if not wanted.has_value:
+        return None
     context = InputContext(
-        asset=wanted.parameter,
-        partitions=keys,
-        downstream=step.name,
+        asset_name=wanted.parameter,
+        downstream_asset=step.name,
+        asset_metadata=wanted.metadata,
+        partition=None if needed is None else context_of(needed, wanted.definition),
+        type_hint=wanted.type_hint,
         run_id=run.id,
-        metadata=wanted.metadata,
     )
     return wanted.handler.load_input(context)
 
@@ -269,26 +288,47 @@ def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> Non
         part = value[output.name] if step.by_name else value
         if isinstance(part, Output):
             part = part.value
-        if part is not None and not isinstance(part, Materialization):
-            output.handler.handle_output(_output_context(step, output, run, selection), part)
+        if not output.has_value or isinstance(part, Materialization):
+            continue
+        context = _output_context(step, output, run, selection)
+        if context is not None:
+            output.handler.handle_output(context, part)
+
+
+def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:
+    """What to call with the number of a run in which a step returned `None`, if that is cheap."""
+    output = step.outputs[0]
+    if step.by_name:
+        return None
+    if not output.has_value:
+        return _ignore
+    return output.handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
+
+
+def _ignore(number: int) -> None:
+    """A function without a value: nothing is stored for it."""
 
 
 def _output_context(
     step: Step, output: StepOutput, run: Run, selection: Selection | None
-) -> OutputContext:
-    keys, failed = [], []
+) -> OutputContext | None:
+    """What a handler knows of a value; `None` if all partitions of the run have failed."""
+    partition, failed = None, []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
         left = None if run.has_no_failures else run.survivors(step.index)
-        keys = (left or entered).keys()
         if left is not None:
-            survived = set(keys)
+            if not left.num_partitions:
+                return None
+            survived = set(left.keys())
             failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
+        partition = context_of(left or entered, step.definition)
     return OutputContext(
-        asset=output.name,
-        partitions=keys,
+        asset_name=output.name,
+        asset_metadata=output.metadata,
+        partition=partition,
+        type_hint=output.type_hint,
         run_id=run.id,
-        metadata=output.metadata,
         tags=run.tags,
         failed=failed,
     )

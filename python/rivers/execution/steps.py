@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ class StepInput:
         space: The upstream's partitions; `None` if it has none.
         mapping: Which of them are needed; `None`: those with the same keys.
         has_default: Whether the parameter has a default, used if no partition is needed.
+        definition: The upstream's partitions definition; `None` if it has none.
+        type_hint: The parameter's annotation; `None` if it has none.
+        has_value: Whether the upstream returns a value: not if its function is annotated `-> None`.
     """
 
     parameter: str
@@ -34,6 +37,9 @@ class StepInput:
     space: Space | None
     mapping: PartitionMapping | None = None
     has_default: bool = False
+    definition: PartitionsDefinition | None = None
+    type_hint: Any = None
+    has_value: bool = True
 
 
 @dataclass
@@ -45,12 +51,16 @@ class StepOutput:
         name: The asset's name.
         handler: Stores its value.
         metadata: The asset's metadata.
+        type_hint: The function's return annotation; `None` if it has none.
+        has_value: Whether the function returns a value: not if it is annotated `-> None`.
     """
 
     index: int
     name: str
     handler: BaseIOHandler
     metadata: dict[str, Any]
+    type_hint: Any = None
+    has_value: bool = True
 
 
 @dataclass
@@ -70,7 +80,11 @@ class Step:
         config: Its validated configuration.
         metadata: The asset's metadata.
         retry: How its failures are retried.
+        output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
+            declared; empty for other assets.
         defined: Its current partitions, if the plan has some that are no longer defined.
+        note_none: Called with the number of a run in which the function returned `None` for all its
+            partitions, in place of the handler; `None`: the handler is called.
     """
 
     name: str
@@ -84,8 +98,11 @@ class Step:
     definition: PartitionsDefinition | None
     config: Any
     metadata: dict[str, Any]
+    output_selection: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
     defined: Space | None = None
+
+    note_none: Callable[[int], None] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.

@@ -57,7 +57,7 @@ class BackfillOptions(TypedDict, total=False):
     only_missing: bool
     include_upstream: bool
     include_downstream: bool
-    retry: RetryPolicy | None
+    retry: RetryPolicy | str | None
     max_failures: float | None
     order: Order
     max_starts_per_second: float | None
@@ -210,17 +210,19 @@ class RunRequest:
         tags: Attached to the run.
         config: Values of the assets' config models, by asset.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else 0.
+        retry: How failing assets are retried; `None` for what the assets or the repository declare.
 
     Raises:
-        ConfigurationError: A tag has a value that is not allowed.
+        ConfigurationError: An option has a value that is not allowed.
     """
 
     tags: Sequence[tuple[str, str]] | None = None
     config: Mapping[str, Mapping[str, Any]] | None = None
     priority: int = 0
-    retry: None = None
+    retry: RetryPolicy | None = None
 
     def __post_init__(self) -> None:
+        check_retry("retry", self.retry)
         tags, priority = check_tags(self.tags, self.priority)
         object.__setattr__(self, "tags", tags)
         object.__setattr__(self, "priority", priority)

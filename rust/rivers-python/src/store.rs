@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use rivers_core::backfill::Cause;
 use rivers_core::store::queries::runs::RunStatus;
 use rivers_core::store::queries::{backfills, error_groups, rates, runs};
 use rivers_core::store::sqlite::SqliteStore;
@@ -13,6 +14,9 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::records::{BackfillRecord, ErrorGroupRecord, RunRecord};
 use crate::selection::{Selection, Space};
+
+/// The name of an asset, and the type and message of its error; `None`: it was only blocked.
+type FailedAsset = (String, Option<(String, String)>);
 
 /// Where everything is recorded.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -139,8 +143,13 @@ impl Store {
         .map(selections)
     }
 
-    fn failed_assets(&self, py: Python<'_>, id: &str) -> Result<Vec<String>> {
-        self.of_backfill(py, id, |store, row| backfills::failed_assets(store, row))
+    fn failed_assets(&self, py: Python<'_>, id: &str) -> Result<Vec<FailedAsset>> {
+        let failed = self.of_backfill(py, id, |store, row| backfills::failed_assets(store, row))?;
+        let error = |cause: Cause| (cause.error_type, cause.message);
+        Ok(failed
+            .into_iter()
+            .map(|(asset, cause)| (asset, cause.map(error)))
+            .collect())
     }
 
     fn plan(&self, py: Python<'_>, key: i64) -> Result<Plan> {

@@ -1,11 +1,11 @@
 //! What the records of one or several backfills say: errors in words, live owners, materialized partitions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use crate::backfill::{Failures, Status, outcome};
+use crate::backfill::{Cause, FailureRow, Failures, Status, outcome};
 use crate::error::Result;
 use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::records::{BackfillRow, Key, OneFailure, StorageTime};
@@ -117,16 +117,37 @@ pub fn last_error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<
     last.map(|last| failure_text(store, row, &last)).transpose()
 }
 
-/// Names of the assets with a failure in the backfill, in the order of the request.
+/// The assets with a failure in the backfill, in the order of the request, each with the error that explains
+/// most of it: one of a whole run before one of a partition, then the first; `None`: it was only blocked.
 ///
 /// # Errors
 /// `Storage`.
-pub fn failed_assets(store: &dyn Records, row: &BackfillRow) -> Result<Vec<String>> {
-    let failures = store.failures(row.key, None)?;
-    let indices: BTreeSet<u32> = failures.iter().map(|failure| failure.asset).collect();
+pub fn failed_assets(
+    store: &dyn Records,
+    row: &BackfillRow,
+) -> Result<Vec<(String, Option<Cause>)>> {
+    let mut chosen: BTreeMap<u32, FailureRow> = BTreeMap::new();
+    let weight = |failure: &FailureRow| (failure.cause.is_none(), failure.partition.is_some());
+    for failure in store.failures(row.key, None)? {
+        let known = chosen.entry(failure.asset).or_insert(failure);
+        if weight(&failure) < weight(known) {
+            *known = failure;
+        }
+    }
+    let ids: Vec<i64> = chosen
+        .values()
+        .filter_map(|failure| failure.cause)
+        .collect();
+    let causes: HashMap<i64, Cause> = store.errors(&ids)?.into_iter().collect();
     let assets = &row.request.assets;
-    let name = |index: u32| assets.get(index as usize).map(|asset| asset.name.clone());
-    Ok(indices.into_iter().filter_map(name).collect())
+    Ok(chosen
+        .into_iter()
+        .filter_map(|(index, failure)| {
+            let asset = assets.get(index as usize)?;
+            let cause = failure.cause.and_then(|id| causes.get(&id));
+            Some((asset.name.clone(), cause.cloned()))
+        })
+        .collect())
 }
 
 /// The partitions of a backfill that an asset materialized or skipped, in the space of that time.
