@@ -29,6 +29,12 @@ class Space:
     def has_time_windows(self) -> bool:
         """Whether some dimension is divided into time windows."""
 
+    def needs_several(self, upstream: Space, mapping: PartitionMapping | None = None) -> bool:
+        """Returns whether one of these partitions may need several of an upstream's.
+
+        It depends on the mapping and the definitions, not on how many partitions there are.
+        """
+
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
 
@@ -116,14 +122,15 @@ class Plan:
     @staticmethod
     def in_layers(
         layers: Sequence[tuple[Selection, BackfillStrategy | StoredStrategy, Sequence[int]]],
-        links: Sequence[tuple[int, int, int, PartitionMapping]],
+        links: Sequence[tuple[int, int, int, PartitionMapping, bool]],
     ) -> Plan:
         """Makes a plan of several layers, where runs depend on runs of other layers.
 
         Args:
             layers: Partitions, grouping, and indices of the assets in the request, for each layer.
             links: For each dependency: the index of the layer that has it, of the layer it leads to,
-                of the asset that is needed, and the mapping of its partitions.
+                of the asset that is needed, the mapping of its partitions, and whether runs are
+                executed even if some of these were not materialized.
         """
 
     @property

@@ -22,6 +22,7 @@ class DepDef:
         partition_mapping: Which of the upstream's partitions are needed; `None`: those of the same keys.
         io_handler: Loads the value instead of the upstream's handler; `None`: the upstream's.
         metadata: Passed to the IO handler in place of the upstream's own metadata; `None`: that.
+        allow_missing: Whether the asset takes what exists of an input, and does without the rest.
     """
 
     kind: Literal["input", "dep"]
@@ -29,6 +30,7 @@ class DepDef:
     partition_mapping: PartitionMapping | None = None
     io_handler: BaseIOHandler | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    allow_missing: bool = False
 
     def __post_init__(self) -> None:
         _check(
@@ -37,6 +39,7 @@ class DepDef:
             ("partition_mapping", self.partition_mapping, (PartitionMapping,)),
             ("io_handler", self.io_handler, (BaseIOHandler,)),
             ("metadata", self.metadata, (Mapping,)),
+            ("allow_missing", self.allow_missing, (bool,)),
         )
 
     @property
@@ -142,6 +145,7 @@ class AssetDef:
         partition_mapping: PartitionMapping | None = None,
         io_handler: BaseIOHandler | None = None,
         metadata: Mapping[str, Any] | None = None,
+        allow_missing: bool = False,
     ) -> DepDef:
         """Declares an upstream whose value the parameter of the same name receives.
 
@@ -149,11 +153,20 @@ class AssetDef:
         it has none. An asset may take its own value if the mapping leads to earlier partitions:
         `PartitionMapping.time_window(-1)`.
 
+        What the parameter receives depends on the mapping. If each partition needs one partition of the
+        upstream, it is that value; if one may need several (`all_partitions`, days of a month), it is a
+        dict by key, even if there is only one. A run of several partitions always receives a dict. Frame
+        handlers give one frame in place of a dict.
+
         Args:
             name: Name of the upstream asset and of the parameter.
             partition_mapping: Which of its partitions are needed; by default those of the same keys.
             io_handler: Loads the value instead of the upstream's handler.
             metadata: Passed to the IO handler in place of the upstream's own metadata.
+            allow_missing: Whether to take what exists. Upstream partitions that failed or were never
+                materialized then do not fail the asset's, even within one backfill: they are left out
+                of the dict, and in place of a single value the parameter has its default, or `None`.
+                `AssetExecutionContext.missing_inputs` lists them.
 
         Raises:
             TypeError: `name` is not a `str`.
@@ -162,7 +175,7 @@ class AssetDef:
         if not isinstance(name, str):
             msg = f"name of AssetDef.input() must be a str, got {name!r}"
             raise TypeError(msg)
-        return DepDef("input", name, partition_mapping, io_handler, metadata)
+        return DepDef("input", name, partition_mapping, io_handler, metadata, allow_missing)
 
     @classmethod
     def dep(cls, name: str, partition_mapping: PartitionMapping | None = None) -> DepDef:

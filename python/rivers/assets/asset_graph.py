@@ -49,6 +49,11 @@ class Node:
         """Name of the asset."""
         return self.asset.name
 
+    def may_miss(self, upstream: str) -> bool:
+        """Whether the asset does without partitions of an upstream that do not exist."""
+        given = self.asset.upstream_defs.get(upstream)
+        return given is not None and given.allow_missing
+
 
 class Graph:
     """The assets of a repository, in the order given and in dependency order.

@@ -72,13 +72,22 @@ class AssetExecutionContext(Generic[ConfigT]):
         'aa'
     """
 
-    __slots__ = ("_first_mark", "_log", "_partition", "_run", "_selection", "_step")
+    __slots__ = (
+        "_first_mark",
+        "_log",
+        "_missing_inputs",
+        "_partition",
+        "_run",
+        "_selection",
+        "_step",
+    )
 
     _step: Step
     _run: Run | None
     _selection: Selection | None
     _partition: PartitionContext | None
     _log: CallLog | None
+    _missing_inputs: Mapping[str, list[PartitionKey]] | None
     _first_mark: str
 
     def __init__(
@@ -113,6 +122,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         self._selection = None
         self._partition = partition
         self._log = None
+        self._missing_inputs = None
 
     # -- the asset ---------------------------------------------------------------------------------
 
@@ -241,6 +251,36 @@ class AssetExecutionContext(Generic[ConfigT]):
         partition = self.partition
         return None if partition is None else partition.time_window()
 
+    @property
+    def missing_inputs(self) -> dict[str, list[PartitionKey]]:
+        """What does not exist of the inputs with `AssetDef.input(..., allow_missing=True)`.
+
+        By parameter, the missing partitions of the upstream asset; the list is empty if it has no
+        partitions. An input of which all exists is left out.
+
+        Example:
+            >>> import rivers as rs
+            >>> days = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04")
+            >>> @rs.Asset(partitions_def=days)
+            ... def sales(context: rs.AssetExecutionContext) -> int:
+            ...     if context.partition_key == "2024-01-02":
+            ...         raise ValueError("the till was broken")
+            ...     return 10
+            >>> @rs.Asset(deps=[rs.AssetDef.input("sales", allow_missing=True)])
+            ... def report(context: rs.AssetExecutionContext, sales: dict[str, int]) -> str:
+            ...     missing = [str(key) for key in context.missing_inputs["sales"]]
+            ...     return f"{sum(sales.values())} without {missing}"
+            >>> repo = rs.CodeRepository([sales, report]).resolve(rs.Storage.memory())
+            >>> result = repo.backfill(
+            ...     ["sales"],
+            ...     partition_range=rs.PartitionKeyRange.single("2024-01-01", "2024-01-03"),
+            ...     include_downstream=True,
+            ... )
+            >>> repo.load_node("report")
+            "20 without ['2024-01-02']"
+        """
+        return dict(self._missing_inputs or {})
+
     def mark_partition_failed(
         self, partition_key: PartitionKey | str, error: str | BaseException
     ) -> None:
@@ -290,6 +330,7 @@ def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetEx
     context._run = run  # noqa: SLF001
     context._selection = selection  # noqa: SLF001
     context._log = None  # noqa: SLF001
+    context._missing_inputs = None  # noqa: SLF001
     return context
 
 

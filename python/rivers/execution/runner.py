@@ -16,6 +16,7 @@ from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
 from rivers.execution.hooks import call_after_failure, call_after_return
+from rivers.execution.inputs import arguments_of
 from rivers.execution.outputs import Materialization, Output
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
@@ -220,26 +221,23 @@ def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
             run.check_defined(index, step.defined)
     if run.defer(step.indices, step.needs):
         return False, None
-    if any(run.failed_or_skipped(upstream) for upstream in step.needs):
+    required = step.needs if step.required is None else step.required
+    if any(run.failed_or_skipped(upstream) for upstream in required):
         for index in step.indices:
             run.skip(index)
         return False, None
     selection: Selection | None = None
     for index in step.indices:
-        selection = run.enter(index, step.needs)
+        selection = run.enter(index, required)
     return selection is None or selection.num_partitions > 0, selection
 
 
 def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    for wanted in step.inputs:
-        needed = _needed(wanted, step, run, selection)
-        if needed is None or needed.num_partitions or wanted.mapping is None:
-            arguments[wanted.parameter] = _load(wanted, step, run, needed)
-        elif not wanted.has_default:
-            arguments[wanted.parameter] = None
+    arguments, missing = arguments_of(step, run, selection)
     if step.context_param is not None:
-        arguments[step.context_param] = context_of_run(step, run, selection)
+        context = context_of_run(step, run, selection)
+        context._missing_inputs = missing  # noqa: SLF001  (a part of it that users do not set)
+        arguments[step.context_param] = context
     return arguments
 
 
@@ -282,33 +280,6 @@ class _Called:
         self.step = step
         self.value: Any = None
         self.error: BaseException | None = None
-
-
-def _needed(
-    wanted: StepInput, step: Step, run: Run, selection: Selection | None
-) -> Selection | None:
-    """The upstream's partitions that those of the run need; `None` if it has no partitions."""
-    if wanted.space is None:
-        return None
-    if step.partitioned:
-        return (selection or run.partitions).upstream(wanted.space, wanted.mapping)
-    if wanted.mapping is None:
-        return wanted.space.all()
-    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping)
-
-
-def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> object:
-    if not wanted.has_value:
-        return None
-    context = InputContext(
-        asset_name=wanted.parameter,
-        downstream_asset=step.name,
-        asset_metadata=wanted.metadata,
-        partition=None if needed is None else context_of(needed, wanted.definition),
-        type_hint=wanted.type_hint,
-        run_id=run.id,
-    )
-    return wanted.handler.load_input(context)
 
 
 def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:

@@ -47,6 +47,8 @@ class StepInput:
         definition: The upstream's partitions definition; `None` if it has none.
         type_hint: The parameter's annotation; `None` if it has none.
         has_value: Whether the upstream returns a value: not if its function is annotated `-> None`.
+        gives_several: Whether one of the step's partitions may need several of the upstream's.
+        allow_missing: Whether the step does without partitions that do not exist.
     """
 
     parameter: str
@@ -58,6 +60,8 @@ class StepInput:
     definition: PartitionsDefinition | None = None
     type_hint: Any = None
     has_value: bool = True
+    gives_several: bool = False
+    allow_missing: bool = False
 
 
 @dataclass
@@ -93,7 +97,8 @@ class Step:
         is_async: Whether `fn` is a coroutine function.
         context_param: The parameter that gets the context.
         inputs: The values that it takes.
-        needs: Indices of the steps that it depends on.
+        needs: Indices of the assets of the request that it depends on.
+        required: Those of them without which it cannot be executed; `None`: all.
         definition: The definition of its partitions.
         config: Its validated configuration.
         metadata: The asset's metadata.
@@ -120,6 +125,7 @@ class Step:
     metadata: dict[str, Any]
     output_selection: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
+    required: list[int] | None = None
     labels: Labels = field(default_factory=Labels)
     hooks: list[Hook] = field(default_factory=list)
     defined: Space | None = None

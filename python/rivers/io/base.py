@@ -55,6 +55,7 @@ class BaseIOHandler(ABC):
     """
 
     reach: Reach = "machine"
+    _gives_one_frame = False
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(field_values(type(self), BaseIOHandler, fields))

@@ -35,6 +35,7 @@ class FrameIOHandler(BaseIOHandler):
         ConfigurationError: If two dimensions are given the same column, or `schema` is unknown.
     """
 
+    _gives_one_frame = True
     _otherwise = ", or return a dict with a frame per partition"
 
     def __init__(

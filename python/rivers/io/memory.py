@@ -109,6 +109,30 @@ class InMemoryIOHandler(BaseIOHandler):
             for nones in self._nones.values():
                 nones.forget()
 
+    def _has_any(self, asset: str) -> bool:
+        """Whether there is a value for any partition of an asset."""
+        with self._lock:
+            return asset in self._has_values or (
+                asset in self._nones and self._nones[asset].has_noted
+            )
+
+    def _lacking(self, asset: str, selection: Selection) -> Selection:
+        """The partitions of an asset for which there is no value."""
+        is_partitioned = bool(selection.space.dimensions())
+        keys: list[PartitionKey | None] = [*selection.keys()] if is_partitioned else [None]
+        with self._lock:
+            self._list_nones(asset)
+            lacking = [
+                number
+                for number, key in enumerate(keys)
+                if (asset, key) not in self._values and not self._is_none(asset, [key])
+            ]
+        if len(lacking) == len(keys):
+            return selection
+        lacking_keys = [key for number in lacking if (key := keys[number]) is not None]
+        found = selection.space.select_keys(lacking_keys) if lacking_keys else None
+        return found or selection.difference(selection)
+
     def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[int], None] | None:
         """Keep the runs' numbers, 8 bytes each; their partitions are listed when they are needed."""
         if type(self).handle_output is not InMemoryIOHandler.handle_output:
@@ -144,6 +168,12 @@ class _Nones:
         self.plans: list[tuple[Plan, array[int]]] = []
         self._whole: list[Selection] = []
         self._in_this_run = False
+
+    @property
+    def has_noted(self) -> bool:
+        """Whether a run has been noted."""
+        noted = any(numbers for _, numbers in self.plans)
+        return noted or bool(self._whole) or self._in_this_run
 
     def recorder(self, plan: Plan | None) -> Callable[[int], None]:
         """Return what notes the number of a run of a plan."""

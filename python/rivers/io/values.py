@@ -164,13 +164,25 @@ def keyed(partitions: Sequence[PartitionKey], values: Sequence[object]) -> dict[
     return dict(zip(keys, values, strict=True))
 
 
+class NothingStored(ExecutionError):  # noqa: N818  (the name of the case, as in the messages)
+    """Nothing is stored for these partitions of an asset; `None` stands for an asset without any."""
+
+    def __init__(self, message: str, partitions: Sequence[PartitionKey | None]) -> None:
+        super().__init__(message)
+        self.partitions = list(partitions)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.partitions)
+
+
 def nothing_stored(
     context: InputContext, partitions: Sequence[PartitionKey | None], hint: str
-) -> ExecutionError:
+) -> NothingStored:
     """Return the error for an input that is not there."""
     where = "" if None in partitions else f" for partition {labels(partitions)}"
     taker = context.downstream_asset
     takes = "" if taker is None else f", which {taker!r} takes as input"
-    return ExecutionError(
-        f"nothing is stored of asset {context.asset_name!r}{where}{takes}; materialize it first ({hint})"
+    return NothingStored(
+        f"nothing is stored of asset {context.asset_name!r}{where}{takes}; materialize it first ({hint})",
+        partitions,
     )

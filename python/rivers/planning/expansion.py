@@ -118,7 +118,8 @@ def expand(
 ) -> Parts:
     """Adds all partitions that the selected ones need, or that need them, directly or not.
 
-    These include partitions of the selected assets, where one needs another or its own earlier ones.
+    These include partitions of the selected assets, where one needs another or its own earlier ones, and
+    unpartitioned assets, which are executed once.
 
     Args:
         graph: All assets.
@@ -135,19 +136,19 @@ def expand(
             found = _needed(graph, node, expanded, space_of)
             _add(expanded, node, found, keep, Selection.upstream)
     if downstream:
+        # What was added upstream is only needed by the selected partitions; it does not select others.
+        affected = dict(parts)
         for node in _runnable(graph, graph.all_downstream_of(parts) | parts.keys()):
-            found = _affected(graph, node, expanded, space_of)
-            _add(expanded, node, found, keep, Selection.downstream)
+            found = _affected(graph, node, affected, space_of)
+            _add(affected, node, found, keep, Selection.downstream)
+        for name, own in affected.items():
+            expanded[name] = expanded[name].union(own) if name in expanded else own
     return expanded
 
 
 def _runnable(graph: Graph, names: Iterable[str]) -> list[Node]:
-    """The named assets that are partitioned and not external, in dependency order."""
-    return [
-        node
-        for node in graph.in_order(names)
-        if node.definition is not None and not node.asset.is_external
-    ]
+    """The named assets that are not external, in dependency order."""
+    return [node for node in graph.in_order(names) if not node.asset.is_external]
 
 
 def _add(

@@ -24,6 +24,8 @@ def choose_strategy(given: BackfillStrategy | None, nodes: Sequence[Node]) -> Ba
         `given`; without it the strategy that the assets declare, if those that declare one agree;
         otherwise one run per partition.
     """
+    if nodes[0].definition is None:
+        return BackfillStrategy.multi_run()  # There is one run, whatever the others do.
     if given is not None:
         return given
     declared = {
@@ -48,7 +50,7 @@ def in_order(selection: Selection, order: Order) -> Selection:
     Raises:
         ConfigurationError: `order` names a dimension that does not exist.
     """
-    if order == "definition":
+    if order == "definition" or not selection.space.dimensions():
         return selection
     if order == "reverse":
         return selection.reversed()

@@ -16,6 +16,7 @@ from rivers.planning.selection import (
     only_missing,
     select_assets,
     select_partitions,
+    stored_assets,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def plan_rerun(
     Raises:
         ExecutionError: None of the partitions is defined any more.
     """
-    nodes = select_assets(graph, request.selection)
+    nodes = stored_assets(graph, request.selection)
     parts: Parts = {}
     strategies: dict[str, Strategy] = {}
     for own, (_, strategy, indices) in zip(left, earlier.layers, strict=True):
@@ -151,10 +152,11 @@ def plan_runs(
                 shares = (
                     mapping == SAME_KEYS
                     and own.equals(parts[name])
+                    and (node.definition is not None or _share_step(node, graph[name]))
                     and not (needs_itself or layer_of[name].needs_itself)
                 )
                 level = max(level, layer_of[name].level + (0 if shares else 1))
-        layer = None if needs_itself else _shared(layers, level, own)
+        layer = None if needs_itself else _shared(layers, level, own, node)
         if layer is None:
             layer = _Layer(level, own, needs_itself)
             layers.append(layer)
@@ -185,6 +187,7 @@ def plan_runs(
                 layer_index[id(layer_of[needed])],
                 asset_index[needed],
                 mapping,
+                graph[name].may_miss(needed),
             )
             for name, needed, mapping in links
         ],
@@ -207,9 +210,20 @@ def _needs(graph: Graph, node: Node, parts: Parts) -> Iterator[tuple[str, Partit
         yield name, mapping
 
 
-def _shared(layers: list[_Layer], level: int, selection: Selection) -> _Layer | None:
-    """The layer whose runs can execute one more asset with these partitions."""
+def _shared(
+    layers: list[_Layer], level: int, selection: Selection, node: Node
+) -> _Layer | None:
+    """The layer whose runs can execute one more asset with these partitions.
+
+    Unpartitioned assets have a run each, so that each counts as one partition, unless one step makes them.
+    """
     for layer in layers:
         if layer.level == level and not layer.needs_itself and layer.selection.equals(selection):
+            if node.definition is None and not _share_step(node, layer.nodes[0]):
+                continue
             return layer
     return None
+
+
+def _share_step(node: Node, other: Node) -> bool:
+    return node.asset.step is other.asset.step

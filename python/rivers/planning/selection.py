@@ -47,6 +47,15 @@ def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
     return nodes
 
 
+def stored_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
+    """The assets of an earlier backfill, which may have added unpartitioned ones to its selection.
+
+    Raises:
+        AssetNotFoundError: There is no such asset any more.
+    """
+    return select_assets(graph, None) if selection is None else graph.to_run(list(selection))
+
+
 def asset_names(selection: Sequence[str]) -> list[str]:
     """The names of a selection, each once.
 

@@ -11,9 +11,10 @@ from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.planning.checks import check_memory_inputs
+from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
-from rivers.planning.selection import select_assets
+from rivers.planning.selection import stored_assets
 from rivers.repository import waiting
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
@@ -112,7 +113,7 @@ class Launcher:
         record = self._record(backfill_id)
         connection = self.runtime.connect()
         request = self._stored_request(backfill_id)
-        nodes = select_assets(self.graph, request.selection)
+        nodes = stored_assets(self.graph, request.selection)
         _, configs = check_config(request.config, nodes)
         plan = connection.store.plan(record["key"])
         spaces = self.spaces()
@@ -137,13 +138,17 @@ class Launcher:
 
         Raises:
             ConfigurationError: `config` does not fit the assets.
-            ExecutionError: A worker process could not load an input.
+            ExecutionError: A worker process could not load an input, or an input of a backfill neither
+                exists nor will be materialized.
         """
         config, configs = check_config(request.config, nodes)
         isolation = self.runtime.executor.isolation
         if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
             check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
+        if isinstance(request, BackfillRequest):
+            handler_of = self.builder.input_handler
+            check_inputs_exist(self.graph, nodes, plan, spaces, self._materialized, handler_of)
         program = self.builder.build(nodes, plan, configs, spaces, request.retry)
         return Prepared(request, nodes, plan, program, config)
 

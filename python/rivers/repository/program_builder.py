@@ -131,6 +131,14 @@ class ProgramBuilder:
             context_param=step.signature.context_param,
             inputs=[self._input(first, self._graph[name], spaces) for name in first.inputs],
             needs=sorted({index_of[need] for name in names for need in needs[name]}),
+            required=sorted(
+                {
+                    index_of[need]
+                    for node in nodes
+                    for need in needs[node.name]
+                    if not node.may_miss(need)
+                }
+            ),
             definition=first.definition,
             config=configs.get(step.name),
             metadata=step.metadata,
@@ -144,14 +152,18 @@ class ProgramBuilder:
         given = node.asset.upstream_defs.get(upstream.name)
         replacement = None if given is None else given.metadata
         signature = node.asset.step.signature
+        space = None if upstream.definition is None else spaces(upstream)
+        mapping = node.mappings.get(upstream.name)
         return StepInput(
             parameter=upstream.name,
             handler=self.input_handler(node, upstream),
             metadata=upstream.asset.metadata if replacement is None else dict(replacement),
-            space=None if upstream.definition is None else spaces(upstream),
-            mapping=node.mappings.get(upstream.name),
+            space=space,
+            mapping=mapping,
             has_default=upstream.name in signature.optional_inputs,
             definition=upstream.definition,
             type_hint=signature.hints.get(upstream.name),
             has_value=upstream.asset.has_value,
+            gives_several=space is not None and spaces(node).needs_several(space, mapping),
+            allow_missing=node.may_miss(upstream.name),
         )

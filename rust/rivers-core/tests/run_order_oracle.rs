@@ -100,8 +100,8 @@ fn plans() -> impl Strategy<Value = Plan> {
         prop::collection::vec(any::<Index>(), 0..40),
         0..3_u8,
         any::<Index>(),
-        prop::collection::vec((any::<Index>(), any::<Index>()), 0..3),
-        prop::option::of(any::<Index>()),
+        prop::collection::vec((any::<Index>(), any::<Index>(), any::<bool>()), 0..3),
+        prop::option::of((any::<Index>(), any::<bool>())),
     );
     let shape = (2..7_i64, 1..5_usize, any::<bool>());
     (shape, prop::collection::vec(layer, 1..5)).prop_map(
@@ -127,22 +127,23 @@ fn plans() -> impl Strategy<Value = Plan> {
                         Selection::new(Arc::clone(&space), Members::Explicit(set))
                     }
                 };
-                let mut link = |up: usize, mapping: &Mapping| {
+                let mut link = |up: usize, mapping: &Mapping, allow_missing: bool| {
                     links.push(Link {
                         down,
                         up,
                         asset: up as u32,
                         mapping: mapping.clone(),
+                        allow_missing,
                     });
                 };
-                for (up, mapping) in ups.iter().filter(|_| down > 0) {
-                    link(up.index(down), mapping.get(&mappings()));
+                for (up, mapping, allow_missing) in ups.iter().filter(|_| down > 0) {
+                    link(up.index(down), mapping.get(&mappings()), *allow_missing);
                 }
                 let mut groupings = groupings();
-                if let Some(own) = own {
+                if let Some((own, allow_missing)) = own {
                     let back: Vec<Mapping> =
                         mappings().into_iter().filter(Mapping::goes_back).collect();
-                    link(down, own.get(&back));
+                    link(down, own.get(&back), *allow_missing);
                     groupings.truncate(2);
                 }
                 layers.push((
@@ -156,7 +157,8 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// Lists all edges: for each run, the runs that it needs and, by asset, the partitions.
+/// Lists all edges: for each run, the runs that it needs and, by asset, the partitions that may not be
+/// missing.
 struct Edges {
     runs: Vec<BTreeSet<u64>>,
     partitions: Vec<Vec<(u32, BTreeSet<u64>)>>,
@@ -185,7 +187,9 @@ impl Edges {
                     .collect();
                 let makes = |other: &u64| plan.run(*other).iter().any(|at| needed.contains(&at));
                 runs.extend(plan.runs_of(link.up).filter(makes));
-                partitions.push((link.asset, needed));
+                if !link.allow_missing {
+                    partitions.push((link.asset, needed));
+                }
             }
             edges.runs.push(runs);
             edges.partitions.push(partitions);
@@ -420,6 +424,7 @@ fn what_waits_for_a_slow_run_is_bounded() {
         up,
         asset: up as u32,
         mapping,
+        allow_missing: false,
     };
     let links = vec![link(1, 0, Mapping::AllPartitions), link(2, 2, window(-1))];
     let plan = Arc::new(Plan::in_layers([layer(0), layer(1), layer(2)], links).unwrap());
@@ -452,6 +457,7 @@ fn an_asset_that_needs_itself_needs_a_run_for_each_moment() {
             up: 0,
             asset: 0,
             mapping: window(-1),
+            allow_missing: false,
         };
         Plan::in_layers(
             [(Selection::all(Arc::clone(&space)), grouping, vec![0])],

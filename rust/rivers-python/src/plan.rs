@@ -74,25 +74,34 @@ impl Plan {
     }
 
     /// Creates a plan of layers (selection, strategy, indices of their assets in the request) and
-    /// links (dependent layer, layer that makes the partitions, index of the asset needed, mapping).
+    /// links (dependent layer, layer that makes the partitions, index of the asset needed, mapping,
+    /// whether some of what is needed may be missing).
     #[staticmethod]
     fn in_layers(
         py: Python<'_>,
         layers: Vec<(PyRef<'_, Selection>, Strategy, Vec<u32>)>,
-        links: Vec<(usize, usize, u32, PyRef<'_, PartitionMapping>)>,
+        links: Vec<(usize, usize, u32, PyRef<'_, PartitionMapping>, bool)>,
     ) -> Result<Self> {
         let layer = |(selection, strategy, assets): (PyRef<'_, Selection>, Strategy, _)| {
             let selection = space::Selection::clone(&selection.selection);
             (selection, strategy.0, assets)
         };
         let layers: Vec<_> = layers.into_iter().map(layer).collect();
-        let link =
-            |(down, up, asset, mapping): (_, _, _, PyRef<'_, PartitionMapping>)| plan::Link {
+        let link = |(down, up, asset, mapping, allow_missing): (
+            _,
+            _,
+            _,
+            PyRef<'_, PartitionMapping>,
+            _,
+        )| {
+            plan::Link {
                 down,
                 up,
                 asset,
                 mapping: mapping.mapping.clone(),
-            };
+                allow_missing,
+            }
+        };
         let links = links.into_iter().map(link).collect();
         let plan = py.detach(|| plan::Plan::in_layers(layers, links))?;
         Ok(Self {

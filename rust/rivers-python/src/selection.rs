@@ -95,7 +95,10 @@ impl Space {
 
     #[getter]
     fn has_time_windows(&self) -> bool {
-        self.space.dims().iter().any(|dim| dim.axis.time().is_some())
+        self.space
+            .dims()
+            .iter()
+            .any(|dim| dim.axis.time().is_some())
     }
 
     /// The space as bytes, for a worker process.
@@ -110,6 +113,13 @@ impl Space {
 
     pub(crate) fn all(&self) -> Selection {
         space::Selection::all(Arc::clone(&self.space)).into()
+    }
+
+    /// Whether one of these partitions may need several of an upstream's.
+    #[pyo3(signature = (upstream, mapping=None))]
+    fn needs_several(&self, upstream: &Self, mapping: Option<&PartitionMapping>) -> bool {
+        let mapping = mapping.map_or(&Mapping::Identity, |given| &given.mapping);
+        mapping.gives_several(&self.space, &upstream.space)
     }
 
     fn select_range(&self, range: KeyRange) -> Result<Selection> {

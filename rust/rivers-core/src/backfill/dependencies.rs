@@ -223,7 +223,7 @@ impl DependencyTracker {
         let made = |link: &Link| {
             link.up != layer
                 && self.left[link.up] == 0
-                && self.not_materialized[&link.asset].is_empty()
+                && (link.allow_missing || self.not_materialized[&link.asset].is_empty())
         };
         self.plan
             .links()
@@ -236,7 +236,10 @@ impl DependencyTracker {
         let mut blocked = None;
         for (index, link) in self.plan.links().iter().enumerate() {
             let not_materialized = &self.not_materialized[&link.asset];
-            if link.down != layer || (self.left[link.up] == 0 && not_materialized.is_empty()) {
+            let is_over = self.left[link.up] == 0;
+            if link.down != layer
+                || (is_over && (link.allow_missing || not_materialized.is_empty()))
+            {
                 continue;
             }
             let need = self.plan.need(run, link);
@@ -259,7 +262,8 @@ impl DependencyTracker {
                     many.iter().any(|partition| few.contains(partition))
                 }
             };
-            if blocked.is_none() && !not_materialized.is_empty() && is_blocked() {
+            let may_block = !link.allow_missing && !not_materialized.is_empty();
+            if blocked.is_none() && may_block && is_blocked() {
                 blocked = Some(index);
             }
         }

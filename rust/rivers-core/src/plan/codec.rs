@@ -18,6 +18,9 @@ const LAYERS: u8 = 3;
 /// follows as bytes.
 const MATERIALIZED: u8 = 4;
 
+/// First byte of a plan with several layers, in which some links allow what is needed to be missing.
+const MISSING_ALLOWED: u8 = 5;
+
 /// The stored form of what is already materialized: the partitions by asset, and the plan.
 type StoredMaterialized<'a> = (Vec<(u32, Members)>, Cow<'a, [u8]>);
 
@@ -78,7 +81,14 @@ fn encode_runs(plan: &Plan) -> Result<Vec<u8>> {
         )
     });
     let layers: Vec<StoredLayer> = layers.collect();
-    encode(LAYERS, &(layers, &plan.links))
+    let lenient = (0..)
+        .zip(&plan.links)
+        .filter(|(_, link)| link.allow_missing);
+    let lenient: Vec<u32> = lenient.map(|(at, _)| at).collect();
+    if lenient.is_empty() {
+        return encode(LAYERS, &(layers, &plan.links));
+    }
+    encode(MISSING_ALLOWED, &(layers, &plan.links, lenient))
 }
 
 /// Decodes a plan, given the space of its first layer.
@@ -88,7 +98,20 @@ fn encode_runs(plan: &Plan) -> Result<Vec<u8>> {
 pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
     match bytes.first() {
         Some(&MATERIALIZED) => decode_materialized(&space, bytes),
-        Some(&LAYERS) => decode_layers(&space, bytes),
+        Some(&LAYERS) => {
+            let (layers, links) = decode(LAYERS, bytes)?;
+            decode_layers(&space, layers, links)
+        }
+        Some(&MISSING_ALLOWED) => {
+            let (layers, mut links, lenient): (_, Vec<Link>, Vec<u32>) =
+                decode(MISSING_ALLOWED, bytes)?;
+            for at in lenient {
+                let link = links.get_mut(at as usize);
+                let link = link.ok_or_else(|| damaged("it has fewer links than it says"))?;
+                link.allow_missing = true;
+            }
+            decode_layers(&space, layers, links)
+        }
         Some(&ARRANGED) => {
             let (members, strategy, nesting) = decode(ARRANGED, bytes)?;
             Plan::new(fitting(space, members, Some(nesting))?, strategy)
@@ -118,8 +141,7 @@ fn decode_materialized(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {
     Ok(plan.with_materialized(materialized))
 }
 
-fn decode_layers(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {
-    let (layers, links): (Vec<StoredLayer>, Vec<Link>) = decode(LAYERS, bytes)?;
+fn decode_layers(space: &Arc<Space>, layers: Vec<StoredLayer>, links: Vec<Link>) -> Result<Plan> {
     let linked = |link: &Link| {
         link.up <= link.down
             && link.down < layers.len()

@@ -14,4 +14,8 @@ pub struct Link {
     pub asset: u32,
     /// Which partitions of the asset are needed.
     pub mapping: Mapping,
+    /// Whether runs are executed even if some of what they need was not materialized. The plan's
+    /// encoding stores it beside the link.
+    #[serde(skip)]
+    pub allow_missing: bool,
 }

@@ -1,0 +1,123 @@
+"""Inputs of a request that neither exist nor will be materialized."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from rivers._rivers import Space
+from rivers.exceptions import ExecutionError, PartitionValidationError
+from rivers.io import InMemoryIOHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rivers._rivers import Plan, Selection
+    from rivers.assets.asset_graph import Graph, Node
+    from rivers.io import BaseIOHandler
+    from rivers.planning.expansion import Parts, SpaceOf
+    from rivers.planning.selection import Materialized
+
+_log = logging.getLogger("rivers")
+
+
+def check_inputs_exist(
+    graph: Graph,
+    nodes: Sequence[Node],
+    plan: Plan,
+    space_of: SpaceOf,
+    materialized: Materialized,
+    handler_of: Callable[[Node, Node], BaseIOHandler],
+) -> None:
+    """Refuses inputs that do not exist where only a run can make them, and warns of others.
+
+    Args:
+        graph: All assets.
+        nodes: The assets that are executed, in order.
+        plan: Their runs.
+        space_of: The partitions of an asset.
+        materialized: Looks up what is materialized.
+        handler_of: The handler that loads the value of the second asset for the first.
+
+    Raises:
+        ExecutionError: Names the asset, the input, how many partitions are missing, and the first.
+    """
+    parts = _parts(nodes, plan)
+    for node in nodes:
+        for upstream in map(graph.__getitem__, node.inputs):
+            if not upstream.asset.has_value or node.may_miss(upstream.name):
+                continue
+            needed = _needed(node, upstream, parts[node.name], space_of)
+            own = parts.get(upstream.name)
+            if needed is not None and own is not None:
+                needed = needed.difference(own)
+            if needed is None or not needed.num_partitions:
+                continue
+            handler = handler_of(node, upstream)
+            missing = _missing(upstream, needed, handler, materialized)
+            if missing.num_partitions:
+                _report(node, upstream, missing, handler)
+
+
+def _parts(nodes: Sequence[Node], plan: Plan) -> Parts:
+    """The partitions of each asset in a plan."""
+    parts: Parts = {}
+    for selection, _, indices in plan.layers:
+        for index in range(len(nodes)) if indices is None else indices:
+            parts[nodes[index].name] = selection
+    return parts
+
+
+def _needed(node: Node, upstream: Node, own: Selection, space_of: SpaceOf) -> Selection | None:
+    """The partitions of an upstream that those of an asset need; `None` if it lacks some of their keys."""
+    try:
+        return own.upstream(space_of(upstream), node.mappings.get(upstream.name))
+    except PartitionValidationError:
+        return None  # The run that needs such a key fails and names it.
+
+
+def _missing(
+    upstream: Node, needed: Selection, handler: BaseIOHandler, materialized: Materialized
+) -> Selection:
+    """Those of the partitions for which there is no value."""
+    if _keeps_in_memory(handler) and not handler._has_any(upstream.name):  # type: ignore[attr-defined]  # noqa: SLF001
+        return needed  # Whatever is recorded was in the memory of another process.
+    recorded = materialized(upstream.name, needed.space)
+    if upstream.asset.is_external and not recorded.num_partitions:
+        return needed.difference(needed)  # Its partitions are not reported, so nothing is known.
+    missing = needed.difference(recorded)
+    if missing.num_partitions and _keeps_in_memory(handler):
+        # A value can have been put there by hand, or by a repository with another storage.
+        missing = handler._lacking(upstream.name, missing)  # type: ignore[attr-defined]  # noqa: SLF001
+    return missing
+
+
+def _keeps_in_memory(handler: BaseIOHandler) -> bool:
+    """Whether a handler loads only what was stored through it in this process."""
+    return type(handler).load_input is InMemoryIOHandler.load_input
+
+
+def _report(node: Node, upstream: Node, missing: Selection, handler: BaseIOHandler) -> None:
+    """Refuses or warns.
+
+    Raises:
+        ExecutionError: Only a run can make the missing partitions.
+    """
+    count = missing.num_partitions
+    if upstream.definition is None:
+        takes = f"takes the value of {upstream.name!r}, which neither exists nor will be materialized"
+    else:
+        noun = "1 partition" if count == 1 else f"{count} partitions"
+        verbs = "neither exists nor will be" if count == 1 else "neither exist nor will be"
+        first = "" if count == 1 else ", first "
+        takes = (
+            f"takes {noun} of {upstream.name!r} that {verbs} materialized: "
+            f"{first.removeprefix(', ')}{missing.text(0)!r}"
+        )
+    if _keeps_in_memory(handler) and not upstream.asset.is_external:
+        msg = (
+            f"the asset {node.name!r} {takes}; select {upstream.name!r} too, pass include_upstream=True, "
+            f"or declare AssetDef.input({upstream.name!r}, allow_missing=True)"
+        )
+        raise ExecutionError(msg)
+    _log.warning("the asset %r %s; a run that does not find it fails", node.name, takes)
