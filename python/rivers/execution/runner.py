@@ -9,14 +9,13 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.resources import Resources, loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
 
@@ -44,6 +43,7 @@ class Program:
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
         plan: The plan of the runs; `None` in a worker process.
+        resources: What the steps may refer to; `None` in a worker process.
     """
 
     layers: list[list[Step]]
@@ -52,6 +52,7 @@ class Program:
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
+    resources: Resources | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -63,7 +64,12 @@ class Program:
         Raises:
             ExecutionError: An asset cannot be pickled; the message names it.
         """
-        self.pickled = _pickle(self.layers)
+        self.pickled = _pickle(self.layers, self.resources or Resources())
+
+    @classmethod
+    def unpickle(cls, pickled: bytes) -> Program:
+        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
+        return cls(loads(pickled))
 
     @property
     def steps(self) -> list[Step]:
@@ -250,14 +256,14 @@ def _traceback_of(error: BaseException) -> str:
         return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
-def _pickle(layers: list[list[Step]]) -> bytes:
+def _pickle(layers: list[list[Step]], resources: Resources) -> bytes:
     """The layers as bytes, at submission, so that nothing is submitted that cannot be executed."""
     try:
-        return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
+        return resources.dumps(layers)
     except Exception as error:
         for step in itertools.chain.from_iterable(layers):
             try:
-                cloudpickle.dumps(step)
+                resources.dumps(step)
             except Exception as own:  # noqa: BLE001  (pickling can raise anything)
                 msg = (
                     f"the asset {step.name!r} cannot go to another process, since something it uses "

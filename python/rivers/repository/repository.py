@@ -10,6 +10,7 @@ from rivers.assets.asset_graph import Graph
 from rivers.assets.graph_asset import check_tasks
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
+from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
@@ -55,6 +56,9 @@ class CodeRepository:
         default_retry_policy: How assets without `retry` are retried; by default they are not.
         retries: Retry policies by name, which `retry=` of assets, tasks and backfills and
             `default_retry_policy` may give in place of a policy.
+        resources: What functions share, by the name of the parameter that takes it, and what
+            `io_handler="name"` means: a `Resource`, a pydantic model or an IO handler each. They are
+            set up when the repository connects to its storage, and torn down by `close()`.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
         clock: Returns the naive wall-clock time that definitions without an end reach to.
@@ -65,6 +69,8 @@ class CodeRepository:
         AssetDefinitionError: Something is no asset or no task, two assets have one name, or an asset
             needs more slots of a pool than there are.
         GraphValidationError: A dependency does not exist, or there is a cycle.
+        ConfigurationError: A resource is of another kind, or a name of a handler or a retry policy is
+            unknown.
 
     Example:
         >>> import rivers as rs
@@ -87,20 +93,22 @@ class CodeRepository:
         run_queue: RunQueueConfig | None = None,
         default_retry_policy: RetryPolicy | str | None = None,
         retries: Mapping[str, RetryPolicy] | None = None,
+        resources: Mapping[str, Any] | None = None,
         pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
         check_tasks(tasks)
-        self._declared = list(assets), dict(partition_defs or {})
+        executor = default_executor or Executor.in_process()
+        shared = Resources(resources, travel=executor.isolation != "none")
+        self._declared = list(assets), dict(partition_defs or {}), list(shared)
         self._graph = Graph(*self._declared)
         limits = pools.check_limits(pool_limits or {}, self._graph)
-        executor = default_executor or Executor.in_process()
         self._retries = check_retries(retries)
         retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
-        self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
-        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries)
+        self._runtime = Runtime(executor, run_queue, limits, lease_seconds, shared)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries, shared)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------
