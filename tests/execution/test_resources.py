@@ -43,6 +43,10 @@ def read(db):
     return db.read()
 
 
+def plain():
+    pass
+
+
 # -- fields ------------------------------------------------------------------------------------------
 
 
@@ -344,7 +348,7 @@ def test_a_name_that_is_no_handler_is_refused(where, resources, match):
         "task": lambda: [rs.Asset.from_graph(graph)],
         "node": lambda: [rs.Asset.from_graph(graph, node_io_handler="kept")],
         "output": lambda: [
-            rs.Asset.from_multi(dict, name="m", output_defs=[rs.AssetDef("x", io_handler="kept")])
+            rs.Asset.from_multi(plain, name="m", output_defs=[rs.AssetDef("x", io_handler="kept")])
         ],
         "external": lambda: [rs.Asset.external("x", io_handler="kept")],
     }[where]()
