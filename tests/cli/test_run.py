@@ -26,6 +26,11 @@ def planned(shell, *words):
         (["--assets", "daily,slow", *DAYS, "--strategy", "single_run"], "4 partitions in 1 run"),
         (["--assets", "daily", *DAYS, "--strategy", "chunked(3)"], "4 partitions in 2 runs"),
         (["--assets", "daily", "--partitions", "2024-01-01,2024-01-03"], "2 partitions in 2 runs"),
+        (["--assets", "daily", "--from", "2024-01-08"], "3 partitions in 3 runs"),
+        (["--assets", "daily", "--to", "2024-01-03"], "3 partitions in 3 runs"),
+        (["--assets", "daily", "--from", "2024-01", "--to", "2024-01"], "10 partitions in 10 runs"),
+        (["--assets", "grid", "--range", "date=2024-01-02..", "--range", "region=us"], "9 partitions in 9 runs"),
+        (["--assets", "grid", "--range", "date=2024-01", "--range", "region=us"], "10 partitions in 10 runs"),
         (["--assets", "daily", "--only-missing"], "10 partitions in 10 runs"),
         (["--assets", "grid", "--range", "date=2024-01-01..2024-01-02"], "6 partitions in 6 runs"),
         (
@@ -97,7 +102,6 @@ def test_a_file_of_keys(shell, kind):
     [
         ([], "name the partitions in one way"),
         ([*DAYS, "--range", "date=a"], "not --from and --to with --range"),
-        (["--from", "2024-01-01"], "--from and --to go together"),
         (["--assets", "dayly", *DAYS], "did you mean 'daily'"),
         (["--assets", "daily", "--from", "2024-01-01", "--to", "2025-01-01"], "2025-01-01"),
         (["--assets", "daily", *DAYS, "--strategy", "both"], "--strategy is multi_run, single_run"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MaybeNone: TypeAlias = Any
 """For type checkers: `None` in cases that the function which reads the attribute knows."""
 
-_FAR_FUTURE = datetime(2200, 1, 1)  # noqa: DTZ001  (the clock of a definition is naive)
+_FAR_FUTURE = datetime(2200, 1, 1)  # noqa: DTZ001  (naive times are UTC)
 """Keys given by hand may name windows that have not begun."""
 
 
@@ -76,7 +76,9 @@ class PartitionContext:
         return self._definition
 
     def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime] | MaybeNone:
-        """The half-open window `[start, end)` that the partitions cover, as naive datetimes.
+        """The half-open window `[start, end)` that the partitions cover.
+
+        The datetimes are aware, in the zone of the definition, or naive in UTC if it has no zone.
 
         Args:
             dimension: The time dimension; may be left out if there is only one. Without it, the window

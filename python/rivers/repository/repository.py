@@ -61,7 +61,8 @@ class CodeRepository:
             set up when the repository connects to its storage, and torn down by `close()`.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
-        clock: Returns the naive wall-clock time that definitions without an end reach to.
+        clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
+            a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
             Those of a process that is seen to be dead can be resumed at once.
 
@@ -690,5 +691,5 @@ def _check_kinds(
             msg = f"partition_defs[{name!r}] must be a PartitionsDefinition, got {definition!r}"
             raise AssetDefinitionError(msg)
     if clock is not None and not callable(clock):
-        msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+        msg = f"clock must be a function that returns a datetime, got {clock!r}"
         raise TypeError(msg)

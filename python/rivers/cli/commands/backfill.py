@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _MIN_SHOWN_ESTIMATE = 0.1
 """Seconds below which an estimate is not shown."""
 
+_SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
+
 
 @click.command(
     epilog="Example: rivers backfill flights.py --range date=2024-01-01..2024-01-31 "
@@ -55,8 +57,8 @@ _MIN_SHOWN_ESTIMATE = 0.1
     metavar="NAMES",
     help="Assets, separated by commas; all partitioned ones by default.",
 )
-@click.option("--from", "from_key", metavar="KEY", help="First key of a range.")
-@click.option("--to", "to_key", metavar="KEY", help="Last key of a range.")
+@click.option("--from", "from_key", metavar="KEY", help=f"First key of a range{_SHORT_FORMS}")
+@click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{_SHORT_FORMS}")
 @click.option(
     "--range",
     "ranges",
@@ -257,11 +259,9 @@ def _partitions(
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
     from rivers.repository.internals import partition_definition  # noqa: PLC0415
 
-    if (from_key is None) != (to_key is None):
-        msg = "--from and --to go together; for one partition give it with --partitions"
-        raise ConfigurationError(msg)
+    is_range = from_key is not None or to_key is not None
     given = {
-        "--from and --to": from_key is not None,
+        "--from and --to": is_range,
         "--range": bool(ranges),
         "--partitions": bool(partitions),
         "--keys": keys is not None,
@@ -270,7 +270,7 @@ def _partitions(
     if len(ways) > 1 or not (ways or only_missing):
         what = f"not {' with '.join(ways)}" if ways else "or --only-missing for all that is missing"
         raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
-    if from_key is not None and to_key is not None:
+    if is_range:
         return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
     if ranges:
         return {"partition_range": parse.parse_range(ranges)}
