@@ -234,6 +234,7 @@ mod store {
             name: "noop".into(),
             code_version: None,
             partitioned: true,
+            step: None,
         };
         Request {
             id: "bench".into(),
@@ -289,6 +290,7 @@ mod store {
                 failed: 0,
                 failures: Vec::new(),
                 retry: None,
+                metadata: Vec::new(),
             });
             Commit {
                 key: self.key,

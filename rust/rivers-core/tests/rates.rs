@@ -60,6 +60,7 @@ fn recorded(
         failed: 0,
         failures: Vec::new(),
         retry: None,
+        metadata: Vec::new(),
     };
     let commit = Commit {
         key,

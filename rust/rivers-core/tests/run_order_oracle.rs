@@ -290,6 +290,7 @@ impl<'a> Execution<'a> {
             failed: if fails { partitions } else { 0 },
             failures: if fails { vec![failure] } else { Vec::new() },
             retry: None,
+            metadata: Vec::new(),
         };
         if fails {
             self.not_made

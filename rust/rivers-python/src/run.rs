@@ -110,17 +110,29 @@ impl Run {
         error_type: String,
         message: String,
     ) -> PyResult<()> {
-        let space = self.run.partitions().space();
-        let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;
+        let partitions = self.located(key)?;
         let cause = Cause {
             error_type,
             message,
             traceback: None,
         };
-        let partitions: Vec<u64> =
-            rivers_core::space::product::product_in_order(space, &located).collect();
         self.run
             .mark_failed(asset, &partitions, &cause)
+            .map_err(Raised)?;
+        Ok(())
+    }
+
+    /// Refuses a key that has partitions which are not the run's.
+    fn check_own(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let partitions = self.located(key)?;
+        Ok(self.run.check_own(&partitions).map_err(Raised)?)
+    }
+
+    /// Records a JSON object about each partition of the key, or (`None`) about all others.
+    fn add_metadata(&self, asset: u32, key: Option<&Bound<'_, PyAny>>, body: &str) -> PyResult<()> {
+        let partitions = key.map(|key| self.located(key)).transpose()?;
+        self.run
+            .add_metadata(asset, partitions.as_deref(), body)
             .map_err(Raised)?;
         Ok(())
     }
@@ -135,6 +147,15 @@ impl Run {
 
     fn enter(&self, asset: u32, needs: Vec<u32>) -> Option<Selection> {
         self.run.enter(asset, &needs).map(Selection::from)
+    }
+}
+
+impl Run {
+    /// The partitions of a key, as numbers in the run's space.
+    fn located(&self, key: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
+        let space = self.run.partitions().space();
+        let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;
+        Ok(rivers_core::space::product::product_in_order(space, &located).collect())
     }
 }
 

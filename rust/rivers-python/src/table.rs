@@ -1,10 +1,12 @@
 //! The status tables in Arrow form, which `rivers.status.tables` converts to Polars frames.
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
-use rivers_core::backfill::{Cause, Kind, Status};
+use rivers_core::backfill::{Cause, Kind, MetadataRow, Status};
 use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
@@ -182,11 +184,12 @@ pub(crate) fn partition_status(
     asset: &str,
     space: &Space,
     status: Option<Vec<String>>,
+    metadata: bool,
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, MaterializationStatus::parse)?;
-        let histories = histories(&*store.store, asset)?;
-        table::partition_status(&space.space, &histories, filter.as_deref())
+        let histories = histories(&*store.store, asset, metadata)?;
+        table::partition_status(&space.space, &histories, filter.as_deref(), metadata)
     })?;
     Ok(table.into())
 }
@@ -194,6 +197,7 @@ pub(crate) fn partition_status(
 fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
+    metadata: bool,
 ) -> rivers_core::Result<Vec<AssetHistory>> {
     let mut histories = Vec::new();
     for row in store.list(Some(asset), None)? {
@@ -207,8 +211,28 @@ fn histories(
             runs: store.runs(row.key, 0..u64::MAX)?,
             in_progress: row.status == Status::InProgress,
             failures: store.failures(row.key, None)?.into_iter().collect(),
+            metadata: if metadata {
+                metadata_of(store, row.key)?
+            } else {
+                Vec::new()
+            },
             backfill_id: row.request.id,
         });
     }
     Ok(histories)
+}
+
+/// The metadata of a backfill, with its texts.
+fn metadata_of(
+    store: &dyn rivers_core::store::Store,
+    key: i64,
+) -> rivers_core::Result<Vec<(MetadataRow, Arc<str>)>> {
+    let rows = store.metadata(key, None)?;
+    let mut ids: Vec<i64> = rows.iter().map(|row| row.body).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let bodies = store.metadata_bodies(&ids)?.into_iter();
+    let bodies: HashMap<i64, Arc<str>> = bodies.map(|(id, body)| (id, body.into())).collect();
+    let with_text = |row: MetadataRow| Some((row, Arc::clone(bodies.get(&row.body)?)));
+    Ok(rows.into_iter().filter_map(with_text).collect())
 }

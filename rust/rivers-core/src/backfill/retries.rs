@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::run_end::{Failure, Retry, RunEnd};
+use super::run_end::{Failure, OutputMetadata, Retry, RunEnd};
 use crate::clock::Micros;
 
 /// What prior attempts of a run leave to the next.
@@ -22,6 +22,8 @@ pub struct PriorAttempts {
     pub remaining: Option<Vec<u32>>,
     /// What failed for good.
     pub failures: Vec<Failure>,
+    /// Facts about what was materialized and is not executed again.
+    pub metadata: Vec<OutputMetadata>,
 }
 
 impl PriorAttempts {
@@ -33,6 +35,7 @@ impl PriorAttempts {
             failed_attempts: Vec::new(),
             remaining: None,
             failures: Vec::new(),
+            metadata: Vec::new(),
         }
     }
 
@@ -143,6 +146,12 @@ impl RetryQueue {
             .filter(|failure| !again.contains(&failure.asset))
             .cloned()
             .collect();
+        prior.metadata = end
+            .metadata
+            .iter()
+            .filter(|own| !again.contains(&own.asset))
+            .cloned()
+            .collect();
         prior.remaining = Some(again);
     }
 
@@ -191,6 +200,7 @@ mod tests {
                 deferred: vec![2],
                 repeated: Vec::new(),
             }),
+            metadata: Vec::new(),
         }
     }
 

@@ -324,6 +324,7 @@ mod tests {
             failed,
             failures: Vec::new(),
             retry: None,
+            metadata: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ mod priority_gate;
 mod remote_runs;
 mod run;
 mod run_failures;
+mod run_metadata;
 mod shared_runs;
 mod types;
 mod worker_batch;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashSet;
 
 use super::run_failures::RunFailures;
+use super::run_metadata::RunMetadata;
 use crate::backfill::error_fingerprint::fingerprint;
 use crate::backfill::{Cause, Failure, FailurePolicy, PriorAttempts, Request, Retry, RunEnd};
 use crate::clock::Micros;
@@ -32,6 +33,7 @@ pub struct Run {
     prior_attempts: Option<Arc<PriorAttempts>>,
     failures: Mutex<RunFailures>,
     again: Mutex<Option<Again>>,
+    pub(super) metadata: RunMetadata,
 }
 
 /// What is deferred to the next attempt, and how long to wait for it.
@@ -56,6 +58,7 @@ impl Run {
             .find(|known| known.run == number)
             .cloned();
         let failures = prior_attempts.as_ref().map(|known| known.failures.clone());
+        let metadata = RunMetadata::new(prior_attempts.as_deref());
         Arc::new(Self {
             spec,
             number,
@@ -64,6 +67,7 @@ impl Run {
             prior_attempts,
             failures: Mutex::new(RunFailures::new(failures.unwrap_or_default())),
             again: Mutex::new(None),
+            metadata,
         })
     }
 
@@ -191,22 +195,31 @@ impl Run {
     /// # Errors
     /// `PartitionValidation` if a partition does not belong to the run; then none is marked.
     pub fn mark_failed(&self, asset: u32, partitions: &[u64], cause: &Cause) -> Result<()> {
-        if let Some(&other) = partitions
-            .iter()
-            .find(|&&partition| !self.partitions.contains(partition))
-        {
-            return Err(Error::PartitionValidation(format!(
-                "the partition {:?} is not one of this run's {}",
-                self.partitions.space().text(other),
-                self.partitions.len()
-            )));
-        }
+        self.check_own(partitions)?;
         let cause = Arc::new(cause.clone());
         let mut failures = self.failures();
         for &partition in partitions {
             failures.mark(asset, partition, &cause);
         }
         Ok(())
+    }
+
+    /// Refuses partitions that do not belong to the run.
+    ///
+    /// # Errors
+    /// `PartitionValidation` naming the first of them.
+    pub fn check_own(&self, partitions: &[u64]) -> Result<()> {
+        match partitions
+            .iter()
+            .find(|&&partition| !self.partitions.contains(partition))
+        {
+            None => Ok(()),
+            Some(&other) => Err(Error::PartitionValidation(format!(
+                "the partition {:?} is not one of this run's {}",
+                self.partitions.space().text(other),
+                self.partitions.len()
+            ))),
+        }
     }
 
     /// The partitions of `asset` that were not marked as failed; `None`: all.
@@ -316,6 +329,7 @@ impl Run {
             failed: RunEnd::failed_partitions(&failures, partitions),
             failures,
             retry,
+            metadata: self.metadata.take(),
         };
         // The backfill stops here, so nothing is attempted again.
         let stops = self.request().failure_policy == FailurePolicy::StopOnFailure;

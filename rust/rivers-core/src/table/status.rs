@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
+use hashbrown::HashMap;
 
 use super::batch::{batch, check_rows};
 use super::dimensions::Columns;
@@ -15,7 +16,7 @@ use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::{Failures, RunRow};
+use crate::backfill::{Failures, MetadataRow, RunRow};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -38,12 +39,15 @@ pub struct AssetHistory {
     pub in_progress: bool,
     /// The failures.
     pub failures: Failures,
+    /// The facts about what was materialized, with their texts.
+    pub metadata: Vec<(MetadataRow, Arc<str>)>,
 }
 
 /// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
 /// after those of `dimensions`). `history` is ordered from the newest backfill. The outcome that
 /// ended last counts; at equal times a success, then the newer backfill. Partitions that are no
 /// longer defined are omitted, and so are those with another state than `status`, if it is given.
+/// With `metadata`, the last column is the metadata of the last materialization.
 ///
 /// # Errors
 /// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
@@ -52,8 +56,9 @@ pub fn partition_status(
     space: &Arc<Space>,
     history: &[AssetHistory],
     status: Option<&[MaterializationStatus]>,
+    metadata: bool,
 ) -> Result<RecordBatch> {
-    let mut marks = Marks::new(check_rows(space.len(), "")?);
+    let mut marks = Marks::new(check_rows(space.len(), "")?, metadata);
     for backfill in history {
         marks.add(space, backfill)?;
     }
@@ -86,13 +91,18 @@ struct Marks {
     failed: Vec<Micros>,
     /// Whether a running backfill includes the partition; empty while none does.
     held: Vec<bool>,
+    /// The metadata of the last materialization; empty if it is not requested.
+    metadata: Vec<View>,
     ids: Texts,
     versions: Texts,
+    bodies: Bodies,
 }
 
 impl Marks {
-    fn new(len: usize) -> Self {
+    fn new(len: usize, metadata: bool) -> Self {
         Self {
+            metadata: vec![0; if metadata { len } else { 0 }],
+            bodies: Bodies::default(),
             last: vec![NEVER; len],
             backfill: vec![0; len],
             run: vec![0; len],
@@ -124,6 +134,8 @@ impl Marks {
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
+        let with_metadata = !self.metadata.is_empty();
+        let facts = with_metadata.then(|| self.bodies.by_run(&history.metadata, history.asset));
         walk(runs, &history.runs, &[], |span| match span {
             Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
@@ -132,23 +144,29 @@ impl Marks {
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
                 let rows = rows_of(row.run..row.run + 1);
-                let mut done = |at: u64| {
+                let facts = facts.as_ref().and_then(|facts| facts.get(&row.run));
+                let mut done = |at: u64, partition: Option<u64>| {
                     let at = at as usize;
                     if row.ended_at > self.last[at] {
                         self.last[at] = row.ended_at;
                         self.backfill[at] = id;
                         self.run[at] = row.run;
                         self.version[at] = version;
+                        if with_metadata {
+                            self.metadata[at] = facts.map_or(0, |own| own.of(partition));
+                        }
                     }
                 };
                 let failed_part = match row.failed {
                     0 => FailedPart::None,
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
-                if failed_part == FailedPart::None {
-                    return here.for_each(rows, |_, at| done(at));
+                if failed_part == FailedPart::None && facts.is_none_or(RunBodies::is_shared) {
+                    return here.for_each(rows, |_, at| done(at, None));
                 }
-                self.failed.resize(len, NEVER);
+                if failed_part != FailedPart::None {
+                    self.failed.resize(len, NEVER);
+                }
                 there.for_each(rows, |row_number, partition| {
                     let Some(at) = here.partition(row_number) else {
                         return;
@@ -157,7 +175,7 @@ impl Marks {
                         let failed = &mut self.failed[at as usize];
                         *failed = row.ended_at.max(*failed);
                     } else {
-                        done(at);
+                        done(at, Some(partition));
                     }
                 });
             }
@@ -196,6 +214,9 @@ impl Marks {
         keep(&mut self.backfill, ranges);
         keep(&mut self.run, ranges);
         keep(&mut self.version, ranges);
+        if !self.metadata.is_empty() {
+            keep(&mut self.metadata, ranges);
+        }
         let rows = states.len();
         let nulls = |is: &dyn Fn(usize) -> bool| {
             let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, is));
@@ -203,6 +224,8 @@ impl Marks {
         };
         let done = nulls(&|at| self.last[at] != NEVER);
         let versioned = nulls(&|at| self.version[at] != 0);
+        let with_metadata = self.metadata.len() == rows && !self.metadata.is_empty();
+        let described = with_metadata.then(|| nulls(&|at| self.metadata[at] != 0));
         table.fields.extend(schema::partition_status());
         table.columns.extend([
             states::state_column(states, MaterializationStatus::NAMES)?,
@@ -211,7 +234,58 @@ impl Marks {
             Arc::new(UInt64Array::new(self.run.into(), done)),
             self.versions.column(self.version, versioned)?,
         ]);
+        if let Some(described) = described {
+            table.fields.push(schema::metadata());
+            let bodies = self.bodies.texts.column(self.metadata, described)?;
+            table.columns.push(bodies);
+        }
         batch(table.fields, table.columns, rows)
+    }
+}
+
+/// The texts of metadata, each written once.
+#[derive(Default)]
+struct Bodies {
+    texts: Texts,
+    written: HashMap<i64, View>,
+}
+
+/// The metadata of a run.
+#[derive(Default)]
+struct RunBodies {
+    /// Of all partitions that have none of their own.
+    shared: View,
+    single: HashMap<u64, View>,
+}
+
+impl RunBodies {
+    fn is_shared(&self) -> bool {
+        self.single.is_empty()
+    }
+
+    fn of(&self, partition: Option<u64>) -> View {
+        let single = partition.and_then(|own| self.single.get(&own));
+        single.copied().unwrap_or(self.shared)
+    }
+}
+
+impl Bodies {
+    /// The metadata of an asset by run.
+    fn by_run(&mut self, rows: &[(MetadataRow, Arc<str>)], asset: u32) -> HashMap<u64, RunBodies> {
+        let mut by_run: HashMap<u64, RunBodies> = HashMap::new();
+        for (row, text) in rows.iter().filter(|(row, _)| row.asset == asset) {
+            let texts = &mut self.texts;
+            let view = *self
+                .written
+                .entry(row.body)
+                .or_insert_with(|| texts.write(text));
+            let run = by_run.entry(row.run).or_default();
+            match row.partition {
+                None => run.shared = view,
+                Some(partition) => _ = run.single.insert(partition, view),
+            }
+        }
+        by_run
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 mod dynamic;
 mod failure;
 mod inspect;
+mod metadata;
 mod migrate;
 mod run;
 mod schema;
@@ -29,7 +30,7 @@ use super::records::{
     StorageTime,
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
+use crate::backfill::{AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -308,6 +309,7 @@ impl Ledger for SqliteStore {
                     run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
+                    metadata::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
                 .collect()
@@ -405,6 +407,14 @@ impl Records for SqliteStore {
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
         self.read(|connection| attempt::select(connection, key))
+    }
+
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {
+        self.read(|connection| metadata::select(connection, key, run))
+    }
+
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        self.read(|connection| metadata::bodies(connection, ids))
     }
 
     fn first_failure(&self, key: Key) -> Result<Option<OneFailure>> {
