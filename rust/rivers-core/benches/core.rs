@@ -289,6 +289,7 @@ mod store {
                 partitions: 1,
                 failed: 0,
                 failures: Vec::new(),
+                skips: Vec::new(),
                 retry: None,
                 metadata: Vec::new(),
             });
@@ -356,6 +357,7 @@ mod tables {
             runs: &rows,
             in_flight: &[],
             failures: &[],
+            skips: &[],
             attempts: &[],
             causes: &causes,
         };

@@ -122,12 +122,6 @@ impl Run {
         Ok(())
     }
 
-    /// Refuses a key that has partitions which are not the run's.
-    fn check_own(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        let partitions = self.located(key)?;
-        Ok(self.run.check_own(&partitions).map_err(Raised)?)
-    }
-
     /// Records a JSON object about each partition of the key, or (`None`) about all others.
     fn add_metadata(&self, asset: u32, key: Option<&Bound<'_, PyAny>>, body: &str) -> PyResult<()> {
         let partitions = key.map(|key| self.located(key)).transpose()?;
@@ -135,6 +129,39 @@ impl Run {
             .add_metadata(asset, partitions.as_deref(), body)
             .map_err(Raised)?;
         Ok(())
+    }
+
+    /// Skips each partition of the key, or (`None`) all that have not failed.
+    #[pyo3(signature = (asset, key, reason))]
+    fn mark_skipped(
+        &self,
+        asset: u32,
+        key: Option<&Bound<'_, PyAny>>,
+        reason: &str,
+    ) -> PyResult<()> {
+        let partitions = key.map(|key| self.located(key)).transpose()?;
+        let reason = Arc::new(Cause::of_skip(reason));
+        self.run
+            .mark_skipped(asset, partitions.as_deref(), &reason)
+            .map_err(Raised)?;
+        Ok(())
+    }
+
+    fn is_skipped(&self, asset: u32) -> bool {
+        self.run.is_skipped(asset)
+    }
+
+    fn follow_skips(&self, asset: u32, upstreams: Vec<u32>) {
+        self.run.follow_skips(asset, &upstreams);
+    }
+
+    fn skipped(&self, asset: u32) -> Option<Selection> {
+        self.run.skipped(asset).map(Selection::from)
+    }
+
+    fn skipped_before(&self, asset: u32, needed: &Selection) -> Option<Selection> {
+        let skipped = self.run.skipped_before(asset, &needed.selection);
+        skipped.map(Selection::from)
     }
 
     fn check_defined(&self, asset: u32, space: &Space) {

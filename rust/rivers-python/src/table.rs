@@ -51,6 +51,7 @@ fn with_view(
         .ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
     let plan = store.plan(row.key)?;
     let failures = store.failures(row.key, None)?;
+    let skips = store.skips(row.key, None)?;
     let attempts = store.attempts(row.key)?;
     let failed = failures.iter().filter_map(|failure| failure.cause);
     let mut ids: Vec<i64> = failed.chain(attempts.iter().map(|row| row.cause)).collect();
@@ -67,6 +68,7 @@ fn with_view(
         runs: &runs,
         in_flight: &row.in_flight,
         failures: &failures,
+        skips: &skips,
         attempts: &attempts,
         causes: &causes,
     };
@@ -188,8 +190,14 @@ pub(crate) fn partition_status(
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, MaterializationStatus::parse)?;
-        let histories = histories(&*store.store, asset, metadata)?;
-        table::partition_status(&space.space, &histories, filter.as_deref(), metadata)
+        let (histories, reasons) = histories(&*store.store, asset, metadata)?;
+        table::partition_status(
+            &space.space,
+            &histories,
+            &reasons,
+            filter.as_deref(),
+            metadata,
+        )
     })?;
     Ok(table.into())
 }
@@ -198,12 +206,14 @@ fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
     metadata: bool,
-) -> rivers_core::Result<Vec<AssetHistory>> {
-    let mut histories = Vec::new();
+) -> rivers_core::Result<(Vec<AssetHistory>, HashMap<i64, Cause>)> {
+    let (mut histories, mut reasons) = (Vec::new(), Vec::new());
     for row in store.list(Some(asset), None)? {
         let Some(place) = row.request.partitioned_asset(asset) else {
             continue;
         };
+        let skips = store.skips(row.key, None)?;
+        reasons.extend(skips.iter().map(|skip| skip.reason));
         histories.push(AssetHistory {
             code_version: row.request.assets[place as usize].code_version.clone(),
             plan: store.plan(row.key)?,
@@ -216,10 +226,14 @@ fn histories(
             } else {
                 Vec::new()
             },
+            skips: skips.into_iter().collect(),
             backfill_id: row.request.id,
         });
     }
-    Ok(histories)
+    reasons.sort_unstable();
+    reasons.dedup();
+    let reasons = store.errors(&reasons)?.into_iter().collect();
+    Ok((histories, reasons))
 }
 
 /// The metadata of a backfill, with its texts.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::run_end::{Failure, OutputMetadata, Retry, RunEnd};
+use super::skips::Skip;
 use crate::clock::Micros;
 
 /// What prior attempts of a run leave to the next.
@@ -24,6 +25,8 @@ pub struct PriorAttempts {
     pub failures: Vec<Failure>,
     /// Facts about what was materialized and is not executed again.
     pub metadata: Vec<OutputMetadata>,
+    /// What was skipped.
+    pub skips: Vec<Skip>,
 }
 
 impl PriorAttempts {
@@ -36,6 +39,7 @@ impl PriorAttempts {
             remaining: None,
             failures: Vec::new(),
             metadata: Vec::new(),
+            skips: Vec::new(),
         }
     }
 
@@ -152,6 +156,12 @@ impl RetryQueue {
             .filter(|own| !again.contains(&own.asset))
             .cloned()
             .collect();
+        prior.skips = end
+            .skips
+            .iter()
+            .filter(|skip| !again.contains(&skip.asset))
+            .cloned()
+            .collect();
         prior.remaining = Some(again);
     }
 
@@ -193,6 +203,7 @@ mod tests {
             partitions: 2,
             failed: 0,
             failures: vec![failed(0, Some(cause()))],
+            skips: Vec::new(),
             retry: Some(Retry {
                 attempt,
                 due_at,

@@ -16,7 +16,7 @@ use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::{Failures, MetadataRow, RunRow};
+use crate::backfill::{Cause, Failures, MetadataRow, RunRow, Skips};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -41,6 +41,8 @@ pub struct AssetHistory {
     pub failures: Failures,
     /// The facts about what was materialized, with their texts.
     pub metadata: Vec<(MetadataRow, Arc<str>)>,
+    /// What was skipped.
+    pub skips: Skips,
 }
 
 /// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
@@ -48,6 +50,7 @@ pub struct AssetHistory {
 /// ended last counts; at equal times a success, then the newer backfill. Partitions that are no
 /// longer defined are omitted, and so are those with another state than `status`, if it is given.
 /// With `metadata`, the last column is the metadata of the last materialization.
+/// `reasons` has the texts of the skips.
 ///
 /// # Errors
 /// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
@@ -55,12 +58,13 @@ pub struct AssetHistory {
 pub fn partition_status(
     space: &Arc<Space>,
     history: &[AssetHistory],
+    reasons: &HashMap<i64, Cause>,
     status: Option<&[MaterializationStatus]>,
     metadata: bool,
 ) -> Result<RecordBatch> {
     let mut marks = Marks::new(check_rows(space.len(), "")?, metadata);
     for backfill in history {
-        marks.add(space, backfill)?;
+        marks.add(space, backfill, reasons)?;
     }
     let states = marks.states();
     let layout = Layout::of_selection(&Selection::all(Arc::clone(space)));
@@ -87,21 +91,25 @@ struct Marks {
     backfill: Vec<View>,
     run: Vec<u64>,
     version: Vec<View>,
+    /// The time of the last skip, and its reason; empty while nothing was skipped.
+    skipped: Vec<Micros>,
+    reason: Vec<View>,
     /// The time of the last failure; empty while nothing has failed.
     failed: Vec<Micros>,
     /// Whether a running backfill includes the partition; empty while none does.
     held: Vec<bool>,
-    /// The metadata of the last materialization; empty if it is not requested.
-    metadata: Vec<View>,
+    /// The metadata of the last materialization, if it is requested.
+    metadata: Option<Vec<View>>,
     ids: Texts,
     versions: Texts,
     bodies: Bodies,
+    reasons: Texts,
 }
 
 impl Marks {
     fn new(len: usize, metadata: bool) -> Self {
         Self {
-            metadata: vec![0; if metadata { len } else { 0 }],
+            metadata: metadata.then(|| vec![0; len]),
             bodies: Bodies::default(),
             last: vec![NEVER; len],
             backfill: vec![0; len],
@@ -111,10 +119,18 @@ impl Marks {
             held: Vec::new(),
             ids: Texts::default(),
             versions: Texts::default(),
+            reasons: Texts::default(),
+            skipped: Vec::new(),
+            reason: Vec::new(),
         }
     }
 
-    fn add(&mut self, space: &Space, history: &AssetHistory) -> Result<()> {
+    fn add(
+        &mut self,
+        space: &Space,
+        history: &AssetHistory,
+        reasons: &HashMap<i64, Cause>,
+    ) -> Result<()> {
         let layer = history.plan.layer_with(history.asset);
         let runs = history.plan.runs_of(layer);
         let first = runs.start;
@@ -129,17 +145,38 @@ impl Marks {
             return Ok(());
         };
         let len = self.last.len();
+        let mut written: HashMap<i64, View> = HashMap::new();
+        let mut text_of = |texts: &mut Texts, reason: i64| {
+            let text = || {
+                reasons
+                    .get(&reason)
+                    .map_or("", |cause| cause.message.as_str())
+            };
+            *written.entry(reason).or_insert_with(|| texts.write(text()))
+        };
         let id = self.ids.write(&history.backfill_id);
         let version = history
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
-        let with_metadata = !self.metadata.is_empty();
-        let facts = with_metadata.then(|| self.bodies.by_run(&history.metadata, history.asset));
+        let facts = self
+            .metadata
+            .is_some()
+            .then(|| self.bodies.by_run(&history.metadata, history.asset));
+        // What was materialized before is not part of this backfill.
+        let before = history.plan.materialized(history.asset);
+        let is_before = |partition| before.is_some_and(|before| before.contains(partition));
         walk(runs, &history.runs, &[], |span| match span {
             Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
-                here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+                if before.is_none() {
+                    return here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+                }
+                there.for_each(rows_of(runs), |row_number, partition| {
+                    if let Some(at) = here.partition(row_number) {
+                        self.held[at as usize] |= !is_before(partition);
+                    }
+                });
             }
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
@@ -152,8 +189,8 @@ impl Marks {
                         self.backfill[at] = id;
                         self.run[at] = row.run;
                         self.version[at] = version;
-                        if with_metadata {
-                            self.metadata[at] = facts.map_or(0, |own| own.of(partition));
+                        if let Some(metadata) = &mut self.metadata {
+                            metadata[at] = facts.map_or(0, |own| own.of(partition));
                         }
                     }
                 };
@@ -161,19 +198,36 @@ impl Marks {
                     0 => FailedPart::None,
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
-                if failed_part == FailedPart::None && facts.is_none_or(RunBodies::is_shared) {
+                let skips = history.skips.has_run(row.run);
+                let is_uniform = failed_part == FailedPart::None && !skips && before.is_none();
+                if is_uniform && facts.is_none_or(RunBodies::is_shared) {
                     return here.for_each(rows, |_, at| done(at, None));
                 }
-                if failed_part != FailedPart::None {
-                    self.failed.resize(len, NEVER);
+                self.failed.resize(len, NEVER);
+                if skips {
+                    self.skipped.resize(len, NEVER);
+                    self.reason.resize(len, 0);
                 }
                 there.for_each(rows, |row_number, partition| {
                     let Some(at) = here.partition(row_number) else {
                         return;
                     };
+                    if is_before(partition) {
+                        return;
+                    }
                     if failed_part.has(partition) {
                         let failed = &mut self.failed[at as usize];
                         *failed = row.ended_at.max(*failed);
+                    } else if let Some(reason) =
+                        history
+                            .skips
+                            .reason(row.run, partition, Some(history.asset))
+                    {
+                        let at = at as usize;
+                        if row.ended_at > self.skipped[at] {
+                            self.skipped[at] = row.ended_at;
+                            self.reason[at] = text_of(&mut self.reasons, reason);
+                        }
                     } else {
                         done(at, Some(partition));
                     }
@@ -190,7 +244,18 @@ impl Marks {
             _ => MaterializationStatus::Materialized as u8,
         };
         states.extend(self.last.iter().map(|&last| of(last)));
-        for ((state, failed), last) in states.iter_mut().zip(&self.failed).zip(&self.last) {
+        for ((state, skipped), last) in states.iter_mut().zip(&self.skipped).zip(&self.last) {
+            if skipped > last {
+                *state = MaterializationStatus::Skipped as u8;
+            }
+        }
+        let skipped = self.skipped.iter().copied().chain(std::iter::repeat(NEVER));
+        let last = self
+            .last
+            .iter()
+            .zip(skipped)
+            .map(|(&last, skipped)| last.max(skipped));
+        for ((state, &failed), last) in states.iter_mut().zip(&self.failed).zip(last) {
             if failed > last {
                 *state = MaterializationStatus::Failed as u8;
             }
@@ -214,8 +279,14 @@ impl Marks {
         keep(&mut self.backfill, ranges);
         keep(&mut self.run, ranges);
         keep(&mut self.version, ranges);
-        if !self.metadata.is_empty() {
-            keep(&mut self.metadata, ranges);
+        if let Some(metadata) = &mut self.metadata {
+            keep(metadata, ranges);
+        }
+        let skipped = MaterializationStatus::Skipped as u8;
+        if self.reason.is_empty() {
+            self.reason = vec![0; states.len()];
+        } else {
+            keep(&mut self.reason, ranges);
         }
         let rows = states.len();
         let nulls = |is: &dyn Fn(usize) -> bool| {
@@ -223,9 +294,8 @@ impl Marks {
             (nulls.null_count() > 0).then_some(nulls)
         };
         let done = nulls(&|at| self.last[at] != NEVER);
+        let skipped = nulls(&|at| states[at] == skipped);
         let versioned = nulls(&|at| self.version[at] != 0);
-        let with_metadata = self.metadata.len() == rows && !self.metadata.is_empty();
-        let described = with_metadata.then(|| nulls(&|at| self.metadata[at] != 0));
         table.fields.extend(schema::partition_status());
         table.columns.extend([
             states::state_column(states, MaterializationStatus::NAMES)?,
@@ -233,10 +303,12 @@ impl Marks {
             self.ids.column(self.backfill, done.clone())?,
             Arc::new(UInt64Array::new(self.run.into(), done)),
             self.versions.column(self.version, versioned)?,
+            self.reasons.column(self.reason, skipped)?,
         ]);
-        if let Some(described) = described {
+        if let Some(metadata) = self.metadata {
+            let described = nulls(&|at| metadata[at] != 0);
             table.fields.push(schema::metadata());
-            let bodies = self.bodies.texts.column(self.metadata, described)?;
+            let bodies = self.bodies.texts.column(metadata, described)?;
             table.columns.push(bodies);
         }
         batch(table.fields, table.columns, rows)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use super::events::{EventKind, EventPartitions, can_run, last_time};
-use crate::backfill::{AttemptRow, FailureRow, MetadataRow, RequestedAsset, RunRow};
+use crate::backfill::{AttemptRow, FailureRow, MetadataRow, RequestedAsset, RunRow, SkipRow};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -45,6 +45,7 @@ pub(super) struct RunRecords {
     /// When it started, if it is in flight.
     since: Option<Micros>,
     failures: Vec<FailureRow>,
+    skips: Vec<SkipRow>,
     attempts: Vec<AttemptRow>,
 }
 
@@ -53,6 +54,7 @@ impl<'a> BackfillRecords<'a> {
     pub(super) fn of_run(store: &dyn Records, row: &'a BackfillRow, run: u64) -> Result<Self> {
         let ended = store.runs(row.key, run..run + 1)?;
         let failures = store.failures(row.key, Some(run))?;
+        let skips = store.skips(row.key, Some(run))?;
         let mut attempts = store.attempts(row.key)?;
         attempts.retain(|own| own.run == run);
         Ok(Self::new(
@@ -60,6 +62,7 @@ impl<'a> BackfillRecords<'a> {
             store.plan(row.key)?,
             ended,
             failures,
+            skips,
             attempts,
         ))
     }
@@ -73,9 +76,10 @@ impl<'a> BackfillRecords<'a> {
             0 if ended.iter().all(|run| run.failed == 0) => Vec::new(),
             _ => store.failures(row.key, None)?,
         };
+        let skips = store.skips(row.key, None)?;
         let mut attempts = store.attempts(row.key)?;
         attempts.retain(|own| numbers.contains(&own.run));
-        let mut records = Self::new(row, plan, ended, failures, attempts);
+        let mut records = Self::new(row, plan, ended, failures, skips, attempts);
         records.runs.retain(|run| numbers.contains(&run.number));
         Ok(records)
     }
@@ -85,6 +89,7 @@ impl<'a> BackfillRecords<'a> {
         plan: Plan,
         ended: Vec<RunRow>,
         failures: Vec<FailureRow>,
+        skips: Vec<SkipRow>,
         attempts: Vec<AttemptRow>,
     ) -> Self {
         let mut begun: BTreeMap<u64, (Option<RunRow>, Option<Micros>)> = BTreeMap::new();
@@ -105,6 +110,10 @@ impl<'a> BackfillRecords<'a> {
         for own in failures {
             failures_of.entry(own.run).or_default().push(own);
         }
+        let mut skips_of: HashMap<u64, Vec<SkipRow>> = HashMap::new();
+        for own in skips {
+            skips_of.entry(own.run).or_default().push(own);
+        }
         let runs = begun
             .into_iter()
             .map(|(number, (ended, since))| RunRecords {
@@ -112,6 +121,7 @@ impl<'a> BackfillRecords<'a> {
                 ended,
                 since,
                 failures: failures_of.remove(&number).unwrap_or_default(),
+                skips: skips_of.remove(&number).unwrap_or_default(),
                 attempts: attempts_of.remove(&number).unwrap_or_default(),
             });
         Self {
@@ -212,6 +222,9 @@ impl BackfillRecords<'_> {
         if whole.is_some_and(|own| own.cause.is_none()) {
             return drafts; // It needs what failed, and was not executed.
         }
+        if self.was_materialized_before(run.number, asset) {
+            return drafts;
+        }
         let first = run.attempts.iter().map(|own| own.started_at).min();
         let started_at = match first {
             Some(first) if !was_retried => first.min(ended.started_at),
@@ -243,6 +256,10 @@ impl BackfillRecords<'_> {
         limit: usize,
         drafts: &mut Vec<Draft>,
     ) {
+        let skips = || run.skips.iter().filter(|own| own.asset == draft.asset);
+        if skips().any(|own| own.partition.is_none()) {
+            return;
+        }
         let partitions = self.plan.run(run.number);
         let is_partitioned = self.row.request.assets[draft.asset as usize].partitioned;
         if !is_partitioned || partitions.space().dims().is_empty() {
@@ -250,16 +267,31 @@ impl BackfillRecords<'_> {
             return;
         }
         let own = run.failures.iter().filter(|own| own.asset == draft.asset);
-        let failed: HashSet<u64> = own.filter_map(|own| own.partition).collect();
-        // Those that failed are left out, so that as many more are looked at.
-        let looked_at = (limit as u64).saturating_add(failed.len() as u64);
+        let mut failed: HashSet<u64> = own.filter_map(|own| own.partition).collect();
+        failed.extend(skips().filter_map(|own| own.partition));
+        let before = self.plan.materialized(draft.asset);
+        let is_before = |partition| before.is_some_and(|before| before.contains(partition));
+        // Those that are left out do not count for the limit.
+        let mut looked_at = (limit as u64).saturating_add(failed.len() as u64);
+        if before.is_some() {
+            looked_at = u64::MAX;
+        }
         let materialized = partitions
             .iter_from(partitions.len().saturating_sub(looked_at))
-            .filter(|partition| !failed.contains(partition));
+            .filter(|&partition| !failed.contains(&partition) && !is_before(partition));
         drafts.extend(materialized.map(|partition| Draft {
             partition: Some(partition),
             ..draft
         }));
+    }
+
+    /// Whether an asset was already materialized for all partitions of a run, and so not executed.
+    fn was_materialized_before(&self, run: u64, asset: u32) -> bool {
+        let Some(before) = self.plan.materialized(asset) else {
+            return false;
+        };
+        let partitions = self.plan.run(run);
+        partitions.iter().all(|own| before.contains(own))
     }
 
     /// The indices of the assets that the first step of a run makes.
