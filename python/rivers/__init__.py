@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         PickleIOHandler,
     )
     from rivers.io.delta import DeltaIOHandler
+    from rivers.io.metadata_value import MetadataValue
     from rivers.io.parquet import ParquetIOHandler
     from rivers.partitions import (
         PartitionKey,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from rivers.repository.repository import CodeRepository
     from rivers.repository.run_handle import RunHandle
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+    from rivers.storage.events import StoredEvent
     from rivers.storage.run_record import LaunchedBy, RunRecord
     from rivers.storage.storage import Storage
 
@@ -68,6 +70,7 @@ __all__ = [
     "InputContext",
     "LaunchedBy",
     "Materialization",
+    "MetadataValue",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -87,6 +90,7 @@ __all__ = [
     "RunResult",
     "SingleAsset",
     "Storage",
+    "StoredEvent",
     "TagConcurrencyLimit",
     "Task",
     "TaskExecutionContext",
@@ -111,6 +115,7 @@ _MODULES = {
         "PickleIOHandler",
     ),
     "rivers.io.delta": ("DeltaIOHandler",),
+    "rivers.io.metadata_value": ("MetadataValue",),
     "rivers.io.parquet": ("ParquetIOHandler",),
     "rivers.partitions": (
         "PartitionKey",
@@ -128,6 +133,7 @@ _MODULES = {
     "rivers.repository.repository": ("CodeRepository",),
     "rivers.repository.run_handle": ("RunHandle",),
     "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
+    "rivers.storage.events": ("StoredEvent",),
     "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),
     "rivers.storage.storage": ("Storage",),
 }
