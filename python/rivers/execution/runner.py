@@ -15,6 +15,7 @@ from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.recording import declared_metadata, record_metadata
 from rivers.execution.resources import Resources, loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rivers._rivers import Plan, Run, Selection
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.steps import Step, StepInput, StepOutput
+    from rivers.io.metadata_value import MetadataValue
+    from rivers.io.output_metadata import OutputMetadata
 
     Call = tuple["Step", dict[str, Any]]
 
@@ -137,6 +140,7 @@ class Program:
         try:
             if called.error is None:
                 note = step.note_none
+                given = arguments[step.context_param]._metadata if step.context_param else None  # noqa: SLF001
                 if (
                     note is not None
                     and called.value is None
@@ -144,8 +148,10 @@ class Program:
                     and run.has_no_failures
                 ):
                     note(run.number)
+                    if given is not None:
+                        record_metadata(run, step.outputs[0], given, {}, None)
                 else:
-                    _store(step, run, selection, called.value)
+                    _store(step, run, selection, called.value, given)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
@@ -317,16 +323,28 @@ def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> 
     return wanted.handler.load_input(context)
 
 
-def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+def _store(
+    step: Step, run: Run, selection: Selection | None, value: Any, given: OutputMetadata | None
+) -> None:
     for output in step.outputs:
         part = value[output.name] if step.by_name else value
+        declared: dict[str, MetadataValue] = {}
+        added: OutputMetadata | None = None
+        if isinstance(part, Output | Materialization):
+            declared = declared_metadata(part)
         if isinstance(part, Output):
             part = part.value
-        if not output.has_value or isinstance(part, Materialization):
-            continue
-        context = _output_context(step, output, run, selection)
-        if context is not None:
+        if output.has_value and not isinstance(part, Materialization):
+            context = _output_context(step, output, run, selection)
+            if context is None:
+                continue
+            if given is not None or declared:
+                known = {} if given is None else given.of_call(context.partition)
+                context.output_metadata = {**known, **declared}
             output.handler.handle_output(context, part)
+            added = context._added  # noqa: SLF001  (what the handler says goes to the records)
+        if given is not None or declared or added is not None:
+            record_metadata(run, output, given, declared, added)
 
 
 def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:

@@ -647,12 +647,16 @@ class CodeRepository:
         """
         return self._client.backfill_errors(backfill_id)
 
-    def partition_status(self, asset: str, *, status: StatusFilter = None) -> pl.DataFrame:
+    def partition_status(
+        self, asset: str, *, status: StatusFilter = None, metadata: bool = False
+    ) -> pl.DataFrame:
         """One row per partition of an asset, in definition order.
 
         Args:
             asset: The asset's name.
             status: Only partitions in these states.
+            metadata: Whether there is a column `metadata`: a JSON object with what was recorded with the
+                last materialization, or null (`str.json_decode` reads it).
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
@@ -666,7 +670,7 @@ class CodeRepository:
         """
         node, *_ = select_assets(self._graph, [asset])
         space = self._launcher.spaces()(node)
-        return tables.partition_status(self._runtime.store, asset, space, status)
+        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
 
     @property
     def _client(self) -> BackfillClient:

@@ -14,6 +14,7 @@ mod priority_gate;
 mod remote_runs;
 mod run;
 mod run_failures;
+mod run_metadata;
 mod run_skips;
 mod shared_runs;
 mod types;

@@ -36,7 +36,9 @@ pub mod sqlite;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
+use crate::backfill::{
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
@@ -200,6 +202,18 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>>;
+
+    /// The facts about what a backfill materialized, by run; only of `run`, if given.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>>;
+
+    /// The facts with these numbers, JSON objects as text.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>>;
 
     /// The failure of a backfill that was recorded first.
     ///

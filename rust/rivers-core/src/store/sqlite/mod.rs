@@ -10,6 +10,7 @@ mod connection;
 mod dynamic;
 mod failure;
 mod inspect;
+mod metadata;
 mod migrate;
 mod run;
 mod schema;
@@ -30,7 +31,9 @@ use super::records::{
     StorageTime,
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
+use crate::backfill::{
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -310,6 +313,7 @@ impl Ledger for SqliteStore {
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     skip::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
+                    metadata::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
                 .collect()
@@ -415,6 +419,14 @@ impl Records for SqliteStore {
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
         self.read(|connection| attempt::select(connection, key))
+    }
+
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {
+        self.read(|connection| metadata::select(connection, key, run))
+    }
+
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        self.read(|connection| metadata::bodies(connection, ids))
     }
 
     fn first_failure(&self, key: Key) -> Result<Option<OneFailure>> {
