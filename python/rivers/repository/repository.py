@@ -57,7 +57,8 @@ class CodeRepository:
             `default_retry_policy` may give in place of a policy.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
-        clock: Returns the naive wall-clock time that definitions without an end reach to.
+        clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
+            a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
             Those of a process that is seen to be dead can be resumed at once.
 
@@ -202,7 +203,7 @@ class CodeRepository:
         config: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         include_upstream: bool = False,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -214,7 +215,8 @@ class CodeRepository:
             config: Values of the assets' config models, by asset.
             include_upstream: Whether to execute all assets that the selected ones depend on, directly
                 or not, as well; external ones are left out.
-            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries.
 
         Raises:
@@ -235,7 +237,7 @@ class CodeRepository:
             ...     repo.materialize(["total"], include_upstream=True).materialized_assets
             ['prices', 'total']
         """
-        request = RunRequest(tags, config, retry=retry)
+        request = RunRequest(tags, config, retry=check_retry("retry", retry, self._retries))
         names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
             self._launcher, names, partition_key, request, raise_on_error=raise_on_error
@@ -681,5 +683,5 @@ def _check_kinds(
             msg = f"partition_defs[{name!r}] must be a PartitionsDefinition, got {definition!r}"
             raise AssetDefinitionError(msg)
     if clock is not None and not callable(clock):
-        msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+        msg = f"clock must be a function that returns a datetime, got {clock!r}"
         raise TypeError(msg)

@@ -14,6 +14,7 @@ mod inspect;
 mod migrate;
 mod run;
 mod schema;
+mod skip;
 mod system_calls;
 
 use std::collections::HashSet;
@@ -34,7 +35,7 @@ use super::records::{
     StorageTime,
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
+use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -348,7 +349,7 @@ impl SqliteStore {
     }
 }
 
-/// Whether a file can be read only as one that nobody writes: SQLite cannot create its files beside it.
+/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
 fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
@@ -409,6 +410,7 @@ impl Ledger for SqliteStore {
                     hit(Work::Commit, Step::Between);
                     run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
+                    skip::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
@@ -503,6 +505,14 @@ impl Records for SqliteStore {
 
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {
         self.read(|connection| failure::select(connection, key, run))
+    }
+
+    fn skips(&self, key: Key, run: Option<u64>) -> Result<Vec<SkipRow>> {
+        self.read(|connection| skip::select(connection, key, run))
+    }
+
+    fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
+        self.read(|connection| skip::skipping(connection, asset))
     }
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
