@@ -81,6 +81,9 @@ impl Batch {
     /// Ends the current run, if any, and begins the next. It never blocks: call `flush` when
     /// `should_flush`.
     pub fn advance(&mut self) -> Option<Arc<Run>> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let now = self.shared.clock.now();
         self.end_current(now);
         let run = self
@@ -155,6 +158,9 @@ impl Batch {
     /// Passes the outcomes to the engine. Blocks while the writer is far behind, unless a more urgent
     /// request waits for the slot.
     pub fn flush(&mut self) {
+        if self.shared.is_parents() {
+            return;
+        }
         self.due = false;
         self.flushed_at = self.shared.clock.now();
         let mut coordinator = self.shared.coordinator();
@@ -188,6 +194,9 @@ impl Batch {
     /// Ends the current run, if any, and moves up to `max_runs` of the next runs to memory shared with
     /// another process. Returns `false` if no run is left or may start.
     pub fn share(&mut self, shared: &Arc<SharedRuns>, max_runs: u64) -> bool {
+        if self.shared.is_parents() {
+            return false;
+        }
         let now = self.end_before_sending();
         let is_shared = self.assignment.share(shared, max_runs, now);
         self.end_preemption();
@@ -197,6 +206,9 @@ impl Batch {
     /// Ends the current run, if any, and returns up to `max_runs` of the next runs, to be executed by a
     /// `WorkerBatch` that shares no memory with the engine. `None`: no run is left or may start.
     pub fn send(&mut self, max_runs: u64) -> Option<Range<u64>> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let now = self.end_before_sending();
         let sent = self.assignment.send(max_runs, now);
         self.end_preemption();
@@ -238,7 +250,7 @@ impl Batch {
 
     /// Flushes all outcomes and gives back what has not begun.
     pub fn close(&mut self) {
-        if std::mem::replace(&mut self.closed, true) {
+        if std::mem::replace(&mut self.closed, true) || self.shared.is_parents() {
             return;
         }
         let now = self.shared.clock.now();

@@ -91,6 +91,9 @@ impl Engine {
     /// # Errors
     /// `Storage`.
     pub fn abort(&self, key: Key, reason: String) -> Result<()> {
+        if self.shared.is_parents() {
+            return Ok(());
+        }
         let entry = self
             .shared
             .coordinator()

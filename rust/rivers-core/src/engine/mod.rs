@@ -38,7 +38,7 @@ use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
-use crate::store::{Key, LeaseTerms, Store};
+use crate::store::{Key, LeaseTerms, Store, fork};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
 
@@ -63,6 +63,8 @@ struct Shared {
     /// Until when the leases of all live backfills are known to hold: no run starts later.
     leased_until: Arc<AtomicI64>,
     _alive: Box<dyn Send + Sync>,
+    /// The process that made it, see [`fork::generation`].
+    generation: u64,
     coordinator: Mutex<Coordinator>,
     /// Held while control requests are read and applied.
     polling: Mutex<()>,
@@ -83,6 +85,12 @@ struct RequestedLease {
 }
 
 impl Shared {
+    /// Whether this process is a forked child of the one that made it. Its locks may be held there by threads
+    /// that the child does not have, and what it runs remains the parent's: the child leaves it alone.
+    fn is_parents(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     /// Only a bug can poison the lock, and other threads may go on after it.
     fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
         self.coordinator
@@ -159,6 +167,7 @@ impl Engine {
             lease,
             leased_until: Arc::new(AtomicI64::new(Micros::MIN)),
             _alive: alive,
+            generation: fork::generation(),
             coordinator: Mutex::new(Coordinator::new(limits)),
             polling: Mutex::new(()),
             changed: Condvar::new(),
@@ -228,6 +237,9 @@ impl Engine {
     /// With a timeout above zero, the wait goes on while another worker has unclaimed runs: they may have
     /// to be taken over from behind a slow one.
     pub fn next_batch(&self, timeout: Duration) -> Option<Batch> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let deadline = Instant::now() + timeout;
         let mut coordinator = self.shared.coordinator();
         coordinator.idle_workers += 1;
@@ -278,6 +290,9 @@ impl Engine {
     /// Whether one more worker would find a run, or should wait for one: for a backfill that may start
     /// nothing now (another process can change that), for a retry, or behind runs that may prove slow.
     pub fn wants_worker(&self) -> bool {
+        if self.shared.is_parents() {
+            return false;
+        }
         let mut coordinator = self.shared.coordinator();
         !coordinator.closed
             && coordinator.idle_workers == 0
@@ -371,6 +386,9 @@ impl Engine {
 
     /// Ends the writer; live backfills stay resumable.
     pub fn close(&self) {
+        if self.shared.is_parents() {
+            return;
+        }
         self.shared.coordinator().closed = true;
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();

@@ -28,6 +28,7 @@
 mod digest;
 mod encoding;
 pub mod failpoint;
+pub mod fork;
 pub mod liveness;
 pub mod queries;
 mod records;
