@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, listed
@@ -21,6 +20,7 @@ from rivers.assets.tracing import (
     tracing,
 )
 from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, ExecutionError
+from rivers.execution.returned import is_coroutine_callable
 from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
 
@@ -116,7 +116,7 @@ class Task(Generic[R]):
         if fn is None:
             return
         self.name = name or str(getattr(fn, "__name__", "task"))
-        self.is_async = inspect.iscoroutinefunction(fn)
+        self.is_async = is_coroutine_callable(fn)
         self.signature = read_signature(fn, f"the task {self.name!r}")
         functools.update_wrapper(self, fn)
 
@@ -176,7 +176,7 @@ def trace_graph(
             different configurations.
     """
     signature = read_signature(fn, f"the asset {name!r}")
-    if signature.context_param is not None or inspect.iscoroutinefunction(fn):
+    if signature.context_param is not None or is_coroutine_callable(fn):
         msg = (
             f"the graph asset {name!r} takes a context or is async, but its function is called "
             "once, when it is defined: have its tasks take the context or be async"

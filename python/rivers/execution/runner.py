@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import traceback
@@ -15,7 +14,9 @@ from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import AssetExecutionContext
+from rivers.execution.event_loop import NoThreadError, outcome_in_thread
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.returned import refuse_unconsumed
 from rivers.io.base import InputContext, OutputContext
 
 if TYPE_CHECKING:
@@ -92,7 +93,11 @@ class Program:
                         if called.step.is_async:
                             called.value = await called.step.fn(**arguments)
                         else:
-                            called.value = await asyncio.to_thread(called.step.fn, **arguments)
+                            called.value, called.error = await outcome_in_thread(
+                                called.step.fn, arguments
+                            )
+                    except NoThreadError:
+                        raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
@@ -269,6 +274,7 @@ def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> Non
         part = value[output.name] if step.by_name else value
         if isinstance(part, Output):
             part = part.value
+        refuse_unconsumed(part, f"the asset {output.name!r}")
         if part is not None and not isinstance(part, Materialization):
             output.handler.handle_output(_output_context(step, output, run, selection), part)
 
