@@ -39,9 +39,9 @@ def main() -> None:
             everything = rs.PartitionKeyRange.multi({})
             began = time.perf_counter()
             repo.backfill(partition_range=everything, max_concurrency=1, block=False)
-            (key,) = repo.engine.live()
+            (key,) = repo._runtime.engine.live()
             seconds = processor_seconds()
-            while not repo.engine.wait(key, 0.05):
+            while not repo._runtime.engine.wait(key, 0.05):
                 seconds = processor_seconds()
             wall = time.perf_counter() - began
     began = time.perf_counter()

@@ -210,7 +210,7 @@ def test_refusals_carry_the_remedy_as_data(held, client):
     for refused in (client.pause_backfill, client.unpause_backfill):
         with pytest.raises(ExecutionError, match="has ended") as raised:
             refused(held.id)
-        assert raised.value.remedy == ("rerun",)
+        assert raised.value.remedy == ("rerun", held.id)
     with pytest.raises(ExecutionError, match="has ended"):
         client.update_backfill(held.id, priority=1)
     with pytest.raises(ConfigurationError, match="there is nothing to change"):

@@ -1,43 +1,44 @@
 """Backfills of partitioned data assets: planned at once, durable, as fast as your functions."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rivers import exceptions
 from rivers._rivers import DEBUG_BUILD
-from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
-from rivers.assets.asset_def import AssetDef, DepDef
-from rivers.assets.graph_asset import Task
-from rivers.client import BackfillClient
-from rivers.execution.context import AssetExecutionContext, PartitionContext
-from rivers.execution.executor import Executor
-from rivers.execution.outputs import Materialization, Output
-from rivers.io import (
-    BaseIOHandler,
-    InMemoryIOHandler,
-    InputContext,
-    OutputContext,
-    PickleIOHandler,
-)
-from rivers.partitions import (
-    PartitionKey,
-    PartitionKeyRange,
-    PartitionMapping,
-    PartitionsDefinition,
-)
-from rivers.partitions.partition_set import PartitionSet, exclude
-from rivers.policies.backoff import Backoff
-from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
-from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
-from rivers.policies.strategy import BackfillStrategy
-from rivers.repository.repository import CodeRepository
-from rivers.repository.run_handle import RunHandle
-from rivers.status.results import BackfillResult, BackfillStatus, RunResult
-from rivers.storage.run_record import LaunchedBy, RunRecord
-from rivers.storage.storage import Storage
 
 if TYPE_CHECKING:
+    from rivers.assets.asset import Asset, ExternalAsset, GraphAsset, MultiAsset, SingleAsset
+    from rivers.assets.asset_def import AssetDef, DepDef
+    from rivers.assets.graph_asset import Task
+    from rivers.client import BackfillClient
+    from rivers.execution.context import AssetExecutionContext, PartitionContext
+    from rivers.execution.executor import Executor
+    from rivers.execution.outputs import Materialization, Output
+    from rivers.io import (
+        BaseIOHandler,
+        InMemoryIOHandler,
+        InputContext,
+        OutputContext,
+        PickleIOHandler,
+    )
     from rivers.io.delta import DeltaIOHandler
     from rivers.io.parquet import ParquetIOHandler
+    from rivers.partitions import (
+        PartitionKey,
+        PartitionKeyRange,
+        PartitionMapping,
+        PartitionsDefinition,
+    )
+    from rivers.partitions.partition_set import PartitionSet, exclude
+    from rivers.policies.backoff import Backoff
+    from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
+    from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
+    from rivers.policies.strategy import BackfillStrategy
+    from rivers.repository.repository import CodeRepository
+    from rivers.repository.run_handle import RunHandle
+    from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+    from rivers.storage.run_record import LaunchedBy, RunRecord
+    from rivers.storage.storage import Storage
 
     __version__: str
 
@@ -87,6 +88,45 @@ __all__ = [
     "exclude",
 ]
 
+_MODULES = {
+    "rivers.assets.asset": ("Asset", "ExternalAsset", "GraphAsset", "MultiAsset", "SingleAsset"),
+    "rivers.assets.asset_def": ("AssetDef", "DepDef"),
+    "rivers.assets.graph_asset": ("Task",),
+    "rivers.client": ("BackfillClient",),
+    "rivers.execution.context": ("AssetExecutionContext", "PartitionContext"),
+    "rivers.execution.executor": ("Executor",),
+    "rivers.execution.outputs": ("Materialization", "Output"),
+    "rivers.io": (
+        "BaseIOHandler",
+        "InMemoryIOHandler",
+        "InputContext",
+        "OutputContext",
+        "PickleIOHandler",
+    ),
+    "rivers.io.delta": ("DeltaIOHandler",),
+    "rivers.io.parquet": ("ParquetIOHandler",),
+    "rivers.partitions": (
+        "PartitionKey",
+        "PartitionKeyRange",
+        "PartitionMapping",
+        "PartitionsDefinition",
+    ),
+    "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
+    "rivers.policies.backoff": ("Backoff",),
+    "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),
+    "rivers.policies.run_queue": ("RunQueueConfig", "TagConcurrencyLimit"),
+    "rivers.policies.strategy": ("BackfillStrategy",),
+    "rivers.repository.repository": ("CodeRepository",),
+    "rivers.repository.run_handle": ("RunHandle",),
+    "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
+    "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),
+    "rivers.storage.storage": ("Storage",),
+}
+"""The public names of each module. They are imported on first access, so that a program, the command line
+for one, imports only the parts that it uses."""
+
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
 if DEBUG_BUILD:
     import warnings
 
@@ -94,22 +134,17 @@ if DEBUG_BUILD:
 
 
 def __getattr__(name: str) -> object:
-    """Looks up what is costly to import: the handlers that load Polars, and the version."""
-    match name:
-        case "DeltaIOHandler":
-            from rivers.io.delta import DeltaIOHandler  # noqa: PLC0415
+    """Imports a public name on first access; the version is read from the package's metadata."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
 
-            return DeltaIOHandler
-        case "ParquetIOHandler":
-            from rivers.io.parquet import ParquetIOHandler  # noqa: PLC0415
-
-            return ParquetIOHandler
-        case "__version__":
-            from importlib.metadata import version  # noqa: PLC0415
-
-            return version("rivers")
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+        return version("rivers")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
 
 
 def __dir__() -> list[str]:

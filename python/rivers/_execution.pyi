@@ -3,37 +3,14 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, TypedDict, final
+from typing import Any, Self, final
 
 from rivers._partitions import PartitionKey
 from rivers._planning import Plan, Selection, Space
-from rivers._rivers import Store
+from rivers._storage import BackfillSnapshot, Store
 from rivers.execution.executor import Executor
 from rivers.execution.runner import Program
-from rivers.planning.request import Submission
 from rivers.policies.run_queue import TagConcurrencyLimit
-
-class Snapshot(TypedDict):
-    """The part of a live backfill's record that can change, and what is needed to show it."""
-
-    manual: bool
-    """Whether it is a single run, not a backfill."""
-    status: str
-    """`in_progress`, always."""
-    num_partitions: int
-    """Number of partitions."""
-    num_runs: int
-    """Number of planned runs."""
-    completed: int
-    """Partitions that were completed."""
-    failed: int
-    """Partitions that failed."""
-    canceled: int
-    """Partitions that were canceled."""
-    tags: list[tuple[str, str]]
-    """The tags of its runs."""
-    paused: bool
-    """Whether no new runs start until it is unpaused."""
 
 @final
 class Engine:
@@ -49,13 +26,21 @@ class Engine:
     ) -> Self: ...
     def submit(
         self,
-        submission: Submission,
+        request: str,
         plan: Plan,
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
     ) -> tuple[int, str]:
-        """Records a request and queues it; returns its number in the storage, and its id."""
+        """Records a request and queues it; returns its number in the storage, and its id.
+
+        Args:
+            request: The request as JSON, without `id` and `created_at`.
+            plan: Its runs.
+            program: What they execute.
+            executor: Where they are executed.
+            pools: Slots that each run takes, by pool.
+        """
 
     def resume(
         self, id: str, program: Program, executor: Executor, pools: Sequence[tuple[str, int]]
@@ -71,7 +56,7 @@ class Engine:
     def end_preemption(self) -> None:
         """Lets lower priorities start again, if the request is not submitted after all."""
 
-    def snapshot(self, id: str) -> Snapshot | None:
+    def snapshot(self, id: str) -> BackfillSnapshot | None:
         """A live backfill as it stands in memory; `None` if it is not live in this process."""
 
     def wants_worker(self) -> bool:

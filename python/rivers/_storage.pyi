@@ -5,26 +5,22 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Literal, TypeAlias, TypedDict, final, type_check_only
 
+from rivers._execution import Engine
 from rivers._planning import ArrowTable, Plan, Selection, Space
-from rivers._rivers import Engine
 
-BackfillState: TypeAlias = Literal["in_progress", "completed", "failed", "canceled"]
+_BackfillState: TypeAlias = Literal["in_progress", "completed", "failed", "canceled"]
 """Status of a backfill as it is stored."""
 
-RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "canceled"]
+_RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "canceled"]
 """Status of a run."""
 
 @type_check_only
-class BackfillRecord(TypedDict):
-    """A backfill, or the request of a manual run, as it is stored. Times are UTC."""
+class BackfillSnapshot(TypedDict):
+    """What a live backfill has of its record without a look at the storage."""
 
-    key: int
-    """Number of the backfill in the storage."""
-    backfill_id: str
-    """Id of the backfill: unique, and sorted by time."""
     manual: bool
     """Whether it is the run of a `materialize()` and not a backfill."""
-    status: BackfillState
+    status: _BackfillState
     """Status of the backfill."""
     num_partitions: int
     """Number of partitions, those of all layers."""
@@ -36,6 +32,19 @@ class BackfillRecord(TypedDict):
     """Number of partitions that failed."""
     canceled: int
     """Number of partitions that were not executed because the backfill ended before."""
+    tags: list[tuple[str, str]]
+    """Tags of each run: name and value."""
+    paused: bool
+    """Whether no run starts until the backfill is unpaused."""
+
+@type_check_only
+class BackfillRecord(BackfillSnapshot):
+    """A backfill, or the request of a manual run, as it is stored. Times are UTC."""
+
+    key: int
+    """Number of the backfill in the storage."""
+    backfill_id: str
+    """Id of the backfill: unique, and sorted by time."""
     assets: list[str]
     """Names of the assets, in the order in which a run executes them."""
     strategy: str
@@ -46,8 +55,6 @@ class BackfillRecord(TypedDict):
     """Maximum number of runs in flight."""
     priority: int
     """Priority in the run queue; runs of a higher one start first."""
-    tags: list[tuple[str, str]]
-    """Tags of each run: name and value."""
     config: str | None
     """Configuration of the assets as JSON text, if any was given."""
     retry: str | None
@@ -56,8 +63,6 @@ class BackfillRecord(TypedDict):
     """When the backfill was submitted."""
     ended_at: dt.datetime | None
     """When the backfill ended, if it has."""
-    paused: bool
-    """Whether no run starts until the backfill is unpaused."""
     max_failures: int | float | None
     """Failed partitions at which the backfill stops: a count, or a share as a `float`."""
     max_starts_per_second: float | None
@@ -77,7 +82,7 @@ class RunData(TypedDict):
     """Number of the run in its backfill, from 0."""
     backfill: BackfillRecord
     """Record of the backfill, with what all of its runs share."""
-    status: RunState
+    status: _RunState
     """Status of the run."""
     started_at: dt.datetime | None
     """When the run started, if it has."""
@@ -131,6 +136,9 @@ class Store:
 
     def backfill(self, id: str) -> BackfillRecord | None:
         """Returns the record of a backfill by its id."""
+
+    def request(self, id: str) -> str | None:
+        """Returns the request of a backfill or a manual run as JSON; `None` if there is none."""
 
     def backfill_by_key(self, key: int) -> BackfillRecord | None:
         """Returns the record of a backfill by its number in the storage."""

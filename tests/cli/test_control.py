@@ -55,7 +55,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
     shell.end(process, 0)
     refused = shell.run("set", "latest", "--max-concurrency", 0, code=2)
     assert "max_concurrency must be an int of at least 1" in refused
-    assert "nothing is to be changed" in shell.run("set", "latest", code=2)
+    assert "there is nothing to change" in shell.run("set", "latest", code=2)
 
 
 def test_check_lists_the_assets_of_a_valid_repository(shell):

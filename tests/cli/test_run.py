@@ -289,10 +289,12 @@ def test_a_rerun_of_one_error_type(shell):
 def test_messages_of_the_library_name_commands(shell):
     process = shell.begin_slow()
     refused = shell.run("rerun", "latest", "grid.py", code=2)
-    assert "cancel it with 'rivers cancel', or continue it with 'rivers resume'" in refused
     (record,) = shell.records()
+    backfill_id = record["backfill_id"]
+    ways = f"cancel it with 'rivers cancel {backfill_id}', or continue it with 'rivers resume {backfill_id}"
+    assert ways in refused
     refused = shell.run("resume", "latest", "grid.py", code=2)
-    assert f"cancel it with 'rivers cancel {record['backfill_id']}'" in refused
+    assert f"cancel it with 'rivers cancel {backfill_id}'" in refused
     process.kill()
     process.wait()
     shell.open_gate()
@@ -302,7 +304,7 @@ def test_messages_of_the_library_name_commands(shell):
     assert "_backfill(" not in told
     shell.run("resume", record["backfill_id"], "grid.py")
     refused = shell.run("resume", record["backfill_id"], "grid.py", code=2)
-    assert "'rivers rerun' runs what failed or was canceled again" in refused
+    assert f"'rivers rerun {backfill_id} MODULE' runs what failed or was canceled again" in refused
 
 
 def test_a_detached_backfill_that_is_refused_says_why_and_leaves_no_log(shell):

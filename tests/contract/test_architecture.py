@@ -122,7 +122,7 @@ def instances(repo):
             space.select_keys([rs.PartitionKey.single("us")]), rs.BackfillStrategy.multi_run()
         ),
         repository.storage._store,
-        repository._engine,
+        repository._runtime.engine,
         run[0],
     ]
     return {type(instance).__name__: instance for instance in found}
@@ -216,7 +216,9 @@ def test_the_core_reads_no_environment():
 
 def test_the_core_reads_time_only_from_its_clock():
     clocks = re.compile(r"\bSystemClock\b|\bSystemTime\b|\b(Utc|Local|Instant)::now\b")
-    allowed = {CORE / "clock.rs", *sources(CORE / "engine")}
+    # A storage has a clock of its own, which leases are compared with; that of a file is the machine's.
+    storage = CORE / "store" / "sqlite" / "mod.rs"
+    allowed = {CORE / "clock.rs", storage, *sources(CORE / "engine")}
     found = [
         name(path) for path in sources(CORE) if path not in allowed and clocks.search(code(path))
     ]

@@ -54,9 +54,9 @@ def test_the_main_calls_have_examples():
     documented = {parameter.id for parameter in examples()}
     assert {
         "rivers.repository.repository.CodeRepository",
-        "rivers.assets.Asset",
+        "rivers.assets.asset.Asset",
         "rivers.execution.context.AssetExecutionContext",
-        "rivers.partitions.PartitionKeyRange",
-        "rivers.strategy.BackfillStrategy",
-        "rivers.storage.Storage",
+        "rivers.partitions.key_range.PartitionKeyRange",
+        "rivers.policies.strategy.BackfillStrategy",
+        "rivers.storage.storage.Storage",
     } <= documented

@@ -27,7 +27,8 @@ SIGNATURES = {
         "partition_keys": ("list[PartitionKey] | None", None),
         "partition_range": ("PartitionKeyRange | None", None),
         "strategy": ("BackfillStrategy | None", None),
-        "failure_policy": ("str", "continue"),
+        # A `str` on the page; here the `Literal` of the two words that the page allows.
+        "failure_policy": ("FailurePolicy", "continue"),
         "max_concurrency": ("int", 4),
         "tags": ("list[tuple[str, str]] | None", None),
         "config": ("dict[str, dict[str, Any]] | None", None),

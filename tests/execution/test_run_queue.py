@@ -99,13 +99,13 @@ def test_materialize_passes_at_0_before_a_waiting_backfill():
         gate = plugged(station)
         station.submit("backfill", runs=3)
         station.submit("urgent", priority=1)
-        waiting = len(station.repo._engine.live())
+        waiting = len(station.repo._runtime.engine.live())
         manual = threading.Thread(
             target=station.repo.materialize,
             kwargs={"partition_key": rs.PartitionKey.single("k01"), "tags": [("name", "manual")]},
         )
         manual.start()
-        wait_until(lambda: len(station.repo._engine.live()) > waiting)
+        wait_until(lambda: len(station.repo._runtime.engine.live()) > waiting)
         gate.set()
         manual.join(TIMEOUT)
     assert station.order == ["plug", "urgent", "manual", "backfill", "backfill", "backfill"]

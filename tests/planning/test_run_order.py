@@ -161,7 +161,9 @@ def test_an_asset_that_depends_on_itself_needs_a_run_per_window(repo, watch):
     by_day = BackfillStrategy.per_dimension(multi_run=["day"], single_run=["city"])
     by_city = BackfillStrategy.per_dimension(multi_run=["city"], single_run=["day"])
     for refused in (BackfillStrategy.single_run(), BackfillStrategy.chunked(2), by_city):
-        with pytest.raises(ConfigurationError, match=r"a run of its own; .* use multi_run, or per_dimension"):
+        with pytest.raises(
+            ConfigurationError, match=r"a run of its own; .* use multi_run, or per_dimension"
+        ):
             repository.backfill(partition_keys=whole, strategy=refused)
     assert repository.backfills().height == 0
     result = repository.backfill(partition_keys=whole, strategy=by_day, max_concurrency=4)

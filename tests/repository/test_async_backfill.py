@@ -176,7 +176,7 @@ def test_watching_what_does_not_go_on(repo):
         asyncio.run(follow("nothing", every=0))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
     begun.wait(TIMEOUT)
-    repository.abandon()
+    repository._runtime.abandon()
     gate.set()
     with pytest.raises(ExecutionError, match="its process is gone"):
         asyncio.run(follow(launched.backfill_id, every=0.01))

@@ -216,7 +216,7 @@ def test_what_cannot_be_done_is_refused():
         repo.update_backfill("nonsense", max_concurrency=2)
     with pytest.raises(ExecutionError, match=r"has ended \(completed\).*changed.*rerun_backfill"):
         repo.update_backfill(ended, max_concurrency=2)
-    with pytest.raises(ConfigurationError, match="nothing is to be changed; give"):
+    with pytest.raises(ConfigurationError, match="there is nothing to change; give"):
         repo.update_backfill(ended)
     for bad in (0, -1, True, 2.5, "4", 1 << 32):
         with pytest.raises(

@@ -104,7 +104,7 @@ def test_a_backfill_that_is_taken_over(repo, lines):
     repository = repo(rs.Asset(wait, name="x", partitions_def=LETTERS))
     launched = repository.backfill(partition_range=ALL, max_concurrency=1, block=False)
     begun.wait(TIMEOUT)
-    repository.abandon()
+    repository._runtime.abandon()
     gate.set()
     repository.resume_backfill(launched.backfill_id)
     assert lines(launched.backfill_id)[1:] == [
@@ -115,7 +115,7 @@ def test_a_backfill_that_is_taken_over(repo, lines):
 
 def test_what_breaks_a_backfill_off_is_an_error(repo, lines):
     def name_itself(context):
-        repository.engine.abort(key, "a worker broke off: no reason")
+        repository._runtime.engine.abort(key, "a worker broke off: no reason")
 
     repository = repo(rs.Asset(name_itself, name="x", partitions_def=LETTERS))
     key = 1

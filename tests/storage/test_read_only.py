@@ -1,6 +1,10 @@
 """A storage that is opened for reading only reads, and never writes."""
 
+import gc
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -85,3 +89,38 @@ def test_a_newer_file_is_refused(database):
         connection.commit()
     with pytest.raises(StorageError, match="newer rivers"):
         rs.Storage.open(database, read_only=True)
+
+
+READ = """
+import os, sys
+import rivers as rs
+
+if os.geteuid() == 0:  # Root may write everywhere.
+    os.seteuid(65534)
+try:
+    open(os.path.join(os.path.dirname(sys.argv[1]), "written"), "w")
+except PermissionError:
+    print(len(rs.Storage.open(sys.argv[1], read_only=True).get_runs()))
+"""
+
+
+def test_it_reads_a_file_in_a_folder_that_it_may_not_write_to():
+    # Not in `tmp_path`: other users may not enter the folders above it.
+    with tempfile.TemporaryDirectory() as above:
+        folder = Path(above) / "a b#%"
+        folder.mkdir()
+        path = folder / "runs.db"
+        with rs.CodeRepository([letters]).resolve(rs.Storage.embedded(path)) as repo:
+            repo.backfill(partition_keys=[rs.PartitionKey.single("a")])
+        del repo
+        gc.collect()
+        Path(above).chmod(0o755)
+        path.chmod(0o444)
+        folder.chmod(0o555)
+        try:
+            read = subprocess.run(
+                [sys.executable, "-c", READ, path], capture_output=True, text=True, check=False
+            )
+        finally:
+            folder.chmod(0o755)
+    assert (read.stdout, read.stderr) == ("1\n", "")

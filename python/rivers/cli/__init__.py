@@ -1,11 +1,12 @@
 """The command `rivers`: backfills from a shell.
 
-Nothing of the library imports this package, and it imports typer and rich when it is called.
+No other part of the library imports this package, which imports typer and rich when it is called. The
+commands import the parts of the library that they use inside functions, so that they start quickly.
 """
 
 
 def main() -> None:
-    """Runs the command line, and leaves with its exit code.
+    """Runs the command line, and exits with its code.
 
     0: completed. 1: failed or canceled. 2: wrong usage. 130: interrupted.
     """

@@ -1,7 +1,7 @@
-"""`--detach`: the same command in a process of its own, which the terminal does not take with it.
+"""`--detach`: runs the command in a separate process that outlives the terminal.
 
-The process is given one end of a pipe, and writes the backfill's id into it when that is recorded. Ends
-it before, then what it was told is refused, and its log says why.
+The process gets one end of a pipe, and writes the id of the backfill into it once that is recorded. If it
+exits before that, the command was refused, and the log says why.
 """
 
 import os
@@ -11,25 +11,26 @@ import sys
 import typer
 
 from rivers.cli.display import output
-from rivers.storage.location import DEFAULT_PATH, StorageLocation
 
 _PIPE = "RIVERS_DETACHED_PIPE"
-"""The variable with the number of the pipe's end; it is not for users."""
+"""Internal variable with the file descriptor of the pipe."""
 
 
 def start_detached(storage: str | None) -> None:
-    """Starts this command again, without `--detach`, and leaves when its backfill is recorded.
+    """Starts this command again without `--detach`, and returns when its backfill is recorded.
 
     Args:
-        storage: The file that was named; the logs are in a folder `logs` beside it.
+        storage: The path that was given, if one was; logs are written to a folder `logs` beside it.
     """
+    from rivers.storage.location import DEFAULT_PATH, StorageLocation  # noqa: PLC0415
+
     folder = StorageLocation.parse(storage or DEFAULT_PATH).log_folder
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"starting-{os.getpid()}.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]
     reading, writing = os.pipe()
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(  # noqa: S603  (it is this very command)
+        process = subprocess.Popen(  # noqa: S603  (the command that the user typed)
             [sys.executable, "-u", "-m", "rivers", *words],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, pass_fds=[writing],
             start_new_session=True, env=os.environ | {_PIPE: str(writing)},
@@ -47,7 +48,7 @@ def start_detached(storage: str | None) -> None:
 
 
 def announce(backfill_id: str) -> None:
-    """Tells the process that started this one, if it did so with `--detach`."""
+    """Sends the id to the process that started this one with `--detach`, if one did."""
     pipe = os.environ.pop(_PIPE, None)
     if pipe is not None:
         with os.fdopen(int(pipe), "w", encoding="utf-8") as writing:

@@ -1,20 +1,23 @@
-"""What a person sees: how a backfill stands, and what went wrong, in words and colours."""
+"""Words and colours: how a backfill stands, and what went wrong."""
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rivers.exceptions import RiversError
+    from rivers.status.backfill_view import BackfillView
+
 output = Console(highlight=False)
-"""What was asked for."""
+"""The results of commands."""
 errors = Console(stderr=True, highlight=False)
 """Progress, warnings and refusals."""
 
@@ -29,28 +32,51 @@ STYLES = {
     "interrupted": "bold yellow",
 }
 
-_LONGEST_ERROR = 300
-"""Characters of an error that are shown beside other things."""
-_NUMBERS = 60
+_MAX_ERROR_CHARACTERS = 300
+"""Maximum length of an error that is shown beside other things."""
+_NUMBERS_WIDTH = 60
 """Columns that the numbers beside the bar need."""
 
-_CALL = re.compile(
-    r"""(?:CodeRepository\.)?\b(?:(rerun|resume|cancel|pause|unpause|update)_backfill|backfills)"""
-    r"""\((?:(['"])([\w-]+)\2)?\)"""
-)
-"""A call of the library in one of its messages."""
+_REMEDIES = {
+    "rerun": "{rerun} runs what failed or was canceled again",
+    "resume": "continue it with {resume}",
+    "cancel": "wait for it, or cancel it with {cancel}",
+    "cancel_or_resume": (
+        "wait for it, cancel it with {cancel}, or continue it with {resume} if its process died"
+    ),
+    "overlap": "wait for it, end it with {cancel}, or pass --overlap allow",
+    "list": "{list} shows those there are",
+    "migrate": "run {migrate}",
+}
+"""The remedies of `RiversError`, worded as commands."""
 
 
-def say_error(message: str) -> None:
-    """One clean paragraph on the error stream."""
-    errors.print(f"[bold red]error:[/] {escape(as_commands(message))}", soft_wrap=True)
+def say_error(error: RiversError) -> None:
+    """Prints an error and its remedy as one paragraph on the error stream."""
+    text = error.message
+    if error.remedy is not None:
+        text += f"; {remedy_text(error.remedy)}"
+    errors.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+
+def remedy_text(remedy: tuple[str, ...]) -> str:
+    """Words the remedy of an error as commands."""
+    verb, *operands = remedy
+    named = " ".join(operands)
+    return _REMEDIES[verb].format(
+        rerun=f"'rivers rerun {named} MODULE'",
+        resume=f"'rivers resume {named} MODULE'",
+        cancel=f"'rivers cancel {named}'",
+        list="'rivers list'",
+        migrate=f"'rivers db migrate --storage {named}'",
+    )
 
 
 class Warnings(logging.Handler):
-    """What the library and the assets log, from warnings on, as lines beside what is shown.
+    """Prints what the library and the assets log, from warnings on, as lines beside the display.
 
     Attributes:
-        is_quiet: Whether only the assets are heard, since the library's own is shown otherwise.
+        is_quiet: Whether only the assets' warnings are printed, since the library's are shown otherwise.
     """
 
     def __init__(self) -> None:
@@ -58,40 +84,38 @@ class Warnings(logging.Handler):
         self.is_quiet = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Shows a record."""
+        """Prints a record."""
         asset = record.name.removeprefix("rivers.asset.")
         if asset != record.name:
             label, text = f"{record.levelname.lower()} of {asset}", record.getMessage()
         elif not self.is_quiet:
-            label, text = record.levelname.lower(), as_commands(record.getMessage())
+            label, text = record.levelname.lower(), _text_of(record)
         else:
             return
         errors.print(f"[yellow]{escape(label)}:[/] {escape(text)}", soft_wrap=True)
 
 
+def _text_of(record: logging.LogRecord) -> str:
+    """The message of a record; one with a remedy says that a backfill was interrupted."""
+    remedy: tuple[str, ...] | None = getattr(record, "remedy", None)
+    if remedy is None:
+        return record.getMessage()
+    return (
+        f"the backfill {remedy[-1]} was interrupted: its process is gone; {remedy_text(remedy)}, "
+        f"or end it with 'rivers cancel {remedy[-1]}'"
+    )
+
+
 warnings = Warnings()
 
 
-def as_commands(message: str) -> str:
-    """A message of the library with the commands in place of the calls that it names."""
-    return _CALL.sub(_command, message)
-
-
-def _command(call: re.Match[str]) -> str:
-    verb, backfill_id = {None: "list", "update": "set"}.get(call[1], call[1]), call[3]
-    words = ["rivers", verb] + ([backfill_id] if backfill_id else [])
-    if backfill_id and verb in ("rerun", "resume"):
-        words.append("MODULE")
-    return f"'{' '.join(words)}'"
-
-
 def count(number: int, noun: str) -> str:
-    """A number with its noun: `1 run`, `1,000 runs`."""
+    """Formats a number with its noun: `1 run`, `1,000 runs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `0.4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Formats seconds: `0.4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 10:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -102,23 +126,18 @@ def duration(seconds: float) -> str:
 
 
 def shortened(error: str) -> str:
-    """So much of an error as leaves room for the rest."""
+    """Cuts an error to `_MAX_ERROR_CHARACTERS`."""
     text = " ".join(error.split())
-    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"
+    return text if len(text) <= _MAX_ERROR_CHARACTERS else f"{text[:_MAX_ERROR_CHARACTERS]}…"
 
 
-def standing(record: dict[str, Any]) -> Text:
-    """How a backfill stands, as a person says it: also that nobody runs it, or that it is paused."""
-    state = record["status"]
-    if record.get("interrupted"):
-        state = "interrupted"
-    elif record["paused"]:
-        state = "paused"
-    return Text(state, STYLES[state])
+def state_of(view: BackfillView) -> Text:
+    """Formats the state of a backfill: its status, or that it is interrupted or paused."""
+    return Text(view.state, STYLES[view.state])
 
 
-def pace(rate: float) -> str:
-    """Partitions a second as a person says them: `1,200/s`, `2.5/s`, `3.0/min`, `1.5/h`."""
+def rate_of(rate: float) -> str:
+    """Formats partitions per second: `1,200/s`, `2.5/s`, `3.0/min`, `1.5/h`."""
     if rate >= 10:  # noqa: PLR2004
         return f"{rate:,.0f}/s"
     for unit, seconds in (("s", 1), ("min", 60)):
@@ -127,62 +146,60 @@ def pace(rate: float) -> str:
     return f"{rate * 3600:.1f}/h"
 
 
-def bar(record: dict[str, Any], rate: float | None, in_flight: int | None = None) -> Table:
-    """How far a backfill is: a bar and its numbers."""
-    done, total = record["completed"] + record["failed"], record["num_partitions"]
+def bar(view: BackfillView, in_flight: int | None = None) -> Table:
+    """Draws the progress of a backfill: a bar and its numbers."""
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415  (few commands draw one)
+    from rich.table import Table  # noqa: PLC0415
+
     row = Table.grid(padding=(0, 2))
-    width = max(min(24, errors.width - _NUMBERS), 4)
+    width = max(min(24, errors.width - _NUMBERS_WIDTH), 4)
+    done = view.completed + view.failed
     row.add_row(
-        ProgressBar(total=max(total, 1), completed=done, width=width),
-        progress(record, rate, in_flight),
+        ProgressBar(total=max(view.num_partitions, 1), completed=done, width=width),
+        progress(view, in_flight),
     )
     return row
 
 
-def progress(record: dict[str, Any], rate: float | None, in_flight: int | None = None) -> Text:
-    """How far a backfill is, in a line."""
-    done, total = record["completed"] + record["failed"], record["num_partitions"]
-    line = Text(f"{done:,}/{total:,}", no_wrap=True, overflow="ellipsis")
-    if record["failed"]:
-        line.append(f"  {record['failed']:,} failed", STYLES["failed"])
+def progress(view: BackfillView, in_flight: int | None = None) -> Text:
+    """Formats the progress of a backfill as a line."""
+    done = view.completed + view.failed
+    line = Text(f"{done:,}/{view.num_partitions:,}", no_wrap=True, overflow="ellipsis")
+    if view.failed:
+        line.append(f"  {view.failed:,} failed", STYLES["failed"])
     if in_flight is not None:
         line.append(f"  {in_flight:,} in flight", STYLES["running"])
-    if record["paused"]:
+    if view.paused:
         line.append("  paused", STYLES["paused"])
-    if rate:
-        line.append(f"  {pace(rate)}")
-        if done < total:
-            line.append(f"  {duration((total - done) / rate)} left")
+    if view.rate:
+        line.append(f"  {rate_of(view.rate)}")
+    if view.eta:
+        line.append(f"  {duration(view.eta)} left")
     return line
 
 
-def plan_line(record: dict[str, Any]) -> str:
-    """What is going to run, in a line."""
-    what = ", ".join(record["assets"])
+def plan_line(view: BackfillView) -> str:
+    """Formats what is going to run as a line."""
     return (
-        f"backfill {record['backfill_id']}: "
-        f"{count(record['num_partitions'], 'partition')} in {count(record['num_runs'], 'run')} "
-        f"of {escape(what)}, at most {record['max_concurrency']} at a time"
+        f"backfill {view.backfill_id}: "
+        f"{count(view.num_partitions, 'partition')} in {count(view.num_runs, 'run')} "
+        f"of {escape(', '.join(view.assets))}, at most {view.max_concurrency} at a time"
     )
 
 
-def summary(record: dict[str, Any]) -> Text:
-    """How a backfill stands, in a line: its state, its counts, how long it took."""
-    line = standing(record)
+def summary(view: BackfillView) -> Text:
+    """Formats the state, the counts and the duration of a backfill as a line."""
+    line = state_of(view)
+    counts = {"completed": view.completed, "failed": view.failed, "canceled": view.canceled}
     parts = [
-        f"{record[state]:,} {state}"
-        for state in ("completed", "failed", "canceled")
-        if record[state] or state == "completed"
+        f"{number:,} {state}" for state, number in counts.items() if number or state == "completed"
     ]
-    line.append(
-        f": {', '.join(parts)} of {count(record['num_partitions'], 'partition')}", "default"
-    )
-    if record["ended_at"] is not None:
-        took = (record["ended_at"] - record["created_at"]).total_seconds()
-        line.append(f", after {duration(took)}", "default")
+    line.append(f": {', '.join(parts)} of {count(view.num_partitions, 'partition')}", "default")
+    if view.duration is not None:
+        line.append(f", after {duration(view.duration)}", "default")
     return line
 
 
 def write_json(text: str) -> None:
-    """JSON for programs, whole, whatever the width of the terminal."""
+    """Writes JSON for programs; it is never wrapped or cut."""
     sys.stdout.write(text + "\n")

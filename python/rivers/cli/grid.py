@@ -1,4 +1,4 @@
-"""The map of a backfill's partitions in a terminal."""
+"""Draws the map of a backfill's partitions in a terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rivers.status.grid import STATES, Cells
 SIGNS = {"failed": "X", "canceled": "-", "running": ">", "pending": ".", "completed": "█"}
 _PARTLY_DONE = "▄"
 LINES_AROUND = 5
-"""The line above the map, the legend of two lines below, and the prompt."""
+"""Lines around the map: one above it, a legend of two lines below, and the prompt."""
 
 
 def draw(cells: Cells) -> Text:
-    """The map in colours, with a legend."""
+    """Returns the map in colours, with a legend."""
     width = max(map(len, cells.labels), default=0)
     lines: list[list[tuple[str, str]]] = [
         [(" ", "")] * cells.columns for _ in range(len(cells.labels))
@@ -45,7 +45,7 @@ def draw(cells: Cells) -> Text:
 
 
 def _sign(cell: dict[str, Any]) -> tuple[str, str]:
-    """How a cell looks: its worst state; `x` where not all failed, half where some are done."""
+    """Returns sign and style of a cell: its worst status; `x` if not all failed, half if some completed."""
     state = next(state for state in STATES if cell[state])
     done = cell["completed"]
     if state == "failed" and any(cell[other] for other in STATES[1:]):

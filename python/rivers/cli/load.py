@@ -1,4 +1,4 @@
-"""What a user names: the repository of a module, a backfill of a storage."""
+"""Finds what a user names: the repository of a module, a backfill of a storage."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import BackfillNotFoundError, ConfigurationError
-from rivers.repository.repository import CodeRepository
 
 if TYPE_CHECKING:
+    from rivers.client import BackfillClient
+    from rivers.repository.repository import CodeRepository
+    from rivers.status.backfill_view import BackfillView
     from rivers.storage.storage import Storage
+
+_SHOWN_IDS = 3
+"""Number of ids that a message lists."""
 
 
 def load_repository(given: str, storage: Storage | None) -> CodeRepository:
-    """The repository of a module, on the storage that was named, else on its own.
+    """Loads the repository of a module, and connects it to the storage that was named, if one was.
 
     Args:
         given: `MODULE` or `MODULE:NAME`; a module's name, or the path of a .py file.
-        storage: Where backfills are recorded.
+        storage: Where backfills are recorded; `None` for the repository's own storage.
 
     Raises:
-        ConfigurationError: The module cannot be imported, or which repository is not clear.
+        ConfigurationError: The module cannot be imported, or it is not clear which repository is meant.
     """
+    from rivers.repository.repository import CodeRepository  # noqa: PLC0415  (few commands need it)
+
     name, _, wanted = given.partition(":")
     module = _import(name)
     there = {key: value for key, value in vars(module).items() if isinstance(value, CodeRepository)}
@@ -50,8 +57,8 @@ def _import(name: str) -> Any:
     path = Path(name).resolve()
     if not path.is_file():
         raise ConfigurationError(f"there is no file {name!r}")
-    # A file of a package is imported by its full name, so that its relative imports work; and any
-    # file by a name that worker processes can import too.
+    # A file of a package is imported by its full name, so that its relative imports work, and every
+    # file by a name that worker processes can import as well.
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").exists():
         parts, folder = [folder.name, *parts], folder.parent
@@ -67,7 +74,7 @@ def _imported(name: str, given: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        # The line of the user's own code, without the machinery of imports.
+        # Show the line of the user's own code, not those of the import system.
         frames = traceback.extract_tb(error.__traceback__)
         inside = [frame for frame in frames if not frame.filename.startswith("<")][2:]
         where = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
@@ -75,32 +82,31 @@ def _imported(name: str, given: str) -> Any:
         raise ConfigurationError(msg) from error
 
 
-def find_backfill(storage: Storage, given: str) -> dict[str, Any]:
-    """The record of the backfill that was meant.
+def find_backfill(client: BackfillClient, given: str) -> BackfillView:
+    """Finds the backfill that a user means.
 
     Args:
-        storage: Where it is recorded.
-        given: An id, the start of exactly one, or `latest`.
+        client: The client of its storage.
+        given: An id, the unique start of one, or `latest`.
 
     Raises:
-        BackfillNotFoundError: None or several are meant.
+        BackfillNotFoundError: No backfill is meant, or several are.
     """
-    store = storage._store  # noqa: SLF001  (the storage's other half)
-    record = store.backfill(given)
-    if record is not None and not record["manual"]:
-        return record
-    records = [record for record in store.backfills() if not record["manual"]]
-    if not records:
-        raise BackfillNotFoundError(f"there is no backfill in {storage.path}")
+    exact = client.get_view(given)
+    if exact is not None:
+        return exact
+    views = client.list_views()
+    path = client.storage.path
+    if not views:
+        raise BackfillNotFoundError(f"there is no backfill in {path}")
     if given == "latest":
-        return records[0]
-    found = [record for record in records if given and record["backfill_id"].startswith(given)]
+        return views[0]
+    found = [view for view in views if given and view.backfill_id.startswith(given)]
     if len(found) == 1:
         return found[0]
     if found:
-        several = ", ".join(record["backfill_id"] for record in found[:3])
-        more = " and more" if len(found) > 3 else ""  # noqa: PLR2004
+        several = ", ".join(view.backfill_id for view in found[:_SHOWN_IDS])
+        more = " and more" if len(found) > _SHOWN_IDS else ""
         msg = f"{len(found)} backfills begin with {given!r}: {several}{more}; give more of the id"
         raise BackfillNotFoundError(msg)
-    msg = f"there is no backfill {given!r} in {storage.path}; 'rivers list' shows those there are"
-    raise BackfillNotFoundError(msg)
+    raise BackfillNotFoundError(f"there is no backfill {given!r} in {path}", remedy=("list",))

@@ -1,25 +1,63 @@
-"""The flags that hold a backfill in check."""
+"""Every flag and argument that several commands share, or that limits a backfill."""
 
 from typing import Annotated
 
 import typer
 
+# -- what a command is about -----------------------------------------------------------------------
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar="RIVERS_STORAGE",
+        metavar="PATH",
+        help="File where backfills are recorded; .rivers/rivers.db by default.",
+    ),
+]
+ModuleArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE[:REPO]",
+        envvar="RIVERS_MODULE",
+        help="A module or a .py file; after the colon the repository, if there are several.",
+    ),
+]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of a backfill, the start of one, or 'latest'.")
+]
+StatusesOption = Annotated[
+    list[str] | None, typer.Option(help="Only these statuses, separated by commas.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and plan; execute nothing.")]
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", help="Run in a separate process, which writes a log file."),
+]
+
+# -- limits of a backfill --------------------------------------------------------------------------
+
 StartsOption = Annotated[
     float | None,
     typer.Option(
-        "--max-starts-per-second", metavar="X", help="Most runs that start in a second: 0.5, 20."
+        "--max-starts-per-second",
+        metavar="X",
+        help="Maximum number of runs that start per second, such as 0.5 or 20.",
     ),
 ]
 OverlapOption = Annotated[
     str,
     typer.Option(
         metavar="allow|refuse",
-        help="Whether another backfill that has not ended may hold the same partitions.",
+        help="Whether another backfill in progress may contain some of the same partitions.",
     ),
 ]
 CanaryOption = Annotated[
     int | None,
-    typer.Option(metavar="K", help="So many partitions first; the rest if they complete."),
+    typer.Option(
+        metavar="K", help="Run K partitions first and continue only if all of them succeed."
+    ),
 ]
 OrderOption = Annotated[
     str,
@@ -33,19 +71,21 @@ MaxFailuresOption = Annotated[
     typer.Option(
         "--max-failures",
         metavar="N|SHARE",
-        help="Stop when so many partitions have failed; below 1: such a part of those that have ended.",
+        help="Stop after N failed partitions, or when this share (below 1) of ended ones has failed.",
     ),
 ]
 RetryOption = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Try assets that raise again, so often; 0: not at all."),
+    typer.Option(metavar="N", help="Retry failing assets up to N times (0 disables retries)."),
 ]
 UpstreamOption = Annotated[
     bool,
     typer.Option(
-        "--include-upstream", help="Also what the partitions need; with --only-missing: if missing."
+        "--include-upstream",
+        help="Add the partitions that the selected ones need; with --only-missing, missing ones.",
     ),
 ]
 DownstreamOption = Annotated[
-    bool, typer.Option("--include-downstream", help="Also what needs the partitions.")
+    bool,
+    typer.Option("--include-downstream", help="Add the partitions that need the selected ones."),
 ]

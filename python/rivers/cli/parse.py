@@ -1,4 +1,4 @@
-"""From texts and files of a user to the arguments of the library."""
+"""Parses texts and files of a user into the arguments of the library."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError
-from rivers.partitions import PartitionKey, PartitionKeyRange
-from rivers.policies.strategy import BackfillStrategy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,14 +13,17 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from rivers.partitions import PartitionKey, PartitionKeyRange
+    from rivers.policies.strategy import BackfillStrategy
+
 
 def parse_names(given: Sequence[str] | None) -> list[str] | None:
-    """Names separated by commas, in one or several texts; `None`: none were given."""
+    """Splits names separated by commas, in one or several texts; `None` if none were given."""
     return [name for text in given for name in text.split(",")] if given else None
 
 
 def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
-    """Each `name=value` as a pair.
+    """Splits each `name=value` into a pair.
 
     Raises:
         ConfigurationError: There is no `=` or no name.
@@ -37,7 +38,9 @@ def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def parse_range(given: Sequence[str]) -> PartitionKeyRange:
-    """`date=a..b` (a range) and `region=a,b` (keys) as one range."""
+    """Parses `date=a..b` (a range) and `region=a,b` (keys) as one range."""
+    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415  (imported where a command needs it)
+
     parts: dict[str, tuple[str, str] | list[str]] = {}
     for name, value in parse_pairs("--range", given):
         if name in parts:
@@ -48,15 +51,15 @@ def parse_range(given: Sequence[str]) -> PartitionKeyRange:
 
 
 def parse_order(given: str) -> str | list[str]:
-    """`definition`, `reverse`, or dimensions as `-date,region`."""
+    """Parses `definition`, `reverse`, or dimensions as `-date,region`."""
     return given if given in ("definition", "reverse") else given.split(",")
 
 
 def parse_max_failures(given: str | None) -> float | None:
-    """`10` as a count, `0.1` as a fraction.
+    """Parses `10` as a count and `0.1` as a fraction.
 
     Raises:
-        ConfigurationError: It is no number.
+        ConfigurationError: It is not a number.
     """
     if given is None:
         return None
@@ -72,7 +75,9 @@ def parse_max_failures(given: str | None) -> float | None:
 
 
 def parse_keys(given: Sequence[str], dimensions: Sequence[str]) -> list[PartitionKey]:
-    """Keys as they are printed: `a,b`, or with dimensions `date=a|region=us,eu`."""
+    """Parses keys as they are printed: `a,b`, or with dimensions `date=a|region=us,eu`."""
+    from rivers.partitions import PartitionKey  # noqa: PLC0415  (imported where a command needs it)
+
     if not dimensions:
         return [PartitionKey.single(key) for text in given for key in text.split(",")]
     return [
@@ -87,7 +92,7 @@ def parse_keys(given: Sequence[str], dimensions: Sequence[str]) -> list[Partitio
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """The table of a csv or Parquet file; the values of a csv file stay texts.
+    """Reads the table of a csv or Parquet file; the values of a csv file stay texts.
 
     Raises:
         ConfigurationError: It cannot be read, or is of another kind.
@@ -106,10 +111,10 @@ def read_table(path: Path) -> pl.DataFrame:
 
 
 def read_config(path: Path | None) -> dict[str, dict[str, Any]] | None:
-    """The config of each asset, from a JSON file.
+    """Reads the config of each asset from a JSON file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is no object of objects.
+        ConfigurationError: It cannot be read, or is not an object of objects.
     """
     if path is None:
         return None
@@ -123,9 +128,11 @@ def read_config(path: Path | None) -> dict[str, dict[str, Any]] | None:
 
 
 def parse_strategy(given: str | None) -> BackfillStrategy | None:
-    """The strategy that `--strategy` names, see `BackfillStrategy.parse`; `None` without the flag.
+    """Parses `--strategy`, see `BackfillStrategy.parse`; `None` without the flag.
 
     Raises:
         ConfigurationError: The text names no strategy.
     """
+    from rivers.policies.strategy import BackfillStrategy  # noqa: PLC0415  (imported where a command needs it)
+
     return None if given is None else BackfillStrategy.parse(given, argument="--strategy")

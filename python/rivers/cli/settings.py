@@ -1,56 +1,31 @@
-"""Where a value comes from: the flag, then `RIVERS_*`, then `[tool.rivers]` in pyproject.toml.
+"""Where the value of an option comes from: the flag, then `RIVERS_*`, then `[tool.rivers]` in pyproject.toml.
 
-The first two are typer's business, the third is given to it as the commands' defaults.
+Typer reads flags and variables; the settings of pyproject.toml are passed to it as the commands' defaults.
 """
 
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError, StorageError
-from rivers.storage.location import MEMORY, StorageLocation
-from rivers.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from rivers.client import BackfillClient
+    from rivers.storage.storage import Storage
 
 KEYS = ("module", "storage", "max_concurrency", "on_failure")
-"""What `[tool.rivers]` may hold; the variables have the same names: `RIVERS_MAX_CONCURRENCY`."""
-
-StorageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        envvar="RIVERS_STORAGE",
-        metavar="PATH",
-        help="The file where backfills are recorded; .rivers/rivers.db by default.",
-    ),
-]
-ModuleArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODULE[:REPO]",
-        envvar="RIVERS_MODULE",
-        help="A module or a .py file; after the colon its repository, if it has several.",
-    ),
-]
-IdArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="Of a backfill; the start of one, or 'latest'.")
-]
-StatesOption = Annotated[
-    list[str] | None, typer.Option(help="Only these states, separated by commas.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+"""The settings that `[tool.rivers]` may contain; variables are named after them: `RIVERS_STORAGE`."""
 
 
 def defaults(command: Any) -> dict[str, Any]:
-    """The settings of pyproject.toml, as the defaults of a command and of those below it.
+    """Returns the settings of pyproject.toml as the defaults of a command and its subcommands.
 
     Args:
-        command: The command that typer has made.
+        command: The command that typer made.
 
     Raises:
-        ConfigurationError: `[tool.rivers]` cannot be read, or holds a name that is no setting.
+        ConfigurationError: `[tool.rivers]` cannot be read, or contains an unknown setting.
     """
     settings = _of_project(Path.cwd())
     below = getattr(command, "commands", {})
@@ -58,7 +33,9 @@ def defaults(command: Any) -> dict[str, Any]:
 
 
 def _of_project(folder: Path) -> dict[str, Any]:
-    """The settings of the nearest pyproject.toml; its paths are relative to its folder."""
+    """Reads the nearest pyproject.toml; paths in it are relative to its folder."""
+    from rivers.storage.location import StorageLocation  # noqa: PLC0415
+
     for place in (folder, *folder.parents):
         path = place / "pyproject.toml"
         if not path.is_file():
@@ -82,30 +59,36 @@ def _of_project(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def open_storage(path: str | None) -> Storage | None:
-    """The storage that was named; `None`: none was."""
+def open_storage(path: str | None) -> "Storage | None":
+    """Opens the storage that was named; `None` if none was."""
+    from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
+
     if path is None:
         return None
     return Storage.open(path)
 
 
 def storage_file(path: str | None) -> Path:
-    """The file to read, which is not made by looking at it.
+    """Returns the path of an existing storage; reading one must not create it.
 
     Raises:
-        StorageError: There is none.
+        StorageError: There is no such file.
     """
-    file = StorageLocation.parse(path or Storage.DEFAULT_PATH).path
+    from rivers.storage.location import DEFAULT_PATH, MEMORY, StorageLocation  # noqa: PLC0415
+
+    file = StorageLocation.parse(path or DEFAULT_PATH).path
     if file is None or not file.exists():
         msg = f"there is no storage {str(file or MEMORY)!r}; name it with --storage PATH or RIVERS_STORAGE"
         raise StorageError(msg)
     return file
 
 
-def existing_storage(path: str | None) -> Storage:
-    """The storage to read.
+def open_client(path: str | None) -> "BackfillClient":
+    """Opens an existing storage for the commands that need no assets.
 
     Raises:
-        StorageError: There is none, or it cannot be opened.
+        StorageError: There is no such file, or it cannot be opened.
     """
-    return Storage.embedded(storage_file(path))
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
+    return BackfillClient(storage_file(path))

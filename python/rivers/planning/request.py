@@ -1,196 +1,250 @@
-"""From the arguments of a call to a plan that can be executed.
-
-Everything is checked here, before anything is stored or run.
-"""
+"""The options of `backfill()` and `materialize()`: checked, typed, to and from what is stored."""
 
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from rivers._text import is_storable
-from rivers._validation import LARGEST_PRIORITY
-from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
-from rivers.partitions import PartitionKey, PartitionKeyRange, PartitionMapping
-from rivers.partitions.from_table import select_rows
-from rivers.partitions.partition_set import PartitionSet
-from rivers.policies.retry import RetryPolicy
+from rivers._validation import LARGEST_PRIORITY, check_count, check_max_failures
+from rivers.exceptions import ConfigurationError
+from rivers.planning.selection import asset_names
+from rivers.policies.retry import RetryPolicy, check_retry
+from rivers.policies.run_queue import BACKFILL_PRIORITY
 from rivers.policies.strategy import BackfillStrategy
 from rivers.storage.storage import PRIORITY_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from rivers._rivers import Selection, Space, Store
-    from rivers.assets.asset_graph import Graph, Node
-    from rivers.execution.executor import Isolation
-    from rivers.io.base import BaseIOHandler, Reach
+    from rivers.assets.asset_graph import Node
+    from rivers.partitions import PartitionKey, PartitionKeyRange
 
-_log = logging.getLogger("rivers")
+FailurePolicy: TypeAlias = Literal["continue", "stop_on_failure"]
+"""What a failed partition means for the runs that have not started."""
+
+Overlap: TypeAlias = Literal["allow", "refuse"]
+"""Whether two unfinished backfills may cover the same partition of an asset."""
+
+Order: TypeAlias = Literal["definition", "reverse"] | list[str]
+"""The order in which partitions are run; a list names dimensions, the slowest first."""
 
 RERUN_TAG = "rivers/rerun_of"
-"""The tag of a rerun: the id of the backfill it repeats."""
+"""The tag of a rerun: the id of the backfill whose partitions it runs again."""
 
+MAX_STARTS_PER_SECOND = 1e9
+MAX_CANARY = 1_000
 _RESERVED = "rivers/"
+_STORED_POLICIES: dict[FailurePolicy, str] = {
+    "continue": "Continue",
+    "stop_on_failure": "StopOnFailure",
+}
 
 
-@dataclass
-class Submission:
-    """What is recorded of a request; the fields are those of the binding's struct of the same name.
+class BackfillOptions(TypedDict, total=False):
+    """The arguments of `CodeRepository.backfill()` by name, all but `block`."""
+
+    selection: list[str] | None
+    partition_keys: list[PartitionKey] | None
+    partition_range: PartitionKeyRange | None
+    strategy: BackfillStrategy | None
+    failure_policy: FailurePolicy
+    max_concurrency: int
+    tags: list[tuple[str, str]] | None
+    config: dict[str, dict[str, Any]] | None
+    dry_run: bool
+    only_missing: bool
+    include_upstream: bool
+    include_downstream: bool
+    retry: RetryPolicy | None
+    max_failures: float | None
+    order: Order
+    max_starts_per_second: float | None
+    overlap: Overlap
+    canary: int | None
+
+
+@dataclass(frozen=True)
+class BackfillRequest:
+    """Every option of `CodeRepository.backfill()`, checked when the request is made.
+
+    `block` and `dry_run` are no part of it: they say what the caller does with the request.
 
     Attributes:
-        manual: Whether `materialize()` asked.
-        assets: Name, code version, and whether it has the plan's partitions; in dependency order.
-        stop_on_failure: The failure policy.
-        max_concurrency: Most runs in flight.
-        priority: Place in the queue.
+        selection: Names of the assets; `None` for all partitioned ones.
+        partition_keys: The partitions, as `select_partitions()` takes them.
+        partition_range: Or a range of them.
+        strategy: How partitions are grouped into runs; `None` for what the assets declare.
+        failure_policy: Whether runs still start after a failure.
+        max_concurrency: Maximum number of runs in flight.
         tags: Attached to each run.
-        config: As JSON.
-        retry: How failures are tried again, as JSON, where the request says so itself.
-        max_starts_per_second: Most runs that start in a second.
-        refuse_overlap: Whether it is refused while another holds some of its partitions.
-        canary: How many runs go first; the others when those have succeeded.
-        max_failures: So many failed partitions, or a fraction of those that have ended, that it stops.
+        config: Values of the assets' config models, by asset.
+        only_missing: Whether to leave out materialized partitions.
+        include_upstream: Whether to add all partitions that the selected ones need.
+        include_downstream: Whether to add all partitions that need the selected ones.
+        retry: How failing assets are retried; `None` for what the assets or the repository declare.
+        max_failures: Number of failed partitions, or their fraction, that stops the backfill.
+        order: The order in which partitions are run.
+        max_starts_per_second: Maximum number of runs that start in a second.
+        overlap: Whether another unfinished backfill may cover the same partitions.
+        canary: Number of runs that go first; the others start when those have succeeded.
+        rerun_of: Id of the backfill whose partitions this one runs again.
+        priority: Place in the queue, higher first; by default the tag `rivers/priority`, else -10.
+
+    Raises:
+        ConfigurationError: An option has a value that is not allowed.
+        ExecutionError: `selection` is empty.
+        TypeError: `selection` or `strategy` has a wrong type.
     """
 
-    manual: bool
-    assets: list[tuple[str, str | None, bool]]
-    stop_on_failure: bool
-    max_concurrency: int
-    priority: int
-    tags: list[tuple[str, str]]
-    config: str | None
-    retry: str | None
+    selection: Sequence[str] | None = None
+    partition_keys: Sequence[PartitionKey] | None = None
+    partition_range: PartitionKeyRange | None = None
+    strategy: BackfillStrategy | None = None
+    failure_policy: FailurePolicy = "continue"
+    max_concurrency: int = 4
+    tags: Sequence[tuple[str, str]] | None = None
+    config: Mapping[str, Mapping[str, Any]] | None = None
+    only_missing: bool = False
+    include_upstream: bool = False
+    include_downstream: bool = False
+    retry: RetryPolicy | None = None
     max_failures: float | None = None
+    order: Order = "definition"
     max_starts_per_second: float | None = None
-    refuse_overlap: bool = False
+    overlap: Overlap = "allow"
     canary: int | None = None
+    rerun_of: str | None = None
+    priority: int = BACKFILL_PRIORITY
 
-
-def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once, and what is made with them.
-
-    Raises:
-        AssetNotFoundError: There is no such asset.
-        ExecutionError: Nothing is selected, or an asset is not partitioned or external.
-    """
-    if selection is None:
-        nodes = [node for node in graph.runnable() if node.definition is not None]
-        if not nodes:
-            msg = "no asset of the repository is partitioned, so there is nothing to backfill"
-            raise ExecutionError(msg)
-        return nodes
-    nodes = graph.to_run(asset_names(selection))
-    for node in nodes:
-        if node.definition is None:
+    def __post_init__(self) -> None:
+        _check_word("failure_policy", self.failure_policy, get_args(FailurePolicy))
+        _check_word("overlap", self.overlap, get_args(Overlap))
+        check_count("max_concurrency", self.max_concurrency)
+        if self.selection is not None:
+            asset_names(self.selection)
+        if self.strategy is not None and not isinstance(self.strategy, BackfillStrategy):
             msg = (
-                f"the asset {node.name!r} is not partitioned, so it cannot be backfilled; "
-                "use materialize()"
+                "strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), "
+                f"got {self.strategy!r}"
             )
-            raise ExecutionError(msg)
-    return graph.with_siblings(nodes)
-
-
-def asset_names(selection: Sequence[str]) -> list[str]:
-    """The names of a selection, each once.
-
-    Raises:
-        TypeError: It is no list of names.
-        ExecutionError: It is empty.
-    """
-    names = [] if isinstance(selection, str) else list(selection)
-    if isinstance(selection, str) or not all(isinstance(name, str) for name in names):
-        msg = f"selection must be a list of asset names, got {selection!r}"
-        raise TypeError(msg)
-    if not names:
-        msg = "selection is empty; leave it out to select all assets"
-        raise ExecutionError(msg)
-    return list(dict.fromkeys(names))
-
-
-def select_partitions(
-    space: Space,
-    partition_keys: Sequence[PartitionKey] | None,
-    partition_range: PartitionKeyRange | None,
-) -> Selection:
-    """The partitions that the keys or the range name.
-
-    Raises:
-        ExecutionError: Neither or both are given, or no key.
-        PartitionValidationError: A key or the range does not belong to the space.
-    """
-    if (partition_keys is None) == (partition_range is None):
-        both = "not both" if partition_keys is not None else "neither was given"
-        msg = f"give either partition_keys or partition_range, {both}"
-        raise ExecutionError(msg)
-    if partition_range is not None:
-        if not isinstance(partition_range, PartitionKeyRange):
-            msg = f"partition_range must be a PartitionKeyRange, got {partition_range!r}"
             raise TypeError(msg)
-        return space.select_range(partition_range)
-    if isinstance(partition_keys, PartitionSet):
-        return _not_empty(partition_keys.resolve_in(space))
-    if hasattr(partition_keys, "__arrow_c_stream__"):
-        return _not_empty(select_rows(space, partition_keys))
-    if isinstance(partition_keys, str | PartitionKey):
-        msg = f"partition_keys must be a list of PartitionKey, got {partition_keys!r}"
-        raise TypeError(msg)
-    keys = list(partition_keys or ())
-    if not keys:
-        msg = "partition_keys is empty; name at least one partition, or use partition_range"
-        raise ExecutionError(msg)
-    return space.select_keys(keys)
+        if self.max_failures is not None:
+            check_max_failures(self.max_failures)
+        _check_rate(self.max_starts_per_second)
+        _check_canary(self.canary)
+        _check_order(self.order)
+        check_retry("retry", self.retry)
+        tags, priority = check_tags(self.tags, self.priority)
+        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "priority", priority)
 
+    def to_json(self, nodes: Sequence[Node], config: str | None) -> str:
+        """The request as it is stored; which partitions and runs it has is stored as its plan.
 
-def _not_empty(selection: Selection) -> Selection:
-    if not selection.num_partitions:
-        msg = "the set of partitions is empty; it must hold at least one"
-        raise ExecutionError(msg)
-    return selection
+        Args:
+            nodes: The assets that are executed, in order.
+            config: `config` as JSON, checked against the assets.
+        """
+        max_failures = self.max_failures
+        kind = "Count" if isinstance(max_failures, int) else "Share"
+        rate = self.max_starts_per_second
+        rerun = [] if self.rerun_of is None else [(RERUN_TAG, self.rerun_of)]
+        return json.dumps({
+            "kind": "Backfill",
+            "assets": _stored_assets(nodes),
+            "failure_policy": _STORED_POLICIES[self.failure_policy],
+            "max_concurrency": self.max_concurrency,
+            "priority": self.priority,
+            "tags": [*(self.tags or ()), *rerun],
+            "config": config,
+            "retry": None if self.retry is None else self.retry.to_json(),
+            "control": {
+                "max_failures": None if max_failures is None else {kind: max_failures},
+                "max_starts_per_second": None if rate is None else float(rate),
+                "refuse_overlap": self.overlap == "refuse",
+                "canary": self.canary,
+            },
+        })  # fmt: skip
 
+    @classmethod
+    def from_json(cls, text: str) -> BackfillRequest:
+        """The request that is stored: `to_json()` without the partitions, which the plan has.
 
-def check_others(selection: Selection, others: Sequence[tuple[Node, Space]]) -> None:
-    """Every partition must be one of each asset of a manual run.
-
-    Raises:
-        PartitionValidationError: Naming the asset and the first key that it does not have.
-    """
-    for node, space in others:
-        selection.check_in(space, node.name)
-
-
-def choose_strategy(given: BackfillStrategy | None, nodes: Sequence[Node]) -> BackfillStrategy:
-    """The argument; else the assets' own where those that declare one agree; else one run each."""
-    if given is not None:
-        if not isinstance(given, BackfillStrategy):
-            msg = f"strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), got {given!r}"
-            raise TypeError(msg)
-        return given
-    declared = {
-        node.asset.backfill_strategy: node.name
-        for node in nodes
-        if node.asset.backfill_strategy is not None
-    }
-    if len(declared) > 1:
-        wishes = ", ".join(f"{name!r}: {strategy}" for strategy, name in declared.items())
-        _log.warning(
-            "the selected assets declare different strategies (%s); each partition gets a run of its "
-            "own, pass strategy= to say otherwise",
-            wishes,
+        Args:
+            text: As `Store.request()` returns it: options that were updated have their new values.
+        """
+        stored: dict[str, Any] = json.loads(text)
+        control = stored["control"]
+        tags = [(name, value) for name, value in stored["tags"]]
+        return cls(
+            selection=[asset["name"] for asset in stored["assets"]],
+            failure_policy=next(
+                policy
+                for policy, name in _STORED_POLICIES.items()
+                if name == stored["failure_policy"]
+            ),
+            max_concurrency=stored["max_concurrency"],
+            tags=[tag for tag in tags if tag[0] != RERUN_TAG],
+            config=None if stored["config"] is None else json.loads(stored["config"]),
+            retry=None if stored["retry"] is None else RetryPolicy.from_json(stored["retry"]),
+            max_failures=next(iter((control["max_failures"] or {}).values()), None),
+            max_starts_per_second=control["max_starts_per_second"],
+            overlap="refuse" if control["refuse_overlap"] else "allow",
+            canary=control["canary"],
+            rerun_of=dict(tags).get(RERUN_TAG),
+            priority=stored["priority"],
         )
-        return BackfillStrategy.multi_run()
-    return next(iter(declared), BackfillStrategy.multi_run())
+
+    def rerun_options(self, backfill_id: str) -> BackfillRequest:
+        """The request of a rerun of the backfill that was made with this request."""
+        return replace(self, rerun_of=backfill_id)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The options of `CodeRepository.materialize()` that are stored, checked when it is made.
+
+    Attributes:
+        tags: Attached to the run.
+        config: Values of the assets' config models, by asset.
+        priority: Place in the queue, higher first; by default the tag `rivers/priority`, else 0.
+
+    Raises:
+        ConfigurationError: A tag has a value that is not allowed.
+    """
+
+    tags: Sequence[tuple[str, str]] | None = None
+    config: Mapping[str, Mapping[str, Any]] | None = None
+    priority: int = 0
+    retry: None = None
+
+    def __post_init__(self) -> None:
+        tags, priority = check_tags(self.tags, self.priority)
+        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "priority", priority)
+
+    def to_json(self, nodes: Sequence[Node], config: str | None) -> str:
+        """The request as it is stored; the arguments are those of `BackfillRequest.to_json`."""
+        return json.dumps({
+            "kind": "Manual",
+            "assets": _stored_assets(nodes),
+            "failure_policy": "Continue",
+            "max_concurrency": 1,
+            "priority": self.priority,
+            "tags": list(self.tags or ()),
+            "config": config,
+        })  # fmt: skip
 
 
 def check_tags(
     tags: Sequence[tuple[str, str]] | None, default_priority: int
 ) -> tuple[list[tuple[str, str]], int]:
-    """The tags, and the priority that they ask for.
+    """Returns the checked tags, and the priority that they ask for or `default_priority`.
 
     Raises:
-        ConfigurationError: A tag is no pair of texts, has a reserved name, or is no priority.
+        ConfigurationError: A tag is no pair of `str`, has a reserved name, or is no priority.
     """
     priority: int | None = None
     checked: list[tuple[str, str]] = []
@@ -232,146 +286,46 @@ def _priority(text: str) -> int:
     return priority
 
 
-def check_one_run(
-    graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: Callable[[Node], Space]
-) -> None:
-    """Refuses a manual run that would need partitions which it is itself to make.
-
-    Raises:
-        ExecutionError: Naming both assets and what to do instead.
-    """
-    selected = {node.name for node in nodes if node.definition is not None}
-    for node in nodes:
-        for name, mapping in node.mappings.items():
-            if node.name not in selected or name not in selected:
-                continue
-            if mapping == PartitionMapping.identity():
-                continue
-            space = space_of(graph[name])
-            own = chosen.translate(space_of(node), node.name)
-            needed = own.upstream(space, mapping)
-            if needed.intersection(chosen.translate(space, name)).num_partitions:
-                whose = "its own partitions" if name == node.name else f"partitions of {name!r}"
-                msg = (
-                    f"the asset {node.name!r} needs, through {mapping}, {whose} which the same run is "
-                    "to make; use backfill(), which executes runs in the order that they need"
-                )
-                raise ExecutionError(msg)
+def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        msg = f"{name} must be one of {allowed}, got {value!r}"
+        raise ConfigurationError(msg)
 
 
-_SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
-    "none": ("process", "machine", "anywhere"),
-    "process": ("machine", "anywhere"),
-    "machine": ("anywhere",),
-}
-"""The reach of handlers whose values get from one worker to another, by what separates those."""
-
-_KEPT: dict[Reach, str] = {
-    "process": "in the memory of one process",
-    "machine": "on one machine",
-    "anywhere": "where every machine reaches it",
-}
-_NEEDED: dict[Isolation, str] = {
-    "none": "of any kind",
-    "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
-    "machine": "that all machines reach, such as PickleIOHandler over an object store",
-}
+def _check_canary(value: int | None) -> None:
+    if value is not None and check_count("canary", value) > MAX_CANARY:
+        msg = f"canary must be at most {MAX_CANARY} partitions, got {value!r}"
+        raise ConfigurationError(msg)
 
 
-def check_memory_inputs(
-    graph: Graph,
-    nodes: Sequence[Node],
-    layers: Sequence[Sequence[int]],
-    handler_of: Callable[[Node, Node], BaseIOHandler],
-    isolation: Isolation,
-) -> None:
-    """Checks that each input that comes from another run reaches the workers.
-
-    Args:
-        graph: All assets.
-        nodes: Those that are executed, in order.
-        layers: Places of those that share runs.
-        handler_of: What loads the value of one for another.
-        isolation: What separates the executor's workers from each other.
-
-    Raises:
-        ExecutionError: Naming the asset, the input and a handler that would do.
-    """
-    layer_of = {nodes[place].name: number for number, layer in enumerate(layers) for place in layer}
-    for node in nodes:
-        for upstream in map(graph.__getitem__, node.inputs):
-            same_partitions = upstream.definition == node.definition and (
-                node.mappings.get(upstream.name) in (None, PartitionMapping.identity())
-            )
-            handler = handler_of(node, upstream)
-            same_run = layer_of.get(upstream.name) == layer_of[node.name]
-            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
-                continue
-            msg = (
-                f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
-                f"{type(handler).__name__} keeps it {_KEPT[handler.reach]}; give {upstream.name!r} an "
-                f"io_handler {_NEEDED[isolation]}"
-            )
-            raise ExecutionError(msg)
+def _check_rate(value: float | None) -> None:
+    if value is None:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= MAX_STARTS_PER_SECOND:
+        msg = f"max_starts_per_second must be a number above 0, such as 0.5 or 20, got {value!r}"
+        raise ConfigurationError(msg)
 
 
-def stored_config(record: dict[str, Any]) -> dict[str, Any] | None:
-    """The configuration kept with a backfill."""
-    return None if record["config"] is None else json.loads(record["config"])
+def _check_order(value: object) -> None:
+    match value:
+        case "definition" | "reverse":
+            return
+        case [_, *_] if all(isinstance(name, str) for name in value):
+            return
+    msg = (
+        'order must be "definition", "reverse" or a list of dimensions, such as ["-date", "region"], '
+        f"got {value!r}"
+    )
+    raise ConfigurationError(msg)
 
 
-def stored_retry(record: dict[str, Any]) -> RetryPolicy | None:
-    """The retry policy kept with a backfill."""
-    return None if record["retry"] is None else RetryPolicy.from_json(record["retry"])
-
-
-def left_out(parts: Mapping[str, Selection], graph: Graph, store: Store) -> dict[str, Selection]:
-    """Without what is materialized for each of the assets that have the same partitions."""
-    groups: list[tuple[Selection, list[Node]]] = []
-    for name, selection in parts.items():
-        for other, nodes in groups:
-            if other.equals(selection):
-                nodes.append(graph[name])
-                break
-        else:
-            groups.append((selection, [graph[name]]))
-    return {
-        node.name: missing
-        for selection, nodes in groups
-        for missing in [only_missing(selection, nodes, store)]
+def _stored_assets(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": node.name,
+            "code_version": node.asset.code_version,
+            "partitioned": node.definition is not None,
+        }
         for node in nodes
-    }
-
-
-def only_missing(selection: Selection, nodes: Sequence[Node], store: Store) -> Selection:
-    """The partitions that are not materialized for each of the assets, in the same order."""
-    everywhere = selection
-    for node in nodes:
-        materialized = store.materialized(node.name, selection.space)
-        everywhere = everywhere.intersection(materialized)
-    return selection.difference(everywhere)
-
-
-def only_defined(selection: Selection, spaces: Sequence[tuple[Node, Space]]) -> Selection:
-    """Of the partitions of an earlier backfill, those that are still defined for each asset.
-
-    Raises:
-        ExecutionError: None is.
-    """
-    if not selection.num_partitions:
-        return selection
-    for node, space in spaces:
-        try:
-            selection.check_in(space, node.name)
-        except PartitionValidationError:
-            selection, gone = selection.only_in(space)
-            if not selection.num_partitions:
-                msg = "none of the partitions to run again is defined any more"
-                raise ExecutionError(msg) from None
-            _log.warning(
-                "%d partitions of the earlier backfill are no longer defined for %r and left out",
-                gone,
-                node.name,
-            )
-    node, space = spaces[0]
-    return selection.translate(space, node.name)
+    ]

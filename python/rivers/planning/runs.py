@@ -1,190 +1,115 @@
-"""Which partitions of each asset a backfill covers, and which runs need what others make."""
+"""The runs that cover the partitions of assets, and which runs need which others: the `Plan`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING
 
-from rivers._rivers import Plan, Selection
-from rivers.assets.asset_graph import unclear_by_name
-from rivers.exceptions import PartitionValidationError
+from rivers._rivers import Plan
 from rivers.partitions import PartitionMapping
+from rivers.planning.checks import check_canary
+from rivers.planning.expansion import SAME_KEYS, expand, map_to_assets, mapping_between
+from rivers.planning.grouping import choose_strategy, in_order
+from rivers.planning.selection import (
+    drop_materialized,
+    only_defined,
+    only_missing,
+    select_assets,
+    select_partitions,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from rivers._rivers import Space, StoredStrategy
+    from rivers._rivers import Selection, StoredStrategy
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.assets.step_def import StepDef
+    from rivers.planning.expansion import Parts, SpaceOf
+    from rivers.planning.request import BackfillRequest
+    from rivers.planning.selection import Materialized
     from rivers.policies.strategy import BackfillStrategy
 
     Strategy = BackfillStrategy | StoredStrategy
-    Along = Callable[[Selection, Space, PartitionMapping], Selection]
-    SpaceOf = Callable[[Node], Space]
-
-Parts = dict[str, "Selection"]
-"""By asset, its partitions."""
-
-_SAME_KEYS = PartitionMapping.identity()
 
 
-def follow(graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: SpaceOf) -> Parts:
-    """The partitions of all selected assets, from those that were chosen of the first.
-
-    An asset that has all of the chosen keys gets these; another gets what the mappings
-    between it and the others lead to, near ones first.
-
-    Raises:
-        PartitionValidationError: Naming an asset whose partitions cannot be told, or are none.
-    """
-    first, *others = nodes
-    parts = {first.name: chosen}
-    refusals: dict[str, PartitionValidationError] = {}
-    for node in others:
-        try:
-            chosen.check_in(space_of(node), node.name)
-            parts[node.name] = chosen
-        except PartitionValidationError as error:
-            refusals[node.name] = error
-    while refusals:
-        reached = {
-            node.name: found
-            for node in nodes
-            if node.name in refusals and (found := _from_neighbours(graph, node, parts, space_of))
-        }
-        if not reached:
-            raise next(iter(refusals.values()))
-        for name, found in reached.items():
-            del refusals[name]
-            if not found.num_partitions:
-                msg = (
-                    f"none of the partitions of {name!r} belongs to those that were chosen of "
-                    f"{first.name!r}, by the mappings between the assets; leave it out of the selection"
-                )
-                raise PartitionValidationError(msg)
-        parts |= reached
-    return parts
-
-
-def _from_neighbours(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
-    """What the assets beside it that have partitions lead to; `None`: there is none."""
-    needed = _needed(graph, node, parts, space_of)
-    affected = _affected(graph, node, parts, space_of)
-    return needed.union(affected) if needed and affected else needed or affected
-
-
-def _needed(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
-    """The partitions that assets downstream of it need."""
-    found: Selection | None = None
-    for name in graph.downstream_of(node.name):
-        mapping = _mapping(graph[name], node)
-        if name in parts and mapping is not None:
-            own = parts[name].upstream(space_of(node), mapping)
-            found = found.union(own) if found else own
-    return found
-
-
-def _affected(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
-    """The partitions that need something of the assets upstream of it."""
-    found: Selection | None = None
-    for name in node.deps:
-        mapping = _mapping(node, graph[name])
-        if name in parts and mapping is not None:
-            own = parts[name].downstream(space_of(node), mapping)
-            found = found.union(own) if found else own
-    return found
-
-
-def _mapping(node: Node, upstream: Node) -> PartitionMapping | None:
-    """Which partitions of an upstream it needs; `None`: nobody has said so."""
-    declared = node.mappings.get(upstream.name)
-    if declared is None and unclear_by_name(node.definition, upstream.definition) is None:
-        return _SAME_KEYS
-    return declared
-
-
-def widen(
-    graph: Graph,
-    parts: Parts,
-    space_of: SpaceOf,
-    *,
-    upstream: bool,
-    downstream: bool,
-    keep: Callable[[Selection, list[Node]], Selection],
-) -> Parts:
-    """Adds what the selected partitions need, or what needs them, near and far.
-
-    That is also partitions of the selected assets, where one needs another or its own.
+def plan_backfill(
+    request: BackfillRequest, graph: Graph, space_of: SpaceOf, materialized: Materialized
+) -> tuple[list[Node], Plan]:
+    """The assets and the runs that a request asks for.
 
     Args:
+        request: The options of `backfill()`.
         graph: All assets.
-        parts: The partitions of the selected assets.
         space_of: The partitions of an asset.
-        upstream: Whether to add all that they need.
-        downstream: Whether to add all that needs them.
-        keep: Which of the partitions of assets that are made in one step are to be executed.
+        materialized: Looks up what is materialized.
+
+    Returns:
+        The assets to execute, in dependency order, and their runs.
+
+    Raises:
+        RiversError: As `CodeRepository.backfill()`.
     """
-    wider = dict(parts)
-    if upstream:
-        for nodes in reversed(_steps(graph, graph.all_upstream_of(parts) | parts.keys())):
-            # What needs any of them comes after the first of them, and so was looked at before.
-            found = [_needed(graph, node, wider, space_of) for node in nodes]
-            _add(wider, nodes, found, keep, Selection.upstream)
-    if downstream:
-        for nodes in _steps(graph, graph.all_downstream_of(parts) | parts.keys()):
-            found = [_affected(graph, nodes[0], wider, space_of)]
-            _add(wider, nodes, found, keep, Selection.downstream)
-    return wider
+    nodes = select_assets(graph, request.selection)
+    chosen = select_partitions(space_of(nodes[0]), request.partition_keys, request.partition_range)
+    parts = map_to_assets(graph, nodes, chosen, space_of)
+    if request.only_missing:
+        parts = drop_materialized(parts, graph, materialized)
+
+    def keep(found: Selection, nodes: list[Node]) -> Selection:
+        return only_missing(found, nodes, materialized) if request.only_missing else found
+
+    parts = expand(
+        graph, parts, space_of, upstream=request.include_upstream,
+        downstream=request.include_downstream, keep=keep,
+    )  # fmt: skip
+    plan = plan_runs(
+        graph, parts, lambda nodes: choose_strategy(request.strategy, nodes),
+        lambda selection: in_order(selection, request.order),
+    )  # fmt: skip
+    check_canary(plan, request.canary)
+    return graph.in_order(parts), plan
 
 
-def _steps(graph: Graph, names: Iterable[str]) -> list[list[Node]]:
-    """The assets whose partitions can be made, in order, with those that one step makes with them."""
-    steps: dict[StepDef, list[Node]] = {}
-    siblings = graph.with_siblings(graph[name] for name in names)
-    for node in graph.in_order(node.name for node in siblings):
-        if node.definition is not None and not node.asset.is_external:
-            steps.setdefault(node.asset.step, []).append(node)
-    return list(steps.values())
+def plan_rerun(
+    request: BackfillRequest,
+    graph: Graph,
+    space_of: SpaceOf,
+    earlier: Plan,
+    left: Sequence[Selection],
+) -> tuple[list[Node], Plan]:
+    """The assets and the runs of a rerun.
 
+    Args:
+        request: The options of the rerun.
+        graph: All assets.
+        space_of: The partitions of an asset.
+        earlier: The plan of the backfill that is run again.
+        left: By layer of `earlier`, the partitions to run again.
 
-def _add(
-    parts: Parts,
-    nodes: list[Node],
-    found: Iterable[Selection | None],
-    keep: Callable[[Selection, list[Node]], Selection],
-    along: Along,
-) -> None:
-    """Adds what was found of the assets of one step, and what their own partitions lead to from there."""
-    chosen = parts.get(nodes[0].name)
-    several = [selection for selection in [chosen, *found] if selection is not None]
-    if not several:
-        return
-    reached = _of_its_own(nodes[0], reduce(lambda a, b: a.union(b), several), along)
-    if chosen is None:
-        kept = keep(reached, nodes)
-    elif reached.num_partitions == chosen.num_partitions:
-        return
-    else:
-        kept = chosen.union(keep(reached.difference(chosen), nodes))
-    if kept.num_partitions:
-        parts |= {node.name: kept for node in nodes}
+    Returns:
+        The assets to execute, in dependency order, and their runs.
 
-
-def _of_its_own(node: Node, selection: Selection, along: Along) -> Selection:
-    """With all that an asset needs of itself, or that needs it, one moment after the other."""
-    mapping = node.mappings.get(node.name)
-    while mapping is not None:
-        wider = selection.union(along(selection, selection.space, mapping))
-        if wider.num_partitions == selection.num_partitions:
-            break
-        selection = wider
-    return selection
+    Raises:
+        ExecutionError: None of the partitions is defined any more.
+    """
+    nodes = select_assets(graph, request.selection)
+    parts: Parts = {}
+    strategies: dict[str, Strategy] = {}
+    for own, (_, strategy, indices) in zip(left, earlier.layers, strict=True):
+        spaces = [
+            (node, space_of(node))
+            for index, node in enumerate(nodes)
+            if indices is None or index in indices
+        ]
+        if own.num_partitions or len(left) == 1:
+            parts |= {node.name: only_defined(own, spaces) for node, _ in spaces}
+            strategies |= {node.name: strategy for node, _ in spaces}
+    plan = plan_runs(graph, parts, lambda nodes: strategies[nodes[0].name])
+    return graph.in_order(parts), plan
 
 
 @dataclass
 class _Layer:
-    """Assets of which each run executes the same partitions, one after another."""
+    """Assets whose runs are shared: each run executes the same partitions of all of them."""
 
     level: int
     selection: Selection
@@ -198,13 +123,19 @@ def plan_runs(
     strategy_of: Callable[[list[Node]], Strategy],
     arrange: Callable[[Selection], Selection] = lambda selection: selection,
 ) -> Plan:
-    """The runs that cover these partitions; `arrange` puts those of an asset in order.
+    """The runs that cover the partitions of all assets.
 
-    Assets that need of each other just the partitions of the same run share runs. Any other need
-    between two of them, or of an asset for its own earlier partitions, is an order between runs.
+    Assets that need of each other only the partitions of the same run share runs. Any other need
+    between two assets, or of an asset for its own earlier partitions, is a dependency between runs.
+
+    Args:
+        graph: All assets.
+        parts: The partitions of each asset.
+        strategy_of: The strategy of assets that share runs.
+        arrange: Puts the partitions of an asset in order.
 
     Raises:
-        ConfigurationError: A strategy does not fit.
+        ConfigurationError: A strategy does not fit the partitions.
     """
     layers: list[_Layer] = []
     layer_of: dict[str, _Layer] = {}
@@ -212,13 +143,13 @@ def plan_runs(
     for node in graph.in_order(parts):
         own = parts[node.name]
         needs = dict(_needs(graph, node, parts))
-        # Those before it need not wait for its earlier partitions, so it has runs of its own.
+        # Assets before this one need not wait for its earlier partitions, so it has runs of its own.
         needs_itself = node.name in needs
         level = 0
         for name, mapping in needs.items():
             if name != node.name:
                 shares = (
-                    mapping == _SAME_KEYS
+                    mapping == SAME_KEYS
                     and own.equals(parts[name])
                     and not (needs_itself or layer_of[name].needs_itself)
                 )
@@ -237,42 +168,47 @@ def plan_runs(
     layers.sort(key=lambda layer: layer.level)
     if len(layers) == 1 and not links:
         return Plan(arrange(layers[0].selection), strategy_of(layers[0].nodes))
-    places = {node.name: place for place, node in enumerate(graph.in_order(parts))}
-    order = {id(layer): place for place, layer in enumerate(layers)}
+    asset_index = {node.name: index for index, node in enumerate(graph.in_order(parts))}
+    layer_index = {id(layer): index for index, layer in enumerate(layers)}
     return Plan.in_layers(
         [
             (
                 arrange(layer.selection),
                 strategy_of(layer.nodes),
-                [places[node.name] for node in layer.nodes],
+                [asset_index[node.name] for node in layer.nodes],
             )
             for layer in layers
         ],
         [
-            (order[id(layer_of[name])], order[id(layer_of[needed])], places[needed], mapping)
+            (
+                layer_index[id(layer_of[name])],
+                layer_index[id(layer_of[needed])],
+                asset_index[needed],
+                mapping,
+            )
             for name, needed, mapping in links
         ],
     )
 
 
 def _needs(graph: Graph, node: Node, parts: Parts) -> Iterator[tuple[str, PartitionMapping]]:
-    """The selected assets of which it needs selected partitions, and through which mapping."""
+    """The assets in `parts` whose selected partitions an asset needs, each with its mapping."""
     own = parts[node.name]
     for name in [*node.deps, node.name]:
         if name not in parts or (name == node.name and name not in node.mappings):
             continue
-        there = parts[name]
-        # Where nobody has said which partitions belong together, one asset comes after the other.
-        mapping = _mapping(node, graph[name]) or PartitionMapping.all_partitions()
-        if mapping != _SAME_KEYS or not own.equals(there):
-            needed = own.upstream(there.space, mapping).intersection(there)
+        selected = parts[name]
+        # Without a mapping, declared or implied, all runs of one asset come after those of the other.
+        mapping = mapping_between(node, graph[name]) or PartitionMapping.all_partitions()
+        if mapping != SAME_KEYS or not own.equals(selected):
+            needed = own.upstream(selected.space, mapping).intersection(selected)
             if not needed.num_partitions:
                 continue
         yield name, mapping
 
 
 def _shared(layers: list[_Layer], level: int, selection: Selection) -> _Layer | None:
-    """The layer whose runs can execute one more asset."""
+    """The layer whose runs can execute one more asset with these partitions."""
     for layer in layers:
         if layer.level == level and not layer.needs_itself and layer.selection.equals(selection):
             return layer

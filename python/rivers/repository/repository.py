@@ -1,63 +1,63 @@
-"""What a user calls: a repository of assets, its runs and its backfills."""
+"""`CodeRepository`: the assets of a project, their runs and their backfills."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
+from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
-from rivers.assets.config import check_config
-from rivers.exceptions import (
-    ExecutionError,
-    PartitionValidationError,
-)
-from rivers.planning import limits as steering
-from rivers.planning import request as submission
-from rivers.planning import runs as planning
+from rivers.assets.asset_graph import Graph
+from rivers.exceptions import AssetDefinitionError
+from rivers.execution.executor import Executor
+from rivers.planning.request import BackfillRequest, RunRequest
+from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retry
-from rivers.policies.run_queue import BACKFILL_PRIORITY
-from rivers.repository.awaiting import Awaiting
-from rivers.repository.control import Control
-from rivers.repository.single_runs import Runs
-from rivers.repository.waiting import wait_at_exit
+from rivers.policies.run_queue import RunQueueConfig
+from rivers.repository import single_runs
+from rivers.repository.launch import Launcher
+from rivers.repository.program_builder import ProgramBuilder
+from rivers.repository.runtime import Runtime
 from rivers.status import tables
-from rivers.status.results import BackfillResult, run_ids
+from rivers.storage.storage import Storage
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self, Unpack
 
-    from rivers._rivers import Plan
-    from rivers.assets.asset_graph import Node
-    from rivers.execution.runner import Program
+    import polars as pl
+
+    from rivers.assets.asset import Asset
+    from rivers.client import BackfillClient
     from rivers.partitions import PartitionKey, PartitionKeyRange
+    from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
     from rivers.policies.strategy import BackfillStrategy
+    from rivers.repository.run_handle import RunHandle
+    from rivers.status.results import BackfillResult, BackfillStatus, RunResult
 
-_log = logging.getLogger("rivers")
-
-_RERUN = "run the rest with rerun_backfill({0!r})"
-"""What Ctrl-C tells of a backfill."""
+    StatusFilter = str | Sequence[str] | None
 
 
-class CodeRepository(Runs, Control, Awaiting):
+class CodeRepository:
     """Assets, and everything that can be done with them.
 
     Args:
         assets: The assets.
         default_executor: Where runs are executed; threads of this process by default.
-        partition_defs: Definitions by name, for assets that name theirs.
-        run_queue: One queue for all runs; without it each backfill is bounded by its own
+        partition_defs: Definitions by name, for assets that refer to theirs by name.
+        run_queue: One queue for all runs; without it each backfill is limited by its own
             `max_concurrency` alone.
-        default_retry_policy: How assets that have no `retry` are tried again; by default not at all.
-        pool_limits: How many slots each pool has, over all runs of this repository in this process and
+        default_retry_policy: How assets without `retry` are retried; by default they are not.
+        pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
-        clock: Tells the naive wall-clock time that definitions without an end reach to.
-        lease_seconds: How long a process that shows no life keeps its backfills from being resumed
-            elsewhere. One that is seen to be dead does not keep them at all.
+        clock: Returns the naive wall-clock time that definitions without an end reach to.
+        lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
+            Those of a process that is seen to be dead can be resumed at once.
 
     Raises:
-        AssetDefinitionError: Something is no asset, two have one name, or one takes slots of a pool that
-            has no or not so many.
+        AssetDefinitionError: Something is no asset, two assets have one name, or an asset needs more
+            slots of a pool than there are.
         GraphValidationError: A dependency does not exist, or there is a cycle.
 
     Example:
@@ -71,13 +71,154 @@ class CodeRepository(Runs, Control, Awaiting):
         ('completed', 2)
     """
 
+    def __init__(
+        self,
+        assets: Iterable[Asset],
+        default_executor: Executor | None = None,
+        partition_defs: Mapping[str, PartitionsDefinition] | None = None,
+        run_queue: RunQueueConfig | None = None,
+        *,
+        default_retry_policy: RetryPolicy | None = None,
+        pool_limits: Mapping[str, int] | None = None,
+        clock: Callable[[], dt.datetime] | None = None,
+        lease_seconds: float = 15.0,
+    ) -> None:
+        _check_kinds(default_executor, partition_defs, run_queue, clock)
+        self._graph = Graph(assets, partition_defs or {})
+        limits = pools.check_limits(pool_limits or {}, self._graph)
+        executor = default_executor or Executor.in_process()
+        retry = check_retry("default_retry_policy", default_retry_policy)
+        self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation)
+        self._launcher = Launcher(self._runtime, self._graph, builder, clock)
+
+    # -- the storage -------------------------------------------------------------------------------
+
+    def resolve(self, storage: Storage | None = None) -> Self:
+        """Connects the repository to its storage.
+
+        It is called at first use otherwise, with the default storage: the one that `RIVERS_STORAGE`
+        names, or `.rivers/rivers.db` in the working directory.
+
+        Args:
+            storage: Where runs and backfills are recorded.
+
+        Returns:
+            The repository itself.
+
+        Raises:
+            StorageError: The storage cannot be opened.
+            ExecutionError: A backfill is still running on another storage.
+        """
+        if storage is not None and not isinstance(storage, Storage):
+            msg = f"storage must be a Storage, such as Storage.embedded(path), got {storage!r}"
+            raise TypeError(msg)
+        self._runtime.connect(storage)
+        return self
+
+    @property
+    def storage(self) -> Storage:
+        """Where runs and backfills are recorded."""
+        return self._runtime.storage
+
+    @property
+    def assets(self) -> list[Asset]:
+        """The assets, in the order given."""
+        return [node.asset for node in self._graph.nodes.values()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the backfills that run in the background, then ends threads and processes."""
+        self._runtime.close()
+
+    # -- single runs -------------------------------------------------------------------------------
+
+    def materialize(
+        self,
+        selection: Sequence[str] | None = None,
+        partition_key: PartitionKey | None = None,
+        tags: Sequence[tuple[str, str]] | None = None,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        raise_on_error: bool = True,
+    ) -> RunResult:
+        """Executes assets in one run, and waits for it.
+
+        Args:
+            selection: Names of assets; all but external ones by default.
+            partition_key: The partition or partitions, for the partitioned ones.
+            tags: Attached to the run; `("rivers/priority", "N")` overrides its priority, 0.
+            config: Values of the assets' config models, by asset.
+            raise_on_error: Whether a failure is raised, or only returned in the result.
+
+        Raises:
+            ExecutionError: An asset failed (the exception is its cause), or the call is refused.
+            AssetNotFoundError: An asset does not exist.
+            PartitionValidationError: The key is not one of each partitioned asset's.
+            ConfigurationError: `tags` or `config` are not valid.
+        """
+        request = RunRequest(tags, config)
+        return single_runs.materialize(
+            self._launcher, selection, partition_key, request, raise_on_error=raise_on_error
+        )
+
+    def submit(
+        self,
+        selection: Sequence[str] | None = None,
+        partition_key: PartitionKey | None = None,
+        tags: Sequence[tuple[str, str]] | None = None,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> RunHandle:
+        """Executes assets in one run, in the background; the arguments are those of `materialize`.
+
+        Returns:
+            A handle with `status`, `wait(timeout)` and `cancel()`.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def answer() -> int:
+            ...     return 42
+            >>> with rs.CodeRepository([answer]).resolve(rs.Storage.memory()) as repo:
+            ...     repo.submit(["answer"]).wait().success
+            True
+        """
+        return single_runs.submit(
+            self._launcher, selection, partition_key, RunRequest(tags, config)
+        )
+
+    def load_node(self, name: str, partition_key: PartitionKey | None = None) -> Any:
+        """Loads the value of an asset through its IO handler.
+
+        Args:
+            name: The asset, or a task of a graph asset: `asset/task`.
+            partition_key: Its partition; with several, the result is a dict of values.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            PartitionValidationError: The key is not one of the asset's.
+            ExecutionError: Nothing is stored, or a key is missing or was not expected.
+        """
+        return single_runs.load_node(self._launcher, name, partition_key)
+
+    # -- backfills ---------------------------------------------------------------------------------
+
     def backfill(
         self,
         selection: list[str] | None = None,
         partition_keys: list[PartitionKey] | None = None,
         partition_range: PartitionKeyRange | None = None,
         strategy: BackfillStrategy | None = None,
-        failure_policy: str = "continue",
+        failure_policy: FailurePolicy = "continue",
         max_concurrency: int = 4,
         tags: list[tuple[str, str]] | None = None,
         config: dict[str, dict[str, Any]] | None = None,
@@ -89,18 +230,18 @@ class CodeRepository(Runs, Control, Awaiting):
         include_downstream: bool = False,
         retry: RetryPolicy | None = None,
         max_failures: float | None = None,
-        order: str | list[str] = "definition",
+        order: Order = "definition",
         max_starts_per_second: float | None = None,
-        overlap: str = "allow",
+        overlap: Overlap = "allow",
         canary: int | None = None,
     ) -> BackfillResult:
-        """Launches a backfill.
+        """Launches a backfill: executes assets for many partitions, in runs that are recorded.
 
         The partitions are those of the first selected asset. The others have the same keys or, where
-        they do not, what the mappings between the assets lead to. Where partitions of one asset need
-        other partitions of another asset, or earlier ones of the same, each run starts when all that it
-        needs has ended, and fails with `UpstreamFailed` where that failed. Such assets have runs of
-        their own, and their partitions are counted for each.
+        they do not, the partitions that the mappings between the assets lead to. Where partitions of
+        one asset need partitions of another asset, or earlier ones of their own, each run starts when
+        all runs that it needs have ended, and fails with `UpstreamFailed` if one of those failed. Such
+        assets have runs of their own, and their partitions are counted for each.
 
         Args:
             selection: Names of assets; all partitioned ones by default.
@@ -108,79 +249,90 @@ class CodeRepository(Runs, Control, Awaiting):
                 Also a `PartitionSet` (`definition.select(...)`), or a table with a column per
                 dimension: a Polars frame or anything else with the Arrow interface.
             partition_range: Or a range of them.
-            strategy: How they are grouped into runs; by default as the assets declare, else one run
-                per partition.
-            failure_policy: `"continue"`, or `"stop_on_failure"`: nothing starts after a failure.
-            max_concurrency: Most runs in flight.
+            strategy: How partitions are grouped into runs; by default as the assets declare, otherwise
+                one run per partition.
+            failure_policy: `"continue"`, or `"stop_on_failure"`: no run starts after a failure.
+            max_concurrency: Maximum number of runs in flight.
             tags: Attached to each run; `("rivers/priority", "N")` overrides the priority, -10.
-            config: Per-asset values of their config models.
-            block: Whether to wait for its end; Ctrl-C cancels it then.
+            config: Values of the assets' config models, by asset.
+            block: Whether to wait for the end of the backfill; Ctrl-C then cancels it.
             dry_run: Whether to check and plan only; nothing is stored.
-            only_missing: Whether to leave out what is materialized for each of the assets; with
-                nothing left the backfill is empty and completed.
-            include_upstream: Whether to add all that the selected partitions need, near and far; of an
-                asset that needs its own earlier partitions, all earlier ones. With `only_missing` it is
-                what it takes to make the selected partitions.
-            include_downstream: Whether to add all that needs the selected partitions, near and far.
-            retry: How assets that raise are tried again; it goes before `Asset(retry=)`, which goes
-                before `CodeRepository(default_retry_policy=)`. `RetryPolicy(0)`: not at all. It is
-                kept with the backfill.
-            max_failures: It stops, as under `"stop_on_failure"`, when so many partitions have failed: an
-                int of at least 1; or a float below 1, a fraction of those that have ended, from 20 on.
-            order: In which order partitions are run: `"definition"`, as they are defined, or as single
-                keys are given; `"reverse"`, from the end, the newest first; or a list of dimensions, the
-                slowest first, with a minus where the last key comes first: `["-date", "region"]`. Those
-                left out follow. Inside a run the order is the definition's. A run that needs others starts
-                after those, whatever the order.
-            max_starts_per_second: Most runs that start in a second, spread evenly; a number above 0. It
-                spares a service that counts calls, whatever the concurrency.
-            overlap: `"allow"`, or `"refuse"`: not while another backfill that has not ended, also one that
-                was interrupted, holds some of the same partitions of the same asset.
-            canary: So many partitions first, spread over all; the rest if they complete, else it is
-                canceled. Where runs have several partitions: so many runs.
+            only_missing: Whether to leave out partitions that are materialized for each of the assets;
+                if none remains, the backfill is empty and completed.
+            include_upstream: Whether to add all partitions that the selected ones need, directly or
+                not; for an asset that needs its own earlier partitions, all earlier ones. With
+                `only_missing`, only those that are missing are added.
+            include_downstream: Whether to add all partitions that need the selected ones, directly or
+                not.
+            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+                `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries. It is
+                stored with the backfill.
+            max_failures: The backfill stops, as under `"stop_on_failure"`, when `max_failures`
+                partitions have failed: an int of at least 1; or a float below 1, a fraction of the
+                partitions that have ended, once 20 have.
+            order: The order in which partitions are run: `"definition"`, as they are defined, or as
+                single keys are given; `"reverse"`, from the end, the newest first; or a list of
+                dimensions, the slowest first, with a minus where the last key comes first:
+                `["-date", "region"]`. Dimensions left out follow. Inside a run the order is the
+                definition's. A run that needs others starts after those, whatever the order.
+            max_starts_per_second: Maximum number of runs that start in a second, spread evenly; a number
+                above 0. It protects a service that counts calls, whatever the concurrency.
+            overlap: `"allow"`, or `"refuse"`: raise an error while another backfill that has not ended,
+                even one that was interrupted, covers some of the same partitions of the same asset.
+            canary: Number of partitions, spread over all, to run first. The others start only if all of
+                these complete, and are canceled otherwise. Where runs have several partitions, the
+                number of runs.
 
         Returns:
-            What became of it, or of a background backfill or dry run: what is planned.
+            How the backfill ended; for a background backfill or a dry run, what is planned.
 
         Raises:
             AssetNotFoundError: An asset does not exist.
-            PartitionValidationError: A partition does not.
+            PartitionValidationError: A partition does not exist.
             ConfigurationError: Another argument has a value that is not allowed.
             ExecutionError: The arguments do not fit together.
             StorageError: The storage failed; the backfill can be resumed.
         """
-        nodes = submission.select_assets(self._graph, selection)
-        now = self._clock()
-        space_of = self._spaces_of(now)
-        chosen = submission.select_partitions(space_of(nodes[0]), partition_keys, partition_range)
-        parts = planning.follow(self._graph, nodes, chosen, space_of)
-        store = self.storage._store  # noqa: SLF001
-        if only_missing:
-            parts = submission.left_out(parts, self._graph, store)
-        parts = planning.widen(
-            self._graph, parts, space_of, upstream=include_upstream, downstream=include_downstream,
-            keep=lambda found, nodes: (
-                submission.only_missing(found, nodes, store) if only_missing else found
-            ),
+        request = BackfillRequest(
+            selection, partition_keys, partition_range, strategy, failure_policy, max_concurrency,
+            tags, config, only_missing, include_upstream, include_downstream, retry, max_failures,
+            order, max_starts_per_second, overlap, canary,
         )  # fmt: skip
-        plan = planning.plan_runs(
-            self._graph, parts, lambda nodes: submission.choose_strategy(strategy, nodes),
-            lambda selection: steering.in_order(selection, order),
-        )  # fmt: skip
-        steering.check_plan(plan, canary)
-        checked_tags, priority = submission.check_tags(tags, BACKFILL_PRIORITY)
-        return self._launch(
-            self._graph.in_order(parts), plan, now, config, block=block, dry_run=dry_run,
-            tags=checked_tags, priority=priority, retry=check_retry("retry", retry),
-            **steering.checked(
-                failure_policy=failure_policy,
-                max_concurrency=max_concurrency,
-                max_failures=max_failures,
-                max_starts_per_second=max_starts_per_second,
-                overlap=overlap,
-                canary=canary,
-            ),
-        )  # fmt: skip
+        return self._launcher.backfill(request, block=block, dry_run=dry_run)
+
+    async def backfill_async(self, **options: Unpack[BackfillOptions]) -> BackfillResult:
+        """Launches a backfill and awaits its end, while other tasks of the event loop continue.
+
+        Cancelling the task has the effect of Ctrl-C in `backfill()`: no new run starts, runs in flight
+        end, the rest is canceled and recorded, then `asyncio.CancelledError` is raised. Cancelling it
+        again leaves at once, and the backfill can be resumed.
+
+        Args:
+            **options: The arguments of `backfill()`, by name; all but `block`.
+
+        Returns:
+            How the backfill ended; for a dry run, what is planned.
+
+        Raises:
+            TypeError: There is no such argument, or it is `block`.
+            RiversError: As `backfill()`.
+
+        Example:
+            >>> import asyncio, rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... async def sales(context: rs.AssetExecutionContext) -> int:
+            ...     await asyncio.sleep(0)
+            ...     return len(context.partition_key)
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> asyncio.run(repo.backfill_async(partition_range=everywhere)).status
+            'completed'
+        """
+        if "block" in options:
+            raise TypeError("backfill_async() waits without blocking the loop: leave 'block' out")
+        result = self.backfill(**options, block=False)
+        await self._launcher.wait_async(result)
+        return result
 
     def rerun_backfill(
         self,
@@ -190,61 +342,35 @@ class CodeRepository(Runs, Control, Awaiting):
         *,
         error_type: str | None = None,
     ) -> BackfillResult:
-        """Launches the failed and canceled partitions of a backfill again, as a new one.
+        """Launches the failed and canceled partitions of a backfill again, as a new backfill.
+
+        The new backfill has the options of the earlier one, with the values that `update_backfill()`
+        gave them.
 
         Args:
             backfill_id: The backfill.
             block: Whether to wait for the end.
             dry_run: Whether to plan only.
-            error_type: Only what failed with this type of error, as `backfill_errors()` names it;
-                what was canceled is left out then.
+            error_type: Only partitions that failed with this type of error, as `backfill_errors()`
+                names it; canceled partitions are left out.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
             ConfigurationError: No partition failed with `error_type`.
-            ExecutionError: It has not ended, or none of its partitions is defined any more.
+            ExecutionError: The backfill has not ended, or none of its partitions is defined any more.
         """
-        record = self._record(backfill_id)
-        if record["status"] == "in_progress":
-            msg = (
-                f"the backfill {backfill_id!r} has not ended; wait for it, cancel it with "
-                "cancel_backfill(), or continue it with resume_backfill() if its process died"
-            )
-            raise ExecutionError(msg)
-        nodes = submission.select_assets(self._graph, record["assets"])
-        now = self._clock()
-        store = self.storage._store  # noqa: SLF001
-        left = store.uncompleted(backfill_id)
-        if error_type is not None:
-            left = self._failed_with(backfill_id, error_type)
-        parts: planning.Parts = {}
-        strategies: dict[str, planning.Strategy] = {}
-        space_of = self._spaces_of(now)
-        for own, (_, strategy, places) in zip(left, store.plan(record["key"]).layers, strict=True):
-            spaces = [
-                (node, space_of(node))
-                for place, node in enumerate(nodes)
-                if places is None or place in places
-            ]
-            if own.num_partitions or len(left) == 1:
-                parts |= {node.name: submission.only_defined(own, spaces) for node, _ in spaces}
-                strategies |= {node.name: strategy for node, _ in spaces}
-        plan = planning.plan_runs(self._graph, parts, lambda nodes: strategies[nodes[0].name])
-        tags = [tag for tag in record["tags"] if tag[0] != submission.RERUN_TAG]
-        return self._launch(
-            self._graph.in_order(parts), plan, now, submission.stored_config(record), block=block,
-            dry_run=dry_run, tags=[*tags, (submission.RERUN_TAG, backfill_id)],
-            retry=submission.stored_retry(record), **steering.kept(record),
-        )  # fmt: skip
+        return self._launcher.rerun(backfill_id, error_type, block=block, dry_run=dry_run)
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id.
 
-        Attempts that had failed and were recorded count; what waited for its next attempt waits on, and
-        that attempt executes all assets of the run. One that the process died in does not count.
+        Failed attempts that were recorded count; a run that was to be retried is still retried, and
+        that attempt executes all assets of the run. An attempt during which the process died does not
+        count.
 
-        One that is paused stays so until `unpause_backfill()`; `block=True` waits on. Waits up to 2 s for
-        worker processes of the dead process to leave: until then they may still be in a function.
+        A paused backfill stays paused until `unpause_backfill()`, also with `block=True`. The call
+        waits up to 2 s for worker processes of the dead process to exit, since these may still be
+        executing a function.
 
         Args:
             backfill_id: The backfill.
@@ -252,98 +378,232 @@ class CodeRepository(Runs, Control, Awaiting):
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
-            ExecutionError: It has ended, or its process lives, or a worker process of it does not leave.
+            ExecutionError: The backfill has ended, or its process or a worker process is still alive.
         """
-        record = self._record(backfill_id)
-        _, engine, workers = self._connected()
-        nodes = submission.select_assets(self._graph, record["assets"])
-        _, instances = check_config(submission.stored_config(record), nodes)
-        now = self._clock()
-        plan = self.storage._store.plan(record["key"])  # noqa: SLF001
-        program = self._program(nodes, plan, instances, now, submission.stored_retry(record))
-        self._check_still_defined(program, plan, now)
-        workers.prepare()
-        left = record["num_partitions"] - record["completed"] - record["failed"]
-        with self._reports.telling:
-            key = engine.resume(backfill_id, program, self._executor, pools.needs(nodes))
-            self._reports.taken_over(backfill_id, left, record["num_partitions"])
-        workers.notify()
-        wait_at_exit(self, processes=self._executor.isolation != "none")
-        if block:
-            self._wait(key, backfill_id, record["num_partitions"], _RERUN)
-        return self._result(backfill_id, plan)
-
-    def _check_still_defined(self, program: Program, plan: Plan, now: dt.datetime) -> None:
-        """Has runs look for partitions that are gone, where the definition has changed since."""
-        for (selection, _, _), steps in zip(plan.layers, program.layers, strict=True):
-            for step in steps:
-                space = self._space(step.definition, now)
-                try:
-                    selection.check_in(space, step.name)
-                except PartitionValidationError:
-                    step.defined = space
+        return self._launcher.resume(backfill_id, block=block)
 
     def cancel_backfill(self, backfill_id: str) -> bool:
-        """Cancels a backfill.
+        """Cancels a backfill: no new run starts, runs in flight end, and the rest is canceled.
 
         Returns:
-            `True` if it runs in this process and was told to stop: nothing new starts from now on.
-            `False` otherwise: a process that runs it finds the storage's marker within a second; if
-            none does, it has ended now.
+            `True` if the backfill runs in this process: no run starts from now on. `False` otherwise:
+            the process that runs it reads the request from the storage within a second; if no process
+            does, the backfill has now ended.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
         """
-        self._record(backfill_id)
-        told = self._connected()[1].cancel(backfill_id)
-        self._reports.tell()
-        return told
+        return self._client.cancel_backfill(backfill_id)
 
-    def _launch(
-        self, nodes: list[Node], plan: Plan, now: dt.datetime, config: Any, *,
-        block: bool, dry_run: bool, retry: RetryPolicy | None, **request: Any,
-    ) -> BackfillResult:  # fmt: skip
-        if dry_run:
-            self._prepare(nodes, plan, now, config, retry)
-            if request["refuse_overlap"]:
-                self.storage._store.refuse_overlap([node.name for node in nodes], plan)  # noqa: SLF001
-            most = request["max_concurrency"]
-            names = [node.name for node in nodes]
-            return _planned("", plan, "dry_run", names, lambda: self._estimate(nodes, plan, most))
-        key, backfill_id, _ = self._submit(
-            nodes, plan, now, config, manual=False, retry=retry, **request
-        )
-        if block:
-            self._wait(key, backfill_id, plan.num_partitions, _RERUN)
-        return self._result(backfill_id, plan)
+    def pause_backfill(self, backfill_id: str) -> None:
+        """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.
 
-    def _result(self, backfill_id: str, plan: Plan) -> BackfillResult:
-        record = self._record(backfill_id)
-        result = _planned(backfill_id, plan, record["status"], record["assets"])
-        result._fill(record)  # noqa: SLF001
-        result.__dict__["_table"] = self._drawn(backfill_id)
-        return result
+        See `BackfillClient.pause_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: It has ended.
+        """
+        self._client.pause_backfill(backfill_id)
+
+    def unpause_backfill(self, backfill_id: str) -> None:
+        """Lets a paused backfill continue; see `BackfillClient.unpause_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: It has ended.
+        """
+        self._client.unpause_backfill(backfill_id)
+
+    def update_backfill(
+        self,
+        backfill_id: str,
+        *,
+        max_concurrency: int | None = None,
+        priority: int | None = None,
+        max_failures: float | None = None,
+    ) -> None:
+        """Changes the limits of a backfill in progress; see `BackfillClient.update_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+            max_concurrency: Maximum number of runs in flight; `None` leaves it as it is.
+            priority: Place in the queue, higher first; `None` leaves it as it is.
+            max_failures: Number of failed partitions, or their fraction, that stops the backfill; `None`
+                leaves it as it is.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: There is nothing to change, or a value is not allowed.
+            ExecutionError: It has ended.
+        """
+        self._client.update_backfill(
+            backfill_id, max_concurrency=max_concurrency, priority=priority,
+            max_failures=max_failures,
+        )  # fmt: skip
+
+    def wait_backfill(self, backfill_id: str, timeout: float | None = None) -> BackfillStatus:
+        """Waits until a backfill has ended, in whichever process it runs.
+
+        Args:
+            backfill_id: The backfill.
+            timeout: Maximum number of seconds to wait; `None` for no limit.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            TimeoutError: The backfill has not ended within `timeout` seconds; it continues.
+            ExecutionError: Its process is dead, so that it does not end until it is resumed.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu", "asia"]))
+            ... def sales() -> int:
+            ...     return 1
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> everywhere = rs.PartitionKeyRange.single("us", "asia")
+            >>> launched = repo.backfill(partition_range=everywhere, block=False)
+            >>> repo.wait_backfill(launched.backfill_id, timeout=30).status
+            'completed'
+        """
+        return self._client.wait_backfill(backfill_id, timeout)
+
+    def watch(self, backfill_id: str, *, every: float = 0.5) -> AsyncIterator[BackfillStatus]:
+        """Yields how a backfill stands: now, after each change, and at last how it ended.
+
+        See `BackfillClient.watch`.
+
+        Args:
+            backfill_id: The backfill.
+            every: Seconds between two reads.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ExecutionError: Its process is dead, so nothing more will happen.
+        """
+        return self._client.watch(backfill_id, every=every)
+
+    # -- what is recorded --------------------------------------------------------------------------
+
+    def get_backfill(self, backfill_id: str) -> BackfillStatus | None:
+        """Returns how a backfill stands, as far as it is recorded; `None` if no backfill has the id.
+
+        The cost does not grow with the backfill.
+
+        Args:
+            backfill_id: The backfill.
+        """
+        return self._client.get_backfill(backfill_id)
+
+    def backfills(self, *, status: StatusFilter = None, limit: int | None = None) -> pl.DataFrame:
+        """Returns one row per backfill, the newest first; `BackfillClient.backfills` has the columns.
+
+        Args:
+            status: Only backfills with one of these statuses.
+            limit: Maximum number of rows.
+
+        Raises:
+            ConfigurationError: There is no such status.
+        """
+        return self._client.backfills(status=status, limit=limit)
+
+    def backfill_partitions(
+        self, backfill_id: str, *, status: StatusFilter = None, run_id: bool = False
+    ) -> pl.DataFrame:
+        """Returns one row per partition of a backfill, in the order of its runs.
+
+        `BackfillClient.backfill_partitions` has the columns.
+
+        Args:
+            backfill_id: The backfill.
+            status: Only partitions with one of these statuses.
+            run_id: Whether to add the column `run_id`.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: There is no such status.
+        """
+        return self._client.backfill_partitions(backfill_id, status=status, run_id=run_id)
+
+    def backfill_runs(self, backfill_id: str, *, status: StatusFilter = None) -> pl.DataFrame:
+        """Returns one row per started run of a backfill, by number.
+
+        `BackfillClient.backfill_runs` has the columns.
+
+        Args:
+            backfill_id: The backfill.
+            status: Only runs with one of these statuses.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: There is no such status.
+        """
+        return self._client.backfill_runs(backfill_id, status=status)
+
+    def backfill_errors(self, backfill_id: str) -> pl.DataFrame:
+        """Returns why partitions of a backfill failed: one row per error, the most frequent first.
+
+        `BackfillClient.backfill_errors` has the columns and says which errors are equal.
+
+        Args:
+            backfill_id: The backfill, which may be in progress.
+
+        Raises:
+            BackfillNotFoundError: There is no such backfill.
+        """
+        return self._client.backfill_errors(backfill_id)
+
+    def partition_status(self, asset: str, *, status: StatusFilter = None) -> pl.DataFrame:
+        """One row per partition of an asset, in definition order.
+
+        Args:
+            asset: The asset's name.
+            status: Only partitions in these states.
+
+        Returns:
+            A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
+            failed, in_progress), and of the last materialization `last_materialized_at` (Datetime),
+            `backfill_id` (String), `run` (UInt64) and `code_version` (String).
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            ExecutionError: It is not partitioned.
+            ConfigurationError: There is no such state.
+        """
+        node, *_ = select_assets(self._graph, [asset])
+        space = self._launcher.spaces()(node)
+        return tables.partition_status(self._runtime.store, asset, space, status)
+
+    @property
+    def _client(self) -> BackfillClient:
+        return self._runtime.connect().client
 
 
-def _planned(
-    backfill_id: str,
-    plan: Plan,
-    status: str,
-    assets: list[str],
-    estimate: Callable[[], float | None] = lambda: None,
-) -> BackfillResult:
-    dry = status == "dry_run"
-    layers = plan.layers
-    result = BackfillResult(backfill_id, plan.num_partitions, plan.num_runs, status, is_dry_run=dry)
-    result.partitions_per_asset = {
-        assets[place]: selection.num_partitions
-        for selection, _, places in layers
-        for place in (places or range(len(assets)))
-    }
-    result._later(  # noqa: SLF001
-        run_ids=lambda: [] if dry else run_ids(backfill_id, plan.num_runs),
-        partition_keys=lambda: [key for layer in layers for key in layer[0].keys()],  # noqa: SIM118
-        to_polars=lambda: tables.of_layers(layers, assets, lambda at: layers[at][0].table()),
-        estimate=estimate,
-    )
-    return result
+def _check_kinds(
+    executor: Executor | None,
+    partition_defs: Mapping[str, PartitionsDefinition] | None,
+    run_queue: RunQueueConfig | None,
+    clock: Callable[[], dt.datetime] | None,
+) -> None:
+    for argument, value, kind in (
+        ("default_executor", executor, Executor),
+        ("run_queue", run_queue, RunQueueConfig),
+    ):
+        if value is not None and not isinstance(value, kind):
+            msg = f"{argument} must be a {kind.__name__}, got {value!r}"
+            raise TypeError(msg)
+    for name, definition in (partition_defs or {}).items():
+        if not isinstance(definition, PartitionsDefinition):
+            msg = f"partition_defs[{name!r}] must be a PartitionsDefinition, got {definition!r}"
+            raise AssetDefinitionError(msg)
+    if clock is not None and not callable(clock):
+        msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+        raise TypeError(msg)

@@ -1,14 +1,16 @@
-"""A run that was submitted and is not waited for."""
+"""The handle of a run that was submitted and goes on in the background."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from rivers.status.results import RunResult
 
 if TYPE_CHECKING:
     from rivers.execution.runner import Program
     from rivers.repository.runtime import Runtime
+
+HandleStatus: TypeAlias = Literal["pending", "running", "completed", "failed", "canceled"]
 
 
 class RunHandle:
@@ -26,19 +28,19 @@ class RunHandle:
         self._program = program
 
     @property
-    def status(self) -> str:
+    def status(self) -> HandleStatus:
         """`"pending"`, `"running"`, `"completed"`, `"failed"` or `"canceled"`."""
         run = self._runtime.storage.get_run(self.run_id)
-        return "pending" if run is None else run.status
+        return "pending" if run is None else cast("HandleStatus", run.status)
 
     def wait(self, timeout: float | None = None) -> RunResult:
-        """Waits for the end.
+        """Waits for the end of the run.
 
         Args:
-            timeout: Seconds; for ever by default.
+            timeout: Maximum number of seconds to wait; `None` for no limit.
 
         Raises:
-            TimeoutError: The run has not ended by then; it goes on.
+            TimeoutError: The run has not ended within `timeout` seconds; it continues.
         """
         if not self._runtime.engine.wait(self._key, timeout):
             msg = f"the run {self.run_id} has not ended within {timeout} seconds"
@@ -46,14 +48,18 @@ class RunHandle:
         return self._result()
 
     def cancel(self) -> bool:
-        """Cancels the run if it has not begun. `True`: it is live in this process and was told to."""
+        """Cancels the run if it has not begun.
+
+        Returns:
+            Whether the run is live in this process, so that the cancel reached it.
+        """
         return self._runtime.engine.cancel(self._request_id)
 
     def _result(self) -> RunResult:
-        storage = self._runtime.storage
-        run = storage.get_run(self.run_id)
+        connection = self._runtime.connect()
+        run = connection.storage.get_run(self.run_id)
         ran = run is not None and run.status in ("completed", "failed")
-        failed = storage._store.failed_assets(self._request_id)  # noqa: SLF001  (the storage's other half)
+        failed = connection.store.failed_assets(self._request_id)
         names = [step.name for step in self._program.steps]
         return RunResult(
             run_id=self.run_id,

@@ -1,4 +1,4 @@
-"""One line in the log when a backfill starts, ends, or stops here."""
+"""Logs a line when a backfill starts, ends, or stops in this process."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rivers")
 
-_PATIENCE = 1.0
-"""Seconds that the thread waits for an end before it looks whether anything is live."""
+_WAIT_SECONDS = 1.0
+"""Time that the thread waits for an end before it checks whether any backfill is live."""
 
 
-class Reports:
-    """Tells of the backfills of one engine.
+class EventLog:
+    """Logs the starts and ends of the backfills of one engine.
 
-    Whoever waits for one tells of its end before it returns; a thread tells of the others.
+    A call that waits for a backfill logs its end before it returns; a thread logs the other ends.
+
+    Args:
+        engine: The engine.
+        store: Its storage.
 
     Attributes:
-        telling: Whoever has it tells; held while a backfill begins, so that its end is told later.
+        lock: Held while logging. Also held during submission, so that an end is never logged before its
+            start.
     """
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self.telling = threading.RLock()
+        self.lock = threading.RLock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def started(self, backfill_id: str, num_partitions: int, num_runs: int, assets: str) -> None:
-        """A backfill was recorded."""
+        """Logs that a backfill was recorded."""
         _log.info(
             "backfill %s started: %d partitions in %d runs of %s",
             backfill_id, num_partitions, num_runs, assets,
@@ -42,28 +47,28 @@ class Reports:
         self._watch()
 
     def taken_over(self, backfill_id: str, left: int, num_partitions: int) -> None:
-        """A backfill whose process died goes on here."""
+        """Logs that a backfill whose process died continues in this process."""
         _log.info(
             "backfill %s taken over, its process is gone: %d of %d partitions are left",
             backfill_id, left, num_partitions,
         )  # fmt: skip
         self._watch()
 
-    def tell(self) -> None:
-        """Tells what has ended since the last time."""
-        # Who comes second returns when it is told.
-        with self.telling:
+    def publish(self) -> None:
+        """Logs the backfills that have ended since the last call."""
+        # A second caller returns once the first has logged them.
+        with self.lock:
             for key in self._engine.drain_finished():
-                self._tell(key)
+                self._log_end(key)
 
     def close(self) -> None:
-        """Waits for the thread, when the engine is closed: it must not outlive the interpreter."""
+        """Waits for the thread once the engine is closed, since it must not outlive the interpreter."""
         with self._starting:
             thread = self._thread
         if thread is not None:
-            thread.join(_PATIENCE)
+            thread.join(_WAIT_SECONDS)
 
-    def _tell(self, key: int) -> None:
+    def _log_end(self, key: int) -> None:
         record = None
         try:
             record = self._store.backfill_by_key(key)
@@ -72,7 +77,7 @@ class Reports:
             which = record["backfill_id"] if record else f"number {key}"
             _log.error("backfill %s stopped here: %s", which, error)
             return
-        if record is None or record["manual"] or record["status"] == "in_progress":
+        if record is None or record["manual"] or record["ended_at"] is None:
             return
         counts = ", ".join(
             f"{record[state]} {state}"
@@ -98,8 +103,8 @@ class Reports:
 
     def _work(self) -> None:
         while True:
-            self._engine.wait_finished(_PATIENCE)
-            self.tell()
+            self._engine.wait_finished(_WAIT_SECONDS)
+            self.publish()
             with self._starting:
                 if not self._engine.live():
                     self._thread = None

@@ -1,4 +1,4 @@
-"""Partitions as a map: many in few cells, counted by Polars."""
+"""Counts many partitions into the few cells of a map."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STATES = ("failed", "canceled", "running", "pending", "completed")
-"""The worst first: a cell shows the worst of what it stands for."""
+"""Statuses, the worst first: a cell shows the worst status of its partitions."""
 
 
 @dataclass
 class Cells:
-    """The map.
+    """A map of partitions.
 
     Attributes:
-        counts: A row per cell that is not empty: `row`, `column`, and a count for each state.
+        counts: One row per cell that is not empty: `row`, `column`, and a count for each status.
         labels: The first key of each row.
-        columns: How many columns there are.
+        columns: Number of columns.
         shape: What a row and a column stand for.
     """
 
@@ -33,7 +33,7 @@ class Cells:
     shape: str
 
     def to_json(self) -> str:
-        """The map for programs."""
+        """Returns the map as JSON."""
         return json.dumps({
             "shape": self.shape,
             "rows": self.labels,
@@ -43,13 +43,13 @@ class Cells:
 
 
 def gather(frame: pl.DataFrame, dimensions: Sequence[str], width: int, height: int) -> Cells:
-    """Counts the partitions of each cell of a map that fits.
+    """Counts the partitions of each cell of a map that fits a window.
 
     Args:
         frame: The table of a backfill's partitions.
-        dimensions: Its columns that name a partition.
-        width: Columns of the window.
-        height: Rows that it may have.
+        dimensions: The columns of `frame` that name a partition.
+        width: Width of the window, in characters.
+        height: Maximum number of rows.
     """
     height = max(height, 1)
     first, *others = dimensions
@@ -83,14 +83,14 @@ def gather(frame: pl.DataFrame, dimensions: Sequence[str], width: int, height: i
 
 
 def _labels(frame: pl.DataFrame, dimension: str) -> list[str]:
-    """The keys of a dimension that occur, in order."""
+    """Returns the keys of a dimension that occur, in order."""
     order = _order(frame, dimension)
     keys = frame.select(dimension, order.alias("_order")).unique().sort("_order")
     return keys[dimension].cast(pl.String).to_list()
 
 
 def _order(frame: pl.DataFrame, dimension: str) -> pl.Expr:
-    """A time dimension is ordered by its windows, another by the order of its definition."""
+    """Returns the sort key of a dimension: its windows for time, otherwise the order of its definition."""
     start = f"{dimension}_start"
     return pl.col(start) if start in frame.columns else pl.col(dimension).to_physical()
 
@@ -100,7 +100,7 @@ def _position(frame: pl.DataFrame, dimension: str) -> pl.Expr:
 
 
 def _product(frame: pl.DataFrame, at: dict[str, pl.Expr], others: list[str]) -> tuple[pl.Expr, int]:
-    """The place in the product of some dimensions, and the size of that."""
+    """Returns the position in the product of some dimensions, and the size of that product."""
     place, size = pl.lit(0, pl.Int64), 1
     for name in others:
         keys = frame.select(_order(frame, name).n_unique()).item()
@@ -113,6 +113,6 @@ def _each(number: int) -> str:
 
 
 def dimensions_of(frame: pl.DataFrame) -> list[str]:
-    """The columns of the dimensions: those before `status`, without the starts of windows."""
+    """Returns the columns of the dimensions: those before `status`, without the starts of windows."""
     names = frame.columns[: frame.columns.index("status")]
     return [name for name in names if not (name.endswith("_start") and name[:-6] in names)]

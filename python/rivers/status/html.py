@@ -1,4 +1,4 @@
-"""How results look in a notebook: counts, and a small map of the partitions as SVG."""
+"""The HTML of results in a notebook: counts, and a small map of the partitions as SVG."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COLOURS = {
 _COLUMNS, _ROWS = 80, 16
 _CELL = 7
 _LABEL = 6.5
-"""The width of a character of a label, and of the cells, in pixels."""
+"""Width of a character of a label, in pixels."""
 
 
 def facts(rows: Mapping[str, str]) -> str:
-    """Names and values as a table; everything in it is escaped."""
+    """Returns names and values as a table; both are escaped."""
     lines = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th>'
         f'<td style="text-align:left">{escape(value)}</td></tr>'
@@ -37,7 +37,7 @@ def facts(rows: Mapping[str, str]) -> str:
 
 
 def bar(counts: Mapping[str, int], total: int) -> str:
-    """How many of all partitions ended, and how."""
+    """Returns a bar of the shares of all partitions that ended, by status."""
     parts = "".join(
         f'<div style="width:{100 * count / max(total, 1):.2f}%;background:{COLOURS[state]}"></div>'
         for state, count in counts.items()
@@ -49,7 +49,7 @@ def bar(counts: Mapping[str, int], total: int) -> str:
 
 
 def grid(frame: pl.DataFrame) -> str:
-    """The map of a backfill's partitions; nothing where there are none."""
+    """Returns the map of a backfill's partitions; empty if there are none."""
     if not frame.height:
         return ""
     cells = gather(frame, dimensions_of(frame), _COLUMNS, _ROWS)

@@ -1,4 +1,4 @@
-"""One live line while a backfill is waited for, on a terminal or in a notebook."""
+"""One live line on a terminal or in a notebook while a call waits for a backfill."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _REFRESH = 0.1
-"""Seconds between two looks."""
+"""Seconds between two updates on a terminal."""
 _NOTEBOOK_REFRESH = 0.5
-"""The same in a notebook, where each is a message to a browser."""
+"""Seconds between two updates in a notebook, where each is a message to a browser."""
 
 
 def is_wanted() -> bool:
-    """Whether someone sits at a terminal and has not turned progress off."""
+    """Whether standard error is a terminal and `RIVERS_PROGRESS` is not `0`."""
     return os.environ.get("RIVERS_PROGRESS", "1") != "0" and sys.stderr.isatty()
 
 
 def progress(
     request_id: str, total: int, look: Callable[[], tuple[int, int, int] | None]
 ) -> ProgressLine | NotebookLine:
-    """What shows a backfill where it is waited for; the arguments are those of `ProgressLine`."""
+    """Makes the display for this process; the arguments are those of `ProgressLine`."""
     return (NotebookLine if _in_notebook() else ProgressLine)(request_id, total, look)
 
 
 def _in_notebook() -> bool:
-    """Whether this is the process of a notebook, where progress has not been turned off."""
+    """Whether this is the process of a notebook and `RIVERS_PROGRESS` is not `0`."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     return (
@@ -42,12 +42,12 @@ def _in_notebook() -> bool:
 
 
 class ProgressLine:
-    """Done, failed, rate and time left; silent where it is not wanted.
+    """Shows completed and failed partitions, rate and time left, if progress is wanted.
 
     Args:
         request_id: The id of the backfill or the manual run.
-        total: Partitions in all.
-        look: Tells completed and failed partitions and runs in flight; `None` once it has ended.
+        total: Number of partitions.
+        look: Returns completed and failed partitions and runs in flight; `None` once it has ended.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ProgressLine:
 
     def __enter__(self) -> Self:
         if is_wanted():
-            # rich is imported where someone sees it: it takes as long as the rest of the package.
+            # rich takes as long to import as the rest of the package, so import it only for a terminal.
             from rich import progress  # noqa: PLC0415
             from rich.console import Console  # noqa: PLC0415
 
@@ -80,11 +80,11 @@ class ProgressLine:
         return self
 
     def patience(self) -> float | None:
-        """How long to wait before `update` is called: for ever, where nobody watches."""
+        """Returns the seconds until the next `update()`; `None` if there is nothing to show."""
         return None if self._progress is None else _REFRESH
 
     def update(self) -> None:
-        """Looks and shows."""
+        """Reads the counts and shows them."""
         seen = self._look() if self._progress is not None else None
         if self._progress is None or seen is None:
             return
@@ -104,11 +104,11 @@ class ProgressLine:
 
 
 class NotebookLine:
-    """The same below a cell of a notebook.
+    """Shows completed and failed partitions, rate and time left below a cell of a notebook.
 
     Args:
         request_id: The id of the backfill or the manual run.
-        total: Partitions in all.
+        total: Number of partitions.
         look: As for `ProgressLine`.
     """
 
@@ -121,7 +121,7 @@ class NotebookLine:
         self._seen = (0, 0, 0)
 
     def __enter__(self) -> Self:
-        # Whoever sits at a notebook has it; it has no types.
+        # A notebook always has IPython, which has no types.
         shown: Any = importlib.import_module("IPython.display")
         self._html: Any = shown.HTML
         self._began = time.monotonic()
@@ -129,11 +129,11 @@ class NotebookLine:
         return self
 
     def patience(self) -> float:
-        """How long to wait before `update` is called."""
+        """Returns the seconds until the next `update()`."""
         return _NOTEBOOK_REFRESH
 
     def update(self) -> None:
-        """Looks and shows."""
+        """Reads the counts and shows them."""
         seen = self._look()
         if seen is not None:
             self._seen = seen
@@ -158,5 +158,5 @@ class NotebookLine:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            # It has ended, so that there is nothing to look at any more but the result.
+            # The backfill has ended: the result is shown in place of the progress.
             self._handle.update(self._html(""))

@@ -1,36 +1,37 @@
-"""What the calls of a repository return."""
+"""The objects that calls of a repository or a client return."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rivers._lazy import LazyAttributes
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from rivers._storage import BackfillRecord
     from rivers.partitions import PartitionKey
 
 
-_MOST_DRAWN = 2_000_000
-"""Partitions that a notebook draws a map of; the tables have any number."""
+_MAX_DRAWN = 2_000_000
+"""Maximum number of partitions that a notebook draws a map of; tables have no limit."""
 
 
 class _Shown(LazyAttributes):
-    """A result that a notebook shows in words, with a bar and a map."""
+    """A result that a notebook shows as words, a bar and a map."""
 
     def _show(self, facts: dict[str, str], counts: dict[str, int], total: int) -> str:
-        """In a notebook: what is known in words and, if it is not too much to look at, as a map."""
+        """Returns the HTML of a result; the map is left out above `_MAX_DRAWN` partitions."""
         from rivers.status import html  # noqa: PLC0415  (Polars is loaded where a table is wanted)
 
         table = self.__dict__.get("_table")
-        drawn = html.grid(table()) if table is not None and total <= _MOST_DRAWN else ""
+        drawn = html.grid(table()) if table is not None and total <= _MAX_DRAWN else ""
         return html.facts(facts) + html.bar(counts, total) + drawn
 
 
 def run_ids(backfill_id: str, num_runs: int) -> list[str]:
-    """The ids of a backfill's runs: they follow from its id."""
+    """Returns the ids of a backfill's runs, which follow from its id."""
     return [f"{backfill_id}.{number}" for number in range(num_runs)]
 
 
@@ -39,20 +40,21 @@ class BackfillResult(_Shown):
     """Returned by `CodeRepository.backfill()` and `rerun_backfill()`.
 
     Attributes:
-        backfill_id: Unique id of the backfill; of a dry run, `""`.
-        num_partitions: How many partitions; never how many runs.
-        num_runs: How many runs are planned.
+        backfill_id: Unique id of the backfill; `""` for a dry run.
+        num_partitions: Number of partitions (not of runs).
+        num_runs: Number of planned runs.
         status: `"in_progress"`, `"completed"`, `"failed"`, `"canceled"`, or `"dry_run"`.
-        completed: Completed partitions.
-        failed: Failed partitions.
-        canceled: Canceled partitions.
-        run_ids: Ids of the runs, in order; empty for a dry run. Built when first touched.
+        completed: Number of completed partitions.
+        failed: Number of failed partitions.
+        canceled: Number of canceled partitions.
+        run_ids: Ids of the runs, in order; empty for a dry run. Computed on first access.
         is_dry_run: Whether nothing was executed.
-        partition_keys: The partitions, in order. Built when first touched.
-        estimate: Of a dry run: how many seconds it would take at its concurrency, by the latest
-            recorded runs of its assets; `None` where they have none. Looked up when first touched.
-        partitions_per_asset: By asset, how many of its partitions. The sum is more than
-            `num_partitions` where runs execute several assets.
+        partition_keys: The partitions, in order. Computed on first access.
+        estimate: For a dry run, the seconds that the backfill would take at its concurrency, estimated
+            from the latest recorded runs of its assets; `None` if there are none. Computed on first
+            access.
+        partitions_per_asset: Number of partitions of each asset. Their sum exceeds `num_partitions`
+            where runs execute several assets.
     """
 
     backfill_id: str
@@ -68,16 +70,16 @@ class BackfillResult(_Shown):
     estimate: float | None = field(init=False)
     partitions_per_asset: dict[str, int] = field(default_factory=dict)
 
-    def _fill(self, record: dict[str, Any]) -> None:
-        """How it stands by now."""
+    def _fill(self, record: BackfillRecord) -> None:
+        """Takes status and counts from a record."""
         self.status = record["status"]
         self.completed, self.failed = record["completed"], record["failed"]
         self.canceled = record["canceled"]
 
     def to_polars(self) -> pl.DataFrame:
-        """The partitions, in order: one row each, a column per dimension (see `rivers.status.tables`).
+        """Returns one row per partition, in order, with a column per dimension (see `rivers.status.tables`).
 
-        Where assets have runs of their own, a column `assets` (String) names those of the row.
+        Where assets have runs of their own, a column `assets` (String) names the assets of the row.
         """
         table: pl.DataFrame = self.__dict__["_thunks"]["to_polars"]()
         return table
@@ -102,24 +104,24 @@ class BackfillResult(_Shown):
 
 @dataclass
 class BackfillStatus(_Shown):
-    """Returned by `CodeRepository.get_backfill()`: how a backfill stands.
+    """Returned by `get_backfill()`: how a backfill stands.
 
     Attributes:
         backfill_id: Unique id of the backfill.
         status: `"in_progress"`, `"completed"`, `"failed"` or `"canceled"`.
-        total_partitions: How many partitions it has.
-        completed_partitions: How many are completed, and recorded as such.
-        failed_partitions: How many failed.
-        canceled_partitions: How many were canceled.
-        run_ids: Ids of its runs, in order. Built when first touched.
-        error: Of a failed backfill: its first failure's asset, partition and message, and how many
-            partitions failed.
+        total_partitions: Number of partitions.
+        completed_partitions: Number of partitions that are recorded as completed.
+        failed_partitions: Number of failed partitions.
+        canceled_partitions: Number of canceled partitions.
+        run_ids: Ids of its runs, in order. Computed on first access.
+        error: For a failed backfill, the asset, partition and message of its first failure, and the
+            number of failed partitions.
         tags: Attached to each of its runs.
-        paused: Whether nothing new starts until `unpause_backfill()`; its status stays
+        paused: Whether no new run starts until `unpause_backfill()`; the status stays
             `"in_progress"`.
-        rate: Partitions a second that have ended lately; `None` where that is not known: it has ended,
-            is paused, nobody runs it, or no run has ended. Looked up when first touched.
-        eta: Seconds until its end at this rate; `None` where that is not known.
+        rate: Partitions that ended per second lately; `None` if the backfill has ended or is paused, no
+            process runs it, or no run has ended yet. Computed on first access.
+        eta: Seconds until its end at this rate; `None` if the rate is not known.
     """
 
     backfill_id: str
@@ -179,9 +181,9 @@ class RunResult:
 
     Attributes:
         run_id: The run's id.
-        success: Whether all assets were materialized for all its partitions.
-        materialized_assets: The assets that were, in order.
-        failed_assets: Those that failed or were skipped, wholly or for some partitions.
+        success: Whether all assets were materialized for all partitions of the run.
+        materialized_assets: The assets that were materialized, in order.
+        failed_assets: The assets that failed or were skipped, for all or some of the partitions.
         error: The first failure, if there is one.
     """
 

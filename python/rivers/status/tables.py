@@ -1,9 +1,9 @@
-"""Millions of rows as Polars frames: what the tables of a repository and of sets of partitions hold.
+"""The Polars tables of a client, a repository and sets of partitions, and their columns.
 
 Dimensions are `pl.Enum` (`pl.Categorical` above 65,536 keys); a time dimension is a `pl.Categorical` of
 its keys with a column `<dimension>_start`, `pl.Datetime("us")`, beside it. The one dimension of a
 single-dimension definition is called `partition`. A dimension whose name another column has gets a
-trailing `_`. States are `pl.Enum`; moments are `pl.Datetime("us", "UTC")`.
+trailing `_`. Statuses are `pl.Enum`; times are `pl.Datetime("us", "UTC")`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers._rivers import ArrowTable, Engine, Space, Store
+    from rivers._storage import ErrorGroup
 
 
 def _states(given: Any) -> list[str] | None:
@@ -35,7 +36,7 @@ def backfill_partitions(
     run_id: bool,
     errors: bool = True,
 ) -> pl.DataFrame:
-    """See `CodeRepository.backfill_partitions`; without `errors` that column is empty."""
+    """See `BackfillClient.backfill_partitions`."""
     record = store.backfill(backfill_id)
     layers = store.plan(record["key"]).layers if record else [None]
     return of_layers(
@@ -50,10 +51,15 @@ def backfill_partitions(
 def of_layers(
     layers: Sequence[Any], assets: Sequence[str], table: Callable[[int], ArrowTable]
 ) -> pl.DataFrame:
-    """The tables of all layers of a plan, one below the other; `assets` are those of the request.
+    """Concatenates the tables of all layers of a plan.
 
-    Where there are several, a column `assets` tells them apart, and a dimension that a layer does not
-    have is null.
+    If there are several layers, a column `assets` names the assets of a row, and dimensions that its layer
+    does not have are null.
+
+    Args:
+        layers: The layers of the plan.
+        assets: The assets of the request.
+        table: Returns the table of a layer, by its index.
     """
     import polars as pl  # noqa: PLC0415
 
@@ -70,14 +76,14 @@ def of_layers(
 def backfill_runs(
     store: Store, backfill_id: str, status: str | Sequence[str] | None
 ) -> pl.DataFrame:
-    """See `CodeRepository.backfill_runs`."""
+    """See `BackfillClient.backfill_runs`."""
     return frame(_rivers.backfill_runs(store, backfill_id, _states(status)))
 
 
 def backfills(
     store: Store, engine: Engine | None, status: str | Sequence[str] | None, limit: int | None
 ) -> pl.DataFrame:
-    """See `CodeRepository.backfills`."""
+    """See `BackfillClient.backfills`; an engine also knows of its own aborted backfills."""
     return frame(_rivers.backfills(store, engine, _states(status), limit))
 
 
@@ -88,8 +94,8 @@ def partition_status(
     return frame(_rivers.partition_status(store, asset, space, _states(status)))
 
 
-def causes(counted: Iterable[dict[str, Any]]) -> pl.DataFrame:
-    """See `CodeRepository.backfill_errors`."""
+def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:
+    """See `BackfillClient.backfill_errors`."""
     import polars as pl  # noqa: PLC0415
 
     moment = pl.Datetime("us", "UTC")

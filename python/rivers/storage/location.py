@@ -6,14 +6,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from rivers.exceptions import ConfigurationError
 
 DEFAULT_PATH = Path(".rivers") / "rivers.db"
 """The file that is used if no storage is named, relative to the working directory."""
 
-MEMORY = "memory"
+MEMORY: Final = "memory"
 """The name of a storage that lives as long as its object."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -53,7 +53,7 @@ class StorageLocation:
             'memory'
         """
         if text == MEMORY:
-            return StorageLocation(MEMORY)
+            return StorageLocation("memory")
         return StorageLocation.file(text, relative_to)
 
     @staticmethod

@@ -120,6 +120,33 @@ class Storage:
         """The file, or `"memory"`."""
         return self._store.path
 
+    @staticmethod
+    def schema_versions(path: str | os.PathLike[str]) -> tuple[int, int]:
+        """Returns the version of a file's schema, and the newest version that this package knows.
+
+        Args:
+            path: The file; it is not migrated.
+
+        Raises:
+            StorageError: It cannot be read, or is no storage of rivers.
+        """
+        return Store.schema(os.path.abspath(path))  # noqa: PTH100
+
+    def check(self) -> list[str]:
+        """Checks the file and compares its counts with its records; others may use it meanwhile.
+
+        Returns:
+            What is wrong, one sentence each; empty if nothing is.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        return self._store.check()
+
+    def num_backfills(self) -> int:
+        """Returns the number of recorded backfills and manual runs."""
+        return len(self._store.backfills())
+
     def get_run(self, run_id: str) -> RunRecord | None:
         """Returns a run by its id; `None` if there is none.
 
@@ -229,3 +256,8 @@ def _texts(key: str | PartitionKey) -> list[str]:
         return [key]
     msg = f"a dynamic partition's key must be a str, got {key!r}"
     raise TypeError(msg)
+
+
+def store_of(storage: Storage) -> Store:
+    """The storage as the core knows it, for the parts of the package that pass it to the core."""
+    return storage._store  # noqa: SLF001  (the one place outside the class that reads it)

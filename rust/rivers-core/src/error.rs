@@ -59,8 +59,6 @@ pub enum Remedy {
     List,
     /// Execute again what failed or was canceled in this backfill.
     Rerun(String),
-    /// Continue this interrupted backfill.
-    Resume(String),
     /// Wait for this backfill, or cancel it.
     Cancel(String),
     /// Wait for this backfill, cancel it, or allow the overlap with it.
@@ -75,7 +73,6 @@ impl Remedy {
         match self {
             Self::List => vec!["list"],
             Self::Rerun(id) => vec!["rerun", id],
-            Self::Resume(id) => vec!["resume", id],
             Self::Cancel(id) => vec!["cancel", id],
             Self::Overlap(id) => vec!["overlap", id],
             Self::Migrate(path) => vec!["migrate", path],

@@ -6,9 +6,12 @@ mod store_suite;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rivers_core::store::Store;
+use rivers_core::clock::{ManualClock, SECOND};
+use rivers_core::engine::Engine;
+use rivers_core::queue::Limits;
 use rivers_core::store::liveness::WorkerLock;
 use rivers_core::store::sqlite::SqliteStore;
+use rivers_core::store::{Ledger, Liveness, Records, Store};
 use store_suite::{Fixture, store_suite};
 use tempfile::TempDir;
 
@@ -54,4 +57,47 @@ fn a_worker_process_is_seen_by_its_lock() {
     assert!(file.open().has_workers("o"));
     drop(second);
     assert!(!file.open().has_workers("o"));
+}
+
+#[test]
+fn a_read_only_storage_reads_beside_a_writer_and_refuses_to_write() {
+    let file = File::new();
+    let store = file.open();
+    let key = store_suite::created(&*store, "b", 3, "o");
+    let reader = SqliteStore::open_read_only(&file.path()).unwrap();
+    store_suite::record(&*store, "o", key, vec![store_suite::completed(0)]);
+    assert_eq!(reader.runs(key, 0..9).unwrap().len(), 1);
+    assert!(reader.register_owner("r").is_err());
+    let refused = reader.request_cancel(key).unwrap_err();
+    assert!(refused.to_string().contains("reading only"), "{refused}");
+    assert!(!store_suite::row(&*store, key).cancel_requested);
+}
+
+#[test]
+fn a_read_only_storage_leaves_the_lock_files_of_others() {
+    let file = File::new();
+    let _store = file.open();
+    let dead = file.0.path().join("rivers.db-owner-dead");
+    std::fs::write(&dead, "").unwrap();
+    let reader = SqliteStore::open_read_only(&file.path()).unwrap();
+    assert!(!reader.is_alive("dead"));
+    assert!(dead.exists());
+    assert!(!file.open().is_alive("dead"));
+    assert!(!dead.exists());
+}
+
+#[test]
+fn an_engine_whose_clock_is_wrong_leaves_a_held_lease_alone() {
+    let file = File::new();
+    let store = file.open();
+    let _registration = store.register_owner("o").unwrap();
+    let key = store_suite::created(&*store, "b", 3, "o");
+    let clock = Arc::new(ManualClock::new(i64::MAX / 2));
+    let engine = Engine::new(file.open(), clock, Limits::default(), SECOND).unwrap();
+    assert!(
+        engine
+            .has_live_owner(&store_suite::row(&*store, key))
+            .unwrap()
+    );
+    assert!(engine.orphans().unwrap().is_empty());
 }

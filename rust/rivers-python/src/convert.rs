@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use rivers_core::backfill::{self, Control, FailurePolicy, Kind, Request, RequestedAsset};
-use rivers_core::clock::Micros;
-use rivers_core::engine::{self, Placement};
+use rivers_core::backfill;
+use rivers_core::engine::Placement;
 use rivers_core::queue::TagLimit;
 
 /// What executes the runs of a backfill: an object of the package that batches pass on to workers.
@@ -47,63 +46,6 @@ impl PyExecutor {
             other => Err(PyValueError::new_err(format!(
                 "the isolation of an executor must be \"none\", \"process\" or \"machine\", got {other:?}"
             ))),
-        }
-    }
-}
-
-/// `rivers.planning.request.Submission`, with the same fields.
-#[derive(FromPyObject)]
-pub(crate) struct Submission {
-    manual: bool,
-    assets: Vec<(String, Option<String>, bool)>,
-    stop_on_failure: bool,
-    max_concurrency: u32,
-    priority: i64,
-    tags: Vec<(String, String)>,
-    config: Option<String>,
-    retry: Option<String>,
-    max_failures: Option<MaxFailures>,
-    max_starts_per_second: Option<f64>,
-    refuse_overlap: bool,
-    canary: Option<u32>,
-}
-
-impl Submission {
-    /// The request of a new backfill.
-    pub(crate) fn into_request(self, created_at: Micros) -> Request {
-        let assets = self
-            .assets
-            .into_iter()
-            .map(|(name, code_version, partitioned)| RequestedAsset {
-                name,
-                code_version,
-                partitioned,
-            });
-        Request {
-            id: engine::new_id(),
-            kind: if self.manual {
-                Kind::Manual
-            } else {
-                Kind::Backfill
-            },
-            assets: assets.collect(),
-            failure_policy: if self.stop_on_failure {
-                FailurePolicy::StopOnFailure
-            } else {
-                FailurePolicy::Continue
-            },
-            max_concurrency: self.max_concurrency,
-            priority: self.priority,
-            tags: self.tags,
-            config: self.config,
-            retry: self.retry,
-            created_at,
-            control: Control {
-                max_failures: self.max_failures.map(Into::into),
-                max_starts_per_second: self.max_starts_per_second,
-                refuse_overlap: self.refuse_overlap,
-                canary: self.canary,
-            },
         }
     }
 }

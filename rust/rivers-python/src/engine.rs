@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::{Change, Kind, Status};
+use rivers_core::backfill::{Change, Kind, Request, Status};
 use rivers_core::clock::SystemClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::Limits;
 
 use crate::batch::Batch;
-use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit, Submission};
+use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit};
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
 use crate::store::Store;
@@ -93,17 +93,18 @@ impl Engine {
         Ok(Self { engine })
     }
 
-    /// Records a request and queues it; returns its key and id.
+    /// Records a request, JSON without `id` and `created_at`, and queues it; returns its key and id.
     fn submit(
         &self,
         py: Python<'_>,
-        submission: Submission,
+        request: &str,
         plan: &Plan,
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
     ) -> PyResult<(i64, String)> {
-        let request = submission.into_request(self.engine.now());
+        let request =
+            Request::from_json(request, engine::new_id(), self.engine.now()).map_err(Raised)?;
         let id = request.id.clone();
         let plan = rivers_core::plan::Plan::clone(&plan.plan);
         let execution = execution(program, &executor, pools)?;

@@ -23,9 +23,11 @@ fn exception(error: &Error) -> &'static str {
         Error::PartitionDefinition(_) => "PartitionDefinitionError",
         Error::PartitionValidation(_) => "PartitionValidationError",
         Error::Configuration(_) => "ConfigurationError",
-        Error::Execution(_) | Error::Refused { .. } => "ExecutionError",
+        Error::Execution(_) => "ExecutionError",
+        Error::Refused { .. } => "ExecutionError",
         Error::BackfillNotFound(_) => "BackfillNotFoundError",
-        Error::Storage { .. } | Error::OutdatedSchema { .. } => "StorageError",
+        Error::Storage { .. } => "StorageError",
+        Error::OutdatedSchema { .. } => "StorageError",
     }
 }
 

@@ -78,6 +78,14 @@ impl Store {
         Ok(py.detach(|| self.store.find(id))?.map(BackfillRecord::from))
     }
 
+    /// The request of a backfill or a manual run, as JSON.
+    fn request(&self, py: Python<'_>, id: &str) -> Result<Option<String>> {
+        py.detach(|| {
+            let row = self.store.find(id)?;
+            Ok(row.map(|row| row.request.to_json()).transpose()?)
+        })
+    }
+
     fn backfill_by_key(&self, py: Python<'_>, key: i64) -> Result<Option<BackfillRecord>> {
         Ok(py.detach(|| self.store.get(key))?.map(BackfillRecord::from))
     }

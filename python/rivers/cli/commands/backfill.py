@@ -4,47 +4,43 @@ import os
 import shlex
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.markup import escape
 
-from rivers.cli import display, parse
+from rivers.cli import display, exit_codes, parse
 from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
-from rivers.cli.live_display import RunDisplay
 from rivers.cli.load import find_backfill, load_repository
 from rivers.cli.options import (
     CanaryOption,
+    DetachOption,
     DownstreamOption,
+    DryRunOption,
+    IdArgument,
     MaxFailuresOption,
+    ModuleArgument,
     OrderOption,
     OverlapOption,
     RetryOption,
     StartsOption,
+    StorageOption,
     UpstreamOption,
 )
-from rivers.cli.settings import IdArgument, ModuleArgument, StorageOption, open_storage
+from rivers.cli.settings import open_storage
 from rivers.exceptions import ConfigurationError, StorageError
-from rivers.partitions import PartitionKeyRange
-from rivers.planning import request as submission
-from rivers.policies.retry import RetryPolicy
-from rivers.repository.repository import CodeRepository
-from rivers.status.results import BackfillResult
 
-EXIT_CODES = {"completed": 0, "failed": 1, "canceled": 1}
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from rivers.planning.request import FailurePolicy, Order, Overlap
+    from rivers.repository.repository import CodeRepository
+    from rivers.status.results import BackfillResult
 
-_WORTH_TELLING = 0.1
-"""Seconds that an estimate must have."""
-
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check and plan; execute nothing.")]
-DetachOption = Annotated[
-    bool,
-    typer.Option("--detach", help="Run in a process of its own, which writes a log file."),
-]
+_MIN_SHOWN_ESTIMATE = 0.1
+"""Seconds below which an estimate is not shown."""
 
 
 def backfill(
@@ -64,7 +60,7 @@ def backfill(
         typer.Option(
             "--range",
             metavar="DIM=A..B|DIM=A,B",
-            help="Keys of a dimension; once for each. All keys of those left out.",
+            help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
         ),
     ] = None,
     partitions: Annotated[
@@ -85,7 +81,7 @@ def backfill(
         typer.Option(help="multi_run, single_run, chunked(100), or date=multi,region=single."),
     ] = None,
     max_concurrency: Annotated[
-        int, typer.Option(envvar="RIVERS_MAX_CONCURRENCY", help="Most runs at a time.")
+        int, typer.Option(envvar="RIVERS_MAX_CONCURRENCY", help="Maximum number of runs in flight.")
     ] = 4,
     on_failure: Annotated[
         str, typer.Option(envvar="RIVERS_ON_FAILURE", help="continue or stop_on_failure.")
@@ -99,37 +95,45 @@ def backfill(
     only_missing: Annotated[
         bool,
         typer.Option(
-            "--only-missing", help="Leave out what is materialized; alone: of all partitions."
+            "--only-missing",
+            help="Leave out materialized partitions; without a selection, of all partitions.",
         ),
     ] = False,
     include_upstream: UpstreamOption = False,
     include_downstream: DownstreamOption = False,
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="For each run.")
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME=VALUE", help="Tag of each run; may be repeated."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON: an object for each asset.")
+        Path | None, typer.Option(metavar="FILE", help="JSON file: a config object for each asset.")
     ] = None,
     dry_run: DryRunOption = False,
     detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Execute partitions of assets, watch them, and tell how to run again what failed."""
+    """Execute partitions of assets, and watch them.
+
+    At the end the command that runs the rest is shown, if some partitions failed or were canceled.
+    """
     if detach:
         _detach(storage, dry_run)
         return
     names = parse.parse_names(assets)
     grouping = parse.parse_strategy(strategy)
     values = parse.read_config(config)
+    from rivers.policies.retry import RetryPolicy  # noqa: PLC0415  (few commands need it)
+
     with load_repository(module, open_storage(storage)) as repo:
         chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
         _execute(repo, module, storage, partial(
-            repo.backfill, names, strategy=grouping, failure_policy=on_failure,
+            repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
-            max_failures=parse.parse_max_failures(max_failures), order=parse.parse_order(order),
-            max_starts_per_second=max_starts_per_second, overlap=overlap, canary=canary,
+            max_failures=parse.parse_max_failures(max_failures),
+            order=cast("Order", parse.parse_order(order)),
+            max_starts_per_second=max_starts_per_second, overlap=cast("Overlap", overlap), canary=canary,
             retry=None if retry is None else RetryPolicy(retry), **chosen,
         ))  # fmt: skip
 
@@ -139,18 +143,23 @@ def rerun(
     module: ModuleArgument,
     error_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="Only what failed with it; 'rivers errors' tells them."),
+        typer.Option(
+            metavar="TYPE", help="Only what failed with this error type; see 'rivers errors'."
+        ),
     ] = None,
     dry_run: DryRunOption = False,
     detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Execute again what failed or was canceled, as a new backfill."""
+    """Execute what failed or was canceled again.
+
+    It is a new backfill, with the options of the earlier one.
+    """
     if detach:
         _detach(storage, dry_run)
         return
     with load_repository(module, open_storage(storage)) as repo:
-        found = find_backfill(repo.storage, backfill_id)["backfill_id"]
+        found = _find(repo, backfill_id)
         again = partial(repo.rerun_backfill, found, dry_run=dry_run, error_type=error_type)
         _execute(repo, module, storage, again)
 
@@ -161,15 +170,22 @@ def resume(
     detach: DetachOption = False,
     storage: StorageOption = None,
 ) -> None:
-    """Go on with a backfill whose process died, under its id."""
+    """Continue a backfill whose process died."""
     if detach:
         _detach(storage)
         return
-    # What the library says of backfills whose process died is why this is called.
+    # The library's warning about a dead process is the reason for this command.
     display.warnings.is_quiet = True
     with load_repository(module, open_storage(storage)) as repo:
-        found = find_backfill(repo.storage, backfill_id)["backfill_id"]
+        found = _find(repo, backfill_id)
         _execute(repo, module, storage, partial(repo.resume_backfill, found))
+
+
+def _find(repo: "CodeRepository", given: str) -> str:
+    """Returns the id of the backfill that is meant, among those of a repository's storage."""
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
+    return find_backfill(BackfillClient(repo.storage), given).backfill_id
 
 
 def _detach(storage: str | None, dry_run: bool = False) -> None:
@@ -179,7 +195,7 @@ def _detach(storage: str | None, dry_run: bool = False) -> None:
 
 
 def _partitions(
-    repo: CodeRepository,
+    repo: "CodeRepository",
     names: list[str] | None,
     from_key: str | None,
     to_key: str | None,
@@ -188,7 +204,10 @@ def _partitions(
     keys: Path | None,
     only_missing: bool,
 ) -> dict[str, Any]:
-    """The one way in which partitions were named, as the argument of `backfill()`."""
+    """Returns the selected partitions as the argument of `backfill()` that fits how they were named."""
+    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+    from rivers.repository.internals import partition_definition  # noqa: PLC0415
+
     if (from_key is None) != (to_key is None):
         msg = "--from and --to go together; for one partition give it with --partitions"
         raise ConfigurationError(msg)
@@ -208,9 +227,7 @@ def _partitions(
         return {"partition_range": parse.parse_range(ranges)}
     if keys is not None:
         return {"partition_keys": parse.read_table(keys)}
-    definition = submission.select_assets(repo._graph, names)[0].definition  # noqa: SLF001
-    if definition is None:  # Such an asset is not selected.
-        raise AssertionError
+    definition = partition_definition(repo, names)
     if partitions:
         return {"partition_keys": parse.parse_keys(partitions, definition.dimensions)}
     return {"partition_keys": definition.select()}
@@ -222,61 +239,70 @@ def _either(ways: dict[str, bool]) -> str:
 
 
 def _execute(
-    repo: CodeRepository, module: str, storage: str | None, start: Callable[[], BackfillResult]
+    repo: "CodeRepository", module: str, storage: str | None, start: Callable[[], "BackfillResult"]
 ) -> None:
-    """Runs it to its end, tells of it, and leaves with its exit code."""
-    shown = RunDisplay(lambda: repo.storage._store, announce)  # noqa: SLF001
-    repo._shown_by = shown.begin  # noqa: SLF001
-    # What ends a process politely ends it as Ctrl-C does.
+    """Runs a backfill to its end, shows it, and exits with its code."""
+    from rivers.cli.live_display import RunDisplay  # noqa: PLC0415  (this runs a backfill)
+    from rivers.repository.internals import abandon, show_progress  # noqa: PLC0415
+
+    shown = RunDisplay(lambda: repo.storage, announce)
+    show_progress(repo, shown.begin)
+    # SIGTERM, which asks a process to end, does what Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = None
     try:
         result = start()
         if result.is_dry_run:
-            planned = (
-                f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
-            )
-            seconds = result.estimate or 0.0
-            about = f", about {display.duration(seconds)}" if seconds >= _WORTH_TELLING else ""
-            output.print(f"dry run: {planned}{about}")
-            if len(set(result.partitions_per_asset.values())) > 1:
-                for name, partitions in result.partitions_per_asset.items():
-                    output.print(f"  {name}: {count(partitions, 'partition')}")
+            _print_plan(result)
             return
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = exit_codes.INTERRUPTED
         # The second interrupt may come before the library waits for what is in flight.
-        repo.abandon()
+        abandon(repo)
     except StorageError as error:
         if not shown.backfill_id:
             raise
-        display.say_error(str(error))
+        display.say_error(error)
         code = 1
     if not shown.backfill_id:
         errors.print("interrupted: nothing was started")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(exit_codes.INTERRUPTED)
     raise typer.Exit(_conclude(repo, module, storage, shown.backfill_id, code))
 
 
+def _print_plan(result: "BackfillResult") -> None:
+    """Prints what a dry run has planned."""
+    planned = f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
+    seconds = result.estimate or 0.0
+    about = f", about {display.duration(seconds)}" if seconds >= _MIN_SHOWN_ESTIMATE else ""
+    output.print(f"dry run: {planned}{about}")
+    if len(set(result.partitions_per_asset.values())) > 1:
+        for name, partitions in result.partitions_per_asset.items():
+            output.print(f"  {name}: {count(partitions, 'partition')}")
+
+
 def _conclude(
-    repo: CodeRepository, module: str, storage: str | None, backfill_id: str, code: int | None
+    repo: "CodeRepository", module: str, storage: str | None, backfill_id: str, code: int | None
 ) -> int:
-    """Tells how a backfill ended and what can be done next; the exit code."""
-    store = repo.storage._store  # noqa: SLF001
-    record = store.backfill(backfill_id)
-    if record is None:
-        return 1  # Someone has taken the storage away.
-    output.print(display.summary(record), soft_wrap=True)
-    error = store.error(backfill_id)
+    """Prints how a backfill ended and the command that continues it; returns the exit code."""
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
+    client = BackfillClient(repo.storage)
+    view = client.get_view(backfill_id)
+    if view is None:
+        return 1  # The storage has been deleted meanwhile.
+    # A backfill that this process has just left is resumable; that is said below.
+    output.print(display.summary(replace(view, interrupted=False)), soft_wrap=True)
+    error = client.get_error(backfill_id) if view.ended_at is not None else None
     if error is not None:
         output.print(f"first failure: {escape(error)}", soft_wrap=True)
-    if record["status"] != "completed" and store.path != "memory":
-        verb = "resume" if record["status"] == "in_progress" else "rerun"
+    if view.status != "completed" and repo.storage.path != "memory":
+        verb = "resume" if view.status == "in_progress" else "rerun"
         words = ["rivers", verb, backfill_id, module]
         words += ["--storage", storage] if storage and "RIVERS_STORAGE" not in os.environ else []
         label = "go on with" if verb == "resume" else "run the rest with"
         output.print(f"{label}: {escape(shlex.join(words))}", soft_wrap=True)
-    return EXIT_CODES.get(record["status"], 1) if code is None else code
+    return exit_codes.of_status(view.status) if code is None else code
 
 
 def register(app: typer.Typer) -> None:

@@ -1,26 +1,29 @@
-"""The command that says whether a repository is well formed."""
+"""The command that checks a repository: check."""
 
-import datetime as dt
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
 
-from rivers.assets.asset_graph import Node
 from rivers.cli.display import count, output, write_json
 from rivers.cli.load import load_repository
-from rivers.cli.settings import JsonOption, ModuleArgument, StorageOption, open_storage
-from rivers.repository.repository import CodeRepository
+from rivers.cli.options import JsonOption, ModuleArgument, StorageOption
+from rivers.cli.settings import open_storage
+
+if TYPE_CHECKING:
+    from rivers._rivers import Space
+    from rivers.assets.asset_graph import Node
 
 
 def check(
     module: ModuleArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
-    """Check that a repository can be loaded, and list its assets."""
+    """Check that a repository loads, and list its assets."""
+    from rivers.repository.internals import asset_spaces  # noqa: PLC0415
+
     with load_repository(module, open_storage(storage)) as repo:
-        now = repo._clock()  # noqa: SLF001
-        found = [_asset(repo, node, now) for node in repo._graph.nodes.values()]  # noqa: SLF001
+        found = [_asset(node, space) for node, space in asset_spaces(repo)]
     if as_json:
         write_json(json.dumps(found))
         return
@@ -34,14 +37,14 @@ def check(
     output.print(f"sound: {count(len(found), 'asset')}")
 
 
-def _asset(repo: CodeRepository, node: Node, now: dt.datetime) -> dict[str, Any]:
+def _asset(node: "Node", space: "Space | None") -> dict[str, Any]:
     definition = node.definition
     return {
         "asset": node.name,
         "external": node.asset.is_external,
         "inputs": list(node.inputs),
         "dimensions": definition.dimensions if definition else [],
-        "partitions": repo._space(definition, now).num_partitions if definition else None,  # noqa: SLF001
+        "partitions": space.num_partitions if space is not None else None,
     }
 
 

@@ -1,87 +1,81 @@
-"""The commands that steer a backfill of any process on the storage."""
+"""The commands that change a backfill of any process: cancel, pause, unpause, set."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from rivers.cli import parse
-from rivers.cli.display import output, warnings
+from rivers.cli.display import output
 from rivers.cli.load import find_backfill
-from rivers.cli.options import MaxFailuresOption
-from rivers.cli.settings import IdArgument, StorageOption, existing_storage
-from rivers.repository.repository import CodeRepository
+from rivers.cli.options import IdArgument, MaxFailuresOption, StorageOption
+from rivers.cli.settings import open_client
 
-_TOLD = "the process that runs it sees it within a second"
-
-
-@contextmanager
-def _found(
-    backfill_id: str, storage: str | None
-) -> Iterator[tuple[CodeRepository, dict[str, Any]]]:
-    """A repository on the storage, and the record of the backfill that was meant."""
-    # What the library says of other backfills whose process died is not asked for here.
-    warnings.is_quiet = True
-    read = existing_storage(storage)
-    record = find_backfill(read, backfill_id)
-    # Steering asks no asset, so that a repository of none will do.
-    with CodeRepository([]).resolve(read) as repo:
-        yield repo, record
+_APPLIED_SOON = "the process that runs it sees it within a second"
 
 
 def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
-    """Cancel a backfill: nothing new starts, what is in flight ends."""
-    with _found(backfill_id, storage) as (repo, record):
-        found = record["backfill_id"]
-        if record["status"] != "in_progress":
-            output.print(f"{found} has ended: {record['status']}; nothing to cancel")
-            return
-        repo.cancel_backfill(found)
-        status = (repo.storage._store.backfill(found) or record)["status"]  # noqa: SLF001
-    if status == "in_progress":
+    """Cancel a backfill.
+
+    No new run starts, and runs in flight end.
+    """
+    client = open_client(storage)
+    view = find_backfill(client, backfill_id)
+    found = view.backfill_id
+    if view.status != "in_progress":
+        output.print(f"{found} has ended: {view.status}; nothing to cancel")
+        return
+    client.cancel_backfill(found)
+    view = client.get_view(found) or view
+    if view.status == "in_progress":
         output.print(f"{found}: its process was told; what is in flight ends first")
     else:
-        output.print(f"{found}: {status}")
+        output.print(f"{found}: {view.status}")
 
 
 def pause(backfill_id: IdArgument, storage: StorageOption = None) -> None:
-    """Have a backfill start nothing new for now; what is in flight ends."""
-    with _found(backfill_id, storage) as (repo, record):
-        repo.pause_backfill(record["backfill_id"])
-    output.print(f"{record['backfill_id']}: paused; {_TOLD}", soft_wrap=True)
+    """Pause a backfill.
+
+    No new run starts until it is unpaused, and runs in flight end.
+    """
+    client = open_client(storage)
+    found = find_backfill(client, backfill_id).backfill_id
+    client.pause_backfill(found)
+    output.print(f"{found}: paused; {_APPLIED_SOON}", soft_wrap=True)
 
 
 def unpause(backfill_id: IdArgument, storage: StorageOption = None) -> None:
-    """Have a backfill that is paused go on."""
-    with _found(backfill_id, storage) as (repo, record):
-        repo.unpause_backfill(record["backfill_id"])
-    output.print(f"{record['backfill_id']}: goes on; {_TOLD}", soft_wrap=True)
+    """Let a paused backfill continue."""
+    client = open_client(storage)
+    found = find_backfill(client, backfill_id).backfill_id
+    client.unpause_backfill(found)
+    output.print(f"{found}: goes on; {_APPLIED_SOON}", soft_wrap=True)
 
 
 def set_(
     backfill_id: IdArgument,
-    # Not of the setting's name: what the project starts backfills with must not change this one.
-    most: Annotated[
-        int | None, typer.Option("--max-concurrency", metavar="N", help="Most runs at a time.")
+    # It must not have the name of the setting: the project's default for new backfills would apply.
+    max_runs: Annotated[
+        int | None,
+        typer.Option("--max-concurrency", metavar="N", help="Maximum number of runs in flight."),
     ] = None,
     priority: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Its place in the queue: the higher goes first."),
+        typer.Option(metavar="N", help="Position in the run queue: a higher one goes first."),
     ] = None,
     max_failures: MaxFailuresOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Change how a backfill goes on, while it runs."""
+    """Change the limits of a backfill while it runs."""
     changes: dict[str, Any] = {
-        "max_concurrency": most,
+        "max_concurrency": max_runs,
         "priority": priority,
         "max_failures": parse.parse_max_failures(max_failures),
     }
-    with _found(backfill_id, storage) as (repo, record):
-        repo.update_backfill(record["backfill_id"], **changes)
-    told = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
-    output.print(f"{record['backfill_id']}: {told}; {_TOLD}", soft_wrap=True)
+    client = open_client(storage)
+    found = find_backfill(client, backfill_id).backfill_id
+    client.update_backfill(found, **changes)
+    changed = ", ".join(f"{name} {value}" for name, value in changes.items() if value is not None)
+    output.print(f"{found}: {changed}; {_APPLIED_SOON}", soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,31 +1,33 @@
-"""The commands that look after the storage itself: db check and db migrate."""
+"""The commands that maintain the storage itself: db check and db migrate."""
 
 import json
 
 import typer
 from rich.markup import escape
 
-from rivers._rivers import Store
 from rivers.cli.display import count, output, write_json
-from rivers.cli.settings import JsonOption, StorageOption, existing_storage, storage_file
+from rivers.cli.exit_codes import UNHEALTHY
+from rivers.cli.options import JsonOption, StorageOption
+from rivers.cli.settings import storage_file
 from rivers.exceptions import StorageError
 
-_UNSOUND = 1
-
-database = typer.Typer(help="Look after the storage.", no_args_is_help=True)
+database = typer.Typer(help="Maintain the storage.", no_args_is_help=True)
 
 
 def check(as_json: JsonOption = False, storage: StorageOption = None) -> None:
-    """Check that the storage is sound: its file, and that its counts equal its records.
+    """Check that the storage is sound.
 
-    Others may use it meanwhile. Leaves with 1 if something is wrong.
+    The file is checked, and its counts are compared with its records. Other processes may use it
+    meanwhile. The exit code is 1 if something is wrong.
     """
+    from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
+
     file = storage_file(storage)
-    backfills = 0
+    num_records = 0
     try:
-        store = existing_storage(storage)._store  # noqa: SLF001
-        wrong = store.check()
-        backfills = 0 if wrong else len(store.backfills())
+        opened = Storage.embedded(file)
+        wrong = opened.check()
+        num_records = 0 if wrong else opened.num_backfills()
     except StorageError as error:
         wrong = [str(error)]
     if as_json:
@@ -34,17 +36,22 @@ def check(as_json: JsonOption = False, storage: StorageOption = None) -> None:
         for text in wrong:
             output.print(f"[bold red]wrong:[/] {escape(text)}", soft_wrap=True)
     else:
-        records = count(backfills, "backfill or manual run")
+        records = count(num_records, "backfill or manual run")
         output.print(f"sound: {records} in {escape(str(file))}", soft_wrap=True)
     if wrong:
-        raise typer.Exit(_UNSOUND)
+        raise typer.Exit(UNHEALTHY)
 
 
 def migrate(storage: StorageOption = None) -> None:
-    """Bring the storage to the newest schema, as opening it does; nothing of it is lost."""
+    """Migrate the storage to the newest schema.
+
+    Opening the storage does the same. All records are kept.
+    """
+    from rivers.storage.storage import Storage  # noqa: PLC0415
+
     file = storage_file(storage)
-    found, newest = Store.schema(str(file.absolute()))
-    existing_storage(storage)
+    found, newest = Storage.schema_versions(file)
+    Storage.embedded(file)
     moved = f"schema {found} -> {newest}" if found != newest else f"schema {newest} is the newest"
     output.print(f"{moved}: {escape(str(file))}", soft_wrap=True)
 

@@ -1,27 +1,18 @@
-"""The commands that look into a backfill: partitions, errors, grid. They read the storage alone."""
+"""The commands that look into a backfill: partitions, errors, grid. They only read the storage."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from rivers.cli import display
 from rivers.cli.display import STYLES, output, write_json
-from rivers.cli.grid import LINES_AROUND, draw
 from rivers.cli.load import find_backfill
+from rivers.cli.options import IdArgument, JsonOption, StatusesOption, StorageOption
 from rivers.cli.parse import parse_names
-from rivers.cli.settings import (
-    IdArgument,
-    JsonOption,
-    StatesOption,
-    StorageOption,
-    existing_storage,
-)
+from rivers.cli.settings import open_client
 from rivers.exceptions import ConfigurationError
-from rivers.status import tables
-from rivers.status.grid import dimensions_of, gather
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,11 +20,11 @@ if TYPE_CHECKING:
 
 def partitions(
     backfill_id: IdArgument,
-    status: StatesOption = None,
+    status: StatusesOption = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all rows to a .csv or .parquet file.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to print.")] = 50,
     as_json: JsonOption = False,
     storage: StorageOption = None,
 ) -> None:
@@ -42,7 +33,9 @@ def partitions(
         raise ConfigurationError(f"--out takes a .csv or .parquet file, not {str(out)!r}")
     if out is not None and as_json:
         raise ConfigurationError("give --out or --json, not both")
-    frame = _partitions(storage, backfill_id, parse_names(status))
+    client = open_client(storage)
+    found = find_backfill(client, backfill_id).backfill_id
+    frame = client.backfill_partitions(found, status=parse_names(status))
     if as_json:
         write_json(frame.write_json())
     elif out is not None:
@@ -58,29 +51,36 @@ def partitions(
 def errors(
     backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
-    """Show why partitions failed: each cause once, without what varies in it, the most frequent first."""
-    read = existing_storage(storage)
-    record = find_backfill(read, backfill_id)
-    causes = tables.causes(read._store.error_groups(record["backfill_id"]))  # noqa: SLF001
+    """Show why partitions failed, most frequent error first.
+
+    Failures that differ only in numbers, dates, ids or keys are the same error.
+    """
+    client = open_client(storage)
+    groups = client.backfill_errors(find_backfill(client, backfill_id).backfill_id)
     if as_json:
-        write_json(causes.write_json())
+        write_json(groups.write_json())
         return
-    found = (
-        display.count(int(causes["count"].sum()), "failure"),
-        display.count(causes.height, "cause"),
-    )
-    output.print(", ".join(found))
-    for cause in causes.iter_rows(named=True):
-        text = f"{cause['count']:,} x  {cause['error_type']}: {cause['message']}"
+    num_failures = display.count(int(groups["count"].sum()), "failure")
+    output.print(f"{num_failures}, {display.count(groups.height, 'cause')}")
+    for group in groups.iter_rows(named=True):
+        text = f"{group['count']:,} x  {group['error_type']}: {group['message']}"
         output.print(Text(text, "red"), soft_wrap=True)
-        output.print(Text(f"    such as {cause['partition']}", "bright_black"), soft_wrap=True)
+        output.print(Text(f"    such as {group['partition']}", "bright_black"), soft_wrap=True)
 
 
 def grid(
     backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
 ) -> None:
-    """Draw the partitions of a backfill as a map that fits the window."""
-    frame = _partitions(storage, backfill_id, None, errors=False)
+    """Draw the partitions of a backfill as a map.
+
+    It fits the window: a cell may stand for many partitions.
+    """
+    from rivers.cli.grid import LINES_AROUND, draw  # noqa: PLC0415  (it imports Polars)
+    from rivers.status.grid import dimensions_of, gather  # noqa: PLC0415
+
+    client = open_client(storage)
+    found = find_backfill(client, backfill_id).backfill_id
+    frame = client.backfill_partitions(found, errors=False)
     size = output.size
     cells = gather(frame, dimensions_of(frame), size.width, size.height - LINES_AROUND)
     if as_json:
@@ -89,17 +89,9 @@ def grid(
         output.print(draw(cells))
 
 
-def _partitions(
-    storage: str | None, given: str, states: list[str] | None, *, errors: bool = True
-) -> "pl.DataFrame":
-    read = existing_storage(storage)
-    record = find_backfill(read, given)
-    return tables.backfill_partitions(
-        read._store, record["backfill_id"], states, run_id=False, errors=errors  # noqa: SLF001
-    )  # fmt: skip
-
-
 def _print_rows(frame: "pl.DataFrame", limit: int) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in frame.columns:
         table.add_column(name)

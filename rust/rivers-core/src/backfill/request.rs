@@ -3,6 +3,7 @@
 use super::progress::Counts;
 use super::stop_rules::{Control, MaxFailures, Stop};
 use crate::clock::Micros;
+use crate::error::{Error, Result};
 
 /// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -77,6 +78,22 @@ pub struct Change {
 }
 
 impl Request {
+    /// Reads a request from JSON that has every field but `id` and `created_at`.
+    pub fn from_json(text: &str, id: String, created_at: Micros) -> Result<Self> {
+        let refused = |error| Error::Execution(format!("the request cannot be submitted: {error}"));
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(text).map_err(refused)?;
+        fields.insert("id".to_owned(), id.into());
+        fields.insert("created_at".to_owned(), created_at.into());
+        serde_json::from_value(fields.into()).map_err(refused)
+    }
+
+    /// The request as it is stored: JSON with every field.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map_err(|error| Error::Execution(format!("the request cannot be stored: {error}")))
+    }
+
     /// Applies a change; a tag that holds the priority changes with it.
     pub fn change(&mut self, change: &Change) {
         if let Some(most) = change.max_concurrency {

@@ -25,8 +25,7 @@ impl EncodedBackfill {
 }
 
 pub(super) fn encode_request(request: &Request) -> Result<String> {
-    serde_json::to_string(request)
-        .map_err(|error| Error::Execution(format!("the request cannot be stored: {error}")))
+    request.to_json()
 }
 
 pub(super) fn decode_request(text: &str) -> Result<Request> {

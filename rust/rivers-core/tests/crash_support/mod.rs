@@ -297,7 +297,7 @@ fn work(engine: &Engine, folder: &Path, done: &AtomicBool) {
         };
         while let Some(run) = batch.advance() {
             note(folder, &format!("run {}", run.number()));
-            std::thread::sleep(WHOLE / batch.worked().plan.num_runs() as u32);
+            std::thread::sleep(WHOLE / batch.spec().plan.num_runs() as u32);
             for partition in run.partitions().iter() {
                 match partition % 7 {
                     2 => run.mark_failed(0, &[partition], &cause("marked")).unwrap(),

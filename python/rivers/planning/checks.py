@@ -1,0 +1,121 @@
+"""Refusals that need the plan or the partitions of all assets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rivers.exceptions import ExecutionError
+from rivers.planning.expansion import SAME_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rivers._rivers import Plan, Selection, Space
+    from rivers.assets.asset_graph import Graph, Node
+    from rivers.execution.executor import Isolation
+    from rivers.io.base import BaseIOHandler, Reach
+
+_SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
+    "none": ("process", "machine", "anywhere"),
+    "process": ("machine", "anywhere"),
+    "machine": ("anywhere",),
+}
+"""The reach of handlers whose values get from one worker to another, by what separates the workers."""
+
+_KEPT: dict[Reach, str] = {
+    "process": "in the memory of one process",
+    "machine": "on one machine",
+    "anywhere": "where every machine reaches it",
+}
+_NEEDED: dict[Isolation, str] = {
+    "none": "of any kind",
+    "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
+    "machine": "that all machines reach, such as PickleIOHandler over an object store",
+}
+
+
+def check_canary(plan: Plan, canary: int | None) -> None:
+    """Refuses a canary for a plan in which no run could wait for it.
+
+    Raises:
+        ExecutionError: Says what to do instead.
+    """
+    if canary is None:
+        return
+    if plan.is_one_run and plan.num_partitions > 1:
+        msg = "canary needs several runs, but single_run() executes all partitions in one; use chunked(n)"
+        raise ExecutionError(msg)
+    if plan.layers[0][2] is not None:
+        msg = (
+            "canary is for runs that need nothing of each other; here a mapping between the selected assets "
+            "has some wait for others: backfill a few partitions first, and then the rest"
+        )
+        raise ExecutionError(msg)
+
+
+def check_one_run(
+    graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: Callable[[Node], Space]
+) -> None:
+    """Refuses a manual run that needs partitions which the same run is to make.
+
+    Args:
+        graph: All assets.
+        nodes: The assets of the run.
+        chosen: The partitions of the run.
+        space_of: The partitions of an asset.
+
+    Raises:
+        ExecutionError: Names both assets and what to do instead.
+    """
+    selected = {node.name for node in nodes if node.definition is not None}
+    for node in nodes:
+        for name, mapping in node.mappings.items():
+            if node.name not in selected or name not in selected or mapping == SAME_KEYS:
+                continue
+            space = space_of(graph[name])
+            own = chosen.translate(space_of(node), node.name)
+            needed = own.upstream(space, mapping)
+            if needed.intersection(chosen.translate(space, name)).num_partitions:
+                whose = "its own partitions" if name == node.name else f"partitions of {name!r}"
+                msg = (
+                    f"the asset {node.name!r} needs, through {mapping}, {whose} which the same run is "
+                    "to make; use backfill(), which executes runs in the order that they need"
+                )
+                raise ExecutionError(msg)
+
+
+def check_memory_inputs(
+    graph: Graph,
+    nodes: Sequence[Node],
+    layers: Sequence[Sequence[int]],
+    handler_of: Callable[[Node, Node], BaseIOHandler],
+    isolation: Isolation,
+) -> None:
+    """Refuses inputs from another run whose handler does not reach from worker to worker.
+
+    Args:
+        graph: All assets.
+        nodes: The assets that are executed, in order.
+        layers: By layer, the positions of the assets that share runs.
+        handler_of: The handler that loads the value of the second asset for the first.
+        isolation: What separates the executor's workers from each other.
+
+    Raises:
+        ExecutionError: Names the asset, the input and a handler that would do.
+    """
+    layer_of = {nodes[index].name: number for number, layer in enumerate(layers) for index in layer}
+    for node in nodes:
+        for upstream in map(graph.__getitem__, node.inputs):
+            same_partitions = upstream.definition == node.definition and (
+                node.mappings.get(upstream.name) in (None, SAME_KEYS)
+            )
+            handler = handler_of(node, upstream)
+            same_run = layer_of.get(upstream.name) == layer_of[node.name]
+            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
+                continue
+            msg = (
+                f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "
+                f"{type(handler).__name__} keeps it {_KEPT[handler.reach]}; give {upstream.name!r} an "
+                f"io_handler {_NEEDED[isolation]}"
+            )
+            raise ExecutionError(msg)

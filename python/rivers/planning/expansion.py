@@ -1,0 +1,187 @@
+"""The partitions of the other assets: those that the selected ones need, or that need them."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from rivers._rivers import Selection
+from rivers.assets.asset_graph import unclear_by_name
+from rivers.exceptions import PartitionValidationError
+from rivers.partitions import PartitionMapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rivers._rivers import Space
+    from rivers.assets.asset_graph import Graph, Node
+    from rivers.assets.step_def import StepDef
+
+    Direction = Callable[[Selection, Space, PartitionMapping], Selection]
+    SpaceOf = Callable[[Node], Space]
+
+Parts = dict[str, "Selection"]
+"""The partitions of each asset, by its name."""
+
+SAME_KEYS = PartitionMapping.identity()
+
+
+def map_to_assets(
+    graph: Graph, nodes: Sequence[Node], chosen: Selection, space_of: SpaceOf
+) -> Parts:
+    """The partitions of all selected assets, given those chosen of the first.
+
+    An asset that has all of the chosen keys gets these. Another asset gets the partitions that the
+    mappings between it and the other assets lead to, direct neighbours first.
+
+    Args:
+        graph: All assets.
+        nodes: The selected assets.
+        chosen: The partitions of the first of them.
+        space_of: The partitions of an asset.
+
+    Raises:
+        PartitionValidationError: Names an asset for which no mapping leads to a partition.
+    """
+    first, *others = nodes
+    parts = {first.name: chosen}
+    refusals: dict[str, PartitionValidationError] = {}
+    for node in others:
+        try:
+            chosen.check_in(space_of(node), node.name)
+            parts[node.name] = chosen
+        except PartitionValidationError as error:
+            refusals[node.name] = error
+    while refusals:
+        reached = {
+            node.name: found
+            for node in nodes
+            if node.name in refusals and (found := _from_neighbours(graph, node, parts, space_of))
+        }
+        if not reached:
+            raise next(iter(refusals.values()))
+        for name, found in reached.items():
+            del refusals[name]
+            if not found.num_partitions:
+                msg = (
+                    f"none of the partitions of {name!r} belongs to those that were chosen of "
+                    f"{first.name!r}, by the mappings between the assets; leave it out of the selection"
+                )
+                raise PartitionValidationError(msg)
+        parts |= reached
+    return parts
+
+
+def _from_neighbours(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
+    """The partitions that neighbouring assets in `parts` lead to; `None` if it has no such neighbour."""
+    needed = _needed(graph, node, parts, space_of)
+    affected = _affected(graph, node, parts, space_of)
+    return needed.union(affected) if needed and affected else needed or affected
+
+
+def _needed(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
+    """The partitions of an asset that the assets downstream of it need."""
+    found: Selection | None = None
+    for name in graph.downstream_of(node.name):
+        mapping = mapping_between(graph[name], node)
+        if name in parts and mapping is not None:
+            own = parts[name].upstream(space_of(node), mapping)
+            found = found.union(own) if found else own
+    return found
+
+
+def _affected(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
+    """The partitions of an asset that need partitions of the assets upstream of it."""
+    found: Selection | None = None
+    for name in node.deps:
+        mapping = mapping_between(node, graph[name])
+        if name in parts and mapping is not None:
+            own = parts[name].downstream(space_of(node), mapping)
+            found = found.union(own) if found else own
+    return found
+
+
+def mapping_between(node: Node, upstream: Node) -> PartitionMapping | None:
+    """The mapping from an asset to an upstream; `None` if none is declared and names do not imply one."""
+    declared = node.mappings.get(upstream.name)
+    if declared is None and unclear_by_name(node.definition, upstream.definition) is None:
+        return SAME_KEYS
+    return declared
+
+
+def expand(
+    graph: Graph,
+    parts: Parts,
+    space_of: SpaceOf,
+    *,
+    upstream: bool,
+    downstream: bool,
+    keep: Callable[[Selection, list[Node]], Selection],
+) -> Parts:
+    """Adds all partitions that the selected ones need, or that need them, directly or not.
+
+    These include partitions of the selected assets, where one needs another or its own earlier ones.
+
+    Args:
+        graph: All assets.
+        parts: The partitions of the selected assets.
+        space_of: The partitions of an asset.
+        upstream: Whether to add all that they need.
+        downstream: Whether to add all that needs them.
+        keep: Filters the partitions that are added for assets made in one step.
+    """
+    expanded = dict(parts)
+    if upstream:
+        for nodes in reversed(_steps(graph, graph.all_upstream_of(parts) | parts.keys())):
+            # Assets that need one of these come after the first of these, so they are done already.
+            found = [_needed(graph, node, expanded, space_of) for node in nodes]
+            _add(expanded, nodes, found, keep, Selection.upstream)
+    if downstream:
+        for nodes in _steps(graph, graph.all_downstream_of(parts) | parts.keys()):
+            found = [_affected(graph, nodes[0], expanded, space_of)]
+            _add(expanded, nodes, found, keep, Selection.downstream)
+    return expanded
+
+
+def _steps(graph: Graph, names: Iterable[str]) -> list[list[Node]]:
+    """The partitioned assets that can be run, in dependency order, those made in one step together."""
+    steps: dict[StepDef, list[Node]] = {}
+    siblings = graph.with_siblings(graph[name] for name in names)
+    for node in graph.in_order(node.name for node in siblings):
+        if node.definition is not None and not node.asset.is_external:
+            steps.setdefault(node.asset.step, []).append(node)
+    return list(steps.values())
+
+
+def _add(
+    parts: Parts,
+    nodes: list[Node],
+    found: Iterable[Selection | None],
+    keep: Callable[[Selection, list[Node]], Selection],
+    direction: Direction,
+) -> None:
+    """Adds to `parts` the partitions found for the assets of one step, and what these lead to in it."""
+    chosen = parts.get(nodes[0].name)
+    several = [selection for selection in [chosen, *found] if selection is not None]
+    if not several:
+        return
+    reached = _within_asset(nodes[0], reduce(lambda a, b: a.union(b), several), direction)
+    if chosen is None:
+        kept = keep(reached, nodes)
+    elif reached.num_partitions == chosen.num_partitions:
+        return
+    else:
+        kept = chosen.union(keep(reached.difference(chosen), nodes))
+    if kept.num_partitions:
+        parts |= {node.name: kept for node in nodes}
+
+
+def _within_asset(node: Node, selection: Selection, direction: Direction) -> Selection:
+    """The selection with all partitions of the asset that it leads to through its mapping to itself."""
+    mapping = node.mappings.get(node.name)
+    while mapping is not None:
+        wider = selection.union(direction(selection, selection.space, mapping))
+        if wider.num_partitions == selection.num_partitions:
+            break
+        selection = wider
+    return selection

@@ -1,0 +1,55 @@
+"""What the command line uses of a repository beyond its public methods.
+
+These functions are the only ones outside `CodeRepository` that read its private attributes.
+"""
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rivers.planning.selection import select_assets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rivers._rivers import Space
+    from rivers.assets.asset_graph import Node
+    from rivers.partitions import PartitionsDefinition
+    from rivers.repository.repository import CodeRepository
+    from rivers.repository.runtime import ProgressDisplay
+
+
+def show_progress(repository: CodeRepository, display: ProgressDisplay) -> None:
+    """Shows the backfills that calls of a repository wait for with a display.
+
+    The command line has a display of its own; a notebook and a terminal have the default one.
+    """
+    repository._runtime.display = display
+
+
+def abandon(repository: CodeRepository) -> None:
+    """Stops the backfills of a repository at once, resumable; runs in flight are not recorded."""
+    repository._runtime.abandon()
+
+
+def partition_definition(
+    repository: CodeRepository, selection: Sequence[str] | None
+) -> PartitionsDefinition:
+    """The definition whose partitions `CodeRepository.backfill(selection)` takes.
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+        ExecutionError: Nothing is selected, or an asset is not partitioned or external.
+    """
+    definition = select_assets(repository._graph, selection)[0].definition
+    if definition is None:
+        raise AssertionError  # An asset without partitions is not selected.
+    return definition
+
+
+def asset_spaces(repository: CodeRepository) -> list[tuple[Node, Space | None]]:
+    """All assets of a repository with their partitions as they are now; `None` for assets without."""
+    spaces = repository._launcher.spaces()
+    nodes = repository._graph.nodes.values()
+    return [(node, spaces(node) if node.definition else None) for node in nodes]
