@@ -8,6 +8,8 @@ fails at most the run that did.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,10 +39,10 @@ class PlainCalls(ThreadPoolExecutor):
         """Starts a thread for the call that was queued, unless one is idle."""
         try:
             super()._adjust_thread_count()
-        except RuntimeError as error:
+        except RuntimeError:
             # Any thread that exists takes the call when it has ended its own.
             if not any(thread.is_alive() for thread in self._threads):
-                raise NoThreadError(str(error)) from error
+                raise
 
 
 def run_until_stopped(loop: asyncio.AbstractEventLoop, is_stopped: Callable[[], bool]) -> None:
@@ -91,7 +93,12 @@ async def outcome_in_thread(
     Raises:
         NoThreadError: The function was not called.
     """
-    return await asyncio.to_thread(_outcome, fn, arguments)
+    call = functools.partial(contextvars.copy_context().run, _outcome, fn, arguments)
+    try:
+        calling = asyncio.get_running_loop().run_in_executor(None, call)
+    except RuntimeError as error:  # No thread can be started, or the interpreter is exiting.
+        raise NoThreadError(str(error)) from error
+    return await calling
 
 
 def _outcome(
