@@ -15,6 +15,7 @@ from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import select_assets
 from rivers.repository import waiting
+from rivers.repository.at_exit import keep_until_idle
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
 from rivers.status.results import BackfillResult, run_ids
@@ -169,8 +170,9 @@ class Launcher:
         return key, request_id
 
     def _start(self) -> None:
+        # Before the first run can end: from here on the backfill needs no reference of the caller's.
+        keep_until_idle(self.runtime, processes=self.runtime.executor.isolation != "none")
         self.runtime.connect().workers.notify()
-        waiting.wait_at_exit(self.runtime, processes=self.runtime.executor.isolation != "none")
 
     def _launch(
         self, request: BackfillRequest, prepared: Prepared, block: bool, dry_run: bool

@@ -11,6 +11,7 @@ from rivers._rivers import Engine
 from rivers._validation import check_seconds
 from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
+from rivers.repository.at_exit import release_idle
 from rivers.status.event_log import EventLog
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
@@ -164,7 +165,7 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
-        workers, event_log = self.executor.start(engine), EventLog(engine, store)
+        workers, event_log = self.executor.start(engine), EventLog(engine, store, on_idle=release_idle)
         client = BackfillClient(storage, live=self)
         return Connection(storage, store, engine, workers, event_log, client)
 
@@ -223,6 +224,12 @@ class Runtime:
             max_failures=max_failures,
         )  # fmt: skip
         connection.workers.notify()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no backfill is live in this process."""
+        connection = self._connection
+        return connection is None or not connection.engine.live()
 
     # -- the end -----------------------------------------------------------------------------------
 

@@ -1,10 +1,8 @@
-"""Waiting for the end of a backfill: blocking, from async code, and before the interpreter exits."""
+"""Waiting for the end of a backfill: blocking, and from async code."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,10 +11,6 @@ if TYPE_CHECKING:
 
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.001, 0.05
 """Seconds that async code sleeps between two looks at a backfill; each is twice the one before."""
-
-_waited_for: weakref.WeakSet[Runtime] = weakref.WeakSet()
-_registered: set[bool] = set()
-_lock = threading.Lock()
 
 
 def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -> None:
@@ -94,32 +88,3 @@ async def _poll(engine: Engine, key: int) -> None:
     while not engine.wait(key, 0.0):
         await asyncio.sleep(seconds)
         seconds = min(2 * seconds, MAX_POLL_SECONDS)
-
-
-def wait_at_exit(runtime: Runtime, *, processes: bool) -> None:
-    """Has the interpreter wait for the backfills of a runtime before it exits.
-
-    `concurrent.futures` waits for its threads in the same way.
-
-    Args:
-        runtime: Runs the backfills.
-        processes: Whether runs are executed in processes, the first of which has been started.
-    """
-    with _lock:
-        _waited_for.add(runtime)
-        if processes not in _registered:
-            # `atexit` is too late: by then thread pools, which a user's function may use, refuse work.
-            # What is registered last is called first, and the process pools register themselves, with
-            # the first process.
-            threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001
-            _registered.add(processes)
-
-
-def _close_all() -> None:
-    try:
-        for runtime in list(_waited_for):
-            runtime.close()
-    except KeyboardInterrupt:
-        for runtime in list(_waited_for):
-            runtime.abandon()
-        raise

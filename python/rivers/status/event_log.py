@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rivers.exceptions import RiversError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rivers._rivers import Engine, Store
 
 _log = logging.getLogger("rivers")
@@ -25,15 +27,17 @@ class EventLog:
     Args:
         engine: The engine.
         store: Its storage.
+        on_idle: Called when nothing is live any more, after the ends have been logged.
 
     Attributes:
         lock: Held while logging. Also held during submission, so that an end is never logged before its
             start.
     """
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, on_idle: Callable[[], None]) -> None:
         self._engine = engine
         self._store = store
+        self._on_idle = on_idle
         self.lock = threading.RLock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -108,4 +112,5 @@ class EventLog:
             with self._starting:
                 if not self._engine.live():
                     self._thread = None
-                    return
+                    break
+        self._on_idle()
