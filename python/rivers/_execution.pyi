@@ -237,13 +237,27 @@ class JobSpec:
 class SharedRuns:
     """Runs that the engine and a worker process share, in a file that both map."""
 
-    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    def __new__(cls, path: str | PathLike[str], *, create: bool = False) -> Self:
+        """Maps a file.
+
+        Args:
+            path: The file.
+            create: Whether to create it, on the engine's side.
+
+        Raises:
+            StorageError: The file cannot be created or mapped.
+        """
+
     def set_step(self, step: int) -> None:
         """Records which step of the current run begins."""
 
     @property
     def step(self) -> int:
         """Index of the step that the current run is at."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run was claimed that the worker has not ended."""
 
 @final
 class WorkerBatch:

@@ -11,6 +11,7 @@ from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from typing import Any
 
@@ -36,10 +37,22 @@ _MAX_LINE_LENGTH = 500
 class _Log(logging.Logger):
     """A logger that keeps the last records, and passes on those that the logger of its name would log."""
 
-    def __init__(self, logger: logging.Logger, lines: deque[logging.LogRecord]) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger,
+        lines: deque[logging.LogRecord],
+        extra: Callable[[], dict[str, Any]],
+    ) -> None:
         super().__init__(logger.name)
         self.parent = logger
         self._lines = lines
+        self._extra = extra
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802  (as above)
+        """Adds what describes the call."""
+        record = super().makeRecord(*args, **kwargs)
+        record.__dict__.update({**self._extra(), **record.__dict__})
+        return record
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (the standard library's name)
         """Every level is kept."""
@@ -51,6 +64,26 @@ class _Log(logging.Logger):
         self._lines.append(record)
         if self.parent is not None and self.parent.isEnabledFor(record.levelno):
             self.parent.handle(record)
+
+
+def log_extra(step: Step, run: Run) -> dict[str, Any]:
+    """The attributes of the log records of a call: backfill, asset, partition and run.
+
+    Args:
+        step: The step that is executed.
+        run: Its run.
+    """
+    return {
+        "backfill": run.id.rpartition(".")[0],
+        "asset": step.name,
+        "partition": _partition_text(run.partitions) if step.partitioned else None,
+        "run": run.id,
+    }
+
+
+def _partition_text(selection: Selection) -> str:
+    count = selection.num_partitions
+    return selection.text(0) + (f" and {count - 1} more" if count > 1 else "")
 
 
 def _text(record: logging.LogRecord) -> str:
@@ -109,9 +142,7 @@ class PartitionContext:
         return self._selection.time_window(dimension)
 
     def __repr__(self) -> str:
-        count = self._selection.num_partitions
-        more = f" and {count - 1} more" if count > 1 else ""
-        return f"<PartitionContext {self._selection.text(0)}{more}>"
+        return f"<PartitionContext {_partition_text(self._selection)}>"
 
 
 class AssetExecutionContext(Generic[ConfigT]):
@@ -186,12 +217,14 @@ class AssetExecutionContext(Generic[ConfigT]):
     def log(self) -> logging.Logger:
         """The logger `rivers.asset.<name>` of the standard library, for this call.
 
-        Records go to the handlers that are set up, according to their levels. If the call fails, the
+        Records go to the handlers that are set up, according to their levels, from worker processes
+        too. They have the attributes `backfill`, `asset`, `partition` and `run`. If the call fails, the
         last 20 lines of any level are shown below the traceback in `backfill_errors()`.
         """
         if self._lines is None:
             self._lines = deque(maxlen=_LINES)
-        return _Log(logging.getLogger(f"rivers.asset.{self._step.name}"), self._lines)
+        logger = logging.getLogger(f"rivers.asset.{self._step.name}")
+        return _Log(logger, self._lines, lambda: log_extra(self._step, self._run))
 
     def _last_lines(self) -> str:
         """The last lines that this call has logged, to be shown below a traceback."""

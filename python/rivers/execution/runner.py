@@ -37,7 +37,7 @@ class Program:
     Attributes:
         layers: The steps by the layer of the plan whose runs execute them, in dependency order.
         pickled: The layers as workers outside this process read them; empty if there are none.
-        on_step: Called with a step's index before the step is executed.
+        on_step: Called with a step and the run before the step is executed.
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
@@ -45,7 +45,7 @@ class Program:
 
     layers: list[list[Step]]
     pickled: bytes = b""
-    on_step: Callable[[int], None] | None = None
+    on_step: Callable[[Step, Run], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
 
@@ -104,7 +104,7 @@ class Program:
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step except for the call of its function, which the caller makes: sync or async."""
         if self.on_step is not None:
-            self.on_step(step.index)
+            self.on_step(step, run)
         selection: Selection | None = None
         if step.defined is not None or not run.has_no_failures:
             enters, selection = _enter(step, run)

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Run, WorkerBatch
     from rivers.execution.runner import Program
+    from rivers.execution.steps import Step
 
 
 def execute_batch(
-    program: Program, batch: WorkerBatch, on_step: Callable[[int], None] | None = None
+    program: Program, batch: WorkerBatch, on_step: Callable[[Step, Run], None] | None = None
 ) -> bytes:
     """Executes runs until it is time to report.
 
     Args:
         program: What executes the runs. It belongs to this worker: no other thread uses it.
         batch: The runs.
-        on_step: Called with the index of each step before it is executed.
+        on_step: Called with each step and its run before the step is executed.
 
     Returns:
         The report for `Batch.receive`.

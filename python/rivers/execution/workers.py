@@ -56,6 +56,13 @@ class Workers(ABC):
                 of its runs is not recorded.
         """
 
+    def forget(self, backfill_key: int) -> None:  # noqa: B027  (most keep nothing)
+        """Drops what is kept for a backfill, which has ended.
+
+        Args:
+            backfill_key: The number of the backfill in the storage.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Ends all workers; called when nothing is being executed any more."""

@@ -165,7 +165,8 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
-        workers, event_log = self.executor.start(engine), EventLog(engine, store, on_idle=release_idle)
+        workers = self.executor.start(engine)
+        event_log = EventLog(engine, store, on_end=workers.forget, on_idle=release_idle)
         client = BackfillClient(storage, live=self)
         return Connection(storage, store, engine, workers, event_log, client)
 

@@ -27,6 +27,7 @@ class EventLog:
     Args:
         engine: The engine.
         store: Its storage.
+        on_end: Called with the number of each backfill that has ended, before that is logged.
         on_idle: Called when nothing is live any more, after the ends have been logged.
 
     Attributes:
@@ -34,9 +35,17 @@ class EventLog:
             start.
     """
 
-    def __init__(self, engine: Engine, store: Store, on_idle: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        *,
+        on_end: Callable[[int], None],
+        on_idle: Callable[[], None],
+    ) -> None:
         self._engine = engine
         self._store = store
+        self._on_end = on_end
         self._on_idle = on_idle
         self.lock = threading.RLock()
         self._starting = threading.Lock()
@@ -63,6 +72,7 @@ class EventLog:
         # A second caller returns once the first has logged them.
         with self.lock:
             for key in self._engine.drain_finished():
+                self._on_end(key)
                 self._log_end(key)
 
     def close(self) -> None:

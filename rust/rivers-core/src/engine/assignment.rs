@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_process_that_is_starting_keeps_the_runs_it_has_not_begun() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shared = SharedRuns::open(&folder.path().join("runs")).expect("maps");
+        let shared = SharedRuns::create(&folder.path().join("runs")).expect("maps");
         let shared = Arc::new(shared);
         let assignment = assignment(1..9);
         assert!(assignment.share(&shared, 3, 0));
