@@ -90,7 +90,9 @@ def test_a_plain_function_beside_an_async_one_may_raise_anything(make, error):
     repository = make(letter, beside)
     result = repository.backfill(partition_range=ALL)
     assert counts(result) == (6, 2, 0)
-    assert repository.backfill_errors(result.backfill_id)["error_type"].to_list() == [error.__name__]
+    assert repository.backfill_errors(result.backfill_id)["error_type"].to_list() == [
+        error.__name__
+    ]
 
 
 def test_a_plain_task_of_an_async_graph_asset_may_raise_stop_iteration(repo):

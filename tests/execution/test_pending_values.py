@@ -42,13 +42,15 @@ REFUSED = {
     "iterator": [
         lambda: iter([1]),
         lambda: map(str, [1]),
-        lambda: asynchronous_generator(),
+        asynchronous_generator,
     ],
 }
 CASES = [(fn, word) for word, functions in REFUSED.items() for fn in functions]
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize(("fn", "word"), CASES)
 @pytest.mark.parametrize("wrap", [lambda value: value, rs.Output], ids=["bare", "output"])
 def test_a_value_that_is_none_yet_fails_the_run(repo, fn, word, wrap):
@@ -69,7 +71,9 @@ def test_a_generator_of_an_unpartitioned_asset_fails_the_run(repo):
     assert "generator" in result.error
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning"
+)
 def test_one_output_that_was_not_awaited_fails_a_multi_asset(repo):
     @rs.Asset.from_multi(output_defs=[rs.AssetDef("one"), rs.AssetDef("two")])
     def both() -> dict:
@@ -80,7 +84,9 @@ def test_one_output_that_was_not_awaited_fails_a_multi_asset(repo):
     assert "'two'" in result.error
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_task_that_was_not_awaited_fails_its_graph_asset(repo):
     task = rs.Task(wrapped, name="task")
 

@@ -158,7 +158,7 @@ def test_a_program_that_a_worker_cannot_read_stops_the_backfill_resumable(parall
 def test_programs_are_dropped_when_their_backfills_end(parallel, temporary):
     @rs.Asset(partitions_def=DEFINED, io_handler=rs.PickleIOHandler(temporary / "values"))
     def count_programs():
-        from rivers.execution import parallel_worker  # noqa: PLC0415  (that of the process)
+        from rivers.execution import parallel_worker
 
         return len(parallel_worker._worker.programs)
 
@@ -201,5 +201,3 @@ def test_ctrl_c_while_workers_start_kills_none_of_them():
     done = run_script(SIGINT)
     assert done.stdout.split("\n") == ["40 0"] * 3 + [""], done.stderr[-2000:]
     assert "Traceback" not in done.stderr
-
-

@@ -87,18 +87,18 @@ class TracedFunction:
                         if call.is_async:
                             value = await call.fn(**arguments)
                         else:
-                            value, error = await outcome_in_thread(call.fn, arguments)
-                            if error is not None:
-                                raise error
+                            value, raised = await outcome_in_thread(call.fn, arguments)
+                            if raised is not None:
+                                raise raised  # noqa: TRY301  (its policy decides below)
                         refuse_pending(value, f"the task {call.name!r}")
                         values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
                     await asyncio.sleep(self._delay(call, error, failures))
             stored = {"call": call, "value": values[index], "context": context}
-            _, error = await outcome_in_thread(self._store, stored)
-            if error is not None:
-                raise error
+            _, raised = await outcome_in_thread(self._store, stored)
+            if raised is not None:
+                raise raised
         return fill(self.result, values)
 
     def _begin(self, inputs: dict[str, Any]) -> tuple[_Values, Any]:

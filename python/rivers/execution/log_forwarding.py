@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -89,10 +90,9 @@ class Forwarder(logging.Handler):
         if os.getpid() != self._process and len(data) > _MAX_ATOMIC_BYTES:
             return
         with self.lock or threading.RLock():
-            try:
+            # If the calling process is gone, this one soon will be.
+            with contextlib.suppress(OSError):
                 self._connection.send_bytes(data)
-            except OSError:
-                pass  # The calling process is gone, and soon this one will be.
 
 
 def _plain(content: Any) -> Any:

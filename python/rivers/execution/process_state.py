@@ -7,6 +7,7 @@ stay in the calling process, where `log_forwarding` brings the records.
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import logging
 import os
@@ -91,10 +92,8 @@ def apply(captured: bytes) -> None:
     if state["folder"] is not None and state["folder"] != _folder():
         os.chdir(state["folder"])
     sys.path[:] = state["path"]
-    try:
+    with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_ALL, state["locale"])
-    except locale.Error:
-        pass
     _apply_levels(state)
     if state["warning_filters"]:
         warnings.filters[:] = state["warning_filters"]  # type: ignore[index]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
-    """Returns whether a call has to be awaited: a coroutine function, or an object with an async `__call__`."""
+    """Returns whether a call must be awaited: also that of an object with an async `__call__`."""
     return inspect.iscoroutinefunction(fn) or (
         not inspect.isroutine(fn)
         and not inspect.isclass(fn)

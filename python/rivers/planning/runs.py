@@ -96,7 +96,9 @@ def plan_rerun(
     strategies: dict[str, Strategy] = {}
     pairs = list(zip(left, earlier.layers, strict=True))
     # A plan has a layer even if nothing is left to run: then it is empty, and so is its selection.
-    for own, (_, strategy, indices) in [each for each in pairs if each[0].num_partitions] or pairs[:1]:
+    for own, (_, strategy, indices) in [each for each in pairs if each[0].num_partitions] or pairs[
+        :1
+    ]:
         spaces = [
             (node, space_of(node))
             for index, node in enumerate(nodes)
