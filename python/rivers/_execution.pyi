@@ -50,6 +50,32 @@ class Engine:
     def next_batch(self, timeout: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none within `timeout` seconds."""
 
+    def begin_submission(self, in_run: bool) -> None:
+        """Lets a submission or a resume in; `end_submission` must follow.
+
+        Args:
+            in_run: Whether a function of a run launches it: that is allowed until all have ended.
+
+        Raises:
+            ExecutionError: The engine is closed or closing.
+        """
+
+    def end_submission(self) -> None:
+        """The submission was made, or has failed."""
+
+    def begin_wait(self, caller: int, target: int) -> None:
+        """A run of one backfill is about to wait for another; it lends its slots until `end_wait`.
+
+        Raises:
+            ExecutionError: The wait could never end.
+        """
+
+    def end_wait(self, caller: int, target: int) -> None:
+        """The wait has ended; blocks until the run has its slots again."""
+
+    def wait_idle(self) -> None:
+        """Refuses new backfills, and waits until nothing is live."""
+
     def begin_preemption(self, priority: int) -> None:
         """Holds back runs below `priority` until the request that is about to be submitted begins."""
 

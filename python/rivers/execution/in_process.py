@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
+from rivers.execution.current_call import enter_call
 from rivers.execution.event_loop import PlainCalls, run_until_stopped
 from rivers.execution.workers import Workers
 
@@ -25,6 +26,7 @@ class ThreadWorkers(Workers):
 
     def execute(self, batch: Batch, program: Program) -> None:
         """Executes a batch in this thread."""
+        enter_call(self._engine, batch.key)
         program.execute(batch)
 
     def cancel(self, backfill_key: int) -> None:
@@ -55,6 +57,7 @@ class ThreadWorkers(Workers):
         """Executes batches on the event loop, one after another."""
         try:
             while True:
+                enter_call(self._engine, batch.key, asyncio.get_running_loop())
                 try:
                     await batch.program.execute_async(batch)
                 except BaseException as error:  # noqa: BLE001  (`wait` raises it)

@@ -89,10 +89,9 @@ class Forwarder(logging.Handler):
             data = pickle.dumps((kind, _plain(content)))
         if os.getpid() != self._process and len(data) > _MAX_ATOMIC_BYTES:
             return
-        with self.lock or threading.RLock():
-            # If the calling process is gone, this one soon will be.
-            with contextlib.suppress(OSError):
-                self._connection.send_bytes(data)
+        # If the calling process is gone, this one soon will be.
+        with self.lock or threading.RLock(), contextlib.suppress(OSError):
+            self._connection.send_bytes(data)
 
 
 def _plain(content: Any) -> Any:

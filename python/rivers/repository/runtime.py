@@ -11,7 +11,9 @@ from rivers._rivers import Engine
 from rivers._validation import check_seconds
 from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
+from rivers.execution.current_call import current_call
 from rivers.repository.at_exit import release_idle
+from rivers.repository.nested import nested_wait
 from rivers.status.event_log import EventLog
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
@@ -194,7 +196,8 @@ class Runtime:
     def wait(self, key: int, timeout: float) -> bool:
         """Waits up to `timeout` seconds for the end of a backfill; `True` if it has ended."""
         connection = self.connect()
-        has_ended = connection.engine.wait(key, timeout)
+        with nested_wait(connection.engine, key):
+            has_ended = connection.engine.wait(key, timeout)
         if has_ended:
             connection.event_log.publish()
         return has_ended
@@ -235,14 +238,26 @@ class Runtime:
     # -- the end -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Waits for the backfills that run in the background, then ends threads and processes."""
+        """Waits for the backfills that run in the background, then ends threads and processes.
+
+        Meanwhile other threads can launch no backfills; functions of runs can.
+
+        Raises:
+            ExecutionError: A function that the repository executes called it.
+        """
         connection = self._connection
         if connection is not None:
-            for key in connection.engine.live():
-                connection.engine.wait(key)
+            if current_call(connection.engine) is not None:
+                msg = (
+                    "close() was called in a function that the repository executes, and would wait for "
+                    "that function; call it where the repository was made (a 'with' block ends with it)"
+                )
+                raise ExecutionError(msg)
+            connection.engine.wait_idle()
             connection.event_log.publish()
         with self._lock:
-            self._close()
+            if self._connection is connection:
+                self._close()
 
     def abandon(self) -> None:
         """Stops the backfills of this process at once, resumable; runs in flight are not recorded."""

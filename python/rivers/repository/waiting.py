@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from rivers.exceptions import ExecutionError
+from rivers.execution.current_call import current_call
+from rivers.repository.nested import nested_wait
+
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from rivers._rivers import Engine
     from rivers.repository.runtime import Runtime
 
@@ -33,7 +40,10 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
     interrupted = False
     try:
         try:
-            with runtime.display(request_id, total, lambda: engine.progress(key)) as line:
+            with (
+                _canceled_if_refused(engine, key, request_id),
+                runtime.display(request_id, total, lambda: engine.progress(key)) as line,
+            ):
                 while not engine.wait(key, line.patience()):
                     line.update()
         except KeyboardInterrupt:
@@ -63,6 +73,9 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
     connection = runtime.connect()
     engine = connection.engine
     canceled = False
+    call = current_call(engine)
+    if call is not None:
+        engine.begin_wait(call.key, key)
     try:
         try:
             await _poll(engine, key)
@@ -78,9 +91,26 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
         raise asyncio.CancelledError(msg) from None
     finally:
         connection.event_log.publish()
+        if call is not None:
+            # It may have to wait for its slots, which the loop must not.
+            await asyncio.shield(asyncio.to_thread(engine.end_wait, call.key, key))
     if canceled:
         msg = f"canceled; run the rest with rerun_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg)
+
+
+@contextmanager
+def _canceled_if_refused(engine: Engine, key: int, request_id: str) -> Generator[None]:
+    """As `nested_wait`, but a backfill that cannot be waited for does not run either."""
+    waits = nested_wait(engine, key)
+    try:
+        waits.__enter__()
+    except ExecutionError:
+        engine.cancel(request_id)
+        raise
+    with ExitStack() as stack:
+        stack.push(waits)
+        yield
 
 
 async def _poll(engine: Engine, key: int) -> None:

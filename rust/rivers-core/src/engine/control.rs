@@ -125,6 +125,7 @@ impl Engine {
                 remedy: Remedy::Cancel(id.to_owned()),
             });
         }
+        self.check_open()?;
         self.wait_for_workers(&row)?;
         let Some(lease) = self.take_over(&row)? else {
             return Err(taken_over(id));
@@ -153,14 +154,14 @@ impl Engine {
         // A cancel by a process that was abandoned does not apply to the resumed backfill.
         let recorded = row.stop.filter(|&stop| stop != Stop::Canceled);
         let stopped = recorded.or(canceled).or(row.request.stop_at(&row.counts));
-        self.admit(|coordinator| {
+        self.admit(row.key, |coordinator| {
             coordinator.admit(row.key, row.request, plan, resume_point, execution);
             coordinator.set_revision(row.key, row.revision);
             coordinator.set_paused(row.key, row.paused);
             if let Some(reason) = stopped {
                 coordinator.stop(row.key, reason);
             }
-        });
+        })?;
         Ok(row.key)
     }
 

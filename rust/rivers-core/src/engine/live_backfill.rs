@@ -80,6 +80,8 @@ pub(super) struct LiveBackfill {
     pub(super) revision: u64,
     /// Maximum number of runs in flight where the program is executed.
     pub(super) capacity: Option<u32>,
+    /// The slots that each run takes, by pool.
+    pub(super) pools: Vec<(String, u32)>,
     placement: Placement,
     /// The writer has its end.
     pub(super) written_end: bool,
@@ -120,6 +122,7 @@ impl LiveBackfill {
             entry,
             program: execution.program,
             capacity: execution.capacity,
+            pools: execution.pools,
             placement: execution.placement,
             state,
             retries,
