@@ -91,8 +91,13 @@ class Engine:
     def wait(self, key: int, timeout: float | None = None) -> bool:
         """Waits for the end of a backfill and checks for Ctrl-C; `False` if the timeout passes first."""
 
-    def cancel(self, id: str) -> bool:
-        """Cancels a backfill; returns whether it is live in this process."""
+    def cancel(self, id: str, force_after: float | None = None) -> bool:
+        """Cancels a backfill; returns whether it is live in this process.
+
+        Args:
+            id: The id of the backfill.
+            force_after: Seconds after which runs in flight are ended by force; `None`: never.
+        """
 
     def set_paused(self, id: str, paused: bool) -> None:
         """Pauses a backfill, so that no new runs start, or unpauses it."""

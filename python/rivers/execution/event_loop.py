@@ -25,6 +25,13 @@ _MAX_PLAIN_CALLS = 1_024
 """Maximum number of plain functions of async programs that are called at the same time."""
 
 
+_END_SECONDS = 0.5
+"""Time that tasks have to end when their loop is closed."""
+
+_abandoned: list[asyncio.Task[Any]] = []
+"""Tasks of closed loops that did not end."""
+
+
 class NoThreadError(RuntimeError):
     """The system starts no thread, so that a plain function could not be called: no fault of the function."""
 
@@ -60,7 +67,22 @@ def run_until_stopped(loop: asyncio.AbstractEventLoop, is_stopped: Callable[[], 
             except BaseException as error:  # noqa: BLE001  (it was raised in a task of a user)
                 _log.debug("the event loop goes on after %r", error)
     finally:
+        _end_tasks(loop)
         loop.close()
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancels what was left on a loop; what ignores that is kept, since it cannot be collected cleanly."""
+    left = asyncio.all_tasks(loop) if not loop.is_closed() else set()
+    if not left:
+        return
+    for task in left:
+        task.cancel()
+    try:
+        _, left = loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
+    except BaseException as error:  # noqa: BLE001  (it was raised in a task of a user)
+        _log.debug("the event loop was ended by %r", error)
+    _abandoned.extend(each for each in left if not each.done())
 
 
 def run_to_end(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:

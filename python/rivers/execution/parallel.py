@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import tempfile
 import threading
@@ -15,6 +16,9 @@ from rivers.execution.workers import Workers
 if TYPE_CHECKING:
     from rivers._rivers import Batch, Engine
     from rivers.execution.runner import Program
+
+
+_log = logging.getLogger("rivers")
 
 
 class ProcessWorkers(Workers):
@@ -40,8 +44,9 @@ class ProcessWorkers(Workers):
             self._processes.kill(backfill_key)
 
     def forget(self, backfill_key: int) -> None:
-        """Removes the program of a backfill from the temporary folder and from all processes."""
+        """Removes the program of a backfill, and kills the processes that still execute it."""
         if self._processes is not None:
+            self._processes.kill(backfill_key)
             self._processes.forget(backfill_key)
 
     def close(self) -> None:
@@ -93,6 +98,7 @@ class _Processes:
     def kill(self, backfill_key: int) -> None:
         for process, key in list(self._busy.items()):
             if key == backfill_key:
+                _log.info("a worker process is killed, since its backfill has been ended")
                 process.kill()
 
     def forget(self, backfill_key: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     Call = tuple["Step", dict[str, Any]]
 
 _log = logging.getLogger("rivers")
+
+_CTRL_C_SECONDS = 0.2
+"""Time in which Ctrl-C reaches the thread that waits for a backfill."""
 
 
 @dataclass
@@ -135,6 +139,10 @@ class Program:
         context: AssetExecutionContext[Any] | None = None,
     ) -> None:
         """Records that a step failed: the run is retried, or the step's assets fail for good."""
+        if isinstance(error, KeyboardInterrupt):
+            # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
+            # about to: then this is no failure, but canceled.
+            time.sleep(_CTRL_C_SECONDS)
         trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1

@@ -202,10 +202,10 @@ class Runtime:
             connection.event_log.publish()
         return has_ended
 
-    def cancel(self, backfill_id: str) -> bool:
-        """Cancels a backfill; `True` if it is live in this process."""
+    def cancel(self, backfill_id: str, force_after: float | None = None) -> bool:
+        """Cancels a backfill, after a while by force; `True` if it is live in this process."""
         connection = self.connect()
-        is_live = connection.engine.cancel(backfill_id)
+        is_live = connection.engine.cancel(backfill_id, force_after)
         connection.event_log.publish()
         return is_live
 

@@ -198,8 +198,17 @@ impl Engine {
         }
     }
 
-    fn cancel(&self, py: Python<'_>, id: &str) -> Result<bool> {
-        Ok(py.detach(|| self.engine.cancel(id))?)
+    /// Cancels a backfill; with `force_after`, runs in flight end by force after as many seconds.
+    #[pyo3(signature = (id, force_after=None))]
+    fn cancel(&self, py: Python<'_>, id: &str, force_after: Option<f64>) -> Result<bool> {
+        let cancel = || match force_after {
+            Some(seconds) => {
+                let after = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+                self.engine.cancel_by_force(id, after)
+            }
+            None => self.engine.cancel(id),
+        };
+        Ok(py.detach(cancel)?)
     }
 
     fn set_paused(&self, py: Python<'_>, id: &str, paused: bool) -> Result<()> {

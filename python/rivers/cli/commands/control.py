@@ -13,7 +13,18 @@ from rivers.cli.settings import open_client
 _APPLIED_SOON = "the process that runs it sees it within a second"
 
 
-def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
+def cancel(
+    backfill_id: IdArgument,
+    force_after: Annotated[
+        float | None,
+        typer.Option(
+            "--force-after",
+            metavar="SECONDS",
+            help="End runs that are still in flight by force after SECONDS; 0: at once.",
+        ),
+    ] = None,
+    storage: StorageOption = None,
+) -> None:
     """Cancel a backfill.
 
     No new run starts, and runs in flight end.
@@ -24,7 +35,7 @@ def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
     if view.status != "in_progress":
         output.print(f"{found} has ended: {view.status}; nothing to cancel")
         return
-    client.cancel_backfill(found)
+    client.cancel_backfill(found, force_after=force_after)
     view = client.get_view(found) or view
     if view.status == "in_progress":
         output.print(f"{found}: its process was told; what is in flight ends first")

@@ -37,6 +37,29 @@ impl Engine {
         Ok(false)
     }
 
+    /// Cancels a backfill, and ends runs that are still in flight after a while: they are canceled, their
+    /// slots are free, and what they return or raise later is dropped. Returns as `cancel` does.
+    ///
+    /// # Errors
+    /// `BackfillNotFound`, `Storage`.
+    pub fn cancel_by_force(&self, id: &str, after: Duration) -> Result<bool> {
+        let row = self.row(id)?;
+        {
+            let mut coordinator = self.shared.coordinator();
+            if coordinator.stop(row.key, Stop::Canceled) {
+                coordinator.force_after(row.key, after);
+                drop(coordinator);
+                self.shared.changed.notify_all();
+                self.shared.to_write.notify_all();
+                return Ok(true);
+            }
+        }
+        if row.status == Status::InProgress {
+            self.shared.store.request_forced_cancel(row.key, after)?;
+        }
+        self.cancel(id)
+    }
+
     /// Pauses a backfill, so that no new runs start, or unpauses it. That has happened on return if the
     /// backfill runs in this process; another process that runs it notices within a second.
     ///

@@ -420,7 +420,9 @@ impl Engine {
         let live = self.shared.coordinator().live_keys();
         for key in live {
             let entry = self.shared.coordinator().abandon(key, Some(closed()));
-            entry.into_iter().for_each(|entry| self.shared.worker_left(entry));
+            entry
+                .into_iter()
+                .for_each(|entry| self.shared.worker_left(entry));
         }
         self.shared.changed.notify_all();
     }
@@ -432,7 +434,8 @@ impl Engine {
 
 fn closed() -> Error {
     Error::Execution(
-        "the repository was closed while this call was made; what had been recorded can be resumed".into(),
+        "the repository was closed while this call was made; what had been recorded can be resumed"
+            .into(),
     )
 }
 

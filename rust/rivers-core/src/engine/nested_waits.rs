@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-use super::coordinator::Coordinator;
 use super::Engine;
+use super::coordinator::Coordinator;
 use crate::error::{Error, Result};
 use crate::store::Key;
 
@@ -159,15 +159,15 @@ impl Engine {
                 return false;
             }
             let waited = self.shared.changed.wait_timeout(coordinator, left);
-            coordinator = waited
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            coordinator = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
     }
 }
 
 fn refused(why: &str) -> Error {
-    Error::Execution(format!("a call that would wait for itself is refused: {why}"))
+    Error::Execution(format!(
+        "a call that would wait for itself is refused: {why}"
+    ))
 }
 
 #[cfg(test)]

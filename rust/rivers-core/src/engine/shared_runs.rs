@@ -71,11 +71,10 @@ impl SharedRuns {
 
     fn map(file: std::io::Result<File>, path: &Path) -> Result<Self> {
         let map = file.and_then(|file| MmapOptions::new().len(BYTES).map_raw(&file));
-        map.map(|map| Self { map })
-            .map_err(|error| Error::Storage {
-                path: path.display().to_string(),
-                message: error.to_string(),
-            })
+        map.map(|map| Self { map }).map_err(|error| Error::Storage {
+            path: path.display().to_string(),
+            message: error.to_string(),
+        })
     }
 
     /// Whether the worker has claimed a run that it has not ended.

@@ -131,6 +131,12 @@ impl Queue {
         if slot.in_flight == 0 {
             return;
         }
+        if slot.lent == slot.in_flight {
+            // A run that has lent its slots was ended from outside.
+            slot.lent -= 1;
+            self.in_flight += 1;
+            self.lanes.take_tags(slot.lane);
+        }
         slot.in_flight -= 1;
         self.in_flight -= 1;
         self.lanes.give_back(slot.lane, 1);
@@ -185,7 +191,7 @@ impl Queue {
 
     /// Takes back slots that were lent, after `want_back`. Returns `false` while there are none.
     pub fn take_back(&mut self, id: EntryId) -> bool {
-        let Some(slot) = self.entries.get_mut(&id) else {
+        let Some(slot) = self.entries.get_mut(&id).filter(|slot| slot.lent > 0) else {
             self.returning -= 1;
             return true;
         };

@@ -230,14 +230,13 @@ impl Coordinator {
 
     /// Applies the outcomes of runs.
     pub(super) fn apply_outcomes(&mut self, key: Key, entry: EntryId, ends: Vec<RunEnd>) {
-        let count = ends.len();
-        if count == 0 {
+        if ends.is_empty() {
             return;
         }
         let Some(live) = self.still_live(key, entry) else {
             return;
         };
-        live.apply_outcomes(ends);
+        let count = live.apply_outcomes(ends);
         self.unwritten += count;
         self.settle(key);
     }
@@ -253,8 +252,12 @@ impl Coordinator {
         let Some(live) = self.still_live(key, entry) else {
             return false;
         };
+        let before = live.assignments.len();
         live.assignments
             .retain(|other| !Arc::ptr_eq(other, assignment));
+        if live.assignments.len() == before {
+            return true; // It was ended by force, which released it.
+        }
         assignment
             .yield_unclaimed()
             .into_iter()
