@@ -23,6 +23,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
@@ -449,6 +450,12 @@ impl Ledger for SqliteStore {
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.write(Work::RequestCancel, |transaction| {
             backfill::request_cancel(transaction, key)
+        })
+    }
+
+    fn request_forced_cancel(&self, key: Key, after: Duration) -> Result<()> {
+        self.write(Work::RequestCancel, |transaction| {
+            backfill::request_forced_cancel(transaction, key, after)
         })
     }
 
