@@ -28,7 +28,7 @@ class DepDef:
     kind: Literal["input", "dep"]
     name: str
     partition_mapping: PartitionMapping | None = None
-    io_handler: BaseIOHandler | None = None
+    io_handler: BaseIOHandler | str | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     allow_missing: bool = False
 
@@ -37,7 +37,7 @@ class DepDef:
             f"AssetDef.{self.kind}()",
             ("name", self.name, (str,)),
             ("partition_mapping", self.partition_mapping, (PartitionMapping,)),
-            ("io_handler", self.io_handler, (BaseIOHandler,)),
+            ("io_handler", self.io_handler, (BaseIOHandler, str)),
             ("metadata", self.metadata, (Mapping,)),
             ("allow_missing", self.allow_missing, (bool,)),
         )
@@ -97,7 +97,7 @@ class AssetDef:
     kinds: list[str] = field(hash=False)
     group: str | None
     code_version: str | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     metadata: dict[str, Any] = field(hash=False)
     partitions_def: PartitionsDefinition | str | None
     partition_mapping: dict[str, PartitionMapping] | None = field(hash=False)
@@ -112,7 +112,7 @@ class AssetDef:
         kinds: str | Iterable[str] | None = None,
         group: str | None = None,
         code_version: str | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         partition_mapping: Mapping[Any, PartitionMapping] | None = None,
@@ -123,7 +123,7 @@ class AssetDef:
         _check(
             "AssetDef",
             ("name", name, (str,)),
-            ("io_handler", io_handler, (BaseIOHandler,)),
+            ("io_handler", io_handler, (BaseIOHandler, str)),
             ("metadata", metadata, (Mapping,)),
             ("code_version", code_version, (str,)),
             ("group", group, (str,)),
@@ -143,7 +143,7 @@ class AssetDef:
         cls,
         name: str,
         partition_mapping: PartitionMapping | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         allow_missing: bool = False,
     ) -> DepDef:

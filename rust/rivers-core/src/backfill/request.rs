@@ -32,6 +32,9 @@ pub struct RequestedAsset {
     pub code_version: Option<String>,
     /// Whether it has the request's partitions; only single runs execute assets without any.
     pub partitioned: bool,
+    /// The step that makes it, if that makes several assets.
+    #[serde(default)]
+    pub step: Option<String>,
 }
 
 /// What a user requested, fixed at submission. The plan holds the partitions.
@@ -116,10 +119,13 @@ impl Request {
 
     /// The index of an asset by name, if it has the request's partitions.
     pub fn partitioned_asset(&self, name: &str) -> Option<u32> {
-        let place = self
-            .assets
-            .iter()
-            .position(|asset| asset.name == name && asset.partitioned)?;
+        self.asset_index(name, true)
+    }
+
+    /// The index of an asset by name, if it has the request's partitions (`partitioned`) or has none.
+    pub fn asset_index(&self, name: &str, partitioned: bool) -> Option<u32> {
+        let fits = |asset: &RequestedAsset| asset.name == name && asset.partitioned == partitioned;
+        let place = self.assets.iter().position(fits)?;
         Some(place as u32)
     }
 

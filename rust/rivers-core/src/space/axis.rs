@@ -175,6 +175,20 @@ impl Axis {
         }
         other.position(&self.label(position))
     }
+
+    /// The position in `other` of the key that is at `position` here, if it has the same window in time;
+    /// names have none.
+    pub fn same_position(&self, other: &Self, position: u32) -> Option<u32> {
+        let there = self.translate(other, position)?;
+        match (self, other) {
+            (Self::Time(here), Self::Time(time)) => {
+                let same = self.numbers_as(other) || here.window(position) == time.window(there);
+                same.then_some(there)
+            }
+            (Self::Labels(_), Self::Labels(_)) => Some(there),
+            (Self::Time(_), Self::Labels(_)) | (Self::Labels(_), Self::Time(_)) => None,
+        }
+    }
 }
 
 /// The error for a key that an axis does not have.

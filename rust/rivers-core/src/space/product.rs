@@ -146,6 +146,21 @@ impl Space {
 
     /// The partition of another space that has equal keys in dimensions of the same names.
     pub fn translate(&self, other: &Self, partition: u64) -> Option<u64> {
+        self.found_in(other, partition, Axis::translate)
+    }
+
+    /// The same partition of another space: with equal keys in dimensions of the same names and, in time,
+    /// equal windows. A grid of another width has other partitions, even if their keys look the same.
+    pub fn same_partition(&self, other: &Self, partition: u64) -> Option<u64> {
+        self.found_in(other, partition, Axis::same_position)
+    }
+
+    fn found_in(
+        &self,
+        other: &Self,
+        partition: u64,
+        position: impl Fn(&Axis, &Axis, u32) -> Option<u32>,
+    ) -> Option<u64> {
         if self.dims.len() != other.dims.len() {
             return None;
         }
@@ -155,9 +170,8 @@ impl Space {
                 .dims
                 .iter()
                 .position(|candidate| candidate.name == dim.name)?;
-            let index = dim
-                .axis
-                .translate(&other.dims[same].axis, self.index(partition, at))?;
+            let there_axis = &other.dims[same].axis;
+            let index = position(&dim.axis, there_axis, self.index(partition, at))?;
             there += u64::from(index) * other.strides[same];
         }
         Some(there)

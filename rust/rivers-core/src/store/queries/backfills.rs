@@ -187,12 +187,13 @@ fn skipped_by(
     Ok(skipped & done)
 }
 
-/// The partitions of another space with the keys that these have in the space of that time.
+/// The partitions of another space that are those of the space of that time: with equal keys, and equal
+/// windows in time.
 fn translated(then: &Space, space: &Space, partitions: RoaringTreemap) -> RoaringTreemap {
     if *then == *space {
         return partitions;
     }
-    let there = |partition| then.translate(space, partition);
+    let there = |partition| then.same_partition(space, partition);
     partitions.iter().filter_map(there).collect()
 }
 
@@ -285,7 +286,8 @@ pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selecti
         let mut own = RoaringTreemap::new();
         for partition in done {
             let newer = spaces.iter_mut().find_map(|(space, known)| {
-                then.translate(space, partition).map(|there| (known, there))
+                then.same_partition(space, partition)
+                    .map(|there| (known, there))
             });
             match newer {
                 Some((known, there)) => known.insert(there),
@@ -305,12 +307,19 @@ pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selecti
 /// `Storage`.
 pub fn materialized(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Result<Selection> {
     let mut all = RoaringTreemap::new();
+    let is_partitioned = !space.dims().is_empty();
     for row in store.list(Some(asset), None)? {
-        let Some(asset_index) = row.request.partitioned_asset(asset) else {
+        let Some(asset_index) = row.request.asset_index(asset, is_partitioned) else {
             continue;
         };
         let (then, done) = materialized_by(store, row.key, asset_index)?;
-        all |= translated(&then, space, done);
+        if is_partitioned {
+            all |= translated(&then, space, done);
+        } else if !done.is_empty() {
+            // A run of other assets' partitions made it, once.
+            all.insert(0);
+            break;
+        }
     }
     let members = Members::Explicit(PositionSet::ascending(all));
     Ok(Selection::new(Arc::clone(space), members))
