@@ -1,13 +1,15 @@
 """Inputs that take what exists."""
 
 import pytest
+from tests.support import counts, key, keys, letters, repository
 
 import rivers as rs
 from rivers.io import BaseIOHandler, PickleIOHandler
-from tests.support import counts, key, keys, letters, repository
 
 DAYS = rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01")
-MONTHS = rs.PartitionsDefinition.time_window("2024-01-01", cron_schedule="@monthly", fmt="%Y-%m", end="2024-02-01")
+MONTHS = rs.PartitionsDefinition.time_window(
+    "2024-01-01", cron_schedule="@monthly", fmt="%Y-%m", end="2024-02-01"
+)
 BAD = "2024-01-13"
 
 
@@ -22,7 +24,11 @@ class Shelf(BaseIOHandler):
 
     def load_input(self, context):
         found = [self.kept[context.asset_name, each] for each in context.partitions]
-        return found[0] if len(found) == 1 else dict(zip((k.key[0] for k in context.partitions), found, strict=True))
+        return (
+            found[0]
+            if len(found) == 1
+            else dict(zip((k.key[0] for k in context.partitions), found, strict=True))
+        )
 
 
 def month_over_days(handler=None, fails=True):
@@ -46,7 +52,9 @@ def month_over_days(handler=None, fails=True):
 
 @pytest.mark.parametrize("kind", ["memory", "pickle", "user"])
 def test_a_failed_day_does_not_fail_the_month_of_the_same_backfill(kind, tmp_path):
-    handler = {"memory": lambda: None, "pickle": lambda: PickleIOHandler(tmp_path), "user": Shelf}[kind]()
+    handler = {"memory": lambda: None, "pickle": lambda: PickleIOHandler(tmp_path), "user": Shelf}[
+        kind
+    ]()
     repo, seen = month_over_days(handler)
     result = repo.backfill(["month"], partition_keys=keys("2024-01"), include_upstream=True)
     assert counts(result) == (31, 1, 0)
@@ -101,14 +109,17 @@ def one_to_one(strategy, default=False):
 
         @rs.Asset(partitions_def=letters(3), deps=deps)
         def taker(context: rs.AssetExecutionContext, source):
-            seen[len(context.partition.keys), context.partition.key.key[0]] = (source, context.missing_inputs)
+            seen[len(context.partition.keys), context.partition.key.key[0]] = (
+                source,
+                context.missing_inputs,
+            )
 
     repo = repository(source, taker)
     return repo.backfill(partition_keys=keys("a", "b", "c"), strategy=strategy), repo, seen
 
 
 def test_a_marked_partition_of_the_same_run_is_none_downstream():
-    result, repo, seen = one_to_one(rs.BackfillStrategy.multi_run())
+    result, _, seen = one_to_one(rs.BackfillStrategy.multi_run())
     assert seen[1, "b"] == (None, {"source": keys("b")})
     assert seen[1, "a"] == ("a", {})
     assert counts(result) == (2, 1, 0)

@@ -2,13 +2,15 @@
 
 import polars as pl
 import pytest
+from tests.support import key, keys, letters, repository
 
 import rivers as rs
 from rivers.io import ParquetIOHandler
-from tests.support import key, keys, letters, repository
 
 MAPPING = rs.PartitionMapping
-MONTHS = rs.PartitionsDefinition.time_window("2024-01-01", cron_schedule="@monthly", fmt="%Y-%m", end="2024-03-01")
+MONTHS = rs.PartitionsDefinition.time_window(
+    "2024-01-01", cron_schedule="@monthly", fmt="%Y-%m", end="2024-03-01"
+)
 
 
 def days(start, end):
@@ -43,9 +45,9 @@ def test_a_month_with_one_day_receives_a_dict():
     assert got == {"2024-01-31": "2024-01-31"}
 
 
-def test_a_month_without_days_receives_an_empty_dict():
+def test_a_month_that_needs_no_day_receives_none():
     got = received(days("2024-02-01", "2024-02-03"), MONTHS, MAPPING.time_window(), key("2024-01"))
-    assert got == {}
+    assert got is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,10 @@ def test_a_month_without_days_receives_an_empty_dict():
     ],
 )
 def test_the_form_over_a_single_key_depends_on_the_mapping(mapping, expected):
-    assert received(letters(1), rs.PartitionsDefinition.static_(["x", "y"]), mapping, key("x")) == expected
+    assert (
+        received(letters(1), rs.PartitionsDefinition.static_(["x", "y"]), mapping, key("x"))
+        == expected
+    )
 
 
 def test_static_gives_a_dict_for_every_key_if_one_key_needs_several():
@@ -69,7 +74,9 @@ def test_static_gives_a_dict_for_every_key_if_one_key_needs_several():
 
 def test_one_day_of_the_day_before_is_a_value():
     definition = days("2024-01-01", "2024-01-03")
-    got = received(definition, days("2024-01-02", "2024-01-03"), MAPPING.time_window(-1), key("2024-01-02"))
+    got = received(
+        definition, days("2024-01-02", "2024-01-03"), MAPPING.time_window(-1), key("2024-01-02")
+    )
     assert got == "2024-01-01"
 
 
@@ -82,8 +89,12 @@ def test_a_day_of_hours_and_an_hour_of_a_day():
 
 
 def test_days_that_start_at_another_hour_overlap_two_days():
-    shifted = rs.PartitionsDefinition.time_window("2024-01-01T06:00", interval_seconds=86400, end="2024-01-02T06:00")
-    plain = rs.PartitionsDefinition.time_window("2024-01-01", interval_seconds=86400, end="2024-01-02")
+    shifted = rs.PartitionsDefinition.time_window(
+        "2024-01-01T06:00", interval_seconds=86400, end="2024-01-02T06:00"
+    )
+    plain = rs.PartitionsDefinition.time_window(
+        "2024-01-01", interval_seconds=86400, end="2024-01-02"
+    )
     (own,) = shifted.get_partition_keys()
     assert isinstance(received(plain, shifted, MAPPING.time_window(), own), dict)
 
@@ -108,7 +119,7 @@ def test_a_run_of_several_partitions_receives_a_dict_of_the_one_that_is_left():
     def source(context: rs.AssetExecutionContext):
         for text in "ac":
             context.mark_partition_failed(text, "no")
-        return {each: 1 for each in context.partition.keys}
+        return dict.fromkeys(context.partition.keys, 1)
 
     @rs.Asset(partitions_def=letters(3))
     def taker(source):

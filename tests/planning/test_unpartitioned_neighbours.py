@@ -1,10 +1,14 @@
 """Unpartitioned assets upstream and downstream of what is selected: each is executed once."""
 
+from pathlib import Path
+
 import pytest
+from tests.support import counts, key, keys, letters, repository, run_script
 
 import rivers as rs
 from rivers.io import PickleIOHandler
-from tests.support import counts, key, keys, letters, repository
+
+ROOT = Path(__file__).parents[2]
 
 ABC = keys("a", "b", "c")
 
@@ -50,7 +54,9 @@ def test_each_is_executed_once_before_or_after(tmp_path):
     assert repo.load_node("report") == 6
 
 
-@pytest.mark.parametrize("strategy", [rs.BackfillStrategy.single_run(), rs.BackfillStrategy.chunked(2)])
+@pytest.mark.parametrize(
+    "strategy", [rs.BackfillStrategy.single_run(), rs.BackfillStrategy.chunked(2)]
+)
 def test_under_every_strategy(tmp_path, strategy):
     calls = []
 
@@ -65,7 +71,9 @@ def test_under_every_strategy(tmp_path, strategy):
         return rates
 
     repo = repository(rates, sales)
-    assert counts(repo.backfill(["sales"], partition_keys=ABC, include_upstream=True, strategy=strategy)) == (4, 0, 0)
+    assert counts(
+        repo.backfill(["sales"], partition_keys=ABC, include_upstream=True, strategy=strategy)
+    ) == (4, 0, 0)
     assert calls.count("rates") == 1
 
 
@@ -149,7 +157,9 @@ def test_rates_do_not_select_other_partitions(tmp_path):
     repo, calls = shop(tmp_path)
     both(repo)
     calls.clear()
-    repo.backfill(["sales"], partition_keys=keys("b"), include_upstream=True, include_downstream=True)
+    repo.backfill(
+        ["sales"], partition_keys=keys("b"), include_upstream=True, include_downstream=True
+    )
     assert calls == ["rates", "b", "report"]
 
 
@@ -191,22 +201,38 @@ def test_an_external_unpartitioned_asset_is_left_out(tmp_path):
         return rates
 
     repo = repository(rates, sales)
-    assert counts(repo.backfill(["sales"], partition_keys=keys("a"), include_upstream=True)) == (1, 0, 0)
+    assert counts(repo.backfill(["sales"], partition_keys=keys("a"), include_upstream=True)) == (
+        1,
+        0,
+        0,
+    )
 
 
-def test_a_dead_process_is_resumed_with_them(tmp_path):
-    code = """
+CRASH = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 import rivers as rs
-from pathlib import Path
-from tests.planning.test_unpartitioned_neighbours import shop, both
-repo, calls = shop(Path(sys.argv[1]) / "values", storage=rs.Storage.embedded(Path(sys.argv[1]) / "s.db"))
-original = repo._graph["sales"].asset.step.fn
+from rivers.io import PickleIOHandler
+from tests.planning.test_unpartitioned_neighbours import both, shop
+
+def die(self, context, value):
+    if context.asset_name == "sales":
+        os._exit(3)
+    write(self, context, value)
+
+write, PickleIOHandler.handle_output = PickleIOHandler.handle_output, die
+repo, _ = shop(sys.argv[1] + "/values", storage=rs.Storage.embedded(sys.argv[1] + "/storage.db"))
+both(repo, max_concurrency=1)
 """
-    del code
-    storage = rs.Storage.open(tmp_path / "storage.db") if hasattr(rs.Storage, "open") else rs.Storage.memory()
-    repo, calls = shop(tmp_path / "values", failing=["c"], storage=storage)
-    result = both(repo, failure_policy="stop_on_failure", max_concurrency=1)
-    assert result.status == "failed"
-    assert calls[0] == "rates"
+
+
+def test_a_backfill_whose_process_died_is_resumed(tmp_path):
+    ended = run_script(CRASH, tmp_path, ROOT)
+    assert ended.returncode == 3, ended.stderr
+    storage = rs.Storage.embedded(tmp_path / "storage.db")
+    repo, calls = shop(tmp_path / "values", storage=storage)
+    (backfill_id,) = repo.backfills()["backfill_id"]
+    result = repo.resume_backfill(backfill_id)
+    assert counts(result) == (5, 0, 0)
+    assert sorted(set(calls)) == ["a", "b", "c", *(["rates"] if "rates" in calls else []), "report"]
+    assert repo.load_node("report") == 6

@@ -155,7 +155,7 @@ class AssetDef:
 
         What the parameter receives depends on the mapping. If each partition needs one partition of the
         upstream, it is that value; if one may need several (`all_partitions`, days of a month), it is a
-        dict by key, even if there is only one. A run of several partitions always receives a dict. Frame
+        dict by key, even of one. A run of several partitions always receives a dict. Frame
         handlers give one frame in place of a dict.
 
         Args:

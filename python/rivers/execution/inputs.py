@@ -44,7 +44,7 @@ def arguments_of(
         if needed is not None and not needed.num_partitions:
             if wanted.has_default:
                 continue
-            arguments[wanted.parameter] = _nothing(wanted) if wanted.gives_several else None
+            arguments[wanted.parameter] = None
         elif not wanted.allow_missing:
             arguments[wanted.parameter] = _load(wanted, step, run, needed, several=several)
         else:

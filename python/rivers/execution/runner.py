@@ -9,7 +9,6 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
@@ -20,7 +19,7 @@ from rivers.execution.outputs import Materialization, Output
 from rivers.execution.recording import declared_metadata, record_metadata
 from rivers.execution.resources import Resources, loads
 from rivers.execution.returned import refuse_unconsumed
-from rivers.io.base import InputContext, OutputContext
+from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Plan, Run, Selection
     from rivers.execution.context import AssetExecutionContext
-    from rivers.execution.steps import Step, StepInput, StepOutput
+    from rivers.execution.steps import Step, StepOutput
     from rivers.io.metadata_value import MetadataValue
     from rivers.io.output_metadata import OutputMetadata
 

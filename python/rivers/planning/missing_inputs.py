@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rivers._rivers import Space
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.io import InMemoryIOHandler
 
@@ -105,7 +104,9 @@ def _report(node: Node, upstream: Node, missing: Selection, handler: BaseIOHandl
     """
     count = missing.num_partitions
     if upstream.definition is None:
-        takes = f"takes the value of {upstream.name!r}, which neither exists nor will be materialized"
+        takes = (
+            f"takes the value of {upstream.name!r}, which neither exists nor will be materialized"
+        )
     else:
         noun = "1 partition" if count == 1 else f"{count} partitions"
         verbs = "neither exists nor will be" if count == 1 else "neither exist nor will be"

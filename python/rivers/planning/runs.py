@@ -213,9 +213,7 @@ def _needs(graph: Graph, node: Node, parts: Parts) -> Iterator[tuple[str, Partit
         yield name, mapping
 
 
-def _shared(
-    layers: list[_Layer], level: int, selection: Selection, node: Node
-) -> _Layer | None:
+def _shared(layers: list[_Layer], level: int, selection: Selection, node: Node) -> _Layer | None:
     """The layer whose runs can execute one more asset with these partitions.
 
     Unpartitioned assets have a run each, so that each counts as one partition, unless one step makes them.

@@ -151,6 +151,9 @@ class Launcher:
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
             check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
         if isinstance(request, BackfillRequest):
+            if request.overlap == "refuse":
+                # What holds the partitions is the better reason than inputs that do not exist.
+                self.runtime.store.refuse_overlap([node.name for node in nodes], plan)
             handler_of = self.builder.input_handler
             check_inputs_exist(self.graph, nodes, plan, spaces, self._materialized, handler_of)
         program = self.builder.build(nodes, plan, configs, spaces, request.retry)
@@ -203,8 +206,6 @@ class Launcher:
             key, backfill_id = self.submit(prepared)
             return self._result(key, backfill_id, plan, block)
         names = [node.name for node in prepared.nodes]
-        if request.overlap == "refuse":
-            self.runtime.store.refuse_overlap(names, plan)
         return _planned(
             "", plan, "dry_run", names, lambda: self._estimate(names, plan, request.max_concurrency)
         )

@@ -24,7 +24,7 @@ enum Found {
     Axis(AxisMap, u64),
 }
 
-/// Maps a position to the position of the equal key in the other space.
+/// Maps a position to the position of the equal key and window in the other space.
 enum AxisMap {
     /// Equal positions, below this length.
     Below(u32),
@@ -42,7 +42,7 @@ impl AxisMap {
         if from == to {
             return Self::Below(to.len());
         }
-        let find = |position: u32| to.position(&from.label(position));
+        let find = |position: u32| from.same_position(to, position);
         Self::Table(match used {
             Some(used) => used.iter().map(|&position| find(position)).collect(),
             None => (0..from.len()).map(find).collect(),
