@@ -347,7 +347,7 @@ class CodeRepository:
                 not; for an asset that needs its own earlier partitions, all earlier ones. With
                 `only_missing`, only those that are missing are added.
             include_downstream: Whether to add all partitions that need the selected ones, directly or
-                not.
+                not. Both add unpartitioned assets, each of which runs once.
             retry: How failing assets are retried: a policy, or the name of one in
                 `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries. It is
