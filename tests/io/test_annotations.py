@@ -120,3 +120,14 @@ def test_annotations_of_functions_reach_the_handler(repo, tmp_path):
     for name, kind in kinds.items():
         assert isinstance(seen[name], kind)
         assert rows(seen[name]) == [("0", 1), ("1", 1)]
+
+
+def test_load_node_takes_an_annotation(repo, tmp_path):
+    @rs.Asset(io_handler=rs.ParquetIOHandler(tmp_path))
+    def up():
+        return FRAME
+
+    repository = repo(up)
+    assert repository.materialize().success
+    assert isinstance(repository.load_node("up", type_hint=pl.LazyFrame), pl.LazyFrame)
+    assert isinstance(repository.load_node("up"), pl.DataFrame)

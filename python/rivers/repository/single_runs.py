@@ -85,6 +85,7 @@ def load_node(
         downstream_asset=None,
         asset_metadata=None if task else node.asset.metadata,
         partition=partition,
+        type_hint=type_hint,
     )
     return handler.load_input(context)
 
