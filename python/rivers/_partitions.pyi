@@ -218,7 +218,10 @@ class PartitionsDefinition:
             >>> [str(key) for key in days.get_partition_keys()]
             ['2024-02-28', '2024-02-29']
             >>> new_york = PartitionsDefinition.daily(
-            ...     "2024-03-08", end="2024-03-13", timezone="America/New_York", exclude=["2024-03-11"]
+            ...     "2024-03-08",
+            ...     end="2024-03-13",
+            ...     timezone="America/New_York",
+            ...     exclude=["2024-03-11"],
             ... )
             >>> [str(key) for key in new_york.get_partition_keys()]
             ['2024-03-08', '2024-03-09', '2024-03-10', '2024-03-12']

@@ -35,9 +35,7 @@ class Space:
         """Returns the positions of keys in the dimension at an index."""
 
     def all(self) -> Selection: ...
-    def select_parts(
-        self, parts: Sequence[tuple[str, RangePart, bool]]
-    ) -> Selection:
+    def select_parts(self, parts: Sequence[tuple[str, RangePart, bool]]) -> Selection:
         """Selects a product of parts; `True` in a part excludes its keys."""
 
     def select_numbers(self, numbers: Sequence[int]) -> Selection:
@@ -82,7 +80,7 @@ class Selection:
         """Returns the partitions sorted by dimensions; `"-name"` sorts one in descending order."""
 
     def time_window(self, dimension: str | None = None) -> tuple[dt.datetime, dt.datetime]:
-        """Returns the start of the first window and the end of the last: aware with a zone, else naive UTC."""
+        """Returns the start of the first window and the end of the last; naive in UTC without a zone."""
 
     def translate(self, other: Space, asset: str) -> Selection:
         """Returns the same keys in another space, which must have all of them; errors name `asset`."""

@@ -64,9 +64,14 @@ def test_a_business_year_is_named_by_the_year_in_which_it_starts():
 
 
 def test_quarters_and_iso_weeks_in_formats():
-    assert texts(D.daily("2020-12-31", end="2021-01-02", fmt="%G-W%V-%u")) == ["2020-W53-4", "2020-W53-5"]
+    assert texts(D.daily("2020-12-31", end="2021-01-02", fmt="%G-W%V-%u")) == [
+        "2020-W53-4",
+        "2020-W53-5",
+    ]
     assert texts(D.weekly("2020-12-28", end="2021-01-05", fmt="%G-W%V")) == ["2020-W53", "2021-W01"]
-    by_cron = D.time_window("2024-01-01", cron_schedule="@quarterly", end="2025-01-01", fmt="Q%q %Y")
+    by_cron = D.time_window(
+        "2024-01-01", cron_schedule="@quarterly", end="2025-01-01", fmt="Q%q %Y"
+    )
     assert texts(by_cron) == ["Q1 2024", "Q2 2024", "Q3 2024", "Q4 2024"]
 
 
@@ -100,7 +105,10 @@ def test_schedules_have_names(name, fields):
         (lambda: D.monthly("2024-01-01", fmt="%Y"), 'the fmt "%Y" cannot tell the windows apart'),
         (lambda: D.time_window("2024-01-01", cron_schedule="@often"), "or one of @hourly, @daily"),
         (lambda: D.daily("2024-01-01", exclude=["25.12.2024"]), "neither a key in the format"),
-        (lambda: D.daily("2024-01-01", exclude=[("2024-02-01", "2024-01-01")]), "ends before it starts"),
+        (
+            lambda: D.daily("2024-01-01", exclude=[("2024-02-01", "2024-01-01")]),
+            "ends before it starts",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused(make, message):
@@ -126,7 +134,8 @@ EXCLUDED = {
 @pytest.mark.parametrize("form", EXCLUDED)
 def test_a_window_is_left_out_however_it_is_named(form):
     plain, holidays = (
-        D.daily("2024-01-01", end="2024-01-06", exclude=exclude) for exclude in (None, [EXCLUDED[form]])
+        D.daily("2024-01-01", end="2024-01-06", exclude=exclude)
+        for exclude in (None, [EXCLUDED[form]])
     )
     assert texts(holidays) == ["2024-01-01", "2024-01-02", "2024-01-04", "2024-01-05"]
     assert holidays == D.daily("2024-01-01", end="2024-01-06", exclude=["2024-01-03"])
@@ -136,13 +145,19 @@ def test_a_window_is_left_out_however_it_is_named(form):
     assert windows[0] == windows[1]
     with pytest.raises(rs.exceptions.PartitionValidationError) as refused:
         rs.PartitionKeyRange.single("2024-01-03", None).to_polars(holidays)
-    assert 'is excluded from the definition; the nearest valid keys: "2024-01-02", "2024-01-04"' in str(refused.value)
+    assert (
+        'is excluded from the definition; the nearest valid keys: "2024-01-02", "2024-01-04"'
+        in str(refused.value)
+    )
 
 
 def test_dates_outside_the_grid_are_ignored_and_months_leave_out_all_their_windows():
     exclude = ["2023-12-25", "2024-02", dt.date(2030, 1, 1), "2024-01-01"]
     days = D.daily("2024-01-01", end="2024-03-03", exclude=exclude)
-    assert texts(days) == [f"2024-01-{day:02}" for day in range(2, 32)] + ["2024-03-01", "2024-03-02"]
+    assert texts(days) == [f"2024-01-{day:02}" for day in range(2, 32)] + [
+        "2024-03-01",
+        "2024-03-02",
+    ]
     hours = D.hourly("2024-01-01", end="2024-01-03", exclude=["2024-01-01"])
     assert len(texts(hours)) == 24
 
@@ -156,7 +171,9 @@ def test_without_an_end_the_current_window_may_be_left_out():
 def test_a_backfill_over_workdays_runs_no_holiday():
     seen = []
 
-    @rs.Asset(partitions_def=D.daily("2024-12-23", end="2024-12-29", exclude=["2024-12-25", "2024-12-26"]))
+    @rs.Asset(
+        partitions_def=D.daily("2024-12-23", end="2024-12-29", exclude=["2024-12-25", "2024-12-26"])
+    )
     def sales(context: rs.AssetExecutionContext) -> None:
         seen.append(context.partition_key)
 
@@ -164,7 +181,9 @@ def test_a_backfill_over_workdays_runs_no_holiday():
     done = repo.backfill(partition_range=rs.PartitionKeyRange.single("2024-12", "2024-12"))
     assert done.completed == 4
     assert sorted(seen) == ["2024-12-23", "2024-12-24", "2024-12-27", "2024-12-28"]
-    again = repo.backfill(partition_keys=rs.PartitionsDefinition.select(sales.partitions_def), only_missing=True)
+    again = repo.backfill(
+        partition_keys=rs.PartitionsDefinition.select(sales.partitions_def), only_missing=True
+    )
     assert again.num_partitions == 0
 
 

@@ -16,7 +16,11 @@ NEW_YORK = D.daily("2024-01-10", timezone="America/New_York")
 
 
 def ends(definition, first, last):
-    keys = rs.PartitionKeyRange.single(first, last).to_polars(definition, now=NOW)["partition"].to_list()
+    keys = (
+        rs.PartitionKeyRange.single(first, last)
+        .to_polars(definition, now=NOW)["partition"]
+        .to_list()
+    )
     return len(keys), keys[0], keys[-1]
 
 
@@ -36,7 +40,12 @@ def ends(definition, first, last):
         (DAYS, "-90d", "today", (56, "2024-01-10", "2024-03-05")),
         (DAYS, dt.date(2024, 2, 1), dt.datetime(2024, 2, 3, 5), (3, "2024-02-01", "2024-02-03")),
         (HOURS, "2024-03-02", "2024-03-03", (48, "2024-03-02T00:00", "2024-03-03T23:00")),
-        (HOURS, dt.date(2024, 3, 2), dt.date(2024, 3, 2), (24, "2024-03-02T00:00", "2024-03-02T23:00")),
+        (
+            HOURS,
+            dt.date(2024, 3, 2),
+            dt.date(2024, 3, 2),
+            (24, "2024-03-02T00:00", "2024-03-02T23:00"),
+        ),
         (HOURS, "-2h", "today", (3, "2024-03-05T01:00", "2024-03-05T03:00")),
         (HOURS, dt.datetime(2024, 3, 2, 5, 59), None, (71, "2024-03-02T05:00", "2024-03-05T03:00")),
         (WEEKS, "2024-02", "2024-02", (4, "2024-02-05", "2024-02-26")),
@@ -44,7 +53,12 @@ def ends(definition, first, last):
         (WEEKS, dt.date(2024, 1, 3), dt.date(2024, 1, 9), (2, "2024-01-01", "2024-01-08")),
         # In New York, it is still the day before.
         (NEW_YORK, "today", None, (1, "2024-03-04", "2024-03-04")),
-        (NEW_YORK, dt.datetime(2024, 2, 1, 3, tzinfo=dt.UTC), "2024-01-31", (1, "2024-01-31", "2024-01-31")),
+        (
+            NEW_YORK,
+            dt.datetime(2024, 2, 1, 3, tzinfo=dt.UTC),
+            "2024-01-31",
+            (1, "2024-01-31", "2024-01-31"),
+        ),
         (
             DAYS,
             dt.datetime(2024, 1, 31, 22, tzinfo=ZoneInfo("America/New_York")),
@@ -92,5 +106,7 @@ def test_ranges_with_times_compare_and_print():
     january = rs.PartitionKeyRange.single(dt.date(2024, 1, 1), None)
     assert january == rs.PartitionKeyRange.single(dt.date(2024, 1, 1), None)
     assert january != rs.PartitionKeyRange.single("2024-01-01", None)
-    assert repr(january) == "PartitionKeyRange.single(from_key=datetime.date(2024, 1, 1), to_key=None)"
+    assert (
+        repr(january) == "PartitionKeyRange.single(from_key=datetime.date(2024, 1, 1), to_key=None)"
+    )
     assert len({january, january}) == 1

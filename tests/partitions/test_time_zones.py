@@ -49,7 +49,9 @@ def test_days_are_as_long_as_in_the_zone(zone, day, hours):
 def test_a_day_that_the_clock_skips_has_no_partition():
     days = D.daily("2011-12-28", end="2012-01-02", timezone="Pacific/Apia")
     assert texts(days) == ["2011-12-28", "2011-12-29", "2011-12-31", "2012-01-01"]
-    with pytest.raises(rs.exceptions.PartitionValidationError, match="the clock of Pacific/Apia skips"):
+    with pytest.raises(
+        rs.exceptions.PartitionValidationError, match="the clock of Pacific/Apia skips"
+    ):
         rs.PartitionKeyRange.single("2011-12-30", "2011-12-31").to_polars(days)
 
 
@@ -87,30 +89,54 @@ def test_half_hours_that_occur_twice_lengthen_an_hour_and_repeat_half_hours():
     hours = D.hourly("2024-04-07T00:00", **given)
     assert texts(hours) == ["2024-04-07T00:00", "2024-04-07T01:00", "2024-04-07T02:00"]
     assert length(hours, "2024-04-07T01:00") == 1.5
-    halves = D.time_window("2024-04-07", cron_schedule="*/30 * * * *", fmt="%Y-%m-%dT%H:%M", **given)
-    assert [key.removeprefix("2024-04-07T") for key in texts(halves)] == ["00:00", "00:30", "01:00", "01:30+11:00", "01:30+10:30", "02:00", "02:30"]
+    halves = D.time_window(
+        "2024-04-07", cron_schedule="*/30 * * * *", fmt="%Y-%m-%dT%H:%M", **given
+    )
+    assert [key.removeprefix("2024-04-07T") for key in texts(halves)] == [
+        "00:00",
+        "00:30",
+        "01:00",
+        "01:30+11:00",
+        "01:30+10:30",
+        "02:00",
+        "02:30",
+    ]
 
 
 def test_an_interval_is_elapsed_time():
     quarters = D.time_window(
-        "2024-11-02", interval_seconds=6 * 3600, end="2024-11-04", fmt="%Y-%m-%dT%H", timezone=NEW_YORK
+        "2024-11-02",
+        interval_seconds=6 * 3600,
+        end="2024-11-04",
+        fmt="%Y-%m-%dT%H",
+        timezone=NEW_YORK,
     )
     assert [key[8:] for key in texts(quarters)][3:7] == ["02T18", "03T00", "03T05", "03T11"]
 
 
 def test_a_cron_schedule_follows_the_wall_clock():
     days = D.time_window(
-        "2024-03-08", cron_schedule="30 2 * * *", end="2024-03-13", fmt="%Y-%m-%d", timezone=NEW_YORK
+        "2024-03-08",
+        cron_schedule="30 2 * * *",
+        end="2024-03-13",
+        fmt="%Y-%m-%d",
+        timezone=NEW_YORK,
     )
     assert texts(days) == ["2024-03-08", "2024-03-09", "2024-03-10", "2024-03-11", "2024-03-12"]
     # 02:30 does not occur on the 10th: the window starts when the clock changes.
     assert window(days, "2024-03-10")[0].astimezone(UTC) == dt.datetime(2024, 3, 10, 7, tzinfo=UTC)
-    assert window(days, "2024-03-11")[0].astimezone(UTC) == dt.datetime(2024, 3, 11, 6, 30, tzinfo=UTC)
+    assert window(days, "2024-03-11")[0].astimezone(UTC) == dt.datetime(
+        2024, 3, 11, 6, 30, tzinfo=UTC
+    )
 
 
 def test_windows_are_aware_with_a_zone_and_naive_without():
     start, end = window(D.daily("2024-01-01", timezone=NEW_YORK), "2024-07-01")
-    assert (start.tzinfo, start.hour, start.utcoffset()) == (ZoneInfo(NEW_YORK), 0, -dt.timedelta(hours=4))
+    assert (start.tzinfo, start.hour, start.utcoffset()) == (
+        ZoneInfo(NEW_YORK),
+        0,
+        -dt.timedelta(hours=4),
+    )
     assert end == dt.datetime(2024, 7, 2, tzinfo=ZoneInfo(NEW_YORK))
     assert window(D.daily("2024-01-01"), "2024-07-01")[0].tzinfo is None
     assert window(D.daily("2024-01-01", timezone="UTC"), "2024-07-01")[0].tzinfo is not None
@@ -172,7 +198,9 @@ def test_another_type_of_zone_is_a_type_error():
 def test_zoned_definitions_compare_pickle_and_print(make):
     zoned = make("2023-01-01", timezone=NEW_YORK, end="2025-01-01", exclude=["2024-01-01"])
     assert zoned == make("2023-01-01", timezone=NEW_YORK, end="2025-01-01", exclude=["2024-01-01"])
-    assert zoned != make("2023-01-01", timezone="America/Detroit", end="2025-01-01", exclude=["2024-01-01"])
+    assert zoned != make(
+        "2023-01-01", timezone="America/Detroit", end="2025-01-01", exclude=["2024-01-01"]
+    )
     assert zoned != make("2023-01-01", timezone=NEW_YORK, end="2025-01-01")
     again = pickle.loads(pickle.dumps(zoned))
     assert again == zoned
@@ -186,7 +214,10 @@ def test_zoned_definitions_compare_pickle_and_print(make):
 
 # Definitions and spaces as the first version pickled them.
 EARLIER = [
-    (D.daily("2024-01-01", end="2024-03-01"), "0001808290d90c0180ea88de0c0080a3050825592d256d2d2564"),
+    (
+        D.daily("2024-01-01", end="2024-03-01"),
+        "0001808290d90c0180ea88de0c0080a3050825592d256d2d2564",
+    ),
     (D.hourly("2024-01-01T06:00"), "0001c0d392d90c0000901c0e25592d256d2d25645425483a254d"),
     (
         D.time_window("2024-01-01", cron_schedule="0 9 * * MON", fmt="%Y-%m-%d"),
@@ -277,7 +308,9 @@ def test_windows_that_are_left_out_are_not_needed():
     assert needed(hours, workdays, "2024-01-05T23:00") == ["2024-01-05"]
     assert len(needed(workdays, hours, "2024-01-05")) == 24
     down = workdays.resolve().all()
-    assert down.upstream(hours.resolve(), rs.PartitionMapping.time_window()).num_partitions == 17 * 24
+    assert (
+        down.upstream(hours.resolve(), rs.PartitionMapping.time_window()).num_partitions == 17 * 24
+    )
     up = hours.resolve().all()
     mapping = rs.PartitionMapping.time_window()
     assert up.downstream(workdays.resolve(), mapping).num_partitions == 17

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rivers as rs
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 MINUTE = dt.timedelta(minutes=1)
 
 # A zone, and a day near which its clock changes.
@@ -116,7 +116,10 @@ def test_windows_are_those_of_a_walk_over_the_clock(zone, day, grid):
 @settings(deadline=None, max_examples=60)
 def test_any_day_has_the_windows_of_the_walk(zone, year, day, grid):
     first = dt.date(year, 1, 1) + dt.timedelta(days=day)
-    start, end = instant(f"{first}T00:00", zone), instant(f"{first + dt.timedelta(days=2)}T00:00", zone)
+    start, end = (
+        instant(f"{first}T00:00", zone),
+        instant(f"{first + dt.timedelta(days=2)}T00:00", zone),
+    )
     if any(at.astimezone(ZoneInfo(zone)).utcoffset().seconds % 60 for at in (start, end)):
         return  # The walk takes whole minutes.
     definition = getattr(rs.PartitionsDefinition, grid)(

@@ -11,6 +11,7 @@ from rivers._text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     import polars as pl
 
     from rivers._rivers import PartitionsDefinition
