@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
         InMemoryIOHandler,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rivers.partitions.partition_context import PartitionContext
     from rivers.partitions.partition_set import PartitionSet, exclude
     from rivers.policies.backoff import Backoff
+    from rivers.policies.hook import Hook, HookContext
     from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
     from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
     from rivers.policies.strategy import BackfillStrategy
@@ -60,6 +62,8 @@ __all__ = [
     "ExternalAsset",
     "FailureReason",
     "GraphAsset",
+    "Hook",
+    "HookContext",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
@@ -85,6 +89,7 @@ __all__ = [
     "Storage",
     "TagConcurrencyLimit",
     "Task",
+    "TaskExecutionContext",
     "exceptions",
     "exclude",
 ]
@@ -96,6 +101,7 @@ _MODULES = {
     "rivers.client": ("BackfillClient",),
     "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (
         "BaseIOHandler",
@@ -115,6 +121,7 @@ _MODULES = {
     "rivers.partitions.partition_context": ("PartitionContext",),
     "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
     "rivers.policies.backoff": ("Backoff",),
+    "rivers.policies.hook": ("Hook", "HookContext"),
     "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),
     "rivers.policies.run_queue": ("RunQueueConfig", "TagConcurrencyLimit"),
     "rivers.policies.strategy": ("BackfillStrategy",),

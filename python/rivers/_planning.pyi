@@ -25,6 +25,10 @@ class Space:
 
     @property
     def num_partitions(self) -> int: ...
+    @property
+    def has_time_windows(self) -> bool:
+        """Whether some dimension is divided into time windows."""
+
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
 
@@ -80,7 +84,7 @@ class Selection:
         """Returns the partitions sorted by dimensions; `"-name"` sorts one in descending order."""
 
     def time_window(self, dimension: str | None = None) -> tuple[dt.datetime, dt.datetime]:
-        """Returns the start of the first window and the end of the last; naive in UTC without a zone."""
+        """Returns the start of the first window and the end of the last; naive UTC without a zone."""
 
     def translate(self, other: Space, asset: str) -> Selection:
         """Returns the same keys in another space, which must have all of them; errors name `asset`."""

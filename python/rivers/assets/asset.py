@@ -16,8 +16,11 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
+from rivers.execution.steps import Labels
+from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionMapping, PartitionsDefinition
+from rivers.policies.hook import read_hooks
 from rivers.policies.retry import RetryPolicy
 from rivers.policies.strategy import BackfillStrategy
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from rivers.assets.options import P2, R2, AssetOptions, SingleAssetOptions, Undecorated
+    from rivers.policies.hook import Hook
 
 
 class Asset(Generic[P, R]):
@@ -55,6 +59,7 @@ class Asset(Generic[P, R]):
         pool: One pool or several of `CodeRepository(pool_limits=)` that the asset takes slots of. A run
             holds the largest number that one of its assets needs of each pool, from start to end.
         pool_slots: Number of slots; with several pools also a dict by pool. One by default.
+        hooks: What is called when a run has executed the asset: see `Hook`.
 
     Raises:
         AssetDefinitionError: An argument or the function's signature is invalid.
@@ -111,6 +116,7 @@ class Asset(Generic[P, R]):
         retry: RetryPolicy | str | None = None,
         pool: str | Iterable[str] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
+        hooks: Iterable[Hook] | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
@@ -120,7 +126,7 @@ class Asset(Generic[P, R]):
             "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
             "io_handler": io_handler, "deps": upstreams, "tags": tags, "kinds": kinds,
             "group": group, "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
-            "pool_slots": pool_slots,
+            "pool_slots": pool_slots, "hooks": hooks,
         }  # fmt: skip
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
@@ -132,6 +138,7 @@ class Asset(Generic[P, R]):
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
+        self.hooks = read_hooks(hooks)
         self.pool = list(slots_by_pool(pool, pool_slots).items())
         self._check_options()
         if fn is not None:
@@ -426,7 +433,15 @@ class Asset(Generic[P, R]):
         """Makes the step of the function, and so the asset."""
         name = checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
         step = self._step_of(fn, name)
+        if step.signature.context_class is TaskExecutionContext:
+            msg = (
+                f"the asset {name!r} takes a TaskExecutionContext, which only a task gets; annotate "
+                "AssetExecutionContext"
+            )
+            raise AssetDefinitionError(msg)
         step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
+        step.hooks = self.hooks
+        step.labels = Labels(self.tags, self.kinds, self.group, self.code_version)
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
         functools.update_wrapper(self, fn, updated=())  # Its attributes are not the asset's.
         self._made_by(step, name)

@@ -156,6 +156,8 @@ class Task(Generic[R]):
                 arguments,
                 self.io_handler,
                 self.retry,
+                self.name,
+                self.tags,
             )
         )
 

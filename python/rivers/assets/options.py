@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rivers.io.base import BaseIOHandler
     from rivers.partitions import PartitionsDefinition
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
     from rivers.policies.strategy import BackfillStrategy
 
@@ -46,6 +47,7 @@ class AssetOptions(TypedDict, total=False):
     retry: RetryPolicy | str | None
     pool: str | Iterable[str] | None
     pool_slots: int | Mapping[str, int] | None
+    hooks: Iterable[Hook] | None
 
 
 class SingleAssetOptions(AssetOptions, total=False):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.assets.multi_asset import collect_outputs
 from rivers.assets.signature import Signature
+from rivers.execution.steps import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rivers.assets.traced_function import TracedFunction
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
 StepKind: TypeAlias = Literal["single", "multi", "graph", "external"]
@@ -38,6 +40,8 @@ class StepDef:
             `CodeRepository(retries=)`.
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
+        labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
+        hooks: What is called after each execution.
         traced: The recorded task calls of a `"graph"` step.
     """
 
@@ -51,6 +55,8 @@ class StepDef:
     retry: RetryPolicy | str | None = None
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    labels: Labels = field(default_factory=Labels)
+    hooks: list[Hook] = field(default_factory=list)
     traced: TracedFunction | None = None
 
     def call_for(

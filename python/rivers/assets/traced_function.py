@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
+from rivers.execution.task_context import TaskExecutionContext, context_of_task
 from rivers.io.base import OutputContext
 from rivers.policies.retry import RetryPolicy, check_retry
 
@@ -120,13 +121,12 @@ class TracedFunction:
         """Stores what a task returned under `asset/task`; called directly, an asset stores nothing."""
         if call.io_handler is None or context is None:
             return
-        partition = context.partition if context.has_partition_key else None
         call.io_handler.handle_output(
             OutputContext(
                 asset_name=f"{self.name}/{call.name}",
-                partition=partition,
-                run_id=context.run_id,
-                tags=context.tags,
+                partition=context.partition,
+                run_id=context.run_id or "",
+                tags=context.run_tags,
             ),
             value,
         )
@@ -142,5 +142,7 @@ def _arguments(call: TaskCall, values: _Values, context: Any) -> dict[str, Any]:
             raise ExecutionError(msg)
         arguments[name] = fill(value, values)
     if call.signature.context_param is not None:
+        if call.signature.context_class is TaskExecutionContext:
+            context = context_of_task(call.task_name, call.tags, context)
         arguments[call.signature.context_param] = context
     return arguments

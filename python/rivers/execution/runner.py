@@ -14,7 +14,8 @@ import cloudpickle
 from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
-from rivers.execution.context import AssetExecutionContext
+from rivers.execution.context import context_of_run
+from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from rivers._rivers import Plan, Run, Selection
+    from rivers.execution.context import AssetExecutionContext
     from rivers.execution.steps import Step, StepInput, StepOutput
 
     Call = tuple["Step", dict[str, Any]]
@@ -78,12 +80,17 @@ class Program:
         """Whether a step's function is a coroutine function: then runs are executed on an event loop."""
         return any(step.is_async for step in self.steps)
 
+    @property
+    def _has_hooks(self) -> bool:
+        return any(step.hooks for step in self.steps)
+
     def execute(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another, in this thread."""
         only = self._only_layer
+        execute_step = self._step_with_hooks if self._has_hooks else self._step
         for run in runs:
             for step in only or self.layers[run.layer]:
-                for called, arguments in self._step(step, run):
+                for called, arguments in execute_step(step, run):
                     try:
                         called.value = called.step.fn(**arguments)
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
@@ -92,9 +99,10 @@ class Program:
     async def execute_async(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another on the event loop; plain functions in a thread."""
         only = self._only_layer
+        execute_step = self._step_with_hooks if self._has_hooks else self._step
         for run in runs:
             for step in only or self.layers[run.layer]:
-                for called, arguments in self._step(step, run):
+                for called, arguments in execute_step(step, run):
                     try:
                         if called.step.is_async:
                             called.value = await called.step.fn(**arguments)
@@ -108,11 +116,12 @@ class Program:
         if self.on_step is not None:
             self.on_step(step.index)
         selection: Selection | None = None
+        called = _Called(step)
         if step.defined is not None or not run.has_no_failures:
             enters, selection = _enter(step, run)
             if not enters:
                 return
-        called = _Called(step)
+            called.selection = selection
         try:
             arguments = _arguments(step, run, selection)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
@@ -137,6 +146,18 @@ class Program:
             context = arguments.get(step.context_param) if step.context_param else None
             self.fail(step, run, called.error, context=context)
 
+    def _step_with_hooks(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Executes a step as `_step` does, and calls its hooks if it succeeds; `fail` calls the others."""
+        called: _Called | None = None
+        arguments: dict[str, Any] = {}
+        for called, arguments in self._step(step, run):
+            yield called, arguments
+        if step.hooks and called is not None and called.error is None:
+            context = arguments.get(step.context_param) if step.context_param else None
+            selection = getattr(called, "selection", None)
+            reason = None if context is None else context._marked_because()  # noqa: SLF001
+            call_after_return(step, run, selection, called.value, reason)
+
     def fail(
         self,
         step: Step,
@@ -155,6 +176,8 @@ class Program:
                 self.first_error = error
             for index in step.indices:
                 run.fail(index, *cause)
+            if step.hooks:
+                call_after_failure(step, run, f"{cause[0]}: {cause[1]}")
             return
         _log.info(
             "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
@@ -216,7 +239,7 @@ def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, A
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
     if step.context_param is not None:
-        arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+        arguments[step.context_param] = context_of_run(step, run, selection)
     return arguments
 
 
@@ -246,9 +269,14 @@ def _pickle(layers: list[list[Step]]) -> bytes:
 
 
 class _Called:
-    """A call of a step's function, with its value or error."""
+    """A call of a step's function, with its value or error.
 
-    __slots__ = ("error", "step", "value")
+    `selection` is set if the call is for some of the run's partitions only.
+    """
+
+    __slots__ = ("error", "selection", "step", "value")
+
+    selection: Selection | None
 
     def __init__(self, step: Step) -> None:
         self.step = step

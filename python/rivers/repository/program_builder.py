@@ -136,6 +136,8 @@ class ProgramBuilder:
             metadata=step.metadata,
             output_selection=selected if step.kind == "multi" else [],
             retry=retry or own_retry or self._default_retry,
+            labels=step.labels,
+            hooks=step.hooks,
         )
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:

@@ -203,7 +203,7 @@ class CodeRepository:
         config: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         include_upstream: bool = False,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -215,7 +215,8 @@ class CodeRepository:
             config: Values of the assets' config models, by asset.
             include_upstream: Whether to execute all assets that the selected ones depend on, directly
                 or not, as well; external ones are left out.
-            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries.
 
         Raises:
@@ -236,7 +237,7 @@ class CodeRepository:
             ...     repo.materialize(["total"], include_upstream=True).materialized_assets
             ['prices', 'total']
         """
-        request = RunRequest(tags, config, retry=retry)
+        request = RunRequest(tags, config, retry=check_retry("retry", retry, self._retries))
         names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
             self._launcher, names, partition_key, request, raise_on_error=raise_on_error

@@ -35,7 +35,7 @@ class Progress(Protocol):
     def __enter__(self) -> Self:
         """Opens the display."""
 
-    def patience(self) -> float | None:
+    def update_interval(self) -> float | None:
         """Seconds until the next update; `None` if the display needs none."""
 
     def update(self) -> None:

@@ -288,6 +288,7 @@ mod store {
                 partitions: 1,
                 failed: 0,
                 failures: Vec::new(),
+                skips: Vec::new(),
                 retry: None,
             });
             Commit {
@@ -354,6 +355,7 @@ mod tables {
             runs: &rows,
             in_flight: &[],
             failures: &[],
+            skips: &[],
             attempts: &[],
             causes: &causes,
         };

@@ -59,6 +59,7 @@ fn recorded(
         partitions: 1,
         failed: 0,
         failures: Vec::new(),
+        skips: Vec::new(),
         retry: None,
     };
     let commit = Commit {

@@ -291,6 +291,7 @@ impl<'a> Execution<'a> {
             partitions,
             failed: if fails { partitions } else { 0 },
             failures: if fails { vec![failure] } else { Vec::new() },
+            skips: Vec::new(),
             retry: None,
         };
         if fails {

@@ -93,6 +93,11 @@ impl Space {
         self.space.len()
     }
 
+    #[getter]
+    fn has_time_windows(&self) -> bool {
+        self.space.dims().iter().any(|dim| dim.axis.time().is_some())
+    }
+
     /// The space as bytes, for a worker process.
     fn __reduce__<'py>(
         &self,

@@ -176,6 +176,24 @@ impl Store {
         Ok(selection.into())
     }
 
+    fn skipped(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Option<Selection>> {
+        let skipped = py.detach(|| backfills::skipped(&*self.store, asset, &space.space))?;
+        Ok(skipped.map(Selection::from))
+    }
+
+    fn materialized_in(
+        &self,
+        py: Python<'_>,
+        ids: Vec<String>,
+        asset: &str,
+        space: &Space,
+    ) -> Result<Selection> {
+        let (store, space) = (&*self.store, &space.space);
+        Ok(py
+            .detach(|| backfills::materialized_in(store, &ids, asset, space))?
+            .into())
+    }
+
     fn ever_materialized(&self, py: Python<'_>, asset: &str) -> Result<Vec<Selection>> {
         let spaces = py.detach(|| backfills::ever_materialized(&*self.store, asset))?;
         Ok(selections(spaces))

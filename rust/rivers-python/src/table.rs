@@ -49,6 +49,7 @@ fn with_view(
         .ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
     let plan = store.plan(row.key)?;
     let failures = store.failures(row.key, None)?;
+    let skips = store.skips(row.key, None)?;
     let attempts = store.attempts(row.key)?;
     let failed = failures.iter().filter_map(|failure| failure.cause);
     let mut ids: Vec<i64> = failed.chain(attempts.iter().map(|row| row.cause)).collect();
@@ -65,6 +66,7 @@ fn with_view(
         runs: &runs,
         in_flight: &row.in_flight,
         failures: &failures,
+        skips: &skips,
         attempts: &attempts,
         causes: &causes,
     };
@@ -185,8 +187,8 @@ pub(crate) fn partition_status(
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, MaterializationStatus::parse)?;
-        let histories = histories(&*store.store, asset)?;
-        table::partition_status(&space.space, &histories, filter.as_deref())
+        let (histories, reasons) = histories(&*store.store, asset)?;
+        table::partition_status(&space.space, &histories, &reasons, filter.as_deref())
     })?;
     Ok(table.into())
 }
@@ -194,12 +196,14 @@ pub(crate) fn partition_status(
 fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
-) -> rivers_core::Result<Vec<AssetHistory>> {
-    let mut histories = Vec::new();
+) -> rivers_core::Result<(Vec<AssetHistory>, HashMap<i64, Cause>)> {
+    let (mut histories, mut reasons) = (Vec::new(), Vec::new());
     for row in store.list(Some(asset), None)? {
         let Some(place) = row.request.partitioned_asset(asset) else {
             continue;
         };
+        let skips = store.skips(row.key, None)?;
+        reasons.extend(skips.iter().map(|skip| skip.reason));
         histories.push(AssetHistory {
             code_version: row.request.assets[place as usize].code_version.clone(),
             plan: store.plan(row.key)?,
@@ -207,8 +211,12 @@ fn histories(
             runs: store.runs(row.key, 0..u64::MAX)?,
             in_progress: row.status == Status::InProgress,
             failures: store.failures(row.key, None)?.into_iter().collect(),
+            skips: skips.into_iter().collect(),
             backfill_id: row.request.id,
         });
     }
-    Ok(histories)
+    reasons.sort_unstable();
+    reasons.dedup();
+    let reasons = store.errors(&reasons)?.into_iter().collect();
+    Ok((histories, reasons))
 }

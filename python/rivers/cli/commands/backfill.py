@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _MIN_SHOWN_ESTIMATE = 0.1
 """Seconds below which an estimate is not shown."""
 
-_SHORT = ", or a time: 2024-01, today, -7d; open if left out."
+_SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 
 
 @click.command(
@@ -57,8 +57,8 @@ _SHORT = ", or a time: 2024-01, today, -7d; open if left out."
     metavar="NAMES",
     help="Assets, separated by commas; all partitioned ones by default.",
 )
-@click.option("--from", "from_key", metavar="KEY", help=f"First key of a range{_SHORT}")
-@click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{_SHORT}")
+@click.option("--from", "from_key", metavar="KEY", help=f"First key of a range{_SHORT_FORMS}")
+@click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{_SHORT_FORMS}")
 @click.option(
     "--range",
     "ranges",

@@ -31,7 +31,9 @@ def cancel(backfill_id: str, storage: str | None) -> None:
     client.cancel_backfill(found)
     view = client.get_view(found) or view
     if view.status == "in_progress":
-        output.print(f"{found}: its process was told; what is in flight ends first")
+        output.print(
+            f"{found}: the process that runs it stops within a second; runs in flight end first"
+        )
     else:
         output.print(f"{found}: {view.status}")
 

@@ -11,6 +11,7 @@ pub mod request;
 pub mod retries;
 pub mod run_end;
 pub mod run_set;
+pub mod skips;
 pub mod state;
 pub mod stop_rules;
 
@@ -22,5 +23,6 @@ pub use request::{Change, FailurePolicy, Kind, Request, RequestedAsset};
 pub use retries::{AttemptRow, PriorAttempts, RetryQueue};
 pub use run_end::{Cause, Failure, Retry, RunEnd};
 pub use run_set::RunSet;
+pub use skips::{Skip, SkipRow, SkippedPartitions, Skips};
 pub use state::{ClaimedRuns, Event, Phase, State};
 pub use stop_rules::{Control, MaxFailures, Stop};

@@ -110,7 +110,7 @@ impl Failures {
 }
 
 /// The partitions of a layer's ended runs in which nothing failed (`asset` is `None`), or that `asset`
-/// materialized.
+/// materialized or skipped.
 pub fn done(
     plan: &Plan,
     layer: usize,
@@ -134,6 +134,9 @@ pub fn done(
                 .iter()
                 .filter(|&partition| !failed_part.has(partition)),
         );
+    }
+    if let Some(before) = asset.and_then(|asset| plan.materialized(asset)) {
+        done -= before.to_treemap();
     }
     done
 }

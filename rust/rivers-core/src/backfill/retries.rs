@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::run_end::{Failure, Retry, RunEnd};
+use super::skips::Skip;
 use crate::clock::Micros;
 
 /// What prior attempts of a run leave to the next.
@@ -22,6 +23,8 @@ pub struct PriorAttempts {
     pub remaining: Option<Vec<u32>>,
     /// What failed for good.
     pub failures: Vec<Failure>,
+    /// What was skipped.
+    pub skips: Vec<Skip>,
 }
 
 impl PriorAttempts {
@@ -33,6 +36,7 @@ impl PriorAttempts {
             failed_attempts: Vec::new(),
             remaining: None,
             failures: Vec::new(),
+            skips: Vec::new(),
         }
     }
 
@@ -143,6 +147,12 @@ impl RetryQueue {
             .filter(|failure| !again.contains(&failure.asset))
             .cloned()
             .collect();
+        prior.skips = end
+            .skips
+            .iter()
+            .filter(|skip| !again.contains(&skip.asset))
+            .cloned()
+            .collect();
         prior.remaining = Some(again);
     }
 
@@ -184,6 +194,7 @@ mod tests {
             partitions: 2,
             failed: 0,
             failures: vec![failed(0, Some(cause()))],
+            skips: Vec::new(),
             retry: Some(Retry {
                 attempt,
                 due_at,

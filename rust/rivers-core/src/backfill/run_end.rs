@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::skips::Skip;
 use crate::clock::Micros;
 
 /// Why something failed.
@@ -43,6 +44,17 @@ pub struct Retry {
     pub repeated: Vec<u32>,
 }
 
+impl Cause {
+    /// The reason of a skip.
+    pub fn of_skip(reason: impl Into<String>) -> Self {
+        Self {
+            error_type: "Skip".into(),
+            message: reason.into(),
+            traceback: None,
+        }
+    }
+}
+
 impl Retry {
     /// The assets that failed.
     pub fn failed(&self) -> impl Iterator<Item = u32> {
@@ -71,6 +83,8 @@ pub struct RunEnd {
     pub failed: u64,
     /// What was not materialized, in the order in which it happened.
     pub failures: Vec<Failure>,
+    /// What was skipped because there is nothing to produce.
+    pub skips: Vec<Skip>,
     /// If set, the run has not ended: it is attempted again.
     pub retry: Option<Retry>,
 }
@@ -87,6 +101,8 @@ impl RunEnd {
             cause,
             fingerprint: None,
         };
+        self.skips
+            .retain(|skip| retry.failed().all(|asset| asset != skip.asset));
         let failed = retry.causes.into_iter();
         self.failures
             .extend(failed.map(|(asset, cause)| whole(asset, Some(cause))));

@@ -323,6 +323,7 @@ mod tests {
             partitions: 1,
             failed,
             failures: Vec::new(),
+            skips: Vec::new(),
             retry: None,
         }
     }

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::assignment::{Assignment, Dispatch};
+use super::history::History;
 use super::run::{JobSpec, Run};
 use super::{Program, Shared, SharedRuns, worker_batch};
-use crate::backfill::{Cause, FailurePolicy, PriorAttempts, RunEnd};
+use crate::backfill::{Cause, FailurePolicy, RunEnd};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::queue::EntryId;
@@ -24,7 +25,7 @@ pub struct Batch {
     entry: EntryId,
     spec: JobSpec,
     assignment: Arc<Assignment>,
-    prior_attempts: Vec<Arc<PriorAttempts>>,
+    history: History,
     program: Program,
     current: Option<Arc<Run>>,
     flushed_at: Micros,
@@ -43,7 +44,7 @@ impl Batch {
                 request: dispatch.request,
             },
             assignment: dispatch.assignment,
-            prior_attempts: dispatch.prior_attempts,
+            history: dispatch.history,
             program: dispatch.program,
             current: None,
             flushed_at: shared.clock.now(),
@@ -64,12 +65,12 @@ impl Batch {
         &self.spec
     }
 
-    /// The prior attempts of the batch's runs, encoded for a `WorkerBatch`.
+    /// What earlier attempts and runs leave to the batch's runs, encoded for a `WorkerBatch`.
     ///
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn prior_attempts(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.prior_attempts).map_err(worker_batch::unreadable)
+        postcard::to_stdvec(&self.history).map_err(worker_batch::unreadable)
     }
 
     /// The program that was submitted to execute the runs.
@@ -85,7 +86,7 @@ impl Batch {
         let run = self
             .assignment
             .claim(now)
-            .map(|number| Run::new(self.spec.clone(), number, now, &self.prior_attempts));
+            .map(|number| Run::new(self.spec.clone(), number, now, &self.history));
         self.current.clone_from(&run);
         self.end_preemption();
         run
@@ -112,7 +113,7 @@ impl Batch {
             let Some(number) = self.assignment.claim(now) else {
                 break;
             };
-            let run = Run::new(self.spec.clone(), number, now, &[]);
+            let run = Run::new(self.spec.clone(), number, now, &History::default());
             run.fail_all(&cause);
             if self.assignment.keep(run.end(now)) >= MAX_UNFLUSHED {
                 self.flush();

@@ -8,11 +8,13 @@ mod assignment;
 mod batch;
 mod control;
 mod coordinator;
+mod history;
 mod live_backfill;
 mod priority_gate;
 mod remote_runs;
 mod run;
 mod run_failures;
+mod run_skips;
 mod shared_runs;
 mod types;
 mod worker_batch;
@@ -185,6 +187,7 @@ impl Engine {
                 pending: PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]),
                 retries: RetryQueue::default(),
                 counts: Counts::default(),
+                skips: Vec::new(),
             };
             let priority = request.priority;
             self.admit(|coordinator| {

@@ -11,7 +11,7 @@
 //! [`Ledger::commit`] has returned [`Committed::Kept`] for it. Therefore
 //!
 //! 1. what a user has seen is there after a crash;
-//! 2. a crash can lose outcomes that nobody has seen: those runs are executed again;
+//! 2. a crash can lose outcomes that no reader has seen: those runs are executed again;
 //! 3. a commit is all or nothing for each backfill, and equal counts and records are written together.
 //!
 //! # Lease before start
@@ -36,7 +36,7 @@ pub mod sqlite;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
+use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
@@ -182,6 +182,18 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>>;
+
+    /// What the runs of a backfill skipped; only that of `run`, if given.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn skips(&self, key: Key, run: Option<u64>) -> Result<Vec<SkipRow>>;
+
+    /// The backfills and manual runs of an asset that skipped something.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn skipping(&self, asset: &str) -> Result<Vec<Key>>;
 
     /// The failed attempts of a backfill that were followed by another, by run and attempt.
     ///

@@ -99,8 +99,8 @@ pub fn backfills() -> Vec<Field> {
     ]
 }
 
-/// The columns of `partition_status`, after those of the dimensions. All but the first describe the
-/// last materialization, even if a later attempt failed; null if there was none.
+/// The columns of `partition_status`, after those of the dimensions. All but the first and the last describe
+/// the last materialization, even if a later attempt failed; null if there was none.
 pub fn partition_status() -> Vec<Field> {
     vec![
         // Enum of `MaterializationStatus`: the partition's state.
@@ -113,6 +113,8 @@ pub fn partition_status() -> Vec<Field> {
         Field::new("run", DataType::UInt64, true),
         // String: the version of the asset's code then; null also where it declared none.
         Field::new("code_version", DataType::Utf8View, true),
+        // String: why it was skipped; null where the state is another one.
+        Field::new("skip_reason", DataType::Utf8View, true),
     ]
 }
 
@@ -128,6 +130,7 @@ pub const RESERVED: &[&str] = &[
     "last_materialized_at",
     "backfill_id",
     "code_version",
+    "skip_reason",
 ];
 
 /// An asset's name in a list.

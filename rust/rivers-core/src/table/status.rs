@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
+use hashbrown::HashMap;
 
 use super::batch::{batch, check_rows};
 use super::dimensions::Columns;
@@ -15,7 +16,7 @@ use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::{Failures, RunRow};
+use crate::backfill::{Cause, Failures, RunRow, Skips};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -38,12 +39,15 @@ pub struct AssetHistory {
     pub in_progress: bool,
     /// The failures.
     pub failures: Failures,
+    /// What was skipped.
+    pub skips: Skips,
 }
 
 /// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
 /// after those of `dimensions`). `history` is ordered from the newest backfill. The outcome that
 /// ended last counts; at equal times a success, then the newer backfill. Partitions that are no
 /// longer defined are omitted, and so are those with another state than `status`, if it is given.
+/// `reasons` has the texts of the skips.
 ///
 /// # Errors
 /// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
@@ -51,11 +55,12 @@ pub struct AssetHistory {
 pub fn partition_status(
     space: &Arc<Space>,
     history: &[AssetHistory],
+    reasons: &HashMap<i64, Cause>,
     status: Option<&[MaterializationStatus]>,
 ) -> Result<RecordBatch> {
     let mut marks = Marks::new(check_rows(space.len(), "")?);
     for backfill in history {
-        marks.add(space, backfill)?;
+        marks.add(space, backfill, reasons)?;
     }
     let states = marks.states();
     let layout = Layout::of_selection(&Selection::all(Arc::clone(space)));
@@ -82,12 +87,16 @@ struct Marks {
     backfill: Vec<View>,
     run: Vec<u64>,
     version: Vec<View>,
+    /// The time of the last skip, and its reason; empty while nothing was skipped.
+    skipped: Vec<Micros>,
+    reason: Vec<View>,
     /// The time of the last failure; empty while nothing has failed.
     failed: Vec<Micros>,
     /// Whether a running backfill includes the partition; empty while none does.
     held: Vec<bool>,
     ids: Texts,
     versions: Texts,
+    reasons: Texts,
 }
 
 impl Marks {
@@ -101,10 +110,18 @@ impl Marks {
             held: Vec::new(),
             ids: Texts::default(),
             versions: Texts::default(),
+            reasons: Texts::default(),
+            skipped: Vec::new(),
+            reason: Vec::new(),
         }
     }
 
-    fn add(&mut self, space: &Space, history: &AssetHistory) -> Result<()> {
+    fn add(
+        &mut self,
+        space: &Space,
+        history: &AssetHistory,
+        reasons: &HashMap<i64, Cause>,
+    ) -> Result<()> {
         let layer = history.plan.layer_with(history.asset);
         let runs = history.plan.runs_of(layer);
         let first = runs.start;
@@ -119,15 +136,34 @@ impl Marks {
             return Ok(());
         };
         let len = self.last.len();
+        let mut written: HashMap<i64, View> = HashMap::new();
+        let mut text_of = |texts: &mut Texts, reason: i64| {
+            let text = || {
+                reasons
+                    .get(&reason)
+                    .map_or("", |cause| cause.message.as_str())
+            };
+            *written.entry(reason).or_insert_with(|| texts.write(text()))
+        };
         let id = self.ids.write(&history.backfill_id);
         let version = history
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
+        // What was materialized before is not part of this backfill.
+        let before = history.plan.materialized(history.asset);
+        let is_before = |partition| before.is_some_and(|before| before.contains(partition));
         walk(runs, &history.runs, &[], |span| match span {
             Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
-                here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+                if before.is_none() {
+                    return here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+                }
+                there.for_each(rows_of(runs), |row_number, partition| {
+                    if let Some(at) = here.partition(row_number) {
+                        self.held[at as usize] |= !is_before(partition);
+                    }
+                });
             }
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
@@ -145,17 +181,35 @@ impl Marks {
                     0 => FailedPart::None,
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
-                if failed_part == FailedPart::None {
+                let skips = history.skips.has_run(row.run);
+                if failed_part == FailedPart::None && !skips && before.is_none() {
                     return here.for_each(rows, |_, at| done(at));
                 }
                 self.failed.resize(len, NEVER);
+                if skips {
+                    self.skipped.resize(len, NEVER);
+                    self.reason.resize(len, 0);
+                }
                 there.for_each(rows, |row_number, partition| {
                     let Some(at) = here.partition(row_number) else {
                         return;
                     };
+                    if is_before(partition) {
+                        return;
+                    }
                     if failed_part.has(partition) {
                         let failed = &mut self.failed[at as usize];
                         *failed = row.ended_at.max(*failed);
+                    } else if let Some(reason) =
+                        history
+                            .skips
+                            .reason(row.run, partition, Some(history.asset))
+                    {
+                        let at = at as usize;
+                        if row.ended_at > self.skipped[at] {
+                            self.skipped[at] = row.ended_at;
+                            self.reason[at] = text_of(&mut self.reasons, reason);
+                        }
                     } else {
                         done(at);
                     }
@@ -172,7 +226,18 @@ impl Marks {
             _ => MaterializationStatus::Materialized as u8,
         };
         states.extend(self.last.iter().map(|&last| of(last)));
-        for ((state, failed), last) in states.iter_mut().zip(&self.failed).zip(&self.last) {
+        for ((state, skipped), last) in states.iter_mut().zip(&self.skipped).zip(&self.last) {
+            if skipped > last {
+                *state = MaterializationStatus::Skipped as u8;
+            }
+        }
+        let skipped = self.skipped.iter().copied().chain(std::iter::repeat(NEVER));
+        let last = self
+            .last
+            .iter()
+            .zip(skipped)
+            .map(|(&last, skipped)| last.max(skipped));
+        for ((state, &failed), last) in states.iter_mut().zip(&self.failed).zip(last) {
             if failed > last {
                 *state = MaterializationStatus::Failed as u8;
             }
@@ -196,12 +261,19 @@ impl Marks {
         keep(&mut self.backfill, ranges);
         keep(&mut self.run, ranges);
         keep(&mut self.version, ranges);
+        let skipped = MaterializationStatus::Skipped as u8;
+        if self.reason.is_empty() {
+            self.reason = vec![0; states.len()];
+        } else {
+            keep(&mut self.reason, ranges);
+        }
         let rows = states.len();
         let nulls = |is: &dyn Fn(usize) -> bool| {
             let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, is));
             (nulls.null_count() > 0).then_some(nulls)
         };
         let done = nulls(&|at| self.last[at] != NEVER);
+        let skipped = nulls(&|at| states[at] == skipped);
         let versioned = nulls(&|at| self.version[at] != 0);
         table.fields.extend(schema::partition_status());
         table.columns.extend([
@@ -210,6 +282,7 @@ impl Marks {
             self.ids.column(self.backfill, done.clone())?,
             Arc::new(UInt64Array::new(self.run.into(), done)),
             self.versions.column(self.version, versioned)?,
+            self.reasons.column(self.reason, skipped)?,
         ]);
         batch(table.fields, table.columns, rows)
     }

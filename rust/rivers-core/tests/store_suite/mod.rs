@@ -56,6 +56,7 @@ macro_rules! store_suite {
             records: the_first_and_the_last_failure_are_found,
             records: equal_errors_are_recorded_once,
             records: an_attempt_that_is_made_again_is_no_ended_run,
+            records: skips_are_read_with_their_reasons,
             records: backfills_are_listed_newest_first,
             records: only_backfills_in_progress_are_unfinished,
             records: a_plan_is_read_as_it_was_stored,
@@ -153,6 +154,7 @@ pub(crate) fn completed(run: u64) -> RunEnd {
         partitions: 1,
         failed: 0,
         failures: Vec::new(),
+        skips: Vec::new(),
         retry: None,
     }
 }

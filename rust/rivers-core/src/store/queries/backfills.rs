@@ -150,7 +150,7 @@ pub fn failed_assets(
         .collect())
 }
 
-/// The partitions of a backfill for which an asset was materialized, in the space of that time.
+/// The partitions of a backfill that an asset materialized or skipped, in the space of that time.
 fn materialized_by(
     store: &dyn Records,
     key: Key,
@@ -162,6 +162,88 @@ fn materialized_by(
     let ended = store.runs(key, plan.runs_of(layer))?;
     let done = outcome::done(&plan, layer, &ended, &failures, Some(asset));
     Ok((Arc::clone(plan.layers()[layer].selection().space()), done))
+}
+
+/// The partitions of a backfill that an asset skipped, of those that it materialized or skipped, in the
+/// space of that time.
+fn skipped_by(
+    store: &dyn Records,
+    key: Key,
+    asset: u32,
+    done: &RoaringTreemap,
+) -> Result<RoaringTreemap> {
+    let rows = store.skips(key, None)?;
+    if rows.is_empty() {
+        return Ok(RoaringTreemap::new());
+    }
+    let plan = store.plan(key)?;
+    let mut skipped = RoaringTreemap::new();
+    for row in rows.iter().filter(|row| row.asset == asset) {
+        match row.partition {
+            Some(partition) => _ = skipped.insert(partition),
+            None => skipped |= plan.run(row.run).to_treemap(),
+        }
+    }
+    Ok(skipped & done)
+}
+
+/// The partitions of another space with the keys that these have in the space of that time.
+fn translated(then: &Space, space: &Space, partitions: RoaringTreemap) -> RoaringTreemap {
+    if *then == *space {
+        return partitions;
+    }
+    let there = |partition| then.translate(space, partition);
+    partitions.iter().filter_map(there).collect()
+}
+
+/// The partitions of the space that the latest backfill which executed `asset` for them skipped. `None`:
+/// no backfill ever skipped one.
+///
+/// # Errors
+/// `Storage`.
+pub fn skipped(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Result<Option<Selection>> {
+    let skipping = store.skipping(asset)?;
+    let Some(oldest) = skipping.iter().min().copied() else {
+        return Ok(None);
+    };
+    let (mut seen, mut skipped) = (RoaringTreemap::new(), RoaringTreemap::new());
+    for row in store.list(Some(asset), None)? {
+        let Some(asset_index) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
+        if row.key < oldest {
+            break;
+        }
+        let (then, done) = materialized_by(store, row.key, asset_index)?;
+        let own = skipped_by(store, row.key, asset_index, &done)?;
+        skipped |= translated(&then, space, own) - &seen;
+        seen |= translated(&then, space, done);
+    }
+    let members = Members::Explicit(PositionSet::ascending(skipped));
+    Ok(Some(Selection::new(Arc::clone(space), members)))
+}
+
+/// The partitions of the space for which the asset was materialized by one of these backfills.
+///
+/// # Errors
+/// `Storage`.
+pub fn materialized_in(
+    store: &dyn Records,
+    ids: &[String],
+    asset: &str,
+    space: &Arc<Space>,
+) -> Result<Selection> {
+    let mut all = RoaringTreemap::new();
+    for id in ids {
+        let Some(row) = store.find(id)? else { continue };
+        let Some(asset_index) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
+        let (then, done) = materialized_by(store, row.key, asset_index)?;
+        all |= translated(&then, space, done);
+    }
+    let members = Members::Explicit(PositionSet::ascending(all));
+    Ok(Selection::new(Arc::clone(space), members))
 }
 
 /// The partitions that a rerun of a backfill executes, because they did not complete: for each layer, in the
@@ -183,7 +265,7 @@ pub fn uncompleted(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selecti
     layers.collect()
 }
 
-/// All partitions for which the asset was ever materialized, under any definition: one selection for each
+/// All partitions for which the asset was ever materialized, not only skipped, under any definition: one selection for each
 /// space, the newest first. Each key is in one of them only.
 ///
 /// # Errors
@@ -195,6 +277,7 @@ pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selecti
             continue;
         };
         let (then, done) = materialized_by(store, row.key, asset_index)?;
+        let done = &done - skipped_by(store, row.key, asset_index, &done)?;
         if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
             *known |= done;
             continue;
@@ -216,7 +299,7 @@ pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selecti
     Ok(spaces.into_iter().map(selection).collect())
 }
 
-/// The partitions of the space for which the asset is materialized.
+/// The partitions of the space for which the asset is materialized, or which it skipped.
 ///
 /// # Errors
 /// `Storage`.
@@ -227,14 +310,7 @@ pub fn materialized(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Res
             continue;
         };
         let (then, done) = materialized_by(store, row.key, asset_index)?;
-        if *then == **space {
-            all |= done;
-        } else {
-            all.extend(
-                done.iter()
-                    .filter_map(|partition| then.translate(space, partition)),
-            );
-        }
+        all |= translated(&then, space, done);
     }
     let members = Members::Explicit(PositionSet::ascending(all));
     Ok(Selection::new(Arc::clone(space), members))

@@ -13,6 +13,7 @@ mod inspect;
 mod migrate;
 mod run;
 mod schema;
+mod skip;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use super::records::{
     StorageTime,
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
+use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -246,7 +247,7 @@ impl SqliteStore {
     }
 }
 
-/// Whether a file can be read only as one that nobody writes: SQLite cannot create its files beside it.
+/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
 fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
@@ -307,6 +308,7 @@ impl Ledger for SqliteStore {
                     hit(Work::Commit, Step::Between);
                     run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
+                    skip::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
@@ -401,6 +403,14 @@ impl Records for SqliteStore {
 
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {
         self.read(|connection| failure::select(connection, key, run))
+    }
+
+    fn skips(&self, key: Key, run: Option<u64>) -> Result<Vec<SkipRow>> {
+        self.read(|connection| skip::select(connection, key, run))
+    }
+
+    fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
+        self.read(|connection| skip::skipping(connection, asset))
     }
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
