@@ -10,6 +10,7 @@ import atexit
 import functools
 import io
 import logging
+import os
 import pickle
 import threading
 import uuid
@@ -61,10 +62,15 @@ class Resources:
                 raise ConfigurationError(msg)
         self._travel = travel
         self._token = uuid.uuid4().hex
+        self._packed: dict[str, bytes | Exception] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Starts with nothing set up, in this process."""
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._set_up: list[str] = []
         self._is_ready = not self._by_name
-        self._packed: dict[str, bytes | Exception] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -109,15 +115,20 @@ class Resources:
     def setup(self) -> None:
         """Sets up all resources in order, unless they are.
 
-        If one raises, those before it are torn down again.
+        If one raises, those before it are torn down again. A forked child sets them up for itself, since
+        a connection of its parent is of no use to it, and leaves the parent's alone.
         """
+        if not self._by_name:
+            return
+        if self._process != os.getpid():
+            self._begin()
         if self._is_ready:
             return
         with self._lock:
             if self._is_ready:
                 return
             self._is_ready = True  # Also for a `setup()` that uses the repository.
-            if self._travel:
+            if self._travel and not self._packed:
                 self._packed = {name: _packed(each) for name, each in self._by_name.items()}
             try:
                 for name, resource in self._by_name.items():
@@ -129,6 +140,8 @@ class Resources:
 
     def teardown(self) -> None:
         """Tears down what is set up, the last first. An exception is logged, and the others follow."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             while self._set_up:
                 name = self._set_up.pop()
