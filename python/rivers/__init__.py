@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PickleIOHandler,
     )
     from rivers.io.delta import DeltaIOHandler
+    from rivers.io.metadata_value import MetadataValue
     from rivers.io.parquet import ParquetIOHandler
     from rivers.partitions import (
         PartitionKey,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rivers.repository.repository import CodeRepository
     from rivers.repository.run_handle import RunHandle
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+    from rivers.storage.events import StoredEvent
     from rivers.storage.run_record import LaunchedBy, RunRecord
     from rivers.storage.storage import Storage
 
@@ -69,6 +71,7 @@ __all__ = [
     "InputContext",
     "LaunchedBy",
     "Materialization",
+    "MetadataValue",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -89,6 +92,7 @@ __all__ = [
     "RunResult",
     "SingleAsset",
     "Storage",
+    "StoredEvent",
     "TagConcurrencyLimit",
     "Task",
     "TaskExecutionContext",
@@ -114,6 +118,7 @@ _MODULES = {
         "PickleIOHandler",
     ),
     "rivers.io.delta": ("DeltaIOHandler",),
+    "rivers.io.metadata_value": ("MetadataValue",),
     "rivers.io.parquet": ("ParquetIOHandler",),
     "rivers.partitions": (
         "PartitionKey",
@@ -131,6 +136,7 @@ _MODULES = {
     "rivers.repository.repository": ("CodeRepository",),
     "rivers.repository.run_handle": ("RunHandle",),
     "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
+    "rivers.storage.events": ("StoredEvent",),
     "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),
     "rivers.storage.storage": ("Storage",),
 }

@@ -95,7 +95,10 @@ impl Space {
 
     #[getter]
     fn has_time_windows(&self) -> bool {
-        self.space.dims().iter().any(|dim| dim.axis.time().is_some())
+        self.space
+            .dims()
+            .iter()
+            .any(|dim| dim.axis.time().is_some())
     }
 
     /// The space as bytes, for a worker process.
@@ -287,6 +290,12 @@ impl Selection {
             return Err(pyo3::exceptions::PyIndexError::new_err(n));
         }
         of_partition(py, self.selection.space(), self.selection.nth(n))
+    }
+
+    /// The one key that represents exactly these partitions; `None` if there is none.
+    fn covering_key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let key = py.detach(|| self.selection.covering_key());
+        key.map(|key| crate::key::of_key(py, key)).transpose()
     }
 
     /// The text of the `n`-th key.
