@@ -102,9 +102,9 @@ class AssetExecutionContext(Generic[ConfigT]):
     _run: Run | None
     _selection: Selection | None
     _partition: PartitionContext | None
+    _metadata: OutputMetadata | None
     # Set when they are first needed: a run that needs none of them pays nothing.
     _log: CallLog
-    _metadata: OutputMetadata
     _first_mark: str
 
     def __init__(
@@ -138,6 +138,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         self._run = None
         self._selection = None
         self._partition = partition
+        self._metadata = None
 
     # -- the asset ---------------------------------------------------------------------------------
 
@@ -305,8 +306,7 @@ class AssetExecutionContext(Generic[ConfigT]):
     @property
     def output_metadata(self) -> dict[str, MetadataValue]:
         """The facts that this call has added about all of its partitions."""
-        added = getattr(self, "_metadata", None)
-        return {} if added is None else added.of_call(self.partition)
+        return {} if self._metadata is None else self._metadata.of_call(self.partition)
 
     def add_output_metadata(
         self, metadata: Mapping[str, Any], partition_key: PartitionKey | str | None = None
@@ -338,7 +338,7 @@ class AssetExecutionContext(Generic[ConfigT]):
             >>> dict(storage.get_latest_materialization("orders").metadata)["rows"]
             '3'
         """
-        added = getattr(self, "_metadata", None) or OutputMetadata()
+        added = self._metadata or OutputMetadata()
         added.add(metadata, partition_key, self.partition, f"the run of {self._step.name!r}")
         self._metadata = added
 
@@ -362,6 +362,7 @@ def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetEx
     context._step = step  # noqa: SLF001  (made without `__init__`, which is for contexts by hand)
     context._run = run  # noqa: SLF001
     context._selection = selection  # noqa: SLF001
+    context._metadata = None  # noqa: SLF001
     return context
 
 
