@@ -176,6 +176,20 @@ def test_what_is_no_resource_is_refused(wrong):
         rs.CodeRepository([], resources=wrong)
 
 
+def test_an_async_setup_or_teardown_is_refused():
+    class Later(rs.Resource):
+        async def setup(self):
+            pass
+
+    class LaterStill(rs.Resource):
+        async def teardown(self):
+            pass
+
+    for resource, method in [(Later(), "setup"), (LaterStill(), "teardown")]:
+        with pytest.raises(ConfigurationError, match=f"{method}.*'db'.*async"):
+            rs.CodeRepository([], resources={"db": resource})
+
+
 def test_any_pydantic_model_can_be_a_resource(repo):
     class Limits(pydantic.BaseModel):
         limit: int = 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import inspect
 import io
 import logging
 import os
@@ -42,7 +43,8 @@ class Resources:
         travel: Whether worker processes get copies of them.
 
     Raises:
-        ConfigurationError: One is not a `Resource`, a pydantic model or an IO handler.
+        ConfigurationError: One is not a `Resource`, a pydantic model or an IO handler, or has an async
+            `setup()` or `teardown()`.
     """
 
     def __init__(self, given: Mapping[str, Any] | None = None, *, travel: bool = False) -> None:
@@ -60,6 +62,10 @@ class Resources:
                     f"{resource!r}"
                 )
                 raise ConfigurationError(msg)
+            for method in ("setup", "teardown"):
+                if inspect.iscoroutinefunction(getattr(resource, method, None)):
+                    msg = f"{method}() of the resource {name!r} is async; it must be a plain method"
+                    raise ConfigurationError(msg)
         self._travel = travel
         self._token = uuid.uuid4().hex
         self._packed: dict[str, bytes | Exception] = {}
