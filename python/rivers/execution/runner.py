@@ -17,8 +17,9 @@ from rivers.execution.event_loop import NoThreadError, outcome_in_thread
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
 from rivers.execution.recording import declared_metadata, record_metadata
-from rivers.execution.resources import Resources, loads
+from rivers.execution.resources import Resources
 from rivers.execution.returned import refuse_unconsumed
+from rivers.execution.worker_resources import loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
 
