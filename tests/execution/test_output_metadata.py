@@ -13,10 +13,12 @@ from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.io import OutputContext
 
 BATCHED = rs.BackfillStrategy.single_run()
-PAIRS = rs.PartitionsDefinition.multi({
-    "date": rs.PartitionsDefinition.static_(["mon", "tue"]),
-    "region": rs.PartitionsDefinition.static_(["eu", "us"]),
-})
+PAIRS = rs.PartitionsDefinition.multi(
+    {
+        "date": rs.PartitionsDefinition.static_(["mon", "tue"]),
+        "region": rs.PartitionsDefinition.static_(["eu", "us"]),
+    }
+)
 
 
 class Silent(rs.BaseIOHandler):
@@ -26,9 +28,9 @@ class Silent(rs.BaseIOHandler):
     seen: list = []
 
     def handle_output(self, context, value):
-        self.seen.append({
-            name: value.raw_value() for name, value in context.output_metadata.items()
-        })
+        self.seen.append(
+            {name: value.raw_value() for name, value in context.output_metadata.items()}
+        )
         context.add_output_metadata(self.added)
 
     def load_input(self, context):
@@ -45,7 +47,7 @@ def test_values_are_recorded_as_text_strings_as_they_are_and_the_rest_as_json(re
     @rs.Asset(io_handler=Silent())
     def prices(context):
         context.add_output_metadata({
-            "rows": 5, "share": 0.25, "ok": True, "missing": None, "note": "é \"x\"", "big": 2**80,
+            "rows": 5, "share": 0.25, "ok": True, "missing": None, "note": 'é "x"', "big": 2**80,
             "nan": float("nan"),
             "url": rs.MetadataValue.url("https://a.b/c"),
             "json": rs.MetadataValue.json({"b": [1, None], "a": "x"}),
@@ -56,7 +58,7 @@ def test_values_are_recorded_as_text_strings_as_they_are_and_the_rest_as_json(re
     repo = repo(prices)
     repo.materialize()
     assert recorded(repo, "prices") == {
-        "rows": "5", "share": "0.25", "ok": "true", "missing": "null", "note": "é \"x\"",
+        "rows": "5", "share": "0.25", "ok": "true", "missing": "null", "note": 'é "x"',
         "big": str(2**80), "nan": "NaN", "url": "https://a.b/c", "json": '{"b": [1, null], "a": "x"}',
         "at": "1700000000.5",
     }  # fmt: skip
@@ -85,19 +87,17 @@ def test_metadata_of_single_partitions_overrides_that_of_all(tmp_path, executor,
         context.add_output_metadata({"rows": 1}, partition_key="b")
         context.add_output_metadata({"rows": 2, "x": 1}, key("c"))
 
-    if is_async:
+    async def waiting(context):
+        await asyncio.sleep(0)
+        add(context)
+        return 1
 
-        async def table(context):
-            await asyncio.sleep(0)
-            add(context)
-            return 1
-    else:
+    def plain(context):
+        add(context)
+        return 1
 
-        def table(context):
-            add(context)
-            return 1
-
-    asset = rs.Asset(partitions_def=letters(4), io_handler=Silent())(table)
+    function = waiting if is_async else plain
+    asset = rs.Asset(function, name="table", partitions_def=letters(4), io_handler=Silent())
     made = rs.Executor.parallel(1) if executor == "parallel" else rs.Executor.in_process()
     with repository(
         asset, storage=rs.Storage.embedded(tmp_path / "r.db"), default_executor=made
@@ -245,7 +245,8 @@ def test_a_later_materialization_replaces_the_metadata(repo):
     repo.materialize(partition_key=key("a"))
     assert repo.partition_status("table", metadata=True)["metadata"].to_list() == [None]
     none = repo.partition_status("table", status="missing", metadata=True)
-    assert none.columns[-1] == "metadata" and none.height == 0
+    assert none.columns[-1] == "metadata"
+    assert none.height == 0
 
 
 def test_the_pickle_handler_records_where_and_how_large_a_value_is(repo, tmp_path):

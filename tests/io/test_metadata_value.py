@@ -37,8 +37,10 @@ def test_each_kind_is_a_class_that_holds_its_content(name, kind, content):
 
 def test_null_takes_no_content():
     value = MetadataValue.null()
-    assert value.raw_value() is None and isinstance(value, MetadataValue.Null)
-    assert repr(value) == "MetadataValue.null()" and pickle.loads(pickle.dumps(value)) == value
+    assert value.raw_value() is None
+    assert isinstance(value, MetadataValue.Null)
+    assert repr(value) == "MetadataValue.null()"
+    assert pickle.loads(pickle.dumps(value)) == value
 
 
 def test_equal_values_are_of_one_kind():

@@ -69,9 +69,7 @@ class InMemoryIOHandler(BaseIOHandler):
         return "InMemoryIOHandler()"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(
-            type(self), schema=self.schema, record_size=self.record_size
-        ), ()
+        return functools.partial(type(self), schema=self.schema, record_size=self.record_size), ()
 
     def handle_output(self, context: OutputContext, value: object) -> None:
         """Store a value; see `BaseIOHandler.handle_output`.

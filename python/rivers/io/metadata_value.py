@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rivers._text import is_storable, quoted, storable
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class MetadataValue:
@@ -80,7 +80,8 @@ class MetadataValue:
             return _Null()
         for plain, kind in _KINDS:
             if isinstance(value, plain):
-                return kind(value)
+                made: MetadataValue = kind(value)
+                return made
         msg = (
             f"metadata must be str, int, float, bool, None or a MetadataValue, got {value!r} "
             f"({type(value).__name__}); MetadataValue.json(...) takes lists and dicts"
@@ -171,7 +172,7 @@ class _Bool(MetadataValue):
     __slots__ = ()
     _name = "bool_"
 
-    def __init__(self, value: bool) -> None:  # noqa: FBT001  (the value itself)
+    def __init__(self, value: bool) -> None:
         self._value = _checked(self._name, value, bool)
 
 
@@ -195,7 +196,9 @@ class _Json(MetadataValue):
         try:
             json.loads(value) if isinstance(value, str) else json.dumps(value, allow_nan=False)
         except (ValueError, TypeError, RecursionError) as error:
-            msg = f"MetadataValue.json takes JSON text or what JSON can hold, got {value!r}: {error}"
+            msg = (
+                f"MetadataValue.json takes JSON text or what JSON can hold, got {value!r}: {error}"
+            )
             raise TypeError(msg) from error
         self._value = value
 

@@ -662,9 +662,7 @@ class CodeRepository:
         """
         node, *_ = select_assets(self._graph, [asset])
         space = self._launcher.spaces()(node)
-        return tables.partition_status(
-            self._runtime.store, asset, space, status, metadata=metadata
-        )
+        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
 
     @property
     def _client(self) -> BackfillClient:
