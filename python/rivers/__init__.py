@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.resource import Resource
     from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
@@ -82,6 +83,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "Resource",
     "RetryOn",
     "RetryPolicy",
     "RunHandle",
@@ -105,6 +107,7 @@ _MODULES = {
     "rivers.client": ("BackfillClient",),
     "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.resource": ("Resource",),
     "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (

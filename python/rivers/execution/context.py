@@ -35,6 +35,26 @@ MARKED = "mark_partition_failed"
 """The error type of a partition that was marked as failed with a message, not an exception."""
 
 
+def log_extra(step: Step, run: Run) -> dict[str, Any]:
+    """The attributes of the log records of a call: backfill, asset, partition and run.
+
+    Args:
+        step: The step that is executed.
+        run: Its run.
+    """
+    return {
+        "backfill": run.id.rpartition(".")[0],
+        "asset": step.name,
+        "partition": _partition_text(run.partitions) if step.partitioned else None,
+        "run": run.id,
+    }
+
+
+def _partition_text(selection: Selection) -> str:
+    count = selection.num_partitions
+    return selection.text(0) + (f" and {count - 1} more" if count > 1 else "")
+
+
 class AssetExecutionContext(Generic[ConfigT]):
     """A function's view of its run; `AssetExecutionContext[Model]` has a `config` of that model.
 
@@ -192,15 +212,19 @@ class AssetExecutionContext(Generic[ConfigT]):
     def log(self) -> logging.Logger:
         """The logger `rivers.assets.<name>` of the standard library, for this call.
 
-        Records go to the handlers that are set up, according to their levels. If the call fails, the
+        Records go to the handlers that are set up, according to their levels, from worker processes
+        too. They have the attributes `backfill`, `asset`, `partition` and `run`. If the call fails, the
         last 20 lines of any level are shown below the traceback in `backfill_errors()`.
         """
         return self._call_log().logger(f"rivers.assets.{self._step.name}")
 
     def _call_log(self) -> CallLog:
         if self._log is None:
-            self._log = CallLog()
+            self._log = CallLog(self._log_extra)
         return self._log
+
+    def _log_extra(self) -> dict[str, Any]:
+        return {} if self._run is None else log_extra(self._step, self._run)
 
     def _last_lines(self) -> str:
         """The last lines that this call has logged, to be shown below a traceback."""

@@ -102,7 +102,19 @@ pub struct RunEnd {
     pub metadata: Vec<OutputMetadata>,
 }
 
+/// The type of the exception that Ctrl-C raises in Python.
+const INTERRUPT: &str = "KeyboardInterrupt";
+
 impl RunEnd {
+    /// Whether an asset failed because something in it was interrupted, as by Ctrl-C.
+    pub fn was_interrupted(&self) -> bool {
+        let mut causes = self
+            .failures
+            .iter()
+            .filter_map(|failure| failure.cause.as_ref());
+        causes.any(|cause| cause.error_type == INTERRUPT)
+    }
+
     /// Turns the retry into failures: there is no further attempt.
     pub fn give_up_retries(&mut self) {
         let Some(retry) = self.retry.take() else {

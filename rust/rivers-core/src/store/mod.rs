@@ -28,6 +28,7 @@
 mod digest;
 mod encoding;
 pub mod failpoint;
+pub mod fork;
 pub mod liveness;
 pub mod queries;
 mod records;
@@ -35,6 +36,7 @@ pub mod sqlite;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backfill::{
     AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
@@ -104,6 +106,13 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn request_cancel(&self, key: Key) -> Result<()>;
+
+    /// Like `request_cancel`, and runs that are still in flight `after` the owner reads it end by force.
+    /// A later request replaces the time of an earlier one.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn request_forced_cancel(&self, key: Key, after: Duration) -> Result<()>;
 
     /// Pauses or unpauses a backfill. Returns `false`, and changes nothing, if it has ended.
     ///
