@@ -24,8 +24,8 @@ PAIRS = rs.PartitionsDefinition.multi(
 class Silent(rs.BaseIOHandler):
     """Stores nothing, adds `added`, and remembers what it was given."""
 
-    added: dict = {}
-    seen: list = []
+    added: dict = {}  # noqa: RUF012  (fields of a handler; each gets its own copy)
+    seen: list = []  # noqa: RUF012
 
     def handle_output(self, context, value):
         self.seen.append(
@@ -136,7 +136,7 @@ def test_what_cannot_be_metadata_fails_the_run(repo, metadata):
         return 1
 
     repo = repo(bad)
-    with pytest.raises(ExecutionError, match="TypeError|metadata"):
+    with pytest.raises(ExecutionError, match="metadata"):
         repo.materialize()
     with pytest.raises(TypeError):
         OutputContext("bad").add_output_metadata(metadata)

@@ -71,5 +71,5 @@ def test_other_content_is_refused(name, content):
 
 
 def test_the_base_class_is_not_made():
-    with pytest.raises(TypeError, match="MetadataValue.text"):
+    with pytest.raises(TypeError, match=r"MetadataValue\.text"):
         rs.MetadataValue()

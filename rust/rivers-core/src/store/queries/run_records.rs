@@ -11,6 +11,7 @@ use crate::backfill::{
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::space::{Selection, Space};
 use crate::store::Records;
 use crate::store::records::BackfillRow;
 
