@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from loky import ProcessPoolExecutor, process_executor
 
+from rivers._fork import reset_in_children
 from rivers._rivers import SharedRuns
 from rivers.execution.parallel_worker import execute_runs, initialize_worker
 from rivers.execution.workers import Workers
@@ -75,6 +76,11 @@ class _Processes:
         self._num_started = 0
         self._programs: dict[int, tuple[Program, Path]] = {}
         self._free.put(self._start())
+        reset_in_children(self)
+
+    def reset_in_child(self) -> None:
+        """Leaves the folder to the parent: a forked child would remove it when it exits."""
+        self._folder._finalizer.detach()  # type: ignore[attr-defined]  # noqa: SLF001
 
     def execute(self, batch: Batch, program: Program) -> None:
         program_file = self._write(program, batch)
