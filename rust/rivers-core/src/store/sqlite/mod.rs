@@ -57,6 +57,7 @@ pub struct SqliteStore {
 }
 
 /// The connections of a database. Those to a file are opened again in a forked child.
+#[expect(clippy::large_enum_variant, reason = "there is one for each storage")]
 enum Access {
     File(PerProcess<FileAccess>),
     /// A database in memory is one connection.
