@@ -17,8 +17,9 @@ from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.inputs import arguments_of
 from rivers.execution.outputs import Materialization, Output
 from rivers.execution.recording import declared_metadata, record_metadata
-from rivers.execution.resources import Resources, loads
+from rivers.execution.resources import Resources
 from rivers.execution.returned import refuse_unconsumed
+from rivers.execution.worker_resources import loads
 from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
@@ -260,7 +261,8 @@ def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, A
     arguments, missing = arguments_of(step, run, selection)
     if step.context_param is not None:
         context = context_of_run(step, run, selection)
-        context._missing_inputs = missing  # noqa: SLF001  (a part of it that users do not set)
+        if missing:
+            context._missing_inputs = missing  # noqa: SLF001  (a part of it that users do not set)
         arguments[step.context_param] = context
     return arguments
 
