@@ -9,7 +9,7 @@ from tests.support import keys, letters, repository
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError
-from rivers.io import BaseIOHandler
+from rivers.io import BaseIOHandler, PickleIOHandler
 
 LETTERS = letters(4)
 REGIONS = rs.PartitionsDefinition.static_(["us", "eu"])
@@ -116,8 +116,9 @@ def test_an_unpartitioned_input_is_the_same_for_all():
     assert got == [7, 7, 7, 7]
 
 
-def test_an_input_that_was_never_stored_fails_the_run():
-    source = rs.Asset(lambda: 1, name="source", partitions_def=LETTERS)
+def test_an_input_that_was_never_stored_fails_the_run(tmp_path):
+    handler = PickleIOHandler(tmp_path)
+    source = rs.Asset(lambda: 1, name="source", partitions_def=LETTERS, io_handler=handler)
 
     @rs.Asset(partitions_def=LETTERS)
     def sink(source):

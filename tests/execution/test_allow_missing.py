@@ -195,9 +195,9 @@ def test_in_worker_processes(tmp_path):
     def taker(context: rs.AssetExecutionContext, source):
         return sorted(source), [str(each) for each in context.missing_inputs["source"]]
 
-    repo = repository(source, taker, default_executor=rs.Executor.parallel(2))
-    repo.backfill(["taker"], partition_keys=keys("a"), include_upstream=True)
-    assert repo.load_node("taker", key("a")) == (["a", "c"], ["b"])
+    with repository(source, taker, default_executor=rs.Executor.parallel(2)) as repo:
+        repo.backfill(["taker"], partition_keys=keys("a"), include_upstream=True)
+        assert repo.load_node("taker", key("a")) == (["a", "c"], ["b"])
 
 
 def test_allow_missing_is_a_bool():

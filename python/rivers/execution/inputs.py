@@ -8,7 +8,7 @@ from rivers._rivers import Space
 from rivers.exceptions import ExecutionError
 from rivers.io.base import InputContext
 from rivers.io.frame_types import is_frame, wants_frame
-from rivers.io.values import NothingStored, keyed
+from rivers.io.values import keyed, not_stored
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
@@ -117,12 +117,14 @@ def _load_existing(
     """The value of an input of which partitions may be missing, and these; `None`: none is missing."""
     try:
         return _load(wanted, step, run, needed, several=several), None
-    except NothingStored as error:
-        missing = [key for key in error.partitions if key is not None]
-    except _NOT_FOUND:
-        if type(wanted.handler).__module__.startswith("rivers."):
-            raise  # The library's handlers raise `NothingStored`; this is another problem.
-        missing = [] if needed is None else _not_found(wanted, step, run, needed)
+    except _NOT_FOUND as error:
+        named = not_stored(error)
+        if named is not None:
+            missing = [key for key in named if key is not None]
+        elif type(wanted.handler).__module__.startswith("rivers."):
+            raise  # The library's handlers name the partitions; this is another problem.
+        else:
+            missing = [] if needed is None else _not_found(wanted, step, run, needed)
         if needed is not None and not missing:
             raise
     if needed is None:

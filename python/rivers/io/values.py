@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_NAMED = 5
 """How many partitions an error message names before it says how many more there are."""
 
+_NOT_STORED = "_rivers_not_stored"
+"""The attribute of an error that has the partitions for which nothing is stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupValue:
@@ -164,25 +167,20 @@ def keyed(partitions: Sequence[PartitionKey], values: Sequence[object]) -> dict[
     return dict(zip(keys, values, strict=True))
 
 
-class NothingStored(ExecutionError):  # noqa: N818  (the name of the case, as in the messages)
-    """Nothing is stored for these partitions of an asset; `None` stands for an asset without any."""
-
-    def __init__(self, message: str, partitions: Sequence[PartitionKey | None]) -> None:
-        super().__init__(message)
-        self.partitions = list(partitions)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.partitions)
-
-
 def nothing_stored(
     context: InputContext, partitions: Sequence[PartitionKey | None], hint: str
-) -> NothingStored:
+) -> ExecutionError:
     """Return the error for an input that is not there."""
     where = "" if None in partitions else f" for partition {labels(partitions)}"
     taker = context.downstream_asset
     takes = "" if taker is None else f", which {taker!r} takes as input"
-    return NothingStored(
-        f"nothing is stored of asset {context.asset_name!r}{where}{takes}; materialize it first ({hint})",
-        partitions,
+    error = ExecutionError(
+        f"nothing is stored of asset {context.asset_name!r}{where}{takes}; materialize it first ({hint})"
     )
+    vars(error)[_NOT_STORED] = list(partitions)
+    return error
+
+
+def not_stored(error: BaseException) -> list[PartitionKey | None] | None:
+    """Return the partitions that an error of `nothing_stored` names; None for any other error."""
+    return vars(error).get(_NOT_STORED)
