@@ -39,7 +39,7 @@ def once():
         shutil.copy(path, folder / "copy")
         (folder / "copy").rename(path)
     elif meddle == "truncate":
-        os.truncate(path, 4096)
+        os.truncate(path, 0)
     elif meddle == "truncate log":
         os.truncate(str(path) + "-wal", 0)
 
