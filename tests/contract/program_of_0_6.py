@@ -149,7 +149,9 @@ def main() -> None:
         tags=[("reason", "test")],
     )
     assert (backfill.num_partitions, backfill.num_runs) == (8, 4)
-    assert repo.get_backfill(backfill.backfill_id).failed_partitions == 2
+    status = repo.get_backfill(backfill.backfill_id)
+    assert status is not None
+    assert status.failed_partitions == 2
     assert ("failure", "orders", "ValueError: the shop is closed") in notes
     again = repo.rerun_backfill(backfill.backfill_id)
     assert (again.num_partitions, again.failed) == (2, 2)
