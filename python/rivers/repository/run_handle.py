@@ -50,9 +50,9 @@ class RunHandle:
             timeout: Maximum number of seconds to wait; `None` for no limit.
 
         Raises:
-            ExecutionError: The call is made in a function, and would wait for that function.
+            ExecutionError: The call is made in a function, and would wait for that function, or the
+                process that ran it is dead.
             TimeoutError: The run has not ended within `timeout` seconds; it continues.
-            ExecutionError: The process that ran it is dead.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         engine = self._runtime.engine
