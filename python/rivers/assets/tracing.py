@@ -53,6 +53,7 @@ class TaskCall:
         arguments: Arguments by parameter; placeholders may be inside lists, tuples and dicts.
         io_handler: Stores what the task returns; `None`: nothing does.
         retry: Whether and when the task alone is retried: a policy, or the name of one.
+        timeout: Maximum duration of a call, in seconds; `None`: for ever.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TaskCall:
     arguments: dict[str, Any]
     io_handler: BaseIOHandler | None = None
     retry: RetryPolicy | str | None = None
+    timeout: float | None = None
 
 
 @dataclass

@@ -53,6 +53,10 @@ OverlapOption = Annotated[
         help="Whether another backfill in progress may contain some of the same partitions.",
     ),
 ]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Maximum duration of each call of a function."),
+]
 CanaryOption = Annotated[
     int | None,
     typer.Option(

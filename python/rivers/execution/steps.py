@@ -71,6 +71,7 @@ class Step:
         metadata: The asset's metadata.
         retry: How its failures are retried.
         defined: Its current partitions, if the plan has some that are no longer defined.
+        timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
     """
 
     name: str
@@ -86,12 +87,18 @@ class Step:
     metadata: dict[str, Any]
     retry: RetryPolicy | None = None
     defined: Space | None = None
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
         self.index = self.indices[0]
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"the asset {self.name!r}"
 
     @property
     def partitioned(self) -> bool:

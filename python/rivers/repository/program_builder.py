@@ -53,6 +53,7 @@ class ProgramBuilder:
         configs: Mapping[str, Any],
         spaces: Spaces,
         retry: RetryPolicy | None,
+        timeout: float | None,
     ) -> Program:
         """The steps of the runs of a plan.
 
@@ -62,6 +63,7 @@ class ProgramBuilder:
             configs: Validated configurations, by asset.
             spaces: The partitions of the inputs.
             retry: The retry policy of the request, which goes before the assets' own.
+            timeout: The timeout of the request, which goes before the assets' own.
         """
         index_of = {node.name: index for index, node in enumerate(nodes)}
         # The graph may have changed since the request was made, so its order may be another one.
@@ -91,6 +93,7 @@ class ProgramBuilder:
                 retry=retry
                 or check_retry(f"retry of the asset {step.name!r}", step.retry)
                 or self._default_retry,
+                timeout=timeout or step.timeout,
             )
             for step, node in {node.asset.step: node for node in reversed(ordered)}.items()
         ]

@@ -29,6 +29,7 @@ from rivers.cli.options import (
     RetryOption,
     StartsOption,
     StorageOption,
+    TimeoutOption,
     UpstreamOption,
 )
 from rivers.cli.settings import open_storage
@@ -92,6 +93,7 @@ def backfill(
     overlap: OverlapOption = "allow",
     canary: CanaryOption = None,
     retry: RetryOption = None,
+    timeout: TimeoutOption = None,
     only_missing: Annotated[
         bool,
         typer.Option(
@@ -134,7 +136,8 @@ def backfill(
             max_failures=parse.parse_max_failures(max_failures),
             order=cast("Order", parse.parse_order(order)),
             max_starts_per_second=max_starts_per_second, overlap=cast("Overlap", overlap), canary=canary,
-            retry=None if retry is None else RetryPolicy(retry), **chosen,
+            retry=None if retry is None else RetryPolicy(retry), timeout=timeout,
+            **chosen,
         ))  # fmt: skip
 
 

@@ -9,6 +9,7 @@ mod batch;
 mod control;
 mod coordinator;
 mod live_backfill;
+mod nested_calls;
 mod nested_waits;
 mod priority_gate;
 mod remote_runs;

@@ -1,6 +1,7 @@
 //! All live backfills of this process, under one lock that is taken per batch, never per run.
 
 mod control_requests;
+mod nested_calls;
 mod preemption;
 
 use std::sync::Arc;
