@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from rivers.assets.asset_def import AssetDef, DepDef
     from rivers.assets.graph_asset import Task
     from rivers.client import BackfillClient
-    from rivers.execution.context import AssetExecutionContext, PartitionContext
+    from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.resource import Resource
+    from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
         InMemoryIOHandler,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         PickleIOHandler,
     )
     from rivers.io.delta import DeltaIOHandler
+    from rivers.io.metadata_value import MetadataValue
     from rivers.io.parquet import ParquetIOHandler
     from rivers.partitions import (
         PartitionKey,
@@ -29,14 +32,17 @@ if TYPE_CHECKING:
         PartitionMapping,
         PartitionsDefinition,
     )
+    from rivers.partitions.partition_context import PartitionContext
     from rivers.partitions.partition_set import PartitionSet, exclude
     from rivers.policies.backoff import Backoff
+    from rivers.policies.hook import Hook, HookContext
     from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
     from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.repository import CodeRepository
     from rivers.repository.run_handle import RunHandle
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+    from rivers.storage.events import StoredEvent
     from rivers.storage.run_record import LaunchedBy, RunRecord
     from rivers.storage.storage import Storage
 
@@ -59,10 +65,13 @@ __all__ = [
     "ExternalAsset",
     "FailureReason",
     "GraphAsset",
+    "Hook",
+    "HookContext",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
     "Materialization",
+    "MetadataValue",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -74,6 +83,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "Resource",
     "RetryOn",
     "RetryPolicy",
     "RunHandle",
@@ -82,8 +92,10 @@ __all__ = [
     "RunResult",
     "SingleAsset",
     "Storage",
+    "StoredEvent",
     "TagConcurrencyLimit",
     "Task",
+    "TaskExecutionContext",
     "exceptions",
     "exclude",
 ]
@@ -93,8 +105,10 @@ _MODULES = {
     "rivers.assets.asset_def": ("AssetDef", "DepDef"),
     "rivers.assets.graph_asset": ("Task",),
     "rivers.client": ("BackfillClient",),
-    "rivers.execution.context": ("AssetExecutionContext", "PartitionContext"),
+    "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.resource": ("Resource",),
+    "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (
         "BaseIOHandler",
@@ -104,6 +118,7 @@ _MODULES = {
         "PickleIOHandler",
     ),
     "rivers.io.delta": ("DeltaIOHandler",),
+    "rivers.io.metadata_value": ("MetadataValue",),
     "rivers.io.parquet": ("ParquetIOHandler",),
     "rivers.partitions": (
         "PartitionKey",
@@ -111,14 +126,17 @@ _MODULES = {
         "PartitionMapping",
         "PartitionsDefinition",
     ),
+    "rivers.partitions.partition_context": ("PartitionContext",),
     "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
     "rivers.policies.backoff": ("Backoff",),
+    "rivers.policies.hook": ("Hook", "HookContext"),
     "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),
     "rivers.policies.run_queue": ("RunQueueConfig", "TagConcurrencyLimit"),
     "rivers.policies.strategy": ("BackfillStrategy",),
     "rivers.repository.repository": ("CodeRepository",),
     "rivers.repository.run_handle": ("RunHandle",),
     "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
+    "rivers.storage.events": ("StoredEvent",),
     "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),
     "rivers.storage.storage": ("Storage",),
 }

@@ -245,6 +245,15 @@ class Run:
     def failed_or_skipped(self, asset: int) -> bool:
         """Whether an asset failed or was skipped for all partitions."""
 
+    def add_metadata(self, asset: int, key: PartitionKey | None, body: str) -> None:
+        """Records a JSON object about what was materialized of an asset.
+
+        Args:
+            asset: The asset's index.
+            key: The partitions that it is about; `None`: all that have none of their own.
+            body: The JSON object.
+        """
+
     def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
         """Records that each partition of the key failed."""
 

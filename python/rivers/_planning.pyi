@@ -6,6 +6,7 @@ from typing import Any, Self, final
 
 from rivers._partitions import PartitionKey, PartitionMapping
 from rivers.partitions import PartitionKeyRange
+from rivers.partitions.key_range import RangePart
 from rivers.policies.strategy import BackfillStrategy
 
 @final
@@ -24,6 +25,10 @@ class Space:
 
     @property
     def num_partitions(self) -> int: ...
+    @property
+    def has_time_windows(self) -> bool:
+        """Whether some dimension is divided into time windows."""
+
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
 
@@ -34,9 +39,7 @@ class Space:
         """Returns the positions of keys in the dimension at an index."""
 
     def all(self) -> Selection: ...
-    def select_parts(
-        self, parts: Sequence[tuple[str, tuple[str, str] | list[str], bool]]
-    ) -> Selection:
+    def select_parts(self, parts: Sequence[tuple[str, RangePart, bool]]) -> Selection:
         """Selects a product of parts; `True` in a part excludes its keys."""
 
     def select_numbers(self, numbers: Sequence[int]) -> Selection:
@@ -65,6 +68,9 @@ class Selection:
         """Returns the key at index `n`."""
 
     def keys(self) -> list[PartitionKey]: ...
+    def covering_key(self) -> PartitionKey | None:
+        """The one key that represents exactly these partitions; `None` if there is none."""
+
     def text(self, n: int) -> str:
         """Returns the text of the key at index `n`."""
 
@@ -81,7 +87,7 @@ class Selection:
         """Returns the partitions sorted by dimensions; `"-name"` sorts one in descending order."""
 
     def time_window(self, dimension: str | None = None) -> tuple[dt.datetime, dt.datetime]:
-        """Returns the start of the first window and the end of the last."""
+        """Returns the start of the first window and the end of the last; naive UTC without a zone."""
 
     def translate(self, other: Space, asset: str) -> Selection:
         """Returns the same keys in another space, which must have all of them; errors name `asset`."""

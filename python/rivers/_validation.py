@@ -69,12 +69,12 @@ def check_delay(name: str, value: object) -> float:
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = re.compile(
-    "(?=.)" + "".join(f"(?:{_NUMBER}{unit})?" for unit in ("h", "m(?!s)", "s", "ms"))
+    "(?=.)" + "".join(f"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms"))
 )
 
 
 def check_duration(name: str, value: object) -> str:
-    """The value, if it is a duration of hours, minutes, seconds and milliseconds, in this order.
+    """The value, if it is a duration of days, hours, minutes, seconds and milliseconds, in this order.
 
     Raises:
         ConfigurationError: It is not.
@@ -85,7 +85,7 @@ def check_duration(name: str, value: object) -> str:
     return value
 
 
-_MOST_PARTITIONS = 1 << 63
+_MAX_PARTITIONS = 1 << 63
 
 
 def check_max_failures(value: float) -> float:
@@ -97,7 +97,7 @@ def check_max_failures(value: float) -> float:
     match value:
         case bool():
             pass
-        case int() if 1 <= value < _MOST_PARTITIONS:
+        case int() if 1 <= value < _MAX_PARTITIONS:
             return value
         case float() if 0 < value < 1:
             return value

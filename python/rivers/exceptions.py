@@ -14,10 +14,13 @@ __all__ = [
     "ConfigurationError",
     "ExecutionError",
     "GraphValidationError",
+    "MissingInputError",
+    "NodeNotFoundError",
     "PartitionDefinitionError",
     "PartitionValidationError",
     "RiversError",
     "StorageError",
+    "TaskDefinitionError",
 ]
 
 
@@ -84,6 +87,10 @@ class AssetDefinitionError(RiversError, ValueError):
     """Raised when an asset is declared wrongly: its name, its parameters or its options."""
 
 
+class TaskDefinitionError(AssetDefinitionError):
+    """Raised when a task is declared wrongly: its name, its parameters or its options."""
+
+
 class GraphValidationError(RiversError):
     """Raised when the assets of a repository do not fit together: a cycle or a dangling input."""
 
@@ -92,10 +99,18 @@ class ConfigurationError(RiversError, ValueError):
     """Raised when an argument or a config value is not one of those allowed."""
 
 
+class MissingInputError(GraphValidationError, ConfigurationError):
+    """Raised when a parameter of an asset or a task names neither an asset nor a resource."""
+
+
 class AssetNotFoundError(RiversError, KeyError):
     """Raised when a repository has no asset of the name given; suggests close spellings."""
 
     __str__ = RiversError.__str__  # KeyError's would show the message in quotation marks.
+
+
+NodeNotFoundError = AssetNotFoundError
+"""Another name of `AssetNotFoundError`, where the asset or task of `load_node` does not exist."""
 
 
 class ExecutionError(RiversError):

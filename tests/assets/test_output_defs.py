@@ -6,7 +6,7 @@ import pytest
 
 import rivers as rs
 from rivers import AssetDef
-from rivers.exceptions import AssetDefinitionError, ExecutionError
+from rivers.exceptions import AssetDefinitionError, ExecutionError, GraphValidationError
 
 DAYS = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04")
 LETTERS = rs.PartitionsDefinition.static_(["a", "b", "c"])
@@ -174,6 +174,44 @@ def test_an_output_with_a_pool_takes_its_slots(repo):
         repo(step, pool_limits={"other": 1})
 
 
+# -- partitions of each output ---------------------------------------------------------------------
+
+MORE = rs.PartitionsDefinition.static_(["b", "c", "d"])
+
+
+def test_outputs_may_have_partitions_of_their_own_that_share_a_key(repo):
+    repo(multi(AssetDef("x", partitions_def=LETTERS), AssetDef("y", partitions_def=MORE)))
+    later = rs.PartitionsDefinition.daily("2024-01-02")
+    repo(multi(AssetDef("x", partitions_def=DAYS), AssetDef("y", partitions_def=later)))
+
+
+@pytest.mark.parametrize(
+    ("definition", "told"),
+    [
+        (rs.PartitionsDefinition.static_(["d"]), r"'x' and 'y'.*share no key"),
+        (rs.PartitionsDefinition.daily("2024-01-01"), r"'x' and 'y'"),
+        (None, r"'x' and 'y'.*of different kinds"),
+    ],
+)
+def test_outputs_of_other_kinds_or_without_a_shared_key_are_refused(repo, definition, told):
+    outputs = AssetDef("x", partitions_def=LETTERS), AssetDef("y", partitions_def=definition)
+    with pytest.raises(AssetDefinitionError, match=told):
+        repo(multi(*outputs))
+
+
+def test_a_run_has_partitions_of_each_selected_output(repo):
+    step = multi(
+        AssetDef("x", partitions_def=LETTERS),
+        AssetDef("y", partitions_def=MORE),
+        fn=lambda: {"x": 1, "y": 2},
+    )
+    repository = repo(step)
+    key = rs.PartitionKey.single
+    assert repository.backfill(["x", "y"], partition_keys=[key("b"), key("c")]).completed == 2
+    with pytest.raises(ExecutionError, match='asset "y"'):
+        repository.backfill(["x", "y"], partition_keys=[key("a")])
+
+
 # -- what the function returns ---------------------------------------------------------------------
 
 
@@ -204,3 +242,10 @@ def test_an_unknown_or_missing_name_fails_the_run(repo, returned, told):
     repository = repo(multi(AssetDef("x"), AssetDef("y"), fn=lambda: returned))
     with pytest.raises(ExecutionError, match=told):
         repository.materialize()
+
+
+def test_outputs_that_need_each_other_through_another_asset_are_refused(repo):
+    step = multi(AssetDef("x", deps=["between"]), AssetDef("y"))
+    between = rs.Asset(lambda y: y, name="between")
+    with pytest.raises(GraphValidationError, match=r"cycle: .*'step'"):
+        repo(step, between)

@@ -18,7 +18,9 @@ BASES = {
     "RiversError": {"Exception"},
     "PartitionDefinitionError": {"RiversError", "ValueError"},
     "AssetDefinitionError": {"RiversError", "ValueError"},
+    "TaskDefinitionError": {"AssetDefinitionError"},
     "GraphValidationError": {"RiversError"},
+    "MissingInputError": {"GraphValidationError", "ConfigurationError"},
     "ConfigurationError": {"RiversError", "ValueError"},
     "AssetNotFoundError": {"RiversError", "KeyError"},
     "ExecutionError": {"RiversError"},
@@ -26,17 +28,19 @@ BASES = {
     "BackfillNotFoundError": {"ExecutionError", "KeyError"},
     "StorageError": {"RiversError"},
 }
+ALIASES = {"NodeNotFoundError": exceptions.AssetNotFoundError}
 ALL = pytest.mark.parametrize("name", BASES)
 
 
 def test_exactly_these_errors():
-    assert sorted(exceptions.__all__) == sorted(BASES)
+    assert sorted(exceptions.__all__) == sorted([*BASES, *ALIASES])
     defined = {
         name
         for name, value in vars(exceptions).items()
         if isinstance(value, type) and issubclass(value, BaseException)
     }
-    assert defined == set(BASES)
+    assert defined == {*BASES, *ALIASES}
+    assert all(getattr(exceptions, name) is error for name, error in ALIASES.items())
 
 
 @ALL

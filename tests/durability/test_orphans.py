@@ -28,7 +28,7 @@ def visit(context):
 
 visited = rs.Asset(visit, name="visited", partitions_def=rs.PartitionsDefinition.static_(keys))
 executor = rs.Executor.parallel(2) if task == "start" else rs.Executor.in_process()
-repo = rs.CodeRepository([visited], executor).resolve(rs.Storage.embedded(folder / "rivers.db"))
+repo = rs.CodeRepository([visited], default_executor=executor).resolve(rs.Storage.embedded(folder / "rivers.db"))
 if task == "start":
     repo.backfill(partition_range=rs.PartitionKeyRange.single(keys[0], keys[-1]), max_concurrency=2)
 (folder / "ready").touch()

@@ -97,7 +97,9 @@ def live(folder, seed, executor, interrupted, ended):
     """Resumes interrupted backfills, then runs new ones until it is killed or asked to finish."""
     choose = random.Random(seed)
     storage = rs.Storage.embedded(folder / "rivers.db")
-    with rs.CodeRepository(assets(folder), executor, lease_seconds=60.0).resolve(storage) as repo:
+    with rs.CodeRepository(assets(folder), default_executor=executor, lease_seconds=60.0).resolve(
+        storage
+    ) as repo:
         for backfill_id in interrupted:
             if choose.random() < 0.1:
                 repo.cancel_backfill(backfill_id)

@@ -12,7 +12,9 @@ def parallel():
 
     def make(*assets, workers=2):
         executor = rs.Executor.parallel(workers)
-        made.append(rs.CodeRepository(list(assets), executor).resolve(rs.Storage.memory()))
+        made.append(
+            rs.CodeRepository(list(assets), default_executor=executor).resolve(rs.Storage.memory())
+        )
         return made[-1]
 
     yield make

@@ -100,7 +100,9 @@ def hold(request):
         with served(meeting) as there:
             if executor is None:
                 there = meeting  # noqa: PLW2901  (threads meet here)
-            with rs.CodeRepository([asset], executor).resolve(rs.Storage.memory()) as repo:
+            with rs.CodeRepository([asset], default_executor=executor).resolve(
+                rs.Storage.memory()
+            ) as repo:
                 return repo.backfill(**kwargs)
 
     backfill.threads = request.param == "threads"

@@ -4,6 +4,7 @@ import pytest
 
 import rivers as rs
 from rivers import Materialization, Output
+from rivers.exceptions import GraphValidationError
 
 LETTERS = rs.PartitionsDefinition.static_(["a", "b"])
 
@@ -75,6 +76,23 @@ def test_a_materialization_is_recorded_without_calling_the_handler(repo):
     result = repository.backfill(partition_range=rs.PartitionKeyRange.single("a", "b"))
     assert (result.completed, handler.stored) == (2, [])
     assert repository.partition_status("x", status="materialized").height == 2
+
+
+def test_taking_the_value_of_a_materialization_is_refused_where_it_is_known(repo):
+    def stored() -> Materialization:
+        return Materialization()
+
+    taking = rs.Asset(lambda stored: stored, name="taking")
+    with pytest.raises(GraphValidationError, match=r"'taking' takes.*'stored'.*deps=\['stored'\]"):
+        repo(rs.Asset(stored), taking)
+    assert repo(rs.Asset(stored), rs.Asset(lambda: 1, name="after", deps=["stored"])).materialize()
+
+
+def test_taking_the_value_of_a_materialization_fails_the_run_otherwise(repo):
+    stored = rs.Asset(Materialization, name="stored")
+    taking = rs.Asset(lambda stored: stored, name="taking")
+    result = repo(stored, taking).materialize(raise_on_error=False)
+    assert not result.success
 
 
 def test_one_output_of_several_may_be_a_materialization(repo):

@@ -51,7 +51,7 @@ def sink(source):
     return source.text
 
 
-repo = rs.CodeRepository([source, sink], rs.Executor.parallel(2)).resolve(rs.Storage.memory())
+repo = rs.CodeRepository([source, sink], default_executor=rs.Executor.parallel(2)).resolve(rs.Storage.memory())
 with repo:
     result = repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "c"))
 print(result.status, repo.load_node("sink", rs.PartitionKey.single("b")))
@@ -118,7 +118,7 @@ def test_pickle_and_parquet_carry_values_across_runs(parallel, tmp_path):
 def test_context_config_tags_and_marks_in_another_process(parallel, notes):
     @rs.Asset(partitions_def=DEFINED)
     def source(context: rs.AssetExecutionContext[Settings]):
-        notes.add(context.run_id, context.config.factor, dict(context.tags)["team"])
+        notes.add(context.run_id, context.config.factor, dict(context.run_tags)["team"])
         context.mark_partition_failed("b", ValueError("first"))
         context.mark_partition_failed("b", ValueError("last"))
 
@@ -164,7 +164,9 @@ def test_message_and_traceback_come_back_from_another_process(tmp_path):
         raise CannotBePickledError("one", "two")
 
     storage = rs.Storage.embedded(tmp_path / "rivers.db")
-    with rs.CodeRepository([letter], rs.Executor.parallel(1)).resolve(storage) as repo:
+    with rs.CodeRepository([letter], default_executor=rs.Executor.parallel(1)).resolve(
+        storage
+    ) as repo:
         assert repo.backfill(partition_range=ALL).failed == 8
     with closing(sqlite3.connect(tmp_path / "rivers.db")) as connection:
         ((kind, message, traceback),) = connection.execute(

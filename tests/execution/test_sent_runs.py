@@ -30,7 +30,7 @@ ALL_RUNS = (1 << 63) - 1
 def execute_message(message):
     """Executes the runs that a worker was sent."""
     pickled, spec, sent, prior_attempts = pickle.loads(message)
-    return execute_batch(Program(pickle.loads(pickled)), WorkerBatch(spec, sent, prior_attempts))
+    return execute_batch(Program.unpickle(pickled), WorkerBatch(spec, sent, prior_attempts))
 
 
 def in_this_process(message):
@@ -110,7 +110,9 @@ def sending():
 
     def make(*assets, call=in_this_process, **options):
         executor = Sending(call, **options)
-        repo = rs.CodeRepository(list(assets), executor).resolve(rs.Storage.memory())
+        repo = rs.CodeRepository(list(assets), default_executor=executor).resolve(
+            rs.Storage.memory()
+        )
         made.append(repo)
         return repo, executor
 

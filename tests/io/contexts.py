@@ -9,9 +9,20 @@ def multi(*pairs):
     return [rs.PartitionKey.multi({"day": day, "region": region}) for day, region in pairs]
 
 
-def storing(*partitions, failed=()):
-    return OutputContext("a", list(partitions), "r1", failed=list(failed))
+def context(*partitions):
+    """Makes the context of keys, which belong to dynamic definitions; None without keys."""
+    if not partitions:
+        return None
+    names = getattr(partitions[0], "keys", None)
+    of = rs.PartitionsDefinition.dynamic
+    dimensions = {} if names is None else {name: of(name) for name in names}
+    definition = rs.PartitionsDefinition.multi(dimensions) if dimensions else of("keys")
+    return rs.PartitionContext(list(partitions), definition)
 
 
-def loading(*partitions, asset="a", **options):
-    return InputContext(asset, list(partitions), **options)
+def storing(*partitions, failed=(), asset="a"):
+    return OutputContext(asset, partition=context(*partitions), failed=list(failed))
+
+
+def loading(*partitions, asset="a", downstream=None, type_hint=None):
+    return InputContext(asset, downstream, partition=context(*partitions), type_hint=type_hint)

@@ -13,7 +13,7 @@ from tests.support import keys
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
-from rivers.io import DeltaIOHandler, InputContext, OutputContext
+from rivers.io import DeltaIOHandler, OutputContext
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -94,7 +94,7 @@ def test_hostile_keys_and_names_are_only_texts(tmp_path):
     delta.handle_output(storing(evil, other), frame)
     delta.handle_output(storing(evil), frame.head(1).with_columns(x=pl.lit(7, pl.Int64)))
     assert delta.load_input(loading(evil, other))["x"].to_list() == [7, 2]
-    delta.handle_output(OutputContext("..", [], "r1"), FRAME)
+    delta.handle_output(OutputContext(".."), FRAME)
     assert delta.load_input(loading(asset="..")).height == 3
     assert [path.name for path in tmp_path.iterdir()] == ["tables"]
 
@@ -155,7 +155,7 @@ def test_runs_beside_each_other_lose_nothing(repo, delta, executor):
         result = repository.backfill(partition_range=ALL, strategy=strategy, max_concurrency=6)
         error = repository.get_backfill(result.backfill_id).error
         assert result.status == "completed", error
-        stored = delta.load_input(InputContext("sales", result.partition_keys))
+        stored = delta.load_input(loading(*result.partition_keys, asset="sales"))
         assert stored.height == 30
         assert stored["run"].n_unique() == result.num_runs
         assert stored["run"].str.starts_with(result.backfill_id).all()

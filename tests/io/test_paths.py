@@ -1,11 +1,14 @@
 """The files of partitions: where they are, and how one is replaced."""
 
+from pathlib import PurePath
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import keys
 
-from rivers.io.paths import MAX_NAME_BYTES, partition_path, replacing
+from rivers.io.folder import Folder
+from rivers.io.paths import MAX_NAME_BYTES, partition_path
 
 NASTY = ("..", ".", "", "../../x", "/etc", "a\\b", "a\0b", ".hidden", "x.", "C:x", "%2E", "a b",
          '*?"<>|', "é", "ü" * 300, "n" * 201, "n" * 202, "\udc80", "~", "+", "%")  # fmt: skip
@@ -18,7 +21,7 @@ def test_nasty_names_stay_below_the_folder_and_apart(tmp_path):
         assert path.parent == tmp_path
         assert len(path.name) <= MAX_NAME_BYTES + 2
         assert path.name.isascii()
-        with replacing(path) as temporary:
+        with Folder(tmp_path, PurePath()).batch() as replacing, replacing(path) as temporary:
             temporary.write_bytes(b"x")
         assert path.read_bytes() == b"x"
 
@@ -49,7 +52,7 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path.write_bytes(b"old")
 
     def write_half():
-        with replacing(path) as temporary:
+        with Folder(tmp_path, PurePath()).batch() as replacing, replacing(path) as temporary:
             temporary.write_bytes(b"ha")
             raise OSError
 

@@ -32,7 +32,7 @@ def test_group_is_stored_once(tmp_path):
 
 
 def test_group_where_there_are_no_links(tmp_path, monkeypatch):
-    monkeypatch.setattr("rivers.io.files._link", lambda _source, _target: False)
+    monkeypatch.setattr("rivers.io.folder._link", lambda _source, _target: False)
     a, b = keys("a", "b")
     handler = PickleIOHandler(tmp_path)
     handler.handle_output(storing(a, b), [1])

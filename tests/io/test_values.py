@@ -15,7 +15,7 @@ from rivers.io import (
 )
 
 
-@pytest.mark.parametrize("module", ["base", "memory", "parquet", "pickle"])
+@pytest.mark.parametrize("module", ["base", "contexts", "memory", "parquet", "pickle"])
 def test_docstring_examples_run(module):
     result = doctest.testmod(importlib.import_module(f"rivers.io.{module}"))
     assert result.attempted
@@ -121,15 +121,18 @@ def test_failed_partitions_are_left_out(handler):
         handler.load_input(loading(a, b))
 
 
-def test_none_is_not_kept_and_removes_nothing(handler):
+def test_none_is_a_value_and_takes_the_place_of_another(handler):
     a, b = keys("a", "b")
     handler.handle_output(storing(a), 1)
     handler.handle_output(storing(a), None)
+    assert handler.load_input(loading(a)) is None
+    handler.handle_output(storing(a, b), {a: None, b: 2})
+    assert handler.load_input(loading(a, b)) == {"a": None, "b": 2}
     handler.handle_output(storing(a, b), None)
-    handler.handle_output(storing(a, b), {a: None, b: None})
-    assert handler.load_input(loading(a)) == 1
-    with pytest.raises(exceptions.ExecutionError):
-        handler.load_input(loading(b))
+    assert handler.load_input(loading(a, b)) is None
+    assert handler.load_input(loading(b)) is None
+    handler.handle_output(storing(b), 3)
+    assert handler.load_input(loading(b, a)) == {"b": 3, "a": None}
 
 
 def test_falsy_values_are_kept(handler):

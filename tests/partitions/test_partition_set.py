@@ -85,7 +85,7 @@ def test_partition_keys_takes_a_set(repo):
 
 def test_partition_keys_takes_what_a_table_was_filtered_to(repo):
     repository = repo(GRID)
-    (name,) = (asset.name for asset in repository.assets)
+    (name,) = repository.assets
     rows = repository.partition_status(name).filter(pl.col("region") == "us")
     for table in (rows, pa.table(rows)):
         result = repository.backfill(partition_keys=table.select(["region", "date"]), dry_run=True)

@@ -205,7 +205,7 @@ def test_an_input_has_its_own_handler_and_metadata(repo):
     assert repository.backfill(partition_keys=oslo).status == "completed"
     assert got == {"oslo": ["from elsewhere"]}
     assert keeping.asked == []
-    assert loading.asked[0].metadata == {"a": 1, "b": 2, "c": 2}
+    assert loading.asked[0].metadata == {"b": 2, "c": 2}
 
 
 def test_processes_load_what_a_mapping_names(repo, tmp_path):

@@ -324,7 +324,7 @@ def test_assets_that_share_runs_are_shown_as_before(repo, watch):
     assert "assets" not in repository.backfill_partitions(result.backfill_id).columns
 
 
-def test_assets_of_one_step_are_widened_together(repo):
+def test_each_output_of_a_step_is_made_for_what_is_needed_of_it(repo):
     calls = []
 
     def step(context):
@@ -345,7 +345,7 @@ def test_assets_of_one_step_are_widened_together(repo):
         ["below"], partition_keys=[day(3), day(5)], include_upstream=True
     )
     assert result.status == "completed"
-    assert result.partitions_per_asset == {"left": 4, "right": 4, "below": 2}
+    assert result.partitions_per_asset == {"left": 2, "right": 2, "below": 2}
     assert sorted(calls) == [f"2024-01-{number:02}" for number in (2, 3, 4, 5)]
 
 

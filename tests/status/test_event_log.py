@@ -144,7 +144,7 @@ def test_the_last_lines_of_a_failed_run_stand_below_its_traceback(tmp_path, fn, 
     executor = rs.Executor.parallel(1) if processes else None
     asset = rs.Asset(fn, name="x", partitions_def=LETTERS)
     storage = rs.Storage.embedded(tmp_path / "rivers.db")
-    with rs.CodeRepository([asset], executor).resolve(storage) as repository:
+    with rs.CodeRepository([asset], default_executor=executor).resolve(storage) as repository:
         result = repository.backfill(partition_keys=[rs.PartitionKey.single("b")])
         (trace,) = repository.backfill_errors(result.backfill_id)["traceback"]
     before, _, after = trace.partition("\nThe last lines of its log:\n")
@@ -160,7 +160,7 @@ def test_log_records_of_an_asset_have_its_source_position(repo, caplog):
     asset = rs.Asset(log_and_fail, name="x", partitions_def=LETTERS)
     repo(asset).backfill(partition_keys=[rs.PartitionKey.single("a")])
     (record,) = caplog.records
-    assert (record.name, record.getMessage()) == ("rivers.asset.x", "odd: a")
+    assert (record.name, record.getMessage()) == ("rivers.assets.x", "odd: a")
     assert record.funcName == "log_and_fail"
 
 

@@ -18,8 +18,11 @@ from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.returned import is_coroutine_callable
+from rivers.execution.steps import Labels
+from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionMapping, PartitionsDefinition
+from rivers.policies.hook import read_hooks
 from rivers.policies.retry import RetryPolicy
 from rivers.policies.strategy import BackfillStrategy
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from rivers.assets.options import P2, R2, AssetOptions, SingleAssetOptions, Undecorated
+    from rivers.policies.hook import Hook
 
 
 class Asset(Generic[P, R]):
@@ -43,7 +47,8 @@ class Asset(Generic[P, R]):
         partitions_def: How the asset is partitioned: a definition, or the name of one in
             `CodeRepository(partition_defs=)`.
         backfill_strategy: How partitions are grouped into runs when `backfill()` has no `strategy`.
-        io_handler: Stores what the function returns; in memory by default. `None` is not passed to it.
+        io_handler: Stores what the function returns; in memory by default. It may be the name of one in
+            `CodeRepository(resources=)`. `None` is not passed to it.
         deps: Assets, or their names, that must be executed first, without taking their values; or
             `AssetDef.input(...)` and `AssetDef.dep(...)`, which add options for one upstream.
         tags: Free labels.
@@ -61,6 +66,7 @@ class Asset(Generic[P, R]):
         pool: One pool or several of `CodeRepository(pool_limits=)` that the asset takes slots of. A run
             holds the largest number that one of its assets needs of each pool, from start to end.
         pool_slots: Number of slots; with several pools also a dict by pool. One by default.
+        hooks: What is called when a run has executed the asset: see `Hook`.
 
     Raises:
         AssetDefinitionError: An argument or the function's signature is invalid.
@@ -107,7 +113,7 @@ class Asset(Generic[P, R]):
         name: str | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         backfill_strategy: BackfillStrategy | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         deps: Iterable[Asset | DepDef | str] | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         kinds: str | Iterable[str] | None = None,
@@ -118,6 +124,7 @@ class Asset(Generic[P, R]):
         timeout: float | None = None,
         pool: str | Iterable[str] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
+        hooks: Iterable[Hook] | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
@@ -127,7 +134,7 @@ class Asset(Generic[P, R]):
             "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
             "io_handler": io_handler, "deps": upstreams, "tags": tags, "kinds": kinds,
             "group": group, "metadata": metadata, "code_version": code_version, "retry": retry,
-            "timeout": timeout, "pool": pool, "pool_slots": pool_slots,
+            "timeout": timeout, "pool": pool, "pool_slots": pool_slots, "hooks": hooks,
         }  # fmt: skip
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
@@ -140,6 +147,7 @@ class Asset(Generic[P, R]):
         self.code_version = code_version
         self.retry = retry
         self.timeout = check_timeout("timeout", timeout)
+        self.hooks = read_hooks(hooks)
         self.pool = list(slots_by_pool(pool, pool_slots).items())
         self._check_options()
         if fn is not None:
@@ -177,9 +185,11 @@ class Asset(Generic[P, R]):
     ) -> Any:
         """Declares several assets made by one function, which yields an `Output` for each.
 
-        The function may also return a list of `Output`s, or be `async`. The outputs are stored after
-        it has ended: an exception fails them all, and a retry makes them all again. Selecting one
-        output selects them all. All have the same partitions, and cannot take each other as inputs.
+        The function may also return a list of `Output`s or a dict of values by output, or be `async`. The
+        outputs are stored after it has ended: an exception fails them all, and a retry makes them all
+        again. Only the selected outputs are stored and recorded; the function may leave the others out
+        (`context.output_selection`). Outputs cannot take each other as inputs. Their partitions may
+        differ, if they are of one kind and share a key; a run then has partitions of each selected output.
 
         Args:
             wraps: The function, if this is not used as a decorator.
@@ -197,7 +207,7 @@ class Asset(Generic[P, R]):
             ...     yield rs.Output([0, 2], "even")
             ...     yield rs.Output([1, 3], "odd")
             >>> repo = rs.CodeRepository([split]).resolve(rs.Storage.memory())
-            >>> repo.materialize(["odd"]).success
+            >>> repo.materialize(["even"]).success
             True
             >>> repo.load_node("even")
             [0, 2]
@@ -210,7 +220,7 @@ class Asset(Generic[P, R]):
         wraps: Callable[P2, R2],
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> GraphAsset[P2, R2]: ...
 
@@ -220,7 +230,7 @@ class Asset(Generic[P, R]):
         wraps: None = None,
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> Callable[[Callable[P2, R2]], GraphAsset[P2, R2]]: ...
 
@@ -229,7 +239,7 @@ class Asset(Generic[P, R]):
         wraps: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> Any:
         """Declares an asset made by several tasks; the function connects them.
@@ -245,7 +255,8 @@ class Asset(Generic[P, R]):
         Args:
             wraps: The function, if this is not used as a decorator.
             name: Name of the asset; by default the function's.
-            node_io_handler: Stores what each task returns, under the name `asset/task`, from which
+            node_io_handler: Stores what each task returns (a handler, or the name of a resource that is
+                one), under the name `asset/task`, from which
                 `load_node` loads it. A task that is called more than once has a number from the second
                 call on: `asset/task_2`.
             options: Options of `Asset`.
@@ -275,7 +286,7 @@ class Asset(Generic[P, R]):
     def external(
         name: str,
         *,
-        io_handler: BaseIOHandler,
+        io_handler: BaseIOHandler | str,
         partitions_def: PartitionsDefinition | str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         kinds: str | Iterable[str] | None = None,
@@ -288,7 +299,7 @@ class Asset(Generic[P, R]):
 
         Args:
             name: Name of the asset.
-            io_handler: Loads its values.
+            io_handler: Loads its values; also the name of a resource that is a handler.
             partitions_def: How the asset is partitioned: a definition, or the name of one in
                 `CodeRepository(partition_defs=)`.
             tags: Free labels.
@@ -410,7 +421,7 @@ class Asset(Generic[P, R]):
             "name": (str,),
             "partitions_def": (PartitionsDefinition, str),
             "backfill_strategy": (BackfillStrategy,),
-            "io_handler": (BaseIOHandler,),
+            "io_handler": (BaseIOHandler, str),
             "group": (str,),
             "code_version": (str,),
             "retry": (RetryPolicy, str),
@@ -432,10 +443,18 @@ class Asset(Generic[P, R]):
         """Makes the step of the function, and so the asset."""
         name = checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
         step = self._step_of(fn, name)
+        if step.signature.context_class is TaskExecutionContext:
+            msg = (
+                f"the asset {name!r} takes a TaskExecutionContext, which only a task gets; annotate "
+                "AssetExecutionContext"
+            )
+            raise AssetDefinitionError(msg)
         step.retry, step.timeout = self.retry, self.timeout
         step.pools, step.metadata = self.pools, self.metadata
+        step.hooks = self.hooks
+        step.labels = Labels(self.tags, self.kinds, self.group, self.code_version)
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn, updated=())  # Its attributes are not the asset's.
         self._made_by(step, name)
 
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
@@ -490,7 +509,7 @@ class MultiAsset(Asset[P, R]):
             "group": output.group or self.group,
             "code_version": output.code_version or self.code_version,
             "io_handler": output.io_handler or self.io_handler,
-            "metadata": {**self.metadata, **output.metadata},
+            "metadata": {**self.metadata, **(output.metadata or {})},
             "partitions_def": self.partitions_def or output.partitions_def,
             "pool": None,
             "pool_slots": None,
@@ -529,11 +548,14 @@ class GraphAsset(Asset[P, R]):
         self,
         fn: Callable[..., Any] | None = None,
         *,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Any,
     ) -> None:
-        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler):
-            msg = f"node_io_handler of an asset must be a BaseIOHandler, got {node_io_handler!r}"
+        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler | str):
+            msg = (
+                "node_io_handler of an asset must be a BaseIOHandler or the name of a resource, got "
+                f"{node_io_handler!r}"
+            )
             raise AssetDefinitionError(msg)
         self.node_io_handler = node_io_handler
         super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
@@ -560,7 +582,7 @@ class GraphAsset(Asset[P, R]):
 class ExternalAsset(Asset):
     """The kind of asset that `Asset.external` makes: nothing computes it here."""
 
-    def __init__(self, name: str, *, io_handler: BaseIOHandler, **options: Any) -> None:
+    def __init__(self, name: str, *, io_handler: BaseIOHandler | str, **options: Any) -> None:
         if io_handler is None:
             msg = f"the external asset {name!r} needs an io_handler, which loads its values"
             raise AssetDefinitionError(msg)

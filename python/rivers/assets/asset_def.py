@@ -21,21 +21,21 @@ class DepDef:
         name: Name of the upstream asset, and of the parameter that receives an input's value.
         partition_mapping: Which of the upstream's partitions are needed; `None`: those of the same keys.
         io_handler: Loads the value instead of the upstream's handler; `None`: the upstream's.
-        metadata: Passed to the IO handler, merged over the upstream's own metadata.
+        metadata: Passed to the IO handler in place of the upstream's own metadata; `None`: that.
     """
 
     kind: Literal["input", "dep"]
     name: str
     partition_mapping: PartitionMapping | None = None
-    io_handler: BaseIOHandler | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    io_handler: BaseIOHandler | str | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         _check(
             f"AssetDef.{self.kind}()",
             ("name", self.name, (str,)),
             ("partition_mapping", self.partition_mapping, (PartitionMapping,)),
-            ("io_handler", self.io_handler, (BaseIOHandler,)),
+            ("io_handler", self.io_handler, (BaseIOHandler, str)),
             ("metadata", self.metadata, (Mapping,)),
         )
 
@@ -94,7 +94,7 @@ class AssetDef:
     kinds: list[str] = field(hash=False)
     group: str | None
     code_version: str | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     metadata: dict[str, Any] = field(hash=False)
     partitions_def: PartitionsDefinition | str | None
     partition_mapping: dict[str, PartitionMapping] | None = field(hash=False)
@@ -109,7 +109,7 @@ class AssetDef:
         kinds: str | Iterable[str] | None = None,
         group: str | None = None,
         code_version: str | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         partition_mapping: Mapping[Any, PartitionMapping] | None = None,
@@ -120,7 +120,7 @@ class AssetDef:
         _check(
             "AssetDef",
             ("name", name, (str,)),
-            ("io_handler", io_handler, (BaseIOHandler,)),
+            ("io_handler", io_handler, (BaseIOHandler, str)),
             ("metadata", metadata, (Mapping,)),
             ("code_version", code_version, (str,)),
             ("group", group, (str,)),
@@ -140,7 +140,7 @@ class AssetDef:
         cls,
         name: str,
         partition_mapping: PartitionMapping | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> DepDef:
         """Declares an upstream whose value the parameter of the same name receives.
@@ -153,7 +153,7 @@ class AssetDef:
             name: Name of the upstream asset and of the parameter.
             partition_mapping: Which of its partitions are needed; by default those of the same keys.
             io_handler: Loads the value instead of the upstream's handler.
-            metadata: Passed to the IO handler, merged over the upstream's own metadata.
+            metadata: Passed to the IO handler in place of the upstream's own metadata.
 
         Raises:
             TypeError: `name` is not a `str`.
@@ -162,9 +162,7 @@ class AssetDef:
         if not isinstance(name, str):
             msg = f"name of AssetDef.input() must be a str, got {name!r}"
             raise TypeError(msg)
-        return DepDef(
-            "input", name, partition_mapping, io_handler, {} if metadata is None else metadata
-        )
+        return DepDef("input", name, partition_mapping, io_handler, metadata)
 
     @classmethod
     def dep(cls, name: str, partition_mapping: PartitionMapping | None = None) -> DepDef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
@@ -15,11 +16,15 @@ from rivers.exceptions import (
     AssetNotFoundError,
     ExecutionError,
     GraphValidationError,
+    MissingInputError,
+    PartitionDefinitionError,
 )
+from rivers.execution.outputs import Materialization
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from rivers._rivers import Selection
     from rivers.partitions import PartitionMapping, PartitionsDefinition
 
 
@@ -31,6 +36,7 @@ class Node:
         asset: The asset.
         definition: Its partitions definition, looked up if it was given by name; `None` if it has none.
         inputs: Names of the upstream assets whose values it takes; it may take its own.
+        resources: Names of the resources that it takes.
         deps: Names of all upstream assets except itself.
         mappings: The declared partition mapping of each upstream that has one.
     """
@@ -38,6 +44,7 @@ class Node:
     asset: Asset
     definition: PartitionsDefinition | None
     inputs: list[str] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
     deps: list[str] = field(default_factory=list)
     mappings: dict[str, PartitionMapping] = field(default_factory=dict)
 
@@ -58,8 +65,12 @@ class Graph:
     """
 
     def __init__(
-        self, assets: Iterable[Asset], partition_defs: Mapping[str, PartitionsDefinition]
+        self,
+        assets: Iterable[Asset],
+        partition_defs: Mapping[str, PartitionsDefinition],
+        resources: Collection[str] = (),
     ) -> None:
+        self._resources = resources
         self.nodes: dict[str, Node] = {}
         for asset in assets:
             if not isinstance(asset, Asset) or not asset.is_declared:
@@ -72,6 +83,7 @@ class Graph:
                     msg = f"two assets have the name {each.name!r}"
                     raise AssetDefinitionError(msg)
                 self.nodes[each.name] = Node(each, _definition(each, partition_defs))
+            _check_shared_partitions([self.nodes[each.name] for each in asset.assets])
         for node in self.nodes.values():
             step = node.asset.step
             taken = self.nodes.get(step.name)
@@ -87,16 +99,7 @@ class Graph:
 
     def _connect(self, node: Node) -> None:
         asset = node.asset
-        signature = asset.step.signature
-        for upstream in signature.inputs:
-            if upstream in self.nodes:
-                node.inputs.append(upstream)
-            elif upstream not in signature.optional_inputs:
-                msg = (
-                    f"the asset {asset.name!r} has the parameter {upstream!r}, but there is no asset of "
-                    f"that name{did_you_mean(upstream, self.nodes)}"
-                )
-                raise GraphValidationError(msg)
+        self._connect_parameters(node)
         for upstream in asset.deps:
             if upstream not in self.nodes:
                 msg = (
@@ -104,6 +107,7 @@ class Graph:
                     f"that name{did_you_mean(upstream, self.nodes)}"
                 )
                 raise GraphValidationError(msg)
+        self._check_values(node)
         upstreams = list(dict.fromkeys([*node.inputs, *asset.deps]))
         for upstream in upstreams:
             if len(asset.step.outputs) > 1 and self.nodes[upstream].asset.step is asset.step:
@@ -114,6 +118,43 @@ class Graph:
                 node.mappings[upstream] = given.partition_mapping
         self._check_mappings(node, upstreams)
         node.deps = [name for name in upstreams if name != asset.name]
+
+    def _connect_parameters(self, node: Node) -> None:
+        """Finds the asset or the resource that each parameter takes."""
+        asset, signature = node.asset, node.asset.step.signature
+        for upstream in signature.inputs:
+            if upstream in self.nodes:
+                node.inputs.append(upstream)
+                self._warn_of_two(asset, upstream)
+            elif upstream in self._resources:
+                node.resources.append(upstream)
+            elif upstream not in signature.optional_inputs:
+                known = [*self.nodes, *self._resources]
+                msg = (
+                    f"the asset {asset.name!r} has the parameter {upstream!r}, but there is no asset "
+                    f"{'or resource ' if self._resources else ''}of that name"
+                    f"{did_you_mean(upstream, known)}"
+                )
+                raise MissingInputError(msg)
+
+    def _warn_of_two(self, asset: Asset, name: str) -> None:
+        if name in self._resources:
+            warnings.warn(
+                f"the parameter {name!r} of the asset {asset.name!r} names both an asset and a resource: it "
+                "takes the value of the asset",
+                stacklevel=4,
+            )
+
+    def _check_values(self, node: Node) -> None:
+        """Refuses an input from an asset that is known to have no value."""
+        for upstream in node.inputs:
+            if self.nodes[upstream].asset.step.signature.return_hint is Materialization:
+                msg = (
+                    f"the asset {node.name!r} takes the value of {upstream!r}, which returns a "
+                    f"Materialization: it stores its data itself, and has no value; use "
+                    f"deps=[{upstream!r}], and read the data in the function"
+                )
+                raise GraphValidationError(msg)
 
     def _check_mappings(self, node: Node, upstreams: Iterable[str]) -> None:
         for upstream in upstreams:
@@ -150,13 +191,21 @@ class Graph:
             raise GraphValidationError(msg)
 
     def _sorted(self) -> list[str]:
-        sorter = TopologicalSorter({name: node.deps for name, node in self.nodes.items()})
+        """Returns the names of all assets in dependency order, the outputs of a step side by side."""
+        outputs: dict[str, list[str]] = {}
+        deps: dict[str, list[str]] = {}
+        for name, node in self.nodes.items():
+            step = node.asset.step.name
+            outputs.setdefault(step, []).append(name)
+            needed = (self.nodes[dep].asset.step.name for dep in node.deps)
+            deps.setdefault(step, []).extend(needed)
         try:
-            return list(sorter.static_order())
+            order = list(TopologicalSorter(deps).static_order())
         except CycleError as error:
             cycle = " -> ".join(map(repr, reversed(error.args[1])))
             msg = f"the assets depend on each other in a cycle: {cycle}"
             raise GraphValidationError(msg) from None
+        return [name for step in order for name in outputs[step]]
 
     def __getitem__(self, name: str) -> Node:
         node = self.nodes.get(name)
@@ -188,11 +237,6 @@ class Graph:
                 )
                 raise ExecutionError(msg)
         return nodes
-
-    def with_siblings(self, nodes: Iterable[Node]) -> list[Node]:
-        """Returns the assets, each followed by the other outputs of its step."""
-        names = (name for node in nodes for name in (node.name, *node.asset.step.outputs))
-        return [self.nodes[name] for name in dict.fromkeys(names)]
 
     def in_order(self, names: Iterable[str]) -> list[Node]:
         """Returns the named assets in dependency order."""
@@ -253,6 +297,39 @@ def _reached(names: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -
             found.add(name)
             pending.extend(neighbours(name))
     return found
+
+
+def _check_shared_partitions(nodes: list[Node]) -> None:
+    """Checks that one step can make assets for the same partition.
+
+    Raises:
+        AssetDefinitionError: Their definitions differ in kind, or no key belongs to all of them.
+    """
+    first, *others = nodes
+    shared: Selection | None = None
+    for other in others:
+        if other.definition == first.definition:
+            continue
+        reason = None
+        if type(other.definition) is not type(first.definition) or (
+            first.definition is None or other.definition is None
+        ):
+            reason = "are of different kinds"
+        else:
+            try:
+                shared = shared or first.definition.resolve().all()
+                shared = shared.only_in(other.definition.resolve())[0]
+            except PartitionDefinitionError:
+                continue  # The keys of dynamic partitions are not known yet.
+            if not shared.num_partitions:
+                reason = "share no key"
+        if reason is not None:
+            msg = (
+                f"the outputs {first.name!r} and {other.name!r} of the multi-asset "
+                f"{first.asset.step.name!r} are made in one run, but their partitions {reason}: "
+                f"{first.definition} and {other.definition}"
+            )
+            raise AssetDefinitionError(msg)
 
 
 def _definition(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, listed
@@ -20,13 +21,18 @@ from rivers.assets.tracing import (
     placeholders,
     tracing,
 )
-from rivers.exceptions import AssetDefinitionError, AssetNotFoundError, ExecutionError
+from rivers.exceptions import (
+    AssetDefinitionError,
+    AssetNotFoundError,
+    ExecutionError,
+    TaskDefinitionError,
+)
 from rivers.execution.returned import is_coroutine_callable
 from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from rivers.assets.options import R2, TaskOptions, Undecorated
@@ -51,7 +57,7 @@ class Task(Generic[R]):
             for it. A policy, or the name of one in `CodeRepository(retries=)`.
 
     Raises:
-        AssetDefinitionError: An argument is invalid, or `fn` has `*args`, `**kwargs` or positional-only
+        TaskDefinitionError: An argument is invalid, or `fn` has `*args`, `**kwargs` or positional-only
             parameters.
 
     Example:
@@ -87,24 +93,24 @@ class Task(Generic[R]):
         *,
         name: str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         retry: RetryPolicy | str | None = None,
         timeout: float | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Task decorates a function, got {fn!r}; its arguments are keywords"
-            raise AssetDefinitionError(msg)
+            raise TaskDefinitionError(msg)
         if name is not None and (not isinstance(name, str) or not name):
             msg = f"name of a task must be a str, got {name!r}"
-            raise AssetDefinitionError(msg)
+            raise TaskDefinitionError(msg)
         for option, value, kind in (
-            ("io_handler", io_handler, BaseIOHandler),
+            ("io_handler", io_handler, BaseIOHandler | str),
             ("retry", retry, RetryPolicy | str),
         ):
             if value is not None and not isinstance(value, kind):
-                expected = "RetryPolicy or its name" if option == "retry" else "BaseIOHandler"
-                msg = f"{option} of a task must be a {expected}, got {value!r}"
-                raise AssetDefinitionError(msg)
+                expected = "RetryPolicy" if option == "retry" else "BaseIOHandler"
+                msg = f"{option} of a task must be a {expected} or its name, got {value!r}"
+                raise TaskDefinitionError(msg)
         self._options: TaskOptions = {
             "name": name,
             "tags": tags,
@@ -121,8 +127,8 @@ class Task(Generic[R]):
             return
         self.name = name or str(getattr(fn, "__name__", "task"))
         self.is_async = is_coroutine_callable(fn)
-        self.signature = read_signature(fn, f"the task {self.name!r}")
-        functools.update_wrapper(self, fn)
+        self.signature = read_signature(fn, f"the task {self.name!r}", TaskDefinitionError)
+        functools.update_wrapper(self, fn, updated=())  # Its attributes are not the task's.
 
     @overload
     def __call__(self: Task[Undecorated], fn: Callable[..., R2], /) -> Task[R2]: ...
@@ -135,7 +141,7 @@ class Task(Generic[R]):
         if self.fn is None:
             if len(args) != 1 or kwargs or not callable(args[0]):
                 msg = "@Task(...) decorates a function"
-                raise AssetDefinitionError(msg)
+                raise TaskDefinitionError(msg)
             return Task(args[0], **self._options)
         trace = current_trace()
         if trace is None:
@@ -155,6 +161,8 @@ class Task(Generic[R]):
                 self.io_handler,
                 self.retry,
                 self.timeout,
+                self.name,
+                self.tags,
             )
         )
 
@@ -163,7 +171,7 @@ class Task(Generic[R]):
 
 
 def trace_graph(
-    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | None
+    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | str | None
 ) -> tuple[TracedFunction, Signature]:
     """Traces the function of a graph asset.
 
@@ -191,7 +199,7 @@ def trace_graph(
         result = _call_with_placeholders(fn, name, list(signature.inputs))
     if not placeholders(result):
         msg = (
-            f"the graph asset {name!r} must return what a task gave, got {result!r}; its value is "
+            f"the graph asset {name!r} must return what a task returned, got {result!r}; its value is "
             "computed in each run, by tasks"
         )
         raise AssetDefinitionError(msg)
@@ -203,8 +211,26 @@ def trace_graph(
     return TracedFunction(name, trace.calls, result, signature.context_param), signature
 
 
-def handler_of_task(step: StepDef, task: str) -> BaseIOHandler:
-    """Returns the handler that stores what a task of a graph asset returns.
+def check_tasks(tasks: Iterable[Task[Any]] | None) -> None:
+    """Checks the tasks that a repository lists.
+
+    Raises:
+        AssetDefinitionError: One is not a `Task`, or has no function.
+    """
+    if isinstance(tasks, Task):
+        msg = f"tasks must be a list of tasks, got {tasks!r}; write tasks=[{tasks.name}]"
+        raise AssetDefinitionError(msg)
+    if tasks is not None and (isinstance(tasks, str) or not isinstance(tasks, Iterable)):
+        msg = f"tasks must be a list of tasks (functions decorated with @Task), got {tasks!r}"
+        raise AssetDefinitionError(msg)
+    for task in tasks or ():
+        if not isinstance(task, Task) or task.fn is None:
+            msg = f"tasks must hold tasks (functions decorated with @Task), got {task!r}"
+            raise AssetDefinitionError(msg)
+
+
+def handler_of_task(step: StepDef, task: str) -> BaseIOHandler | str:
+    """Returns the handler, or its name, that stores what a task of a graph asset returns.
 
     Raises:
         AssetNotFoundError: The step has no such task.

@@ -111,14 +111,14 @@ def _values_by_output(
         if output_name not in outputs or output_name in values:
             twice = " twice" if output_name in values else ""
             msg = (
-                f"the multi-asset {name!r} gave {output_name!r}{twice}; its outputs are "
+                f"the multi-asset {name!r} returned {output_name!r}{twice}; its outputs are "
                 f"{listed(outputs)}{'' if twice else did_you_mean(str(output_name), outputs)}"
             )
             raise ExecutionError(msg)
         values[output_name] = value
     missing = [output for output in selected if output not in values]
     if missing:
-        msg = f"the multi-asset {name!r} gave no Output for {listed(missing)}"
+        msg = f"the multi-asset {name!r} returned no Output for {listed(missing)}"
         raise ExecutionError(msg)
     return {output: values[output] for output in selected}
 
@@ -139,7 +139,7 @@ def _named_values(name: str, outputs: list[str], returned: Any) -> Iterable[tupl
             raise ExecutionError(msg)
         if output.output_name is None:
             msg = (
-                f"the multi-asset {name!r} gave an {type(output).__name__} without output_name; its "
+                f"the multi-asset {name!r} returned an {type(output).__name__} without output_name; its "
                 f"outputs are {listed(outputs)}"
             )
             raise ExecutionError(msg)

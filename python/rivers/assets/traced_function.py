@@ -13,14 +13,17 @@ from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
 from rivers.execution.event_loop import outcome_in_thread
 from rivers.execution.returned import refuse_pending
+from rivers.execution.task_context import TaskExecutionContext, context_of_task
 from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
-from rivers.io.base import OutputContext
+from rivers.io.base import BaseIOHandler, OutputContext
 from rivers.policies.retry import RetryPolicy, check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from rivers.execution.context import AssetExecutionContext
+
+    HandlerOf = Callable[[BaseIOHandler | str | None, str], BaseIOHandler | None]
 
 _Values = dict[str | int, Any]
 """Values of inputs by name, and of task calls by index."""
@@ -49,11 +52,15 @@ class TracedFunction:
         """Whether a task is async, so that `call_async` executes the calls."""
         return any(call.is_async for call in self.calls)
 
-    def with_policies(self, retries: Mapping[str, RetryPolicy]) -> TracedFunction:
-        """Returns the function with the retry policies of its tasks looked up by name."""
+    def with_names(
+        self, retries: Mapping[str, RetryPolicy], handler_of: HandlerOf
+    ) -> TracedFunction:
+        """Returns the function with the retry policies and handlers of its tasks looked up by name."""
         calls = [
             replace(
-                call, retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries)
+                call,
+                retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries),
+                io_handler=handler_of(call.io_handler, f"the task {call.name!r}"),
             )
             for call in self.calls
         ]
@@ -136,15 +143,14 @@ class TracedFunction:
         self, call: TaskCall, value: Any, context: AssetExecutionContext[Any] | None
     ) -> None:
         """Stores what a task returned under `asset/task`; called directly, an asset stores nothing."""
-        if call.io_handler is None or context is None:
+        if not isinstance(call.io_handler, BaseIOHandler) or context is None:
             return
-        partitions = context.partition.keys if context.has_partition_key else []
         call.io_handler.handle_output(
             OutputContext(
-                asset=f"{self.name}/{call.name}",
-                partitions=partitions,
-                run_id=context.run_id,
-                tags=context.tags,
+                asset_name=f"{self.name}/{call.name}",
+                partition=context.partition,
+                run_id=context.run_id or "",
+                tags=context.run_tags,
             ),
             value,
         )
@@ -170,5 +176,7 @@ def _arguments(call: TaskCall, values: _Values, context: Any) -> dict[str, Any]:
             raise ExecutionError(msg)
         arguments[name] = fill(value, values)
     if call.signature.context_param is not None:
+        if call.signature.context_class is TaskExecutionContext:
+            context = context_of_task(call.task_name, call.tags, context)
         arguments[call.signature.context_param] = context
     return arguments

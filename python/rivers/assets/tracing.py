@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.exceptions import AssetDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from rivers.assets.signature import Signature
     from rivers.io.base import BaseIOHandler
@@ -54,6 +54,8 @@ class TaskCall:
         io_handler: Stores what the task returns; `None`: nothing does.
         retry: Whether and when the task alone is retried: a policy, or the name of one.
         timeout: Maximum duration of a call, in seconds; `None`: for ever.
+        task_name: Name of the task, without a number.
+        tags: Tags of the task.
     """
 
     name: str
@@ -61,9 +63,11 @@ class TaskCall:
     is_async: bool
     signature: Signature
     arguments: dict[str, Any]
-    io_handler: BaseIOHandler | None = None
+    io_handler: BaseIOHandler | str | None = None
     retry: RetryPolicy | str | None = None
     timeout: float | None = None
+    task_name: str = ""
+    tags: Mapping[str, str] | Iterable[str] | None = None
 
 
 @dataclass

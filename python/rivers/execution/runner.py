@@ -9,23 +9,28 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
-from rivers.execution.context import AssetExecutionContext
+from rivers.execution.context import context_of_run
 from rivers.execution.event_loop import NoThreadError
+from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.recording import declared_metadata, record_metadata
+from rivers.execution.resources import Resources, loads
 from rivers.execution.returned import refuse_unconsumed
 from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
 from rivers.io.base import InputContext, OutputContext
+from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from rivers._rivers import PartitionKey, Run, Selection
+    from rivers._rivers import Plan, Run, Selection
+    from rivers.execution.context import AssetExecutionContext
     from rivers.execution.steps import Step, StepInput, StepOutput
+    from rivers.io.metadata_value import MetadataValue
+    from rivers.io.output_metadata import OutputMetadata
 
     Call = tuple["Step", dict[str, Any]]
 
@@ -51,6 +56,8 @@ class Program:
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
+        plan: The plan of the runs; `None` in a worker process.
+        resources: What the steps may refer to; `None` in a worker process.
     """
 
     layers: list[list[Step]]
@@ -59,6 +66,12 @@ class Program:
     on_call: Callable[[float | None], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
+    plan: Plan | None = None
+    resources: Resources | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            step.note_none = _none_recorder(step, self.plan)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -66,7 +79,12 @@ class Program:
         Raises:
             ExecutionError: An asset cannot be pickled; the message names it.
         """
-        self.pickled = _pickle(self.layers)
+        self.pickled = _pickle(self.layers, self.resources or Resources())
+
+    @classmethod
+    def unpickle(cls, pickled: bytes) -> Program:
+        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
+        return cls(loads(pickled))
 
     @property
     def steps(self) -> list[Step]:
@@ -83,12 +101,17 @@ class Program:
         """Whether a step's function is a coroutine function: then runs are executed on an event loop."""
         return any(step.is_async for step in self.steps)
 
+    @property
+    def _has_hooks(self) -> bool:
+        return any(step.hooks for step in self.steps)
+
     def execute(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another, in this thread."""
         only = self._only_layer
+        execute_step = self._step_with_hooks if self._has_hooks else self._step
         for run in runs:
             for step in only or self.layers[run.layer]:
-                for called, arguments in self._step(step, run):
+                for called, arguments in execute_step(step, run):
                     try:
                         if step.timeout is None:
                             called.value = step.fn(**arguments)
@@ -102,9 +125,10 @@ class Program:
     async def execute_async(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another on the event loop; plain functions in a thread."""
         only = self._only_layer
+        execute_step = self._step_with_hooks if self._has_hooks else self._step
         for run in runs:
             for step in only or self.layers[run.layer]:
-                for called, arguments in self._step(step, run):
+                for called, arguments in execute_step(step, run):
                     try:
                         if step.timeout is not None and self.on_call is not None:
                             # The process is killed only if the coroutine cannot be canceled.
@@ -145,11 +169,12 @@ class Program:
         if self.on_step is not None:
             self.on_step(step, run)
         selection: Selection | None = None
+        called = _Called(step)
         if step.defined is not None or not run.has_no_failures:
             enters, selection = _enter(step, run)
             if not enters:
                 return
-        called = _Called(step)
+            called.selection = selection
         try:
             arguments = _arguments(step, run, selection)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
@@ -157,13 +182,37 @@ class Program:
             return
         yield called, arguments
         try:
-            if called.error is None and called.value is not None:
-                _store(step, run, selection, called.value)
+            if called.error is None:
+                note = step.note_none
+                given = arguments[step.context_param]._metadata if step.context_param else None  # noqa: SLF001
+                if (
+                    note is not None
+                    and called.value is None
+                    and selection is None
+                    and run.has_no_failures
+                ):
+                    note(run.number)
+                    if given is not None:
+                        record_metadata(run, step.outputs[0], given, {}, None)
+                else:
+                    _store(step, run, selection, called.value, given)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
             context = arguments.get(step.context_param) if step.context_param else None
             self.fail(step, run, called.error, context=context)
+
+    def _step_with_hooks(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Executes a step as `_step` does, and calls its hooks if it succeeds; `fail` calls the others."""
+        called: _Called | None = None
+        arguments: dict[str, Any] = {}
+        for called, arguments in self._step(step, run):
+            yield called, arguments
+        if step.hooks and called is not None and called.error is None:
+            context = arguments.get(step.context_param) if step.context_param else None
+            selection = getattr(called, "selection", None)
+            reason = None if context is None else context._marked_because()  # noqa: SLF001
+            call_after_return(step, run, selection, called.value, reason)
 
     def fail(
         self,
@@ -187,6 +236,8 @@ class Program:
                 self.first_error = error
             for index in step.indices:
                 run.fail(index, *cause)
+            if step.hooks:
+                call_after_failure(step, run, f"{cause[0]}: {cause[1]}")
             return
         _log.info(
             "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
@@ -244,13 +295,13 @@ def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
 def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for wanted in step.inputs:
-        keys = _needed(wanted, step, run, selection)
-        if keys or wanted.space is None or wanted.mapping is None:
-            arguments[wanted.parameter] = _load(wanted, step, run, keys)
+        needed = _needed(wanted, step, run, selection)
+        if needed is None or needed.num_partitions or wanted.mapping is None:
+            arguments[wanted.parameter] = _load(wanted, step, run, needed)
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
     if step.context_param is not None:
-        arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+        arguments[step.context_param] = context_of_run(step, run, selection)
     return arguments
 
 
@@ -261,14 +312,14 @@ def _traceback_of(error: BaseException) -> str:
         return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
-def _pickle(layers: list[list[Step]]) -> bytes:
+def _pickle(layers: list[list[Step]], resources: Resources) -> bytes:
     """The layers as bytes, at submission, so that nothing is submitted that cannot be executed."""
     try:
-        return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
+        return resources.dumps(layers)
     except Exception as error:
         for step in itertools.chain.from_iterable(layers):
             try:
-                cloudpickle.dumps(step)
+                resources.dumps(step)
             except Exception as own:  # noqa: BLE001  (pickling can raise anything)
                 msg = (
                     f"the asset {step.name!r} cannot go to another process, since something it uses "
@@ -280,9 +331,14 @@ def _pickle(layers: list[list[Step]]) -> bytes:
 
 
 class _Called:
-    """A call of a step's function, with its value or error."""
+    """A call of a step's function, with its value or error.
 
-    __slots__ = ("error", "step", "value")
+    `selection` is set if the call is for some of the run's partitions only.
+    """
+
+    __slots__ = ("error", "selection", "step", "value")
+
+    selection: Selection | None
 
     def __init__(self, step: Step) -> None:
         self.step = step
@@ -292,54 +348,90 @@ class _Called:
 
 def _needed(
     wanted: StepInput, step: Step, run: Run, selection: Selection | None
-) -> list[PartitionKey]:
-    """The upstream's partitions that the run's partitions need."""
+) -> Selection | None:
+    """The upstream's partitions that those of the run need; `None` if it has no partitions."""
     if wanted.space is None:
-        return []
+        return None
     if step.partitioned:
-        return (selection or run.partitions).upstream(wanted.space, wanted.mapping).keys()
+        return (selection or run.partitions).upstream(wanted.space, wanted.mapping)
     if wanted.mapping is None:
-        return wanted.space.all().keys()
-    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping).keys()
+        return wanted.space.all()
+    return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping)
 
 
-def _load(wanted: StepInput, step: Step, run: Run, keys: list[PartitionKey]) -> object:
+def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> object:
+    if not wanted.has_value:
+        return None
     context = InputContext(
-        asset=wanted.parameter,
-        partitions=keys,
-        downstream=step.name,
+        asset_name=wanted.parameter,
+        downstream_asset=step.name,
+        asset_metadata=wanted.metadata,
+        partition=None if needed is None else context_of(needed, wanted.definition),
+        type_hint=wanted.type_hint,
         run_id=run.id,
-        metadata=wanted.metadata,
     )
     return wanted.handler.load_input(context)
 
 
-def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+def _store(
+    step: Step, run: Run, selection: Selection | None, value: Any, given: OutputMetadata | None
+) -> None:
     for output in step.outputs:
         part = value[output.name] if step.by_name else value
+        declared: dict[str, MetadataValue] = {}
+        added: OutputMetadata | None = None
+        if isinstance(part, Output | Materialization):
+            declared = declared_metadata(part)
         if isinstance(part, Output):
             part = part.value
         refuse_unconsumed(part, f"the asset {output.name!r}")
-        if part is not None and not isinstance(part, Materialization):
-            output.handler.handle_output(_output_context(step, output, run, selection), part)
+        if output.has_value and not isinstance(part, Materialization):
+            context = _output_context(step, output, run, selection)
+            if context is None:
+                continue
+            if given is not None or declared:
+                known = {} if given is None else given.of_call(context.partition)
+                context.output_metadata = {**known, **declared}
+            output.handler.handle_output(context, part)
+            added = context._added  # noqa: SLF001  (what the handler says goes to the records)
+        if given is not None or declared or added is not None:
+            record_metadata(run, output, given, declared, added)
+
+
+def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:
+    """What to call with the number of a run in which a step returned `None`, if that is cheap."""
+    output = step.outputs[0]
+    if step.by_name:
+        return None
+    if not output.has_value:
+        return _ignore
+    return output.handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
+
+
+def _ignore(number: int) -> None:
+    """A function without a value: nothing is stored for it."""
 
 
 def _output_context(
     step: Step, output: StepOutput, run: Run, selection: Selection | None
-) -> OutputContext:
-    keys, failed = [], []
+) -> OutputContext | None:
+    """What a handler knows of a value; `None` if all partitions of the run have failed."""
+    partition, failed = None, []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
         left = None if run.has_no_failures else run.survivors(step.index)
-        keys = (left or entered).keys()
         if left is not None:
-            survived = set(keys)
+            if not left.num_partitions:
+                return None
+            survived = set(left.keys())
             failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
+        partition = context_of(left or entered, step.definition)
     return OutputContext(
-        asset=output.name,
-        partitions=keys,
+        asset_name=output.name,
+        asset_metadata=output.metadata,
+        partition=partition,
+        type_hint=output.type_hint,
         run_id=run.id,
-        metadata=output.metadata,
         tags=run.tags,
         failed=failed,
     )

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rivers._rivers import PartitionMapping, PartitionsDefinition, Space
     from rivers.io.base import BaseIOHandler
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
     Call = tuple["Step", dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an asset declares about itself that only its functions and hooks read.
+
+    Attributes:
+        tags: Free labels.
+        kinds: What the asset is.
+        group: Name of its group.
+        code_version: Version of its function.
+    """
+
+    tags: Mapping[str, str] | Iterable[str] | None = None
+    kinds: Sequence[str] | None = None
+    group: str | None = None
+    code_version: str | None = None
 
 
 @dataclass
@@ -26,6 +44,9 @@ class StepInput:
         space: The upstream's partitions; `None` if it has none.
         mapping: Which of them are needed; `None`: those with the same keys.
         has_default: Whether the parameter has a default, used if no partition is needed.
+        definition: The upstream's partitions definition; `None` if it has none.
+        type_hint: The parameter's annotation; `None` if it has none.
+        has_value: Whether the upstream returns a value: not if its function is annotated `-> None`.
     """
 
     parameter: str
@@ -34,6 +55,9 @@ class StepInput:
     space: Space | None
     mapping: PartitionMapping | None = None
     has_default: bool = False
+    definition: PartitionsDefinition | None = None
+    type_hint: Any = None
+    has_value: bool = True
 
 
 @dataclass
@@ -45,12 +69,16 @@ class StepOutput:
         name: The asset's name.
         handler: Stores its value.
         metadata: The asset's metadata.
+        type_hint: The function's return annotation; `None` if it has none.
+        has_value: Whether the function returns a value: not if it is annotated `-> None`.
     """
 
     index: int
     name: str
     handler: BaseIOHandler
     metadata: dict[str, Any]
+    type_hint: Any = None
+    has_value: bool = True
 
 
 @dataclass
@@ -70,8 +98,15 @@ class Step:
         config: Its validated configuration.
         metadata: The asset's metadata.
         retry: How its failures are retried.
+        output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
+            declared; empty for other assets.
+        labels: The asset's tags, kinds, group and code version; of a multi-asset, the function's.
+        hooks: What is called after it.
+        resources: Names of the resources that it uses, as parameters or as handlers.
         defined: Its current partitions, if the plan has some that are no longer defined.
         timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
+        note_none: Called with the number of a run in which the function returned `None` for all its
+            partitions, in place of the handler; `None`: the handler is called.
     """
 
     name: str
@@ -85,15 +120,21 @@ class Step:
     definition: PartitionsDefinition | None
     config: Any
     metadata: dict[str, Any]
+    output_selection: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
+    labels: Labels = field(default_factory=Labels)
+    hooks: list[Hook] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
     defined: Space | None = None
     timeout: float | None = None
+
+    note_none: Callable[[int], None] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
-        self.index = self.indices[0]
+        self.index = self.indices[0] if self.indices else -1  # A context by hand has no outputs.
 
     @property
     def title(self) -> str:

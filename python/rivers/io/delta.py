@@ -1,52 +1,81 @@
-"""Polars frames, in a Delta Lake table per asset."""
+"""Frames, in a Delta Lake table per asset."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from rivers.exceptions import ConfigurationError
-from rivers.io.base import InputContext, OutputContext, by_partition, nothing_stored, wanted_keys
+from rivers.io.delta_rows import (
+    HIVE_NULL,
+    in_partitions,
+    predicate,
+    stored_types,
+    with_hive_null,
+)
+from rivers.io.delta_tables import DeltaTables
+from rivers.io.frame_types import as_wanted, wants_lazy
 from rivers.io.frames import FrameIOHandler
-from rivers.io.paths import base_folder, folder_name
+from rivers.io.key_windows import key_texts
+from rivers.io.paths import base_folder
+from rivers.io.schemas import combine, conform, merged, supertype
+from rivers.io.store_options import StoreOptions
+from rivers.io.values import (
+    by_partition,
+    dimensions,
+    label_of,
+    nothing_stored,
+    single_key,
+    wanted_keys,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from deltalake import DeltaTable
 
-_TRIES = 20
-"""How often a commit is tried: two that make the table at once get into each other's way."""
+    from rivers._rivers import PartitionKey
+    from rivers.io.base import InputContext, OutputContext
+    from rivers.io.frame_types import SchemaRule
+    from rivers.io.key_windows import Windows
 
 _INDEX = "__rivers_partition__"
 
 
 class DeltaIOHandler(FrameIOHandler):
-    """Keeps Polars frames in a Delta Lake table per asset, through `deltalake` (`rivers[delta]`).
+    """Keeps frames in a Delta Lake table per asset, through `deltalake` (`rivers[delta]`).
 
     A table of a partitioned asset has a column for each dimension, and is partitioned by them. What a
     run returns takes the place of the rows of its partitions, in one commit; runs that write other
     partitions at the same time do not disturb it. Of an asset without partitions the whole table is
-    replaced, with its columns; those of a partitioned one stay what they were first. Which rows belong
-    to a partition is compared as text, and the columns of keys hold text, dates or whole numbers.
+    replaced, with its columns. In a partitioned one, new columns are added, null where there were none,
+    and a column that needs a wider type gets it (then the table is written again).
 
-    An asset returns a `DataFrame`, a `LazyFrame` (collected) or a dict with a frame for each
-    partition. Several partitions are loaded as one frame, in the order wanted; a partition without
-    rows gives none, also where it was never stored.
+    Columns of keys hold text or whole numbers, which are compared as text, or dates and datetimes,
+    which belong to the windows of the partitions.
+
+    An asset returns a frame of Polars (a `LazyFrame` is collected), pandas or Arrow, or a dict with a
+    frame for each partition. Several partitions are loaded as one frame, in the order in which they are
+    needed, as the annotation of the parameter says (see `ParquetIOHandler`). A partition without rows
+    gives none, also where it was never stored.
 
     Args:
         table_uri: The folder of the tables, or its URL: `s3://`, `gs://`, `az://`.
         partition_by: Which column holds the keys: a name for partitions of one dimension, a dict
             from dimensions to columns for several. A dimension that is not in it has a column of
             its own name.
-        storage_options: The configuration of the store of a URL, as `deltalake` takes it.
+        storage_options: The configuration of the store of a URL; the names are those of
+            `PickleIOHandler`, and `deltalake`'s own for its commits.
+        schema: `"merge"` or `"strict"`; see `ParquetIOHandler`.
 
     Raises:
         TypeError: If `table_uri` is no folder or URL, or `partition_by` neither a name nor a dict of
             names.
-        ConfigurationError: If two dimensions are given the same column, or `deltalake` is missing.
+        ConfigurationError: If two dimensions are given the same column, `schema` or an option is
+            unknown, or `deltalake` is missing.
 
     Example:
         >>> import polars as pl
@@ -72,9 +101,10 @@ class DeltaIOHandler(FrameIOHandler):
         table_uri: str | os.PathLike[str],
         partition_by: str | Mapping[str, str] | None = None,
         *,
-        storage_options: Mapping[str, str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        schema: SchemaRule = "merge",
     ) -> None:
-        super().__init__(partition_by)
+        super().__init__(partition_by, schema)
         if not isinstance(table_uri, str | os.PathLike):
             msg = f"tables are kept in a folder or at a URL, not in {table_uri!r}"
             raise TypeError(msg)
@@ -84,137 +114,243 @@ class DeltaIOHandler(FrameIOHandler):
             msg = "to keep Delta Lake tables, install deltalake: pip install 'rivers[delta]'"
             raise ConfigurationError(msg) from error
         is_url = isinstance(table_uri, str) and "://" in table_uri
-        self._base = str(table_uri).rstrip("/") if is_url else str(base_folder(table_uri))
+        base = str(table_uri).rstrip("/") if is_url else str(base_folder(table_uri))
+        options = (
+            StoreOptions(base, storage_options).for_delta() if is_url or storage_options else None
+        )
+        self._tables = DeltaTables(base, options)
         is_remote = is_url and not str(table_uri).startswith("file://")
         self.reach = "anywhere" if is_remote else "machine"
-        self._options = None if storage_options is None else dict(storage_options)
 
     def __repr__(self) -> str:
-        return f"DeltaIOHandler({self._base!r}, partition_by={self.partition_by!r})"
+        return f"DeltaIOHandler({self._tables.base!r}, partition_by={self.partition_by!r})"
 
     def handle_output(self, context: OutputContext, value: object) -> None:
         """Replace the rows of the run's partitions; see `BaseIOHandler.handle_output`.
 
         Raises:
             TypeError: If the value is neither a frame nor a dict of frames, or a column of keys holds
-                something else than text, dates or whole numbers.
-            PartitionValidationError: If a dict's keys are not just the run's partitions, or the frame
-                lacks a column of keys or has rows of no partition of the run.
+                something other than text, dates, datetimes or whole numbers.
+            PartitionValidationError: If a dict's keys are not exactly the run's partitions, or the
+                frame lacks a column of keys or has rows of no partition of the run.
+            ExecutionError: If the frames cannot be one frame, or not one with what is stored.
             ConfigurationError: If `partition_by` does not fit the run's partitions.
         """
+        asset = context.asset_name
         values = by_partition(context, value, dict_is_value=False)
-        frames = [value] if values is None else list(values.values())
-        if context.run_partitions and not (context.partitions and frames):
+        frames = [("its value", value)] if values is None else [
+            (label_of(key), item) for key, item in values.items()
+        ]  # fmt: skip
+        if context.run_partitions and not context.partitions:
             return
-        frame = pl.concat([self._frame(context, item) for item in frames])
+        kept = [(label, self._frame(context, item)) for label, item in frames if item is not None]
+        frame = combine(asset, kept, self.schema) if kept else None
         if not context.run_partitions:
-            self._write(context.asset, frame, {"schema_mode": "overwrite"})
+            if frame is None or not frame.height:
+                self._tables.mark_none(asset, [""] if frame is None else [], [""])
+            self._tables.replace_all(asset, frame)
             return
-        keys = self._key_columns(context.asset, context.run_partitions, varying=False)
-        parts = self._split(context, frame, keys)
-        stored = self._key_columns(context.asset, context.partitions, varying=False)
-        rows = pl.concat(parts.values()).with_columns(_key_column(frame, name) for name in keys)
-        predicate = _predicate(rows.schema, stored)
-        self._write(context.asset, rows, {"predicate": predicate, "partition_by": list(keys)})
+        none = [
+            _text(key)
+            for key in context.partitions
+            if (value if values is None else values[key]) is None
+        ]
+        if frame is None:
+            self._tables.mark_none(asset, none, none)
+            self._remove(context)
+        else:
+            self._replace(context, frame, none)
 
-    def _write(self, asset: str, frame: pl.DataFrame, options: dict[str, Any]) -> None:
-        from deltalake.exceptions import CommitFailedError  # noqa: PLC0415  (an extra)
-
-        for left in reversed(range(_TRIES)):
-            try:
-                frame.write_delta(
-                    self._uri(asset),
-                    mode="overwrite",
-                    storage_options=self._options,
-                    delta_write_options=options,
-                )
-            except CommitFailedError:
-                if not left:
-                    raise
-            else:
-                return
-
-    def load_input(self, context: InputContext) -> pl.DataFrame:
-        """Return the rows of the wanted partitions, in their order.
+    def load_input(self, context: InputContext) -> object:
+        """Return the rows of the partitions, in their order, as what the parameter takes.
 
         Raises:
             ExecutionError: If the asset has no table.
         """
-        rows = pl.scan_delta(self._table(context), storage_options=self._options)
+        asset = context.asset_name
+        keys = [_text(key) for key in context.partitions] or [""]
+        table = self._tables.open(asset)
+        if table is None:
+            if not set(keys) <= self._tables.nones(asset):
+                raise nothing_stored(context, wanted_keys(context), f"in {self._tables.base}")
+            return None if len(keys) == 1 else as_wanted(pl.LazyFrame(), context.type_hint)
+        rows = self._rows(context, table)
+        if len(keys) > 1:
+            return as_wanted(rows, context.type_hint)
+        if not wants_lazy(context.type_hint):
+            rows = rows.collect().lazy()
+        is_none = keys[0] in self._tables.nones(asset) and not rows.head(1).collect().height
+        return None if is_none else as_wanted(rows, context.type_hint)
+
+    def _rows(self, context: InputContext, table: DeltaTable) -> pl.LazyFrame:
+        """Return the rows of the partitions, in their order."""
+        rows = self._tables.scan(table)
         if not context.partitions:
-            return rows.collect()
-        keys = self._key_columns(context.asset, context.partitions, varying=False)
+            return rows
+        keys = self._key_columns(context.asset_name, context.partitions, varying=False)
         schema = rows.collect_schema()
-        for column, texts in keys.items():  # Files of other partitions are not read.
-            wanted = pl.Series(list(dict.fromkeys(texts)))
-            if schema[column] == pl.Date:
-                wanted = wanted.str.to_date("%Y-%m-%d", strict=False)
-            wanted = wanted.cast(schema[column], strict=False)
-            rows = rows.filter(pl.col(column).is_in(wanted.implode()))
+        windows = self._all_windows(context, schema, keys)
+        rows = with_hive_null(
+            rows, schema, [name for name, texts in keys.items() if HIVE_NULL in texts]
+        ).filter(in_partitions(schema, keys, windows))
         names = [str(number) for number in range(len(keys))]
         index = pl.LazyFrame(dict(zip(names, keys.values(), strict=True))).with_row_index(_INDEX)
-        own = [pl.col(column).cast(pl.String) for column in keys]
+        own = [
+            _texts_of(column, windows[column])
+            if column in windows
+            else pl.col(column).cast(pl.String)
+            for column in keys
+        ]
         found = rows.join(index, left_on=own, right_on=names, how="inner", maintain_order="left")
-        return found.sort(_INDEX, maintain_order=True).select(schema.names()).collect()
+        return found.sort(_INDEX, maintain_order=True).select(schema.names())
 
-    def _uri(self, asset: str) -> str:
-        # What is percent-encoded, deltalake decodes: `%2E%2E` would lead out of the folder.
-        return f"{self._base}/{folder_name(asset).replace('%', '=')}"
+    def _replace(self, context: OutputContext, frame: pl.DataFrame, none: Sequence[str]) -> None:
+        """Put the rows of a frame in the place of those of its partitions."""
+        asset = context.asset_name
+        keys = self._key_columns(asset, context.run_partitions, varying=False)
+        parts = self._split(context, frame, keys)
+        empty = [_text(key) for key, part in parts.items() if not part.height]
+        self._tables.mark_none(asset, none, empty)
+        rows = pl.concat(parts.values())
+        for name in keys:
+            _check_key_type(name, rows.schema[name])
+        own = stored_types(rows.schema)
+        rows = conform(rows, rows.schema, own)
+        windows = self._all_windows(context, own, keys)
+        stored = self._key_columns(asset, context.partitions, varying=False)
+        columns = [name for name in keys if _has_a_value_per_key(own[name], windows.get(name))]
+        # Delta Lake needs a column besides those by which a table is partitioned.
+        columns = columns if len(columns) < len(own) else []
 
-    def _table(self, context: InputContext) -> DeltaTable:
-        from deltalake import DeltaTable  # noqa: PLC0415  (an extra)
-        from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415
+        def commit(uri: str, table: DeltaTable | None) -> None:
+            if table is None:
+                if self._tables.make(uri, rows, columns):
+                    return
+                table = self._tables.open(asset)
+                if table is None:
+                    raise AssertionError  # `make` has found it.
+            known = self._tables.scan(table).collect_schema()
+            target = self._target(context, table, rows, known)
+            options: dict[str, Any] = {"partition_by": table.metadata().partition_columns or None}
+            if all(target[name] == dtype for name, dtype in known.items()):
+                options |= {"predicate": predicate(target, stored, windows), "schema_mode": "merge"}
+                self._tables.write(uri, table, conform(rows, own, target), options)
+                return
+            # A wider type: Delta Lake changes none, so all rows are written again, in one commit.
+            others = with_hive_null(self._tables.scan(table), known, list(keys)).collect()
+            others = others.remove(self._are_replaced(known, stored, windows))
+            both = [conform(others, known, target), conform(rows, own, target)]
+            options |= {"predicate": "true", "schema_mode": "overwrite"}
+            self._tables.write(uri, table, pl.concat(both), options)
 
-        try:
-            return DeltaTable(self._uri(context.asset), storage_options=self._options)
-        except TableNotFoundError:
-            raise nothing_stored(context, wanted_keys(context), f"in {self._base}") from None
+        self._tables.commit(asset, commit)
+
+    def _remove(self, context: OutputContext) -> None:
+        """Remove the rows of partitions whose value is `None`."""
+        keys = self._key_columns(context.asset_name, context.partitions, varying=False)
+
+        def commit(_uri: str, table: DeltaTable | None) -> None:
+            if table is not None:
+                schema = self._tables.scan(table).collect_schema()
+                windows = self._all_windows(context, schema, keys)
+                table.delete(predicate(schema, keys, windows))
+
+        self._tables.commit(context.asset_name, commit)
+
+    def _target(
+        self, context: OutputContext, table: DeltaTable, rows: pl.DataFrame, known: pl.Schema
+    ) -> pl.Schema:
+        """Return the columns of a table together with those of new rows.
+
+        Raises:
+            ExecutionError: If a column holds what cannot be combined.
+        """
+        own = rows.schema
+        for name, dtype in own.items():
+            if name not in known or supertype(known[name], dtype) is not None:
+                continue
+            if rows[name].null_count() == rows.height:
+                own = pl.Schema({**own, name: known[name]})
+                continue
+            found = self._tables.scan(table).filter(pl.col(name).is_not_null()).head(1).collect()
+            if not found.height:
+                known = pl.Schema({**known, name: dtype})
+                continue
+            keys = self._key_columns(context.asset_name, context.partitions, varying=False)
+            first = ", ".join(str(found[column][0]) for column in keys)
+            merged(
+                context.asset_name,
+                [
+                    (f"partition {first!r}", pl.Schema({name: known[name]})),
+                    (label_of(context.partitions[0]), pl.Schema({name: dtype})),
+                ],
+            )
+        labels = ("what is stored", label_of(context.partitions[0]))
+        if self.schema == "strict" and set(own.items()) == set(known.items()):
+            return known  # Delta Lake keeps no order of columns.
+        return merged(context.asset_name, zip(labels, (known, own), strict=True), self.schema)
+
+    def _all_windows(
+        self,
+        context: OutputContext | InputContext,
+        schema: pl.Schema,
+        keys: Mapping[str, list[str]],
+    ) -> dict[str, Windows]:
+        """Return the windows of the columns of keys that hold times."""
+        found = {name: self._windows(context, schema[name], name) for name in keys}
+        return {name: windows for name, windows in found.items() if windows is not None}
+
+    @staticmethod
+    def _are_replaced(
+        schema: pl.Schema, keys: Mapping[str, list[str]], windows: Mapping[str, Windows]
+    ) -> pl.Expr:
+        points = zip(*keys.values(), strict=True)
+        return pl.any_horizontal(
+            in_partitions(
+                schema,
+                {name: [text] for name, text in zip(keys, point, strict=True)},
+                {
+                    name: {text: windows[name][text]}
+                    for name, text in zip(keys, point, strict=True)
+                    if name in windows
+                },
+            )
+            for point in points
+        )
 
 
-def _key_column(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """A column of keys as it is kept.
+def _texts_of(column: str, windows: Windows) -> pl.Expr:
+    return pl.col(column).map_batches(
+        lambda values: key_texts(values.to_frame(column), column, windows),
+        return_dtype=pl.String,
+        is_elementwise=True,
+    )
+
+
+def _has_a_value_per_key(dtype: pl.DataType, windows: Windows | None) -> bool:
+    """Whether all rows of a key have one value, so that a table can be partitioned by the column."""
+    if isinstance(dtype, pl.Datetime):
+        return False
+    day = dt.timedelta(days=1)
+    return windows is None or all(end - start <= day for start, end in windows.values())
+
+
+def _text(partition: PartitionKey) -> str:
+    values = dimensions(partition)
+    return single_key(partition) if values is None else str(partition)
+
+
+def _check_key_type(name: str, dtype: pl.DataType) -> None:
+    """Check that a column of keys holds something by which rows can be found.
 
     Raises:
-        TypeError: It holds something of which there are no literals.
+        TypeError: If it does not.
     """
-    dtype = frame.schema[name]
-    if dtype in (pl.Categorical, pl.Enum):
-        return pl.col(name).cast(pl.String)
-    if dtype.is_integer() or dtype in (pl.String, pl.Date):
-        return pl.col(name)
-    msg = (
-        f"the column {name!r} holds the keys of partitions, so it must hold text, dates or whole numbers, "
-        f"not {dtype}; cast it to text"
-    )
-    raise TypeError(msg)
-
-
-def _predicate(schema: pl.Schema, keys: Mapping[str, list[str]]) -> str:
-    """The condition that the rows of some partitions fulfil, in SQL."""
-    literals = {
-        column: [_literal(schema[column], text) for text in texts] for column, texts in keys.items()
-    }
-    *outer, last = literals
-    if not outer:
-        return f"{_quoted(last)} IN ({', '.join(literals[last])})"
-    # Partitions that differ in the last dimension alone stand in one list.
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for *rest, text in zip(*literals.values(), strict=True):
-        groups.setdefault(tuple(rest), []).append(text)
-    return " OR ".join(
-        f"({' AND '.join(f'{_quoted(c)} = {text}' for c, text in zip(outer, rest, strict=True))}"
-        f" AND {_quoted(last)} IN ({', '.join(texts)}))"
-        for rest, texts in groups.items()
-    )
-
-
-def _literal(dtype: pl.DataType, text: str) -> str:
-    if dtype.is_integer():
-        return str(int(text))
-    escaped = text.replace("'", "''")
-    return f"DATE '{escaped}'" if dtype == pl.Date else f"'{escaped}'"
-
-
-def _quoted(column: str) -> str:
-    escaped = column.replace('"', '""')
-    return f'"{escaped}"'
+    if isinstance(dtype, pl.Datetime | pl.Categorical | pl.Enum):
+        return
+    if not (dtype.is_integer() or dtype in (pl.String, pl.Date)):
+        msg = (
+            f"the column {name!r} holds the keys of partitions, so it must hold text, dates or whole "
+            f"numbers, or datetimes, not {dtype}; cast it to text"
+        )
+        raise TypeError(msg)

@@ -1,32 +1,47 @@
-"""Where a partition's file is, and how it is written so that nobody sees half of it.
+"""Names of files and folders: any key has one, on any system, and no other key has it.
 
-Names are made of ASCII alone, and two partitions never have the same one. (A file system that
-takes no notice of case still makes one file of the keys `US` and `us`.)
+A name is made of ASCII alone. Names differ also where a file system ignores case, none is reserved on
+Windows, and none is longer than file systems allow.
+
+    key                 file
+    2024-01-01T05:00    2024-01-01T05%3A00.pickle    what is not a letter, digit or `-._~` is escaped
+    us                  us.pickle
+    US                  US+3.pickle                  `+`: which letters are in unusual case, in hex
+    con                 %63on.pickle                 reserved on Windows
+    x.                  x%2E.pickle                  as is a dot at either end
+    a long one          its start+its digest.pickle
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import re
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
-from uuid import uuid4
 
-from rivers.io.base import dimensions, single_key
+from rivers.io.values import dimensions, single_key
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from rivers._rivers import PartitionKey
 
 P = TypeVar("P", bound=PurePath)
 
 MAX_NAME_BYTES = 200
-"""Longest name of a folder or a file, without its suffix; file systems allow 255."""
+"""Maximum length of the name of a folder or a file, without its suffix; file systems allow 255."""
 
 _DIGEST_CHARS = 64
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+"""Names of devices on Windows, whatever the suffix."""
+
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
+_USUALLY_UPPER = re.compile(r"(?<=\d)[tqwz](?=\d|$)|(?<=\d-)[qw](?=\d)")
+"""Letters of time keys in lower case, as in `2024-01-01t05`, `2024-q1` and `2024-w05`."""
 
 
 def base_folder(base_dir: str | os.PathLike[str]) -> Path:
@@ -43,35 +58,42 @@ def partition_path(base: P, asset: str, partition: PartitionKey | None, suffix: 
         partition: Exactly one partition; None for an asset that has none.
         suffix: The file's suffix, with its dot.
     """
-    folder = folder_name(asset)
-    if partition is None:
-        return base / f"{folder}{suffix}"
-    values = dimensions(partition)
-    if values is None:
-        return base / folder / f"{_shorten(_escape(single_key(partition)))}{suffix}"
-    names = [_shorten(f"{_escape(name)}={_escape(value)}") for name, value in values.items()]
-    return base.joinpath(folder, *names, f"data{suffix}")
+    return _path(base, asset, partition, suffix, _name)
+
+
+def former_path(base: P, asset: str, partition: PartitionKey | None, suffix: str) -> P | None:
+    """Return where earlier versions kept the file of a partition; None if that is the same path."""
+    path = _path(base, asset, partition, suffix, _former_name)
+    return None if path == partition_path(base, asset, partition, suffix) else path
 
 
 def folder_name(asset: str) -> str:
     """Return the name of an asset's folder."""
+    return _asset_name(asset, _name)
+
+
+def former_folder_name(asset: str) -> str:
+    """Return the name that earlier versions gave to an asset's folder."""
+    return _asset_name(asset, _former_name)
+
+
+def _path(
+    base: P, asset: str, partition: PartitionKey | None, suffix: str, name: Callable[[str], str]
+) -> P:
+    folder = _asset_name(asset, name)
+    if partition is None:
+        return base / f"{folder}{suffix}"
+    values = dimensions(partition)
+    if values is None:
+        return base.joinpath(folder, f"{name(_escape(single_key(partition)))}{suffix}")
+    names = [name(f"{_escape(key)}={_escape(value)}") for key, value in values.items()]
+    return base.joinpath(folder, *names, f"data{suffix}")
+
+
+@lru_cache(maxsize=1024)
+def _asset_name(asset: str, name: Callable[[str], str]) -> str:
     # Without dots, the folder of one asset never has the name of another one's file.
-    return _shorten(_escape(asset).replace(".", "%2E"))
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, which then takes the place of `path` in one step.
-
-    If writing fails, `path` stays as it was and the temporary file is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return name(_escape(asset).replace(".", "%2E"))
 
 
 def _escape(text: str) -> str:
@@ -84,9 +106,33 @@ def _escape(text: str) -> str:
     return escaped or "%"
 
 
-def _shorten(name: str) -> str:
-    """Return `name`, or its start and a digest of all of it; `+` is in no escaped name."""
-    if len(name) <= MAX_NAME_BYTES:
-        return name
-    digest = sha256(name.encode()).hexdigest()
-    return f"{name[: MAX_NAME_BYTES - _DIGEST_CHARS - 1]}+{digest}"
+def _name(escaped: str) -> str:
+    """Return the name of a file or folder for an escaped text."""
+    if _RESERVED.match(escaped):
+        escaped = f"%{ord(escaped[0]):02X}{escaped[1:]}"
+    if len(escaped) > MAX_NAME_BYTES:
+        return _former_name(escaped)
+    unusual = _unusual_case(escaped)
+    return f"{escaped}+{unusual:x}" if unusual else escaped
+
+
+def _unusual_case(escaped: str) -> int:
+    """Return which letters are not in the case that is usual at their position, as bits.
+
+    The usual case follows from the text in lower case, so that two texts which differ in case alone
+    never have the same bits.
+    """
+    text = _ESCAPE.sub("%", escaped)
+    lower = text.lower()
+    upper = {match.start() for match in _USUALLY_UPPER.finditer(lower)}
+    letters = [at for at, letter in enumerate(lower) if letter.isalpha()]
+    bits = (1 << n for n, at in enumerate(letters) if text[at].isupper() != (at in upper))
+    return sum(bits)
+
+
+def _former_name(escaped: str) -> str:
+    """Return an escaped text, or its start and a digest of it; `+` is in no escaped text."""
+    if len(escaped) <= MAX_NAME_BYTES:
+        return escaped
+    digest = sha256(escaped.encode()).hexdigest()
+    return f"{escaped[: MAX_NAME_BYTES - _DIGEST_CHARS - 1]}+{digest}"

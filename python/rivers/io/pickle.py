@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
-from typing import TYPE_CHECKING, Any
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rivers.io.base import (
-    BaseIOHandler,
-    InputContext,
-    OutputContext,
-    group,
-    nothing_stored,
-    ungroup,
-    wanted_keys,
-)
-from rivers.io.files import files_at
+from rivers.io.base import BaseIOHandler, InputContext, OutputContext
+from rivers.io.files import write
+from rivers.io.metadata_value import MetadataValue
+from rivers.io.places import files_at
+from rivers.io.values import group, nothing_stored, ungroup, wanted_keys
 
 if TYPE_CHECKING:
     import os
@@ -31,57 +29,86 @@ _SUFFIX = ".pickle"
 class PickleIOHandler(BaseIOHandler):
     """Keeps any value that can be pickled, in a file or an object per partition.
 
-    Unpickling a file can run any code that its writer chose. Only files in the handler's own
-    place are read: let nobody write there whom you do not trust.
+    Unpickling a file can run any code that its writer chose. Only files in the handler's own place are
+    read: let only those write there whom you trust.
 
-    A file is replaced in one step, so that a reader sees the old value or the new one. `None` is
-    not kept: what was stored before stays. A run's one value stands for all of its partitions
-    (their files are then hard links to one, where the file system has them); a dict that has the
-    run's partitions as its keys is kept partition by partition.
+    A file is replaced in one step, so that a reader sees the old value or the new one. One value for
+    several partitions stands for all of them (their files are then hard links to one, where the file
+    system has them); a dict that has the run's partitions as its keys is kept partition by partition.
+
+    The metadata of a materialization has `path`, `serializer`, `size_bytes` and `write_duration_s`, the
+    seconds that it took to store all values of the run.
 
     Args:
         base_dir: The folder to keep the files in; made when the first value is stored. Or an object
             store (needs `pip install 'rivers[obstore]'`): the URL of one, with the prefix of all
             names (`s3://bucket/prefix`, `gs://`, `az://`, `memory://`), or an `obstore` store.
-            One in memory is of this process alone.
+            One in memory belongs to this process alone.
+        store: An `obstore` store, in place of `base_dir`.
+        prefix: A folder inside that place, which holds all files: handlers with different prefixes do
+            not see each other's values.
         storage_options: The configuration of the URL's store, such as `{"region": "eu-west-1"}`;
             what it lacks comes from the environment, as `obstore` describes.
+        sync: Whether a value is on disk, and not only in the operating system's memory, when its
+            partition is recorded as materialized. `False` is faster with many small values, which a
+            loss of power may then lose. Object stores need no sync.
 
     Raises:
-        ConfigurationError: If `obstore` is missing, or the store cannot be opened as told.
+        ConfigurationError: If `obstore` is missing, the store cannot be opened with these options, or
+            `prefix` is absolute or has `..`.
+        TypeError: If neither or both of `base_dir` and `store` are given, or one has the wrong type.
 
     Example:
         >>> import tempfile
         >>> from rivers.io import InputContext, OutputContext, PickleIOHandler
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     handler = PickleIOHandler(folder)
-        ...     handler.handle_output(OutputContext("report", [], "r1"), {"rows": 3})
-        ...     handler.load_input(InputContext("report", []))
+        ...     handler = PickleIOHandler(folder, prefix="v1")
+        ...     handler.handle_output(OutputContext("report"), {"rows": 3})
+        ...     handler.load_input(InputContext("report", "mail"))
         {'rows': 3}
     """
 
     def __init__(
         self,
-        base_dir: str | os.PathLike[str] | ObjectStore,
+        base_dir: str | os.PathLike[str] | ObjectStore | None = None,
         *,
+        store: ObjectStore | None = None,
+        prefix: str = "",
         storage_options: Mapping[str, Any] | None = None,
+        sync: bool = True,
     ) -> None:
-        self._files = files_at(base_dir, storage_options)
+        self._files = files_at(base_dir, storage_options, store=store, prefix=prefix, sync=sync)
+        self._prefix = prefix
         self.reach = self._files.reach
 
     def __repr__(self) -> str:
-        return f"PickleIOHandler({str(self._files)!r})"
+        prefix = f", prefix={self._prefix!r}" if self._prefix else ""
+        return f"PickleIOHandler({str(self._files)!r}{prefix})"
 
     def handle_output(self, context: OutputContext, value: object) -> None:
-        """Keep a value; see `BaseIOHandler.handle_output`.
+        """Store a value; see `BaseIOHandler.handle_output`.
 
         Raises:
-            PartitionValidationError: If a dict's keys are not just the run's partitions.
+            PartitionValidationError: If a dict's keys are not exactly the run's partitions.
         """
-        for partitions, item in group(context, value):
-            data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
-            paths = [self._path(context.asset, partition) for partition in partitions]
-            self._files.write_all(paths, data)
+        start = time.perf_counter()
+        stored: list[tuple[PartitionKey | None, PurePath, int]] = []
+        with self._files.batch() as replacing:
+            for partitions, item in group(context, value):
+                data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
+                paths = [self._files.path(context.asset_name, key, _SUFFIX) for key in partitions]
+                of_data = itertools.repeat(len(data))
+                stored.extend(zip(partitions, paths, of_data, strict=False))
+                if len(paths) > 1:
+                    self._files.write_all(paths, data)
+                    continue
+                with replacing(paths[0]) as target:
+                    write(target, data)
+        seconds = round(time.perf_counter() - start, 6)
+        context.add_output_metadata({"serializer": "pickle", "write_duration_s": seconds})
+        for key, path, size in stored:
+            own = {"path": MetadataValue.path(str(path)), "size_bytes": size}
+            context.add_output_metadata(own, key if len(stored) > 1 else None)
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.
@@ -91,23 +118,28 @@ class PickleIOHandler(BaseIOHandler):
         """
         wanted = wanted_keys(context)
         stored: list[object] = []
-        lacking: list[PartitionKey | None] = []
+        missing: list[PartitionKey | None] = []
         seen: dict[Hashable, object] = {}  # Linked files hold one value: read it once.
         for partition in wanted:
-            path = self._path(context.asset, partition)
-            try:
-                file = self._files.open(path)
-            except FileNotFoundError:
-                lacking.append(partition)
+            found = self._open(context.asset_name, partition)
+            if found is None:
+                missing.append(partition)
                 continue
+            path, file = found
             with file:
                 identity = self._files.identity(path, file)
                 if identity not in seen:
                     seen[identity] = pickle.load(file)
             stored.append(seen[identity])
-        if lacking:
-            raise nothing_stored(context, lacking, f"in {self._files}; None is not kept")
+        if missing:
+            raise nothing_stored(context, missing, f"in {self._files}")
         return ungroup(context, stored)
 
-    def _path(self, asset: str, partition: PartitionKey | None) -> PurePath:
-        return self._files.path(asset, partition, _SUFFIX)
+    def _open(self, asset: str, partition: PartitionKey | None) -> tuple[PurePath, BinaryIO] | None:
+        """Open the file of a partition, where this or an earlier version wrote it."""
+        for place in (self._files.path, self._files.former_path):
+            path = place(asset, partition, _SUFFIX)
+            with suppress(FileNotFoundError):
+                if path is not None:
+                    return path, self._files.open(path)
+        return None

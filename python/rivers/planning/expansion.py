@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING
 
 from rivers._rivers import Selection
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Space
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.assets.step_def import StepDef
 
     Direction = Callable[[Selection, Space, PartitionMapping], Selection]
     SpaceOf = Callable[[Node], Space]
@@ -116,7 +114,7 @@ def expand(
     *,
     upstream: bool,
     downstream: bool,
-    keep: Callable[[Selection, list[Node]], Selection],
+    keep: Callable[[Selection, Node], Selection],
 ) -> Parts:
     """Adds all partitions that the selected ones need, or that need them, directly or not.
 
@@ -128,52 +126,51 @@ def expand(
         space_of: The partitions of an asset.
         upstream: Whether to add all that they need.
         downstream: Whether to add all that needs them.
-        keep: Filters the partitions that are added for assets made in one step.
+        keep: Filters the partitions that are added for an asset.
     """
     expanded = dict(parts)
     if upstream:
-        for nodes in reversed(_steps(graph, graph.all_upstream_of(parts) | parts.keys())):
-            # Assets that need one of these come after the first of these, so they are done already.
-            found = [_needed(graph, node, expanded, space_of) for node in nodes]
-            _add(expanded, nodes, found, keep, Selection.upstream)
+        for node in reversed(_runnable(graph, graph.all_upstream_of(parts) | parts.keys())):
+            # Assets that need this one come after it in order, so they are done already.
+            found = _needed(graph, node, expanded, space_of)
+            _add(expanded, node, found, keep, Selection.upstream)
     if downstream:
-        for nodes in _steps(graph, graph.all_downstream_of(parts) | parts.keys()):
-            found = [_affected(graph, nodes[0], expanded, space_of)]
-            _add(expanded, nodes, found, keep, Selection.downstream)
+        for node in _runnable(graph, graph.all_downstream_of(parts) | parts.keys()):
+            found = _affected(graph, node, expanded, space_of)
+            _add(expanded, node, found, keep, Selection.downstream)
     return expanded
 
 
-def _steps(graph: Graph, names: Iterable[str]) -> list[list[Node]]:
-    """The partitioned assets that can be run, in dependency order, those made in one step together."""
-    steps: dict[StepDef, list[Node]] = {}
-    siblings = graph.with_siblings(graph[name] for name in names)
-    for node in graph.in_order(node.name for node in siblings):
-        if node.definition is not None and not node.asset.is_external:
-            steps.setdefault(node.asset.step, []).append(node)
-    return list(steps.values())
+def _runnable(graph: Graph, names: Iterable[str]) -> list[Node]:
+    """The named assets that are partitioned and not external, in dependency order."""
+    return [
+        node
+        for node in graph.in_order(names)
+        if node.definition is not None and not node.asset.is_external
+    ]
 
 
 def _add(
     parts: Parts,
-    nodes: list[Node],
-    found: Iterable[Selection | None],
-    keep: Callable[[Selection, list[Node]], Selection],
+    node: Node,
+    found: Selection | None,
+    keep: Callable[[Selection, Node], Selection],
     direction: Direction,
 ) -> None:
-    """Adds to `parts` the partitions found for the assets of one step, and what these lead to in it."""
-    chosen = parts.get(nodes[0].name)
-    several = [selection for selection in [chosen, *found] if selection is not None]
-    if not several:
+    """Adds to `parts` the partitions found for an asset, and what these lead to in it."""
+    chosen = parts.get(node.name)
+    both = chosen.union(found) if chosen and found else chosen or found
+    if both is None:
         return
-    reached = _within_asset(nodes[0], reduce(lambda a, b: a.union(b), several), direction)
+    reached = _within_asset(node, both, direction)
     if chosen is None:
-        kept = keep(reached, nodes)
+        kept = keep(reached, node)
     elif reached.num_partitions == chosen.num_partitions:
         return
     else:
-        kept = chosen.union(keep(reached.difference(chosen), nodes))
+        kept = chosen.union(keep(reached.difference(chosen), node))
     if kept.num_partitions:
-        parts |= {node.name: kept for node in nodes}
+        parts[node.name] = kept
 
 
 def _within_asset(node: Node, selection: Selection, direction: Direction) -> Selection:

@@ -57,7 +57,7 @@ class BackfillOptions(TypedDict, total=False):
     only_missing: bool
     include_upstream: bool
     include_downstream: bool
-    retry: RetryPolicy | None
+    retry: RetryPolicy | str | None
     max_failures: float | None
     order: Order
     max_starts_per_second: float | None
@@ -126,7 +126,7 @@ class BackfillRequest:
         _check_word("overlap", self.overlap, get_args(Overlap))
         check_count("max_concurrency", self.max_concurrency)
         if self.selection is not None:
-            asset_names(self.selection)
+            object.__setattr__(self, "selection", asset_names(self.selection))
         if self.strategy is not None and not isinstance(self.strategy, BackfillStrategy):
             msg = (
                 "strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), "
@@ -216,18 +216,20 @@ class RunRequest:
         tags: Attached to the run.
         config: Values of the assets' config models, by asset.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else 0.
+        retry: How failing assets are retried; `None` for what the assets or the repository declare.
 
     Raises:
-        ConfigurationError: A tag has a value that is not allowed.
+        ConfigurationError: An option has a value that is not allowed.
     """
 
     tags: Sequence[tuple[str, str]] | None = None
     config: Mapping[str, Mapping[str, Any]] | None = None
     priority: int = 0
-    retry: None = None
+    retry: RetryPolicy | None = None
     timeout: None = None
 
     def __post_init__(self) -> None:
+        check_retry("retry", self.retry)
         tags, priority = check_tags(self.tags, self.priority)
         object.__setattr__(self, "tags", tags)
         object.__setattr__(self, "priority", priority)
@@ -333,6 +335,7 @@ def _stored_assets(nodes: Sequence[Node]) -> list[dict[str, Any]]:
             "name": node.name,
             "code_version": node.asset.code_version,
             "partitioned": node.definition is not None,
+            "step": node.asset.step.name if node.asset.step.kind == "multi" else None,
         }
         for node in nodes
     ]

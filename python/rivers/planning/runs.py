@@ -54,8 +54,8 @@ def plan_backfill(
     if request.only_missing:
         parts = drop_materialized(parts, graph, materialized)
 
-    def keep(found: Selection, nodes: list[Node]) -> Selection:
-        return only_missing(found, nodes, materialized) if request.only_missing else found
+    def keep(found: Selection, node: Node) -> Selection:
+        return only_missing(found, [node], materialized) if request.only_missing else found
 
     parts = expand(
         graph, parts, space_of, upstream=request.include_upstream,

@@ -24,7 +24,7 @@ _log = logging.getLogger("rivers")
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once, with those made in the same step.
+    """The assets to backfill, in the order given, each once.
 
     Raises:
         AssetNotFoundError: There is no such asset.
@@ -44,7 +44,7 @@ def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
                 "use materialize()"
             )
             raise ExecutionError(msg)
-    return graph.with_siblings(nodes)
+    return nodes
 
 
 def asset_names(selection: Sequence[str]) -> list[str]:

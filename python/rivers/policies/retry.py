@@ -179,6 +179,23 @@ def check_retry(
     raise ConfigurationError(msg)
 
 
+def check_retries(retries: object) -> dict[str, RetryPolicy]:
+    """Returns the policies of `CodeRepository(retries=)` by name.
+
+    Raises:
+        ConfigurationError: It is not a dict of name to policy.
+    """
+    if retries is None:
+        return {}
+    if not isinstance(retries, dict) or not all(
+        isinstance(name, str) and isinstance(policy, RetryPolicy)
+        for name, policy in retries.items()
+    ):
+        msg = f"retries must be a dict of name to RetryPolicy, got {retries!r}"
+        raise ConfigurationError(msg)
+    return dict(retries)
+
+
 def _selectors(given: object) -> tuple[FailureReason | str, ...] | None:
     """Returns what a policy compares exceptions with; `None`: every `Exception`."""
     if given is None or given is RetryOn.ALL:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+from rivers.assets.graph_asset import handler_of_task
+from rivers.assets.traced_function import TracedFunction
 from rivers.execution.runner import Program
 from rivers.execution.steps import Step, StepInput, StepOutput
 from rivers.io import InMemoryIOHandler
 from rivers.policies.retry import check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rivers._rivers import Plan
     from rivers.assets.asset_graph import Graph, Node
+    from rivers.assets.step_def import StepDef
     from rivers.execution.executor import Isolation
+    from rivers.execution.resources import Resources
     from rivers.io import BaseIOHandler
     from rivers.policies.retry import RetryPolicy
     from rivers.repository.spaces import Spaces
@@ -27,24 +32,56 @@ class ProgramBuilder:
         graph: All assets.
         default_retry: How assets without a retry policy are retried; `None` for not at all.
         isolation: What separates the workers from this process.
+        retries: The retry policies that assets and tasks name.
+        resources: What functions take by name, and what names of handlers mean.
+
+    Raises:
+        ConfigurationError: An asset or a task names an unknown retry policy or handler.
     """
 
     def __init__(
-        self, graph: Graph, default_retry: RetryPolicy | None, isolation: Isolation
+        self,
+        graph: Graph,
+        default_retry: RetryPolicy | None,
+        isolation: Isolation,
+        retries: Mapping[str, RetryPolicy],
+        resources: Resources,
     ) -> None:
         self._graph = graph
         self._default_retry = default_retry
         self._isolation = isolation
+        self._retries = retries
+        self._resources = resources
         self._default_handler = InMemoryIOHandler()
+        for step in {node.asset.step for node in graph.nodes.values()}:
+            check_retry(f"retry of the asset {step.name!r}", step.retry, retries)
+            step.call_for(step.outputs, retries, resources.handler)
+        for node in graph.nodes.values():
+            for upstream in node.inputs:
+                self.input_handler(node, graph[upstream])
+            self.handler(node)
 
     def handler(self, node: Node) -> BaseIOHandler:
         """The handler that stores the values of an asset."""
-        return node.asset.io_handler or self._default_handler
+        own = self._resources.handler(node.asset.io_handler, f"the asset {node.name!r}")
+        return own or self._default_handler
 
     def input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
         """The handler that loads an input: that of its `AssetDef`, otherwise the upstream's."""
         given = node.asset.upstream_defs.get(upstream.name)
-        return (given and given.io_handler) or self.handler(upstream)
+        owner = f"the input {upstream.name!r} of the asset {node.name!r}"
+        own = None if given is None else self._resources.handler(given.io_handler, owner)
+        return own or self.handler(upstream)
+
+    def task_handler(self, node: Node, task: str) -> BaseIOHandler:
+        """The handler that stores what a task of a graph asset returns.
+
+        Raises:
+            AssetNotFoundError: There is no such task.
+            ExecutionError: Nothing stores what the task returns.
+        """
+        given = handler_of_task(node.asset.step, task)
+        return self._resources.handler(given, f"the task {task!r}") or self._default_handler
 
     def build(
         self,
@@ -69,52 +106,101 @@ class ProgramBuilder:
         # The graph may have changed since the request was made, so its order may be another one.
         ordered = self._graph.in_order(index_of)
         needs = self._graph.needs_among(index_of)
-        steps = [
-            Step(
-                name=step.name,
-                outputs=[
-                    StepOutput(
-                        index_of[name],
-                        name,
-                        self.handler(self._graph[name]),
-                        self._graph[name].asset.metadata,
-                    )
-                    for name in step.outputs
-                ],
-                by_name=step.kind == "multi",
-                fn=step.call_for(step.outputs, {}),
-                is_async=step.is_async,
-                context_param=step.signature.context_param,
-                inputs=[self._input(node, self._graph[name], spaces) for name in node.inputs],
-                needs=[index_of[name] for name in needs[node.name]],
-                definition=node.definition,
-                config=configs.get(step.name),
-                metadata=step.metadata,
-                retry=retry
-                or check_retry(f"retry of the asset {step.name!r}", step.retry)
-                or self._default_retry,
-                timeout=timeout or step.timeout,
+        layers = []
+        for _, _, indices in plan.layers:
+            outputs_of: dict[StepDef, list[Node]] = {}
+            for node in ordered:
+                if indices is None or index_of[node.name] in indices:
+                    outputs_of.setdefault(node.asset.step, []).append(node)
+            layers.append(
+                [
+                    self._step(step, outputs, index_of, needs, configs, spaces, retry, timeout)
+                    for step, outputs in outputs_of.items()
+                ]
             )
-            for step, node in {node.asset.step: node for node in reversed(ordered)}.items()
-        ]
-        position = {index_of[node.name]: at for at, node in enumerate(ordered)}
-        steps.sort(key=lambda step: min(position[index] for index in step.indices))
-        layers = [
-            [step for step in steps if indices is None or step.index in indices]
-            for _, _, indices in plan.layers
-        ]
-        program = Program(layers)
+        program = Program(layers, plan=plan, resources=self._resources)
         if self._isolation != "none":
             program.pickle()
         return program
 
+    def _step(
+        self,
+        step: StepDef,
+        nodes: list[Node],
+        index_of: Mapping[str, int],
+        needs: Mapping[str, list[str]],
+        configs: Mapping[str, Any],
+        spaces: Spaces,
+        retry: RetryPolicy | None,
+        timeout: float | None,
+    ) -> Step:
+        """The step that makes these of its outputs."""
+        first = nodes[0]
+        names = [node.name for node in nodes]
+        selected = [name for name in step.outputs if name in names]
+        call = step.call_for(selected, self._retries, self._resources.handler)
+        taken = {name: self._resources[name] for name in first.resources}
+        inputs = [self._input(first, self._graph[name], spaces) for name in first.inputs]
+        outputs = [self._output(node, index_of[node.name]) for node in nodes]
+        own_retry = check_retry(f"retry of the asset {step.name!r}", step.retry, self._retries)
+        return Step(
+            name=step.name,
+            outputs=outputs,
+            by_name=step.kind == "multi",
+            fn=functools.partial(call, **taken) if taken else call,
+            is_async=step.is_async,
+            context_param=step.signature.context_param,
+            inputs=inputs,
+            needs=sorted({index_of[need] for name in names for need in needs[name]}),
+            definition=first.definition,
+            config=configs.get(step.name),
+            metadata=step.metadata,
+            output_selection=selected if step.kind == "multi" else [],
+            retry=retry or own_retry or self._default_retry,
+            labels=step.labels,
+            hooks=step.hooks,
+            resources=self._used_by(call, taken.values(), inputs, outputs),
+            timeout=timeout or step.timeout,
+        )
+
+    def _used_by(
+        self,
+        call: Callable[..., Any],
+        taken: Iterable[object],
+        inputs: Iterable[StepInput],
+        outputs: Iterable[StepOutput],
+    ) -> list[str]:
+        """The names of the resources that a step uses, as arguments or as handlers."""
+        handlers = [each.handler for each in inputs] + [each.handler for each in outputs]
+        traced = getattr(call, "__self__", call)
+        tasks = (
+            [each.io_handler for each in traced.calls] if isinstance(traced, TracedFunction) else []
+        )
+        return self._resources.names_of([*taken, *handlers, *tasks])
+
+    def _output(self, node: Node, index: int) -> StepOutput:
+        step = node.asset.step
+        return StepOutput(
+            index,
+            node.name,
+            self.handler(node),
+            node.asset.metadata,
+            type_hint=None if step.kind == "multi" else step.signature.return_hint,
+            has_value=node.asset.has_value,
+        )
+
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:
         given = node.asset.upstream_defs.get(upstream.name)
+        replacement = None if given is None else given.metadata
+        signature = node.asset.step.signature
         return StepInput(
             parameter=upstream.name,
             handler=self.input_handler(node, upstream),
-            metadata={**upstream.asset.metadata, **(given.metadata if given else {})},
+            metadata=upstream.asset.metadata if replacement is None else dict(replacement),
             space=None if upstream.definition is None else spaces(upstream),
             mapping=node.mappings.get(upstream.name),
-            has_default=upstream.name in node.asset.step.signature.optional_inputs,
+            has_default=upstream.name in signature.optional_inputs,
+            definition=upstream.definition,
+            type_hint=signature.hints.get(upstream.name),
+            has_value=upstream.asset.has_value,
         )

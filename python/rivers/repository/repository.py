@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
 from rivers.assets.asset_graph import Graph
+from rivers.assets.graph_asset import check_tasks
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
+from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
-from rivers.policies.retry import RetryPolicy, check_retry
+from rivers.policies.retry import RetryPolicy, check_retries, check_retry
 from rivers.policies.run_queue import RunQueueConfig
 from rivers.repository import single_runs
 from rivers.repository.launch import Launcher
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers.assets.asset import Asset
+    from rivers.assets.graph_asset import Task
     from rivers.client import BackfillClient
+    from rivers.io import BaseIOHandler
     from rivers.partitions import PartitionKey, PartitionKeyRange
     from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
     from rivers.policies.strategy import BackfillStrategy
@@ -44,21 +48,30 @@ class CodeRepository:
 
     Args:
         assets: The assets.
+        tasks: Tasks that graph assets use. A task that is not listed works as well.
         default_executor: Where runs are executed; threads of this process by default.
         partition_defs: Definitions by name, for assets that refer to theirs by name.
         run_queue: One queue for all runs; without it each backfill is limited by its own
             `max_concurrency` alone.
         default_retry_policy: How assets without `retry` are retried; by default they are not.
+        retries: Retry policies by name, which `retry=` of assets, tasks and backfills and
+            `default_retry_policy` may give in place of a policy.
+        resources: What functions share, by the name of the parameter that takes it, and what
+            `io_handler="name"` means: a `Resource`, a pydantic model or an IO handler each. They are
+            set up when the repository connects to its storage, and torn down by `close()`.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
-        clock: Returns the naive wall-clock time that definitions without an end reach to.
+        clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
+            a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
             Those of a process that is seen to be dead can be resumed at once.
 
     Raises:
-        AssetDefinitionError: Something is no asset, two assets have one name, or an asset needs more
-            slots of a pool than there are.
+        AssetDefinitionError: Something is no asset or no task, two assets have one name, or an asset
+            needs more slots of a pool than there are.
         GraphValidationError: A dependency does not exist, or there is a cycle.
+        ConfigurationError: A resource is of another kind, or a name of a handler or a retry policy is
+            unknown.
 
     Example:
         >>> import rivers as rs
@@ -74,22 +87,29 @@ class CodeRepository:
     def __init__(
         self,
         assets: Iterable[Asset],
+        tasks: Iterable[Task[Any]] | None = None,
+        *,
         default_executor: Executor | None = None,
         partition_defs: Mapping[str, PartitionsDefinition] | None = None,
         run_queue: RunQueueConfig | None = None,
-        *,
-        default_retry_policy: RetryPolicy | None = None,
+        default_retry_policy: RetryPolicy | str | None = None,
+        retries: Mapping[str, RetryPolicy] | None = None,
+        resources: Mapping[str, Any] | None = None,
         pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
-        self._graph = Graph(assets, partition_defs or {})
-        limits = pools.check_limits(pool_limits or {}, self._graph)
+        check_tasks(tasks)
         executor = default_executor or Executor.in_process()
-        retry = check_retry("default_retry_policy", default_retry_policy)
-        self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
-        builder = ProgramBuilder(self._graph, retry, executor.isolation)
+        shared = Resources(resources, travel=executor.isolation != "none")
+        self._declared = list(assets), dict(partition_defs or {}), list(shared)
+        self._graph = Graph(*self._declared)
+        limits = pools.check_limits(pool_limits or {}, self._graph)
+        self._retries = check_retries(retries)
+        retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
+        self._runtime = Runtime(executor, run_queue, limits, lease_seconds, shared)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries, shared)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------
@@ -122,9 +142,41 @@ class CodeRepository:
         return self._runtime.storage
 
     @property
-    def assets(self) -> list[Asset]:
-        """The assets, in the order given."""
-        return [node.asset for node in self._graph.nodes.values()]
+    def assets(self) -> dict[str, Asset]:
+        """The assets by name, in the order given; each output of a multi-asset is one.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def answer() -> int:
+            ...     return 42
+            >>> rs.CodeRepository([answer]).assets
+            {'answer': <Asset 'answer'>}
+        """
+        return {name: node.asset for name, node in self._graph.nodes.items()}
+
+    def validate(self) -> None:
+        """Checks that the assets fit together, without a storage.
+
+        The constructor makes the same checks, so that this succeeds unless what an asset refers to has
+        changed since.
+
+        Raises:
+            AssetDefinitionError: An asset is declared wrongly.
+            GraphValidationError: A dependency does not exist, or there is a cycle.
+        """
+        Graph(*self._declared)
+
+    def io_handler_for_output(self, name: str) -> BaseIOHandler:
+        """Returns the handler that stores the values of an asset, which may be the default one.
+
+        Args:
+            name: The asset; an output of a multi-asset is one.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+        """
+        return self._launcher.builder.handler(self._graph[name])
 
     def __enter__(self) -> Self:
         return self
@@ -138,8 +190,15 @@ class CodeRepository:
         self.close()
 
     def close(self) -> None:
-        """Waits for the backfills that run in the background, then ends threads and processes."""
+        """Waits for the backfills that run in the background, then ends threads and processes.
+
+        The repository can be used again afterwards: the next call connects it anew.
+        """
         self._runtime.close()
+
+    def shutdown(self) -> None:
+        """Closes the repository, as `close()` does."""
+        self.close()
 
     # -- single runs -------------------------------------------------------------------------------
 
@@ -148,8 +207,11 @@ class CodeRepository:
         selection: Sequence[str] | None = None,
         partition_key: PartitionKey | None = None,
         tags: Sequence[tuple[str, str]] | None = None,
-        config: Mapping[str, Mapping[str, Any]] | None = None,
         raise_on_error: bool = True,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        include_upstream: bool = False,
+        retry: RetryPolicy | str | None = None,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -157,18 +219,36 @@ class CodeRepository:
             selection: Names of assets; all but external ones by default.
             partition_key: The partition or partitions, for the partitioned ones.
             tags: Attached to the run; `("rivers/priority", "N")` overrides its priority, 0.
-            config: Values of the assets' config models, by asset.
             raise_on_error: Whether a failure is raised, or only returned in the result.
+            config: Values of the assets' config models, by asset.
+            include_upstream: Whether to execute all assets that the selected ones depend on, directly
+                or not, as well; external ones are left out.
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
+                `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries.
 
         Raises:
             ExecutionError: An asset failed (the exception is its cause), or the call is refused.
             AssetNotFoundError: An asset does not exist.
             PartitionValidationError: The key is not one of each partitioned asset's.
-            ConfigurationError: `tags` or `config` are not valid.
+            ConfigurationError: `tags`, `config` or `retry` are not valid.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def prices() -> list[int]:
+            ...     return [2, 3]
+            >>> @rs.Asset
+            ... def total(prices: list[int]) -> int:
+            ...     return sum(prices)
+            >>> with rs.CodeRepository([prices, total]).resolve(rs.Storage.memory()) as repo:
+            ...     repo.materialize(["total"], include_upstream=True).materialized_assets
+            ['prices', 'total']
         """
-        request = RunRequest(tags, config)
+        request = RunRequest(tags, config, retry=check_retry("retry", retry, self._retries))
+        names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
-            self._launcher, selection, partition_key, request, raise_on_error=raise_on_error
+            self._launcher, names, partition_key, request, raise_on_error=raise_on_error
         )
 
     def submit(
@@ -196,19 +276,23 @@ class CodeRepository:
             self._launcher, selection, partition_key, RunRequest(tags, config)
         )
 
-    def load_node(self, name: str, partition_key: PartitionKey | None = None) -> Any:
+    def load_node(
+        self, name: str, partition_key: PartitionKey | None = None, *, type_hint: Any = None
+    ) -> Any:
         """Loads the value of an asset through its IO handler.
 
         Args:
             name: The asset, or a task of a graph asset: `asset/task`.
             partition_key: Its partition; with several, the result is a dict of values.
+            type_hint: The type that the value is to have, such as `polars.LazyFrame`; the handler gets
+                it as `InputContext.type_hint`, and decides what it means.
 
         Raises:
             AssetNotFoundError: There is no such asset.
             PartitionValidationError: The key is not one of the asset's.
             ExecutionError: Nothing is stored, or a key is missing or was not expected.
         """
-        return single_runs.load_node(self._launcher, name, partition_key)
+        return single_runs.load_node(self._launcher, name, partition_key, type_hint)
 
     # -- backfills ---------------------------------------------------------------------------------
 
@@ -228,7 +312,7 @@ class CodeRepository:
         only_missing: bool = False,
         include_upstream: bool = False,
         include_downstream: bool = False,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
         max_failures: float | None = None,
         order: Order = "definition",
         max_starts_per_second: float | None = None,
@@ -265,7 +349,8 @@ class CodeRepository:
                 `only_missing`, only those that are missing are added.
             include_downstream: Whether to add all partitions that need the selected ones, directly or
                 not.
-            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries. It is
                 stored with the backfill.
             max_failures: The backfill stops, as under `"stop_on_failure"`, when `max_failures`
@@ -297,9 +382,10 @@ class CodeRepository:
             ExecutionError: The arguments do not fit together.
             StorageError: The storage failed; the backfill can be resumed.
         """
+        policy = check_retry("retry", retry, self._retries)
         request = BackfillRequest(
             selection, partition_keys, partition_range, strategy, failure_policy, max_concurrency,
-            tags, config, only_missing, include_upstream, include_downstream, retry, max_failures,
+            tags, config, only_missing, include_upstream, include_downstream, policy, max_failures,
             order, max_starts_per_second, overlap, canary, timeout,
         )  # fmt: skip
         return self._launcher.backfill(request, block=block, dry_run=dry_run)
@@ -573,12 +659,16 @@ class CodeRepository:
         """
         return self._client.backfill_errors(backfill_id)
 
-    def partition_status(self, asset: str, *, status: StatusFilter = None) -> pl.DataFrame:
+    def partition_status(
+        self, asset: str, *, status: StatusFilter = None, metadata: bool = False
+    ) -> pl.DataFrame:
         """One row per partition of an asset, in definition order.
 
         Args:
             asset: The asset's name.
             status: Only partitions in these states.
+            metadata: Whether there is a column `metadata`: a JSON object with what was recorded with the
+                last materialization, or null (`str.json_decode` reads it).
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
@@ -592,7 +682,7 @@ class CodeRepository:
         """
         node, *_ = select_assets(self._graph, [asset])
         space = self._launcher.spaces()(node)
-        return tables.partition_status(self._runtime.store, asset, space, status)
+        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
 
     @property
     def _client(self) -> BackfillClient:
@@ -617,5 +707,5 @@ def _check_kinds(
             msg = f"partition_defs[{name!r}] must be a PartitionsDefinition, got {definition!r}"
             raise AssetDefinitionError(msg)
     if clock is not None and not callable(clock):
-        msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+        msg = f"clock must be a function that returns a datetime, got {clock!r}"
         raise TypeError(msg)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from rivers._text import listed
+from rivers.execution.context import MARKED
 from rivers.repository.nested import nested_wait, refuse_blocking_the_loop
 from rivers.status.results import RunResult
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from rivers.execution.runner import Program
     from rivers.repository.runtime import Runtime
 
@@ -66,15 +70,30 @@ class RunHandle:
         connection = self._runtime.connect()
         run = connection.storage.get_run(self.run_id)
         ran = run is not None and run.status in ("completed", "failed")
-        failed = connection.store.failed_assets(self._request_id)
-        names = [step.name for step in self._program.steps]
+        errors = dict(connection.store.failed_assets(self._request_id))
+        steps = self._program.steps
+        names = {output.index: output.name for step in steps for output in step.outputs}
+        needs = {output.name: step.needs for step in steps for output in step.outputs}
         return RunResult(
             run_id=self.run_id,
             success=run is not None and run.status == "completed",
-            materialized_assets=[name for name in names if ran and name not in failed],
-            failed_assets=[name for name in names if name in failed],
+            materialized_assets=[name for name in needs if ran and name not in errors],
+            failed_assets=[
+                (name, _message(errors[name], [names[need] for need in needs[name]], errors))
+                for name in needs
+                if name in errors
+            ],
             error=run.error if run is not None else None,
         )
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id}: {self.status}>"
+
+
+def _message(error: tuple[str, str] | None, needs: Iterable[str], failed: Container[str]) -> str:
+    """Returns why an asset failed: its own error, or the assets that it waited for."""
+    if error is not None:
+        kind, message = error
+        return message if kind == MARKED else f"{kind}: {message}"
+    waited_for = [name for name in needs if name in failed]
+    return f"waited for {listed(waited_for)}, which failed" if waited_for else "not executed"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Plan
-from rivers.assets.graph_asset import handler_of_task
 from rivers.exceptions import ExecutionError
 from rivers.io import InputContext
+from rivers.partitions.partition_context import context_of
 from rivers.planning.checks import check_one_run
 from rivers.planning.selection import asset_names, select_for_run
 from rivers.policies.strategy import BackfillStrategy
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rivers.partitions import PartitionKey
+    from rivers.partitions.partition_context import PartitionContext
     from rivers.planning.request import RunRequest
     from rivers.repository.launch import Launcher
     from rivers.status.results import RunResult
@@ -53,20 +54,41 @@ def submit(
     )
 
 
-def load_node(launcher: Launcher, name: str, partition_key: PartitionKey | None) -> Any:
+def expanded(launcher: Launcher, selection: Sequence[str] | None) -> list[str] | None:
+    """Returns the names of assets and of all that they depend on; `None` stands for all assets."""
+    if selection is None:
+        return None
+    graph = launcher.graph
+    names = [node.name for node in graph.to_run(asset_names(selection))]
+    upstream = [graph[name] for name in graph.all_upstream_of(names)]
+    needed = [node.name for node in upstream if not node.asset.is_external]
+    return [node.name for node in graph.in_order([*names, *needed])]
+
+
+def load_node(
+    launcher: Launcher, name: str, partition_key: PartitionKey | None, type_hint: Any
+) -> Any:
     """See `CodeRepository.load_node`."""
     name, _, task = name.partition("/")
     node = launcher.graph[name]
-    handler = handler_of_task(node.asset.step, task) if task else launcher.builder.handler(node)
-    keys: list[PartitionKey] = []
+    builder = launcher.builder
+    handler = builder.task_handler(node, task) if task else builder.handler(node)
+    partition: PartitionContext | None = None
     if node.definition is not None:
-        keys = select_for_run([(node, launcher.spaces()(node))], partition_key).keys()
+        chosen = select_for_run([(node, launcher.spaces()(node))], partition_key)
+        partition = context_of(chosen, node.definition)
     elif partition_key is not None:
         msg = f"the asset {name!r} is not partitioned, but a partition_key was given"
         raise ExecutionError(msg)
-    if task:
-        return handler.load_input(InputContext(asset=f"{name}/{task}", partitions=keys))
-    context = InputContext(asset=name, partitions=keys, metadata=node.asset.metadata)
+    if not task and not node.asset.has_value:
+        return None
+    context = InputContext(
+        asset_name=f"{name}/{task}" if task else name,
+        downstream_asset=None,
+        asset_metadata=None if task else node.asset.metadata,
+        partition=partition,
+        type_hint=type_hint,
+    )
     return handler.load_input(context)
 
 
@@ -80,7 +102,6 @@ def _submit(
 ) -> tuple[int, str, Any]:
     graph = launcher.graph
     nodes = graph.runnable() if selection is None else graph.to_run(asset_names(selection))
-    nodes = graph.with_siblings(nodes)
     engine = launcher.runtime.engine
     # While compute-bound functions hold the GIL, first place in the queue is not enough: stop
     # dispatching lower priorities now.

@@ -44,7 +44,7 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
                 _canceled_if_refused(engine, key, request_id),
                 runtime.display(request_id, total, lambda: engine.progress(key)) as line,
             ):
-                while not engine.wait(key, line.patience()):
+                while not engine.wait(key, line.update_interval()):
                     line.update()
         except KeyboardInterrupt:
             interrupted = True

@@ -182,13 +182,14 @@ class RunResult:
     Attributes:
         run_id: The run's id.
         success: Whether all assets were materialized for all partitions of the run.
-        materialized_assets: The assets that were materialized, in order.
-        failed_assets: The assets that failed or were skipped, for all or some of the partitions.
+        materialized_assets: Names of the assets that were, in order; a multi-asset's are its outputs.
+        failed_assets: Names of the assets that were not, for all or some of the partitions, each with
+            the message of its error (`"ValueError: boom"`) or of what blocked it.
         error: The first failure, if there is one.
     """
 
     run_id: str
     success: bool
     materialized_assets: list[str]
-    failed_assets: list[str]
+    failed_assets: list[tuple[str, str]]
     error: str | None = None

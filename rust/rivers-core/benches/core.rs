@@ -234,6 +234,7 @@ mod store {
             name: "noop".into(),
             code_version: None,
             partitioned: true,
+            step: None,
         };
         Request {
             id: "bench".into(),
@@ -288,7 +289,9 @@ mod store {
                 partitions: 1,
                 failed: 0,
                 failures: Vec::new(),
+                skips: Vec::new(),
                 retry: None,
+                metadata: Vec::new(),
             });
             Commit {
                 key: self.key,
@@ -354,6 +357,7 @@ mod tables {
             runs: &rows,
             in_flight: &[],
             failures: &[],
+            skips: &[],
             attempts: &[],
             causes: &causes,
         };

@@ -20,6 +20,8 @@ fn space(grid: Grid, days: i64) -> Arc<Space> {
         end: None,
         grid,
         fmt: "%Y-%m-%dT%H:%M:%S".to_owned(),
+        zone: None,
+        exclude: Vec::new(),
     };
     let calendar = Arc::new(Calendar::try_from(declared).unwrap());
     let axes = [
@@ -63,8 +65,17 @@ fn plans() -> impl Strategy<Value = Plan> {
         Just(Runs::per_dimension(names(&["kind", "time"]), names(&["region"])).unwrap()),
     ];
     let picks = prop::collection::vec(any::<Index>(), 1..40);
-    (grid, 400..2_000_i64, strategy, 0..4_u8, picks, 0..3_u8).prop_map(
-        |(grid, days, strategy, kind, picks, order)| {
+    let made = prop::collection::vec(any::<Index>(), 0..3);
+    (
+        grid,
+        400..2_000_i64,
+        strategy,
+        0..4_u8,
+        picks,
+        0..3_u8,
+        made,
+    )
+        .prop_map(|(grid, days, strategy, kind, picks, order, made)| {
             let space = space(grid, days);
             let numbers = || {
                 picks
@@ -96,9 +107,17 @@ fn plans() -> impl Strategy<Value = Plan> {
                 1 => selection.reversed(),
                 _ => selection.arranged(&by.unwrap()).unwrap(),
             };
-            Plan::new(selection, strategy).unwrap()
-        },
-    )
+            let space = Arc::clone(selection.space());
+            let own = |at: &Index| selection.nth(at.index(selection.len() as usize) as u64);
+            let made: Vec<(u32, Selection)> = made
+                .iter()
+                .map(|at| Selection::new(Arc::clone(&space), Members::One(own(at))))
+                .zip(0..)
+                .map(|(selection, asset)| (asset, selection))
+                .collect();
+            let plan = Plan::new(selection, strategy).unwrap();
+            plan.with_materialized(made)
+        })
 }
 
 fn bytes(plan: &Plan) -> (Vec<u8>, Vec<u8>) {
@@ -138,6 +157,9 @@ proptest! {
         let (space, body) = bytes(&plan);
         let again = decode_plan(decode_space(&space).unwrap(), &body).unwrap();
         prop_assert_eq!(again.selection(), plan.selection());
+        for asset in 0..3 {
+            prop_assert_eq!(again.materialized(asset), plan.materialized(asset));
+        }
         prop_assert_eq!(again.strategy(), plan.strategy());
         prop_assert_eq!(again.num_runs(), plan.num_runs());
         for run in 0..plan.num_runs().min(60) {

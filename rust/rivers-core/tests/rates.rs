@@ -59,7 +59,9 @@ fn recorded(
         partitions: 1,
         failed: 0,
         failures: Vec::new(),
+        skips: Vec::new(),
         retry: None,
+        metadata: Vec::new(),
     };
     let commit = Commit {
         key,

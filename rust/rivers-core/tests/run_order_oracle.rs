@@ -27,6 +27,8 @@ fn days(count: i64) -> Axis {
         end: Some(count * DAY),
         grid: Grid::Interval(DAY as u32),
         fmt: "%Y-%m-%d".into(),
+        zone: None,
+        exclude: Vec::new(),
     });
     Axis::Time(TimeAxis::with_len(Arc::new(calendar.unwrap()), count as u32).unwrap())
 }
@@ -289,7 +291,9 @@ impl<'a> Execution<'a> {
             partitions,
             failed: if fails { partitions } else { 0 },
             failures: if fails { vec![failure] } else { Vec::new() },
+            skips: Vec::new(),
             retry: None,
+            metadata: Vec::new(),
         };
         if fails {
             self.not_made

@@ -74,6 +74,7 @@ fn too_many_rows_are_refused_before_any_is_built() {
         runs: &rows,
         in_flight: &[],
         failures: &[],
+        skips: &[],
         attempts: &[],
         causes: &causes,
     };
@@ -88,7 +89,7 @@ fn too_many_rows_are_refused_before_any_is_built() {
         run_id: false,
     };
     assert_eq!(partitions(&plan, 0, &view, &filter).unwrap().num_rows(), 1);
-    assert!(partition_status(&space, &[], None).is_err());
+    assert!(partition_status(&space, &[], &causes, None, false).is_err());
 }
 
 #[test]
@@ -138,6 +139,7 @@ fn runs_that_have_begun() {
         runs: &rows,
         in_flight: &[(3, 5)],
         failures: &[failed],
+        skips: &[],
         attempts: &attempts,
         causes: &causes,
     };

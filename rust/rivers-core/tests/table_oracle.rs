@@ -4,7 +4,7 @@
 mod table_support;
 
 use proptest::prelude::*;
-use rivers_core::backfill::{AttemptRow, FailureRow, Failures, RunRow, Status};
+use rivers_core::backfill::{AttemptRow, FailureRow, Failures, RunRow, Skips, Status};
 use rivers_core::plan::Plan;
 use rivers_core::space::{Axis, Space};
 use rivers_core::table::{
@@ -129,6 +129,7 @@ proptest! {
             runs: &records.runs,
             in_flight: &records.in_flight,
             failures: &records.failures,
+            skips: &[],
             attempts: &records.attempts,
             causes: &causes,
         };
@@ -190,7 +191,9 @@ proptest! {
                 asset: 0,
                 runs: records.runs,
                 in_progress: live,
+                metadata: Vec::new(),
                 failures: records.failures.into_iter().collect(),
+                skips: Skips::default(),
             }
         }).collect();
         let mut expected = Vec::new();
@@ -238,7 +241,7 @@ proptest! {
             row.push(done.and_then(|(_, b, _)| b.code_version.clone()).unwrap_or_else(dash));
             expected.push(row);
         }
-        let table = partition_status(&space, &history, kept.as_deref()).unwrap();
+        let table = partition_status(&space, &history, &causes(), kept.as_deref(), false).unwrap();
         prop_assert_eq!(rows(&table), expected);
     }
 }

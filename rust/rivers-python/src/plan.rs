@@ -100,6 +100,22 @@ impl Plan {
         })
     }
 
+    /// The plan with the partitions for which assets, by index, are already materialized.
+    fn with_materialized(&self, materialized: Vec<(u32, PyRef<'_, Selection>)>) -> Self {
+        let own = |(asset, done): (u32, PyRef<'_, Selection>)| {
+            (asset, space::Selection::clone(&done.selection))
+        };
+        let plan = plan::Plan::clone(&self.plan);
+        Self {
+            plan: Arc::new(plan.with_materialized(materialized.into_iter().map(own))),
+        }
+    }
+
+    /// The partitions for which an asset, by its index, is already materialized; `None`: none.
+    fn materialized(&self, asset: u32) -> Option<Selection> {
+        self.plan.materialized(asset).cloned().map(Selection::from)
+    }
+
     #[getter]
     fn num_runs(&self) -> u64 {
         self.plan.num_runs()

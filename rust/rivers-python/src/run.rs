@@ -110,19 +110,58 @@ impl Run {
         error_type: String,
         message: String,
     ) -> PyResult<()> {
-        let space = self.run.partitions().space();
-        let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;
+        let partitions = self.located(key)?;
         let cause = Cause {
             error_type,
             message,
             traceback: None,
         };
-        let partitions: Vec<u64> =
-            rivers_core::space::product::product_in_order(space, &located).collect();
         self.run
             .mark_failed(asset, &partitions, &cause)
             .map_err(Raised)?;
         Ok(())
+    }
+
+    /// Records a JSON object about each partition of the key, or (`None`) about all others.
+    fn add_metadata(&self, asset: u32, key: Option<&Bound<'_, PyAny>>, body: &str) -> PyResult<()> {
+        let partitions = key.map(|key| self.located(key)).transpose()?;
+        self.run
+            .add_metadata(asset, partitions.as_deref(), body)
+            .map_err(Raised)?;
+        Ok(())
+    }
+
+    /// Skips each partition of the key, or (`None`) all that have not failed.
+    #[pyo3(signature = (asset, key, reason))]
+    fn mark_skipped(
+        &self,
+        asset: u32,
+        key: Option<&Bound<'_, PyAny>>,
+        reason: &str,
+    ) -> PyResult<()> {
+        let partitions = key.map(|key| self.located(key)).transpose()?;
+        let reason = Arc::new(Cause::of_skip(reason));
+        self.run
+            .mark_skipped(asset, partitions.as_deref(), &reason)
+            .map_err(Raised)?;
+        Ok(())
+    }
+
+    fn is_skipped(&self, asset: u32) -> bool {
+        self.run.is_skipped(asset)
+    }
+
+    fn follow_skips(&self, asset: u32, upstreams: Vec<u32>) {
+        self.run.follow_skips(asset, &upstreams);
+    }
+
+    fn skipped(&self, asset: u32) -> Option<Selection> {
+        self.run.skipped(asset).map(Selection::from)
+    }
+
+    fn skipped_before(&self, asset: u32, needed: &Selection) -> Option<Selection> {
+        let skipped = self.run.skipped_before(asset, &needed.selection);
+        skipped.map(Selection::from)
     }
 
     fn check_defined(&self, asset: u32, space: &Space) {
@@ -135,6 +174,15 @@ impl Run {
 
     fn enter(&self, asset: u32, needs: Vec<u32>) -> Option<Selection> {
         self.run.enter(asset, &needs).map(Selection::from)
+    }
+}
+
+impl Run {
+    /// The partitions of a key, as numbers in the run's space.
+    fn located(&self, key: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
+        let space = self.run.partitions().space();
+        let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;
+        Ok(rivers_core::space::product::product_in_order(space, &located).collect())
     }
 }
 

@@ -4,15 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use rivers_core::backfill::Cause;
 use rivers_core::store::queries::runs::RunStatus;
-use rivers_core::store::queries::{backfills, error_groups, rates, runs};
+use rivers_core::store::queries::{backfills, error_groups, events, rates, runs};
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow};
 
-use crate::error::Result;
+use crate::error::{Raised, Result};
 use crate::plan::Plan;
-use crate::records::{BackfillRecord, ErrorGroupRecord, RunRecord};
+use crate::records::{BackfillRecord, ErrorGroupRecord, EventRecord, RunRecord};
 use crate::selection::{Selection, Space};
+
+/// The name of an asset, and the type and message of its error; `None`: it was only blocked.
+type FailedAsset = (String, Option<(String, String)>);
 
 /// Where everything is recorded.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -139,8 +143,13 @@ impl Store {
         .map(selections)
     }
 
-    fn failed_assets(&self, py: Python<'_>, id: &str) -> Result<Vec<String>> {
-        self.of_backfill(py, id, |store, row| backfills::failed_assets(store, row))
+    fn failed_assets(&self, py: Python<'_>, id: &str) -> Result<Vec<FailedAsset>> {
+        let failed = self.of_backfill(py, id, |store, row| backfills::failed_assets(store, row))?;
+        let error = |cause: Cause| (cause.error_type, cause.message);
+        Ok(failed
+            .into_iter()
+            .map(|(asset, cause)| (asset, cause.map(error)))
+            .collect())
     }
 
     fn plan(&self, py: Python<'_>, key: i64) -> Result<Plan> {
@@ -167,6 +176,24 @@ impl Store {
         Ok(selection.into())
     }
 
+    fn skipped(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Option<Selection>> {
+        let skipped = py.detach(|| backfills::skipped(&*self.store, asset, &space.space))?;
+        Ok(skipped.map(Selection::from))
+    }
+
+    fn materialized_in(
+        &self,
+        py: Python<'_>,
+        ids: Vec<String>,
+        asset: &str,
+        space: &Space,
+    ) -> Result<Selection> {
+        let (store, space) = (&*self.store, &space.space);
+        Ok(py
+            .detach(|| backfills::materialized_in(store, &ids, asset, space))?
+            .into())
+    }
+
     fn ever_materialized(&self, py: Python<'_>, asset: &str) -> Result<Vec<Selection>> {
         let spaces = py.detach(|| backfills::ever_materialized(&*self.store, asset))?;
         Ok(selections(spaces))
@@ -190,6 +217,47 @@ impl Store {
             runs::latest(&*self.store, limit, status)
         })?;
         Ok(latest.into_iter().map(RunRecord::from).collect())
+    }
+
+    fn events_of_run(&self, py: Python<'_>, id: &str) -> PyResult<Vec<EventRecord>> {
+        let found = py
+            .detach(|| events::of_run(&*self.store, id))
+            .map_err(Raised)?;
+        found
+            .into_iter()
+            .map(|event| EventRecord::new(py, event))
+            .collect()
+    }
+
+    fn events_of_asset(
+        &self,
+        py: Python<'_>,
+        asset: &str,
+        limit: usize,
+    ) -> PyResult<Vec<EventRecord>> {
+        let found = py
+            .detach(|| events::of_asset(&*self.store, asset, limit))
+            .map_err(Raised)?;
+        found
+            .into_iter()
+            .map(|event| EventRecord::new(py, event))
+            .collect()
+    }
+
+    fn latest_materialization(
+        &self,
+        py: Python<'_>,
+        asset: &str,
+        partition: Option<&str>,
+    ) -> PyResult<Option<EventRecord>> {
+        let found = py
+            .detach(|| events::latest_materialization(&*self.store, asset, partition))
+            .map_err(Raised)?;
+        found.map(|event| EventRecord::new(py, event)).transpose()
+    }
+
+    fn run_progress(&self, py: Python<'_>, id: &str) -> Result<Option<(u64, u64)>> {
+        Ok(py.detach(|| events::progress(&*self.store, id))?)
     }
 
     fn add_dynamic(&self, py: Python<'_>, name: &str, keys: Vec<String>) -> Result<()> {

@@ -45,7 +45,9 @@ visited = rs.Asset(
     visit_later if executor == "async" else visit, name="visited", partitions_def=definition
 )
 where = rs.Executor.parallel(2) if executor == "processes" else None
-repo = rs.CodeRepository([visited], where).resolve(rs.Storage.embedded(folder / "rivers.db"))
+repo = rs.CodeRepository([visited], default_executor=where).resolve(
+    rs.Storage.embedded(folder / "rivers.db")
+)
 whole = rs.PartitionKeyRange.single(keys[0], keys[-1])
 try:
     if mode in ("wait", "leave"):

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::run_end::{Failure, Retry, RunEnd};
+use super::run_end::{Failure, OutputMetadata, Retry, RunEnd};
+use super::skips::Skip;
 use crate::clock::Micros;
 
 /// What prior attempts of a run leave to the next.
@@ -22,6 +23,10 @@ pub struct PriorAttempts {
     pub remaining: Option<Vec<u32>>,
     /// What failed for good.
     pub failures: Vec<Failure>,
+    /// Facts about what was materialized and is not executed again.
+    pub metadata: Vec<OutputMetadata>,
+    /// What was skipped.
+    pub skips: Vec<Skip>,
 }
 
 impl PriorAttempts {
@@ -33,6 +38,8 @@ impl PriorAttempts {
             failed_attempts: Vec::new(),
             remaining: None,
             failures: Vec::new(),
+            metadata: Vec::new(),
+            skips: Vec::new(),
         }
     }
 
@@ -143,6 +150,18 @@ impl RetryQueue {
             .filter(|failure| !again.contains(&failure.asset))
             .cloned()
             .collect();
+        prior.metadata = end
+            .metadata
+            .iter()
+            .filter(|own| !again.contains(&own.asset))
+            .cloned()
+            .collect();
+        prior.skips = end
+            .skips
+            .iter()
+            .filter(|skip| !again.contains(&skip.asset))
+            .cloned()
+            .collect();
         prior.remaining = Some(again);
     }
 
@@ -184,6 +203,7 @@ mod tests {
             partitions: 2,
             failed: 0,
             failures: vec![failed(0, Some(cause()))],
+            skips: Vec::new(),
             retry: Some(Retry {
                 attempt,
                 due_at,
@@ -191,6 +211,7 @@ mod tests {
                 deferred: vec![2],
                 repeated: Vec::new(),
             }),
+            metadata: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::skips::Skip;
 use crate::clock::Micros;
 
 /// Why something failed.
@@ -28,6 +29,17 @@ pub struct Failure {
     pub fingerprint: Option<String>,
 }
 
+/// Facts about what a run materialized of an asset, for one partition or all.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OutputMetadata {
+    /// Index of the asset in the request.
+    pub asset: u32,
+    /// The partition; `None`: all partitions of the run that have no facts of their own.
+    pub partition: Option<u64>,
+    /// The facts: a JSON object.
+    pub body: Arc<str>,
+}
+
 /// An attempt of a run that is followed by another.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Retry {
@@ -41,6 +53,17 @@ pub struct Retry {
     pub deferred: Vec<u32>,
     /// Assets that were executed and are executed again because their values are lost with the attempt.
     pub repeated: Vec<u32>,
+}
+
+impl Cause {
+    /// The reason of a skip.
+    pub fn of_skip(reason: impl Into<String>) -> Self {
+        Self {
+            error_type: "Skip".into(),
+            message: reason.into(),
+            traceback: None,
+        }
+    }
 }
 
 impl Retry {
@@ -71,8 +94,12 @@ pub struct RunEnd {
     pub failed: u64,
     /// What was not materialized, in the order in which it happened.
     pub failures: Vec<Failure>,
+    /// What was skipped because there is nothing to produce.
+    pub skips: Vec<Skip>,
     /// If set, the run has not ended: it is attempted again.
     pub retry: Option<Retry>,
+    /// Facts about what was materialized.
+    pub metadata: Vec<OutputMetadata>,
 }
 
 /// The type of the exception that Ctrl-C raises in Python.
@@ -99,6 +126,8 @@ impl RunEnd {
             cause,
             fingerprint: None,
         };
+        self.skips
+            .retain(|skip| retry.failed().all(|asset| asset != skip.asset));
         let failed = retry.causes.into_iter();
         self.failures
             .extend(failed.map(|(asset, cause)| whole(asset, Some(cause))));

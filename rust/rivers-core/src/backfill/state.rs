@@ -323,7 +323,9 @@ mod tests {
             partitions: 1,
             failed,
             failures: Vec::new(),
+            skips: Vec::new(),
             retry: None,
+            metadata: Vec::new(),
         }
     }
 

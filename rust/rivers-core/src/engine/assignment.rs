@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::history::History;
 use super::remote_runs::{RemoteRuns, SentRuns};
 use super::{Program, SharedRuns};
-use crate::backfill::{PriorAttempts, Request, RunEnd};
+use crate::backfill::{Request, RunEnd};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::EntryId;
@@ -23,7 +24,7 @@ pub(super) struct Dispatch {
     pub(super) plan: Arc<Plan>,
     pub(super) request: Arc<Request>,
     pub(super) assignment: Arc<Assignment>,
-    pub(super) prior_attempts: Vec<Arc<PriorAttempts>>,
+    pub(super) history: History,
     /// The runs cannot be executed: through this link of the plan they need what was not materialized.
     pub(super) blocked_by: Option<usize>,
     pub(super) program: Program,

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::assignment::{Assignment, Dispatch};
+use super::history::History;
 use super::run::{JobSpec, Run};
 use super::{Program, Shared, SharedRuns, worker_batch};
-use crate::backfill::{Cause, FailurePolicy, PriorAttempts, RunEnd};
+use crate::backfill::{Cause, FailurePolicy, RunEnd};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::queue::EntryId;
@@ -24,7 +25,7 @@ pub struct Batch {
     entry: EntryId,
     spec: JobSpec,
     assignment: Arc<Assignment>,
-    prior_attempts: Vec<Arc<PriorAttempts>>,
+    history: History,
     program: Program,
     current: Option<Arc<Run>>,
     flushed_at: Micros,
@@ -43,7 +44,7 @@ impl Batch {
                 request: dispatch.request,
             },
             assignment: dispatch.assignment,
-            prior_attempts: dispatch.prior_attempts,
+            history: dispatch.history,
             program: dispatch.program,
             current: None,
             flushed_at: shared.clock.now(),
@@ -64,12 +65,12 @@ impl Batch {
         &self.spec
     }
 
-    /// The prior attempts of the batch's runs, encoded for a `WorkerBatch`.
+    /// What earlier attempts and runs leave to the batch's runs, encoded for a `WorkerBatch`.
     ///
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn prior_attempts(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.prior_attempts).map_err(worker_batch::unreadable)
+        postcard::to_stdvec(&self.history).map_err(worker_batch::unreadable)
     }
 
     /// The program that was submitted to execute the runs.
@@ -80,12 +81,15 @@ impl Batch {
     /// Ends the current run, if any, and begins the next. It never blocks: call `flush` when
     /// `should_flush`.
     pub fn advance(&mut self) -> Option<Arc<Run>> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let now = self.shared.clock.now();
         self.end_current(now);
         let run = self
             .assignment
             .claim(now)
-            .map(|number| Run::new(self.spec.clone(), number, now, &self.prior_attempts));
+            .map(|number| Run::new(self.spec.clone(), number, now, &self.history));
         self.current.clone_from(&run);
         self.end_preemption();
         run
@@ -112,7 +116,7 @@ impl Batch {
             let Some(number) = self.assignment.claim(now) else {
                 break;
             };
-            let run = Run::new(self.spec.clone(), number, now, &[]);
+            let run = Run::new(self.spec.clone(), number, now, &History::default());
             run.fail_all(&cause);
             if self.assignment.keep(run.end(now)) >= MAX_UNFLUSHED {
                 self.flush();
@@ -154,6 +158,9 @@ impl Batch {
     /// Passes the outcomes to the engine. Blocks while the writer is far behind, unless a more urgent
     /// request waits for the slot.
     pub fn flush(&mut self) {
+        if self.shared.is_parents() {
+            return;
+        }
         self.due = false;
         self.flushed_at = self.shared.clock.now();
         let mut coordinator = self.shared.coordinator();
@@ -188,6 +195,9 @@ impl Batch {
     /// Ends the current run, if any, and moves up to `max_runs` of the next runs to memory shared with
     /// another process. Returns `false` if no run is left or may start.
     pub fn share(&mut self, shared: &Arc<SharedRuns>, max_runs: u64) -> bool {
+        if self.shared.is_parents() {
+            return false;
+        }
         let now = self.end_before_sending();
         let is_shared = self.assignment.share(shared, max_runs, now);
         self.end_preemption();
@@ -197,6 +207,9 @@ impl Batch {
     /// Ends the current run, if any, and returns up to `max_runs` of the next runs, to be executed by a
     /// `WorkerBatch` that shares no memory with the engine. `None`: no run is left or may start.
     pub fn send(&mut self, max_runs: u64) -> Option<Range<u64>> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let now = self.end_before_sending();
         let sent = self.assignment.send(max_runs, now);
         self.end_preemption();
@@ -238,7 +251,7 @@ impl Batch {
 
     /// Flushes all outcomes and gives back what has not begun.
     pub fn close(&mut self) {
-        if std::mem::replace(&mut self.closed, true) {
+        if std::mem::replace(&mut self.closed, true) || self.shared.is_parents() {
             return;
         }
         let now = self.shared.clock.now();

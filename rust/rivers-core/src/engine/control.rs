@@ -114,6 +114,9 @@ impl Engine {
     /// # Errors
     /// `Storage`.
     pub fn abort(&self, key: Key, reason: String) -> Result<()> {
+        if self.shared.is_parents() {
+            return Ok(());
+        }
         let entry = self
             .shared
             .coordinator()
@@ -164,6 +167,11 @@ impl Engine {
         } else {
             self.shared.store.failures(row.key, None)?
         };
+        let skips = if plan.links().is_empty() {
+            Vec::new()
+        } else {
+            self.shared.store.skips(row.key, None)?
+        };
         let attempts = self.shared.store.attempts(row.key)?;
         let has_ended = |run| ended.binary_search_by_key(&run, |row| row.run).is_ok();
         let retries = RetryQueue::from_records(&attempts, has_ended);
@@ -171,6 +179,7 @@ impl Engine {
             pending: PendingRuns::new(&plan, pending, &failures),
             retries,
             counts: row.counts,
+            skips,
         };
         // A backfill that was stopping when its process died starts nothing more.
         let canceled = row.cancel_requested.then_some(Stop::Canceled);

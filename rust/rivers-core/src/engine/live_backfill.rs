@@ -6,12 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::assignment::Assignment;
+use super::history::History;
 use super::{Execution, Placement, Program};
 use crate::backfill::{
-    ClaimedRuns, Counts, Event, PendingRuns, Phase, Request, RetryQueue, RunEnd, State, Stop,
+    ClaimedRuns, Counts, Event, PendingRuns, Phase, Request, RetryQueue, RunEnd, SkipRow,
+    SkippedPartitions, State, Stop,
 };
 use crate::clock::Micros;
-use crate::plan::Plan;
+use crate::plan::{Link, Plan};
 use crate::queue::{EntryId, TokenBucket};
 
 /// How large the batches of a worker are.
@@ -55,6 +57,8 @@ pub(super) struct ResumePoint {
     pub(super) pending: PendingRuns,
     pub(super) retries: RetryQueue,
     pub(super) counts: Counts,
+    /// The recorded skips.
+    pub(super) skips: Vec<SkipRow>,
 }
 
 /// A backfill in this process.
@@ -90,6 +94,8 @@ pub(super) struct LiveBackfill {
     pub(super) written_end: bool,
     /// The counts that are committed.
     pub(super) published: Counts,
+    /// What runs skipped of assets that later runs need.
+    skipped: Arc<SkippedPartitions>,
     mean_run: Option<f64>,
     last_batch: f64,
 }
@@ -106,6 +112,7 @@ impl LiveBackfill {
             pending,
             retries,
             counts,
+            skips,
         } = resume_point;
         let mut state = State::new(
             request.failure_policy,
@@ -120,6 +127,10 @@ impl LiveBackfill {
         retries
             .scheduled()
             .for_each(|run| state.apply(Event::Scheduled(run)));
+        let mut skipped = SkippedPartitions::default();
+        for skip in skips {
+            skipped.record(skip.asset, skip.partition, || plan.run(skip.run));
+        }
         let rate_limit = request.control.max_starts_per_second.map(TokenBucket::new);
         Self {
             entry,
@@ -141,6 +152,7 @@ impl LiveBackfill {
             revision: 0,
             written_end: false,
             published: counts,
+            skipped: Arc::new(skipped),
             mean_run: None,
             last_batch: 0.25,
         }
@@ -226,9 +238,31 @@ impl LiveBackfill {
         let count = ends.len();
         self.learn(&ends);
         self.retries.record(&ends);
+        self.record_skips(&ends);
         self.state.apply(Event::Ended(&ends));
         self.outbox.extend(ends);
         count
+    }
+
+    /// What happened before the runs of a batch.
+    pub(super) fn history(&self, runs: &Range<u64>) -> History {
+        History {
+            prior_attempts: self.retries.prior_attempts(runs),
+            skipped: Arc::clone(&self.skipped),
+        }
+    }
+
+    /// Notes what runs skipped of assets that later runs need.
+    fn record_skips(&mut self, ends: &[RunEnd]) {
+        for end in ends.iter().filter(|end| end.retry.is_none()) {
+            for skip in &end.skips {
+                let needed = |link: &Link| link.asset == skip.asset;
+                if self.plan.links().iter().any(needed) {
+                    let run = || self.plan.run(end.run);
+                    Arc::make_mut(&mut self.skipped).record(skip.asset, skip.partition, run);
+                }
+            }
+        }
     }
 
     /// Lets the retries start that are due. Returns whether there were any.

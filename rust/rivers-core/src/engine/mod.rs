@@ -8,6 +8,7 @@ mod assignment;
 mod batch;
 mod control;
 mod coordinator;
+mod history;
 mod live_backfill;
 mod nested_calls;
 mod nested_waits;
@@ -15,6 +16,8 @@ mod priority_gate;
 mod remote_runs;
 mod run;
 mod run_failures;
+mod run_metadata;
+mod run_skips;
 mod shared_runs;
 mod types;
 mod worker_batch;
@@ -37,7 +40,7 @@ use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
-use crate::store::{Key, LeaseTerms, Store};
+use crate::store::{Key, LeaseTerms, Store, fork};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
 
@@ -62,6 +65,8 @@ struct Shared {
     /// Until when the leases of all live backfills are known to hold: no run starts later.
     leased_until: Arc<AtomicI64>,
     _alive: Box<dyn Send + Sync>,
+    /// The process that made it, see [`fork::generation`].
+    generation: u64,
     coordinator: Mutex<Coordinator>,
     /// Held while control requests are read and applied.
     polling: Mutex<()>,
@@ -82,6 +87,12 @@ struct RequestedLease {
 }
 
 impl Shared {
+    /// Whether this process is a forked child of the one that made it. Its locks may be held there by threads
+    /// that the child does not have, and what it runs remains the parent's: the child leaves it alone.
+    fn is_parents(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     /// Only a bug can poison the lock, and other threads may go on after it.
     fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
         self.coordinator
@@ -158,6 +169,7 @@ impl Engine {
             lease,
             leased_until: Arc::new(AtomicI64::new(Micros::MIN)),
             _alive: alive,
+            generation: fork::generation(),
             coordinator: Mutex::new(Coordinator::new(limits)),
             polling: Mutex::new(()),
             changed: Condvar::new(),
@@ -188,6 +200,7 @@ impl Engine {
                 pending: PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]),
                 retries: RetryQueue::default(),
                 counts: Counts::default(),
+                skips: Vec::new(),
             };
             let priority = request.priority;
             self.admit(key, |coordinator| {
@@ -262,6 +275,9 @@ impl Engine {
     /// With a timeout above zero, the wait goes on while another worker has unclaimed runs: they may have
     /// to be taken over from behind a slow one.
     pub fn next_batch(&self, timeout: Duration) -> Option<Batch> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let deadline = Instant::now() + timeout;
         let mut coordinator = self.shared.coordinator();
         coordinator.idle_workers += 1;
@@ -312,6 +328,9 @@ impl Engine {
     /// Whether one more worker would find a run, or should wait for one: for a backfill that may start
     /// nothing now (another process can change that), for a retry, or behind runs that may prove slow.
     pub fn wants_worker(&self) -> bool {
+        if self.shared.is_parents() {
+            return false;
+        }
         let mut coordinator = self.shared.coordinator();
         !coordinator.closed
             && coordinator.idle_workers == 0
@@ -405,6 +424,9 @@ impl Engine {
 
     /// Ends the writer. Backfills that are live stay resumable, and `wait` says so.
     pub fn close(&self) {
+        if self.shared.is_parents() {
+            return;
+        }
         self.shared.coordinator().closed = true;
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();

@@ -4,9 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
+use super::history::History;
 use super::run_failures::RunFailures;
+use super::run_metadata::RunMetadata;
+use super::run_skips::Reasons;
 use crate::backfill::error_fingerprint::fingerprint;
-use crate::backfill::{Cause, Failure, FailurePolicy, PriorAttempts, Request, Retry, RunEnd};
+use crate::backfill::{
+    Cause, Failure, FailurePolicy, PriorAttempts, Request, Retry, RunEnd, SkippedPartitions,
+};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -31,7 +36,12 @@ pub struct Run {
     /// What earlier attempts left, if this is not the first.
     prior_attempts: Option<Arc<PriorAttempts>>,
     failures: Mutex<RunFailures>,
+    /// What was skipped so far.
+    pub(super) skips: Mutex<Reasons>,
+    /// What earlier runs skipped of assets that this one may need.
+    pub(super) skipped_before: Arc<SkippedPartitions>,
     again: Mutex<Option<Again>>,
+    pub(super) metadata: RunMetadata,
 }
 
 /// What is deferred to the next attempt, and how long to wait for it.
@@ -48,14 +58,20 @@ impl Run {
         spec: JobSpec,
         number: u64,
         started_at: Micros,
-        prior_attempts: &[Arc<PriorAttempts>],
+        history: &History,
     ) -> Arc<Self> {
         let partitions = spec.plan.run(number);
-        let prior_attempts = prior_attempts
+        let prior_attempts = history
+            .prior_attempts
             .iter()
             .find(|known| known.run == number)
             .cloned();
         let failures = prior_attempts.as_ref().map(|known| known.failures.clone());
+        let metadata = RunMetadata::new(prior_attempts.as_deref());
+        let skips = prior_attempts.iter().flat_map(|known| &known.skips);
+        let skips = skips
+            .map(|skip| ((skip.asset, skip.partition), Arc::clone(&skip.reason)))
+            .collect();
         Arc::new(Self {
             spec,
             number,
@@ -63,7 +79,10 @@ impl Run {
             partitions,
             prior_attempts,
             failures: Mutex::new(RunFailures::new(failures.unwrap_or_default())),
+            skips: Mutex::new(skips),
+            skipped_before: Arc::clone(&history.skipped),
             again: Mutex::new(None),
+            metadata,
         })
     }
 
@@ -91,13 +110,23 @@ impl Run {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
     fn again(&self) -> MutexGuard<'_, Option<Again>> {
         self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing has failed so far, in this attempt or an earlier one.
+    /// Whether each asset is executed for all partitions: nothing has failed, was skipped or was materialized
+    /// so far, in this attempt, an earlier one, or a run whose partitions this one may need.
     pub fn has_no_failures(&self) -> bool {
-        self.prior_attempts.is_none() && self.failures().is_empty() && self.again().is_none()
+        self.prior_attempts.is_none()
+            && self.failures().is_empty()
+            && self.again().is_none()
+            && self.skips().is_empty()
+            && !self.spec.plan.has_materialized()
+            && self.skipped_before.is_empty()
     }
 
     /// Whether this attempt executes `asset`: an earlier one may have done so.
@@ -191,16 +220,7 @@ impl Run {
     /// # Errors
     /// `PartitionValidation` if a partition does not belong to the run; then none is marked.
     pub fn mark_failed(&self, asset: u32, partitions: &[u64], cause: &Cause) -> Result<()> {
-        if let Some(&other) = partitions
-            .iter()
-            .find(|&&partition| !self.partitions.contains(partition))
-        {
-            return Err(Error::PartitionValidation(format!(
-                "the partition {:?} is not one of this run's {}",
-                self.partitions.space().text(other),
-                self.partitions.len()
-            )));
-        }
+        self.check_own(partitions)?;
         let cause = Arc::new(cause.clone());
         let mut failures = self.failures();
         for &partition in partitions {
@@ -209,14 +229,37 @@ impl Run {
         Ok(())
     }
 
-    /// The partitions of `asset` that were not marked as failed; `None`: all.
-    pub fn survivors(&self, asset: u32) -> Option<Selection> {
-        self.without(&[asset])
+    /// Refuses partitions that do not belong to the run.
+    ///
+    /// # Errors
+    /// `PartitionValidation` naming the first of them.
+    pub(super) fn check_own(&self, partitions: &[u64]) -> Result<()> {
+        match partitions
+            .iter()
+            .find(|&&partition| !self.partitions.contains(partition))
+        {
+            None => Ok(()),
+            Some(&other) => Err(Error::PartitionValidation(format!(
+                "the partition {:?} is not one of this run's {}",
+                self.partitions.space().text(other),
+                self.partitions.len()
+            ))),
+        }
     }
 
-    /// The partitions for which `asset` can be executed; `None`: all. Those that failed in one of `needs`
-    /// are left out and recorded as skipped.
+    /// The partitions of `asset` that this run materializes: neither marked as failed nor skipped, nor
+    /// materialized before; `None`: all.
+    pub fn survivors(&self, asset: u32) -> Option<Selection> {
+        self.to_execute(asset, self.without(&[asset]))
+    }
+
+    /// The partitions for which `asset` is executed; `None`: all. Those that were skipped or materialized
+    /// before are left out, and those that failed in one of `needs` are left out and recorded as blocked.
     pub fn enter(&self, asset: u32, needs: &[u32]) -> Option<Selection> {
+        self.to_execute(asset, self.without_failed(asset, needs))
+    }
+
+    fn without_failed(&self, asset: u32, needs: &[u32]) -> Option<Selection> {
         let own = self.without(&[asset]);
         let left = match self.without(needs) {
             Some(left) => own.map_or_else(|| left.clone(), |own| left.intersection(&own)),
@@ -279,16 +322,19 @@ impl Run {
             .partitions
             .iter()
             .filter(|partition| !failed.contains(partition));
+        Some(self.selected(left))
+    }
+
+    /// A selection of these partitions of the run.
+    pub(super) fn selected(&self, partitions: impl IntoIterator<Item = u64>) -> Selection {
         let space = Arc::clone(self.partitions.space());
-        Some(Selection::new(
-            space,
-            Members::Explicit(PositionSet::in_order(left)),
-        ))
+        Selection::new(space, Members::Explicit(PositionSet::in_order(partitions)))
     }
 
     /// The outcome of the run.
     pub(super) fn end(&self, now: Micros) -> RunEnd {
         let failures = self.failures().take();
+        let skips = self.take_skips(&failures);
         let partitions = self.partitions.len();
         let attempts = self
             .prior_attempts
@@ -315,7 +361,9 @@ impl Run {
             partitions,
             failed: RunEnd::failed_partitions(&failures, partitions),
             failures,
+            skips,
             retry,
+            metadata: self.metadata.take(),
         };
         // The backfill stops here, so nothing is attempted again.
         let stops = self.request().failure_policy == FailurePolicy::StopOnFailure;

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::SharedRuns;
+use super::history::History;
 use super::remote_runs::{RemoteRuns, SentRuns};
 use super::run::{JobSpec, Run};
-use crate::backfill::{FailurePolicy, PriorAttempts, RunEnd};
+use crate::backfill::{FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SystemClock};
 use crate::error::{Error, Result};
 
@@ -17,7 +18,7 @@ const REPORT_INTERVAL: Micros = 100_000;
 pub struct WorkerBatch {
     spec: JobSpec,
     runs: Arc<dyn RemoteRuns>,
-    prior_attempts: Vec<Arc<PriorAttempts>>,
+    history: History,
     current: Option<Arc<Run>>,
     ended: Vec<RunEnd>,
     report_at: Micros,
@@ -52,7 +53,7 @@ impl WorkerBatch {
         Ok(Self {
             spec,
             runs,
-            prior_attempts: postcard::from_bytes(prior_attempts).map_err(unreadable)?,
+            history: postcard::from_bytes(prior_attempts).map_err(unreadable)?,
             current: None,
             ended: Vec::new(),
             report_at: clock.now() + REPORT_INTERVAL,
@@ -77,7 +78,7 @@ impl WorkerBatch {
             }
         }
         let number = self.runs.claim(now)?;
-        let run = Run::new(self.spec.clone(), number, now, &self.prior_attempts);
+        let run = Run::new(self.spec.clone(), number, now, &self.history);
         self.current = Some(Arc::clone(&run));
         Some(run)
     }

@@ -1,6 +1,7 @@
 //! Encodes plans as bytes that can be decoded without the current definitions: space, members,
 //! strategy.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Link, Plan, Strategy};
@@ -13,6 +14,12 @@ const VERSION: u8 = 1;
 const ARRANGED: u8 = 2;
 /// First byte of a plan with several layers.
 const LAYERS: u8 = 3;
+/// First byte of a plan whose assets are already materialized for some partitions; the plan without that
+/// follows as bytes.
+const MATERIALIZED: u8 = 4;
+
+/// The stored form of what is already materialized: the partitions by asset, and the plan.
+type StoredMaterialized<'a> = (Vec<(u32, Members)>, Cow<'a, [u8]>);
 
 /// The stored form of a layer: its space (omitted for the first), members, order, strategy and
 /// assets.
@@ -39,6 +46,17 @@ pub fn decode_space(bytes: &[u8]) -> Result<Arc<Space>> {
 /// # Errors
 /// `Execution` when it cannot be encoded.
 pub fn encode_plan(plan: &Plan) -> Result<Vec<u8>> {
+    let bytes = encode_runs(plan)?;
+    if !plan.has_materialized() {
+        return Ok(bytes);
+    }
+    let members = |(asset, done): &(u32, Selection)| (*asset, done.members().clone());
+    let materialized = plan.materialized.iter().map(members).collect();
+    let stored: StoredMaterialized<'_> = (materialized, Cow::Owned(bytes));
+    encode(MATERIALIZED, &stored)
+}
+
+fn encode_runs(plan: &Plan) -> Result<Vec<u8>> {
     let nesting = |selection: &Selection| selection.is_arranged().then(|| selection.nesting());
     if plan.assets.is_empty() {
         let (members, strategy) = (plan.selection().members(), plan.strategy());
@@ -69,6 +87,7 @@ pub fn encode_plan(plan: &Plan) -> Result<Vec<u8>> {
 /// `Execution` when the bytes are damaged, of a newer version, or belong to another space.
 pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
     match bytes.first() {
+        Some(&MATERIALIZED) => decode_materialized(&space, bytes),
         Some(&LAYERS) => decode_layers(&space, bytes),
         Some(&ARRANGED) => {
             let (members, strategy, nesting) = decode(ARRANGED, bytes)?;
@@ -79,6 +98,24 @@ pub fn decode_plan(space: Arc<Space>, bytes: &[u8]) -> Result<Plan> {
             Plan::new(fitting(space, members, None)?, strategy)
         }
     }
+}
+
+fn decode_materialized(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {
+    let (materialized, runs): StoredMaterialized<'_> = decode(MATERIALIZED, bytes)?;
+    if runs.first() == Some(&MATERIALIZED) {
+        return Err(damaged("it says twice what is materialized"));
+    }
+    let plan = decode_plan(Arc::clone(space), &runs)?;
+    let selection = |(asset, members)| {
+        let layer = plan.layer_with(asset);
+        let space = plan.layers[layer].selection().space();
+        Ok((asset, fitting(Arc::clone(space), members, None)?))
+    };
+    let materialized: Vec<_> = materialized
+        .into_iter()
+        .map(selection)
+        .collect::<Result<_>>()?;
+    Ok(plan.with_materialized(materialized))
 }
 
 fn decode_layers(space: &Arc<Space>, bytes: &[u8]) -> Result<Plan> {

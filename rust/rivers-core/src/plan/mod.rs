@@ -37,6 +37,8 @@ pub struct Plan {
     /// Indices in the request of each layer's assets; empty if one layer executes all assets.
     assets: Vec<Vec<u32>>,
     links: Vec<Link>,
+    /// By asset, the partitions for which it is already materialized, in the space of its layer.
+    materialized: Vec<(u32, Selection)>,
 }
 
 impl Plan {
@@ -52,6 +54,7 @@ impl Plan {
             layers: vec![layer],
             assets: Vec::new(),
             links: Vec::new(),
+            materialized: Vec::new(),
         })
     }
 
@@ -90,6 +93,36 @@ impl Plan {
     /// The dependencies between layers.
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// The plan with the partitions for which assets are already materialized: their runs do not execute
+    /// these assets for them. Partitions that an asset's layer does not have are left out.
+    #[must_use]
+    pub fn with_materialized(
+        self,
+        materialized: impl IntoIterator<Item = (u32, Selection)>,
+    ) -> Self {
+        let own = |(asset, done): (u32, Selection)| {
+            let layer = &self.layers[self.layer_with(asset)];
+            let done = done.intersection(layer.selection());
+            (!done.is_empty()).then_some((asset, done))
+        };
+        let materialized = materialized.into_iter().filter_map(own).collect();
+        Self {
+            materialized,
+            ..self
+        }
+    }
+
+    /// The partitions for which an asset is already materialized; `None`: none.
+    pub fn materialized(&self, asset: u32) -> Option<&Selection> {
+        let found = self.materialized.iter().find(|(own, _)| *own == asset);
+        found.map(|(_, selection)| selection)
+    }
+
+    /// Whether some asset is already materialized for some partition.
+    pub fn has_materialized(&self) -> bool {
+        !self.materialized.is_empty()
     }
 
     /// The selection of the first layer.

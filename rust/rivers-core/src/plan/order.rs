@@ -43,6 +43,7 @@ impl Plan {
             starts: vec![0],
             assets: Vec::new(),
             links,
+            materialized: Vec::new(),
         };
         let (mut end, mut partitions) = (0, 0_u64);
         for (selection, strategy, assets) in layers {

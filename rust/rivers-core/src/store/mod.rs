@@ -11,7 +11,7 @@
 //! [`Ledger::commit`] has returned [`Committed::Kept`] for it. Therefore
 //!
 //! 1. what a user has seen is there after a crash;
-//! 2. a crash can lose outcomes that nobody has seen: those runs are executed again;
+//! 2. a crash can lose outcomes that no reader has seen: those runs are executed again;
 //! 3. a commit is all or nothing for each backfill, and equal counts and records are written together.
 //!
 //! # Lease before start
@@ -28,6 +28,7 @@
 mod digest;
 mod encoding;
 pub mod failpoint;
+pub mod fork;
 pub mod liveness;
 pub mod queries;
 mod records;
@@ -37,7 +38,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow};
+use crate::backfill::{
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
@@ -191,11 +194,35 @@ pub trait Records: Send + Sync {
     /// `Storage`.
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>>;
 
+    /// What the runs of a backfill skipped; only that of `run`, if given.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn skips(&self, key: Key, run: Option<u64>) -> Result<Vec<SkipRow>>;
+
+    /// The backfills and manual runs of an asset that skipped something.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn skipping(&self, asset: &str) -> Result<Vec<Key>>;
+
     /// The failed attempts of a backfill that were followed by another, by run and attempt.
     ///
     /// # Errors
     /// `Storage`.
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>>;
+
+    /// The facts about what a backfill materialized, by run; only of `run`, if given.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>>;
+
+    /// The facts with these numbers, JSON objects as text.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>>;
 
     /// The failure of a backfill that was recorded first.
     ///

@@ -14,7 +14,7 @@ use super::reasons::{Messages, Reasons, RunReasons};
 use super::rows::{PartitionRows, Shown};
 use super::states::PartitionStatus;
 use super::walk::{Span, walk};
-use crate::backfill::{AttemptRow, Cause, FailureRow, RunRow, Status};
+use crate::backfill::{AttemptRow, Cause, FailureRow, RunRow, SkipRow, Skips, Status};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -33,6 +33,8 @@ pub struct BackfillView<'a> {
     pub in_flight: &'a [(u64, Micros)],
     /// The failures, in the order in which they were recorded.
     pub failures: &'a [FailureRow],
+    /// What was skipped.
+    pub skips: &'a [SkipRow],
     /// The failed attempts that were retried, by run and attempt.
     pub attempts: &'a [AttemptRow],
     /// The errors that the failures refer to.
@@ -77,6 +79,7 @@ pub fn partitions(
         layout: &layout,
         view,
         filter,
+        skips: view.skips.iter().copied().collect(),
     };
     let expected = check_rows(filing.expected(), "; filter them by status")?;
     let rows = filing.file(PartitionRows::new(
@@ -96,6 +99,7 @@ struct Filing<'a> {
     layout: &'a Layout,
     view: &'a BackfillView<'a>,
     filter: &'a PartitionFilter,
+    skips: Skips,
 }
 
 impl<'a> Filing<'a> {
@@ -138,8 +142,13 @@ impl<'a> Filing<'a> {
                 Span::Ended(row) => {
                     let all = len(row.run..row.run + 1);
                     let failed = row.failed.min(all);
+                    let skipped = if self.skips.has_run(row.run) {
+                        kept(PartitionStatus::Skipped, all - failed)
+                    } else {
+                        0
+                    };
                     kept(PartitionStatus::Failed, failed)
-                        + kept(PartitionStatus::Completed, all - failed)
+                        + kept(PartitionStatus::Completed, all - failed).max(skipped)
                 }
             };
         });
@@ -183,18 +192,26 @@ impl<'a> Filing<'a> {
             } else {
                 reasons.of_run(row.run)
             };
-            let mut ended = |cause: Option<i64>, rows: &mut PartitionRows<'a>| Shown {
-                status: cause.map_or(PartitionStatus::Completed, |_| PartitionStatus::Failed),
-                attempts: attempts.begun(row.run),
-                started_at: Some(row.started_at),
-                ended_at: Some(row.ended_at),
-                error: cause.and_then(|cause| messages.of(cause, rows.errors())),
-            };
+            let mut ended =
+                |cause: Option<i64>, skipped: bool, rows: &mut PartitionRows<'a>| Shown {
+                    status: match cause {
+                        Some(_) => PartitionStatus::Failed,
+                        None if skipped => PartitionStatus::Skipped,
+                        None => PartitionStatus::Completed,
+                    },
+                    attempts: attempts.begun(row.run),
+                    started_at: Some(row.started_at),
+                    ended_at: Some(row.ended_at),
+                    error: cause.and_then(|cause| messages.of(cause, rows.errors())),
+                };
             let runs = row.run..row.run + 1;
-            match (own, &locator) {
-                (Some(own), Some(locator)) if own.has_single() => {
+            let skips = self.skips.has_run(row.run);
+            match &locator {
+                Some(locator) if skips || own.is_some_and(RunReasons::has_single) => {
                     locator.for_each(self.rows_of(runs), |at, partition| {
-                        let shown = ended(own.of(partition), &mut rows);
+                        let skipped = self.skips.reason(row.run, partition, None).is_some();
+                        let cause = own.and_then(|own| own.of(partition));
+                        let shown = ended(cause, skipped, &mut rows);
                         if self.filter.keeps(shown.status) {
                             rows.add_run(row.run, 1);
                             rows.add_rows(at..at + 1, shown);
@@ -202,7 +219,7 @@ impl<'a> Filing<'a> {
                     });
                 }
                 _ => {
-                    let shown = ended(own.and_then(RunReasons::first), &mut rows);
+                    let shown = ended(own.and_then(RunReasons::first), false, &mut rows);
                     self.add(&mut rows, runs, shown);
                 }
             }

@@ -99,8 +99,8 @@ pub fn backfills() -> Vec<Field> {
     ]
 }
 
-/// The columns of `partition_status`, after those of the dimensions. All but the first describe the
-/// last materialization, even if a later attempt failed; null if there was none.
+/// The columns of `partition_status`, after those of the dimensions. All but the first and the last describe
+/// the last materialization, even if a later attempt failed; null if there was none.
 pub fn partition_status() -> Vec<Field> {
     vec![
         // Enum of `MaterializationStatus`: the partition's state.
@@ -113,7 +113,15 @@ pub fn partition_status() -> Vec<Field> {
         Field::new("run", DataType::UInt64, true),
         // String: the version of the asset's code then; null also where it declared none.
         Field::new("code_version", DataType::Utf8View, true),
+        // String: why it was skipped; null where the state is another one.
+        Field::new("skip_reason", DataType::Utf8View, true),
     ]
+}
+
+/// The last column of `partition_status`, if it is requested: String, a JSON object with the metadata of the
+/// last materialization; null if it has none.
+pub(super) fn metadata() -> Field {
+    Field::new("metadata", DataType::Utf8View, true)
 }
 
 /// Names of the columns in the tables of partitions, which dimension columns cannot have.
@@ -128,6 +136,8 @@ pub const RESERVED: &[&str] = &[
     "last_materialized_at",
     "backfill_id",
     "code_version",
+    "metadata",
+    "skip_reason",
 ];
 
 /// An asset's name in a list.

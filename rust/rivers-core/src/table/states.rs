@@ -51,6 +51,8 @@ states! {
         Failed = "failed",
         /// The backfill ended before the partition was executed.
         Canceled = "canceled",
+        /// Nothing failed, and an asset skipped the partition: there is nothing to produce.
+        Skipped = "skipped",
     }
 }
 
@@ -81,6 +83,8 @@ states! {
         Failed = "failed",
         /// A running backfill includes the partition and has not finished it.
         InProgress = "in_progress",
+        /// The last attempt skipped the partition: there is nothing to produce.
+        Skipped = "skipped",
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
+use hashbrown::HashMap;
 
 use super::batch::{batch, check_rows};
 use super::dimensions::Columns;
@@ -15,7 +16,7 @@ use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::{Failures, RunRow};
+use crate::backfill::{Cause, Failures, MetadataRow, RunRow, Skips};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -38,12 +39,18 @@ pub struct AssetHistory {
     pub in_progress: bool,
     /// The failures.
     pub failures: Failures,
+    /// The facts about what was materialized, with their texts.
+    pub metadata: Vec<(MetadataRow, Arc<str>)>,
+    /// What was skipped.
+    pub skips: Skips,
 }
 
 /// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
 /// after those of `dimensions`). `history` is ordered from the newest backfill. The outcome that
 /// ended last counts; at equal times a success, then the newer backfill. Partitions that are no
 /// longer defined are omitted, and so are those with another state than `status`, if it is given.
+/// With `metadata`, the last column is the metadata of the last materialization.
+/// `reasons` has the texts of the skips.
 ///
 /// # Errors
 /// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
@@ -51,11 +58,13 @@ pub struct AssetHistory {
 pub fn partition_status(
     space: &Arc<Space>,
     history: &[AssetHistory],
+    reasons: &HashMap<i64, Cause>,
     status: Option<&[MaterializationStatus]>,
+    metadata: bool,
 ) -> Result<RecordBatch> {
-    let mut marks = Marks::new(check_rows(space.len(), "")?);
+    let mut marks = Marks::new(check_rows(space.len(), "")?, metadata);
     for backfill in history {
-        marks.add(space, backfill)?;
+        marks.add(space, backfill, reasons)?;
     }
     let states = marks.states();
     let layout = Layout::of_selection(&Selection::all(Arc::clone(space)));
@@ -82,17 +91,26 @@ struct Marks {
     backfill: Vec<View>,
     run: Vec<u64>,
     version: Vec<View>,
+    /// The time of the last skip, and its reason; empty while nothing was skipped.
+    skipped: Vec<Micros>,
+    reason: Vec<View>,
     /// The time of the last failure; empty while nothing has failed.
     failed: Vec<Micros>,
     /// Whether a running backfill includes the partition; empty while none does.
     held: Vec<bool>,
+    /// The metadata of the last materialization, if it is requested.
+    metadata: Option<Vec<View>>,
     ids: Texts,
     versions: Texts,
+    bodies: Bodies,
+    reasons: Texts,
 }
 
 impl Marks {
-    fn new(len: usize) -> Self {
+    fn new(len: usize, metadata: bool) -> Self {
         Self {
+            metadata: metadata.then(|| vec![0; len]),
+            bodies: Bodies::default(),
             last: vec![NEVER; len],
             backfill: vec![0; len],
             run: vec![0; len],
@@ -101,10 +119,18 @@ impl Marks {
             held: Vec::new(),
             ids: Texts::default(),
             versions: Texts::default(),
+            reasons: Texts::default(),
+            skipped: Vec::new(),
+            reason: Vec::new(),
         }
     }
 
-    fn add(&mut self, space: &Space, history: &AssetHistory) -> Result<()> {
+    fn add(
+        &mut self,
+        space: &Space,
+        history: &AssetHistory,
+        reasons: &HashMap<i64, Cause>,
+    ) -> Result<()> {
         let layer = history.plan.layer_with(history.asset);
         let runs = history.plan.runs_of(layer);
         let first = runs.start;
@@ -119,45 +145,91 @@ impl Marks {
             return Ok(());
         };
         let len = self.last.len();
+        let mut written: HashMap<i64, View> = HashMap::new();
+        let mut text_of = |texts: &mut Texts, reason: i64| {
+            let text = || {
+                reasons
+                    .get(&reason)
+                    .map_or("", |cause| cause.message.as_str())
+            };
+            *written.entry(reason).or_insert_with(|| texts.write(text()))
+        };
         let id = self.ids.write(&history.backfill_id);
         let version = history
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
+        let facts = self
+            .metadata
+            .is_some()
+            .then(|| self.bodies.by_run(&history.metadata, history.asset));
+        // What was materialized before is not part of this backfill.
+        let before = history.plan.materialized(history.asset);
+        let is_before = |partition| before.is_some_and(|before| before.contains(partition));
         walk(runs, &history.runs, &[], |span| match span {
             Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
-                here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+                if before.is_none() {
+                    return here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
+                }
+                there.for_each(rows_of(runs), |row_number, partition| {
+                    if let Some(at) = here.partition(row_number) {
+                        self.held[at as usize] |= !is_before(partition);
+                    }
+                });
             }
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
                 let rows = rows_of(row.run..row.run + 1);
-                let mut done = |at: u64| {
+                let facts = facts.as_ref().and_then(|facts| facts.get(&row.run));
+                let mut done = |at: u64, partition: Option<u64>| {
                     let at = at as usize;
                     if row.ended_at > self.last[at] {
                         self.last[at] = row.ended_at;
                         self.backfill[at] = id;
                         self.run[at] = row.run;
                         self.version[at] = version;
+                        if let Some(metadata) = &mut self.metadata {
+                            metadata[at] = facts.map_or(0, |own| own.of(partition));
+                        }
                     }
                 };
                 let failed_part = match row.failed {
                     0 => FailedPart::None,
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
-                if failed_part == FailedPart::None {
-                    return here.for_each(rows, |_, at| done(at));
+                let skips = history.skips.has_run(row.run);
+                let is_uniform = failed_part == FailedPart::None && !skips && before.is_none();
+                if is_uniform && facts.is_none_or(RunBodies::is_shared) {
+                    return here.for_each(rows, |_, at| done(at, None));
                 }
                 self.failed.resize(len, NEVER);
+                if skips {
+                    self.skipped.resize(len, NEVER);
+                    self.reason.resize(len, 0);
+                }
                 there.for_each(rows, |row_number, partition| {
                     let Some(at) = here.partition(row_number) else {
                         return;
                     };
+                    if is_before(partition) {
+                        return;
+                    }
                     if failed_part.has(partition) {
                         let failed = &mut self.failed[at as usize];
                         *failed = row.ended_at.max(*failed);
+                    } else if let Some(reason) =
+                        history
+                            .skips
+                            .reason(row.run, partition, Some(history.asset))
+                    {
+                        let at = at as usize;
+                        if row.ended_at > self.skipped[at] {
+                            self.skipped[at] = row.ended_at;
+                            self.reason[at] = text_of(&mut self.reasons, reason);
+                        }
                     } else {
-                        done(at);
+                        done(at, Some(partition));
                     }
                 });
             }
@@ -172,7 +244,18 @@ impl Marks {
             _ => MaterializationStatus::Materialized as u8,
         };
         states.extend(self.last.iter().map(|&last| of(last)));
-        for ((state, failed), last) in states.iter_mut().zip(&self.failed).zip(&self.last) {
+        for ((state, skipped), last) in states.iter_mut().zip(&self.skipped).zip(&self.last) {
+            if skipped > last {
+                *state = MaterializationStatus::Skipped as u8;
+            }
+        }
+        let skipped = self.skipped.iter().copied().chain(std::iter::repeat(NEVER));
+        let last = self
+            .last
+            .iter()
+            .zip(skipped)
+            .map(|(&last, skipped)| last.max(skipped));
+        for ((state, &failed), last) in states.iter_mut().zip(&self.failed).zip(last) {
             if failed > last {
                 *state = MaterializationStatus::Failed as u8;
             }
@@ -196,12 +279,22 @@ impl Marks {
         keep(&mut self.backfill, ranges);
         keep(&mut self.run, ranges);
         keep(&mut self.version, ranges);
+        if let Some(metadata) = &mut self.metadata {
+            keep(metadata, ranges);
+        }
+        let skipped = MaterializationStatus::Skipped as u8;
+        if self.reason.is_empty() {
+            self.reason = vec![0; states.len()];
+        } else {
+            keep(&mut self.reason, ranges);
+        }
         let rows = states.len();
         let nulls = |is: &dyn Fn(usize) -> bool| {
             let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, is));
             (nulls.null_count() > 0).then_some(nulls)
         };
         let done = nulls(&|at| self.last[at] != NEVER);
+        let skipped = nulls(&|at| states[at] == skipped);
         let versioned = nulls(&|at| self.version[at] != 0);
         table.fields.extend(schema::partition_status());
         table.columns.extend([
@@ -210,8 +303,61 @@ impl Marks {
             self.ids.column(self.backfill, done.clone())?,
             Arc::new(UInt64Array::new(self.run.into(), done)),
             self.versions.column(self.version, versioned)?,
+            self.reasons.column(self.reason, skipped)?,
         ]);
+        if let Some(metadata) = self.metadata {
+            let described = nulls(&|at| metadata[at] != 0);
+            table.fields.push(schema::metadata());
+            let bodies = self.bodies.texts.column(metadata, described)?;
+            table.columns.push(bodies);
+        }
         batch(table.fields, table.columns, rows)
+    }
+}
+
+/// The texts of metadata, each written once.
+#[derive(Default)]
+struct Bodies {
+    texts: Texts,
+    written: HashMap<i64, View>,
+}
+
+/// The metadata of a run.
+#[derive(Default)]
+struct RunBodies {
+    /// Of all partitions that have none of their own.
+    shared: View,
+    single: HashMap<u64, View>,
+}
+
+impl RunBodies {
+    fn is_shared(&self) -> bool {
+        self.single.is_empty()
+    }
+
+    fn of(&self, partition: Option<u64>) -> View {
+        let single = partition.and_then(|own| self.single.get(&own));
+        single.copied().unwrap_or(self.shared)
+    }
+}
+
+impl Bodies {
+    /// The metadata of an asset by run.
+    fn by_run(&mut self, rows: &[(MetadataRow, Arc<str>)], asset: u32) -> HashMap<u64, RunBodies> {
+        let mut by_run: HashMap<u64, RunBodies> = HashMap::new();
+        for (row, text) in rows.iter().filter(|(row, _)| row.asset == asset) {
+            let texts = &mut self.texts;
+            let view = *self
+                .written
+                .entry(row.body)
+                .or_insert_with(|| texts.write(text));
+            let run = by_run.entry(row.run).or_default();
+            match row.partition {
+                None => run.shared = view,
+                Some(partition) => _ = run.single.insert(partition, view),
+            }
+        }
+        by_run
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rivers_core::backfill::{Counts, Retry, RunEnd, Status};
+use rivers_core::backfill::{Cause, Counts, Retry, RunEnd, Skip, Status};
 use rivers_core::store::Store;
 
 use super::{
@@ -132,6 +132,45 @@ pub(crate) fn an_attempt_that_is_made_again_is_no_ended_run(fixture: &impl Fixtu
     assert_eq!(errors[0].1, error("x"));
     record(&*store, "o", key, vec![completed(3)]);
     assert_eq!(numbers(&*store, key, 0..9), [1, 3]);
+    assert_eq!(store.check(), Ok(vec![]));
+}
+
+pub(crate) fn skips_are_read_with_their_reasons(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let key = created(&*store, "b", 9, "o");
+    let skip = |asset, partition, why: &str| Skip {
+        asset,
+        partition,
+        reason: Arc::new(Cause::of_skip(why)),
+    };
+    let skipping = |run, skips| RunEnd {
+        skips,
+        ..completed(run)
+    };
+    let whole = skipping(3, vec![skip(0, None, "holiday")]);
+    let parts = skipping(
+        4,
+        vec![skip(0, Some(4), "holiday"), skip(1, Some(4), "empty")],
+    );
+    record(&*store, "o", key, vec![completed(1), whole, parts]);
+    let rows = store.skips(key, None).unwrap();
+    let places: Vec<_> = rows
+        .iter()
+        .map(|row| (row.run, row.asset, row.partition))
+        .collect();
+    assert_eq!(places, [(3, 0, None), (4, 0, Some(4)), (4, 1, Some(4))]);
+    assert_eq!(rows[0].reason, rows[1].reason);
+    let texts = store.errors(&[rows[2].reason]).unwrap();
+    assert_eq!(texts, [(rows[2].reason, Cause::of_skip("empty"))]);
+    assert_eq!(store.skips(key, Some(3)).unwrap(), rows[..1]);
+    assert_eq!(store.skipping("a").unwrap(), [key]);
+    assert!(store.skipping("other").unwrap().is_empty());
+    // A skip is no failure.
+    assert_eq!(store.failures(key, None).unwrap(), []);
+    assert_eq!(
+        store.first_failure(key).unwrap().map(|first| first.run),
+        None
+    );
     assert_eq!(store.check(), Ok(vec![]));
 }
 

@@ -130,7 +130,7 @@ impl Coordinator {
         let Some(batch) = live.claim_batch() else {
             unreachable!("the queue only decides for entries that are ready");
         };
-        let prior_attempts = live.retries.prior_attempts(&batch.runs);
+        let history = live.history(&batch.runs);
         let assignment =
             Assignment::new(batch.runs, Arc::clone(&live.stop), Arc::clone(leased_until));
         live.assignments.push(Arc::clone(&assignment));
@@ -140,7 +140,7 @@ impl Coordinator {
             plan: Arc::clone(&live.plan),
             request: Arc::clone(&live.request),
             assignment,
-            prior_attempts,
+            history,
             blocked_by: batch.blocked_by,
             program: Arc::clone(&live.program),
             ends_preemption: self

@@ -2,6 +2,7 @@
 //! numbers, or a single partition.
 
 mod arrange;
+mod covering_key;
 mod index_set;
 mod nesting;
 mod position_set;
@@ -346,6 +347,8 @@ impl Selection {
             (Members::Product(a), Members::Product(b)) => {
                 Members::Product(a.iter().zip(b).map(|(a, b)| a.intersection(b)).collect())
             }
+            (&Members::One(one), _) if other.contains(one) => Members::One(one),
+            (Members::One(_), _) => return Self::empty(&self.space),
             (Members::Explicit(set), _) => Members::Explicit(set.filter(|p| other.contains(p))),
             (_, Members::Explicit(set)) if set.len() <= self.len() => {
                 Members::Explicit(set.sorted().filter(|p| self.contains(p)))

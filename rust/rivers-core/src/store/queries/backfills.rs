@@ -1,11 +1,11 @@
 //! What the records of one or several backfills say: errors in words, live owners, materialized partitions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use crate::backfill::{Failures, Status, outcome};
+use crate::backfill::{Cause, FailureRow, Failures, Status, outcome};
 use crate::error::Result;
 use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::records::{BackfillRow, Key, OneFailure, StorageTime};
@@ -117,19 +117,40 @@ pub fn last_error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<
     last.map(|last| failure_text(store, row, &last)).transpose()
 }
 
-/// Names of the assets with a failure in the backfill, in the order of the request.
+/// The assets with a failure in the backfill, in the order of the request, each with the error that explains
+/// most of it: one of a whole run before one of a partition, then the first; `None`: it was only blocked.
 ///
 /// # Errors
 /// `Storage`.
-pub fn failed_assets(store: &dyn Records, row: &BackfillRow) -> Result<Vec<String>> {
-    let failures = store.failures(row.key, None)?;
-    let indices: BTreeSet<u32> = failures.iter().map(|failure| failure.asset).collect();
+pub fn failed_assets(
+    store: &dyn Records,
+    row: &BackfillRow,
+) -> Result<Vec<(String, Option<Cause>)>> {
+    let mut chosen: BTreeMap<u32, FailureRow> = BTreeMap::new();
+    let weight = |failure: &FailureRow| (failure.cause.is_none(), failure.partition.is_some());
+    for failure in store.failures(row.key, None)? {
+        let known = chosen.entry(failure.asset).or_insert(failure);
+        if weight(&failure) < weight(known) {
+            *known = failure;
+        }
+    }
+    let ids: Vec<i64> = chosen
+        .values()
+        .filter_map(|failure| failure.cause)
+        .collect();
+    let causes: HashMap<i64, Cause> = store.errors(&ids)?.into_iter().collect();
     let assets = &row.request.assets;
-    let name = |index: u32| assets.get(index as usize).map(|asset| asset.name.clone());
-    Ok(indices.into_iter().filter_map(name).collect())
+    Ok(chosen
+        .into_iter()
+        .filter_map(|(index, failure)| {
+            let asset = assets.get(index as usize)?;
+            let cause = failure.cause.and_then(|id| causes.get(&id));
+            Some((asset.name.clone(), cause.cloned()))
+        })
+        .collect())
 }
 
-/// The partitions of a backfill for which an asset was materialized, in the space of that time.
+/// The partitions of a backfill that an asset materialized or skipped, in the space of that time.
 fn materialized_by(
     store: &dyn Records,
     key: Key,
@@ -141,6 +162,88 @@ fn materialized_by(
     let ended = store.runs(key, plan.runs_of(layer))?;
     let done = outcome::done(&plan, layer, &ended, &failures, Some(asset));
     Ok((Arc::clone(plan.layers()[layer].selection().space()), done))
+}
+
+/// The partitions of a backfill that an asset skipped, of those that it materialized or skipped, in the
+/// space of that time.
+fn skipped_by(
+    store: &dyn Records,
+    key: Key,
+    asset: u32,
+    done: &RoaringTreemap,
+) -> Result<RoaringTreemap> {
+    let rows = store.skips(key, None)?;
+    if rows.is_empty() {
+        return Ok(RoaringTreemap::new());
+    }
+    let plan = store.plan(key)?;
+    let mut skipped = RoaringTreemap::new();
+    for row in rows.iter().filter(|row| row.asset == asset) {
+        match row.partition {
+            Some(partition) => _ = skipped.insert(partition),
+            None => skipped |= plan.run(row.run).to_treemap(),
+        }
+    }
+    Ok(skipped & done)
+}
+
+/// The partitions of another space with the keys that these have in the space of that time.
+fn translated(then: &Space, space: &Space, partitions: RoaringTreemap) -> RoaringTreemap {
+    if *then == *space {
+        return partitions;
+    }
+    let there = |partition| then.translate(space, partition);
+    partitions.iter().filter_map(there).collect()
+}
+
+/// The partitions of the space that the latest backfill which executed `asset` for them skipped. `None`:
+/// no backfill ever skipped one.
+///
+/// # Errors
+/// `Storage`.
+pub fn skipped(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Result<Option<Selection>> {
+    let skipping = store.skipping(asset)?;
+    let Some(oldest) = skipping.iter().min().copied() else {
+        return Ok(None);
+    };
+    let (mut seen, mut skipped) = (RoaringTreemap::new(), RoaringTreemap::new());
+    for row in store.list(Some(asset), None)? {
+        let Some(asset_index) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
+        if row.key < oldest {
+            break;
+        }
+        let (then, done) = materialized_by(store, row.key, asset_index)?;
+        let own = skipped_by(store, row.key, asset_index, &done)?;
+        skipped |= translated(&then, space, own) - &seen;
+        seen |= translated(&then, space, done);
+    }
+    let members = Members::Explicit(PositionSet::ascending(skipped));
+    Ok(Some(Selection::new(Arc::clone(space), members)))
+}
+
+/// The partitions of the space for which the asset was materialized by one of these backfills.
+///
+/// # Errors
+/// `Storage`.
+pub fn materialized_in(
+    store: &dyn Records,
+    ids: &[String],
+    asset: &str,
+    space: &Arc<Space>,
+) -> Result<Selection> {
+    let mut all = RoaringTreemap::new();
+    for id in ids {
+        let Some(row) = store.find(id)? else { continue };
+        let Some(asset_index) = row.request.partitioned_asset(asset) else {
+            continue;
+        };
+        let (then, done) = materialized_by(store, row.key, asset_index)?;
+        all |= translated(&then, space, done);
+    }
+    let members = Members::Explicit(PositionSet::ascending(all));
+    Ok(Selection::new(Arc::clone(space), members))
 }
 
 /// The partitions that a rerun of a backfill executes, because they did not complete: for each layer, in the
@@ -162,7 +265,7 @@ pub fn uncompleted(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selecti
     layers.collect()
 }
 
-/// All partitions for which the asset was ever materialized, under any definition: one selection for each
+/// All partitions for which the asset was ever materialized, not only skipped, under any definition: one selection for each
 /// space, the newest first. Each key is in one of them only.
 ///
 /// # Errors
@@ -174,6 +277,7 @@ pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selecti
             continue;
         };
         let (then, done) = materialized_by(store, row.key, asset_index)?;
+        let done = &done - skipped_by(store, row.key, asset_index, &done)?;
         if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
             *known |= done;
             continue;
@@ -195,7 +299,7 @@ pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selecti
     Ok(spaces.into_iter().map(selection).collect())
 }
 
-/// The partitions of the space for which the asset is materialized.
+/// The partitions of the space for which the asset is materialized, or which it skipped.
 ///
 /// # Errors
 /// `Storage`.
@@ -206,14 +310,7 @@ pub fn materialized(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Res
             continue;
         };
         let (then, done) = materialized_by(store, row.key, asset_index)?;
-        if *then == **space {
-            all |= done;
-        } else {
-            all.extend(
-                done.iter()
-                    .filter_map(|partition| then.translate(space, partition)),
-            );
-        }
+        all |= translated(&then, space, done);
     }
     let members = Members::Explicit(PositionSet::ascending(all));
     Ok(Selection::new(Arc::clone(space), members))

@@ -1,0 +1,157 @@
+"""The Delta Lake tables of assets: opened, written and committed, and which partitions are `None`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rivers.io.objects import no_panic
+from rivers.io.paths import folder_name, former_folder_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from deltalake import DeltaTable
+
+_TRIES = 20
+"""How often a commit is tried: two writers that make a table at once disturb each other."""
+
+_NONE = "=none"
+"""What is added to the name of a table, for the table of its partitions whose value is `None`.
+
+No asset's table has such a name: in one, `=` is followed by two digits in hex.
+"""
+
+
+class DeltaTables:
+    """The tables below one folder or URL.
+
+    Args:
+        base: The folder or URL.
+        options: The configuration of the URL's store.
+    """
+
+    def __init__(self, base: str, options: Mapping[str, str] | None) -> None:
+        self.base = base
+        self._options = None if options is None else dict(options)
+
+    def open(self, asset: str) -> DeltaTable | None:
+        """Return an asset's table; None if there is none."""
+        former = f"{self.base}/{former_folder_name(asset).replace('%', '=')}"
+        table = self._open(self._uri(asset))
+        return self._open(former) if table is None and former != self._uri(asset) else table
+
+    def scan(self, table: DeltaTable) -> pl.LazyFrame:
+        """Return all rows of a table, lazily."""
+        return pl.scan_delta(table, storage_options=self._options)
+
+    def commit(self, asset: str, change: Callable[[str, DeltaTable | None], None]) -> None:
+        """Change an asset's table; tried again where another writer was faster.
+
+        Args:
+            asset: The asset.
+            change: Called with the table's place and the table as it is now; None if there is none.
+        """
+        former = f"{self.base}/{former_folder_name(asset).replace('%', '=')}"
+        uri = self._uri(asset)
+        if former != uri and self._open(uri) is None and self._open(former) is not None:
+            uri = former
+        self._commit(uri, change)
+
+    def write(
+        self, uri: str, table: DeltaTable | None, rows: pl.DataFrame, options: Mapping[str, Any]
+    ) -> None:
+        """Commit rows in the place of others, based on the state of the table that was opened."""
+        with no_panic(self.base):
+            rows.write_delta(
+                uri if table is None else table,
+                mode="overwrite",
+                storage_options=self._options if table is None else None,
+                delta_write_options=dict(options),
+            )
+
+    def make(self, uri: str, rows: pl.DataFrame, columns: Sequence[str] = ()) -> bool:
+        """Make a table with these rows; returns false if another writer has made it meanwhile.
+
+        Args:
+            uri: The table's place.
+            rows: Its first rows.
+            columns: The columns by which it is partitioned.
+        """
+        from deltalake import CommitProperties  # noqa: PLC0415  (an extra)
+        from deltalake.exceptions import DeltaError  # noqa: PLC0415
+
+        # Without a retry of its own, which would add the rows to those of the other writer.
+        options: dict[str, Any] = {"commit_properties": CommitProperties(max_commit_retries=0)}
+        if columns:
+            options["partition_by"] = list(columns)
+        try:
+            with no_panic(self.base):
+                rows.write_delta(
+                    uri, mode="error", storage_options=self._options, delta_write_options=options
+                )
+        except DeltaError:
+            if self._open(uri) is None:
+                raise
+            return False
+        return True
+
+    def replace_all(self, asset: str, frame: pl.DataFrame | None) -> None:
+        """Replace a whole table with its columns; None removes all rows."""
+
+        def change(uri: str, table: DeltaTable | None) -> None:
+            if frame is not None:
+                self.write(uri, table, frame, {"schema_mode": "overwrite"})
+            elif table is not None:
+                table.delete()
+
+        self.commit(asset, change)
+
+    def nones(self, asset: str) -> set[str]:
+        """Return the keys of partitions whose value was `None`; where there are rows, it is no more."""
+        table = self._open(self._uri(asset) + _NONE)
+        return set() if table is None else set(self.scan(table).collect()["key"])
+
+    def mark_none(self, asset: str, none: Sequence[str], stored: Sequence[str]) -> None:
+        """Record which of the partitions that are being stored are `None`.
+
+        Args:
+            asset: The asset.
+            none: Their keys; empty for an asset that never returned `None`.
+            stored: The keys of all partitions that are being stored.
+        """
+        if not stored or (not none and not self.nones(asset)):
+            return
+        keys = pl.DataFrame({"key": list(none)}, schema={"key": pl.String})
+        listed = ", ".join("'" + key.replace("'", "''") + "'" for key in stored)
+        uri = self._uri(asset) + _NONE
+        if self._open(uri) is not None or not self.make(uri, keys):
+            options = {"predicate": f"key IN ({listed})"}
+            self._commit(uri, lambda uri, table: self.write(uri, table, keys, options))
+
+    def _commit(self, uri: str, change: Callable[[str, DeltaTable | None], None]) -> None:
+        from deltalake.exceptions import CommitFailedError  # noqa: PLC0415  (an extra)
+
+        for left in reversed(range(_TRIES)):
+            try:
+                change(uri, self._open(uri))
+            except CommitFailedError:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _uri(self, asset: str) -> str:
+        # What is percent-encoded, deltalake decodes: `%2E%2E` would lead out of the folder.
+        return f"{self.base}/{folder_name(asset).replace('%', '=')}"
+
+    def _open(self, uri: str) -> DeltaTable | None:
+        from deltalake import DeltaTable  # noqa: PLC0415  (an extra)
+        from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415
+
+        try:
+            with no_panic(self.base):
+                return DeltaTable(uri, storage_options=self._options)
+        except TableNotFoundError:
+            return None
