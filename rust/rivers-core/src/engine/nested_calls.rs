@@ -19,7 +19,7 @@ impl Engine {
     /// `Execution` if the wait could never end; then `end_wait` must not be called.
     pub fn begin_wait(&self, caller: Key, target: Key) -> Result<()> {
         self.shared.coordinator().begin_wait(caller, target)?;
-        self.shared.changed.notify_all();
+        self.shared.notify();
         Ok(())
     }
 
