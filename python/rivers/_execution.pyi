@@ -295,6 +295,9 @@ class SharedRuns:
     def step(self) -> int:
         """Index of the step that the current run is at."""
 
+    deadline: int
+    """Until when the worker's present call may take, in microseconds of `time.monotonic()`; 0: for ever."""
+
     @property
     def is_running(self) -> bool:
         """Whether a run was claimed that the worker has not ended."""

@@ -72,6 +72,8 @@ class BackfillRecord(BackfillSnapshot):
     """Whether it was refused if it had shared partitions with a backfill in progress."""
     canary: int | None
     """Number of runs that must succeed before the others start."""
+    timeout: float | None
+    """Maximum duration of a call of a function, in seconds."""
 
 @type_check_only
 class RunData(TypedDict):

@@ -38,6 +38,7 @@ class StepDef:
         signature: The parameters of `call`.
         retry: Whether and when it is retried: a policy, or the name of one in
             `CodeRepository(retries=)`.
+        timeout: Maximum duration of a call, in seconds; `None`: for ever.
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
         labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
@@ -53,6 +54,7 @@ class StepDef:
     is_async: bool = False
     signature: Signature = field(default_factory=Signature)
     retry: RetryPolicy | str | None = None
+    timeout: float | None = None
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     labels: Labels = field(default_factory=Labels)

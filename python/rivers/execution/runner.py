@@ -13,12 +13,13 @@ from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
-from rivers.execution.event_loop import NoThreadError, outcome_in_thread
+from rivers.execution.event_loop import NoThreadError
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
 from rivers.execution.recording import declared_metadata, record_metadata
 from rivers.execution.resources import Resources
 from rivers.execution.returned import refuse_unconsumed
+from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
 from rivers.execution.worker_resources import loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rivers")
 
+GRACE_SECONDS = 2.0
+"""Time beyond its timeout after which a worker process is killed, if it should have canceled a coroutine."""
+
 _CTRL_C_SECONDS = 0.2
 """Time in which Ctrl-C reaches the thread that waits for a backfill."""
 
@@ -48,6 +52,8 @@ class Program:
         layers: The steps by the layer of the plan whose runs execute them, in dependency order.
         pickled: The layers as workers outside this process read them; empty if there are none.
         on_step: Called with a step and the run before the step is executed.
+        on_call: If set, called with the timeout before a call that has one, and with `None` after it:
+            what executes the program ends a call that takes too long. Otherwise the program does.
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
@@ -58,6 +64,7 @@ class Program:
     layers: list[list[Step]]
     pickled: bytes = b""
     on_step: Callable[[Step, Run], None] | None = None
+    on_call: Callable[[float | None], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
@@ -107,7 +114,12 @@ class Program:
             for step in only or self.layers[run.layer]:
                 for called, arguments in execute_step(step, run):
                     try:
-                        called.value = called.step.fn(**arguments)
+                        if step.timeout is None:
+                            called.value = step.fn(**arguments)
+                        else:
+                            called.value = self._call_in_time(step, step.timeout, arguments)
+                    except NoThreadError:
+                        raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
@@ -119,16 +131,39 @@ class Program:
             for step in only or self.layers[run.layer]:
                 for called, arguments in execute_step(step, run):
                     try:
-                        if called.step.is_async:
-                            called.value = await called.step.fn(**arguments)
-                        else:
-                            called.value, called.error = await outcome_in_thread(
-                                called.step.fn, arguments
+                        if step.timeout is not None and self.on_call is not None:
+                            # The process is killed only if the coroutine cannot be canceled.
+                            self.on_call(step.timeout + GRACE_SECONDS)
+                        if not step.is_async:
+                            called.value, called.error = await outcome_in_time(
+                                step.fn, arguments, step.timeout, step.title
                             )
+                        elif step.timeout is None:
+                            called.value = await step.fn(**arguments)
+                        else:
+                            call = step.fn(**arguments)
+                            called.value = await await_in_time(call, step.timeout, step.title)
                     except NoThreadError:
                         raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
+                    finally:
+                        if step.timeout is not None and self.on_call is not None:
+                            self.on_call(None)
+
+    def _call_in_time(self, step: Step, seconds: float, arguments: dict[str, Any]) -> Any:
+        if self.on_call is None:
+            return call_in_time(step.fn, arguments, seconds, step.title)
+        self.on_call(seconds)
+        try:
+            return step.fn(**arguments)
+        finally:
+            self.on_call(None)
+
+    @property
+    def min_timeout(self) -> float | None:
+        """The shortest timeout of a step, in seconds."""
+        return min((step.timeout for step in self.steps if step.timeout is not None), default=None)
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step except for the call of its function, which the caller makes: sync or async."""
@@ -221,8 +256,10 @@ class Program:
         """
         reason = str(error).partition("\n")[0] or "no reason given"
         message = (
-            "the worker process that executed this run did not report: it was killed, or it left the "
-            f"interpreter ({reason})"
+            reason
+            if isinstance(error, TimeoutError)
+            else "the worker process that executed this run did not report: it was killed, or it left "
+            f"the interpreter ({reason})"
         )
         for step in self.layers[run.layer]:
             if step.index == index:

@@ -104,6 +104,7 @@ class Step:
         hooks: What is called after it.
         resources: Names of the resources that it uses, as parameters or as handlers.
         defined: Its current partitions, if the plan has some that are no longer defined.
+        timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
         note_none: Called with the number of a run in which the function returned `None` for all its
             partitions, in place of the handler; `None`: the handler is called.
     """
@@ -125,6 +126,7 @@ class Step:
     hooks: list[Hook] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     defined: Space | None = None
+    timeout: float | None = None
 
     note_none: Callable[[int], None] | None = field(default=None, init=False)
 
@@ -133,6 +135,11 @@ class Step:
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
         self.index = self.indices[0] if self.indices else -1  # A context by hand has no outputs.
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"the asset {self.name!r}"
 
     @property
     def partitioned(self) -> bool:

@@ -118,7 +118,7 @@ class Launcher:
         _, configs = check_config(request.config, nodes)
         plan = connection.store.plan(record["key"])
         spaces = self.spaces()
-        program = self.builder.build(nodes, plan, configs, spaces, request.retry)
+        program = self.builder.build(nodes, plan, configs, spaces, request.retry, request.timeout)
         _check_still_defined(program, plan, spaces)
         if block:
             self.refuse_blocking_the_loop(program)
@@ -148,7 +148,7 @@ class Launcher:
         if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
             check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
-        program = self.builder.build(nodes, plan, configs, spaces, request.retry)
+        program = self.builder.build(nodes, plan, configs, spaces, request.retry, request.timeout)
         return Prepared(request, nodes, plan, program, config)
 
     def submit(self, prepared: Prepared) -> tuple[int, str]:

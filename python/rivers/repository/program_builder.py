@@ -90,6 +90,7 @@ class ProgramBuilder:
         configs: Mapping[str, Any],
         spaces: Spaces,
         retry: RetryPolicy | None,
+        timeout: float | None,
     ) -> Program:
         """The steps of the runs of a plan.
 
@@ -99,6 +100,7 @@ class ProgramBuilder:
             configs: Validated configurations, by asset.
             spaces: The partitions of the inputs.
             retry: The retry policy of the request, which goes before the assets' own.
+            timeout: The timeout of the request, which goes before the assets' own.
         """
         index_of = {node.name: index for index, node in enumerate(nodes)}
         # The graph may have changed since the request was made, so its order may be another one.
@@ -112,7 +114,7 @@ class ProgramBuilder:
                     outputs_of.setdefault(node.asset.step, []).append(node)
             layers.append(
                 [
-                    self._step(step, outputs, index_of, needs, configs, spaces, retry)
+                    self._step(step, outputs, index_of, needs, configs, spaces, retry, timeout)
                     for step, outputs in outputs_of.items()
                 ]
             )
@@ -130,6 +132,7 @@ class ProgramBuilder:
         configs: Mapping[str, Any],
         spaces: Spaces,
         retry: RetryPolicy | None,
+        timeout: float | None,
     ) -> Step:
         """The step that makes these of its outputs."""
         first = nodes[0]
@@ -157,6 +160,7 @@ class ProgramBuilder:
             labels=step.labels,
             hooks=step.hooks,
             resources=self._used_by(call, taken.values(), inputs, outputs),
+            timeout=timeout or step.timeout,
         )
 
     def _used_by(

@@ -23,7 +23,7 @@ impl Engine {
     pub fn cancel(&self, id: &str) -> Result<bool> {
         let row = self.row(id)?;
         if self.shared.coordinator().stop(row.key, Stop::Canceled) {
-            self.shared.changed.notify_all();
+            self.shared.notify();
             self.shared.to_write.notify_all();
             return Ok(true);
         }
@@ -49,7 +49,7 @@ impl Engine {
             if coordinator.stop(row.key, Stop::Canceled) {
                 coordinator.force_after(row.key, after);
                 drop(coordinator);
-                self.shared.changed.notify_all();
+                self.shared.notify();
                 self.shared.to_write.notify_all();
                 return Ok(true);
             }
@@ -104,7 +104,7 @@ impl Engine {
     /// `Storage`.
     pub fn abandon(&self, key: Key) -> Result<()> {
         self.shared.coordinator().abandon(key, None);
-        self.shared.changed.notify_all();
+        self.shared.notify();
         self.shared.writer_caught_up.notify_all();
         self.shared.store.release(key, &self.shared.owner)
     }
@@ -121,7 +121,7 @@ impl Engine {
             .shared
             .coordinator()
             .abandon(key, Some(Error::Execution(reason)));
-        self.shared.changed.notify_all();
+        self.shared.notify();
         self.shared.writer_caught_up.notify_all();
         if let Some(entry) = entry {
             self.shared.worker_left(entry);
