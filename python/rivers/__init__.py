@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.skips import Skip
     from rivers.io import (
         BaseIOHandler,
         InMemoryIOHandler,
@@ -82,6 +83,7 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "SingleAsset",
+    "Skip",
     "Storage",
     "TagConcurrencyLimit",
     "Task",
@@ -97,6 +99,7 @@ _MODULES = {
     "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
     "rivers.execution.outputs": ("Materialization", "Output"),
+    "rivers.execution.skips": ("Skip",),
     "rivers.io": (
         "BaseIOHandler",
         "InMemoryIOHandler",

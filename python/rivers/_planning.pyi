@@ -24,6 +24,9 @@ class Space:
 
     @property
     def num_partitions(self) -> int: ...
+    def needs_several(self, upstream: Space, mapping: PartitionMapping | None = None) -> bool:
+        """Whether one of these partitions may need several of an upstream's."""
+
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
 
@@ -49,6 +52,9 @@ class Space:
         """Selects the partitions that keys represent, in order, without duplicates."""
 
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def decode_selection(space: bytes, plan: bytes) -> Selection:
+    """Reads a pickled selection."""
 
 def decode_space(bytes: bytes) -> Space:
     """Reads a pickled space."""
@@ -122,6 +128,17 @@ class Plan:
             links: For each dependency: the index of the layer that has it, of the layer it leads to,
                 of the asset that is needed, and the mapping of its partitions.
         """
+
+    def with_materialized(self, materialized: Sequence[tuple[int, Selection]]) -> Plan:
+        """Returns the plan with the partitions for which assets are already materialized.
+
+        Args:
+            materialized: Indices of assets in the request, each with its partitions. The runs do not
+                execute the asset for these.
+        """
+
+    def materialized(self, asset: int) -> Selection | None:
+        """The partitions for which an asset, by its index, is already materialized; `None`: none."""
 
     @property
     def num_runs(self) -> int: ...

@@ -434,7 +434,7 @@ class Asset(Generic[P, R]):
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
         """Returns the step, without its options."""
         signature = read_signature(fn, f"the asset {name!r}")
-        return StepDef("single", name, [name], fn, fn, inspect.iscoroutinefunction(fn), signature)
+        return StepDef("single", name, [name], fn, fn, is_async(fn), signature)
 
     def _made_by(self, step: StepDef, name: str) -> None:
         self.name, self.step, self.assets = name, step, [self]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import itertools
 import logging
 import traceback
@@ -15,7 +17,18 @@ from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import AssetExecutionContext
+from rivers.execution.generators import (
+    END,
+    Pull,
+    YieldedOutputs,
+    YieldedPartitions,
+    check_outputs,
+    is_generator,
+    refusal,
+)
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.returned import refuse_unconsumed
+from rivers.execution.skips import Skip, follow, skip_rest
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
 
@@ -24,6 +37,8 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Plan, Run, Selection
     from rivers.execution.steps import Step, StepInput, StepOutput
+
+    from rivers.execution.skips import LeftOut
 
     Call = tuple["Step", dict[str, Any]]
 
@@ -108,13 +123,14 @@ class Program:
         if self.on_step is not None:
             self.on_step(step.index)
         selection: Selection | None = None
-        if step.defined is not None or not run.has_no_failures:
-            enters, selection = _enter(step, run)
+        left_out: LeftOut = {}
+        if step.is_guarded or not run.has_no_failures:
+            enters, selection, left_out = _enter(step, run)
             if not enters:
                 return
         called = _Called(step)
         try:
-            arguments = _arguments(step, run, selection)
+            arguments = _arguments(step, run, selection, left_out)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             self.fail(step, run, error)
             return
@@ -129,13 +145,69 @@ class Program:
                     and run.has_no_failures
                 ):
                     note(run.number)
+                elif is_generator(called.value):
+                    yield from self._generated(step, run, selection, called.value, arguments)
                 else:
                     _store(step, run, selection, called.value)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
+            self._end_failed(step, run, selection, called.error, arguments)
+
+    def _end_failed(
+        self,
+        step: Step,
+        run: Run,
+        selection: Selection | None,
+        error: BaseException,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Records that a call raised: the step failed, or was skipped."""
+        if isinstance(error, Skip):
+            skip_rest(step, run, selection if step.partitioned else None, error.reason)
+            return
+        context = arguments.get(step.context_param) if step.context_param else None
+        self.fail(step, run, error, context=context)
+
+    def _generated(
+        self,
+        step: Step,
+        run: Run,
+        selection: Selection | None,
+        generator: Any,
+        arguments: dict[str, Any],
+    ) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Stores each value of a function that yields; the caller makes the calls that return them."""
+        store = functools.partial(_store_yielded, step, run)
+        yielded: YieldedPartitions | YieldedOutputs
+        if step.by_name:
+            yielded = YieldedOutputs(step, run, selection, store)
+        else:
+            entered = selection if selection is not None else run.partitions
+            yielded = YieldedPartitions(step, run, entered, store)
+        error: BaseException | None = refusal(step, generator, is_async=self.is_async)
+        while error is None:
+            pulled = _Called(Pull(generator))
+            yield pulled, {}
+            error = pulled.error
+            if pulled.value is END or error is not None:
+                break
+            try:
+                yielded.add(pulled.value)
+            except BaseException as own:  # noqa: BLE001  (it fails this run only)
+                error = own
+                if self.is_async or not inspect.isasyncgen(generator):
+                    yield _Called(Pull.closing(generator)), {}
+        error = error or yielded.problem()
+        if error is None:
+            return
+        if not yielded.has_stored():
+            self._end_failed(step, run, selection, error, arguments)
+        elif isinstance(error, Skip):
+            yielded.skip_rest(error.reason)
+        else:
             context = arguments.get(step.context_param) if step.context_param else None
-            self.fail(step, run, called.error, context=context)
+            self.fail(step, run, error, context=context, fail_rest=yielded.fail_rest)
 
     def fail(
         self,
@@ -144,8 +216,19 @@ class Program:
         error: BaseException,
         message: str | None = None,
         context: AssetExecutionContext[Any] | None = None,
+        fail_rest: Callable[[str, str, str], None] | None = None,
     ) -> None:
-        """Records that a step failed: the run is retried, or the step's assets fail for good."""
+        """Records that a step failed: the run is retried, or the step's assets fail for good.
+
+        Args:
+            step: The step.
+            run: The run.
+            error: The exception.
+            message: The message that is recorded; by default that of the exception.
+            context: The context of the call.
+            fail_rest: Called with the type, message and traceback of the error to fail what has no value,
+                if the step has stored some values.
+        """
         trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
@@ -153,6 +236,9 @@ class Program:
         if wait is None:
             if self.first_error is None:
                 self.first_error = error
+            if fail_rest is not None:
+                fail_rest(*cause)
+                return
             for index in step.indices:
                 run.fail(index, *cause)
             return
@@ -188,29 +274,51 @@ class Program:
                     run.skip(own)
 
 
-def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
-    """Whether a step is executed, and for which partitions (`None`: all), after earlier failures."""
+def _enter(step: Step, run: Run) -> tuple[bool, Selection | None, LeftOut]:
+    """Whether a step is executed, and for which partitions (`None`: all), after failures and skips.
+
+    The last part of the result has, by upstream, skipped partitions that the step does without.
+    """
     if not run.executes(step.index):
-        return False, None
+        return False, None, {}
     if step.defined is not None:
         for index in step.indices:
             run.check_defined(index, step.defined)
     if run.defer(step.indices, step.needs):
-        return False, None
+        return False, None, {}
     if any(run.failed_or_skipped(upstream) for upstream in step.needs):
         for index in step.indices:
             run.skip(index)
-        return False, None
-    selection: Selection | None = None
-    for index in step.indices:
-        selection = run.enter(index, step.needs)
-    return selection is None or selection.num_partitions > 0, selection
+        return False, None, {}
+    selection = _entered(step, run)
+    left_out: LeftOut = {}
+    if selection is None or selection.num_partitions:
+        left_out = follow(step, run, run.partitions if selection is None else selection)
+        selection = _entered(step, run)
+    return selection is None or selection.num_partitions > 0, selection, left_out
 
 
-def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
+def _entered(step: Step, run: Run) -> Selection | None:
+    """The partitions for which some output of a step is made; `None`: all."""
+    entered = [run.enter(index, step.needs) for index in step.indices]
+    every: Selection | None = entered[0]
+    for other in entered[1:]:
+        every = None if every is None or other is None else every.union(other)
+    return every
+
+
+def _arguments(
+    step: Step, run: Run, selection: Selection | None, left_out: LeftOut
+) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for wanted in step.inputs:
         needed = _needed(wanted, step, run, selection)
+        skipped = left_out.get(wanted.parameter)
+        if needed is not None and skipped is not None:
+            needed = needed.difference(skipped)
+            if not needed.num_partitions:
+                arguments[wanted.parameter] = {}
+                continue
         if needed is None or needed.num_partitions or wanted.mapping is None:
             arguments[wanted.parameter] = _load(wanted, step, run, needed)
         elif not wanted.has_default:
@@ -284,15 +392,32 @@ def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> 
 
 
 def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+    if step.by_name:
+        check_outputs(step, run, selection, value)
     for output in step.outputs:
-        part = value[output.name] if step.by_name else value
+        part = value.get(output.name) if step.by_name else value
         if isinstance(part, Output):
             part = part.value
+        refuse_unconsumed(part, f"the asset {output.name!r}")
         if not output.has_value or isinstance(part, Materialization):
             continue
         context = _output_context(step, output, run, selection)
         if context is not None:
             output.handler.handle_output(context, part)
+
+
+def _store_yielded(
+    step: Step, run: Run, output: StepOutput, selection: Selection | None, value: Any
+) -> None:
+    """Stores a value that was yielded for these partitions (`None`: those for which it is made)."""
+    if isinstance(value, Output):
+        value = value.value
+    refuse_unconsumed(value, f"the asset {output.name!r}")
+    if not output.has_value or isinstance(value, Materialization):
+        return
+    context = _output_context(step, output, run, selection)
+    if context is not None:
+        output.handler.handle_output(context, value)
 
 
 def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:
@@ -316,13 +441,17 @@ def _output_context(
     partition, failed = None, []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
-        left = None if run.has_no_failures else run.survivors(step.index)
+        left = None if run.has_no_failures else run.survivors(output.index)
+        if left is not None and selection is not None:
+            left = selection.intersection(left)
         if left is not None:
             if not left.num_partitions:
                 return None
             survived = set(left.keys())
             failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
         partition = context_of(left or entered, step.definition)
+    elif not run.has_no_failures and run.is_skipped(output.index):
+        return None
     return OutputContext(
         asset_name=output.name,
         asset_metadata=output.metadata,

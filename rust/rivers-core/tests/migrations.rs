@@ -110,6 +110,7 @@ const STEPS: [&str; 5] = [
     include_str!("../src/store/sqlite/migrations/0003.sql"),
     include_str!("../src/store/sqlite/migrations/0004.sql"),
     include_str!("../src/store/sqlite/migrations/0005.sql"),
+    include_str!("../src/store/sqlite/migrations/0006.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.
