@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.resource import Resource
     from rivers.execution.skips import Skip
+    from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
         InMemoryIOHandler,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from rivers.partitions.partition_context import PartitionContext
     from rivers.partitions.partition_set import PartitionSet, exclude
     from rivers.policies.backoff import Backoff
+    from rivers.policies.hook import Hook, HookContext
     from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
     from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
     from rivers.policies.strategy import BackfillStrategy
@@ -61,6 +64,8 @@ __all__ = [
     "ExternalAsset",
     "FailureReason",
     "GraphAsset",
+    "Hook",
+    "HookContext",
     "InMemoryIOHandler",
     "InputContext",
     "LaunchedBy",
@@ -76,6 +81,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "Resource",
     "RetryOn",
     "RetryPolicy",
     "RunHandle",
@@ -87,6 +93,7 @@ __all__ = [
     "Storage",
     "TagConcurrencyLimit",
     "Task",
+    "TaskExecutionContext",
     "exceptions",
     "exclude",
 ]
@@ -98,6 +105,8 @@ _MODULES = {
     "rivers.client": ("BackfillClient",),
     "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.resource": ("Resource",),
+    "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.execution.skips": ("Skip",),
     "rivers.io": (
@@ -118,6 +127,7 @@ _MODULES = {
     "rivers.partitions.partition_context": ("PartitionContext",),
     "rivers.partitions.partition_set": ("PartitionSet", "exclude"),
     "rivers.policies.backoff": ("Backoff",),
+    "rivers.policies.hook": ("Hook", "HookContext"),
     "rivers.policies.retry": ("FailureReason", "RetryOn", "RetryPolicy"),
     "rivers.policies.run_queue": ("RunQueueConfig", "TagConcurrencyLimit"),
     "rivers.policies.strategy": ("BackfillStrategy",),

@@ -4,15 +4,18 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias, final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from typing_extensions import disjoint_base
 
 from rivers._planning import Space
 from rivers.partitions.dynamic_keys import DynamicKeySource
+from rivers.partitions.key_range import RangePart
 from rivers.partitions.partition_set import Exclude, PartitionSet
 
-_Part: TypeAlias = tuple[str, str] | list[str] | re.Pattern[str] | Exclude
+_Excluded: TypeAlias = dt.date | str | PartitionKey | tuple[dt.date | str, dt.date | str]
+_Part: TypeAlias = RangePart | re.Pattern[str] | Exclude
 
 @disjoint_base
 class PartitionKey:
@@ -179,19 +182,34 @@ class PartitionsDefinition:
 
     @staticmethod
     def daily(
-        start: dt.date | str, end: dt.date | str | None = None, fmt: str | None = None
+        start: dt.date | str,
+        end: dt.date | str | None = None,
+        fmt: str | None = None,
+        *,
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
     ) -> PartitionsDefinition:
         """Defines one partition per day.
 
         Args:
-            start: Start of the first window: a naive datetime, a date, or a text such as
-                `"2024-01-31"` or `"2024-01-31T06:00"`. With a time of day, every window starts at it.
+            start: Start of the first window: a datetime, a date, or a text such as `"2024-01-31"` or
+                `"2024-01-31T06:00"`, on the wall clock of `timezone`. An aware datetime needs a
+                `timezone`. With a time of day, every window starts at it.
             end: Every window starts before it; `None`: the last window contains the current time.
-            fmt: Format of the keys, in the codes of `strftime`; by default `"%Y-%m-%d"`.
+            fmt: Format of the keys, in the codes of `strftime`; by default `"%Y-%m-%d"`. `%q` is the
+                quarter, `%G-W%V` the ISO week.
+            timezone: The zone whose wall clock the windows follow, such as `"America/New_York"`; by
+                default UTC. Where its clock changes, days have 23 or 25 hours. A day that starts at a
+                time which the clock skips starts when the clock changes; a skipped day has no
+                partition.
+            exclude: What is not a partition, such as holidays: dates and texts like `"2024-12"` (all
+                windows that start then), keys, datetimes, and `(from, to)` pairs (all windows that
+                start in this half-open window). The other windows do not change.
 
         Raises:
-            PartitionDefinitionError: `start` or `end` is not a date or time or has a time zone, `end`
-                is not after `start`, or a key in this `fmt` does not determine its window.
+            PartitionDefinitionError: `start`, `end` or an item of `exclude` is not a date or time,
+                `start` or `end` has a time zone without a `timezone`, `end` is not after `start`, a
+                key in this `fmt` does not determine its window, or there is no such zone.
             TypeError: `start` or `end` has another type.
 
         Example:
@@ -199,11 +217,24 @@ class PartitionsDefinition:
             >>> days = PartitionsDefinition.daily("2024-02-28", end="2024-03-01")
             >>> [str(key) for key in days.get_partition_keys()]
             ['2024-02-28', '2024-02-29']
+            >>> new_york = PartitionsDefinition.daily(
+            ...     "2024-03-08",
+            ...     end="2024-03-13",
+            ...     timezone="America/New_York",
+            ...     exclude=["2024-03-11"],
+            ... )
+            >>> [str(key) for key in new_york.get_partition_keys()]
+            ['2024-03-08', '2024-03-09', '2024-03-10', '2024-03-12']
         """
 
     @staticmethod
     def hourly(
-        start: dt.date | str, end: dt.date | str | None = None, fmt: str | None = None
+        start: dt.date | str,
+        end: dt.date | str | None = None,
+        fmt: str | None = None,
+        *,
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
     ) -> PartitionsDefinition:
         """Defines one partition per hour.
 
@@ -211,6 +242,9 @@ class PartitionsDefinition:
             start: Start of the first window, as in `daily`.
             end: Every window starts before it; `None`: the last window contains the current time.
             fmt: Format of the keys; by default `"%Y-%m-%dT%H:%M"`.
+            timezone: The zone whose wall clock the windows follow, as in `daily`. An hour that occurs
+                twice has two keys, which end with their offsets from UTC; a skipped hour has none.
+            exclude: What is not a partition, as in `daily`.
 
         Raises:
             PartitionDefinitionError: As for `daily`.
@@ -221,6 +255,140 @@ class PartitionsDefinition:
             >>> hours = PartitionsDefinition.hourly("2024-01-01T22:00", end="2024-01-02")
             >>> [str(key) for key in hours.get_partition_keys()]
             ['2024-01-01T22:00', '2024-01-01T23:00']
+            >>> new_york = PartitionsDefinition.hourly(
+            ...     "2024-11-03T00:00", end="2024-11-03T03:00", timezone="America/New_York"
+            ... )
+            >>> for key in new_york.get_partition_keys():
+            ...     print(key)
+            2024-11-03T00:00
+            2024-11-03T01:00-04:00
+            2024-11-03T01:00-05:00
+            2024-11-03T02:00
+        """
+
+    @staticmethod
+    def weekly(
+        start: dt.date | str,
+        end: dt.date | str | None = None,
+        fmt: str | None = None,
+        *,
+        first_day: str = "monday",
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
+    ) -> PartitionsDefinition:
+        """Defines one partition per week.
+
+        Args:
+            start: The first window is the first week that starts at or after it.
+            end: Every window starts before it; `None`: the last window contains the current time.
+            fmt: Format of the keys, by default `"%Y-%m-%d"`, the first day of the week. ISO weeks are
+                `"%G-W%V"`.
+            first_day: The day on which weeks start, in lower case.
+            timezone: The zone whose wall clock the windows follow, as in `daily`.
+            exclude: What is not a partition, as in `daily`.
+
+        Raises:
+            PartitionDefinitionError: As for `daily`; or `first_day` is not a day of the week.
+            TypeError: As for `daily`.
+
+        Example:
+            >>> from rivers import PartitionsDefinition
+            >>> weeks = PartitionsDefinition.weekly("2024-01-01", end="2024-01-16")
+            >>> [str(key) for key in weeks.get_partition_keys()]
+            ['2024-01-01', '2024-01-08', '2024-01-15']
+        """
+
+    @staticmethod
+    def monthly(
+        start: dt.date | str,
+        end: dt.date | str | None = None,
+        fmt: str | None = None,
+        *,
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
+    ) -> PartitionsDefinition:
+        """Defines one partition per month.
+
+        Args:
+            start: The first window is the first month that starts at or after it.
+            end: Every window starts before it; `None`: the last window contains the current time.
+            fmt: Format of the keys; by default `"%Y-%m"`.
+            timezone: The zone whose wall clock the windows follow, as in `daily`.
+            exclude: What is not a partition, as in `daily`.
+
+        Raises:
+            PartitionDefinitionError: As for `daily`.
+            TypeError: As for `daily`.
+
+        Example:
+            >>> from rivers import PartitionsDefinition
+            >>> months = PartitionsDefinition.monthly("2024-01-01", end="2024-04-01")
+            >>> [str(key) for key in months.get_partition_keys()]
+            ['2024-01', '2024-02', '2024-03']
+        """
+
+    @staticmethod
+    def quarterly(
+        start: dt.date | str,
+        end: dt.date | str | None = None,
+        fmt: str | None = None,
+        *,
+        first_month: int = 1,
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
+    ) -> PartitionsDefinition:
+        """Defines one partition per quarter.
+
+        Args:
+            start: The first window is the first quarter that starts at or after it.
+            end: Every window starts before it; `None`: the last window contains the current time.
+            fmt: Format of the keys; by default `"%Y-Q%q"`. If it has `%q`, its codes are those of the
+                business year: with `first_month=4`, April 2024 starts `2024-Q1`, and January 2025
+                `2024-Q4`.
+            first_month: The month, 1 to 12, in which the business year starts.
+            timezone: The zone whose wall clock the windows follow, as in `daily`.
+            exclude: What is not a partition, as in `daily`.
+
+        Raises:
+            PartitionDefinitionError: As for `daily`; or `first_month` is not a month.
+            TypeError: As for `daily`.
+
+        Example:
+            >>> from rivers import PartitionsDefinition
+            >>> quarters = PartitionsDefinition.quarterly("2024-01-01", end="2024-08-01")
+            >>> [str(key) for key in quarters.get_partition_keys()]
+            ['2024-Q1', '2024-Q2', '2024-Q3']
+        """
+
+    @staticmethod
+    def yearly(
+        start: dt.date | str,
+        end: dt.date | str | None = None,
+        fmt: str | None = None,
+        *,
+        first_month: int = 1,
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
+    ) -> PartitionsDefinition:
+        """Defines one partition per year.
+
+        Args:
+            start: The first window is the first year that starts at or after it.
+            end: Every window starts before it; `None`: the last window contains the current time.
+            fmt: Format of the keys; by default `"%Y"`, the year in which the window starts.
+            first_month: The month, 1 to 12, in which the business year starts.
+            timezone: The zone whose wall clock the windows follow, as in `daily`.
+            exclude: What is not a partition, as in `daily`.
+
+        Raises:
+            PartitionDefinitionError: As for `daily`; or `first_month` is not a month.
+            TypeError: As for `daily`.
+
+        Example:
+            >>> from rivers import PartitionsDefinition
+            >>> years = PartitionsDefinition.yearly("2023-01-01", end="2025-01-01", first_month=7)
+            >>> [str(key) for key in years.get_partition_keys()]
+            ['2023', '2024']
         """
 
     @staticmethod
@@ -230,6 +398,9 @@ class PartitionsDefinition:
         interval_seconds: int | None = None,
         end: dt.date | str | None = None,
         fmt: str | None = None,
+        *,
+        timezone: str | ZoneInfo | None = None,
+        exclude: Iterable[_Excluded] | None = None,
     ) -> PartitionsDefinition:
         """Defines one partition per window of a cron schedule or of a fixed length.
 
@@ -239,10 +410,16 @@ class PartitionsDefinition:
             start: Start of the grid, as in `daily`. With a schedule, the first window starts at the
                 first time of the schedule that is not before `start`.
             cron_schedule: A cron expression of the windows' starts: minute, hour, day, month and
-                weekday; a sixth field in front of them is the second.
-            interval_seconds: Length of each window in seconds; the first starts at `start`.
+                weekday; a sixth field in front of them is the second. Or one of `@hourly`, `@daily`,
+                `@midnight`, `@weekly` (Sunday), `@monthly`, `@quarterly`, `@yearly` and `@annually`.
+            interval_seconds: Length of each window in seconds of elapsed time; the first starts at
+                `start`.
             end: Every window starts before it; `None`: the last window contains the current time.
             fmt: Format of the keys; by default `"%Y-%m-%dT%H:%M:%S"`.
+            timezone: The zone of the schedule, as in `daily`. A time of the schedule that occurs twice
+                starts two windows if the repeated time is at least as long as the shortest distance
+                between two times of the schedule; otherwise it starts one, the first time.
+            exclude: What is not a partition, as in `daily`.
 
         Raises:
             PartitionDefinitionError: As for `daily`; or both or neither of `cron_schedule` and
@@ -311,8 +488,8 @@ class PartitionsDefinition:
 
         Args:
             storage: The storage that has the keys of dynamic dimensions; only they need it.
-            now: The naive time that a time dimension without an `end` reaches; by default the current
-                time.
+            now: The time that a time dimension without an `end` reaches, an aware datetime or a naive one
+                in UTC; by default the current time.
 
         Raises:
             PartitionDefinitionError: A dimension is dynamic and `storage` is missing, or there are

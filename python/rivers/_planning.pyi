@@ -6,6 +6,7 @@ from typing import Any, Self, final
 
 from rivers._partitions import PartitionKey, PartitionMapping
 from rivers.partitions import PartitionKeyRange
+from rivers.partitions.key_range import RangePart
 from rivers.policies.strategy import BackfillStrategy
 
 @final
@@ -27,6 +28,10 @@ class Space:
     def needs_several(self, upstream: Space, mapping: PartitionMapping | None = None) -> bool:
         """Whether one of these partitions may need several of an upstream's."""
 
+    @property
+    def has_time_windows(self) -> bool:
+        """Whether some dimension is divided into time windows."""
+
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
 
@@ -37,9 +42,7 @@ class Space:
         """Returns the positions of keys in the dimension at an index."""
 
     def all(self) -> Selection: ...
-    def select_parts(
-        self, parts: Sequence[tuple[str, tuple[str, str] | list[str], bool]]
-    ) -> Selection:
+    def select_parts(self, parts: Sequence[tuple[str, RangePart, bool]]) -> Selection:
         """Selects a product of parts; `True` in a part excludes its keys."""
 
     def select_numbers(self, numbers: Sequence[int]) -> Selection:
@@ -87,7 +90,7 @@ class Selection:
         """Returns the partitions sorted by dimensions; `"-name"` sorts one in descending order."""
 
     def time_window(self, dimension: str | None = None) -> tuple[dt.datetime, dt.datetime]:
-        """Returns the start of the first window and the end of the last."""
+        """Returns the start of the first window and the end of the last; naive UTC without a zone."""
 
     def translate(self, other: Space, asset: str) -> Selection:
         """Returns the same keys in another space, which must have all of them; errors name `asset`."""

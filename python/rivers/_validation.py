@@ -64,7 +64,7 @@ def check_duration(name: str, value: object) -> str:
     return value
 
 
-_MOST_PARTITIONS = 1 << 63
+_MAX_PARTITIONS = 1 << 63
 
 
 def check_max_failures(value: float) -> float:
@@ -76,7 +76,7 @@ def check_max_failures(value: float) -> float:
     match value:
         case bool():
             pass
-        case int() if 1 <= value < _MOST_PARTITIONS:
+        case int() if 1 <= value < _MAX_PARTITIONS:
             return value
         case float() if 0 < value < 1:
             return value

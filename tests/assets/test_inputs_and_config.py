@@ -199,7 +199,7 @@ def test_tags_reach_the_backfill_and_each_run():
 
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
-        seen.append(context.tags)
+        seen.append(context.run_tags)
 
     repo = repository(letter)
     tags = [("team", "data"), ("team", "ops"), ("rivers/priority", "5")]

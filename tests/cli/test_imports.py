@@ -10,7 +10,7 @@ import rivers as rs
 
 WATCHED = (
     "polars", "pydantic", "loky", "asyncio", "rich.live", "rich.markdown", "rich.table",
-    "rich.console", "typer", "rivers.repository", "rivers.assets", "rivers.execution", "rivers.io",
+    "rich.console", "click", "rivers.repository", "rivers.assets", "rivers.execution", "rivers.io",
     "rivers.status.grid", "rivers.client",
 )  # fmt: skip
 
@@ -56,17 +56,17 @@ def test_importing_the_package_imports_none_of_its_parts(tmp_path):
 
 
 def test_help_needs_no_part_of_the_library(tmp_path):
-    assert imported(tmp_path, "--help") <= {"typer", "rich.console"}
+    assert imported(tmp_path, "--help") <= {"click", "rich.console"}
 
 
 @pytest.mark.parametrize("words", [["backfill", "--help"], ["--version"]])
-def test_a_command_adds_what_typer_converts_arguments_with(tmp_path, words):
-    assert imported(tmp_path, *words) <= {"typer", "rich.console", "pydantic"}
+def test_help_and_version_need_no_part_of_the_library(tmp_path, words):
+    assert imported(tmp_path, *words) <= {"click", "rich.console"}
 
 
 @pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["status", "latest"]])
 def test_records_are_shown_without_polars_and_without_an_engine_for_runs(folder, words):
-    allowed = {"typer", "pydantic", "rich.console", "rich.table", "rivers.client"}
+    allowed = {"click", "rich.console", "rich.table", "rivers.client"}
     assert imported(folder, *words) <= allowed
 
 

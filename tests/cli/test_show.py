@@ -2,9 +2,9 @@
 
 import json
 
+import click
 import polars as pl
 import pytest
-import typer
 
 import rivers as rs
 from rivers.cli.app import app
@@ -132,12 +132,14 @@ def test_backfills_without_a_live_owner_are_distinguished(shell):
 
 def test_every_command_has_an_example_in_its_help():
     def examples(command, name):
-        for below, it in getattr(command, "commands", {}).items():
-            yield from examples(it, f"{name} {below}")
-        if not getattr(command, "commands", {}):
+        if not isinstance(command, click.Group):
             yield name, command.epilog or ""
+            return
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            yield from examples(command.get_command(context, below), f"{name} {below}")
 
-    for name, epilog in examples(typer.main.get_command(app), "rivers"):
+    for name, epilog in examples(app, "rivers"):
         assert epilog.startswith(f"Example: {name}"), name
 
 

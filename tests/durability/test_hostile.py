@@ -138,7 +138,7 @@ def test_tags_and_metadata_come_back_or_are_refused(tag, value, note):
         seen = []
 
         def look(context):
-            seen.append((context.tags, context.asset_metadata))
+            seen.append((context.run_tags, context.asset_metadata))
 
         definition = rs.PartitionsDefinition.static_(["a"])
         looking = rs.Asset(look, name="looking", partitions_def=definition, metadata={note: note})

@@ -29,7 +29,7 @@ def test_context_attributes():
             name=context.asset_name,
             metadata=context.asset_metadata,
             run_id=context.run_id,
-            tags=context.tags,
+            tags=context.run_tags,
             log=context.log,
             has=context.has_partition_key,
             keys=partition.keys,
@@ -85,17 +85,117 @@ def test_time_window():
     assert seen == [(window, window)]
 
 
-def test_time_window_of_what_has_none_is_an_error():
-    errors = []
+def test_time_window_without_a_time_dimension_is_none():
+    seen = []
 
     @rs.Asset(partitions_def=LETTERS)
     def letter(context: rs.AssetExecutionContext):
-        with pytest.raises(PartitionValidationError, match="time"):
-            context.partition.time_window()
-        errors.append(1)
+        seen.append((context.partition.time_window(), context.partition_time_window))
 
-    assert repository(letter).backfill(partition_keys=keys("a")).status == "completed"
-    assert errors == [1]
+    @rs.Asset(partitions_def=rs.PartitionsDefinition.multi({"a": LETTERS, "b": LETTERS}))
+    def pair(context: rs.AssetExecutionContext):
+        seen.append((context.partition.time_window(), context.partition_time_window))
+        with pytest.raises(PartitionValidationError, match="no time windows"):
+            context.partition.time_window("a")
+
+    repo = repository(letter, pair)
+    assert repo.backfill(["letter"], partition_keys=keys("a")).status == "completed"
+    key = rs.PartitionKey.multi({"a": "a", "b": "b"})
+    assert repo.backfill(["pair"], partition_keys=[key]).status == "completed"
+    assert seen == [(None, None)] * 2
+
+
+def test_time_window_of_two_time_dimensions_needs_a_name():
+    day = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04")
+    both = rs.PartitionsDefinition.multi({"of": day, "seen": day})
+    partition = rs.PartitionContext(
+        [rs.PartitionKey.multi({"of": "2024-01-01", "seen": "2024-01-02"})], both
+    )
+    with pytest.raises(PartitionValidationError, match="several"):
+        partition.time_window()
+    assert partition.time_window("seen")[0] == datetime(2024, 1, 2)
+
+
+def test_context_of_an_unpartitioned_asset():
+    seen = []
+
+    @rs.Asset
+    def plain(context: rs.AssetExecutionContext):
+        seen.append((context.partition, context.partition_time_window, context.has_partition_key))
+        with pytest.raises(PartitionValidationError, match="not partitioned"):
+            _ = context.partition_key
+
+    assert repository(plain).materialize().success
+    assert seen == [(None, None, False)]
+
+
+def test_partition_time_window_is_that_of_the_partitions():
+    seen = []
+
+    @rs.Asset(partitions_def=GRID)
+    def cell(context: rs.AssetExecutionContext):
+        seen.append(context.partition_time_window)
+
+    key = rs.PartitionKey.multi({"day": ["2024-01-02", "2024-01-03"], "region": "us"})
+    repository(cell).backfill(partition_keys=[key], strategy=ONE_RUN)
+    assert seen == [(datetime(2024, 1, 2), datetime(2024, 1, 4))]
+
+
+def test_context_describes_the_asset_and_not_the_run():
+    seen = {}
+
+    @rs.Asset(
+        tags={"team": "sales"},
+        kinds=["table", "sql"],
+        group="reports",
+        code_version="v3",
+        metadata={"unit": "EUR"},
+    )
+    def described(context: rs.AssetExecutionContext):
+        seen["asset"] = context
+
+    @rs.Asset
+    def bare(context: rs.AssetExecutionContext):
+        seen["bare"] = context
+
+    repository(described, bare).materialize(tags=[("run", "nightly")])
+    asset, bare_asset = seen["asset"], seen["bare"]
+    assert asset.tags == {"team": "sales"}
+    assert asset.kinds == ["table", "sql"]
+    assert (asset.group, asset.code_version) == ("reports", "v3")
+    assert asset.asset_metadata == {"unit": "EUR"}
+    assert asset.run_tags == [("run", "nightly")]
+    assert (asset.is_multi_asset, asset.output_selection) == (False, [])
+    assert repr(asset) == "AssetExecutionContext(asset_name='described')"
+    assert (bare_asset.tags, bare_asset.kinds, bare_asset.group) == (None, [], None)
+    assert (bare_asset.code_version, bare_asset.asset_metadata) == (None, None)
+
+
+def test_context_of_a_multi_asset_describes_its_function():
+    seen = []
+
+    @rs.Asset.from_multi(
+        output_defs=[rs.AssetDef("left", tags=["own"], metadata={"own": 1}), rs.AssetDef("right")],
+        tags=["all"],
+        metadata={"unit": "EUR"},
+    )
+    def both(context: rs.AssetExecutionContext):
+        seen.append((context.asset_name, context.tags, context.asset_metadata))
+        return {"left": 1, "right": 2}
+
+    repository(both).materialize()
+    assert seen == [("both", ["all"], {"unit": "EUR"})]
+
+
+def test_config_without_a_model_is_none():
+    seen = []
+
+    @rs.Asset
+    def plain(context: rs.AssetExecutionContext):
+        seen.append(context.config)
+
+    repository(plain).materialize()
+    assert seen == [None]
 
 
 def test_partition_key_is_an_error_where_the_run_has_several():

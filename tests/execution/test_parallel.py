@@ -118,7 +118,7 @@ def test_pickle_and_parquet_carry_values_across_runs(parallel, tmp_path):
 def test_context_config_tags_and_marks_in_another_process(parallel, notes):
     @rs.Asset(partitions_def=DEFINED)
     def source(context: rs.AssetExecutionContext[Settings]):
-        notes.add(context.run_id, context.config.factor, dict(context.tags)["team"])
+        notes.add(context.run_id, context.config.factor, dict(context.run_tags)["team"])
         context.mark_partition_failed("b", ValueError("first"))
         context.mark_partition_failed("b", ValueError("last"))
 

@@ -29,7 +29,7 @@ class Station:
         self.meeting = None
 
         def body(context: rs.AssetExecutionContext):
-            self.visit(dict(context.tags)["name"])
+            self.visit(dict(context.run_tags)["name"])
 
         asset = rs.Asset(body, name="body", partitions_def=KEYS)
         config = rs.RunQueueConfig(**queue)

@@ -111,7 +111,7 @@ def test_some_partitions_of_a_run_are_skipped(executor):
         context.skip_partition("b", "empty")
         context.skip_partition(PartitionKey.single("c"), "closed")
         context.mark_partition_failed("d", "broken")
-        return {key: 1 for key in context.partition.keys}
+        return dict.fromkeys(context.partition.keys, 1)
 
     with repository(source, after_all(), executor=executor) as repo:
         result = repo.backfill(partition_keys=ALL, strategy=ONE_RUN)
@@ -164,7 +164,7 @@ def test_a_skip_is_kept_while_a_later_asset_is_retried(executor, tmp_path):
     @rs.Asset(partitions_def=LETTERS, io_handler=handler)
     def source(context: rs.AssetExecutionContext):
         context.skip_partition("b", "empty")
-        return {key: 1 for key in context.partition.keys}
+        return dict.fromkeys(context.partition.keys, 1)
 
     @rs.Asset(partitions_def=LETTERS, retry=rs.RetryPolicy(max_retries=1), io_handler=handler)
     def flaky(context: rs.AssetExecutionContext, source):

@@ -75,7 +75,7 @@ REFUSED = {
     "interval_seconds must be between 1 and 4294967295, got -1": (
         lambda: time_window("2024-01-01", interval_seconds=-1)
     ),
-    "start=2024-01-01 00:00:00+00:00 has a time zone; partitions are a naive wall-clock grid, pass start.replace(tzinfo=None)": (
+    "start=2024-01-01 00:00:00+00:00 has a time zone, and the definition has none, so that it is in UTC; pass timezone=, or start.astimezone(UTC).replace(tzinfo=None)": (
         lambda: daily(dt.datetime(2024, 1, 1, tzinfo=dt.UTC))
     ),
     "the end 2024-01-02T00:00:00 is not after the start 2024-01-02T00:00:00": (

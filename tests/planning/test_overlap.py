@@ -76,7 +76,7 @@ def test_the_refusal_names_the_other_and_what_they_share(hold):
     refusal = held.refusal(**named_range("c", "h"))
     assert f'the backfill "{held.id}" has not ended and holds 2 of these partitions' in refusal
     assert 'of the asset "held"' in refusal
-    assert f'cancel_backfill("{held.id}")' in refusal
+    assert f"cancel_backfill('{held.id}')" in refusal
     assert "holds 1 of" in held.refusal(**named_keys("h", "d"))
     assert "holds 4 of" in held.refusal(["free", "held"], **named_range("a", "h"))
     assert "holds 3 of" in held.refusal(dry_run=True, **named_keys("a", "b", "c"))

@@ -160,7 +160,7 @@ def test_log_records_of_an_asset_have_its_source_position(repo, caplog):
     asset = rs.Asset(log_and_fail, name="x", partitions_def=LETTERS)
     repo(asset).backfill(partition_keys=[rs.PartitionKey.single("a")])
     (record,) = caplog.records
-    assert (record.name, record.getMessage()) == ("rivers.asset.x", "odd: a")
+    assert (record.name, record.getMessage()) == ("rivers.assets.x", "odd: a")
     assert record.funcName == "log_and_fail"
 
 

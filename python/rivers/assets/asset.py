@@ -16,8 +16,11 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
+from rivers.execution.steps import Labels
+from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
 from rivers.partitions import PartitionMapping, PartitionsDefinition
+from rivers.policies.hook import read_hooks
 from rivers.policies.retry import RetryPolicy
 from rivers.policies.strategy import BackfillStrategy
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from rivers.assets.options import P2, R2, AssetOptions, SingleAssetOptions, Undecorated
+    from rivers.policies.hook import Hook
 
 
 class Asset(Generic[P, R]):
@@ -41,7 +45,8 @@ class Asset(Generic[P, R]):
         partitions_def: How the asset is partitioned: a definition, or the name of one in
             `CodeRepository(partition_defs=)`.
         backfill_strategy: How partitions are grouped into runs when `backfill()` has no `strategy`.
-        io_handler: Stores what the function returns; in memory by default. `None` is not passed to it.
+        io_handler: Stores what the function returns; in memory by default. It may be the name of one in
+            `CodeRepository(resources=)`. `None` is not passed to it.
         deps: Assets, or their names, that must be executed first, without taking their values; or
             `AssetDef.input(...)` and `AssetDef.dep(...)`, which add options for one upstream.
         tags: Free labels.
@@ -55,6 +60,7 @@ class Asset(Generic[P, R]):
         pool: One pool or several of `CodeRepository(pool_limits=)` that the asset takes slots of. A run
             holds the largest number that one of its assets needs of each pool, from start to end.
         pool_slots: Number of slots; with several pools also a dict by pool. One by default.
+        hooks: What is called when a run has executed the asset: see `Hook`.
 
     Raises:
         AssetDefinitionError: An argument or the function's signature is invalid.
@@ -101,7 +107,7 @@ class Asset(Generic[P, R]):
         name: str | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         backfill_strategy: BackfillStrategy | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         deps: Iterable[Asset | DepDef | str] | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         kinds: str | Iterable[str] | None = None,
@@ -111,6 +117,7 @@ class Asset(Generic[P, R]):
         retry: RetryPolicy | str | None = None,
         pool: str | Iterable[str] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
+        hooks: Iterable[Hook] | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
@@ -120,7 +127,7 @@ class Asset(Generic[P, R]):
             "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
             "io_handler": io_handler, "deps": upstreams, "tags": tags, "kinds": kinds,
             "group": group, "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
-            "pool_slots": pool_slots,
+            "pool_slots": pool_slots, "hooks": hooks,
         }  # fmt: skip
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
@@ -132,6 +139,7 @@ class Asset(Generic[P, R]):
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
+        self.hooks = read_hooks(hooks)
         self.pool = list(slots_by_pool(pool, pool_slots).items())
         self._check_options()
         if fn is not None:
@@ -204,7 +212,7 @@ class Asset(Generic[P, R]):
         wraps: Callable[P2, R2],
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> GraphAsset[P2, R2]: ...
 
@@ -214,7 +222,7 @@ class Asset(Generic[P, R]):
         wraps: None = None,
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> Callable[[Callable[P2, R2]], GraphAsset[P2, R2]]: ...
 
@@ -223,7 +231,7 @@ class Asset(Generic[P, R]):
         wraps: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> Any:
         """Declares an asset made by several tasks; the function connects them.
@@ -239,7 +247,8 @@ class Asset(Generic[P, R]):
         Args:
             wraps: The function, if this is not used as a decorator.
             name: Name of the asset; by default the function's.
-            node_io_handler: Stores what each task returns, under the name `asset/task`, from which
+            node_io_handler: Stores what each task returns (a handler, or the name of a resource that is
+                one), under the name `asset/task`, from which
                 `load_node` loads it. A task that is called more than once has a number from the second
                 call on: `asset/task_2`.
             options: Options of `Asset`.
@@ -269,7 +278,7 @@ class Asset(Generic[P, R]):
     def external(
         name: str,
         *,
-        io_handler: BaseIOHandler,
+        io_handler: BaseIOHandler | str,
         partitions_def: PartitionsDefinition | str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         kinds: str | Iterable[str] | None = None,
@@ -282,7 +291,7 @@ class Asset(Generic[P, R]):
 
         Args:
             name: Name of the asset.
-            io_handler: Loads its values.
+            io_handler: Loads its values; also the name of a resource that is a handler.
             partitions_def: How the asset is partitioned: a definition, or the name of one in
                 `CodeRepository(partition_defs=)`.
             tags: Free labels.
@@ -404,7 +413,7 @@ class Asset(Generic[P, R]):
             "name": (str,),
             "partitions_def": (PartitionsDefinition, str),
             "backfill_strategy": (BackfillStrategy,),
-            "io_handler": (BaseIOHandler,),
+            "io_handler": (BaseIOHandler, str),
             "group": (str,),
             "code_version": (str,),
             "retry": (RetryPolicy, str),
@@ -426,7 +435,15 @@ class Asset(Generic[P, R]):
         """Makes the step of the function, and so the asset."""
         name = checked_name(self._options["name"] or str(getattr(fn, "__name__", "")))
         step = self._step_of(fn, name)
+        if step.signature.context_class is TaskExecutionContext:
+            msg = (
+                f"the asset {name!r} takes a TaskExecutionContext, which only a task gets; annotate "
+                "AssetExecutionContext"
+            )
+            raise AssetDefinitionError(msg)
         step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
+        step.hooks = self.hooks
+        step.labels = Labels(self.tags, self.kinds, self.group, self.code_version)
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
         functools.update_wrapper(self, fn, updated=())  # Its attributes are not the asset's.
         self._made_by(step, name)
@@ -522,11 +539,14 @@ class GraphAsset(Asset[P, R]):
         self,
         fn: Callable[..., Any] | None = None,
         *,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Any,
     ) -> None:
-        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler):
-            msg = f"node_io_handler of an asset must be a BaseIOHandler, got {node_io_handler!r}"
+        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler | str):
+            msg = (
+                "node_io_handler of an asset must be a BaseIOHandler or the name of a resource, got "
+                f"{node_io_handler!r}"
+            )
             raise AssetDefinitionError(msg)
         self.node_io_handler = node_io_handler
         super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
@@ -553,7 +573,7 @@ class GraphAsset(Asset[P, R]):
 class ExternalAsset(Asset):
     """The kind of asset that `Asset.external` makes: nothing computes it here."""
 
-    def __init__(self, name: str, *, io_handler: BaseIOHandler, **options: Any) -> None:
+    def __init__(self, name: str, *, io_handler: BaseIOHandler | str, **options: Any) -> None:
         if io_handler is None:
             msg = f"the external asset {name!r} needs an io_handler, which loads its values"
             raise AssetDefinitionError(msg)

@@ -92,7 +92,7 @@ class Task(Generic[R]):
         *,
         name: str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         retry: RetryPolicy | str | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
@@ -102,12 +102,12 @@ class Task(Generic[R]):
             msg = f"name of a task must be a str, got {name!r}"
             raise TaskDefinitionError(msg)
         for option, value, kind in (
-            ("io_handler", io_handler, BaseIOHandler),
+            ("io_handler", io_handler, BaseIOHandler | str),
             ("retry", retry, RetryPolicy | str),
         ):
             if value is not None and not isinstance(value, kind):
-                expected = "RetryPolicy or its name" if option == "retry" else "BaseIOHandler"
-                msg = f"{option} of a task must be a {expected}, got {value!r}"
+                expected = "RetryPolicy" if option == "retry" else "BaseIOHandler"
+                msg = f"{option} of a task must be a {expected} or its name, got {value!r}"
                 raise TaskDefinitionError(msg)
         self._options: TaskOptions = {
             "name": name,
@@ -156,6 +156,8 @@ class Task(Generic[R]):
                 arguments,
                 self.io_handler,
                 self.retry,
+                self.name,
+                self.tags,
             )
         )
 
@@ -164,7 +166,7 @@ class Task(Generic[R]):
 
 
 def trace_graph(
-    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | None
+    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | str | None
 ) -> tuple[TracedFunction, Signature]:
     """Traces the function of a graph asset.
 
@@ -222,8 +224,8 @@ def check_tasks(tasks: Iterable[Task[Any]] | None) -> None:
             raise AssetDefinitionError(msg)
 
 
-def handler_of_task(step: StepDef, task: str) -> BaseIOHandler:
-    """Returns the handler that stores what a task of a graph asset returns.
+def handler_of_task(step: StepDef, task: str) -> BaseIOHandler | str:
+    """Returns the handler, or its name, that stores what a task of a graph asset returns.
 
     Raises:
         AssetNotFoundError: The step has no such task.

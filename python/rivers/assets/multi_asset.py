@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from rivers._text import did_you_mean, listed
@@ -127,14 +127,14 @@ class _Checked:
             given = [self._named(output) for output in returned]
         return {name: value for name, value in given if self._is_kept(name)}
 
-    def each(self, generator: Generator[Any]) -> Generator[tuple[str, Any]]:
+    def each(self, generator: Iterable[Any]) -> Generator[tuple[str, Any]]:
         """Yields the name and value of each selected output; raises as `all`."""
         for output in generator:
             name, value = self._named(output)
             if self._is_kept(name):
                 yield name, value
 
-    async def each_async(self, generator: AsyncGenerator[Any]) -> AsyncGenerator[tuple[str, Any]]:
+    async def each_async(self, generator: AsyncIterable[Any]) -> AsyncGenerator[tuple[str, Any]]:
         """The async form of `each`."""
         async for output in generator:
             name, value = self._named(output)
@@ -164,8 +164,8 @@ class _Checked:
             raise ExecutionError(msg)
         if output.output_name is None:
             msg = (
-                f"the multi-asset {self._name!r} returned an {type(output).__name__} without output_name; its "
-                f"outputs are {listed(self._outputs)}"
+                f"the multi-asset {self._name!r} returned an {type(output).__name__} without output_name; "
+                f"its outputs are {listed(self._outputs)}"
             )
             raise ExecutionError(msg)
         return output.output_name, output

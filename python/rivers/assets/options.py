@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rivers.io.base import BaseIOHandler
     from rivers.partitions import PartitionsDefinition
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
     from rivers.policies.strategy import BackfillStrategy
 
@@ -36,7 +37,7 @@ class AssetOptions(TypedDict, total=False):
 
     partitions_def: PartitionsDefinition | str | None
     backfill_strategy: BackfillStrategy | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     deps: Iterable[Any] | None
     tags: Mapping[str, str] | Iterable[str] | None
     kinds: str | Iterable[str] | None
@@ -46,6 +47,7 @@ class AssetOptions(TypedDict, total=False):
     retry: RetryPolicy | str | None
     pool: str | Iterable[str] | None
     pool_slots: int | Mapping[str, int] | None
+    hooks: Iterable[Hook] | None
 
 
 class SingleAssetOptions(AssetOptions, total=False):
@@ -59,5 +61,5 @@ class TaskOptions(TypedDict, total=False):
 
     name: str | None
     tags: Mapping[str, str] | Iterable[str] | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     retry: RetryPolicy | str | None

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.context import AssetExecutionContext
+from rivers.execution.task_context import TaskExecutionContext
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ class Signature:
         inputs: Parameters that receive values.
         optional_inputs: Those of `inputs` that have a default.
         context_param: The parameter that receives the context; `None` if there is none.
+        context_class: The class of the context.
         config_model: The pydantic model of the context's configuration; `None` if there is none.
         hints: Annotations of the parameters, evaluated; those that cannot be are left out.
         return_hint: The return annotation, evaluated; `None` if there is none, `NoneType` for `-> None`.
@@ -32,6 +34,7 @@ class Signature:
     inputs: list[str] = field(default_factory=list)
     optional_inputs: set[str] = field(default_factory=set)
     context_param: str | None = None
+    context_class: type[AssetExecutionContext | TaskExecutionContext] = AssetExecutionContext
     config_model: type[BaseModel] | None = None
     hints: dict[str, Any] = field(default_factory=dict)
     return_hint: Any = None
@@ -58,10 +61,7 @@ def read_signature(
         read.return_hint = type(None)
     for parameter in inspect.signature(fn).parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
-        origin = typing.get_origin(hint) or hint
-        is_context = origin is AssetExecutionContext or (
-            isinstance(hint, str) and "AssetExecutionContext" in hint
-        )
+        context_class = _context_class(hint)
         if parameter.kind in (
             parameter.VAR_POSITIONAL,
             parameter.VAR_KEYWORD,
@@ -72,11 +72,12 @@ def read_signature(
                 "assets, so *args, **kwargs and positional-only ones are not possible"
             )
             raise error(msg)
-        if is_context or parameter.name == "context":
+        if context_class is not None or parameter.name == "context":
             if read.context_param is not None:
                 msg = f"{owner} has two context parameters"
                 raise error(msg)
             read.context_param = parameter.name
+            read.context_class = context_class or AssetExecutionContext
             read.config_model = _config_model(hint, owner, error)
             continue
         read.inputs.append(parameter.name)
@@ -85,6 +86,15 @@ def read_signature(
         if parameter.default is not parameter.empty:
             read.optional_inputs.add(parameter.name)
     return read
+
+
+def _context_class(hint: object) -> type[AssetExecutionContext | TaskExecutionContext] | None:
+    """The class of contexts that an annotation means, with or without a model; `None`: it is none."""
+    origin = typing.get_origin(hint) or hint
+    for kind in (AssetExecutionContext, TaskExecutionContext):
+        if origin is kind or (isinstance(hint, str) and kind.__name__ in hint):
+            return kind
+    return None
 
 
 def _config_model(
@@ -96,7 +106,7 @@ def _config_model(
         if not isinstance(argument, typing.TypeVar) and argument is not Any:
             msg = (
                 f"the config of {owner} must be a pydantic model, "
-                f"got AssetExecutionContext[{argument!r}]"
+                f"got {getattr(typing.get_origin(hint), '__name__', hint)}[{argument!r}]"
             )
             raise error(msg)
     return None

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.assets.multi_asset import collect_outputs
 from rivers.assets.signature import Signature
+from rivers.execution.steps import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rivers.assets.traced_function import TracedFunction
+    from rivers.assets.traced_function import HandlerOf, TracedFunction
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
 StepKind: TypeAlias = Literal["single", "multi", "graph", "external"]
@@ -40,6 +42,8 @@ class StepDef:
             `CodeRepository(retries=)`.
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
+        labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
+        hooks: What is called after each execution.
         traced: The recorded task calls of a `"graph"` step.
     """
 
@@ -53,10 +57,12 @@ class StepDef:
     retry: RetryPolicy | str | None = None
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    labels: Labels = field(default_factory=Labels)
+    hooks: list[Hook] = field(default_factory=list)
     traced: TracedFunction | None = None
 
     def call_for(
-        self, selected: list[str], retries: Mapping[str, RetryPolicy]
+        self, selected: list[str], retries: Mapping[str, RetryPolicy], handler_of: HandlerOf
     ) -> Callable[..., Any]:
         """Returns what a run calls to make the selected outputs.
 
@@ -65,14 +71,15 @@ class StepDef:
         Args:
             selected: Names of the outputs to make.
             retries: The retry policies that tasks refer to by name.
+            handler_of: Looks up the handler that an `io_handler` of a task means.
 
         Raises:
-            ConfigurationError: A task names an unknown retry policy.
+            ConfigurationError: A task names an unknown retry policy or handler.
         """
         if self.kind == "multi":
             return collect_outputs(self.fn, self.name, self.outputs, selected)
         if self.traced is not None:
-            traced = self.traced.with_policies(retries)
+            traced = self.traced.with_names(retries, handler_of)
             return traced.call_async if traced.is_async else traced
         if inspect.isasyncgenfunction(self.call):
             return functools.partial(_generator, self.call)

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
-from rivers.io.base import OutputContext
+from rivers.execution.task_context import TaskExecutionContext, context_of_task
+from rivers.io.base import BaseIOHandler, OutputContext
 from rivers.policies.retry import RetryPolicy, check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from rivers.execution.context import AssetExecutionContext
+
+    HandlerOf = Callable[[BaseIOHandler | str | None, str], BaseIOHandler | None]
 
 _Values = dict[str | int, Any]
 """Values of inputs by name, and of task calls by index."""
@@ -46,11 +49,15 @@ class TracedFunction:
         """Whether a task is async, so that `call_async` executes the calls."""
         return any(call.is_async for call in self.calls)
 
-    def with_policies(self, retries: Mapping[str, RetryPolicy]) -> TracedFunction:
-        """Returns the function with the retry policies of its tasks looked up by name."""
+    def with_names(
+        self, retries: Mapping[str, RetryPolicy], handler_of: HandlerOf
+    ) -> TracedFunction:
+        """Returns the function with the retry policies and handlers of its tasks looked up by name."""
         calls = [
             replace(
-                call, retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries)
+                call,
+                retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries),
+                io_handler=handler_of(call.io_handler, f"the task {call.name!r}"),
             )
             for call in self.calls
         ]
@@ -118,15 +125,14 @@ class TracedFunction:
         self, call: TaskCall, value: Any, context: AssetExecutionContext[Any] | None
     ) -> None:
         """Stores what a task returned under `asset/task`; called directly, an asset stores nothing."""
-        if call.io_handler is None or context is None:
+        if not isinstance(call.io_handler, BaseIOHandler) or context is None:
             return
-        partition = context.partition if context.has_partition_key else None
         call.io_handler.handle_output(
             OutputContext(
                 asset_name=f"{self.name}/{call.name}",
-                partition=partition,
-                run_id=context.run_id,
-                tags=context.tags,
+                partition=context.partition,
+                run_id=context.run_id or "",
+                tags=context.run_tags,
             ),
             value,
         )
@@ -142,5 +148,7 @@ def _arguments(call: TaskCall, values: _Values, context: Any) -> dict[str, Any]:
             raise ExecutionError(msg)
         arguments[name] = fill(value, values)
     if call.signature.context_param is not None:
+        if call.signature.context_class is TaskExecutionContext:
+            context = context_of_task(call.task_name, call.tags, context)
         arguments[call.signature.context_param] = context
     return arguments

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.exceptions import AssetDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from rivers.assets.signature import Signature
     from rivers.io.base import BaseIOHandler
@@ -53,6 +53,8 @@ class TaskCall:
         arguments: Arguments by parameter; placeholders may be inside lists, tuples and dicts.
         io_handler: Stores what the task returns; `None`: nothing does.
         retry: Whether and when the task alone is retried: a policy, or the name of one.
+        task_name: Name of the task, without a number.
+        tags: Tags of the task.
     """
 
     name: str
@@ -60,8 +62,10 @@ class TaskCall:
     is_async: bool
     signature: Signature
     arguments: dict[str, Any]
-    io_handler: BaseIOHandler | None = None
+    io_handler: BaseIOHandler | str | None = None
     retry: RetryPolicy | str | None = None
+    task_name: str = ""
+    tags: Mapping[str, str] | Iterable[str] | None = None
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The command `rivers`: backfills from a shell.
 
-No other part of the library imports this package, which imports typer and rich when it is called. The
+No other part of the library imports this package, which imports click and rich when it is called. The
 commands import the parts of the library that they use inside functions, so that they start quickly.
 """
 
@@ -10,6 +10,6 @@ def main() -> None:
 
     0: completed. 1: failed or canceled. 2: wrong usage. 130: interrupted.
     """
-    from rivers.cli.app import run  # noqa: PLC0415  (typer is loaded for the command alone)
+    from rivers.cli.app import run  # noqa: PLC0415  (click is loaded for the command alone)
 
     run()

@@ -1,61 +1,92 @@
 """The application of all commands; an error becomes one paragraph and an exit code."""
 
+import importlib
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
-from rivers.cli.commands import backfill, check, control, database, inspect, status
+from rivers._text import did_you_mean
 from rivers.cli.display import say_error, warnings
 from rivers.cli.exit_codes import WRONG_USAGE
-from rivers.cli.settings import defaults
+from rivers.cli.settings import project_settings
 from rivers.exceptions import RiversError
 
-_HELP = "Run backfills of partitioned data assets, watch them, and rerun what failed."
-
-app = typer.Typer(
-    name="rivers",
-    epilog="Example: rivers backfill flights.py --from 2024-01-01 --to 2024-01-31",
-    no_args_is_help=True,
-    # Plain help: the modules for boxes and Markdown take longer to import than all others.
-    rich_markup_mode=None,
-    # A bug of rivers is shown as Python shows it; a user's mistake is never a traceback.
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_MODULE_OF = {
+    "backfill": "backfill", "rerun": "backfill", "resume": "backfill",
+    "list": "status", "status": "status",
+    "partitions": "inspect", "errors": "inspect", "grid": "inspect",
+    "cancel": "control", "pause": "control", "unpause": "control", "set": "control",
+    "check": "check", "db": "database",
+}  # fmt: skip
+"""The module in `rivers.cli.commands` that has each command, in the order of the help."""
 
 
-def _print_version(wanted: bool) -> None:
+class _Commands(click.Group):
+    """A group that imports the module of a command when that command is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of all commands."""
+        del ctx
+        return list(_MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns a command by its name; `None` if there is none."""
+        del ctx
+        if cmd_name not in _MODULE_OF:
+            return None
+        module = importlib.import_module(f"rivers.cli.commands.{_MODULE_OF[cmd_name]}")
+        command: click.Command = module.COMMANDS[cmd_name]
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command that `args` begin with.
+
+        Raises:
+            UsageError: There is no such command; close spellings are named.
+        """
+        if args[0] not in _MODULE_OF and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], _MODULE_OF)}")
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
         import rivers  # noqa: PLC0415  (its metadata is read for this option alone)
 
-        sys.stdout.write(f"rivers {rivers.__version__}\n")
-        raise typer.Exit
+        click.echo(f"rivers {rivers.__version__}")
+        ctx.exit()
 
 
-@app.callback(help=_HELP)
-def _main(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Holds the options that stand before a command."""
+@click.group(
+    cls=_Commands,
+    epilog="Example: rivers backfill flights.py --from 2024-01-01 --to 2024-01-31",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def app() -> None:
+    """Run backfills of partitioned data assets, watch them, and rerun what failed."""
 
 
-for commands in (backfill, status, inspect, control, check, database):
-    commands.register(app)
+def _defaults() -> dict[str, Any]:
+    """Returns the settings of pyproject.toml as the defaults of every command, as click takes them."""
+    settings = project_settings()
+    of_database = dict.fromkeys(("check", "migrate"), settings)
+    return {name: settings | (of_database if name == "db" else {}) for name in _MODULE_OF}
 
 
 def run() -> None:
     """Runs the command of `sys.argv`."""
     logging.getLogger("rivers").addHandler(warnings)
     try:
-        app(default_map=defaults(typer.main.get_command(app)), prog_name="rivers")
+        app(default_map=_defaults(), prog_name="rivers")
     except RiversError as error:
         say_error(error)
         sys.exit(WRONG_USAGE)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-import typer
+import click
 
 from rivers.cli.display import output
 
@@ -42,7 +42,7 @@ def start_detached(storage: str | None) -> None:
         code = process.wait()
         sys.stderr.write(log.read_text(encoding="utf-8"))
         log.unlink()
-        raise typer.Exit(code)
+        raise click.exceptions.Exit(code)
     log = log.rename(folder / f"{backfill_id}.log")
     output.print(f"backfill {backfill_id}", f"log {log}", sep="\n", soft_wrap=True, markup=False)
 

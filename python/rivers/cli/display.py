@@ -85,7 +85,7 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints a record."""
-        asset = record.name.removeprefix("rivers.asset.")
+        asset = record.name.removeprefix("rivers.assets.").removeprefix("rivers.tasks.")
         if asset != record.name:
             label, text = f"{record.levelname.lower()} of {asset}", record.getMessage()
         elif not self.is_quiet:

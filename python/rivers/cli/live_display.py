@@ -84,7 +84,7 @@ class RunDisplay:
             self._live = Live(self._picture(), console=errors, auto_refresh=False, transient=True)
             self._live.start()
 
-    def patience(self) -> float:
+    def update_interval(self) -> float:
         """Returns the seconds until the next update."""
         return _REFRESH_SECONDS if self._live else _POLL_SECONDS
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers.partitions import PartitionKey, PartitionKeyRange
+    from rivers.partitions.key_range import RangePart
     from rivers.policies.strategy import BackfillStrategy
 
 
@@ -38,15 +39,15 @@ def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def parse_range(given: Sequence[str]) -> PartitionKeyRange:
-    """Parses `date=a..b` (a range) and `region=a,b` (keys) as one range."""
+    """Parses `date=a..b` (a range; an end may be left out) and `region=a,b` (keys) as one range."""
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415  (imported where a command needs it)
 
-    parts: dict[str, tuple[str, str] | list[str]] = {}
+    parts: dict[str, RangePart] = {}
     for name, value in parse_pairs("--range", given):
         if name in parts:
             raise ConfigurationError(f"--range names the dimension {name!r} twice")
         first, dots, last = value.partition("..")
-        parts[name] = (first, last) if dots else value.split(",")
+        parts[name] = (first or None, last or None) if dots else value.split(",")
     return PartitionKeyRange.multi(parts)
 
 

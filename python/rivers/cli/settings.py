@@ -1,6 +1,6 @@
 """Where the value of an option comes from: the flag, then `RIVERS_*`, then `[tool.rivers]` in pyproject.toml.
 
-Typer reads flags and variables; the settings of pyproject.toml are passed to it as the commands' defaults.
+Click reads flags and variables; the settings of pyproject.toml are passed to it as the commands' defaults.
 """
 
 import difflib
@@ -18,24 +18,15 @@ KEYS = ("module", "storage", "max_concurrency", "on_failure")
 """The settings that `[tool.rivers]` may contain; variables are named after them: `RIVERS_STORAGE`."""
 
 
-def defaults(command: Any) -> dict[str, Any]:
-    """Returns the settings of pyproject.toml as the defaults of a command and its subcommands.
-
-    Args:
-        command: The command that typer made.
+def project_settings() -> dict[str, Any]:
+    """Returns the settings of the nearest pyproject.toml; paths in it are relative to its folder.
 
     Raises:
         ConfigurationError: `[tool.rivers]` cannot be read, or contains an unknown setting.
     """
-    settings = _of_project(Path.cwd())
-    below = getattr(command, "commands", {})
-    return settings | {name: defaults(command) for name, command in below.items()}
-
-
-def _of_project(folder: Path) -> dict[str, Any]:
-    """Reads the nearest pyproject.toml; paths in it are relative to its folder."""
     from rivers.storage.location import StorageLocation  # noqa: PLC0415
 
+    folder = Path.cwd()
     for place in (folder, *folder.parents):
         path = place / "pyproject.toml"
         if not path.is_file():

@@ -1,24 +1,26 @@
-"""The context that functions get: the run, its partitions, the configuration, a logger."""
+"""The context that a function gets: its asset, the run, its partitions, the configuration, a logger."""
 
 from __future__ import annotations
 
-import logging
-from collections import deque
 from typing import TYPE_CHECKING, Generic
 
 from rivers._rivers import PartitionKey
 from rivers._text import listed, message_of, storable
-from rivers.exceptions import ExecutionError
-from rivers.partitions.partition_context import PartitionContext, context_of
+from rivers.exceptions import ExecutionError, PartitionValidationError
+from rivers.execution.call_log import CallLog
+from rivers.execution.steps import Labels, Step
+from rivers.partitions.partition_context import MaybeNone, PartitionContext, context_of
 
 if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from typing import Any
 
     # For type checkers alone: `AssetExecutionContext` without a model needs no brackets then.
     from typing_extensions import TypeVar
 
     from rivers._rivers import Run, Selection
-    from rivers.execution.steps import Step
 
     ConfigT = TypeVar("ConfigT", default=Any)
 else:
@@ -29,76 +31,120 @@ else:
 
 MARKED = "mark_partition_failed"
 """The error type of a partition that was marked as failed with a message, not an exception."""
-_LINES = 20
-"""Number of log lines of a failed call that are kept."""
-_MAX_LINE_LENGTH = 500
-"""Maximum number of characters of each."""
-
-
-class _Log(logging.Logger):
-    """A logger that keeps the last records, and passes on those that the logger of its name would log."""
-
-    def __init__(self, logger: logging.Logger, lines: deque[logging.LogRecord]) -> None:
-        super().__init__(logger.name)
-        self.parent = logger
-        self._lines = lines
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (the standard library's name)
-        """Every level is kept."""
-        del level
-        return True
-
-    def handle(self, record: logging.LogRecord) -> None:
-        """Keeps a record, and passes it on if it is logged."""
-        self._lines.append(record)
-        if self.parent is not None and self.parent.isEnabledFor(record.levelno):
-            self.parent.handle(record)
-
-
-def _text(record: logging.LogRecord) -> str:
-    try:
-        return storable(record.getMessage())[:_MAX_LINE_LENGTH]
-    except Exception:  # noqa: BLE001  (arguments of a user can fail to show themselves)
-        return storable(str(record.msg))[:_MAX_LINE_LENGTH]
 
 
 class AssetExecutionContext(Generic[ConfigT]):
     """A function's view of its run; `AssetExecutionContext[Model]` has a `config` of that model.
 
-    A function gets it by naming a parameter `context` or annotating one with this class.
+    A function gets it by naming a parameter `context` or annotating one with this class. Make one by
+    hand to call an asset's function in a unit test.
+
+    Args:
+        asset_name: Name of the asset; of a multi-asset, of its function.
+        tags: The asset's tags.
+        kinds: The asset's kinds.
+        group: The asset's group.
+        code_version: The asset's code version.
+        asset_metadata: The asset's metadata.
+        partition: The partitions of the call; `None` for an asset without partitions.
+        is_multi_asset: Whether the asset is a multi-asset.
+        output_selection: The outputs that a multi-asset is to make.
+        config: An instance of the function's config model.
 
     Example:
         >>> import pydantic, rivers as rs
         >>> class Settings(pydantic.BaseModel):
         ...     factor: int = 2
-        >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["a", "b"]))
+        >>> letters = rs.PartitionsDefinition.static_(["a", "b"])
+        >>> @rs.Asset(partitions_def=letters)
         ... def scaled(context: rs.AssetExecutionContext[Settings]) -> str:
         ...     return context.partition_key * context.config.factor
         >>> repo = rs.CodeRepository([scaled]).resolve(rs.Storage.memory())
-        >>> result = repo.materialize(
-        ...     partition_key=rs.PartitionKey.single("a"), config={"scaled": {"factor": 3}}
-        ... )
-        >>> repo.load_node("scaled", partition_key=rs.PartitionKey.single("a"))
+        >>> key = rs.PartitionKey.single("a")
+        >>> result = repo.materialize(partition_key=key, config={"scaled": {"factor": 3}})
+        >>> repo.load_node("scaled", partition_key=key)
         'aaa'
+
+        In a unit test:
+
+        >>> partition = rs.PartitionContext([key], letters)
+        >>> scaled(rs.AssetExecutionContext("scaled", partition=partition, config=Settings()))
+        'aa'
     """
 
-    __slots__ = ("_lines", "_run", "_selection", "_step")
+    __slots__ = ("_first_mark", "_log", "_partition", "_run", "_selection", "_step")
 
-    def __init__(self, step: Step, run: Run, selection: Selection | None) -> None:
-        self._step = step
-        self._run = run
-        self._selection = selection
-        self._lines: deque[logging.LogRecord] | None = None
+    _step: Step
+    _run: Run | None
+    _selection: Selection | None
+    _partition: PartitionContext | None
+    _log: CallLog | None
+    _first_mark: str
+
+    def __init__(
+        self,
+        asset_name: str,
+        tags: Mapping[str, str] | Iterable[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        group: str | None = None,
+        code_version: str | None = None,
+        asset_metadata: Mapping[str, Any] | None = None,
+        partition: PartitionContext | None = None,
+        is_multi_asset: bool = False,
+        output_selection: Sequence[str] | None = None,
+        config: ConfigT | None = None,
+    ) -> None:
+        self._step = Step(
+            name=checked_name("asset_name", asset_name),
+            outputs=[],
+            by_name=is_multi_asset,
+            fn=_not_called,
+            is_async=False,
+            context_param=None,
+            inputs=[],
+            needs=[],
+            definition=None if partition is None else partition.definition,
+            config=config,
+            metadata=dict(asset_metadata or {}),
+            output_selection=list(output_selection or ()),
+            labels=Labels(tags, [kinds] if isinstance(kinds, str) else kinds, group, code_version),
+        )
+        self._run = None
+        self._selection = None
+        self._partition = partition
+        self._log = None
+
+    # -- the asset ---------------------------------------------------------------------------------
 
     @property
     def asset_name(self) -> str:
-        """The asset's name; of a multi-asset, the step's."""
+        """The asset's name; of a multi-asset, the name of its function."""
         return self._step.name
 
     @property
-    def asset_metadata(self) -> dict[str, Any]:
-        """The asset's metadata."""
-        return self._step.metadata
+    def tags(self) -> Mapping[str, str] | Iterable[str] | None:
+        """The asset's tags, as they were declared; `None` if it has none."""
+        return self._step.labels.tags or None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The asset's kinds."""
+        return list(self._step.labels.kinds or ())
+
+    @property
+    def group(self) -> str | None:
+        """The asset's group; `None` if it has none."""
+        return self._step.labels.group
+
+    @property
+    def code_version(self) -> str | None:
+        """The asset's code version; `None` if it has none."""
+        return self._step.labels.code_version
+
+    @property
+    def asset_metadata(self) -> dict[str, Any] | None:
+        """The asset's metadata; `None` if it has none."""
+        return self._step.metadata or None
 
     @property
     def is_multi_asset(self) -> bool:
@@ -114,95 +160,95 @@ class AssetExecutionContext(Generic[ConfigT]):
         return list(self._step.output_selection)
 
     @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self._run.id
+    def config(self) -> ConfigT:
+        """The validated configuration: an instance of the model that the context is annotated with.
+
+        It is `None` if the context is annotated with no model.
+        """
+        return self._step.config  # type: ignore[no-any-return]
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str | MaybeNone:
+        """The run's id; `None` in a context that is made by hand."""
+        return None if self._run is None else self._run.id
+
+    @property
+    def run_tags(self) -> list[tuple[str, str]]:
+        """The run's tags."""
+        return [] if self._run is None else self._run.tags
 
     @property
     def attempt(self) -> int:
         """The number of this attempt of the asset in the run, from 1; see `RetryPolicy`."""
-        return self._run.failed_attempts(self._step.index) + 1
-
-    @property
-    def tags(self) -> list[tuple[str, str]]:
-        """The run's tags."""
-        return self._run.tags
-
-    @property
-    def config(self) -> ConfigT:
-        """The validated configuration: an instance of the model the context is annotated with.
-
-        Raises:
-            ExecutionError: The context is annotated with no model.
-        """
-        if self._step.config is None:
-            msg = (
-                f"the asset {self._step.name!r} has no config: annotate its context with "
-                "AssetExecutionContext[Model], where Model is a pydantic model"
-            )
-            raise ExecutionError(msg)
-        return self._step.config  # type: ignore[no-any-return]
+        return 1 if self._run is None else self._run.failed_attempts(self._step.index) + 1
 
     @property
     def log(self) -> logging.Logger:
-        """The logger `rivers.asset.<name>` of the standard library, for this call.
+        """The logger `rivers.assets.<name>` of the standard library, for this call.
 
         Records go to the handlers that are set up, according to their levels. If the call fails, the
         last 20 lines of any level are shown below the traceback in `backfill_errors()`.
         """
-        if self._lines is None:
-            self._lines = deque(maxlen=_LINES)
-        return _Log(logging.getLogger(f"rivers.asset.{self._step.name}"), self._lines)
+        return self._call_log().logger(f"rivers.assets.{self._step.name}")
+
+    def _call_log(self) -> CallLog:
+        if self._log is None:
+            self._log = CallLog()
+        return self._log
 
     def _last_lines(self) -> str:
         """The last lines that this call has logged, to be shown below a traceback."""
-        if not self._lines:
-            return ""
-        lines = [f"  {record.levelname}: {_text(record)}\n" for record in self._lines]
-        return f"\nThe last lines of its log:\n{''.join(lines)}"
+        return "" if self._log is None else self._log.text()
+
+    # -- the partitions ----------------------------------------------------------------------------
 
     @property
     def has_partition_key(self) -> bool:
         """Whether the asset is partitioned."""
-        return self._step.partitioned
-
-    def _partitions(self) -> Selection:
-        if not self._step.partitioned:
-            msg = f"the asset {self._step.name!r} is not partitioned"
-            raise ExecutionError(msg)
-        return self._selection if self._selection is not None else self._run.partitions
+        return self._step.definition is not None
 
     @property
-    def partition(self) -> PartitionContext:
-        """The partitions of this call.
-
-        Raises:
-            ExecutionError: The asset is not partitioned.
-        """
-        return context_of(self._partitions(), self._step.definition)
+    def partition(self) -> PartitionContext | MaybeNone:
+        """The partitions of this call; `None` if the asset is not partitioned."""
+        if self._run is None:
+            return self._partition
+        if self._step.definition is None:
+            return None
+        return context_of(self._selection or self._run.partitions, self._step.definition)
 
     @property
     def partition_key(self) -> str:
         """The text of the one partition: `us`, or `date=2024-01-01|region=us`.
 
         Raises:
-            ExecutionError: The run has several partitions, or the asset is not partitioned.
+            PartitionValidationError: The run has several partitions, or the asset is not partitioned.
         """
-        selection = self._partitions()
+        if self._run is None or self._step.definition is None:
+            return only_key(self.partition, f"the asset {self._step.name!r}")
+        selection = self._selection or self._run.partitions
         if selection.num_partitions != 1:
-            msg = (
-                f"this run has {selection.num_partitions} partitions, so there is no one partition_key; "
-                "use context.partition.keys"
-            )
-            raise ExecutionError(msg)
+            raise PartitionValidationError(_several(selection.num_partitions))
         return selection.text(0)
 
-    def mark_partition_failed(self, key: PartitionKey | str, error: str | BaseException) -> None:
+    @property
+    def partition_time_window(self) -> tuple[datetime, datetime] | MaybeNone:
+        """The half-open window `[start, end)` that the partitions cover.
+
+        It is `None` if the asset is not partitioned, or not by time; see `PartitionContext.time_window`.
+        """
+        partition = self.partition
+        return None if partition is None else partition.time_window()
+
+    def mark_partition_failed(
+        self, partition_key: PartitionKey | str, error: str | BaseException
+    ) -> None:
         """Fails some partitions of the run; the others go on.
 
         Args:
-            key: The partition, of this run; a `str` for a single-dimension key. A key with several
-                values fails all its partitions.
+            partition_key: The partition, of this run; a `str` for a single-dimension key. A key with
+                several values fails all its partitions.
             error: The reason: a message or an exception. A later one replaces an earlier one.
 
         Raises:
@@ -212,10 +258,16 @@ class AssetExecutionContext(Generic[ConfigT]):
             kind, message = type(error).__name__, message_of(error)
         else:
             kind, message = MARKED, storable(str(error))
+        key = partition_key
         if isinstance(key, str):
             key = PartitionKey.single(key)
+        if self._run is None:
+            _check_member(key, self._partition, self._step.name)
+            return
         for output in self._step.outputs:
             self._run.mark_failed(output.index, key, kind, message)
+        if self._step.hooks and self._marked_because() is None:
+            self._first_mark = message if kind == MARKED else f"{kind}: {message}"
 
     def skip_partition(
         self, partition_key: PartitionKey | str, reason: str, *, output_name: str | None = None
@@ -250,6 +302,9 @@ class AssetExecutionContext(Generic[ConfigT]):
         """
         if isinstance(partition_key, str):
             partition_key = PartitionKey.single(partition_key)
+        if self._run is None:
+            _check_member(partition_key, self._partition, self._step.name)
+            return
         outputs = self._step.outputs
         if output_name is not None:
             outputs = [output for output in outputs if output.name == output_name]
@@ -261,3 +316,68 @@ class AssetExecutionContext(Generic[ConfigT]):
                 raise ExecutionError(msg)
         for output in outputs:
             self._run.mark_skipped(output.index, partition_key, storable(str(reason)))
+
+    def _marked_because(self) -> str | None:
+        """Why a partition was marked as failed first, for the step's hooks; `None` if none was."""
+        return getattr(self, "_first_mark", None)
+
+    def __repr__(self) -> str:
+        return f"AssetExecutionContext(asset_name={self._step.name!r})"
+
+
+def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetExecutionContext[Any]:
+    """The context of a step in a run.
+
+    Args:
+        step: The step.
+        run: The run.
+        selection: The partitions that the step is executed for; `None`: all of the run.
+    """
+    context: AssetExecutionContext[Any] = AssetExecutionContext.__new__(AssetExecutionContext)
+    context._step = step  # noqa: SLF001  (made without `__init__`, which is for contexts by hand)
+    context._run = run  # noqa: SLF001
+    context._selection = selection  # noqa: SLF001
+    context._log = None  # noqa: SLF001
+    return context
+
+
+def checked_name(argument: str, name: str) -> str:
+    """Returns a name that is given by hand, which must be a `str`."""
+    if not isinstance(name, str):
+        msg = f"{argument} must be a str, got {name!r}"
+        raise TypeError(msg)
+    return name
+
+
+def _not_called() -> None:
+    """Stands for the function in a context that is made by hand."""
+
+
+def _several(count: int) -> str:
+    return f"this run has {count} partitions, so there is no one partition_key; use context.partition.keys"
+
+
+def only_key(partition: PartitionContext | None, what: str) -> str:
+    """Returns the text of the one partition of a context.
+
+    Raises:
+        PartitionValidationError: There are several, or there is none; `what` says whose.
+    """
+    if partition is None:
+        msg = f"{what} is not partitioned, so it has no partition_key"
+        raise PartitionValidationError(msg)
+    if len(partition.keys) != 1:
+        raise PartitionValidationError(_several(len(partition.keys)))
+    return str(partition.key)
+
+
+def _check_member(key: PartitionKey, partition: PartitionContext | None, name: str) -> None:
+    """Refuses a key that is not one of a context that is made by hand."""
+    if partition is None or partition.definition is None:
+        msg = f"the asset {name!r} is not partitioned, so it has no partition {key!s}"
+        raise PartitionValidationError(msg)
+    known = set(partition.keys)
+    for each in PartitionContext([key], partition.definition).keys:
+        if each not in known:
+            msg = f"the partition {each!s} of {name!r} is not one of this run's"
+            raise PartitionValidationError(msg)

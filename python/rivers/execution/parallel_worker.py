@@ -60,7 +60,7 @@ def _watch_parent(parent: int) -> None:
 @lru_cache(maxsize=8)
 def _read(program: Path) -> tuple[Program, JobSpec]:
     pickled, spec = pickle.loads(program.read_bytes())  # noqa: S301  (the parent wrote it)
-    return Program(pickle.loads(pickled)), spec  # noqa: S301
+    return Program.unpickle(pickled), spec
 
 
 @lru_cache(maxsize=1)

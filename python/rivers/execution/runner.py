@@ -11,12 +11,10 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
-from rivers.execution.context import AssetExecutionContext
+from rivers.execution.context import context_of_run
 from rivers.execution.generators import (
     END,
     Pull,
@@ -26,7 +24,9 @@ from rivers.execution.generators import (
     is_generator,
     refusal,
 )
+from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.resources import Resources, loads
 from rivers.execution.returned import refuse_unconsumed
 from rivers.execution.skips import Skip, follow, skip_rest
 from rivers.io.base import InputContext, OutputContext
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from rivers._rivers import Plan, Run, Selection
-    from rivers.execution.steps import Step, StepInput, StepOutput
-
+    from rivers.execution.context import AssetExecutionContext
     from rivers.execution.skips import LeftOut
+    from rivers.execution.steps import Step, StepInput, StepOutput
 
     Call = tuple["Step", dict[str, Any]]
 
@@ -57,6 +57,7 @@ class Program:
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
         plan: The plan of the runs; `None` in a worker process.
+        resources: What the steps may refer to; `None` in a worker process.
     """
 
     layers: list[list[Step]]
@@ -65,6 +66,7 @@ class Program:
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
+    resources: Resources | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -76,7 +78,12 @@ class Program:
         Raises:
             ExecutionError: An asset cannot be pickled; the message names it.
         """
-        self.pickled = _pickle(self.layers)
+        self.pickled = _pickle(self.layers, self.resources or Resources())
+
+    @classmethod
+    def unpickle(cls, pickled: bytes) -> Program:
+        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
+        return cls(loads(pickled))
 
     @property
     def steps(self) -> list[Step]:
@@ -93,12 +100,17 @@ class Program:
         """Whether a step's function is a coroutine function: then runs are executed on an event loop."""
         return any(step.is_async for step in self.steps)
 
+    @property
+    def _has_hooks(self) -> bool:
+        return any(step.hooks for step in self.steps)
+
     def execute(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another, in this thread."""
         only = self._only_layer
+        execute_step = self._step_with_hooks if self._has_hooks else self._step
         for run in runs:
             for step in only or self.layers[run.layer]:
-                for called, arguments in self._step(step, run):
+                for called, arguments in execute_step(step, run):
                     try:
                         called.value = called.step.fn(**arguments)
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
@@ -107,9 +119,10 @@ class Program:
     async def execute_async(self, runs: Iterable[Run]) -> None:
         """Executes runs one after another on the event loop; plain functions in a thread."""
         only = self._only_layer
+        execute_step = self._step_with_hooks if self._has_hooks else self._step
         for run in runs:
             for step in only or self.layers[run.layer]:
-                for called, arguments in self._step(step, run):
+                for called, arguments in execute_step(step, run):
                     try:
                         if called.step.is_async:
                             called.value = await called.step.fn(**arguments)
@@ -123,12 +136,13 @@ class Program:
         if self.on_step is not None:
             self.on_step(step.index)
         selection: Selection | None = None
-        left_out: LeftOut = {}
+        left_out: LeftOut | None = None
+        called = _Called(step)
         if step.is_guarded or not run.has_no_failures:
             enters, selection, left_out = _enter(step, run)
             if not enters:
                 return
-        called = _Called(step)
+            called.selection = selection
         try:
             arguments = _arguments(step, run, selection, left_out)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
@@ -146,38 +160,40 @@ class Program:
                 ):
                     note(run.number)
                 elif is_generator(called.value):
-                    yield from self._generated(step, run, selection, called.value, arguments)
+                    yield from self._generated(step, called, run, selection)
                 else:
                     _store(step, run, selection, called.value)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
-            self._end_failed(step, run, selection, called.error, arguments)
+            self._end_raised(step, called, run, selection, arguments)
 
-    def _end_failed(
+    def _end_raised(
         self,
         step: Step,
+        called: _Called,
         run: Run,
         selection: Selection | None,
-        error: BaseException,
         arguments: dict[str, Any],
     ) -> None:
         """Records that a call raised: the step failed, or was skipped."""
+        error = called.error
+        yielded = getattr(called, "yielded", None)
         if isinstance(error, Skip):
-            skip_rest(step, run, selection if step.partitioned else None, error.reason)
-            return
-        context = arguments.get(step.context_param) if step.context_param else None
-        self.fail(step, run, error, context=context)
+            if yielded is not None:
+                yielded.skip_rest(error.reason)
+            else:
+                skip_rest(step, run, selection if step.partitioned else None, error.reason)
+        elif error is not None:
+            context = arguments.get(step.context_param) if step.context_param else None
+            rest = None if yielded is None else yielded.fail_rest
+            self.fail(step, run, error, context=context, fail_rest=rest)
 
     def _generated(
-        self,
-        step: Step,
-        run: Run,
-        selection: Selection | None,
-        generator: Any,
-        arguments: dict[str, Any],
+        self, step: Step, called: _Called, run: Run, selection: Selection | None
     ) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Stores each value of a function that yields; the caller makes the calls that return them."""
+        generator, called.value = called.value, None
         store = functools.partial(_store_yielded, step, run)
         yielded: YieldedPartitions | YieldedOutputs
         if step.by_name:
@@ -198,16 +214,23 @@ class Program:
                 error = own
                 if self.is_async or not inspect.isasyncgen(generator):
                     yield _Called(Pull.closing(generator)), {}
-        error = error or yielded.problem()
-        if error is None:
-            return
-        if not yielded.has_stored():
-            self._end_failed(step, run, selection, error, arguments)
-        elif isinstance(error, Skip):
-            yielded.skip_rest(error.reason)
-        else:
+        called.error = error or yielded.problem()
+        if yielded.has_stored():
+            called.yielded = yielded
+
+    def _step_with_hooks(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Executes a step as `_step` does, and calls its hooks if it succeeds; `fail` calls the others."""
+        called: _Called | None = None
+        arguments: dict[str, Any] = {}
+        for each, own in self._step(step, run):
+            if called is None:  # A generator is called again for each of its values.
+                called, arguments = each, own
+            yield each, own
+        if step.hooks and called is not None and called.error is None:
             context = arguments.get(step.context_param) if step.context_param else None
-            self.fail(step, run, error, context=context, fail_rest=yielded.fail_rest)
+            selection = getattr(called, "selection", None)
+            reason = None if context is None else context._marked_because()  # noqa: SLF001
+            call_after_return(step, run, selection, called.value, reason)
 
     def fail(
         self,
@@ -238,9 +261,11 @@ class Program:
                 self.first_error = error
             if fail_rest is not None:
                 fail_rest(*cause)
-                return
-            for index in step.indices:
-                run.fail(index, *cause)
+            else:
+                for index in step.indices:
+                    run.fail(index, *cause)
+            if step.hooks:
+                call_after_failure(step, run, f"{cause[0]}: {cause[1]}")
             return
         _log.info(
             "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
@@ -308,12 +333,12 @@ def _entered(step: Step, run: Run) -> Selection | None:
 
 
 def _arguments(
-    step: Step, run: Run, selection: Selection | None, left_out: LeftOut
+    step: Step, run: Run, selection: Selection | None, left_out: LeftOut | None
 ) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for wanted in step.inputs:
         needed = _needed(wanted, step, run, selection)
-        skipped = left_out.get(wanted.parameter)
+        skipped = left_out.get(wanted.parameter) if left_out else None
         if needed is not None and skipped is not None:
             needed = needed.difference(skipped)
             if not needed.num_partitions:
@@ -324,7 +349,7 @@ def _arguments(
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
     if step.context_param is not None:
-        arguments[step.context_param] = AssetExecutionContext(step, run, selection)
+        arguments[step.context_param] = context_of_run(step, run, selection)
     return arguments
 
 
@@ -335,14 +360,14 @@ def _traceback_of(error: BaseException) -> str:
         return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
-def _pickle(layers: list[list[Step]]) -> bytes:
+def _pickle(layers: list[list[Step]], resources: Resources) -> bytes:
     """The layers as bytes, at submission, so that nothing is submitted that cannot be executed."""
     try:
-        return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
+        return resources.dumps(layers)
     except Exception as error:
         for step in itertools.chain.from_iterable(layers):
             try:
-                cloudpickle.dumps(step)
+                resources.dumps(step)
             except Exception as own:  # noqa: BLE001  (pickling can raise anything)
                 msg = (
                     f"the asset {step.name!r} cannot go to another process, since something it uses "
@@ -354,11 +379,18 @@ def _pickle(layers: list[list[Step]]) -> bytes:
 
 
 class _Called:
-    """A call of a step's function, with its value or error."""
+    """A call of a step's function, with its value or error.
 
-    __slots__ = ("error", "step", "value")
+    `selection` is set if the call is for some of the run's partitions only, `yielded` if the function has
+    yielded values that are stored.
+    """
 
-    def __init__(self, step: Step) -> None:
+    __slots__ = ("error", "selection", "step", "value", "yielded")
+
+    selection: Selection | None
+    yielded: YieldedPartitions | YieldedOutputs
+
+    def __init__(self, step: Step | Pull) -> None:
         self.step = step
         self.value: Any = None
         self.error: BaseException | None = None

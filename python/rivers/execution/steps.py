@@ -6,13 +6,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rivers._rivers import PartitionMapping, PartitionsDefinition, Selection, Space
     from rivers.io.base import BaseIOHandler
+    from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
     Call = tuple["Step", dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an asset declares about itself that only its functions and hooks read.
+
+    Attributes:
+        tags: Free labels.
+        kinds: What the asset is.
+        group: Name of its group.
+        code_version: Version of its function.
+    """
+
+    tags: Mapping[str, str] | Iterable[str] | None = None
+    kinds: Sequence[str] | None = None
+    group: str | None = None
+    code_version: str | None = None
 
 
 @dataclass
@@ -106,6 +124,9 @@ class Step:
         output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
             declared; empty for other assets.
         upstreams: The assets that it depends on directly.
+        labels: The asset's tags, kinds, group and code version; of a multi-asset, the function's.
+        hooks: What is called after it.
+        resources: Names of the resources that it uses, as parameters or as handlers.
         defined: Its current partitions, if the plan has some that are no longer defined.
         note_none: Called with the number of a run in which the function returned `None` for all its
             partitions, in place of the handler; `None`: the handler is called.
@@ -125,6 +146,9 @@ class Step:
     metadata: dict[str, Any]
     output_selection: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
+    labels: Labels = field(default_factory=Labels)
+    hooks: list[Hook] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
     defined: Space | None = None
 
     upstreams: list[Upstream] = field(default_factory=list, init=False)
@@ -135,7 +159,7 @@ class Step:
         # In the order of the request: whatever needs an output comes after the first of them.
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
-        self.index = self.indices[0]
+        self.index = self.indices[0] if self.indices else -1  # A context by hand has no outputs.
 
     def follow(self, upstreams: Iterable[Upstream]) -> None:
         """Has the runs skip what needs a skipped partition of one of these assets."""

@@ -74,7 +74,7 @@ class BaseIOHandler(ABC):
                 a value, too; the method is not called for a function annotated `-> None`.
         """
 
-    def held(self, asset: str, partitions: Selection) -> Selection:
+    def _held(self, asset: str, partitions: Selection) -> Selection:
         """Those of an asset's materialized partitions whose values this process can load.
 
         Of what is kept in memory, rivers knows which backfill stored it, but not whether it is still there.

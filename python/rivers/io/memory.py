@@ -101,8 +101,8 @@ class InMemoryIOHandler(BaseIOHandler):
             raise nothing_stored(context, missing, hint)
         return ungroup(context, stored, self.schema)
 
-    def held(self, asset: str, partitions: Selection) -> Selection:
-        """Those of the partitions whose values are in memory; see `BaseIOHandler.held`."""
+    def _held(self, asset: str, partitions: Selection) -> Selection:
+        """Those of the partitions whose values are in memory; see `BaseIOHandler._held`."""
         keys = partitions.keys()
         with self._lock:
             self._list_nones(asset)

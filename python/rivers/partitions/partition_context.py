@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rivers._rivers import PartitionKey, PartitionsDefinition
 from rivers.exceptions import PartitionDefinitionError, PartitionValidationError
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Selection
 
-_FAR_FUTURE = datetime(2200, 1, 1)  # noqa: DTZ001  (the clock of a definition is naive)
+MaybeNone: TypeAlias = Any
+"""For type checkers: `None` in cases that the function which reads the attribute knows."""
+
+_FAR_FUTURE = datetime(2200, 1, 1)  # noqa: DTZ001  (naive times are UTC)
 """Keys given by hand may name windows that have not begun."""
 
 
@@ -72,17 +75,31 @@ class PartitionContext:
         """The asset's partitions definition."""
         return self._definition
 
-    def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime]:
-        """The half-open window `[start, end)` that the partitions cover, as naive datetimes.
+    def time_window(self, dimension: str | None = None) -> tuple[datetime, datetime] | MaybeNone:
+        """The half-open window `[start, end)` that the partitions cover.
+
+        The datetimes are aware, in the zone of the definition, or naive in UTC if it has no zone.
 
         Args:
-            dimension: The time dimension; may be left out if there is only one.
+            dimension: The time dimension; may be left out if there is only one. Without it, the window
+                is `None` if no dimension is a time dimension.
 
         Raises:
-            PartitionValidationError: If there is no such time dimension, or a key given by hand is not
-                one of the definition's.
+            PartitionValidationError: If `dimension` is no time dimension, or is left out and there are
+                several, or a key given by hand is not one of the definition's.
         """
+        if dimension is None and not self._has_time_windows():
+            return None
         return self._selected().time_window(dimension)
+
+    def _has_time_windows(self) -> bool:
+        try:
+            return self._selected().space.has_time_windows
+        except PartitionDefinitionError:
+            # The keys of dynamic partitions are in no storage here; alone, they are no windows.
+            if self._definition is not None and self._definition.dimensions:
+                raise
+            return False
 
     def _selected(self) -> Selection:
         if self._selection is None:

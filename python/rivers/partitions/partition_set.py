@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivers._arrow import frame
 from rivers.exceptions import ConfigurationError, PartitionValidationError
+from rivers.partitions.key_range import is_range_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,10 +152,9 @@ def _checked(name: str, part: object) -> tuple[object, bool]:
     """
     excluded = isinstance(part, Exclude)
     inner = part.part if isinstance(part, Exclude) else part
-    is_text = isinstance(inner, tuple | list) and all(isinstance(key, str) for key in inner)
-    if isinstance(inner, re.Pattern) or (
-        is_text and (isinstance(inner, list) or len(inner) == _PAIR)  # type: ignore[arg-type]
-    ):
+    is_list = isinstance(inner, list) and all(isinstance(key, str) for key in inner)
+    is_range = isinstance(inner, tuple) and len(inner) == _PAIR and all(map(is_range_end, inner))
+    if isinstance(inner, re.Pattern) or is_list or is_range:
         return inner, excluded
     whose = f"the dimension {name!r}" if name else "the part"
     msg = (

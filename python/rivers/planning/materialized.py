@@ -64,5 +64,5 @@ def loadable(
     skipped = store.skipped(node.name, done.space)
     held = done.intersection(skipped) if skipped is not None else done.difference(done)
     if reaches(handler, isolation):
-        held = held.union(handler.held(node.name, done.difference(held)))
+        held = held.union(handler._held(node.name, done.difference(held)))  # noqa: SLF001  (not for users)
     return held

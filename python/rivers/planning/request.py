@@ -123,7 +123,7 @@ class BackfillRequest:
         _check_word("overlap", self.overlap, get_args(Overlap))
         check_count("max_concurrency", self.max_concurrency)
         if self.selection is not None:
-            asset_names(self.selection)
+            object.__setattr__(self, "selection", asset_names(self.selection))
         if self.strategy is not None and not isinstance(self.strategy, BackfillStrategy):
             msg = (
                 "strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), "

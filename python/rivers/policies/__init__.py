@@ -1,6 +1,7 @@
-"""How runs are grouped, retried and queued: plain, frozen values that a user passes."""
+"""How runs are grouped, retried, queued and followed by hooks: plain values that a user passes."""
 
 from rivers.policies.backoff import Backoff
+from rivers.policies.hook import Hook, HookContext
 from rivers.policies.retry import FailureReason, RetryOn, RetryPolicy
 from rivers.policies.run_queue import RunQueueConfig, TagConcurrencyLimit
 from rivers.policies.strategy import BackfillStrategy
@@ -9,6 +10,8 @@ __all__ = [
     "BackfillStrategy",
     "Backoff",
     "FailureReason",
+    "Hook",
+    "HookContext",
     "RetryOn",
     "RetryPolicy",
     "RunQueueConfig",

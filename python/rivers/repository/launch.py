@@ -57,7 +57,7 @@ class Launcher:
         runtime: Runs them.
         graph: All assets.
         builder: Builds what their runs execute.
-        clock: Returns the naive wall-clock time; `None` for the time of this machine.
+        clock: Returns the current time, aware or naive in UTC; `None` for the machine's clock.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Launcher:
         self.runtime = runtime
         self.graph = graph
         self.builder = builder
-        self._clock = clock or _wall_clock
+        self._clock = clock or _utc_now
 
     def spaces(self) -> Spaces:
         """The partitions of all assets as they are now."""
@@ -314,6 +314,6 @@ def _planned(
     return result
 
 
-def _wall_clock() -> dt.datetime:
-    """The naive wall-clock time of this machine, as its users read it."""
-    return dt.datetime.now()  # noqa: DTZ005
+def _utc_now() -> dt.datetime:
+    """The current time, which does not depend on the zone of the machine."""
+    return dt.datetime.now(dt.UTC)

@@ -10,6 +10,7 @@ from rivers.assets.asset_graph import Graph
 from rivers.assets.graph_asset import check_tasks
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
+from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
@@ -55,9 +56,13 @@ class CodeRepository:
         default_retry_policy: How assets without `retry` are retried; by default they are not.
         retries: Retry policies by name, which `retry=` of assets, tasks and backfills and
             `default_retry_policy` may give in place of a policy.
+        resources: What functions share, by the name of the parameter that takes it, and what
+            `io_handler="name"` means: a `Resource`, a pydantic model or an IO handler each. They are
+            set up when the repository connects to its storage, and torn down by `close()`.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
-        clock: Returns the naive wall-clock time that definitions without an end reach to.
+        clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
+            a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
             Those of a process that is seen to be dead can be resumed at once.
 
@@ -65,6 +70,8 @@ class CodeRepository:
         AssetDefinitionError: Something is no asset or no task, two assets have one name, or an asset
             needs more slots of a pool than there are.
         GraphValidationError: A dependency does not exist, or there is a cycle.
+        ConfigurationError: A resource is of another kind, or a name of a handler or a retry policy is
+            unknown.
 
     Example:
         >>> import rivers as rs
@@ -87,20 +94,22 @@ class CodeRepository:
         run_queue: RunQueueConfig | None = None,
         default_retry_policy: RetryPolicy | str | None = None,
         retries: Mapping[str, RetryPolicy] | None = None,
+        resources: Mapping[str, Any] | None = None,
         pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
         check_tasks(tasks)
-        self._declared = list(assets), dict(partition_defs or {})
+        executor = default_executor or Executor.in_process()
+        shared = Resources(resources, travel=executor.isolation != "none")
+        self._declared = list(assets), dict(partition_defs or {}), list(shared)
         self._graph = Graph(*self._declared)
         limits = pools.check_limits(pool_limits or {}, self._graph)
-        executor = default_executor or Executor.in_process()
         self._retries = check_retries(retries)
         retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
-        self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
-        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries)
+        self._runtime = Runtime(executor, run_queue, limits, lease_seconds, shared)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries, shared)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------
@@ -202,7 +211,7 @@ class CodeRepository:
         config: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         include_upstream: bool = False,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy | str | None = None,
     ) -> RunResult:
         """Executes assets in one run, and waits for it.
 
@@ -214,7 +223,8 @@ class CodeRepository:
             config: Values of the assets' config models, by asset.
             include_upstream: Whether to execute all assets that the selected ones depend on, directly
                 or not, as well; external ones are left out.
-            retry: How failing assets are retried. It goes before `Asset(retry=)`, which goes before
+            retry: How failing assets are retried: a policy, or the name of one in
+                `CodeRepository(retries=)`. It goes before `Asset(retry=)`, which goes before
                 `CodeRepository(default_retry_policy=)`; `RetryPolicy(0)` disables retries.
 
         Raises:
@@ -235,7 +245,7 @@ class CodeRepository:
             ...     repo.materialize(["total"], include_upstream=True).materialized_assets
             ['prices', 'total']
         """
-        request = RunRequest(tags, config, retry=retry)
+        request = RunRequest(tags, config, retry=check_retry("retry", retry, self._retries))
         names = single_runs.expanded(self._launcher, selection) if include_upstream else selection
         return single_runs.materialize(
             self._launcher, names, partition_key, request, raise_on_error=raise_on_error
@@ -681,5 +691,5 @@ def _check_kinds(
             msg = f"partition_defs[{name!r}] must be a PartitionsDefinition, got {definition!r}"
             raise AssetDefinitionError(msg)
     if clock is not None and not callable(clock):
-        msg = f"clock must be a function that returns a naive datetime, got {clock!r}"
+        msg = f"clock must be a function that returns a datetime, got {clock!r}"
         raise TypeError(msg)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rivers._rivers import Store
     from rivers._storage import BackfillSnapshot
     from rivers.execution.executor import Executor
+    from rivers.execution.resources import Resources
     from rivers.execution.workers import Workers
     from rivers.policies.run_queue import RunQueueConfig
 
@@ -35,7 +36,7 @@ class Progress(Protocol):
     def __enter__(self) -> Self:
         """Opens the display."""
 
-    def patience(self) -> float | None:
+    def update_interval(self) -> float | None:
         """Seconds until the next update; `None` if the display needs none."""
 
     def update(self) -> None:
@@ -97,6 +98,7 @@ class Runtime:
         run_queue: The queue of all runs; `None` for no limits beyond those of each backfill.
         pools: Slots of each pool.
         lease_seconds: Seconds after which a silent process loses its backfills.
+        resources: What functions share; set up before the first connection, torn down by `close()`.
 
     Attributes:
         display: Shows backfills that a call waits for.
@@ -108,11 +110,13 @@ class Runtime:
         run_queue: RunQueueConfig | None,
         pools: Mapping[str, int],
         lease_seconds: float,
+        resources: Resources,
     ) -> None:
         self.executor = executor
         self.run_queue = run_queue
         self.display: ProgressDisplay = progress
         self._pools = pools
+        self._resources = resources
         self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
         self._lock = threading.Lock()
         self._storage: Storage | None = None
@@ -128,6 +132,7 @@ class Runtime:
             StorageError: The storage cannot be opened.
             ExecutionError: A backfill is still running on another storage.
         """
+        self._resources.setup()
         with self._lock:
             current = self._connection
             if current is not None:
@@ -235,6 +240,7 @@ class Runtime:
             connection.event_log.publish()
         with self._lock:
             self._close()
+        self._resources.teardown()
 
     def abandon(self) -> None:
         """Stops the backfills of this process at once, resumable; runs in flight are not recorded."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Plan
-from rivers.assets.graph_asset import handler_of_task
 from rivers.exceptions import ExecutionError
 from rivers.io import InputContext
 from rivers.partitions.partition_context import context_of
@@ -70,7 +69,8 @@ def load_node(
     """See `CodeRepository.load_node`."""
     name, _, task = name.partition("/")
     node = launcher.graph[name]
-    handler = handler_of_task(node.asset.step, task) if task else launcher.builder.handler(node)
+    builder = launcher.builder
+    handler = builder.task_handler(node, task) if task else builder.handler(node)
     partition: PartitionContext | None = None
     if node.definition is not None:
         chosen = select_for_run([(node, launcher.spaces()(node))], partition_key)

@@ -18,7 +18,7 @@ class Spaces:
     """Resolves each definition once, at the same time and against the same storage.
 
     Args:
-        now: The naive wall-clock time that definitions without an end reach to.
+        now: The time that definitions without an end reach: aware, or naive in UTC.
         runtime: Its storage has the keys of dynamic dimensions; it is opened at first use.
     """
 

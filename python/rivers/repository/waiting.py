@@ -40,7 +40,7 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
     try:
         try:
             with runtime.display(request_id, total, lambda: engine.progress(key)) as line:
-                while not engine.wait(key, line.patience()):
+                while not engine.wait(key, line.update_interval()):
                     line.update()
         except KeyboardInterrupt:
             interrupted = True

@@ -1,4 +1,4 @@
-"""How a backfill stands at one moment: its record, its rate and whether its process is dead."""
+"""How a backfill stands at one time: its record, its rate and whether its process is dead."""
 
 from __future__ import annotations
 

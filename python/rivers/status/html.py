@@ -60,11 +60,11 @@ def grid(frame: pl.DataFrame) -> str:
     ]
     for cell in cells.counts.iter_rows(named=True):
         worst = next(state for state in STATES if cell[state])
-        told = ", ".join(f"{cell[state]:,} {state}" for state in STATES if cell[state])
+        text = ", ".join(f"{cell[state]:,} {state}" for state in STATES if cell[state])
         parts.append(
             f'<rect x="{left + cell["column"] * _CELL:g}" y="{cell["row"] * _CELL}" '
             f'width="{_CELL - 1}" height="{_CELL - 1}" fill="{COLOURS[worst]}">'
-            f"<title>{escape(cells.labels[cell['row']])}: {told}</title></rect>"
+            f"<title>{escape(cells.labels[cell['row']])}: {text}</title></rect>"
         )
     across = cells.counts["column"].max()
     width = left + (int(str(across)) + 1) * _CELL

@@ -79,7 +79,7 @@ class ProgressLine:
             self._began = time.monotonic()
         return self
 
-    def patience(self) -> float | None:
+    def update_interval(self) -> float | None:
         """Returns the seconds until the next `update()`; `None` if there is nothing to show."""
         return None if self._progress is None else _REFRESH
 
@@ -128,7 +128,7 @@ class NotebookLine:
         self._handle: Any = shown.display(shown.HTML(self._text()), display_id=True)
         return self
 
-    def patience(self) -> float:
+    def update_interval(self) -> float:
         """Returns the seconds until the next `update()`."""
         return _NOTEBOOK_REFRESH
 
@@ -145,11 +145,11 @@ class NotebookLine:
         completed, failed, in_flight = self._seen
         rate = (completed + failed) / max(time.monotonic() - self._began, 1e-9)
         left = self._total - completed - failed
-        told = f"{completed + failed:,}/{self._total:,}, {failed:,} failed, {in_flight:,} in flight"
+        text = f"{completed + failed:,}/{self._total:,}, {failed:,} failed, {in_flight:,} in flight"
         if rate and left:
-            told += f", {rate:,.1f}/s, {left / rate:,.0f} s left"
+            text += f", {rate:,.1f}/s, {left / rate:,.0f} s left"
         counts = {"completed": completed, "failed": failed}
-        return html.facts({self._request_id: told}) + html.bar(counts, self._total)
+        return html.facts({self._request_id: text}) + html.bar(counts, self._total)
 
     def __exit__(
         self,

@@ -181,10 +181,10 @@ class RunResult:
 
     Attributes:
         run_id: The run's id.
-        success: Whether all assets were materialized for all its partitions.
+        success: Whether all assets were materialized for all partitions of the run.
         materialized_assets: Names of the assets that were, in order; a multi-asset's are its outputs.
-        failed_assets: Names of the assets that were not, wholly or for some partitions, each with the
-            message of its error (`"ValueError: boom"`) or of what blocked it.
+        failed_assets: Names of the assets that were not, for all or some of the partitions, each with
+            the message of its error (`"ValueError: boom"`) or of what blocked it.
         error: The first failure, if there is one.
     """
 

@@ -98,9 +98,9 @@ def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:
     """See `BackfillClient.backfill_errors`."""
     import polars as pl  # noqa: PLC0415
 
-    moment = pl.Datetime("us", "UTC")
+    timestamp = pl.Datetime("us", "UTC")
     columns: dict[str, Any] = {
-        "error_type": pl.String, "message": pl.String, "count": pl.UInt64, "first_at": moment,
-        "last_at": moment, "partition": pl.String, "traceback": pl.String,
+        "error_type": pl.String, "message": pl.String, "count": pl.UInt64, "first_at": timestamp,
+        "last_at": timestamp, "partition": pl.String, "traceback": pl.String,
     }  # fmt: skip
     return pl.DataFrame(list(counted), schema=columns)

@@ -19,6 +19,8 @@ fn declared(start: &str, end: Option<&str>, grid: Grid, fmt: &str) -> Declared {
         end,
         grid,
         fmt,
+        zone: None,
+        exclude: Vec::new(),
     }
 }
 

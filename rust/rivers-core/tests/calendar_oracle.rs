@@ -17,6 +17,8 @@ fn calendar(start: i64, end: Option<i64>, grid: Grid, fmt: &str) -> Arc<Calendar
         end,
         grid,
         fmt,
+        zone: None,
+        exclude: Vec::new(),
     };
     Arc::new(Calendar::try_from(declared).unwrap())
 }
@@ -154,6 +156,8 @@ fn a_schedule_that_never_fires_or_is_none_is_refused() {
             end: None,
             grid: Grid::Cron(expression.to_owned()),
             fmt: SECONDS.to_owned(),
+            zone: None,
+            exclude: Vec::new(),
         };
         assert!(Calendar::try_from(declared).is_err(), "{expression:?}");
     }
@@ -213,6 +217,8 @@ fn impossible_bounds_and_too_many_windows_are_refused() {
             end,
             grid,
             fmt,
+            zone: None,
+            exclude: Vec::new(),
         });
         let told = told.unwrap_err().to_string();
         assert!(told.contains(why), "{told}");

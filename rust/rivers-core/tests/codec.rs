@@ -20,6 +20,8 @@ fn space(grid: Grid, days: i64) -> Arc<Space> {
         end: None,
         grid,
         fmt: "%Y-%m-%dT%H:%M:%S".to_owned(),
+        zone: None,
+        exclude: Vec::new(),
     };
     let calendar = Arc::new(Calendar::try_from(declared).unwrap());
     let axes = [

@@ -50,6 +50,8 @@ fn time(start: i64, end: Option<i64>, grid: Grid, fmt: &str, len: u32) -> Vec<u8
         end,
         grid,
         fmt,
+        zone: None,
+        exclude: Vec::new(),
     };
     stored(&vec![("", StoredAxis::Time(declared, len))])
 }

@@ -1,6 +1,7 @@
 //! Compares the images of mappings, which are arithmetic, with a loop over all pairs of partitions.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ fn time_with(grid: Grid, from: i64, to: i64, fmt: &str) -> Definition {
         end,
         grid,
         fmt,
+        zone: None,
+        exclude: Vec::new(),
     })
     .unwrap();
     Definition::Single(Dimension::Time(Arc::new(calendar)))
@@ -147,29 +150,41 @@ fn space(definition: &Definition) -> Arc<Space> {
         .unwrap()
 }
 
-/// Start and end of the window at an offset, if the grid continues that far.
-fn window(own: &TimeAxis, other: &TimeAxis, n: i128) -> Option<(i64, i64)> {
-    let len = i128::from(own.len());
-    match &own.calendar().declared().grid {
-        Grid::Interval(step) => {
-            let at = |n: i128| {
-                i64::try_from(n * i128::from(*step))
-                    .ok()?
-                    .checked_add(own.start_of(0))
-            };
-            Some((at(n)?, at(n + 1)?))
-        }
-        Grid::Cron(_) if (0..len).contains(&n) => Some(own.window(n as u32)),
-        grid if *grid == other.calendar().declared().grid => {
-            // The windows of both, in order.
-            let of = |axis: &TimeAxis| (0..axis.len()).map(|n| axis.window(n)).collect::<Vec<_>>();
-            let all: BTreeSet<(i64, i64)> = of(own).into_iter().chain(of(other)).collect();
-            let all: Vec<_> = all.into_iter().collect();
-            let first = all.iter().position(|one| *one == own.window(0)).unwrap();
-            all.get(usize::try_from(first as i128 + n).ok()?).copied()
-        }
-        Grid::Cron(_) => None,
+thread_local! {
+    /// Grids that begin earlier and end later, by the declaration of the grid.
+    static LONGER: RefCell<Vec<(Declared, TimeAxis)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Start and end of the window at an offset: the grid continues before its start and after its end.
+fn window(own: &TimeAxis, n: i128) -> Option<(i64, i64)> {
+    let declared = own.calendar().declared();
+    if let Grid::Interval(step) = &declared.grid {
+        let at = |n: i128| {
+            i64::try_from(n * i128::from(*step))
+                .ok()?
+                .checked_add(own.start_of(0))
+        };
+        return Some((at(n)?, at(n + 1)?));
     }
+    let known = LONGER.with_borrow(|known| {
+        let same = known.iter().find(|(other, _)| other == declared);
+        same.map(|(_, axis)| axis.clone())
+    });
+    let longer = known.unwrap_or_else(|| {
+        let longer = Declared {
+            start: declared.start - 70 * DAY,
+            end: declared.end.map(|end| end + 70 * DAY),
+            ..declared.clone()
+        };
+        let axis = Arc::new(Calendar::try_from(longer).unwrap()).at(0).unwrap();
+        LONGER.with_borrow_mut(|known| known.push((declared.clone(), axis.clone())));
+        axis
+    });
+    let n = i128::from(longer.rank(own.start_of(0))) + n;
+    u32::try_from(n)
+        .ok()
+        .filter(|&n| n < longer.len())
+        .map(|n| longer.window(n))
 }
 
 /// Whether a key of one dimension needs a key of another.
@@ -186,7 +201,7 @@ fn needs_key(mapping: &Mapping, down: &Axis, i: u32, up: &Axis, j: u32) -> bool 
                 panic!("no time")
             };
             let (start, end) = up.window(j);
-            window(down, up, i128::from(i) + i128::from(*offset))
+            window(down, i128::from(i) + i128::from(*offset))
                 .is_some_and(|(from, to)| from < end && start < to)
         }
         Mapping::Multi(_) | Mapping::MultiToSingle { .. } => panic!("not of one dimension"),

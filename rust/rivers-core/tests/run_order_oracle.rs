@@ -27,6 +27,8 @@ fn days(count: i64) -> Axis {
         end: Some(count * DAY),
         grid: Grid::Interval(DAY as u32),
         fmt: "%Y-%m-%d".into(),
+        zone: None,
+        exclude: Vec::new(),
     });
     Axis::Time(TimeAxis::with_len(Arc::new(calendar.unwrap()), count as u32).unwrap())
 }

@@ -53,12 +53,15 @@ fn said(parts: &[(usize, Part)]) -> (RangeSpec, Vec<Vec<u64>>) {
             Part::Range(a, b) => {
                 let (a, b) = (a.index(*len), b.index(*len));
                 let (from, to) = (a.min(b), a.max(b));
-                ranges.push(named(DimRange::Range(label(at, from), label(at, to))));
+                ranges.push(named(DimRange::Range(
+                    label(at, from).into(),
+                    label(at, to).into(),
+                )));
                 positions.push((from as u64..=to as u64).collect());
             }
             Part::Keys(keys) => {
                 let keys: Vec<usize> = keys.iter().map(|key| key.index(*len)).collect();
-                let texts = keys.iter().map(|&key| label(at, key)).collect();
+                let texts = keys.iter().map(|&key| label(at, key).into()).collect();
                 ranges.push(named(DimRange::Keys(texts)));
                 let distinct: BTreeSet<u64> = keys.into_iter().map(|key| key as u64).collect();
                 positions.push(distinct.into_iter().collect());

@@ -3,14 +3,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use rivers_core::error::Error;
-use rivers_core::space::time::{Calendar, Declared, Grid, TimeFormat, iso, parse_time, to_seconds};
+use rivers_core::space::time::Grid;
 use rivers_core::space::{Definition, Dimension};
 
+use crate::calendar::{DAILY, Given, HOURLY, SECONDS, instant, show_calendar};
 use crate::error::Raised;
 use crate::key::expect_key;
 use crate::mapping::PartitionMapping;
@@ -20,8 +20,8 @@ use crate::store::Store;
 /// The partitions that exist: along one dimension, or as the product of several.
 ///
 /// Create one with `static_`, `daily`, `hourly`, `time_window`, `dynamic` or `multi`. The size of a
-/// definition does not depend on its number of partitions. Time is a naive wall-clock grid of
-/// half-open windows; a partition's key is the start of its window, as text. Definitions are
+/// definition does not depend on its number of partitions. Time is a grid of half-open windows on the
+/// wall clock of a zone, by default UTC; a partition's key is the start of its window, as text. Definitions are
 /// immutable, comparable, hashable and picklable.
 #[pyclass(frozen, module = "rivers")]
 pub(crate) struct PartitionsDefinition {
@@ -35,55 +35,6 @@ struct Storage<'py> {
     store: Bound<'py, Store>,
 }
 
-/// Parses a time that a user gave: a text, a date, or a datetime without a zone.
-fn moment(argument: &str, given: &Bound<'_, PyAny>, fmt: &str) -> PyResult<i64> {
-    if let Ok(text) = given.cast::<PyString>() {
-        let own = TimeFormat::new(fmt).map_err(Raised)?;
-        return Ok(parse_time(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
-    }
-    if given.is_instance_of::<PyDateTime>() {
-        if !given.getattr("tzinfo")?.is_none() {
-            return Err(Raised(Error::PartitionDefinition(format!(
-                "{argument}={given} has a time zone; partitions are a naive wall-clock grid, \
-                 pass {argument}.replace(tzinfo=None)"
-            )))
-            .into());
-        }
-        let exact: NaiveDateTime = given.extract()?;
-        if exact.and_utc().timestamp_subsec_nanos() != 0 {
-            return Err(Raised(Error::PartitionDefinition(format!(
-                "{argument}={given} has a fraction of a second; the grid has whole seconds"
-            )))
-            .into());
-        }
-        return Ok(to_seconds(exact));
-    }
-    if given.is_instance_of::<PyDate>() {
-        let date: chrono::NaiveDate = given.extract()?;
-        return Ok(to_seconds(date.and_time(chrono::NaiveTime::MIN)));
-    }
-    Err(PyTypeError::new_err(format!(
-        "{argument} must be a datetime, a date or a str, got {given}"
-    )))
-}
-
-/// Creates a definition of time windows.
-fn calendar(
-    start: &Bound<'_, PyAny>,
-    end: Option<&Bound<'_, PyAny>>,
-    grid: Grid,
-    fmt: &str,
-) -> PyResult<PartitionsDefinition> {
-    let declared = Declared {
-        start: moment("start", start, fmt)?,
-        end: end.map(|end| moment("end", end, fmt)).transpose()?,
-        grid,
-        fmt: fmt.to_owned(),
-    };
-    let calendar = Calendar::try_from(declared).map_err(Raised)?;
-    Ok(Definition::Single(Dimension::Time(Arc::new(calendar))).into())
-}
-
 impl From<Definition> for PartitionsDefinition {
     fn from(definition: Definition) -> Self {
         Self {
@@ -91,10 +42,6 @@ impl From<Definition> for PartitionsDefinition {
         }
     }
 }
-
-const DAILY: (u32, &str) = (86_400, "%Y-%m-%d");
-const HOURLY: (u32, &str) = (3_600, "%Y-%m-%dT%H:%M");
-const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
 
 #[pymethods]
 impl PartitionsDefinition {
@@ -128,30 +75,55 @@ impl PartitionsDefinition {
     /// that is not a time, a time with a zone, an end that is not after the start, or a `fmt` whose
     /// keys do not parse back to their windows.
     #[staticmethod]
-    #[pyo3(signature = (start, end=None, fmt=None))]
+    #[pyo3(signature = (start, end=None, fmt=None, *, timezone=None, exclude=None))]
     fn daily(
         start: &Bound<'_, PyAny>,
         end: Option<&Bound<'_, PyAny>>,
         fmt: Option<&str>,
+        timezone: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        calendar(start, end, Grid::Interval(DAILY.0), fmt.unwrap_or(DAILY.1))
+        let fmt = fmt.unwrap_or(DAILY.1);
+        // Without changes of the clock, both grids are equal.
+        let grid = match timezone {
+            Some(_) => Grid::WallClock(DAILY.0),
+            None => Grid::Interval(DAILY.0),
+        };
+        let given = Given {
+            start,
+            end,
+            fmt,
+            timezone,
+            exclude,
+        };
+        given.declare(grid, |start| start)
     }
 
     /// Declares one partition per hour. The arguments are as for `daily`; by default `fmt` is
     /// "%Y-%m-%dT%H:%M".
     #[staticmethod]
-    #[pyo3(signature = (start, end=None, fmt=None))]
+    #[pyo3(signature = (start, end=None, fmt=None, *, timezone=None, exclude=None))]
     fn hourly(
         start: &Bound<'_, PyAny>,
         end: Option<&Bound<'_, PyAny>>,
         fmt: Option<&str>,
+        timezone: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        calendar(
+        let fmt = fmt.unwrap_or(HOURLY.1);
+        // Without changes of the clock, both grids are equal.
+        let grid = match timezone {
+            Some(_) => Grid::WallClock(HOURLY.0),
+            None => Grid::Interval(HOURLY.0),
+        };
+        let given = Given {
             start,
             end,
-            Grid::Interval(HOURLY.0),
-            fmt.unwrap_or(HOURLY.1),
-        )
+            fmt,
+            timezone,
+            exclude,
+        };
+        given.declare(grid, |start| start)
     }
 
     /// Declares one partition for each window of a schedule or of an interval; give one of the two.
@@ -160,13 +132,15 @@ impl PartitionsDefinition {
     /// `interval_seconds` counts from `start` on. The others are as for `daily`; by default `fmt` is
     /// "%Y-%m-%dT%H:%M:%S".
     #[staticmethod]
-    #[pyo3(signature = (start, cron_schedule=None, interval_seconds=None, end=None, fmt=None))]
+    #[pyo3(signature = (start, cron_schedule=None, interval_seconds=None, end=None, fmt=None, *, timezone=None, exclude=None))]
     fn time_window(
         start: &Bound<'_, PyAny>,
         cron_schedule: Option<String>,
         interval_seconds: Option<i64>,
         end: Option<&Bound<'_, PyAny>>,
         fmt: Option<&str>,
+        timezone: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let grid = match (cron_schedule, interval_seconds) {
             (Some(cron), None) => Grid::Cron(cron),
@@ -183,7 +157,15 @@ impl PartitionsDefinition {
                 .into());
             }
         };
-        calendar(start, end, grid, fmt.unwrap_or(SECONDS))
+        let fmt = fmt.unwrap_or(SECONDS);
+        let given = Given {
+            start,
+            end,
+            fmt,
+            timezone,
+            exclude,
+        };
+        given.declare(grid, |start| start)
     }
 
     /// Declares the product of named dimensions, the first one slowest: `multi({"date": ...,
@@ -228,14 +210,14 @@ impl PartitionsDefinition {
 
     /// The keys of all partitions, in definition order.
     ///
-    /// `storage` holds the keys of dynamic dimensions. `now` is the naive time up to which a time
-    /// dimension without an end extends, by default the present.
+    /// `storage` holds the keys of dynamic dimensions. `now` is the time up to which a time
+    /// dimension without an end extends, by default the present; a naive one is UTC.
     #[pyo3(signature = (*, storage=None, now=None))]
     fn get_partition_keys<'py>(
         &self,
         py: Python<'py>,
         storage: Option<Storage<'py>>,
-        now: Option<NaiveDateTime>,
+        now: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         self.resolve(py, now, storage)?.all().keys(py)
     }
@@ -263,7 +245,7 @@ impl PartitionsDefinition {
         &self,
         py: Python<'py>,
         storage: Option<Storage<'py>>,
-        now: Option<NaiveDateTime>,
+        now: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let table = self.resolve(py, now, storage)?.all().table(py)?;
         py.import("rivers._arrow")?
@@ -278,7 +260,7 @@ impl PartitionsDefinition {
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
         storage: Option<Storage<'py>>,
-        now: Option<NaiveDateTime>,
+        now: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<bool> {
         let key = expect_key(key)?.get().key();
         Ok(key.locate(&self.resolve(py, now, storage)?.space).is_ok())
@@ -289,10 +271,13 @@ impl PartitionsDefinition {
     fn resolve<'py>(
         &self,
         py: Python<'py>,
-        now: Option<NaiveDateTime>,
+        now: Option<&Bound<'py, PyAny>>,
         storage: Option<Storage<'py>>,
     ) -> PyResult<Space> {
-        let now = to_seconds(now.unwrap_or_else(|| chrono::Local::now().naive_local()));
+        let now = match now {
+            Some(given) => instant(given)?,
+            None => chrono::Utc::now().timestamp(),
+        };
         let definition = Arc::clone(&self.definition);
         let store = storage.map(|storage| Arc::clone(&storage.store.get().store));
         let space = py.detach(|| {
@@ -387,33 +372,6 @@ fn show(dimension: &Dimension) -> String {
             }
             format!("PartitionsDefinition.static_([{}])", keys.join(", "))
         }
-        Dimension::Time(calendar) => {
-            let Declared {
-                start,
-                end,
-                grid,
-                fmt,
-            } = calendar.declared();
-            let (name, step) = match grid {
-                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == DAILY => {
-                    ("daily", String::new())
-                }
-                Grid::Interval(seconds) if (*seconds, fmt.as_str()) == HOURLY => {
-                    ("hourly", String::new())
-                }
-                Grid::Interval(seconds) => ("time_window", format!(", interval_seconds={seconds}")),
-                Grid::Cron(cron) => ("time_window", format!(", cron_schedule={cron:?}")),
-            };
-            let end = end.map_or_else(String::new, |end| format!(", end={:?}", iso(end)));
-            let fmt = if name == "time_window" {
-                format!(", fmt={fmt:?}")
-            } else {
-                String::new()
-            };
-            format!(
-                "PartitionsDefinition.{name}({:?}{step}{end}{fmt})",
-                iso(*start)
-            )
-        }
+        Dimension::Time(calendar) => show_calendar(calendar),
     }
 }

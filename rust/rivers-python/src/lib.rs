@@ -3,6 +3,7 @@
 
 mod arrow;
 mod batch;
+mod calendar;
 mod convert;
 mod definition;
 mod engine;

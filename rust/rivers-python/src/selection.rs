@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use rivers_core::plan::{Plan, Strategy, codec};
-use rivers_core::space::time::to_datetime;
 use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
 
+use crate::calendar::{End, datetime};
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
 use crate::mapping::PartitionMapping;
@@ -30,15 +29,15 @@ pub(crate) struct Selection {
 /// One dimension's part of a range: a 2-tuple is a range, a list is individual keys.
 #[derive(FromPyObject)]
 enum DimPart {
-    Range((String, String)),
-    Keys(Vec<String>),
+    Range((End, End)),
+    Keys(Vec<End>),
 }
 
 impl From<DimPart> for DimRange {
     fn from(part: DimPart) -> Self {
         match part {
-            DimPart::Range((from, to)) => Self::Range(from, to),
-            DimPart::Keys(keys) => Self::Keys(keys),
+            DimPart::Range((from, to)) => Self::Range(from.0, to.0),
+            DimPart::Keys(keys) => Self::Keys(keys.into_iter().map(|key| key.0).collect()),
         }
     }
 }
@@ -46,8 +45,8 @@ impl From<DimPart> for DimRange {
 /// `rivers.PartitionKeyRange`, with the same fields in the same order.
 #[derive(FromPyObject)]
 pub(crate) struct KeyRange {
-    from_key: Option<String>,
-    to_key: Option<String>,
+    from_key: End,
+    to_key: End,
     dimensions: Option<Vec<(String, DimPart)>>,
 }
 
@@ -60,10 +59,7 @@ impl From<KeyRange> for RangeSpec {
                     .map(|(name, part)| (name, part.into()))
                     .collect(),
             ),
-            None => Self::Single(DimRange::Range(
-                range.from_key.unwrap_or_default(),
-                range.to_key.unwrap_or_default(),
-            )),
+            None => Self::Single(DimRange::Range(range.from_key.0, range.to_key.0)),
         }
     }
 }
@@ -96,6 +92,14 @@ impl Space {
     #[getter]
     fn num_partitions(&self) -> u64 {
         self.space.len()
+    }
+
+    #[getter]
+    fn has_time_windows(&self) -> bool {
+        self.space
+            .dims()
+            .iter()
+            .any(|dim| dim.axis.time().is_some())
     }
 
     /// The space as bytes, for a worker process.
@@ -366,8 +370,12 @@ impl Selection {
     }
 
     #[pyo3(signature = (dimension=None))]
-    fn time_window(&self, dimension: Option<&str>) -> Result<(NaiveDateTime, NaiveDateTime)> {
-        let (start, end) = self.selection.time_window(dimension)?;
-        Ok((to_datetime(start), to_datetime(end)))
+    fn time_window<'py>(
+        &self,
+        py: Python<'py>,
+        dimension: Option<&str>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let ((start, end), zone) = self.selection.time_window(dimension).map_err(Raised)?;
+        Ok((datetime(py, start, zone)?, datetime(py, end, zone)?))
     }
 }

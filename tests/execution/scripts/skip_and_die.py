@@ -36,6 +36,6 @@ if what == "run":
     repo.backfill(["hour", "day"], partition_range=hours, max_concurrency=1)
 [backfill_id] = repo.backfills()["backfill_id"]
 result = repo.resume_backfill(backfill_id)
-hours = repo.partition_status("hour")["status"].to_list()
-print(result.status, result.failed, *hours[3:5])
+states = repo.partition_status("hour")["status"].to_list()
+print(result.status, result.failed, *states[3:5])
 print(repo.load_node("day", partition_key=rs.PartitionKey.single("2024-01-01")))

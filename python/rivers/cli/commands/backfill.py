@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import typer
+import click
 from rich.markup import escape
 
 from rivers.cli import display, exit_codes, parse
@@ -17,19 +17,20 @@ from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.load import find_backfill, load_repository
 from rivers.cli.options import (
-    CanaryOption,
-    DetachOption,
-    DownstreamOption,
-    DryRunOption,
-    IdArgument,
-    MaxFailuresOption,
-    ModuleArgument,
-    OrderOption,
-    OverlapOption,
-    RetryOption,
-    StartsOption,
-    StorageOption,
-    UpstreamOption,
+    FILE,
+    canary_option,
+    detach_option,
+    downstream_option,
+    dry_run_option,
+    id_argument,
+    max_failures_option,
+    module_argument,
+    order_option,
+    overlap_option,
+    retry_option,
+    starts_option,
+    storage_option,
+    upstream_option,
 )
 from rivers.cli.settings import open_storage
 from rivers.exceptions import ConfigurationError, StorageError
@@ -42,77 +43,114 @@ if TYPE_CHECKING:
 _MIN_SHOWN_ESTIMATE = 0.1
 """Seconds below which an estimate is not shown."""
 
+_SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 
+
+@click.command(
+    epilog="Example: rivers backfill flights.py --range date=2024-01-01..2024-01-31 "
+    "--range region=us,eu --strategy date=multi,region=single"
+)
+@module_argument
+@click.option(
+    "--assets",
+    multiple=True,
+    metavar="NAMES",
+    help="Assets, separated by commas; all partitioned ones by default.",
+)
+@click.option("--from", "from_key", metavar="KEY", help=f"First key of a range{_SHORT_FORMS}")
+@click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{_SHORT_FORMS}")
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="DIM=A..B|DIM=A,B",
+    help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
+)
+@click.option(
+    "--partitions",
+    multiple=True,
+    metavar="KEYS",
+    help="Single partitions: 'a,b', or with dimensions 'date=2024-01-01|region=us,eu'.",
+)
+@click.option(
+    "--keys",
+    type=FILE,
+    metavar="FILE",
+    help="A csv or Parquet table of partitions, a column per dimension.",
+)
+@click.option(
+    "--strategy",
+    metavar="STRATEGY",
+    help="multi_run, single_run, chunked(100), or date=multi,region=single.",
+)
+@click.option(
+    "--max-concurrency",
+    type=int,
+    default=4,
+    show_default=True,
+    metavar="N",
+    envvar="RIVERS_MAX_CONCURRENCY",
+    help="Maximum number of runs in flight.",
+)
+@click.option(
+    "--on-failure",
+    default="continue",
+    show_default=True,
+    metavar="POLICY",
+    envvar="RIVERS_ON_FAILURE",
+    help="continue or stop_on_failure.",
+)
+@max_failures_option
+@order_option
+@starts_option
+@overlap_option
+@canary_option
+@retry_option
+@click.option(
+    "--only-missing",
+    is_flag=True,
+    help="Leave out materialized partitions; without a selection, of all partitions.",
+)
+@upstream_option
+@downstream_option
+@click.option(
+    "--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Tag of each run; may be repeated."
+)
+@click.option(
+    "--config", type=FILE, metavar="FILE", help="JSON file: a config object for each asset."
+)
+@dry_run_option
+@detach_option
+@storage_option
 def backfill(
-    module: ModuleArgument,
-    assets: Annotated[
-        list[str] | None,
-        typer.Option(help="Assets, separated by commas; all partitioned ones by default."),
-    ] = None,
-    from_key: Annotated[
-        str | None, typer.Option("--from", metavar="KEY", help="First key of a range.")
-    ] = None,
-    to_key: Annotated[
-        str | None, typer.Option("--to", metavar="KEY", help="Last key of a range.")
-    ] = None,
-    ranges: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--range",
-            metavar="DIM=A..B|DIM=A,B",
-            help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
-        ),
-    ] = None,
-    partitions: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEYS",
-            help="Single partitions: 'a,b', or with dimensions 'date=2024-01-01|region=us,eu'.",
-        ),
-    ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="A csv or Parquet table of partitions, a column per dimension."
-        ),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help="multi_run, single_run, chunked(100), or date=multi,region=single."),
-    ] = None,
-    max_concurrency: Annotated[
-        int, typer.Option(envvar="RIVERS_MAX_CONCURRENCY", help="Maximum number of runs in flight.")
-    ] = 4,
-    on_failure: Annotated[
-        str, typer.Option(envvar="RIVERS_ON_FAILURE", help="continue or stop_on_failure.")
-    ] = "continue",
-    max_failures: MaxFailuresOption = None,
-    order: OrderOption = "definition",
-    max_starts_per_second: StartsOption = None,
-    overlap: OverlapOption = "allow",
-    canary: CanaryOption = None,
-    retry: RetryOption = None,
-    only_missing: Annotated[
-        bool,
-        typer.Option(
-            "--only-missing",
-            help="Leave out materialized partitions; without a selection, of all partitions.",
-        ),
-    ] = False,
-    include_upstream: UpstreamOption = False,
-    include_downstream: DownstreamOption = False,
-    tags: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="NAME=VALUE", help="Tag of each run; may be repeated."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file: a config object for each asset.")
-    ] = None,
-    dry_run: DryRunOption = False,
-    detach: DetachOption = False,
-    storage: StorageOption = None,
+    module: str,
+    assets: tuple[str, ...],
+    from_key: str | None,
+    to_key: str | None,
+    ranges: tuple[str, ...],
+    partitions: tuple[str, ...],
+    keys: Path | None,
+    strategy: str | None,
+    max_concurrency: int,
+    on_failure: str,
+    max_failures: str | None,
+    order: str,
+    max_starts_per_second: float | None,
+    overlap: str,
+    canary: int | None,
+    retry: int | None,
+    only_missing: bool,
+    include_upstream: bool,
+    include_downstream: bool,
+    tags: tuple[str, ...],
+    config: Path | None,
+    dry_run: bool,
+    detach: bool,
+    storage: str | None,
 ) -> None:
     """Execute partitions of assets, and watch them.
+
+    MODULE is a module or a .py file; after a colon the repository in it, if there are several.
 
     At the end the command that runs the rest is shown, if some partitions failed or were canceled.
     """
@@ -128,7 +166,7 @@ def backfill(
         chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
         _execute(repo, module, storage, partial(
             repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
-            max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags or ()),
+            max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags),
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=parse.parse_max_failures(max_failures),
@@ -138,22 +176,31 @@ def backfill(
         ))  # fmt: skip
 
 
+@click.command(epilog="Example: rivers rerun latest flights.py")
+@id_argument
+@module_argument
+@click.option(
+    "--error-type",
+    metavar="TYPE",
+    help="Only what failed with this error type; see 'rivers errors'.",
+)
+@dry_run_option
+@detach_option
+@storage_option
 def rerun(
-    backfill_id: IdArgument,
-    module: ModuleArgument,
-    error_type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TYPE", help="Only what failed with this error type; see 'rivers errors'."
-        ),
-    ] = None,
-    dry_run: DryRunOption = False,
-    detach: DetachOption = False,
-    storage: StorageOption = None,
+    backfill_id: str,
+    module: str,
+    error_type: str | None,
+    dry_run: bool,
+    detach: bool,
+    storage: str | None,
 ) -> None:
     """Execute what failed or was canceled again.
 
     It is a new backfill, with the options of the earlier one.
+
+    ID is the id of a backfill, the start of one, or 'latest'.
+    MODULE is a module or a .py file; after a colon the repository in it, if there are several.
     """
     if detach:
         _detach(storage, dry_run)
@@ -164,13 +211,17 @@ def rerun(
         _execute(repo, module, storage, again)
 
 
-def resume(
-    backfill_id: IdArgument,
-    module: ModuleArgument,
-    detach: DetachOption = False,
-    storage: StorageOption = None,
-) -> None:
-    """Continue a backfill whose process died."""
+@click.command(epilog="Example: rivers resume 0190f7 flights.py")
+@id_argument
+@module_argument
+@detach_option
+@storage_option
+def resume(backfill_id: str, module: str, detach: bool, storage: str | None) -> None:
+    """Continue a backfill whose process died.
+
+    ID is the id of a backfill, the start of one, or 'latest'.
+    MODULE is a module or a .py file; after a colon the repository in it, if there are several.
+    """
     if detach:
         _detach(storage)
         return
@@ -199,8 +250,8 @@ def _partitions(
     names: list[str] | None,
     from_key: str | None,
     to_key: str | None,
-    ranges: list[str] | None,
-    partitions: list[str] | None,
+    ranges: tuple[str, ...],
+    partitions: tuple[str, ...],
     keys: Path | None,
     only_missing: bool,
 ) -> dict[str, Any]:
@@ -208,11 +259,9 @@ def _partitions(
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
     from rivers.repository.internals import partition_definition  # noqa: PLC0415
 
-    if (from_key is None) != (to_key is None):
-        msg = "--from and --to go together; for one partition give it with --partitions"
-        raise ConfigurationError(msg)
+    is_range = from_key is not None or to_key is not None
     given = {
-        "--from and --to": from_key is not None,
+        "--from and --to": is_range,
         "--range": bool(ranges),
         "--partitions": bool(partitions),
         "--keys": keys is not None,
@@ -221,7 +270,7 @@ def _partitions(
     if len(ways) > 1 or not (ways or only_missing):
         what = f"not {' with '.join(ways)}" if ways else "or --only-missing for all that is missing"
         raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
-    if from_key is not None and to_key is not None:
+    if is_range:
         return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
     if ranges:
         return {"partition_range": parse.parse_range(ranges)}
@@ -266,8 +315,8 @@ def _execute(
         code = 1
     if not shown.backfill_id:
         errors.print("interrupted: nothing was started")
-        raise typer.Exit(exit_codes.INTERRUPTED)
-    raise typer.Exit(_conclude(repo, module, storage, shown.backfill_id, code))
+        raise click.exceptions.Exit(exit_codes.INTERRUPTED)
+    raise click.exceptions.Exit(_conclude(repo, module, storage, shown.backfill_id, code))
 
 
 def _print_plan(result: "BackfillResult") -> None:
@@ -305,11 +354,4 @@ def _conclude(
     return exit_codes.of_status(view.status) if code is None else code
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command(
-        epilog="Example: rivers backfill flights.py --range date=2024-01-01..2024-01-31 "
-        "--range region=us,eu --strategy date=multi,region=single"
-    )(backfill)
-    app.command(epilog="Example: rivers rerun latest flights.py")(rerun)
-    app.command(epilog="Example: rivers resume 0190f7 flights.py")(resume)
+COMMANDS = {"backfill": backfill, "rerun": rerun, "resume": resume}

@@ -3,12 +3,12 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 from rich.markup import escape
 
 from rivers.cli.display import count, output, write_json
 from rivers.cli.load import load_repository
-from rivers.cli.options import JsonOption, ModuleArgument, StorageOption
+from rivers.cli.options import json_option, module_argument, storage_option
 from rivers.cli.settings import open_storage
 
 if TYPE_CHECKING:
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Node
 
 
-def check(
-    module: ModuleArgument, as_json: JsonOption = False, storage: StorageOption = None
-) -> None:
-    """Check that a repository loads, and list its assets."""
+@click.command(epilog="Example: rivers check flights.py")
+@module_argument
+@json_option
+@storage_option
+def check(module: str, as_json: bool, storage: str | None) -> None:
+    """Check that a repository loads, and list its assets.
+
+    MODULE is a module or a .py file; after a colon the repository in it, if there are several.
+    """
     from rivers.repository.internals import asset_spaces  # noqa: PLC0415
 
     with load_repository(module, open_storage(storage)) as repo:
@@ -48,6 +53,4 @@ def _asset(node: "Node", space: "Space | None") -> dict[str, Any]:
     }
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command(epilog="Example: rivers check flights.py")(check)
+COMMANDS = {"check": check}

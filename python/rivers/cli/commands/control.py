@@ -1,22 +1,26 @@
 """The commands that change a backfill of any process: cancel, pause, unpause, set."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from rivers.cli import parse
 from rivers.cli.display import output
 from rivers.cli.load import find_backfill
-from rivers.cli.options import IdArgument, MaxFailuresOption, StorageOption
+from rivers.cli.options import id_argument, max_failures_option, storage_option
 from rivers.cli.settings import open_client
 
 _APPLIED_SOON = "the process that runs it sees it within a second"
 
 
-def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
+@click.command(epilog="Example: rivers cancel latest")
+@id_argument
+@storage_option
+def cancel(backfill_id: str, storage: str | None) -> None:
     """Cancel a backfill.
 
     No new run starts, and runs in flight end.
+    ID is the id of a backfill, the start of one, or 'latest'.
     """
     client = open_client(storage)
     view = find_backfill(client, backfill_id)
@@ -27,15 +31,21 @@ def cancel(backfill_id: IdArgument, storage: StorageOption = None) -> None:
     client.cancel_backfill(found)
     view = client.get_view(found) or view
     if view.status == "in_progress":
-        output.print(f"{found}: its process was told; what is in flight ends first")
+        output.print(
+            f"{found}: the process that runs it stops within a second; runs in flight end first"
+        )
     else:
         output.print(f"{found}: {view.status}")
 
 
-def pause(backfill_id: IdArgument, storage: StorageOption = None) -> None:
+@click.command(epilog="Example: rivers pause latest")
+@id_argument
+@storage_option
+def pause(backfill_id: str, storage: str | None) -> None:
     """Pause a backfill.
 
     No new run starts until it is unpaused, and runs in flight end.
+    ID is the id of a backfill, the start of one, or 'latest'.
     """
     client = open_client(storage)
     found = find_backfill(client, backfill_id).backfill_id
@@ -43,29 +53,42 @@ def pause(backfill_id: IdArgument, storage: StorageOption = None) -> None:
     output.print(f"{found}: paused; {_APPLIED_SOON}", soft_wrap=True)
 
 
-def unpause(backfill_id: IdArgument, storage: StorageOption = None) -> None:
-    """Let a paused backfill continue."""
+@click.command(epilog="Example: rivers unpause latest")
+@id_argument
+@storage_option
+def unpause(backfill_id: str, storage: str | None) -> None:
+    """Let a paused backfill continue.
+
+    ID is the id of a backfill, the start of one, or 'latest'.
+    """
     client = open_client(storage)
     found = find_backfill(client, backfill_id).backfill_id
     client.unpause_backfill(found)
     output.print(f"{found}: goes on; {_APPLIED_SOON}", soft_wrap=True)
 
 
+@click.command("set", epilog="Example: rivers set latest --max-concurrency 16 --priority 5")
+@id_argument
+# The parameter must not have the name of the setting: the default for new backfills would apply.
+@click.option(
+    "--max-concurrency", "max_runs", type=int, metavar="N", help="Maximum number of runs in flight."
+)
+@click.option(
+    "--priority", type=int, metavar="N", help="Position in the run queue: a higher one goes first."
+)
+@max_failures_option
+@storage_option
 def set_(
-    backfill_id: IdArgument,
-    # It must not have the name of the setting: the project's default for new backfills would apply.
-    max_runs: Annotated[
-        int | None,
-        typer.Option("--max-concurrency", metavar="N", help="Maximum number of runs in flight."),
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Position in the run queue: a higher one goes first."),
-    ] = None,
-    max_failures: MaxFailuresOption = None,
-    storage: StorageOption = None,
+    backfill_id: str,
+    max_runs: int | None,
+    priority: int | None,
+    max_failures: str | None,
+    storage: str | None,
 ) -> None:
-    """Change the limits of a backfill while it runs."""
+    """Change the limits of a backfill while it runs.
+
+    ID is the id of a backfill, the start of one, or 'latest'.
+    """
     changes: dict[str, Any] = {
         "max_concurrency": max_runs,
         "priority": priority,
@@ -78,9 +101,4 @@ def set_(
     output.print(f"{found}: {changed}; {_APPLIED_SOON}", soft_wrap=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command(epilog="Example: rivers cancel latest")(cancel)
-    app.command(epilog="Example: rivers pause latest")(pause)
-    app.command(epilog="Example: rivers unpause latest")(unpause)
-    app.command("set", epilog="Example: rivers set latest --max-concurrency 16 --priority 5")(set_)
+COMMANDS = {"cancel": cancel, "pause": pause, "unpause": unpause, "set": set_}

@@ -2,19 +2,25 @@
 
 import json
 
-import typer
+import click
 from rich.markup import escape
 
 from rivers.cli.display import count, output, write_json
 from rivers.cli.exit_codes import UNHEALTHY
-from rivers.cli.options import JsonOption, StorageOption
+from rivers.cli.options import json_option, storage_option
 from rivers.cli.settings import storage_file
 from rivers.exceptions import StorageError
 
-database = typer.Typer(help="Maintain the storage.", no_args_is_help=True)
+
+@click.group()
+def database() -> None:
+    """Maintain the storage."""
 
 
-def check(as_json: JsonOption = False, storage: StorageOption = None) -> None:
+@database.command(epilog="Example: rivers db check --storage runs.db")
+@json_option
+@storage_option
+def check(as_json: bool, storage: str | None) -> None:
     """Check that the storage is sound.
 
     The file is checked, and its counts are compared with its records. Other processes may use it
@@ -39,10 +45,12 @@ def check(as_json: JsonOption = False, storage: StorageOption = None) -> None:
         records = count(num_records, "backfill or manual run")
         output.print(f"sound: {records} in {escape(str(file))}", soft_wrap=True)
     if wrong:
-        raise typer.Exit(UNHEALTHY)
+        raise click.exceptions.Exit(UNHEALTHY)
 
 
-def migrate(storage: StorageOption = None) -> None:
+@database.command(epilog="Example: rivers db migrate --storage runs.db")
+@storage_option
+def migrate(storage: str | None) -> None:
     """Migrate the storage to the newest schema.
 
     Opening the storage does the same. All records are kept.
@@ -56,8 +64,4 @@ def migrate(storage: StorageOption = None) -> None:
     output.print(f"{moved}: {escape(str(file))}", soft_wrap=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    database.command(epilog="Example: rivers db check --storage runs.db")(check)
-    database.command(epilog="Example: rivers db migrate --storage runs.db")(migrate)
-    app.add_typer(database, name="db")
+COMMANDS = {"db": database}

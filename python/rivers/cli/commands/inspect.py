@@ -1,15 +1,22 @@
 """The commands that look into a backfill: partitions, errors, grid. They only read the storage."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 from rich.text import Text
 
 from rivers.cli import display
 from rivers.cli.display import STYLES, output, write_json
 from rivers.cli.load import find_backfill
-from rivers.cli.options import IdArgument, JsonOption, StatusesOption, StorageOption
+from rivers.cli.options import (
+    COUNT,
+    FILE,
+    id_argument,
+    json_option,
+    statuses_option,
+    storage_option,
+)
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import open_client
 from rivers.exceptions import ConfigurationError
@@ -18,17 +25,27 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+@click.command(epilog="Example: rivers partitions latest --status failed --out failed.csv")
+@id_argument
+@statuses_option
+@click.option("--out", type=FILE, metavar="FILE", help="Write all rows to a .csv or .parquet file.")
+@click.option(
+    "--limit", type=COUNT, default=50, show_default=True, help="Maximum number of rows to print."
+)
+@json_option
+@storage_option
 def partitions(
-    backfill_id: IdArgument,
-    status: StatusesOption = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all rows to a .csv or .parquet file.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to print.")] = 50,
-    as_json: JsonOption = False,
-    storage: StorageOption = None,
+    backfill_id: str,
+    status: tuple[str, ...],
+    out: Path | None,
+    limit: int,
+    as_json: bool,
+    storage: str | None,
 ) -> None:
-    """Show the partitions of a backfill, a row each."""
+    """Show the partitions of a backfill, a row each.
+
+    ID is the id of a backfill, the start of one, or 'latest'.
+    """
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise ConfigurationError(f"--out takes a .csv or .parquet file, not {str(out)!r}")
     if out is not None and as_json:
@@ -48,12 +65,15 @@ def partitions(
         _print_rows(frame.drop("started_at", "ended_at"), limit)
 
 
-def errors(
-    backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
-) -> None:
+@click.command(epilog="Example: rivers errors latest")
+@id_argument
+@json_option
+@storage_option
+def errors(backfill_id: str, as_json: bool, storage: str | None) -> None:
     """Show why partitions failed, most frequent error first.
 
     Failures that differ only in numbers, dates, ids or keys are the same error.
+    ID is the id of a backfill, the start of one, or 'latest'.
     """
     client = open_client(storage)
     groups = client.backfill_errors(find_backfill(client, backfill_id).backfill_id)
@@ -68,12 +88,15 @@ def errors(
         output.print(Text(f"    such as {group['partition']}", "bright_black"), soft_wrap=True)
 
 
-def grid(
-    backfill_id: IdArgument, as_json: JsonOption = False, storage: StorageOption = None
-) -> None:
+@click.command(epilog="Example: rivers grid latest")
+@id_argument
+@json_option
+@storage_option
+def grid(backfill_id: str, as_json: bool, storage: str | None) -> None:
     """Draw the partitions of a backfill as a map.
 
     It fits the window: a cell may stand for many partitions.
+    ID is the id of a backfill, the start of one, or 'latest'.
     """
     from rivers.cli.grid import LINES_AROUND, draw  # noqa: PLC0415  (it imports Polars)
     from rivers.status.grid import dimensions_of, gather  # noqa: PLC0415
@@ -108,10 +131,4 @@ def _cell(name: str, value: Any) -> Text:
     return Text("" if value is None else str(value))
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command(epilog="Example: rivers partitions latest --status failed --out failed.csv")(
-        partitions
-    )
-    app.command(epilog="Example: rivers errors latest")(errors)
-    app.command(epilog="Example: rivers grid latest")(grid)
+COMMANDS = {"partitions": partitions, "errors": errors, "grid": grid}

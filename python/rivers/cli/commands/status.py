@@ -3,15 +3,21 @@
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 from rich.text import Text
 
 from rivers.cli import display, exit_codes
 from rivers.cli.display import output, write_json
 from rivers.cli.load import find_backfill
-from rivers.cli.options import IdArgument, JsonOption, StatusesOption, StorageOption
+from rivers.cli.options import (
+    COUNT,
+    id_argument,
+    json_option,
+    statuses_option,
+    storage_option,
+)
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import open_client
 from rivers.exceptions import ConfigurationError
@@ -29,12 +35,12 @@ _POLL_SECONDS = 0.5
 """Time between two reads of `--watch`."""
 
 
-def list_backfills(
-    status: StatusesOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 20,
-    as_json: JsonOption = False,
-    storage: StorageOption = None,
-) -> None:
+@click.command("list", epilog="Example: rivers list --status failed,canceled")
+@statuses_option
+@click.option("--limit", type=COUNT, default=20, show_default=True, help="Maximum number of rows.")
+@json_option
+@storage_option
+def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: str | None) -> None:
     """List the latest backfills, the newest first."""
     from rivers.client import STATUSES  # noqa: PLC0415  (--help needs none)
 
@@ -74,15 +80,16 @@ def _table(views: "Sequence[BackfillView]") -> "Table":
     return table
 
 
-def status(
-    backfill_id: IdArgument,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Follow it to its end; exit as 'backfill' does.")
-    ] = False,
-    as_json: JsonOption = False,
-    storage: StorageOption = None,
-) -> None:
-    """Show how a backfill stands."""
+@click.command(epilog="Example: rivers status latest --watch")
+@id_argument
+@click.option("--watch", is_flag=True, help="Follow it to its end; exit as 'backfill' does.")
+@json_option
+@storage_option
+def status(backfill_id: str, watch: bool, as_json: bool, storage: str | None) -> None:
+    """Show how a backfill stands.
+
+    ID is the id of a backfill, the start of one, or 'latest'.
+    """
     client = open_client(storage)
     view = find_backfill(client, backfill_id)
     if watch and not as_json and output.is_terminal:
@@ -95,7 +102,7 @@ def status(
             if view != before:
                 _print(client, view, as_json)
     if watch:
-        raise typer.Exit(exit_codes.of_status(view.status))
+        raise click.exceptions.Exit(exit_codes.of_status(view.status))
 
 
 def _follow_live(client: "BackfillClient", view: "BackfillView") -> "BackfillView":
@@ -160,7 +167,4 @@ def _json_of(view: "BackfillView") -> dict[str, Any]:
     return fields | times
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command("list", epilog="Example: rivers list --status failed,canceled")(list_backfills)
-    app.command(epilog="Example: rivers status latest --watch")(status)
+COMMANDS = {"list": list_backfills, "status": status}

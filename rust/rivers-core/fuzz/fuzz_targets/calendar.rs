@@ -103,6 +103,8 @@ fuzz_target!(|input: Input| {
         end: input.end.map(time),
         grid: input.grid.grid(),
         fmt: input.fmt.text(),
+        zone: None,
+        exclude: Vec::new(),
     };
     let Ok(calendar) = Calendar::try_from(declared) else {
         return;

@@ -82,52 +82,72 @@ impl Axis {
     /// `PartitionValidation` with the key, what is wrong with it, and the nearest valid keys. The
     /// message calls the key `subject` ("the partition key", "the range's end").
     pub fn locate(&self, key: &str, subject: &str, dimension: &str) -> Result<u32> {
-        let refused = |reason: String| {
-            let whose = if dimension.is_empty() {
-                String::new()
-            } else {
-                format!(" of the dimension {dimension:?}")
-            };
-            Err(Error::PartitionValidation(format!(
-                "{subject} {key:?}{whose} {reason}"
-            )))
-        };
         match self {
             Self::Labels(labels) => match labels.position(key) {
                 Some(position) => Ok(position),
-                None => refused(format!(
-                    "is not defined; there are {}{}",
-                    if labels.is_empty() {
-                        "none".into()
-                    } else {
-                        some_of(labels.iter())
-                    },
-                    did_you_mean(key, labels.iter())
+                None => Err(refused(
+                    key,
+                    subject,
+                    dimension,
+                    &format!(
+                        "is not defined; there are {}{}",
+                        if labels.is_empty() {
+                            "none".into()
+                        } else {
+                            some_of(labels.iter())
+                        },
+                        did_you_mean(key, labels.iter())
+                    ),
                 )),
             },
-            Self::Time(time) => time.position(key).or_else(|reason| {
-                let format = &time.calendar().declared().fmt;
-                let what = match reason {
-                    NotAWindow::Format => format!("does not have the format {format:?}"),
-                    NotAWindow::BeforeStart => "is before the start".into(),
-                    NotAWindow::AfterEnd if time.is_empty() => {
-                        "is not defined: no window has begun yet".into()
-                    }
-                    NotAWindow::AfterEnd => "is after the end".into(),
-                    NotAWindow::OffGrid => "is not on the grid: no window starts then".into(),
-                };
-                let nearest = time.nearest(key);
-                let hint = if nearest.is_empty() {
-                    String::new()
-                } else {
-                    format!(
-                        "; the nearest valid keys: {}",
-                        some_of(nearest.iter().map(String::as_str))
-                    )
-                };
-                refused(format!("{what}{hint}"))
-            }),
+            Self::Time(time) => time
+                .position(key)
+                .or_else(|reason| self.refuse(key, reason, subject, dimension)),
         }
+    }
+
+    /// The error for a text that names no window.
+    ///
+    /// # Errors
+    /// `PartitionValidation`, always.
+    pub(super) fn refuse(
+        &self,
+        key: &str,
+        reason: NotAWindow,
+        subject: &str,
+        dimension: &str,
+    ) -> Result<u32> {
+        let Self::Time(time) = self else {
+            return self.locate(key, subject, dimension);
+        };
+        let format = &time.calendar().declared().fmt;
+        let what = match reason {
+            NotAWindow::Format => format!("does not have the format {format:?}"),
+            NotAWindow::BeforeStart => "is before the start".into(),
+            NotAWindow::AfterEnd if time.is_empty() => {
+                "is not defined: no window has begun yet".into()
+            }
+            NotAWindow::AfterEnd => "is after the end".into(),
+            NotAWindow::OffGrid => "is not on the grid: no window starts then".into(),
+            NotAWindow::Skipped => format!(
+                "does not occur: the clock of {} skips it",
+                time.zone_name().unwrap_or("UTC")
+            ),
+            NotAWindow::Repeated => {
+                "occurs twice, because the clock is put back; its keys end with an offset".into()
+            }
+            NotAWindow::Excluded => "is excluded from the definition".into(),
+        };
+        let nearest = time.nearest(key);
+        let hint = if nearest.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "; the nearest valid keys: {}",
+                some_of(nearest.iter().map(String::as_str))
+            )
+        };
+        Err(refused(key, subject, dimension, &format!("{what}{hint}")))
     }
 
     /// The windows of a time dimension; `None` for names.
@@ -155,4 +175,14 @@ impl Axis {
         }
         other.position(&self.label(position))
     }
+}
+
+/// The error for a key that an axis does not have.
+fn refused(key: &str, subject: &str, dimension: &str, reason: &str) -> Error {
+    let whose = if dimension.is_empty() {
+        String::new()
+    } else {
+        format!(" of the dimension {dimension:?}")
+    };
+    Error::PartitionValidation(format!("{subject} {key:?}{whose} {reason}"))
 }

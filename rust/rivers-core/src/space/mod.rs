@@ -21,5 +21,5 @@ pub use definition::{Definition, Dimension};
 pub use key::Key;
 pub use mapping::Mapping;
 pub use product::{Dim, Space};
-pub use range::{DimRange, RangeSpec};
+pub use range::{DimRange, RangeEnd, RangeSpec};
 pub use selection::{IndexSet, Level, Members, Nesting, PositionSet, Selection};

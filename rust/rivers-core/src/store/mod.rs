@@ -11,7 +11,7 @@
 //! [`Ledger::commit`] has returned [`Committed::Kept`] for it. Therefore
 //!
 //! 1. what a user has seen is there after a crash;
-//! 2. a crash can lose outcomes that nobody has seen: those runs are executed again;
+//! 2. a crash can lose outcomes that no reader has seen: those runs are executed again;
 //! 3. a commit is all or nothing for each backfill, and equal counts and records are written together.
 //!
 //! # Lease before start

@@ -2,7 +2,7 @@
 //!
 //! A dimension of names is an Enum of its names in definition order, or a Categorical if there are
 //! more than `MAX_ENUM_VALUES`. A dimension of time windows is a Categorical of its keys, followed by
-//! the start of the window as `<dimension>_start`, Datetime(us) without a zone. The column of a
+//! the start of the window as `<dimension>_start`, Datetime(us) with the definition's zone. The column of a
 //! single dimension is `partition`. An underscore is appended to a name that is already in use.
 
 use std::ops::Range;
@@ -69,10 +69,12 @@ impl Columns {
                     .iter()
                     .map(|&index| time.start_of(index) * SECOND);
                 let starts: Vec<i64> = starts.collect();
-                let column = TimestampMicrosecondArray::from(indices.column(&starts, ranges));
+                let zone = time.zone_name().map(Arc::from);
+                let column = TimestampMicrosecondArray::from(indices.column(&starts, ranges))
+                    .with_timezone_opt(zone.clone());
                 let name = names.start_of(at);
-                let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
-                self.fields.push(Field::new(name, naive, false));
+                let kind = DataType::Timestamp(TimeUnit::Microsecond, zone);
+                self.fields.push(Field::new(name, kind, false));
                 self.columns.push(Arc::new(column));
             }
         }

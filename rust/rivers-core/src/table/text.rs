@@ -34,8 +34,8 @@ impl Texts {
             self.full.len() as u32,
             self.block.len() as u32,
         );
-        const LONGEST_INLINE: usize = 12;
-        if text.len() > LONGEST_INLINE {
+        const MAX_INLINE: usize = 12;
+        if text.len() > MAX_INLINE {
             self.block.extend_from_slice(text.as_bytes());
         }
         view

@@ -78,6 +78,8 @@ pub(crate) fn days(count: u32, fmt: &str) -> Axis {
         end: None,
         grid: Grid::Interval(DAY as u32),
         fmt: fmt.into(),
+        zone: None,
+        exclude: Vec::new(),
     };
     let calendar = Arc::new(Calendar::try_from(declared).expect("a daily calendar"));
     let axis = calendar

@@ -4,13 +4,16 @@ use super::{Members, Selection};
 use crate::error::{Error, Result, some_of};
 use crate::space::axis::Axis;
 
+/// Start and end of a window in UTC, and the name of its zone.
+type TimeWindow<'a> = ((i64, i64), Option<&'a str>);
+
 impl Selection {
-    /// The half-open window, in naive seconds, from the start of the earliest selected window to the
-    /// end of the latest. `dimension` can be omitted if there is only one time dimension.
+    /// The half-open window, in UTC, from the start of the earliest selected window to the end of the
+    /// latest, and the name of its zone. `dimension` can be omitted if there is only one time dimension.
     ///
     /// # Errors
     /// `PartitionValidation` when there is no such time dimension, or several and none is named.
-    pub fn time_window(&self, dimension: Option<&str>) -> Result<(i64, i64)> {
+    pub fn time_window(&self, dimension: Option<&str>) -> Result<TimeWindow<'_>> {
         let refused = |reason: String| Err(Error::PartitionValidation(reason));
         let dims = self.space().dims();
         let timed = || dims.iter().filter(|dim| matches!(dim.axis, Axis::Time(_)));
@@ -57,7 +60,10 @@ impl Selection {
                 }),
         };
         match bounds {
-            Some((first, last)) => Ok((time.start_of(first), time.window(last).1)),
+            Some((first, last)) => Ok((
+                (time.start_of(first), time.window(last).1),
+                time.zone_name(),
+            )),
             None => refused("there is no partition, so there is no time window".into()),
         }
     }

@@ -1,13 +1,19 @@
-//! Time windows: a naive wall-clock grid of half-open windows `[start, next start)`.
+//! Time windows as declared: a grid of half-open windows `[start, next start)`.
 //!
 //! A `Calendar` is what the user declared; a `TimeAxis` is a calendar resolved at one time, with a
-//! definite number of windows. Times are naive seconds since 1970-01-01T00:00:00.
+//! definite number of windows. The grid's own times are those of the wall clock of its zone, in
+//! seconds since 1970-01-01T00:00:00; without a zone, the wall clock is UTC.
 
 use std::sync::Arc;
 
+use super::axis::TimeAxis;
 use super::cron::{CronDays, CronGrid};
-use super::format::{TimeFormat, iso, parse_time};
+use super::format::{TimeFormat, iso};
 use super::seconds::{DAY, LAST_TIME};
+use super::starts::Starts;
+use super::steps::{month_of, month_start};
+use super::stored::Stored;
+use super::zone::Zone;
 use crate::error::{Error, Result};
 use crate::space::labels::check_key;
 
@@ -15,17 +21,34 @@ use crate::space::labels::check_key;
 const CHECKED_SPAN: i64 = 40 * 366 * DAY;
 /// Number of first windows, and of windows spread evenly, on which the format is checked.
 const CHECKED_POINTS: u64 = 150;
+/// Number of changes of the zone's clock around which the format is checked.
+const CHECKED_CHANGES: usize = 30;
+/// Maximum number of starts that are tried for one whose wall-clock time is that of no other.
+const MAX_TRIES: usize = 10_000;
+/// Maximum number of times that a search for a schedule's last time doubles its distance of a day.
+const MAX_DOUBLINGS: u32 = 15;
+/// Maximum number of windows that are left out.
+const MAX_EXCLUDED: usize = 1_000_000;
 /// Number of first windows that are checked if a key does not determine the start, so that two
 /// windows could share a key.
 const CHECKED_POINTS_COARSE: u64 = 2_000;
 
 /// How a calendar steps from one window to the next.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grid {
-    /// Windows of this many seconds, counted from the start.
+    /// Windows of this many seconds of elapsed time, counted from the start.
     Interval(u32),
-    /// Windows that start at the times of a cron expression.
+    /// Windows that start at the times of a cron expression, on the wall clock.
     Cron(String),
+    /// Windows of this many seconds on the wall clock: days, weeks and hours.
+    WallClock(u32),
+    /// Windows of whole months, on the wall clock.
+    Months {
+        /// Number of months in a window, which divides a year.
+        every: u8,
+        /// The month, from 1, in which the year's first window starts.
+        first_month: u8,
+    },
 }
 
 /// A grid of time windows as declared.
@@ -39,6 +62,7 @@ pub struct Calendar {
 
 /// The declaration of a calendar; equal declarations are equal calendars.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Declared {
     /// Start of the grid.
     pub start: i64,
@@ -48,6 +72,34 @@ pub struct Declared {
     pub grid: Grid,
     /// The strftime pattern of the keys.
     pub fmt: String,
+    /// The zone whose wall clock the windows follow; `None` is UTC.
+    pub zone: Option<Arc<Zone>>,
+    /// Times (UTC) at which a window of the grid starts that is left out; ascending.
+    pub exclude: Vec<i64>,
+}
+
+impl Declared {
+    /// A grid in UTC.
+    pub fn new(start: i64, end: Option<i64>, grid: Grid, fmt: &str) -> Self {
+        Self {
+            start,
+            end,
+            grid,
+            fmt: fmt.to_owned(),
+            zone: None,
+            exclude: Vec::new(),
+        }
+    }
+
+    /// The time at which the wall clock shows `wall`, in UTC.
+    pub fn time_of(&self, wall: i64) -> i64 {
+        self.zone.as_ref().map_or(wall, |zone| zone.time_of(wall))
+    }
+
+    /// What the wall clock shows at a time.
+    pub fn wall(&self, time: i64) -> i64 {
+        self.zone.as_ref().map_or(time, |zone| zone.wall(time))
+    }
 }
 
 impl TryFrom<Declared> for Calendar {
@@ -62,6 +114,17 @@ impl TryFrom<Declared> for Calendar {
                 return refused("interval_seconds must be at least 1, got 0".into());
             }
             Grid::Interval(_) => None,
+            Grid::WallClock(step) if !matches!(step, 3_600 | 86_400 | 604_800) => {
+                return refused(format!(
+                    "a wall-clock grid has no windows of {step} seconds"
+                ));
+            }
+            Grid::Months { every, first_month }
+                if !matches!(every, 1 | 3 | 12) || !(1..=12).contains(first_month) =>
+            {
+                return refused(format!("first_month must be 1 to 12, got {first_month}"));
+            }
+            Grid::WallClock(_) | Grid::Months { .. } => None,
             Grid::Cron(expression) => Some(CronGrid::parse(expression)?),
         };
         let bounds = [Some(declared.start), declared.end];
@@ -78,6 +141,9 @@ impl TryFrom<Declared> for Calendar {
                 iso(declared.end.unwrap_or_default()),
                 iso(declared.start)
             ));
+        }
+        if !declared.exclude.is_sorted_by(|a, b| a < b) || declared.exclude.len() > MAX_EXCLUDED {
+            return refused(format!("exclude has more than {MAX_EXCLUDED} windows"));
         }
         let calendar = Self {
             declared,
@@ -109,59 +175,162 @@ impl Calendar {
         &self.declared
     }
 
-    /// Resolves the calendar at the time `now`: up to its end, or to the window that contains `now`.
+    /// The schedule, if the grid has one.
+    pub(super) fn cron(&self) -> Option<&CronGrid> {
+        self.cron.as_ref()
+    }
+
+    /// Resolves the calendar at the time `now` (UTC): up to its end, or to the window that contains
+    /// `now`.
     ///
     /// # Errors
     /// `PartitionDefinition` when there are more windows than a dimension may have.
     pub fn at(self: &Arc<Self>, now: i64) -> Result<TimeAxis> {
-        let bound = self
-            .declared
-            .end
-            .unwrap_or_else(|| now.saturating_add(1).min(LAST_TIME));
-        self.until(bound)
+        let bound = match self.declared.end {
+            Some(end) => self.declared.time_of(end),
+            None => now.saturating_add(1).min(LAST_TIME),
+        };
+        Ok(TimeAxis::until(self, bound)?.seen_at(now))
     }
 
     /// Whether `key` is the key of a window, present or future.
     pub fn names(self: &Arc<Self>, key: &str) -> bool {
-        let Some(time) = self.format.parse(key) else {
+        let Some((wall, _)) = self.parse(key) else {
             return false;
         };
-        let bound = time.saturating_add(1).min(LAST_TIME);
-        self.until(self.declared.end.unwrap_or(bound))
+        // A window starts after the time that its key means by less than a zone's changes.
+        let bound = self.declared.end.unwrap_or(wall).min(LAST_TIME - DAY) + DAY;
+        TimeAxis::until(self, self.declared.time_of(bound))
             .is_ok_and(|axis| axis.position(key).is_ok())
     }
 
-    fn until(self: &Arc<Self>, bound: i64) -> Result<TimeAxis> {
-        let start = self.declared.start;
-        let days = match &self.cron {
-            Some(cron) => Some(CronDays::new(cron, start, bound.max(start))?),
-            None => None,
+    /// This grid without an end, begun early enough to have the window that contains `time`. The same
+    /// if it is.
+    pub(super) fn begun_before(&self, time: i64) -> Option<Self> {
+        let mut calendar = self.clone();
+        calendar.declared.end = None;
+        let declared = &mut calendar.declared;
+        let wall = declared.wall(time);
+        let behind = declared.start - wall;
+        if behind <= -DAY {
+            return Some(calendar);
+        }
+        let begin = match &declared.grid {
+            Grid::WallClock(step) => {
+                let step = i64::from(*step);
+                declared.start - (behind + DAY + step).div_euclid(step) * step
+            }
+            Grid::Interval(step) => {
+                let (step, first) = (i64::from(*step), declared.time_of(declared.start));
+                let steps = (behind + DAY + step).div_euclid(step);
+                // A wall-clock time that occurs twice stands for its first occurrence.
+                let times = (steps..).map(|steps| first - steps * step);
+                let unique = |time: &i64| declared.time_of(declared.wall(*time)) == *time;
+                declared.wall(times.take(MAX_TRIES).find(unique)?)
+            }
+            Grid::Months { every, .. } => {
+                month_start(month_of(wall.min(declared.start)) - 2 * i64::from(*every))
+            }
+            Grid::Cron(_) => {
+                // The schedule's last time before the window is searched for in growing steps.
+                let cron = self.cron.as_ref()?;
+                let from = wall.min(declared.start) - DAY;
+                let begins = (0..=MAX_DOUBLINGS).map(|n| from - (DAY << n));
+                let fires = |begin: &i64| {
+                    CronDays::new(cron, *begin, from).is_ok_and(|days| days.rank(cron, from) > 0)
+                };
+                begins.filter(|begin| *begin > -LAST_TIME).find(fires)?
+            }
         };
-        let mut axis = TimeAxis {
-            calendar: Arc::clone(self),
-            days,
-            len: 0,
-        };
-        let windows = axis.rank(bound);
-        axis.len = u32::try_from(windows).map_err(|_| {
-            Error::PartitionDefinition(format!(
-                "a dimension may have at most {} partitions, this calendar has {windows} windows \
-                 from {} to {}; use a coarser grid or a later start",
-                u32::MAX,
-                iso(start),
-                iso(bound)
-            ))
-        })?;
-        Ok(axis)
+        declared.start = begin.max(-LAST_TIME);
+        Some(calendar)
+    }
+
+    /// The starts (UTC) of the windows that start in `[from, to)`, for `exclude`.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` when there are more windows than a dimension may have.
+    pub fn starts_within(self: &Arc<Self>, from: i64, to: i64) -> Result<Vec<i64>> {
+        let axis = TimeAxis::until(self, to.min(LAST_TIME))?;
+        let (first, beyond) = (axis.rank(from), axis.rank(to));
+        if beyond.saturating_sub(first) > MAX_EXCLUDED as u64 {
+            return Err(Error::PartitionDefinition(format!(
+                "exclude has more than {MAX_EXCLUDED} windows"
+            )));
+        }
+        Ok((first..beyond).map(|n| axis.start_of(n as u32)).collect())
+    }
+
+    /// The start (UTC) of the window that `key` names, present or future.
+    pub fn start_named(self: &Arc<Self>, key: &str) -> Option<i64> {
+        let (wall, _) = self.parse(key)?;
+        let bound = self
+            .declared
+            .time_of(wall.min(LAST_TIME - 2 * DAY) + 2 * DAY);
+        let axis = TimeAxis::until(self, bound).ok()?;
+        let n = axis.position(key).ok()?;
+        Some(axis.start_of(n))
+    }
+
+    /// The key of the window of the grid that starts at a time, also if it is left out.
+    pub fn key_at(&self, time: i64) -> Option<String> {
+        let starts = Starts::until(self, time.saturating_add(1)).ok()?;
+        let n = u32::try_from(starts.rank(time)).ok()?;
+        let start = starts.nth(n);
+        (start.time == time).then(|| self.format(start.wall, start.offset))
+    }
+
+    /// The key of the window whose step is at `wall`.
+    pub(super) fn format(&self, wall: i64, offset: Option<i64>) -> String {
+        let mut key = self.format.format(self.to_business_year(wall));
+        if let Some(offset) = offset {
+            key.push_str(&offset_text(offset));
+        }
+        key
+    }
+
+    /// The wall-clock time that a key means, and its offset from UTC if it has one.
+    pub(super) fn parse(&self, key: &str) -> Option<(i64, Option<i64>)> {
+        if let Some(wall) = self.format.parse(key) {
+            return Some((self.from_business_year(wall), None));
+        }
+        self.declared.zone.as_ref()?;
+        let (text, offset) = split_offset(key)?;
+        let wall = self.from_business_year(self.format.parse(text)?);
+        Some((wall, Some(offset)))
+    }
+
+    /// Months by which a key with a quarter is ahead of the calendar's year.
+    fn business_months(&self) -> i64 {
+        match self.declared.grid {
+            Grid::Months { first_month, .. } if self.declared.fmt.contains("%q") => {
+                i64::from(first_month) - 1
+            }
+            _ => 0,
+        }
+    }
+
+    fn to_business_year(&self, wall: i64) -> i64 {
+        match self.business_months() {
+            0 => wall,
+            months => month_start(month_of(wall) - months),
+        }
+    }
+
+    fn from_business_year(&self, wall: i64) -> i64 {
+        match self.business_months() {
+            0 => wall,
+            months => month_start(month_of(wall) + months),
+        }
     }
 
     /// Refuses a format under which a window's key does not parse back to the window.
     fn check_format(&self) -> Result<()> {
         let start = self.declared.start;
         let far = start.saturating_add(CHECKED_SPAN).min(LAST_TIME);
-        let bound = self.declared.end.unwrap_or(far);
-        let axis = Arc::new(self.clone()).until(bound)?;
-        let len = u64::from(axis.len);
+        let bound = self.declared.time_of(self.declared.end.unwrap_or(far));
+        let axis = TimeAxis::until(&Arc::new(self.clone()), bound)?;
+        let len = u64::from(axis.len());
         // An odd step reaches all hours; an even one could always hit midnight.
         let spread = (len / CHECKED_POINTS) | 1;
         let points = |most: u64| {
@@ -171,13 +340,17 @@ impl Calendar {
                 .chain(len.checked_sub(1))
                 .filter(move |&n| n < len)
         };
-        let exact = points(CHECKED_POINTS)
-            .all(|n| self.format.parse(&axis.label(n as u32)) == Some(axis.start_of(n as u32)));
-        for n in points(if exact {
+        let exact = points(CHECKED_POINTS).all(|n| {
+            let means = self.parse(&axis.label(n as u32));
+            means.is_some_and(|(wall, _)| wall == axis.step_of(n as u32))
+        });
+        let changes = axis.around_changes(CHECKED_CHANGES);
+        let spread_points = points(if exact {
             CHECKED_POINTS
         } else {
             CHECKED_POINTS_COARSE
-        }) {
+        });
+        for n in spread_points.chain(changes) {
             let key = axis.label(n as u32);
             check_key(&key)?;
             if axis.position(&key) != Ok(n as u32) {
@@ -185,7 +358,7 @@ impl Calendar {
                     "the fmt {:?} cannot tell the windows apart: the one that starts at {} gets the key {key:?}, \
                      which does not lead back to it; use a finer format, such as \"%Y-%m-%dT%H:%M:%S\"",
                     self.declared.fmt,
-                    iso(axis.start_of(n as u32)),
+                    iso(axis.step_of(n as u32)),
                 )));
             }
         }
@@ -193,183 +366,27 @@ impl Calendar {
     }
 }
 
-/// The reason why a text is not a key of a time axis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotAWindow {
-    /// The text does not match the format.
-    Format,
-    /// The time is before the first window.
-    BeforeStart,
-    /// The time is after the last window.
-    AfterEnd,
-    /// The time is within the grid, but no window starts then.
-    OffGrid,
+/// An offset from UTC as the end of a key: `-04:00`, or `-04:56:02`.
+fn offset_text(offset: i64) -> String {
+    let (sign, seconds) = (if offset < 0 { '-' } else { '+' }, offset.abs());
+    let mut text = format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
+    if seconds % 60 != 0 {
+        text.push_str(&format!(":{:02}", seconds % 60));
+    }
+    text
 }
 
-/// A calendar resolved at one time.
-#[derive(Debug, Clone)]
-pub struct TimeAxis {
-    calendar: Arc<Calendar>,
-    days: Option<CronDays>,
-    len: u32,
+/// Splits the offset from the end of a key.
+fn split_offset(key: &str) -> Option<(&str, i64)> {
+    let at = key.rfind(['+', '-'])?;
+    let (text, offset) = key.split_at(at);
+    let sign = if offset.starts_with('-') { -1 } else { 1 };
+    let mut seconds = 0;
+    let mut parts = offset[1..].split(':');
+    for unit in [3600, 60, 1] {
+        let Some(part) = parts.next() else { break };
+        seconds += part.parse::<u32>().ok().map(i64::from)? * unit;
+    }
+    // Only the canonical text of an offset is one.
+    (offset_text(sign * seconds) == offset).then_some((text, sign * seconds))
 }
-
-impl TimeAxis {
-    /// The calendar of this axis.
-    pub fn calendar(&self) -> &Arc<Calendar> {
-        &self.calendar
-    }
-
-    /// Resolves a calendar to exactly `len` windows.
-    ///
-    /// # Errors
-    /// `PartitionDefinition` when the calendar cannot have that many.
-    pub fn with_len(calendar: Arc<Calendar>, len: u32) -> Result<Self> {
-        let start = calendar.declared.start;
-        if let Grid::Interval(step) = calendar.declared.grid {
-            let last = i64::from(len.saturating_sub(1))
-                .checked_mul(i64::from(step))
-                .and_then(|s| s.checked_add(start));
-            return match last {
-                Some(last) if last <= LAST_TIME => Ok(Self {
-                    calendar,
-                    days: None,
-                    len,
-                }),
-                _ => Err(too_long(len)),
-            };
-        }
-        let days = match &calendar.cron {
-            Some(cron) => Some(CronDays::holding(cron, start, len)?),
-            None => None,
-        };
-        let axis = Self {
-            calendar,
-            days,
-            len,
-        };
-        if len > 0 && axis.start_of(len - 1) > LAST_TIME {
-            return Err(too_long(len));
-        }
-        Ok(axis)
-    }
-
-    /// Number of windows.
-    pub fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// Whether there are no windows, because none has begun yet.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Start of the `n`-th window.
-    pub fn start_of(&self, n: u32) -> i64 {
-        match (
-            &self.calendar.declared.grid,
-            &self.calendar.cron,
-            &self.days,
-        ) {
-            (_, Some(cron), Some(days)) => days.nth(cron, u64::from(n)),
-            (Grid::Interval(step), ..) => {
-                self.calendar.declared.start + i64::from(n) * i64::from(*step)
-            }
-            _ => unreachable!("a cron grid has its days"),
-        }
-    }
-
-    /// Start and end of the `n`-th window, half-open.
-    pub fn window(&self, n: u32) -> (i64, i64) {
-        (self.start_of(n), self.start_of(n + 1))
-    }
-
-    /// Number of windows that start before a time, not limited to `len`.
-    pub fn rank(&self, time: i64) -> u64 {
-        match (
-            &self.calendar.declared.grid,
-            &self.calendar.cron,
-            &self.days,
-        ) {
-            (_, Some(cron), Some(days)) => days.rank(cron, time),
-            (Grid::Interval(step), ..) => {
-                let since = time.saturating_sub(self.calendar.declared.start);
-                let since = since.max(0) as u64;
-                since.div_ceil(u64::from(*step))
-            }
-            _ => unreachable!("a cron grid has its days"),
-        }
-    }
-
-    /// The key of the `n`-th window.
-    pub fn label(&self, n: u32) -> String {
-        self.calendar.format.format(self.start_of(n))
-    }
-
-    /// The position of the window that `key` names.
-    ///
-    /// # Errors
-    /// The reason why `key` names no window.
-    pub fn position(&self, key: &str) -> Result<u32, NotAWindow> {
-        let time = self.calendar.format.parse(key).ok_or(NotAWindow::Format)?;
-        let (n, len) = (self.rank(time), u64::from(self.len));
-        let declared = &self.calendar.declared;
-        if len == 0 || n > len || declared.end.is_some_and(|end| time >= end) {
-            return Err(NotAWindow::AfterEnd);
-        }
-        let own = self.label(n as u32);
-        if own == key && n < len {
-            return Ok(n as u32);
-        }
-        if self.calendar.format.parse(&own) == Some(time) {
-            // Parsing is lenient ("2024-1-1"), which shows in the key of the parsed time.
-            return Err(if n < len {
-                NotAWindow::Format
-            } else {
-                NotAWindow::AfterEnd
-            });
-        }
-        Err(if time < declared.start {
-            NotAWindow::BeforeStart
-        } else {
-            NotAWindow::OffGrid
-        })
-    }
-
-    /// Up to two keys next to a text that parses as a time but is not a key.
-    pub fn nearest(&self, key: &str) -> Vec<String> {
-        let fallback = self.calendar.format.parse(key);
-        let common = || parse_time("key", key, None).ok();
-        let Some(time) = fallback.or_else(common) else {
-            return [0, self.len.saturating_sub(1)]
-                .into_iter()
-                .take(self.len.min(2) as usize)
-                .map(|n| self.label(n))
-                .collect();
-        };
-        let after = self.rank(time).min(u64::from(self.len)) as u32;
-        let exact = after < self.len
-            && (self.start_of(after) == time
-                || self.calendar.format.parse(&self.label(after)) == fallback);
-        let range = if exact {
-            after..after + 1
-        } else {
-            after.saturating_sub(1)..(after + 1).min(self.len)
-        };
-        range.map(|n| self.label(n)).collect()
-    }
-}
-
-fn too_long(len: u32) -> Error {
-    Error::PartitionDefinition(format!(
-        "the calendar has no {len} windows before the year 10000"
-    ))
-}
-
-impl PartialEq for TimeAxis {
-    fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.calendar == other.calendar
-    }
-}
-
-impl Eq for TimeAxis {}

@@ -17,6 +17,18 @@ const HORIZON_YEARS: i32 = 41;
 /// Number of kinds of years, by their first weekday and whether they are leap years.
 const YEAR_KINDS: usize = 14;
 
+/// Names for schedules in common use.
+const SHORTHANDS: [(&str, &str); 8] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@quarterly", "0 0 1 1,4,7,10 *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
 const WEEKDAYS: [Weekday; 7] = [
     Weekday::Sunday,
     Weekday::Monday,
@@ -44,11 +56,16 @@ impl CronGrid {
         let refused = |reason: String| {
             Error::PartitionDefinition(format!(
                 "the cron schedule {expression:?} is not valid: {reason}; it takes 5 fields \
-                 (minute hour day month weekday) or 6 (with seconds first)"
+                 (minute hour day month weekday), 6 (with seconds first), or one of {}",
+                SHORTHANDS.map(|(name, _)| name).join(", ")
             ))
         };
+        let expression = SHORTHANDS
+            .iter()
+            .find(|(name, _)| expression.trim().eq_ignore_ascii_case(name))
+            .map_or(expression, |(_, fields)| fields);
         let fields = expression.split_whitespace().count();
-        if !(5..=6).contains(&fields) && !expression.starts_with('@') {
+        if !(5..=6).contains(&fields) {
             return Err(refused(format!("it has {fields} fields")));
         }
         let parser = CronParser::builder()
@@ -189,6 +206,12 @@ impl CronDays {
         let at = n + self.skipped;
         let day = self.days[((at / per_day) as usize).min(self.days.len() - 1)];
         i64::from(day) * DAY + i64::from(grid.times[(at % per_day) as usize])
+    }
+
+    /// The last occurrence that is listed, in seconds.
+    pub(super) fn last(&self, grid: &CronGrid) -> i64 {
+        let day = self.days.last().copied().unwrap_or_default();
+        i64::from(day) * DAY + i64::from(grid.times[grid.times.len() - 1])
     }
 
     /// Number of occurrences before a time.

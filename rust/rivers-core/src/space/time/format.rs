@@ -88,7 +88,8 @@ fn complete(mut parsed: Parsed) -> Option<NaiveDateTime> {
         parsed.set_weekday(first).ok()?;
     } else if !by_week && parsed.ordinal().is_none() {
         if parsed.month().is_none() {
-            parsed.set_month(1).ok()?;
+            let quarter = parsed.quarter().unwrap_or(1);
+            parsed.set_month(i64::from(quarter) * 3 - 2).ok()?;
         }
         if parsed.day().is_none() {
             parsed.set_day(1).ok()?;
@@ -162,6 +163,7 @@ mod tests {
             ("%Y", "2024", "2024-01-01T00:00:00"),
             ("%Y-%m", "2024-03", "2024-03-01T00:00:00"),
             ("%Y-%j", "2024-060", "2024-02-29T00:00:00"),
+            ("%Y-Q%q", "2024-Q3", "2024-07-01T00:00:00"),
             ("%G-W%V", "2024-W02", "2024-01-08T00:00:00"),
             ("%d.%m.%Y %H", "31.12.2024 05", "2024-12-31T05:00:00"),
         ] {

@@ -1,10 +1,21 @@
-//! Time windows on a wall clock: the declared grid, its resolved windows, and their keys.
+//! Time windows: the declared grid, the zone whose wall clock it follows, its resolved windows, and
+//! their keys.
 
+mod axis;
 mod calendar;
 mod cron;
 mod format;
+mod posix;
 mod seconds;
+mod short_form;
+mod starts;
+mod steps;
+mod stored;
+mod zone;
 
-pub use calendar::{Calendar, Declared, Grid, NotAWindow, TimeAxis};
+pub use axis::{NotAWindow, TimeAxis};
+pub use calendar::{Calendar, Declared, Grid};
 pub use format::{TimeFormat, iso, parse_time, to_datetime, to_seconds};
 pub use seconds::DAY;
+pub use short_form::{GivenTime, wall_span};
+pub use zone::Zone;

@@ -247,7 +247,7 @@ impl SqliteStore {
     }
 }
 
-/// Whether a file can be read only as one that nobody writes: SQLite cannot create its files beside it.
+/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
 fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));

@@ -1,0 +1,122 @@
+//! The starts of a grid's windows on a wall clock without changes, numbered in both directions.
+
+use chrono::{Datelike, NaiveDate};
+
+use super::calendar::Grid;
+use super::cron::{CronDays, CronGrid};
+use super::seconds::{DAY, EPOCH_DAYS_FROM_CE};
+use crate::error::Result;
+
+/// The starts of windows, in order, each with a number.
+#[derive(Debug, Clone)]
+pub(super) enum Steps {
+    /// A start every `step` seconds; number 0 is at `start`.
+    Every { start: i64, step: i64 },
+    /// The times of a cron schedule; number 0 is the first one that was asked for.
+    Cron { cron: CronGrid, days: CronDays },
+    /// The first day of every `every`-th month; number 0 is the first after 1970 that is `phase` months
+    /// from January 1970.
+    Months { every: i64, phase: i64 },
+}
+
+/// The part of the steps that must be known in advance: only cron schedules list their days.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach {
+    /// All starts up to this time, and one more.
+    Until(i64),
+    /// This number of starts, and one more.
+    Count(u32),
+}
+
+impl Steps {
+    /// The steps of a grid from `start` on.
+    ///
+    /// # Errors
+    /// `PartitionDefinition` when a schedule never fires.
+    pub(super) fn new(
+        grid: &Grid,
+        cron: Option<&CronGrid>,
+        start: i64,
+        reach: Reach,
+    ) -> Result<Self> {
+        Ok(match (grid, cron) {
+            (_, Some(cron)) => Self::Cron {
+                days: match reach {
+                    Reach::Until(bound) => CronDays::new(cron, start, bound.max(start))?,
+                    Reach::Count(count) => CronDays::holding(cron, start, count)?,
+                },
+                cron: cron.clone(),
+            },
+            (Grid::Months { every, first_month }, _) => Self::Months {
+                every: i64::from(*every),
+                phase: i64::from(*first_month) - 1,
+            },
+            (Grid::Interval(step) | Grid::WallClock(step), _) => Self::Every {
+                start,
+                step: i64::from(*step),
+            },
+            (Grid::Cron(_), None) => unreachable!("a calendar parses its schedule"),
+        })
+    }
+
+    /// The start with a number.
+    pub(super) fn nth(&self, n: i64) -> i64 {
+        match self {
+            Self::Every { start, step } => n.saturating_mul(*step).saturating_add(*start),
+            Self::Cron { cron, days } => days.nth(cron, n.max(0) as u64),
+            Self::Months { every, phase } => {
+                month_start(n.saturating_mul(*every).saturating_add(*phase))
+            }
+        }
+    }
+
+    /// The number of the first start that is not before a time.
+    pub(super) fn rank(&self, time: i64) -> i64 {
+        match self {
+            Self::Every { start, step } => {
+                let since = time.saturating_sub(*start);
+                since.div_euclid(*step) + i64::from(since.rem_euclid(*step) != 0)
+            }
+            Self::Cron { cron, days } => days.rank(cron, time) as i64,
+            Self::Months { every, phase } => {
+                let n = (month_of(time) - phase).div_euclid(*every);
+                n + i64::from(self.nth(n) < time)
+            }
+        }
+    }
+
+    /// The length of the shortest window, in seconds.
+    pub(super) fn shortest(&self) -> i64 {
+        match self {
+            Self::Every { step, .. } => *step,
+            Self::Cron { cron, .. } => {
+                let times = &cron.times;
+                let between = times.windows(2).map(|pair| i64::from(pair[1] - pair[0]));
+                let over_night = DAY - i64::from(times[times.len() - 1] - times[0]);
+                between.chain([over_night]).min().unwrap_or(DAY)
+            }
+            Self::Months { every, .. } => every * 28 * DAY,
+        }
+    }
+}
+
+/// The month of a time, counted from January 1970.
+pub(super) fn month_of(time: i64) -> i64 {
+    let date = super::format::to_datetime(time);
+    (i64::from(date.year()) - 1970) * 12 + i64::from(date.month0())
+}
+
+/// The start of a month that is counted from January 1970, in seconds since 1970.
+pub(super) fn month_start(month: i64) -> i64 {
+    let year = i32::try_from(1970 + month.div_euclid(12)).ok();
+    let date =
+        year.and_then(|year| NaiveDate::from_ymd_opt(year, month.rem_euclid(12) as u32 + 1, 1));
+    let beyond = if month < 0 {
+        i64::MIN / 4
+    } else {
+        i64::MAX / 4
+    };
+    date.map_or(beyond, |date| {
+        i64::from(date.num_days_from_ce() - EPOCH_DAYS_FROM_CE) * DAY
+    })
+}

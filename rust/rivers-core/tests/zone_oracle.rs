@@ -1,0 +1,133 @@
+//! Compares zoned grids, which are arithmetic, with a walk over the minutes of clocks that change at
+//! any time and by any amount.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, TimeAxis, Zone};
+
+const MINUTE: i64 = 60;
+/// 2024-01-01.
+const START: i64 = 19_723 * DAY;
+const DAYS: i64 = 6;
+
+/// The TZif file of a zone with these changes: each time, and the offset after it.
+fn tzif(first: i32, changes: &[(i64, i32)], footer: &str) -> Vec<u8> {
+    let header = |times: usize, types: usize| {
+        let mut bytes = b"TZif2".to_vec();
+        bytes.extend([0; 15]);
+        for count in [0, 0, 0, times, types, 0] {
+            bytes.extend((count as u32).to_be_bytes());
+        }
+        bytes
+    };
+    let mut bytes = header(0, 0);
+    bytes.extend(header(changes.len(), changes.len() + 1));
+    bytes.extend(changes.iter().flat_map(|(at, _)| at.to_be_bytes()));
+    bytes.extend((0..changes.len()).map(|n| n as u8 + 1));
+    for offset in [first]
+        .into_iter()
+        .chain(changes.iter().map(|change| change.1))
+    {
+        bytes.extend(offset.to_be_bytes());
+        bytes.extend([0, 0]);
+    }
+    bytes.extend(format!("\n{footer}\n").bytes());
+    bytes
+}
+
+fn zone(first: i32, changes: &[(i64, i32)]) -> Arc<Zone> {
+    Arc::new(Zone::from_tzif("Test/Zone", &tzif(first, changes, "")).unwrap())
+}
+
+fn axis(zone: &Arc<Zone>, grid: Grid, start: i64, end: i64) -> TimeAxis {
+    let declared = Declared {
+        zone: Some(Arc::clone(zone)),
+        ..Declared::new(start, Some(end), grid, "%Y-%m-%dT%H:%M:%S")
+    };
+    Arc::new(Calendar::try_from(declared).unwrap())
+        .at(0)
+        .unwrap()
+}
+
+/// The starts of windows whose steps are the multiples of `step` on the wall clock, minute by minute: a
+/// window starts when the clock is in a later one than ever before. If the clock is put back by `step`
+/// or more, it begins again from there.
+fn walk(zone: &Zone, step: i64, from: i64, to: i64) -> Vec<i64> {
+    let mut starts = Vec::new();
+    let (mut before, mut latest) = (i64::MIN, i64::MIN / 2);
+    let mut time = from - 3 * DAY;
+    while time < to {
+        let wall = zone.wall(time);
+        if wall <= before && latest + MINUTE - wall >= step {
+            latest = wall - MINUTE;
+        }
+        if wall.div_euclid(step) * step > latest && time >= from {
+            starts.push(time);
+        }
+        latest = latest.max(wall);
+        before = wall;
+        time += MINUTE;
+    }
+    starts
+}
+
+fn minutes(range: std::ops::Range<i64>) -> impl Strategy<Value = i64> {
+    range.prop_map(|minutes| minutes * MINUTE)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_zoned_grid_is_what_the_clock_shows(
+        first in minutes(-720..840),
+        changes in prop::collection::vec((minutes(0..DAYS * 24 * 60), minutes(-100..100)), 0..4),
+        step in prop::sample::select(vec![3_600_u32, 86_400]),
+    ) {
+        // Changes that are far enough apart not to undo each other within an hour.
+        let mut times: Vec<(i64, i64)> = changes;
+        times.sort_unstable();
+        times.dedup_by(|later, earlier| later.0 - earlier.0 < 8 * 3600);
+        let mut offset = first;
+        let changes: Vec<(i64, i32)> = times
+            .iter()
+            .map(|&(at, by)| {
+                offset += by;
+                (START + at, offset as i32)
+            })
+            .collect();
+        let zone = zone(first as i32, &changes);
+        let (start, end) = (START - DAY, START + DAYS * DAY);
+        let axis = axis(&zone, Grid::WallClock(step), start, end);
+        let (from, to) = (zone.time_of(start), zone.time_of(end));
+        let starts = walk(&zone, i64::from(step), from, to);
+        let found: Vec<i64> = (0..axis.len()).map(|n| axis.start_of(n)).collect();
+        prop_assert_eq!(&found, &starts, "{:?}", changes);
+        for n in 0..axis.len() {
+            let key = axis.label(n);
+            prop_assert_eq!(axis.position(&key), Ok(n), "{}", key);
+            prop_assert_eq!(axis.rank(axis.start_of(n)), u64::from(n));
+            prop_assert_eq!(axis.rank(axis.start_of(n) + 1), u64::from(n) + 1);
+            prop_assert!(axis.window(n).0 < axis.window(n).1);
+        }
+        let stored = TimeAxis::with_len(Arc::clone(axis.calendar()), axis.len()).unwrap();
+        for n in 0..axis.len() {
+            prop_assert_eq!(stored.window(n), axis.window(n));
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_tzif_is_refused() {
+    let good = tzif(0, &[(START, 3600)], "<+01>-1");
+    assert!(Zone::from_tzif("Good", &good).is_ok());
+    for cut in 0..good.len() {
+        assert!(Zone::from_tzif("Cut", &good[..cut]).is_err(), "{cut}");
+    }
+    let unknown_rule = tzif(0, &[(START, 3600)], "no rule");
+    assert!(Zone::from_tzif("Rule", &unknown_rule).is_err());
+    let backwards = tzif(0, &[(START, 3600), (START - 1, 0)], "");
+    assert!(Zone::from_tzif("Backwards", &backwards).is_err());
+}
