@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PickleIOHandler,
     )
     from rivers.io.delta import DeltaIOHandler
+    from rivers.io.metadata_value import MetadataValue
     from rivers.io.parquet import ParquetIOHandler
     from rivers.partitions import (
         PartitionKey,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from rivers.repository.repository import CodeRepository
     from rivers.repository.run_handle import RunHandle
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+    from rivers.storage.events import StoredEvent
     from rivers.storage.run_record import LaunchedBy, RunRecord
     from rivers.storage.storage import Storage
 
@@ -70,6 +72,7 @@ __all__ = [
     "InputContext",
     "LaunchedBy",
     "Materialization",
+    "MetadataValue",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -91,6 +94,7 @@ __all__ = [
     "SingleAsset",
     "Skip",
     "Storage",
+    "StoredEvent",
     "TagConcurrencyLimit",
     "Task",
     "TaskExecutionContext",
@@ -117,6 +121,7 @@ _MODULES = {
         "PickleIOHandler",
     ),
     "rivers.io.delta": ("DeltaIOHandler",),
+    "rivers.io.metadata_value": ("MetadataValue",),
     "rivers.io.parquet": ("ParquetIOHandler",),
     "rivers.partitions": (
         "PartitionKey",
@@ -134,6 +139,7 @@ _MODULES = {
     "rivers.repository.repository": ("CodeRepository",),
     "rivers.repository.run_handle": ("RunHandle",),
     "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
+    "rivers.storage.events": ("StoredEvent",),
     "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),
     "rivers.storage.storage": ("Storage",),
 }

@@ -272,3 +272,38 @@ def test_outputs_of_a_multi_asset_are_stored_as_they_are_yielded(is_async):
     assert (result.completed, result.failed) == (0, 1)
     assert (status(repo, "x")[0], status(repo, "y")[0]) == ("materialized", "failed")
     assert repo.load_node("x", partition_key=key("a")) == 1
+
+
+def test_metadata_of_what_is_yielded_belongs_to_its_partitions():
+    def source(context):
+        for number, own in enumerate(context.partition.keys):
+            context.add_output_metadata({"size": number}, own)
+            yield rs.Output(number, metadata={"rows": number * 10})
+
+    repo, result = run(source)
+    assert result.completed == 4
+    events = repo.storage.get_events_for_asset("source")
+    found = {
+        event.partition_key.key[0]: dict(event.metadata)
+        for event in events
+        if event.event_type == "Materialization"
+    }
+    assert [(found[text]["size"], found[text]["rows"]) for text in "abcd"] == [
+        ("0", "0"), ("1", "10"), ("2", "20"), ("3", "30"),
+    ]  # fmt: skip
+
+
+def test_hooks_are_called_once_for_a_function_that_yields():
+    called = []
+
+    @rs.Hook.success
+    def good(context):
+        called.append("good")
+
+    @rs.Hook.failure
+    def bad(context):
+        called.append(context.error)
+
+    run(in_order, hooks=[good, bad])
+    run(raises_third, hooks=[good, bad])
+    assert called == ["good", "ValueError: third"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
@@ -27,6 +26,7 @@ from rivers.exceptions import (
     ExecutionError,
     TaskDefinitionError,
 )
+from rivers.execution.returned import is_coroutine_callable
 from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
 
@@ -122,7 +122,7 @@ class Task(Generic[R]):
         if fn is None:
             return
         self.name = name or str(getattr(fn, "__name__", "task"))
-        self.is_async = inspect.iscoroutinefunction(fn)
+        self.is_async = is_coroutine_callable(fn)
         self.signature = read_signature(fn, f"the task {self.name!r}", TaskDefinitionError)
         functools.update_wrapper(self, fn, updated=())  # Its attributes are not the task's.
 
@@ -184,7 +184,7 @@ def trace_graph(
             different configurations.
     """
     signature = read_signature(fn, f"the asset {name!r}")
-    if signature.context_param is not None or inspect.iscoroutinefunction(fn):
+    if signature.context_param is not None or is_coroutine_callable(fn):
         msg = (
             f"the graph asset {name!r} takes a context or is async, but its function is called "
             "once, when it is defined: have its tasks take the context or be async"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
+from rivers.execution.event_loop import outcome_in_thread
+from rivers.execution.returned import refuse_pending
 from rivers.execution.task_context import TaskExecutionContext, context_of_task
 from rivers.io.base import BaseIOHandler, OutputContext
 from rivers.policies.retry import RetryPolicy, check_retry
@@ -71,7 +73,9 @@ class TracedFunction:
             while index not in values:
                 try:
                     with self._naming_the_task(call):
-                        values[index] = call.fn(**_arguments(call, values, context))
+                        value = call.fn(**_arguments(call, values, context))
+                        refuse_pending(value, f"the task {call.name!r}")
+                        values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
                     time.sleep(self._delay(call, error, failures))
@@ -88,13 +92,20 @@ class TracedFunction:
                     with self._naming_the_task(call):
                         arguments = _arguments(call, values, context)
                         if call.is_async:
-                            values[index] = await call.fn(**arguments)
+                            value = await call.fn(**arguments)
                         else:
-                            values[index] = await asyncio.to_thread(call.fn, **arguments)
+                            value, raised = await outcome_in_thread(call.fn, arguments)
+                            if raised is not None:
+                                raise raised  # noqa: TRY301  (its policy decides below)
+                        refuse_pending(value, f"the task {call.name!r}")
+                        values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
                     await asyncio.sleep(self._delay(call, error, failures))
-            await asyncio.to_thread(self._store, call, values[index], context)
+            stored = {"call": call, "value": values[index], "context": context}
+            _, raised = await outcome_in_thread(self._store, stored)
+            if raised is not None:
+                raise raised
         return fill(self.result, values)
 
     def _begin(self, inputs: dict[str, Any]) -> tuple[_Values, Any]:

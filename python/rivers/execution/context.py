@@ -9,6 +9,7 @@ from rivers._text import listed, message_of, storable
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.execution.call_log import CallLog
 from rivers.execution.steps import Labels, Step
+from rivers.io.output_metadata import OutputMetadata
 from rivers.partitions.partition_context import MaybeNone, PartitionContext, context_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from rivers._rivers import Run, Selection
+    from rivers.io.metadata_value import MetadataValue
 
     ConfigT = TypeVar("ConfigT", default=Any)
 else:
@@ -31,6 +33,26 @@ else:
 
 MARKED = "mark_partition_failed"
 """The error type of a partition that was marked as failed with a message, not an exception."""
+
+
+def log_extra(step: Step, run: Run) -> dict[str, Any]:
+    """The attributes of the log records of a call: backfill, asset, partition and run.
+
+    Args:
+        step: The step that is executed.
+        run: Its run.
+    """
+    return {
+        "backfill": run.id.rpartition(".")[0],
+        "asset": step.name,
+        "partition": _partition_text(run.partitions) if step.partitioned else None,
+        "run": run.id,
+    }
+
+
+def _partition_text(selection: Selection) -> str:
+    count = selection.num_partitions
+    return selection.text(0) + (f" and {count - 1} more" if count > 1 else "")
 
 
 class AssetExecutionContext(Generic[ConfigT]):
@@ -72,13 +94,14 @@ class AssetExecutionContext(Generic[ConfigT]):
         'aa'
     """
 
-    __slots__ = ("_first_mark", "_log", "_partition", "_run", "_selection", "_step")
+    __slots__ = ("_first_mark", "_log", "_metadata", "_partition", "_run", "_selection", "_step")
 
     _step: Step
     _run: Run | None
     _selection: Selection | None
     _partition: PartitionContext | None
     _log: CallLog | None
+    _metadata: OutputMetadata | None
     _first_mark: str
 
     def __init__(
@@ -113,6 +136,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         self._selection = None
         self._partition = partition
         self._log = None
+        self._metadata = None
 
     # -- the asset ---------------------------------------------------------------------------------
 
@@ -188,15 +212,19 @@ class AssetExecutionContext(Generic[ConfigT]):
     def log(self) -> logging.Logger:
         """The logger `rivers.assets.<name>` of the standard library, for this call.
 
-        Records go to the handlers that are set up, according to their levels. If the call fails, the
+        Records go to the handlers that are set up, according to their levels, from worker processes
+        too. They have the attributes `backfill`, `asset`, `partition` and `run`. If the call fails, the
         last 20 lines of any level are shown below the traceback in `backfill_errors()`.
         """
         return self._call_log().logger(f"rivers.assets.{self._step.name}")
 
     def _call_log(self) -> CallLog:
         if self._log is None:
-            self._log = CallLog()
+            self._log = CallLog(self._log_extra)
         return self._log
+
+    def _log_extra(self) -> dict[str, Any]:
+        return {} if self._run is None else log_extra(self._step, self._run)
 
     def _last_lines(self) -> str:
         """The last lines that this call has logged, to be shown below a traceback."""
@@ -317,6 +345,47 @@ class AssetExecutionContext(Generic[ConfigT]):
         for output in outputs:
             self._run.mark_skipped(output.index, partition_key, storable(str(reason)))
 
+    # -- what was produced -------------------------------------------------------------------------
+
+    @property
+    def output_metadata(self) -> dict[str, MetadataValue]:
+        """The facts that this call has added about all of its partitions."""
+        return {} if self._metadata is None else self._metadata.of_call(self.partition)
+
+    def add_output_metadata(
+        self, metadata: Mapping[str, Any], partition_key: PartitionKey | str | None = None
+    ) -> None:
+        """Adds facts about what the function produces; they are recorded with each materialization.
+
+        An IO handler gets them as `OutputContext.output_metadata`, and may add its own. They are shown by
+        `Storage.get_events_for_asset` and `partition_status(metadata=True)`. What a function adds that
+        then fails is not recorded.
+
+        Args:
+            metadata: The facts by name: `str`, `int`, `float`, `bool`, `None` or a `MetadataValue`. A
+                later one overrides an earlier one.
+            partition_key: The partition of this run that they are about; a `str` for a single-dimension
+                key. By default they are about all partitions, and for a multi-asset about each output.
+
+        Raises:
+            TypeError: A name is no `str`, or a value is of another type; the asset fails then.
+            PartitionValidationError: The key is not one of this run's; the asset fails then.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def orders(context: rs.AssetExecutionContext) -> list[int]:
+            ...     context.add_output_metadata({"rows": 3})
+            ...     return [1, 2, 3]
+            >>> storage = rs.Storage.memory()
+            >>> _ = rs.CodeRepository([orders]).resolve(storage).materialize()
+            >>> dict(storage.get_latest_materialization("orders").metadata)["rows"]
+            '3'
+        """
+        added = self._metadata or OutputMetadata()
+        added.add(metadata, partition_key, self.partition, f"the run of {self._step.name!r}")
+        self._metadata = added
+
     def _marked_because(self) -> str | None:
         """Why a partition was marked as failed first, for the step's hooks; `None` if none was."""
         return getattr(self, "_first_mark", None)
@@ -338,6 +407,7 @@ def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetEx
     context._run = run  # noqa: SLF001
     context._selection = selection  # noqa: SLF001
     context._log = None  # noqa: SLF001
+    context._metadata = None  # noqa: SLF001
     return context
 
 

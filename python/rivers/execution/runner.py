@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import itertools
 import logging
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
+from rivers.execution.event_loop import NoThreadError, outcome_in_thread
 from rivers.execution.generators import (
     END,
     Pull,
@@ -26,6 +27,7 @@ from rivers.execution.generators import (
 )
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.recording import declared_metadata, record_metadata, record_of_partitions
 from rivers.execution.resources import Resources, loads
 from rivers.execution.returned import refuse_unconsumed
 from rivers.execution.skips import Skip, follow, skip_rest
@@ -39,10 +41,15 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepInput, StepOutput
+    from rivers.io.metadata_value import MetadataValue
+    from rivers.io.output_metadata import OutputMetadata
 
     Call = tuple["Step", dict[str, Any]]
 
 _log = logging.getLogger("rivers")
+
+_CTRL_C_SECONDS = 0.2
+"""Time in which Ctrl-C reaches the thread that waits for a backfill."""
 
 
 @dataclass
@@ -52,7 +59,7 @@ class Program:
     Attributes:
         layers: The steps by the layer of the plan whose runs execute them, in dependency order.
         pickled: The layers as workers outside this process read them; empty if there are none.
-        on_step: Called with a step's index before the step is executed.
+        on_step: Called with a step and the run before the step is executed.
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
@@ -62,7 +69,7 @@ class Program:
 
     layers: list[list[Step]]
     pickled: bytes = b""
-    on_step: Callable[[int], None] | None = None
+    on_step: Callable[[Step, Run], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
@@ -127,14 +134,18 @@ class Program:
                         if called.step.is_async:
                             called.value = await called.step.fn(**arguments)
                         else:
-                            called.value = await asyncio.to_thread(called.step.fn, **arguments)
+                            called.value, called.error = await outcome_in_thread(
+                                called.step.fn, arguments
+                            )
+                    except NoThreadError:
+                        raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step except for the call of its function, which the caller makes: sync or async."""
         if self.on_step is not None:
-            self.on_step(step.index)
+            self.on_step(step, run)
         selection: Selection | None = None
         left_out: LeftOut | None = None
         called = _Called(step)
@@ -152,6 +163,7 @@ class Program:
         try:
             if called.error is None:
                 note = step.note_none
+                given = arguments[step.context_param]._metadata if step.context_param else None  # noqa: SLF001
                 if (
                     note is not None
                     and called.value is None
@@ -159,10 +171,12 @@ class Program:
                     and run.has_no_failures
                 ):
                     note(run.number)
+                    if given is not None:
+                        record_metadata(run, step.outputs[0], given, {}, None)
                 elif is_generator(called.value):
-                    yield from self._generated(step, called, run, selection)
+                    yield from self._generated(step, called, run, selection, arguments)
                 else:
-                    _store(step, run, selection, called.value)
+                    _store(step, run, selection, called.value, given)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
@@ -190,11 +204,17 @@ class Program:
             self.fail(step, run, error, context=context, fail_rest=rest)
 
     def _generated(
-        self, step: Step, called: _Called, run: Run, selection: Selection | None
+        self,
+        step: Step,
+        called: _Called,
+        run: Run,
+        selection: Selection | None,
+        arguments: dict[str, Any],
     ) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Stores each value of a function that yields; the caller makes the calls that return them."""
         generator, called.value = called.value, None
-        store = functools.partial(_store_yielded, step, run)
+        context = arguments.get(step.context_param) if step.context_param else None
+        store = functools.partial(_store_yielded, step, run, context)
         yielded: YieldedPartitions | YieldedOutputs
         if step.by_name:
             yielded = YieldedOutputs(step, run, selection, store)
@@ -252,6 +272,10 @@ class Program:
             fail_rest: Called with the type, message and traceback of the error to fail what has no value,
                 if the step has stored some values.
         """
+        if isinstance(error, KeyboardInterrupt):
+            # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
+            # about to: then this is no failure, but canceled.
+            time.sleep(_CTRL_C_SECONDS)
         trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
@@ -423,33 +447,72 @@ def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> 
     return wanted.handler.load_input(context)
 
 
-def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+def _store(
+    step: Step, run: Run, selection: Selection | None, value: Any, given: OutputMetadata | None
+) -> None:
     if step.by_name:
         check_outputs(step, run, selection, value)
     for output in step.outputs:
         part = value.get(output.name) if step.by_name else value
-        if isinstance(part, Output):
-            part = part.value
-        refuse_unconsumed(part, f"the asset {output.name!r}")
-        if not output.has_value or isinstance(part, Materialization):
-            continue
+        stored = _store_part(step, run, output, selection, part, given)
+        if stored is not None:
+            declared, added = stored
+            if given is not None or declared or added is not None:
+                record_metadata(run, output, given, declared, added)
+
+
+def _store_part(
+    step: Step,
+    run: Run,
+    output: StepOutput,
+    selection: Selection | None,
+    part: Any,
+    given: OutputMetadata | None,
+) -> tuple[dict[str, MetadataValue], OutputMetadata | None] | None:
+    """Stores the value of an output, for these partitions (`None`: all those for which it is made).
+
+    Returns:
+        What the value declares about itself, and what the handler added; `None`: nothing was stored.
+    """
+    declared: dict[str, MetadataValue] = {}
+    added: OutputMetadata | None = None
+    if isinstance(part, Output | Materialization):
+        declared = declared_metadata(part)
+    if isinstance(part, Output):
+        part = part.value
+    refuse_unconsumed(part, f"the asset {output.name!r}")
+    if output.has_value and not isinstance(part, Materialization):
         context = _output_context(step, output, run, selection)
-        if context is not None:
-            output.handler.handle_output(context, part)
+        if context is None:
+            return None
+        if given is not None or declared:
+            known = {} if given is None else given.of_call(context.partition)
+            context.output_metadata = {**known, **declared}
+        output.handler.handle_output(context, part)
+        added = context._added  # noqa: SLF001  (what the handler says goes to the records)
+    return declared, added
 
 
 def _store_yielded(
-    step: Step, run: Run, output: StepOutput, selection: Selection | None, value: Any
+    step: Step,
+    run: Run,
+    call: AssetExecutionContext[Any] | None,
+    output: StepOutput,
+    selection: Selection | None,
+    value: Any,
 ) -> None:
     """Stores a value that was yielded for these partitions (`None`: those for which it is made)."""
-    if isinstance(value, Output):
-        value = value.value
-    refuse_unconsumed(value, f"the asset {output.name!r}")
-    if not output.has_value or isinstance(value, Materialization):
+    given = None if call is None else call._metadata  # noqa: SLF001  (what it has added so far)
+    stored = _store_part(step, run, output, selection, value, given)
+    if stored is None:
         return
-    context = _output_context(step, output, run, selection)
-    if context is not None:
-        output.handler.handle_output(context, value)
+    declared, added = stored
+    if given is None and not declared and added is None:
+        return
+    if step.by_name or selection is None:
+        record_metadata(run, output, given, declared, added)
+    else:
+        record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
 def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:

@@ -16,6 +16,8 @@ from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import select_assets
 from rivers.repository import waiting
+from rivers.repository.at_exit import keep_until_idle
+from rivers.repository.nested import refuse_blocking_the_loop, submission
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
 from rivers.status.results import BackfillResult, run_ids
@@ -130,10 +132,12 @@ class Launcher:
             nodes, plan, configs, spaces, request.retry, self.runtime.store.skipped
         )
         _check_still_defined(program, plan, spaces)
+        if block:
+            self.refuse_blocking_the_loop(program)
         lost = unavailable(plan, nodes, self._loadable)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
-        with connection.event_log.lock:
+        with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes), lost
             )
@@ -172,7 +176,7 @@ class Launcher:
         request, plan, program = prepared.request, prepared.plan, prepared.program
         connection.workers.prepare()
         # The lock is held so that the end of the backfill is not logged before its start.
-        with connection.event_log.lock:
+        with submission(connection.engine), connection.event_log.lock:
             key, request_id = connection.engine.submit(
                 request.to_json(prepared.nodes, prepared.config), plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
@@ -183,15 +187,29 @@ class Launcher:
         self._start()
         return key, request_id
 
+    def refuse_blocking_the_loop(self, program: Program) -> None:
+        """Refuses to wait, on the event loop of the runs, for what needs that loop.
+
+        Raises:
+            ExecutionError: The call is made in an async function, and its runs could not be executed.
+        """
+        refuse_blocking_the_loop(
+            self.runtime.engine, is_async=program.is_async,
+            has_queue=self.runtime.run_queue is not None,
+        )  # fmt: skip
+
     def _start(self) -> None:
+        # Before the first run can end: from here on the backfill needs no reference of the caller's.
+        keep_until_idle(self.runtime, processes=self.runtime.executor.isolation != "none")
         self.runtime.connect().workers.notify()
-        waiting.wait_at_exit(self.runtime, processes=self.runtime.executor.isolation != "none")
 
     def _launch(
         self, request: BackfillRequest, prepared: Prepared, block: bool, dry_run: bool
     ) -> BackfillResult:
         plan = prepared.plan
         if not dry_run:
+            if block:
+                self.refuse_blocking_the_loop(prepared.program)
             key, backfill_id = self.submit(prepared)
             return self._result(key, backfill_id, plan, block)
         names = [node.name for node in prepared.nodes]

@@ -468,8 +468,15 @@ class CodeRepository:
         """
         return self._launcher.resume(backfill_id, block=block)
 
-    def cancel_backfill(self, backfill_id: str) -> bool:
+    def cancel_backfill(self, backfill_id: str, *, force_after: float | None = None) -> bool:
         """Cancels a backfill: no new run starts, runs in flight end, and the rest is canceled.
+
+        Args:
+            backfill_id: The backfill; one that has ended stays as it is.
+            force_after: Seconds after which runs still in flight are ended by force: they are canceled,
+                not failed, and not retried. A worker process is killed, a coroutine is canceled, and a
+                thread is abandoned: its function goes on, but its slot is free, and what it returns is
+                dropped. `None`: never.
 
         Returns:
             `True` if the backfill runs in this process: no run starts from now on. `False` otherwise:
@@ -478,8 +485,9 @@ class CodeRepository:
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: `force_after` is not a number of seconds.
         """
-        return self._client.cancel_backfill(backfill_id)
+        return self._client.cancel_backfill(backfill_id, force_after=force_after)
 
     def pause_backfill(self, backfill_id: str) -> None:
         """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.
@@ -647,12 +655,16 @@ class CodeRepository:
         """
         return self._client.backfill_errors(backfill_id)
 
-    def partition_status(self, asset: str, *, status: StatusFilter = None) -> pl.DataFrame:
+    def partition_status(
+        self, asset: str, *, status: StatusFilter = None, metadata: bool = False
+    ) -> pl.DataFrame:
         """One row per partition of an asset, in definition order.
 
         Args:
             asset: The asset's name.
             status: Only partitions in these states.
+            metadata: Whether there is a column `metadata`: a JSON object with what was recorded with the
+                last materialization, or null (`str.json_decode` reads it).
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
@@ -667,7 +679,7 @@ class CodeRepository:
         """
         node, *_ = select_assets(self._graph, [asset])
         space = self._launcher.spaces()(node)
-        return tables.partition_status(self._runtime.store, asset, space, status)
+        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
 
     @property
     def _client(self) -> BackfillClient:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from rivers._text import listed
 from rivers.execution.context import MARKED
+from rivers.repository.nested import nested_wait, refuse_blocking_the_loop
 from rivers.status.results import RunResult
 
 if TYPE_CHECKING:
@@ -44,9 +45,15 @@ class RunHandle:
             timeout: Maximum number of seconds to wait; `None` for no limit.
 
         Raises:
+            ExecutionError: The call is made in a function, and would wait for that function.
             TimeoutError: The run has not ended within `timeout` seconds; it continues.
         """
-        if not self._runtime.engine.wait(self._key, timeout):
+        engine = self._runtime.engine
+        is_async, has_queue = self._program.is_async, self._runtime.run_queue is not None
+        refuse_blocking_the_loop(engine, is_async=is_async, has_queue=has_queue)
+        with nested_wait(engine, self._key):
+            has_ended = engine.wait(self._key, timeout)
+        if not has_ended:
             msg = f"the run {self.run_id} has not ended within {timeout} seconds"
             raise TimeoutError(msg)
         return self._result()

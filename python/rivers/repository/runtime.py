@@ -11,6 +11,9 @@ from rivers._rivers import Engine
 from rivers._validation import check_seconds
 from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
+from rivers.execution.current_call import current_call
+from rivers.repository.at_exit import release_idle
+from rivers.repository.nested import nested_wait
 from rivers.status.event_log import EventLog
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
@@ -169,7 +172,8 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
-        workers, event_log = self.executor.start(engine), EventLog(engine, store)
+        workers = self.executor.start(engine)
+        event_log = EventLog(engine, store, on_end=workers.forget, on_idle=release_idle)
         client = BackfillClient(storage, live=self)
         return Connection(storage, store, engine, workers, event_log, client)
 
@@ -197,15 +201,16 @@ class Runtime:
     def wait(self, key: int, timeout: float) -> bool:
         """Waits up to `timeout` seconds for the end of a backfill; `True` if it has ended."""
         connection = self.connect()
-        has_ended = connection.engine.wait(key, timeout)
+        with nested_wait(connection.engine, key):
+            has_ended = connection.engine.wait(key, timeout)
         if has_ended:
             connection.event_log.publish()
         return has_ended
 
-    def cancel(self, backfill_id: str) -> bool:
-        """Cancels a backfill; `True` if it is live in this process."""
+    def cancel(self, backfill_id: str, force_after: float | None = None) -> bool:
+        """Cancels a backfill, after a while by force; `True` if it is live in this process."""
         connection = self.connect()
-        is_live = connection.engine.cancel(backfill_id)
+        is_live = connection.engine.cancel(backfill_id, force_after)
         connection.event_log.publish()
         return is_live
 
@@ -229,17 +234,35 @@ class Runtime:
         )  # fmt: skip
         connection.workers.notify()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no backfill is live in this process."""
+        connection = self._connection
+        return connection is None or not connection.engine.live()
+
     # -- the end -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Waits for the backfills that run in the background, then ends threads and processes."""
+        """Waits for the backfills that run in the background, then ends threads and processes.
+
+        Meanwhile other threads can launch no backfills; functions of runs can.
+
+        Raises:
+            ExecutionError: A function that the repository executes called it.
+        """
         connection = self._connection
         if connection is not None:
-            for key in connection.engine.live():
-                connection.engine.wait(key)
+            if current_call(connection.engine) is not None:
+                msg = (
+                    "close() was called in a function that the repository executes, and would wait for "
+                    "that function; call it where the repository was made (a 'with' block ends with it)"
+                )
+                raise ExecutionError(msg)
+            connection.engine.wait_idle()
             connection.event_log.publish()
         with self._lock:
-            self._close()
+            if self._connection is connection:
+                self._close()
         self._resources.teardown()
 
     def abandon(self) -> None:

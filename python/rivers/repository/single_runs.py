@@ -33,7 +33,7 @@ def materialize(
     raise_on_error: bool,
 ) -> RunResult:
     """See `CodeRepository.materialize`."""
-    key, request_id, program = _submit(launcher, selection, partition_key, request)
+    key, request_id, program = _submit(launcher, selection, partition_key, request, block=True)
     advice = f"the run is {request_id}.0; call materialize() again for what is missing"
     waiting.wait(launcher.runtime, key, request_id, 1, advice)
     result = RunHandle(launcher.runtime, key, request_id, program).wait()
@@ -49,7 +49,9 @@ def submit(
     request: RunRequest,
 ) -> RunHandle:
     """See `CodeRepository.submit`."""
-    return RunHandle(launcher.runtime, *_submit(launcher, selection, partition_key, request))
+    return RunHandle(
+        launcher.runtime, *_submit(launcher, selection, partition_key, request, block=False)
+    )
 
 
 def expanded(launcher: Launcher, selection: Sequence[str] | None) -> list[str] | None:
@@ -95,6 +97,8 @@ def _submit(
     selection: Sequence[str] | None,
     partition_key: PartitionKey | None,
     request: RunRequest,
+    *,
+    block: bool,
 ) -> tuple[int, str, Any]:
     graph = launcher.graph
     nodes = graph.runnable() if selection is None else graph.to_run(asset_names(selection))
@@ -110,6 +114,8 @@ def _submit(
         plan = Plan(chosen, BackfillStrategy.single_run())
         ordered = graph.in_order(node.name for node in nodes)
         prepared = launcher.prepare(request, ordered, plan, spaces)
+        if block:
+            launcher.refuse_blocking_the_loop(prepared.program)
         return *launcher.submit(prepared), prepared.program
     except BaseException:
         engine.end_preemption()

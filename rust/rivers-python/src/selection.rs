@@ -326,6 +326,12 @@ impl Selection {
         of_partition(py, self.selection.space(), self.selection.nth(n))
     }
 
+    /// The one key that represents exactly these partitions; `None` if there is none.
+    fn covering_key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let key = py.detach(|| self.selection.covering_key());
+        key.map(|key| crate::key::of_key(py, key)).transpose()
+    }
+
     /// The text of the `n`-th key.
     fn text(&self, n: u64) -> String {
         self.selection.space().text(self.selection.nth(n))

@@ -81,6 +81,9 @@ impl Batch {
     /// Ends the current run, if any, and begins the next. It never blocks: call `flush` when
     /// `should_flush`.
     pub fn advance(&mut self) -> Option<Arc<Run>> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let now = self.shared.clock.now();
         self.end_current(now);
         let run = self
@@ -155,6 +158,9 @@ impl Batch {
     /// Passes the outcomes to the engine. Blocks while the writer is far behind, unless a more urgent
     /// request waits for the slot.
     pub fn flush(&mut self) {
+        if self.shared.is_parents() {
+            return;
+        }
         self.due = false;
         self.flushed_at = self.shared.clock.now();
         let mut coordinator = self.shared.coordinator();
@@ -173,11 +179,12 @@ impl Batch {
 
     /// Passes the outcomes to the engine without blocking.
     fn report(&self) {
+        // Taken and applied in one step: what ends the worker by force finds an outcome in one place.
+        let mut coordinator = self.shared.coordinator();
         let ended = self.assignment.take_outcomes();
         let is_retried = ended.iter().any(|end| end.retry.is_some());
-        self.shared
-            .coordinator()
-            .apply_outcomes(self.key, self.entry, ended);
+        coordinator.apply_outcomes(self.key, self.entry, ended);
+        drop(coordinator);
         self.shared.to_write.notify_one();
         if is_retried {
             // A worker that sleeps until the next retry may have to wake up earlier.
@@ -188,6 +195,9 @@ impl Batch {
     /// Ends the current run, if any, and moves up to `max_runs` of the next runs to memory shared with
     /// another process. Returns `false` if no run is left or may start.
     pub fn share(&mut self, shared: &Arc<SharedRuns>, max_runs: u64) -> bool {
+        if self.shared.is_parents() {
+            return false;
+        }
         let now = self.end_before_sending();
         let is_shared = self.assignment.share(shared, max_runs, now);
         self.end_preemption();
@@ -197,6 +207,9 @@ impl Batch {
     /// Ends the current run, if any, and returns up to `max_runs` of the next runs, to be executed by a
     /// `WorkerBatch` that shares no memory with the engine. `None`: no run is left or may start.
     pub fn send(&mut self, max_runs: u64) -> Option<Range<u64>> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let now = self.end_before_sending();
         let sent = self.assignment.send(max_runs, now);
         self.end_preemption();
@@ -238,7 +251,7 @@ impl Batch {
 
     /// Flushes all outcomes and gives back what has not begun.
     pub fn close(&mut self) {
-        if std::mem::replace(&mut self.closed, true) {
+        if std::mem::replace(&mut self.closed, true) || self.shared.is_parents() {
             return;
         }
         let now = self.shared.clock.now();

@@ -10,10 +10,12 @@ mod control;
 mod coordinator;
 mod history;
 mod live_backfill;
+mod nested_waits;
 mod priority_gate;
 mod remote_runs;
 mod run;
 mod run_failures;
+mod run_metadata;
 mod run_skips;
 mod shared_runs;
 mod types;
@@ -37,7 +39,7 @@ use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
-use crate::store::{Key, LeaseTerms, Store};
+use crate::store::{Key, LeaseTerms, Store, fork};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
 
@@ -62,6 +64,8 @@ struct Shared {
     /// Until when the leases of all live backfills are known to hold: no run starts later.
     leased_until: Arc<AtomicI64>,
     _alive: Box<dyn Send + Sync>,
+    /// The process that made it, see [`fork::generation`].
+    generation: u64,
     coordinator: Mutex<Coordinator>,
     /// Held while control requests are read and applied.
     polling: Mutex<()>,
@@ -82,6 +86,12 @@ struct RequestedLease {
 }
 
 impl Shared {
+    /// Whether this process is a forked child of the one that made it. Its locks may be held there by threads
+    /// that the child does not have, and what it runs remains the parent's: the child leaves it alone.
+    fn is_parents(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     /// Only a bug can poison the lock, and other threads may go on after it.
     fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
         self.coordinator
@@ -158,6 +168,7 @@ impl Engine {
             lease,
             leased_until: Arc::new(AtomicI64::new(Micros::MIN)),
             _alive: alive,
+            generation: fork::generation(),
             coordinator: Mutex::new(Coordinator::new(limits)),
             polling: Mutex::new(()),
             changed: Condvar::new(),
@@ -175,6 +186,7 @@ impl Engine {
     /// # Errors
     /// `Storage`; then nothing is queued.
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
+        self.check_open()?;
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
         let key =
             self.shared
@@ -190,10 +202,10 @@ impl Engine {
                 skips: Vec::new(),
             };
             let priority = request.priority;
-            self.admit(|coordinator| {
+            self.admit(key, |coordinator| {
                 coordinator.admit(key, request, plan, resume_point, execution);
                 coordinator.preemption_queued(priority, self.now());
-            });
+            })?;
         } else {
             self.shared.coordinator().finished.push(key);
         }
@@ -214,12 +226,47 @@ impl Engine {
         self.shared.end_preemption();
     }
 
-    /// Puts a recorded backfill in the queue.
-    fn admit(&self, admit: impl FnOnce(&mut Coordinator)) {
+    /// Puts a recorded backfill in the queue. If the engine was closed meanwhile, it can be resumed.
+    fn admit(&self, key: Key, admit: impl FnOnce(&mut Coordinator)) -> Result<()> {
         self.ensure_writer();
-        admit(&mut self.shared.coordinator());
+        let mut coordinator = self.shared.coordinator();
+        if coordinator.closed {
+            drop(coordinator);
+            self.shared.store.release(key, &self.shared.owner)?;
+            return Err(closed());
+        }
+        admit(&mut coordinator);
+        drop(coordinator);
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.shared.coordinator().closed {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
+    /// Lets a submission or a resume in; `end_submission` must follow. While the engine is closing, only
+    /// runs may launch backfills (`in_run`): they are waited for anyway.
+    ///
+    /// # Errors
+    /// `Execution` if the engine is closed or closing.
+    pub fn begin_submission(&self, in_run: bool) -> Result<()> {
+        let mut coordinator = self.shared.coordinator();
+        if coordinator.closed || (coordinator.closing && !in_run) {
+            return Err(closed());
+        }
+        coordinator.submissions += 1;
+        Ok(())
+    }
+
+    /// The submission was made or has failed.
+    pub fn end_submission(&self) {
+        self.shared.coordinator().submissions -= 1;
+        self.shared.changed.notify_all();
     }
 
     /// The next batch of runs for a worker, or `None` if there is none within `timeout`.
@@ -227,6 +274,9 @@ impl Engine {
     /// With a timeout above zero, the wait goes on while another worker has unclaimed runs: they may have
     /// to be taken over from behind a slow one.
     pub fn next_batch(&self, timeout: Duration) -> Option<Batch> {
+        if self.shared.is_parents() {
+            return None;
+        }
         let deadline = Instant::now() + timeout;
         let mut coordinator = self.shared.coordinator();
         coordinator.idle_workers += 1;
@@ -277,6 +327,9 @@ impl Engine {
     /// Whether one more worker would find a run, or should wait for one: for a backfill that may start
     /// nothing now (another process can change that), for a retry, or behind runs that may prove slow.
     pub fn wants_worker(&self) -> bool {
+        if self.shared.is_parents() {
+            return false;
+        }
         let mut coordinator = self.shared.coordinator();
         !coordinator.closed
             && coordinator.idle_workers == 0
@@ -368,8 +421,11 @@ impl Engine {
         }
     }
 
-    /// Ends the writer; live backfills stay resumable.
+    /// Ends the writer. Backfills that are live stay resumable, and `wait` says so.
     pub fn close(&self) {
+        if self.shared.is_parents() {
+            return;
+        }
         self.shared.coordinator().closed = true;
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
@@ -383,11 +439,26 @@ impl Engine {
             // A writer that panicked has left its backfills resumable; there is nothing to add.
             let _ = writer.join();
         }
+        let live = self.shared.coordinator().live_keys();
+        for key in live {
+            let entry = self.shared.coordinator().abandon(key, Some(closed()));
+            entry
+                .into_iter()
+                .for_each(|entry| self.shared.worker_left(entry));
+        }
+        self.shared.changed.notify_all();
     }
 
     fn not_found(id: &str) -> Error {
         Error::BackfillNotFound(id.to_owned())
     }
+}
+
+fn closed() -> Error {
+    Error::Execution(
+        "the repository was closed while this call was made; what had been recorded can be resumed"
+            .into(),
+    )
 }
 
 impl Drop for Engine {

@@ -3,9 +3,11 @@
 //! file: after the owner's death they may still be executing a function.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::store::fork;
 
 fn lock_path(database: &Path, owner: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
@@ -20,7 +22,27 @@ pub fn workers_path(database: &Path, owner: &str) -> PathBuf {
     path.into()
 }
 
-fn hold(path: &Path, lock: impl FnOnce(&File) -> std::io::Result<()>) -> Result<File> {
+/// A file that this process locks; a forked child closes it, so that it does not hold its parent's lock.
+#[derive(Debug)]
+struct Held(File);
+
+impl Held {
+    fn new(file: File) -> Self {
+        #[cfg(unix)]
+        fork::close_in_children(std::os::fd::AsRawFd::as_raw_fd(&file));
+        Self(file)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        fork::closing(std::os::fd::AsRawFd::as_raw_fd(&self.0));
+    }
+}
+
+fn hold(path: &Path, lock: impl FnOnce(&File) -> std::io::Result<()>) -> Result<Held> {
+    let _operation = fork::operation();
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -29,7 +51,7 @@ fn hold(path: &Path, lock: impl FnOnce(&File) -> std::io::Result<()>) -> Result<
         .open(path);
     let held = file.and_then(|file| {
         lock(&file)?;
-        Ok(file)
+        Ok(Held::new(file))
     });
     held.map_err(|error| Error::Storage {
         path: path.display().to_string(),
@@ -42,7 +64,8 @@ fn hold(path: &Path, lock: impl FnOnce(&File) -> std::io::Result<()>) -> Result<
 /// Holds the owner's lock, and removes the files when it is dropped.
 pub struct Registration {
     paths: [PathBuf; 2],
-    _lock: File,
+    generation: u64,
+    _lock: Held,
 }
 
 impl Registration {
@@ -55,6 +78,7 @@ impl Registration {
         let lock = hold(&path, File::lock)?;
         Ok(Self {
             paths: [path, workers_path(database, owner)],
+            generation: fork::generation(),
             _lock: lock,
         })
     }
@@ -62,6 +86,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            return; // The parent's, who may be alive.
+        }
         // A file that cannot be removed is empty and unlocked; the next process to look removes it.
         for path in &self.paths {
             let _ = std::fs::remove_file(path);
@@ -72,7 +99,7 @@ impl Drop for Registration {
 /// Shows that a worker process is alive, until it is dropped.
 #[derive(Debug)]
 pub struct WorkerLock {
-    _lock: File,
+    _lock: Held,
 }
 
 impl WorkerLock {
@@ -113,16 +140,19 @@ fn is_held(
     try_lock: impl FnOnce(&File) -> Result<(), TryLockError>,
     unlocked: Unlocked,
 ) -> bool {
-    let may_write = unlocked == Unlocked::Remove;
-    let Ok(file) = OpenOptions::new().read(true).write(may_write).open(path) else {
-        return false;
+    // Read-only, since another user of the machine may not write it.
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // Only a file that is not there shows that its process is gone. In all other cases, such as too many
+        // open files, the lease decides.
+        Err(error) => return error.kind() != ErrorKind::NotFound,
     };
     match try_lock(&file) {
         Err(TryLockError::WouldBlock) => true,
         // A file system without locks: only the lease decides.
         Err(TryLockError::Error(_)) => true,
         Ok(()) => {
-            if may_write {
+            if unlocked == Unlocked::Remove {
                 let _ = std::fs::remove_file(path);
             }
             false

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::system_calls;
 use crate::error::Error;
 
 /// How long a statement waits for another process's transaction.
@@ -17,12 +18,29 @@ const CACHED_STATEMENTS: usize = 64;
 
 /// Where the database is.
 pub(super) enum Location {
-    File(PathBuf),
+    File {
+        /// The path with all symbolic links resolved: SQLite keeps its files beside that one.
+        path: PathBuf,
+        /// The path as it was given.
+        given: PathBuf,
+    },
     Memory,
 }
 
 impl Location {
+    pub(super) fn file(given: &Path) -> Self {
+        Self::File {
+            path: real_path(given),
+            given: given.to_owned(),
+        }
+    }
+
     pub(super) fn error(&self, error: &rusqlite::Error) -> Error {
+        if let rusqlite::Error::ToSqlConversionFailure(inner) = error
+            && let Some(error @ Error::Storage { .. }) = inner.downcast_ref()
+        {
+            return error.clone();
+        }
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => "; free some space, then resume",
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -51,9 +69,26 @@ impl Location {
 impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
+            Self::File { given, .. } => given.display().fmt(f),
             Self::Memory => f.write_str("memory"),
         }
+    }
+}
+
+/// A path with all symbolic links resolved, also if its last one leads to a file that is still missing.
+pub(super) fn real_path(given: &Path) -> PathBuf {
+    if let Ok(path) = std::fs::canonicalize(given) {
+        return path;
+    }
+    let target = std::fs::read_link(given).ok();
+    let linked = target.map(|target| given.parent().unwrap_or(Path::new("")).join(target));
+    let path = linked.as_deref().unwrap_or(given);
+    let folder = path
+        .parent()
+        .and_then(|folder| std::fs::canonicalize(folder).ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }
 
@@ -66,6 +101,7 @@ impl From<Error> for rusqlite::Error {
 
 /// Opens a connection that reads, and writes unless `flags` say otherwise.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    system_calls::install();
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);

@@ -9,20 +9,27 @@ mod check;
 mod connection;
 mod dynamic;
 mod failure;
+mod files;
 mod inspect;
+mod metadata;
 mod migrate;
 mod run;
 mod schema;
 mod skip;
+mod system_calls;
 
+use std::collections::HashSet;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::encoding::EncodedBackfill;
 use super::failpoint::{Step, Work, hit};
+use super::fork::{self, PerProcess};
 use super::liveness::lock_file::{self, Registration, Unlocked};
 use super::queries::overlap;
 use super::records::{
@@ -30,33 +37,72 @@ use super::records::{
     StorageTime,
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
+use crate::backfill::{
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::space::labels::{Labels, check_key};
 use connection::Location;
+use files::Files;
 
 /// A SQLite database.
 pub struct SqliteStore {
     location: Location,
     access: Access,
+    /// The owners that this process has registered. In memory no other owner is alive: a forked child has a copy
+    /// of the records and none of the parent's threads.
+    owners: PerProcess<Mutex<HashSet<String>>>,
 }
 
-/// The connections of a database.
+/// The connections of a database. Those to a file are opened again in a forked child.
 enum Access {
-    /// A file has a second connection that reads.
-    File {
-        writer: Writer,
-        reader: Mutex<Connection>,
-    },
+    File(PerProcess<FileAccess>),
     /// A database in memory is one connection.
     Memory(Writer),
     /// A file that is only read, while other processes may write it.
-    ReadOnly(Mutex<Connection>),
+    ReadOnly(PerProcess<Mutex<Connection>>),
     /// A file that is only read, in a folder where nothing can be written: it is opened for each query, since
     /// SQLite does not notice there when another process begins to write.
     Immutable(PathBuf),
+}
+
+/// The connections to a file: one writes and another reads.
+struct FileAccess {
+    connections: ManuallyDrop<(Writer, Mutex<Connection>)>,
+    files: Files,
+}
+
+impl FileAccess {
+    /// Opens a file, with additional flags, and migrates it.
+    fn open(path: &Path, location: &Location, flags: OpenFlags) -> Result<Self> {
+        let open = || -> rusqlite::Result<(Connection, Connection)> {
+            let write = OpenFlags::SQLITE_OPEN_READ_WRITE;
+            let writer = connection::open(path, write | flags)?;
+            connection::prepare_writer(&writer)?;
+            Ok((writer, connection::open(path, write)?))
+        };
+        let opened = connection::retry_while_busy(open);
+        let (mut writer, reader) = opened.map_err(|error| location.error(&error))?;
+        migrate::migrate(&mut writer, location)?;
+        let files = Files::opened(path, &writer);
+        Ok(Self {
+            connections: ManuallyDrop::new((Writer::new(writer), Mutex::new(reader))),
+            files,
+        })
+    }
+}
+
+impl Drop for FileAccess {
+    fn drop(&mut self) {
+        // Closing the connections would write their log into a file that is no longer theirs.
+        if self.files.moved().is_none() {
+            let _operation = fork::operation();
+            // SAFETY: they are dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.connections) };
+        }
+    }
 }
 
 /// The connection that writes.
@@ -77,12 +123,22 @@ impl Writer {
 }
 
 impl SqliteStore {
+    fn new(location: Location, access: Access) -> Self {
+        Self {
+            location,
+            access,
+            owners: PerProcess::new(Mutex::default()),
+        }
+    }
+
     /// Opens a file, which is created with its folder if it is missing, and migrates it.
     ///
     /// # Errors
     /// `Storage` if it cannot be opened, is no database of rivers, or was written by a newer rivers.
     pub fn open(path: &Path) -> Result<Self> {
-        let location = Location::File(path.to_owned());
+        let location = Location::file(path);
+        let path = &connection::real_path(path);
+        let _operation = fork::operation();
         inspect::check_path(path, &location)?;
         if let Some(parent) = path
             .parent()
@@ -92,22 +148,8 @@ impl SqliteStore {
                 location.refused(&format!("its directory cannot be made: {error}"))
             })?;
         }
-        let open = || -> rusqlite::Result<(Connection, Connection)> {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-            let writer = connection::open(path, flags | OpenFlags::SQLITE_OPEN_CREATE)?;
-            connection::prepare_writer(&writer)?;
-            Ok((writer, connection::open(path, flags)?))
-        };
-        let opened = connection::retry_while_busy(open);
-        let (mut writer, reader) = opened.map_err(|error| location.error(&error))?;
-        migrate::migrate(&mut writer, &location)?;
-        Ok(Self {
-            location,
-            access: Access::File {
-                writer: Writer::new(writer),
-                reader: Mutex::new(reader),
-            },
-        })
+        let access = FileAccess::open(path, &location, OpenFlags::SQLITE_OPEN_CREATE)?;
+        Ok(Self::new(location, Access::File(PerProcess::new(access))))
     }
 
     /// Opens a file that exists, to read it only: it is not migrated, and every write is refused.
@@ -118,20 +160,24 @@ impl SqliteStore {
     /// `OutdatedSchema` if an older rivers wrote it; `Storage` if it is missing, cannot be opened, is no
     /// database of rivers, or was written by a newer rivers.
     pub fn open_read_only(path: &Path) -> Result<Self> {
-        let location = Location::File(path.to_owned());
+        let location = Location::file(path);
+        let path = &connection::real_path(path);
         if !path.exists() {
             return Err(location.refused("there is no such file"));
         }
         if !inspect::check_header(path, &location)? {
             return Err(location.refused("it is empty: nothing was recorded in it"));
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let _operation = fork::operation();
         let open = || {
-            let reader = connection::open(path, flags)?;
+            let reader = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             inspect::Identity::read(&reader).map(|identity| (reader, identity))
         };
         let (access, identity) = match connection::retry_while_busy(open) {
-            Ok((reader, identity)) => (Access::ReadOnly(Mutex::new(reader)), identity),
+            Ok((reader, identity)) => (
+                Access::ReadOnly(PerProcess::new(Mutex::new(reader))),
+                identity,
+            ),
             Err(error) if needs_immutable(path, &error) => {
                 let opened = connection::open_immutable(path);
                 let read = opened.and_then(|reader| inspect::Identity::read(&reader));
@@ -148,7 +194,7 @@ impl SqliteStore {
                 newest: schema::NEWEST,
             });
         }
-        Ok(Self { location, access })
+        Ok(Self::new(location, access))
     }
 
     /// The version of a file's schema, and the newest one that this code knows. The file is not changed; the
@@ -157,7 +203,9 @@ impl SqliteStore {
     /// # Errors
     /// `Storage` if it cannot be opened, is no database of rivers, or was written by a newer rivers.
     pub fn schema(path: &Path) -> Result<(i64, i64)> {
-        let location = Location::File(path.to_owned());
+        let location = Location::file(path);
+        let path = &connection::real_path(path);
+        let _operation = fork::operation();
         Ok((inspect::check_path(path, &location)?, schema::NEWEST))
     }
 
@@ -174,44 +222,103 @@ impl SqliteStore {
         };
         let mut writer = open().map_err(|error| location.error(&error))?;
         migrate::migrate(&mut writer, &location)?;
-        Ok(Self {
-            location,
-            access: Access::Memory(Writer::new(writer)),
+        Ok(Self::new(location, Access::Memory(Writer::new(writer))))
+    }
+
+    fn owners(&self) -> &Mutex<HashSet<String>> {
+        let made = self.owners.get_or(|| Ok(Mutex::default()));
+        made.unwrap_or_else(|never: std::convert::Infallible| match never {})
+    }
+
+    /// The connections of this process to a file.
+    fn file<'a>(&self, access: &'a PerProcess<FileAccess>) -> Result<&'a FileAccess> {
+        access.get_or(|| match &self.location {
+            Location::File { path, .. } => {
+                FileAccess::open(path, &self.location, OpenFlags::empty())
+            }
+            Location::Memory => unreachable!("a database in memory has no file"),
         })
     }
 
-    /// Runs a transaction that writes.
+    /// The connection of this process to a file that it only reads.
+    fn reader<'a>(
+        &self,
+        access: &'a PerProcess<Mutex<Connection>>,
+    ) -> Result<&'a Mutex<Connection>> {
+        access.get_or(|| match &self.location {
+            Location::File { path, .. } => connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .map(Mutex::new)
+                .map_err(|error| self.location.error(&error)),
+            Location::Memory => unreachable!("a database in memory has no file"),
+        })
+    }
+
+    /// Runs a transaction that writes. When it returns, the transaction is on disk and will be found there.
     fn write<T>(
         &self,
         what: Work,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let writer = match &self.access {
-            Access::File { writer, .. } | Access::Memory(writer) => writer,
-            Access::ReadOnly(_) | Access::Immutable(_) => {
-                return Err(self.location.refused("it is open for reading only"));
+        let _operation = fork::operation();
+        match &self.access {
+            Access::Memory(writer) => self.write_through(writer, |_| None, what, work),
+            Access::File(access) => {
+                let file = self.file(access)?;
+                let damage = |connection: &Connection| file.files.damage(connection);
+                let result = self.write_through(&file.connections.0, damage, what, work);
+                if result.is_err() && file.files.moved().is_some() {
+                    access.retire();
+                }
+                result
             }
-        };
+            Access::ReadOnly(_) | Access::Immutable(_) => {
+                Err(self.location.refused("it is open for reading only"))
+            }
+        }
+    }
+
+    fn write_through<T>(
+        &self,
+        writer: &Writer,
+        damage: impl Fn(&Connection) -> Option<&'static str>,
+        what: Work,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         let turn = lock(&writer.turn);
         let mut connection = lock(&writer.connection);
         drop(turn);
         hit(what, Step::Before);
+        let intact = |connection: &Connection| match damage(connection) {
+            None => Ok(()),
+            Some(damage) => Err(self.location.refused(&format!(
+                "{damage}; what was reported before is on record in the file as it was then"
+            ))),
+        };
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
+                intact(&transaction)?;
                 let value = work(&transaction)?;
                 hit(what, Step::Within);
                 transaction.commit()?;
                 hit(what, Step::After);
                 Ok(value)
             });
-        result.map_err(|error| self.location.error(&error))
+        let value = result.map_err(|error| self.location.error(&error))?;
+        if intact(&connection).is_err() {
+            // Only while no other process can write the log the answer is certain.
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+            intact(&*transaction.map_err(|error| self.location.error(&error))?)?;
+        }
+        Ok(value)
     }
 
     /// Runs statements that only read.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let _operation = fork::operation();
         let result = match &self.access {
-            Access::File { reader, .. } | Access::ReadOnly(reader) => work(&lock(reader)),
+            Access::File(access) => work(&lock(&self.file(access)?.connections.1)),
+            Access::ReadOnly(access) => work(&lock(self.reader(access)?)),
             Access::Memory(writer) => work(&lock(&writer.connection)),
             Access::Immutable(path) if connection::log_size(path) > 0 => {
                 return Err(self.location.refused(
@@ -237,10 +344,10 @@ impl SqliteStore {
     fn lock_files(&self) -> Option<(&Path, Unlocked)> {
         match (&self.location, &self.access) {
             (Location::Memory, _) => None,
-            (Location::File(path), Access::File { .. } | Access::Memory(_)) => {
+            (Location::File { path, .. }, Access::File(_) | Access::Memory(_)) => {
                 Some((path, Unlocked::Remove))
             }
-            (Location::File(path), Access::ReadOnly(_) | Access::Immutable(_)) => {
+            (Location::File { path, .. }, Access::ReadOnly(_) | Access::Immutable(_)) => {
                 Some((path, Unlocked::Leave))
             }
         }
@@ -310,6 +417,7 @@ impl Ledger for SqliteStore {
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     skip::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
+                    metadata::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
                 .collect()
@@ -343,6 +451,12 @@ impl Ledger for SqliteStore {
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.write(Work::RequestCancel, |transaction| {
             backfill::request_cancel(transaction, key)
+        })
+    }
+
+    fn request_forced_cancel(&self, key: Key, after: Duration) -> Result<()> {
+        self.write(Work::RequestCancel, |transaction| {
+            backfill::request_forced_cancel(transaction, key, after)
         })
     }
 
@@ -417,6 +531,14 @@ impl Records for SqliteStore {
         self.read(|connection| attempt::select(connection, key))
     }
 
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {
+        self.read(|connection| metadata::select(connection, key, run))
+    }
+
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        self.read(|connection| metadata::bodies(connection, ids))
+    }
+
     fn first_failure(&self, key: Key) -> Result<Option<OneFailure>> {
         self.read(|connection| failure::outermost(connection, key, false))
     }
@@ -460,8 +582,10 @@ impl DynamicKeys for SqliteStore {
 
 impl Liveness for SqliteStore {
     fn is_alive(&self, owner: &str) -> bool {
-        self.lock_files()
-            .is_none_or(|(path, unlocked)| lock_file::is_alive(path, owner, unlocked))
+        match self.lock_files() {
+            Some((path, unlocked)) => lock_file::is_alive(path, owner, unlocked),
+            None => lock(self.owners()).contains(owner),
+        }
     }
 
     fn has_workers(&self, owner: &str) -> bool {
@@ -476,7 +600,10 @@ impl Liveness for SqliteStore {
 
     fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>> {
         match self.lock_files() {
-            None => Ok(Box::new(())),
+            None => {
+                lock(self.owners()).insert(owner.to_owned());
+                Ok(Box::new(()))
+            }
             Some((path, Unlocked::Remove)) => Ok(Box::new(Registration::new(path, owner)?)),
             Some((_, Unlocked::Leave)) => Err(self.location.refused("it is open for reading only")),
         }
