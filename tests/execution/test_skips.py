@@ -191,6 +191,24 @@ def test_a_skip_is_not_retried():
     assert calls == [1]
 
 
+def test_a_task_skips_and_is_not_retried():
+    calls = []
+
+    @rs.Task(retry=rs.RetryPolicy(max_retries=3))
+    def load():
+        calls.append(1)
+        raise rs.Skip("empty")
+
+    @rs.Asset.from_graph(partitions_def=LETTERS)
+    def source():
+        return load()
+
+    repo = repository(source, doubled)
+    assert repo.backfill(partition_keys=[key("a")]).completed == 1
+    assert calls == [1]
+    assert status(repo, "doubled")[0] == "skipped"
+
+
 def test_async_functions_skip():
     @rs.Asset(partitions_def=LETTERS)
     async def source(context: rs.AssetExecutionContext):
