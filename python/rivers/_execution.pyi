@@ -180,7 +180,7 @@ class Batch:
         """
 
     def prior_attempts(self) -> bytes:
-        """The prior attempts of the batch's runs, for `WorkerBatch`."""
+        """What earlier attempts and runs leave to the batch's runs, for `WorkerBatch`."""
 
     def receive(self, report: bytes) -> None:
         """Applies the report of a worker; runs that it did not begin can be shared or sent again."""

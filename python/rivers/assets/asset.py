@@ -16,7 +16,6 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
-from rivers.execution.returned import is_coroutine_callable
 from rivers.execution.steps import Labels
 from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler

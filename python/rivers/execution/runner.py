@@ -168,11 +168,10 @@ class Program:
                     note is not None
                     and called.value is None
                     and selection is None
+                    and given is None
                     and run.has_no_failures
                 ):
                     note(run.number)
-                    if given is not None:
-                        record_metadata(run, step.outputs[0], given, {}, None)
                 elif is_generator(called.value):
                     yield from self._generated(step, called, run, selection, arguments)
                 else:
