@@ -24,8 +24,8 @@ PAIRS = rs.PartitionsDefinition.multi(
 class Silent(rs.BaseIOHandler):
     """Stores nothing, adds `added`, and remembers what it was given."""
 
-    added: dict = {}
-    seen: list = []
+    added: dict = {}  # noqa: RUF012  (fields of a handler; each gets its own copy)
+    seen: list = []  # noqa: RUF012
 
     def handle_output(self, context, value):
         self.seen.append(
@@ -87,19 +87,17 @@ def test_metadata_of_single_partitions_overrides_that_of_all(tmp_path, executor,
         context.add_output_metadata({"rows": 1}, partition_key="b")
         context.add_output_metadata({"rows": 2, "x": 1}, key("c"))
 
-    if is_async:
+    async def waiting(context):
+        await asyncio.sleep(0)
+        add(context)
+        return 1
 
-        async def table(context):
-            await asyncio.sleep(0)
-            add(context)
-            return 1
-    else:
+    def plain(context):
+        add(context)
+        return 1
 
-        def table(context):
-            add(context)
-            return 1
-
-    asset = rs.Asset(partitions_def=letters(4), io_handler=Silent())(table)
+    function = waiting if is_async else plain
+    asset = rs.Asset(function, name="table", partitions_def=letters(4), io_handler=Silent())
     made = rs.Executor.parallel(1) if executor == "parallel" else rs.Executor.in_process()
     with repository(
         asset, storage=rs.Storage.embedded(tmp_path / "r.db"), default_executor=made
@@ -138,7 +136,7 @@ def test_what_cannot_be_metadata_fails_the_run(repo, metadata):
         return 1
 
     repo = repo(bad)
-    with pytest.raises(ExecutionError, match="TypeError|metadata"):
+    with pytest.raises(ExecutionError, match="metadata"):
         repo.materialize()
     with pytest.raises(TypeError):
         OutputContext("bad").add_output_metadata(metadata)
@@ -247,7 +245,8 @@ def test_a_later_materialization_replaces_the_metadata(repo):
     repo.materialize(partition_key=key("a"))
     assert repo.partition_status("table", metadata=True)["metadata"].to_list() == [None]
     none = repo.partition_status("table", status="missing", metadata=True)
-    assert none.columns[-1] == "metadata" and none.height == 0
+    assert none.columns[-1] == "metadata"
+    assert none.height == 0
 
 
 def test_the_pickle_handler_records_where_and_how_large_a_value_is(repo, tmp_path):

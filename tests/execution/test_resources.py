@@ -11,6 +11,7 @@ from tests.support import key, keys, letters
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, ExecutionError, GraphValidationError
+from rivers.execution.resources import Resources
 
 LETTERS = letters(6)
 
@@ -175,6 +176,20 @@ def test_what_is_no_resource_is_refused(wrong):
         rs.CodeRepository([], resources=wrong)
 
 
+def test_an_async_setup_or_teardown_is_refused():
+    class Later(rs.Resource):
+        async def setup(self):
+            pass
+
+    class LaterStill(rs.Resource):
+        async def teardown(self):
+            pass
+
+    for resource, method in [(Later(), "setup"), (LaterStill(), "teardown")]:
+        with pytest.raises(ConfigurationError, match=f"{method}.*'db'.*async"):
+            rs.CodeRepository([], resources={"db": resource})
+
+
 def test_any_pydantic_model_can_be_a_resource(repo):
     class Limits(pydantic.BaseModel):
         limit: int = 3
@@ -236,6 +251,25 @@ def test_setup_once_from_many_threads(db):
         thread.join()
     repository.close()
     assert db.rows == ["setup", "teardown"]
+
+
+def test_a_forked_child_sets_up_for_itself(tmp_path):
+    noted = tmp_path / "noted"
+    shared = Resources({"noting": Noting(path=str(noted))})
+    shared.setup()
+    child = os.fork()
+    if not child:
+        shared.teardown()  # It is the parent's.
+        shared.setup()
+        shared.setup()
+        shared.teardown()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    shared.teardown()
+    parent = str(os.getpid())
+    assert [line.split() for line in noted.read_text().splitlines()] == [
+        ["setup", parent], ["setup", str(child)], ["teardown", str(child)], ["teardown", parent],
+    ]  # fmt: skip
 
 
 def test_teardown_in_reverse_order_and_after_exceptions(caplog):
@@ -442,6 +476,23 @@ def test_a_setup_that_raises_in_a_worker_fails_the_runs_that_need_it(noted):
         errors = repository.backfill_errors(result.backfill_id)
         assert errors["error_type"].to_list() == ["OSError"]
         assert "resource 'fails'" in errors["traceback"][0]
+
+
+def test_a_new_worker_sets_up_after_one_has_died(noted):
+    @rs.Asset(partitions_def=LETTERS)
+    def dies(context, noting):
+        noting.note("run")
+        if context.partition_key == "b":
+            os._exit(3)
+
+    with noted(dies, workers=1).resolve(rs.Storage.memory()) as repository:
+        result = repository.backfill(["dies"], keys("a", "b", "c"))
+        assert (result.completed, result.failed) == (2, 1)
+    by_process = {}
+    for what, process in noted.lines():
+        by_process.setdefault(process, []).append(what)
+    assert len(by_process) >= 3  # This one, the worker that died, and at least one after it.
+    assert all(calls[0] == "setup" for calls in by_process.values())
 
 
 def test_a_resource_that_cannot_be_pickled_is_refused_where_it_is_used(noted):

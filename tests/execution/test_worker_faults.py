@@ -190,7 +190,7 @@ done = []
 signal.signal(signal.SIGINT, lambda *_: None)
 threading.Thread(target=interrupt, daemon=True).start()
 for _ in range(3):
-    with rs.CodeRepository([slow], rs.Executor.parallel(4)).resolve(rs.Storage.memory()) as repo:
+    with rs.CodeRepository([slow], default_executor=rs.Executor.parallel(4)).resolve(rs.Storage.memory()) as repo:
         result = repo.backfill(partition_range=rs.PartitionKeyRange.single("0", "39"))
         print(result.completed, result.failed)
 done.append(True)

@@ -57,7 +57,7 @@ def test_log_records_reach_the_handlers_of_the_calling_process(make, collected):
         logging.getLogger("user").info("module %d", len(context.partition_key))
 
     result = make(sales).backfill(partition_range=ALL)
-    own = of(collected, "rivers.asset.sales")
+    own = of(collected, "rivers.assets.sales")
     assert sorted(record.getMessage() for record in own) == [
         f"context {each}" for each in "abcdefgh"
     ]
@@ -133,7 +133,7 @@ def test_exceptions_and_odd_arguments_arrive(make, collected):
             context.log.exception("caught %s", Odd(), extra={"odd": Odd(), "plain": 3})
 
     assert counts(make(sales).backfill(partition_range=ALL)) == (8, 0, 0)
-    records = of(collected, "rivers.asset.sales")
+    records = of(collected, "rivers.assets.sales")
     assert [record.getMessage() for record in records] == ["caught odd"] * 8
     assert {record.plain for record in records} == {3}
     for record in records:
@@ -156,7 +156,7 @@ def test_lines_of_a_worker_that_dies_arrive(parallel, collected):
             os._exit(1)
 
     assert counts(parallel(sales).backfill(partition_range=ALL)) == (7, 1, 0)
-    messages = {record.getMessage() for record in of(collected, "rivers.asset.sales")}
+    messages = {record.getMessage() for record in of(collected, "rivers.assets.sales")}
     assert "last words of c" in messages
     assert len(messages) == 8
 
@@ -210,7 +210,7 @@ def sales(context: rs.AssetExecutionContext):
     logging.getLogger("user").info("line of %s", context.partition_key)
 
 if __name__ == "__main__":
-    with rs.CodeRepository([sales], rs.Executor.parallel(2)).resolve(rs.Storage.memory()) as repo:
+    with rs.CodeRepository([sales], default_executor=rs.Executor.parallel(2)).resolve(rs.Storage.memory()) as repo:
         repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "h"))
     lines = open("program.log").read().splitlines()
     print(sorted(line for line in lines if line.startswith("user ")))

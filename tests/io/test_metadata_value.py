@@ -37,8 +37,10 @@ def test_each_kind_is_a_class_that_holds_its_content(name, kind, content):
 
 def test_null_takes_no_content():
     value = MetadataValue.null()
-    assert value.raw_value() is None and isinstance(value, MetadataValue.Null)
-    assert repr(value) == "MetadataValue.null()" and pickle.loads(pickle.dumps(value)) == value
+    assert value.raw_value() is None
+    assert isinstance(value, MetadataValue.Null)
+    assert repr(value) == "MetadataValue.null()"
+    assert pickle.loads(pickle.dumps(value)) == value
 
 
 def test_equal_values_are_of_one_kind():
@@ -69,5 +71,5 @@ def test_other_content_is_refused(name, content):
 
 
 def test_the_base_class_is_not_made():
-    with pytest.raises(TypeError, match="MetadataValue.text"):
+    with pytest.raises(TypeError, match=r"MetadataValue\.text"):
         rs.MetadataValue()

@@ -22,7 +22,7 @@ def make():
         time.sleep(0.01)
 
     executor = rs.Executor.parallel(2) if sys.argv[1] == "processes" else rs.Executor.in_process()
-    return rs.CodeRepository([letter], executor).resolve(rs.Storage.embedded("storage.db"))
+    return rs.CodeRepository([letter], default_executor=executor).resolve(rs.Storage.embedded("storage.db"))
 
 everything = rs.PartitionKeyRange.single("0", "59")
 if sys.argv[2] == "backfill":

@@ -43,15 +43,18 @@ def test_an_event_has_the_fields_of_its_record(repo):
         "StepStart", "Materialization", "StepSuccess",
     ]  # fmt: skip
     assert {type(event) for event in (start, made, end)} == {rs.StoredEvent}
-    assert len({start.id, made.id, end.id}) == 3 and isinstance(made.id, str)
-    assert made.asset_key == "table" and made.run_id == run_id
+    assert len({start.id, made.id, end.id}) == 3
+    assert isinstance(made.id, str)
+    assert made.asset_key == "table"
+    assert made.run_id == run_id
     assert made.partition_key == key("a")
     assert (start.partition_key, end.partition_key) == (None, None)
     assert isinstance(made.timestamp, int)
     assert before - 1_000 <= start.timestamp <= made.timestamp <= time.time_ns()
     assert made.metadata == [("rows", "5")]
     assert (made.data_version, made.code_version, made.input_data_versions) == (None, "7", [])
-    assert start.metadata == [] and pickle.loads(pickle.dumps(made)) == made
+    assert start.metadata == []
+    assert pickle.loads(pickle.dumps(made)) == made
 
 
 def test_events_of_an_asset_come_newest_first_and_those_of_a_run_oldest_first(repo):
@@ -276,7 +279,8 @@ def test_a_run_in_flight_has_started_and_ended_no_step(tmp_path):
         assert storage.get_events_for_run(second) == []
         assert storage.get_run_progress(first) == (0, 1)
         running, waiting = storage.get_run(first), storage.get_run(second)
-        assert running.start_time > 0 and running.end_time is None
+        assert running.start_time > 0
+        assert running.end_time is None
         assert running.block_reason is None
         assert (waiting.start_time, waiting.end_time) == (0, None)
         assert "1" in waiting.block_reason
@@ -333,7 +337,8 @@ def test_what_launched_a_run_can_be_compared(repo):
     assert by == rs.LaunchedBy.backfill(launched.backfill_id) != rs.LaunchedBy.backfill("other")
     assert (by.name, by.user, by.kind) == (None, None, "backfill")
     by = repo.storage.get_run(run_id).launched_by
-    assert by == rs.LaunchedBy.manual() and (by.name, by.user) == (None, None)
+    assert by == rs.LaunchedBy.manual()
+    assert (by.name, by.user) == (None, None)
 
 
 def test_another_process_derives_the_events_that_this_one_does(tmp_path):

@@ -31,6 +31,8 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
+_new = object.__new__
+
 MARKED = "mark_partition_failed"
 """The error type of a partition that was marked as failed with a message, not an exception."""
 
@@ -100,8 +102,9 @@ class AssetExecutionContext(Generic[ConfigT]):
     _run: Run | None
     _selection: Selection | None
     _partition: PartitionContext | None
-    _log: CallLog | None
     _metadata: OutputMetadata | None
+    # Set when they are first needed: a run that needs none of them pays nothing.
+    _log: CallLog
     _first_mark: str
 
     def __init__(
@@ -135,7 +138,6 @@ class AssetExecutionContext(Generic[ConfigT]):
         self._run = None
         self._selection = None
         self._partition = partition
-        self._log = None
         self._metadata = None
 
     # -- the asset ---------------------------------------------------------------------------------
@@ -219,16 +221,18 @@ class AssetExecutionContext(Generic[ConfigT]):
         return self._call_log().logger(f"rivers.assets.{self._step.name}")
 
     def _call_log(self) -> CallLog:
-        if self._log is None:
-            self._log = CallLog(self._log_extra)
-        return self._log
+        log = getattr(self, "_log", None)
+        if log is None:
+            log = self._log = CallLog(self._log_extra)
+        return log
 
     def _log_extra(self) -> dict[str, Any]:
         return {} if self._run is None else log_extra(self._step, self._run)
 
     def _last_lines(self) -> str:
         """The last lines that this call has logged, to be shown below a traceback."""
-        return "" if self._log is None else self._log.text()
+        log = getattr(self, "_log", None)
+        return "" if log is None else log.text()
 
     # -- the partitions ----------------------------------------------------------------------------
 
@@ -402,11 +406,10 @@ def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetEx
         run: The run.
         selection: The partitions that the step is executed for; `None`: all of the run.
     """
-    context: AssetExecutionContext[Any] = AssetExecutionContext.__new__(AssetExecutionContext)
+    context: AssetExecutionContext[Any] = _new(AssetExecutionContext)
     context._step = step  # noqa: SLF001  (made without `__init__`, which is for contexts by hand)
     context._run = run  # noqa: SLF001
     context._selection = selection  # noqa: SLF001
-    context._log = None  # noqa: SLF001
     context._metadata = None  # noqa: SLF001
     return context
 

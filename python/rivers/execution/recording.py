@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rivers.io.metadata_value import MetadataValue, to_json
+from rivers.io.metadata_value import DATA_VERSION, MetadataValue, to_json
 from rivers.io.output_metadata import metadata_values
 
 if TYPE_CHECKING:
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from rivers.execution.outputs import Materialization, Output
     from rivers.execution.steps import StepOutput
     from rivers.io.output_metadata import OutputMetadata
-
-DATA_VERSION = "rivers/data_version"
-"""The name under which `Output(data_version=)` is recorded with the metadata."""
 
 
 def declared_metadata(part: Output | Materialization | None) -> dict[str, MetadataValue]:

@@ -1,36 +1,30 @@
-"""The resources of a repository: checked, set up and torn down, and carried to worker processes.
+"""The resources of a repository in the process that declares them: checked, set up and torn down.
 
-A worker process never gets what `setup()` has made in the process that declared the resource: the
-resource travels as it was before, and is set up there once, whichever programs use it.
+A worker process never gets what `setup()` has made here: a resource travels as it was before.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
+import inspect
 import io
-import logging
 import pickle
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import pydantic
 
+from rivers._fork import reset_in_children
 from rivers._text import did_you_mean, listed
 from rivers.exceptions import ConfigurationError
 from rivers.execution.resource import Resource
+from rivers.execution.worker_resources import PackedValue, call_method, tear_down
 from rivers.io.base import BaseIOHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from rivers.execution.steps import Step
-
-_log = logging.getLogger("rivers")
 
 
 class Resources:
@@ -41,7 +35,8 @@ class Resources:
         travel: Whether worker processes get copies of them.
 
     Raises:
-        ConfigurationError: One is not a `Resource`, a pydantic model or an IO handler.
+        ConfigurationError: One is not a `Resource`, a pydantic model or an IO handler, or has an async
+            `setup()` or `teardown()`.
     """
 
     def __init__(self, given: Mapping[str, Any] | None = None, *, travel: bool = False) -> None:
@@ -59,12 +54,21 @@ class Resources:
                     f"{resource!r}"
                 )
                 raise ConfigurationError(msg)
+            for method in ("setup", "teardown"):
+                if inspect.iscoroutinefunction(getattr(resource, method, None)):
+                    msg = f"{method}() of the resource {name!r} is async; it must be a plain method"
+                    raise ConfigurationError(msg)
         self._travel = travel
         self._token = uuid.uuid4().hex
+        self._packed: dict[str, bytes | Exception] = {}
+        self.reset_in_child()
+        reset_in_children(self)
+
+    def reset_in_child(self) -> None:
+        """Starts with nothing set up: a forked child sets up for itself, and leaves the parent's alone."""
         self._lock = threading.RLock()
         self._set_up: list[str] = []
         self._is_ready = not self._by_name
-        self._packed: dict[str, bytes | Exception] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -117,11 +121,11 @@ class Resources:
             if self._is_ready:
                 return
             self._is_ready = True  # Also for a `setup()` that uses the repository.
-            if self._travel:
+            if self._travel and not self._packed:
                 self._packed = {name: _packed(each) for name, each in self._by_name.items()}
             try:
                 for name, resource in self._by_name.items():
-                    _call(resource, "setup", name)
+                    call_method(resource, "setup", name)
                     self._set_up.append(name)
             except BaseException:
                 self.teardown()
@@ -132,7 +136,7 @@ class Resources:
         with self._lock:
             while self._set_up:
                 name = self._set_up.pop()
-                _teardown(self._by_name[name], name)
+                tear_down(self._by_name[name], name)
             self._is_ready = not self._by_name
 
     # -- for worker processes ----------------------------------------------------------------------
@@ -151,7 +155,7 @@ class Resources:
                 packed.add_note(f"in the resource {name!r}")
                 raise packed
             resources[name] = packed
-        return pickle.dumps(_Packed(self._token, buffer.getvalue(), resources))
+        return pickle.dumps(PackedValue(self._token, buffer.getvalue(), resources))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types.
@@ -169,120 +173,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return name
 
 
-@dataclass
-class _Packed:
-    """A pickled value, and the resources that it refers to."""
-
-    token: str
-    value: bytes
-    resources: dict[str, bytes]
-
-
-class _Unpickler(pickle.Unpickler):
-    """Finds the resources of this process by their names."""
-
-    def __init__(self, packed: _Packed) -> None:
-        super().__init__(io.BytesIO(packed.value))
-        self._packed = packed
-
-    def persistent_load(self, name: str) -> object:
-        key = self._packed.token, name
-        if key not in _of_process:
-            _of_process[key] = _InWorker(name, pickle.loads(self._packed.resources[name]))  # noqa: S301
-        return _of_process[key].resource
-
-
-@dataclass
-class _InWorker:
-    """A resource in a worker process."""
-
-    name: str
-    resource: Any
-    is_set_up: bool = False
-
-
-_of_process: dict[tuple[str, str], _InWorker] = {}
-"""The resources of a worker process, by repository and name: all its programs share them."""
-
-
-def loads(pickled: bytes) -> Any:
-    """Reads, in a worker process, what `Resources.dumps` wrote, and sets up what it refers to.
-
-    A step whose resource cannot be set up raises that error in place of its function.
-    """
-    value = pickle.loads(pickled)  # noqa: S301  (the recording process wrote it)
-    if not isinstance(value, _Packed):
-        return value
-    layers = _Unpickler(value).load()
-    errors = _set_up_here(value)
-    if errors:
-        for step in (step for layer in layers for step in layer):
-            _break(step, [errors[name] for name in step.resources if name in errors])
-    return layers
-
-
-def _set_up_here(packed: _Packed) -> dict[str, BaseException]:
-    """Sets up resources that are not; returns the errors by name."""
-    errors: dict[str, BaseException] = {}
-    for name in packed.resources:
-        found = _of_process[packed.token, name]
-        if found.is_set_up:
-            continue
-        try:
-            _call(found.resource, "setup", name)
-        except BaseException as error:  # noqa: BLE001  (it fails the steps that need it)
-            errors[name] = error
-        else:
-            found.is_set_up = True
-            _tear_down_at_exit()
-    return errors
-
-
-@functools.cache
-def _tear_down_at_exit() -> None:
-    """Has the resources of this worker process torn down when it ends; once."""
-    atexit.register(_tear_down_here)
-
-
-def _tear_down_here() -> None:
-    for found in reversed(_of_process.values()):
-        if found.is_set_up:
-            found.is_set_up = False
-            _teardown(found.resource, found.name)
-
-
-def _break(step: Step, errors: list[BaseException]) -> None:
-    if errors:
-        step.inputs, step.is_async = [], False
-        step.fn = functools.partial(_raise, errors[0])
-
-
-def _raise(error: BaseException, **_arguments: object) -> None:
-    raise error
-
-
 def _packed(resource: object) -> bytes | Exception:
     """A resource as bytes, as it is now; or why it cannot be pickled."""
     try:
         return cloudpickle.dumps(resource)  # type: ignore[no-any-return]
     except Exception as error:  # noqa: BLE001  (pickling can raise anything)
         return error
-
-
-def _call(resource: object, method: str, name: str) -> None:
-    """Calls `setup` or `teardown`, which a plain pydantic model may have or not."""
-    fn = getattr(resource, method, None)
-    if not callable(fn):
-        return
-    try:
-        fn()
-    except BaseException as error:
-        error.add_note(f"in {method}() of the resource {name!r}")
-        raise
-
-
-def _teardown(resource: object, name: str) -> None:
-    try:
-        _call(resource, "teardown", name)
-    except BaseException:  # noqa: BLE001  (the others are torn down all the same)
-        _log.exception("teardown() of the resource %r raised an exception", name)

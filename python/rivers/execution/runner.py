@@ -28,9 +28,10 @@ from rivers.execution.generators import (
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
 from rivers.execution.recording import declared_metadata, record_metadata, record_of_partitions
-from rivers.execution.resources import Resources, loads
+from rivers.execution.resources import Resources
 from rivers.execution.returned import refuse_unconsumed
 from rivers.execution.skips import Skip, follow, skip_rest
+from rivers.execution.worker_resources import loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
 

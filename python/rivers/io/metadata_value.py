@@ -54,7 +54,7 @@ class MetadataValue:
     _name: ClassVar[str]
     _value: Any
 
-    def __new__(cls, *_: Any) -> Self:
+    def __new__(cls, *_: Any) -> Self:  # noqa: D102  (a kind's `__init__` says what it takes)
         if cls is MetadataValue:
             msg = "use MetadataValue.text(...), .int(...), .url(...) and so on"
             raise TypeError(msg)
@@ -80,7 +80,8 @@ class MetadataValue:
             return _Null()
         for plain, kind in _KINDS:
             if isinstance(value, plain):
-                return kind(value)
+                made: MetadataValue = kind(value)
+                return made
         msg = (
             f"metadata must be str, int, float, bool, None or a MetadataValue, got {value!r} "
             f"({type(value).__name__}); MetadataValue.json(...) takes lists and dicts"
@@ -226,6 +227,10 @@ def _checked(name: str, value: Any, *kinds: type) -> Any:
         msg = f"MetadataValue.{name} takes {kinds[0].__name__}, got {value!r} ({type(value).__name__})"
         raise TypeError(msg)
     return value
+
+
+DATA_VERSION = "rivers/data_version"
+"""The name under which `Output(data_version=)` is recorded with the metadata."""
 
 
 def to_json(metadata: dict[str, MetadataValue]) -> str:

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rivers.io.metadata_value import DATA_VERSION
+
 if TYPE_CHECKING:
     from rivers._rivers import PartitionKey
     from rivers._storage import EventData
-
-_DATA_VERSION = "rivers/data_version"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def event_of(data: EventData) -> StoredEvent:
     if data["metadata"] is not None:
         for name, value in json.loads(data["metadata"]).items():
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            if name == _DATA_VERSION:
+            if name == DATA_VERSION:
                 data_version = text
             else:
                 metadata.append((name, text))

@@ -9,10 +9,10 @@ use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
 
-use crate::calendar::{End, datetime};
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
 use crate::mapping::PartitionMapping;
+use crate::time::{End, datetime};
 
 /// All partitions of a definition, resolved at one time.
 #[pyclass(frozen, module = "rivers._rivers")]

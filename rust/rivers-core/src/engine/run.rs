@@ -41,7 +41,7 @@ pub struct Run {
     /// What earlier runs skipped of assets that this one may need.
     pub(super) skipped_before: Arc<SkippedPartitions>,
     again: Mutex<Option<Again>>,
-    pub(super) metadata: RunMetadata,
+    metadata: RunMetadata,
 }
 
 /// What is deferred to the next attempt, and how long to wait for it.
@@ -231,6 +231,17 @@ impl Run {
         for &partition in partitions {
             failures.mark(asset, partition, &cause);
         }
+        Ok(())
+    }
+
+    /// Records facts, a JSON object, about what was materialized of `asset`: for these partitions, or
+    /// (`None`) for all that have no facts of their own.
+    ///
+    /// # Errors
+    /// `PartitionValidation` if a partition does not belong to the run; then nothing is recorded.
+    pub fn add_metadata(&self, asset: u32, partitions: Option<&[u64]>, body: &str) -> Result<()> {
+        self.check_own(partitions.unwrap_or_default())?;
+        self.metadata.add(asset, partitions, body);
         Ok(())
     }
 

@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::run::Run;
 use crate::backfill::{OutputMetadata, PriorAttempts};
-use crate::error::Result;
 
 /// The facts of a run so far, those of earlier attempts included.
 #[derive(Debug)]
@@ -21,35 +19,19 @@ impl RunMetadata {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn extend(&self, metadata: impl IntoIterator<Item = OutputMetadata>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(metadata);
-    }
-}
-
-impl Run {
-    /// Records facts, a JSON object, about what was materialized of `asset`: for these partitions, or
-    /// (`None`) for all that have no facts of their own.
-    ///
-    /// # Errors
-    /// `PartitionValidation` if a partition does not belong to the run; then nothing is recorded.
-    pub fn add_metadata(&self, asset: u32, partitions: Option<&[u64]>, body: &str) -> Result<()> {
+    /// Adds a JSON object about an asset: for these partitions, or (`None`) for all that have none of their
+    /// own.
+    pub(super) fn add(&self, asset: u32, partitions: Option<&[u64]>, body: &str) {
         let body: Arc<str> = body.into();
         let of = |partition| OutputMetadata {
             asset,
             partition,
             body: Arc::clone(&body),
         };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match partitions {
-            None => self.metadata.extend([of(None)]),
-            Some(partitions) => {
-                self.check_own(partitions)?;
-                let single = partitions.iter().map(|&partition| of(Some(partition)));
-                self.metadata.extend(single);
-            }
+            None => all.push(of(None)),
+            Some(partitions) => all.extend(partitions.iter().map(|&own| of(Some(own)))),
         }
-        Ok(())
     }
 }

@@ -2,60 +2,21 @@
 //! and metadata.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
 use super::run_records::{BackfillRecords, Draft, RunRecords};
+pub use super::run_records::{EventKind, EventPartitions};
+use crate::backfill::Cause;
 use crate::backfill::request::{parse_run_id, run_id};
-use crate::backfill::{Cause, RunRow, Status};
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::space::{Key, Selection, Space};
+use crate::space::{Key, Space};
 use crate::store::Records;
 use crate::store::records::BackfillRow;
 
 /// The error type of a partition that was marked as failed with a message.
 const MARKED: &str = "mark_partition_failed";
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    /// An attempt of a step began.
-    StepStart,
-    /// An attempt of a step failed and is followed by another.
-    StepRetry,
-    /// A partition was materialized.
-    Materialization,
-    /// A step failed, or a partition of it.
-    StepFailure,
-    /// A step ended, and did not fail as a whole.
-    StepSuccess,
-}
-
-impl EventKind {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::StepStart => "StepStart",
-            Self::StepRetry => "StepRetry",
-            Self::Materialization => "Materialization",
-            Self::StepFailure => "StepFailure",
-            Self::StepSuccess => "StepSuccess",
-        }
-    }
-}
-
-/// The partitions that an event belongs to.
-#[derive(Debug, Clone)]
-pub enum EventPartitions {
-    /// None: it belongs to the step, or the asset has no partitions.
-    None,
-    /// One.
-    One(Arc<Space>, u64),
-    /// All of the run.
-    Run(Selection),
-}
 
 /// Something that happened to an asset.
 #[derive(Debug, Clone)]
@@ -318,17 +279,4 @@ fn error_text(cause: &Cause) -> String {
         return cause.message.clone();
     }
     format!("{}: {}", cause.error_type, cause.message)
-}
-
-/// The time of a run's last event: its end, or its start if it runs.
-pub(super) fn last_time(ended: Option<&RunRow>, since: Option<Micros>) -> Micros {
-    ended
-        .map(|row| row.ended_at)
-        .or(since)
-        .unwrap_or(Micros::MIN)
-}
-
-/// Whether runs of the backfill can be in flight.
-pub(super) fn can_run(row: &BackfillRow) -> bool {
-    row.status == Status::InProgress
 }

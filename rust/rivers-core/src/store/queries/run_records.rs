@@ -5,16 +5,57 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::events::{EventKind, EventPartitions, can_run, last_time};
-use crate::backfill::{AttemptRow, FailureRow, MetadataRow, RequestedAsset, RunRow, SkipRow};
+use crate::backfill::{
+    AttemptRow, FailureRow, MetadataRow, RequestedAsset, RunRow, SkipRow, Status,
+};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::space::{Selection, Space};
 use crate::store::Records;
 use crate::store::records::BackfillRow;
 
 /// How many runs are asked one by one for their metadata before all of the backfill is read.
 const MANY_RUNS: usize = 1_000;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// An attempt of a step began.
+    StepStart,
+    /// An attempt of a step failed and is followed by another.
+    StepRetry,
+    /// A partition was materialized.
+    Materialization,
+    /// A step failed, or a partition of it.
+    StepFailure,
+    /// A step ended, and did not fail as a whole.
+    StepSuccess,
+}
+
+impl EventKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StepStart => "StepStart",
+            Self::StepRetry => "StepRetry",
+            Self::Materialization => "Materialization",
+            Self::StepFailure => "StepFailure",
+            Self::StepSuccess => "StepSuccess",
+        }
+    }
+}
+
+/// The partitions that an event belongs to.
+#[derive(Debug, Clone)]
+pub enum EventPartitions {
+    /// None: it belongs to the step, or the asset has no partitions.
+    None,
+    /// One.
+    One(Arc<Space>, u64),
+    /// All of the run.
+    Run(Selection),
+}
 
 /// An event, without the texts that it refers to.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +137,7 @@ impl<'a> BackfillRecords<'a> {
         for own in ended {
             begun.insert(own.run, (Some(own), None));
         }
-        if can_run(row) {
+        if row.status == Status::InProgress {
             for &(run, since) in &row.in_flight {
                 begun.entry(run).or_insert((None, Some(since)));
             }
@@ -174,7 +215,8 @@ impl RunRecords {
     /// The time of the last event.
     pub(super) fn last_at(&self) -> Micros {
         let retried = self.attempts.iter().map(|own| own.due_at).max();
-        let last = last_time(self.ended.as_ref(), self.since);
+        let ended = self.ended.map(|row| row.ended_at).or(self.since);
+        let last = ended.unwrap_or(Micros::MIN);
         retried.map_or(last, |due_at| due_at.max(last))
     }
 }
