@@ -17,7 +17,6 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
-from rivers.execution.returned import is_coroutine_callable
 from rivers.execution.steps import Labels
 from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
@@ -460,7 +459,7 @@ class Asset(Generic[P, R]):
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
         """Returns the step, without its options."""
         signature = read_signature(fn, f"the asset {name!r}")
-        return StepDef("single", name, [name], fn, fn, is_coroutine_callable(fn), signature)
+        return StepDef("single", name, [name], fn, fn, is_async(fn), signature)
 
     def _made_by(self, step: StepDef, name: str) -> None:
         self.name, self.step, self.assets = name, step, [self]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -81,4 +83,11 @@ class StepDef:
         if self.traced is not None:
             traced = self.traced.with_names(retries, handler_of)
             return traced.call_async if traced.is_async else traced
+        if inspect.isasyncgenfunction(self.call):
+            return functools.partial(_generator, self.call)
         return self.call
+
+
+async def _generator(fn: Callable[..., Any], /, **arguments: Any) -> Any:
+    """Returns what an async generator function yields from: its call need not be awaited."""
+    return fn(**arguments)

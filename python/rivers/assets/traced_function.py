@@ -13,6 +13,7 @@ from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
 from rivers.execution.event_loop import outcome_in_thread
 from rivers.execution.returned import refuse_pending
+from rivers.execution.skips import Skip
 from rivers.execution.task_context import TaskExecutionContext, context_of_task
 from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
 from rivers.io.base import BaseIOHandler, OutputContext
@@ -131,7 +132,7 @@ class TracedFunction:
     def _delay(self, call: TaskCall, error: BaseException, failures: int) -> float:
         """Returns the seconds until the task's next attempt, or raises the error if there is none."""
         delay = call.retry.wait(error, failures) if isinstance(call.retry, RetryPolicy) else None
-        if delay is None:
+        if delay is None or isinstance(error, Skip):
             raise error
         _log.info(
             "the task %r of the asset %r failed and is retried in %.1f s: %s: %s",

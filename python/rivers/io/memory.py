@@ -113,6 +113,16 @@ class InMemoryIOHandler(BaseIOHandler):
             raise nothing_stored(context, missing, hint)
         return ungroup(context, stored, self.schema)
 
+    def _held(self, asset: str, partitions: Selection) -> Selection:
+        """Those of the partitions whose values are in memory; see `BaseIOHandler._held`."""
+        keys = partitions.keys()
+        with self._lock:
+            self._list_nones(asset)
+            kept = [
+                key for key in keys if (asset, key) in self._values or self._is_none(asset, [key])
+            ]
+        return partitions if len(kept) == len(keys) else partitions.space.select_keys(kept)
+
     def forget(self) -> None:
         """Drop all values: a worker process keeps them for one run only."""
         with self._lock:

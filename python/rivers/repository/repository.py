@@ -672,8 +672,9 @@ class CodeRepository:
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
-            failed, in_progress), and of the last materialization `last_materialized_at` (Datetime),
-            `backfill_id` (String), `run` (UInt64) and `code_version` (String).
+            failed, in_progress, skipped), of the last materialization `last_materialized_at` (Datetime),
+            `backfill_id` (String), `run` (UInt64) and `code_version` (String), and `skip_reason` (String:
+            why it was skipped).
 
         Raises:
             AssetNotFoundError: There is no such asset.

@@ -129,12 +129,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Continues a backfill whose owner is dead.
+    /// Continues a backfill whose owner is dead. The values of the assets in `unavailable` that the plan
+    /// says are materialized already cannot be loaded any more: these assets are executed.
     ///
     /// # Errors
     /// `BackfillNotFound`; `Execution` if it has ended, its owner is alive, or a worker process of a
     /// dead owner does not exit; `Storage`.
-    pub fn resume(&self, id: &str, execution: Execution) -> Result<Key> {
+    pub fn resume(&self, id: &str, execution: Execution, unavailable: &[u32]) -> Result<Key> {
         let row = self.row(id)?;
         if row.status != Status::InProgress {
             return Err(Error::Refused {
@@ -159,7 +160,8 @@ impl Engine {
         self.shared.leased_first(&lease);
         // The owner may have recorded more between our read and the takeover.
         let row = self.row(id)?;
-        let plan = Arc::new(self.shared.store.plan(row.key)?);
+        let plan = self.shared.store.plan(row.key)?;
+        let plan = Arc::new(plan.without_materialized(unavailable));
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let pending = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
         let failures = if plan.links().is_empty() {

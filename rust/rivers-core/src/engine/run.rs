@@ -208,6 +208,11 @@ impl Run {
         });
     }
 
+    /// Whether a failure of exactly this partition of `asset` is recorded.
+    pub(super) fn has_failed(&self, asset: u32, partition: u64) -> bool {
+        self.failures().has(asset, partition)
+    }
+
     /// Whether `asset` failed or was skipped for all partitions.
     pub fn failed_or_skipped(&self, asset: u32) -> bool {
         self.failures()

@@ -79,6 +79,16 @@ impl Run {
         }
     }
 
+    /// Whether `asset` failed for a partition, or skipped it.
+    pub fn leaves_out(&self, asset: u32, partition: u64) -> bool {
+        let skips = self.skips();
+        let is_skipped = [None, Some(partition)]
+            .iter()
+            .any(|place| skips.contains_key(&(asset, *place)));
+        drop(skips);
+        is_skipped || self.has_failed(asset, partition)
+    }
+
     /// Those of the partitions (`None`: all) that `asset` has neither skipped nor was materialized for
     /// before; `None`: all.
     pub(super) fn to_execute(

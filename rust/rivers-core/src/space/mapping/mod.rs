@@ -10,6 +10,7 @@ mod image;
 mod key_image;
 mod kind;
 mod same_keys;
+mod several;
 mod time_image;
 
 use std::sync::Arc;
