@@ -310,7 +310,9 @@ mod tests {
             partitions: 1,
             failed: 0,
             failures: Vec::new(),
+            skips: Vec::new(),
             retry: None,
+            metadata: Vec::new(),
         };
         let assignment = assignment(1..9);
         assert_eq!(assignment.claim(0), Some(1));
