@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rivers.execution.steps import StepOutput
     from rivers.io.output_metadata import OutputMetadata
 
+
 def declared_metadata(part: Output | Materialization | None) -> dict[str, MetadataValue]:
     """The facts that an `Output` or a `Materialization` holds, its data version among them."""
     if part is None:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rivers")
 
+_WITH_METADATA = (Output, Materialization)
+"""What a function may return in place of a value, with facts about it."""
+
 _CTRL_C_SECONDS = 0.2
 """Time in which Ctrl-C reaches the thread that waits for a backfill."""
 
@@ -342,9 +345,9 @@ def _store(
 ) -> None:
     for output in step.outputs:
         part = value[output.name] if step.by_name else value
-        declared: dict[str, MetadataValue] = {}
+        declared: dict[str, MetadataValue] | None = None
         added: OutputMetadata | None = None
-        if isinstance(part, Output | Materialization):
+        if isinstance(part, _WITH_METADATA):
             declared = declared_metadata(part)
         if isinstance(part, Output):
             part = part.value
@@ -355,11 +358,16 @@ def _store(
                 continue
             if given is not None or declared:
                 known = {} if given is None else given.of_call(context.partition)
-                context.output_metadata = {**known, **declared}
+                context.output_metadata = {**known, **(declared or {})}
             output.handler.handle_output(context, part)
-            added = context._added  # noqa: SLF001  (what the handler says goes to the records)
+            # What the handler has added goes to the records.
+            constant = context._constant  # noqa: SLF001
+            if constant is not None and given is None and not declared:
+                run.add_metadata(output.index, None, constant.json)
+                continue
+            added = context._all_added()  # noqa: SLF001
         if given is not None or declared or added is not None:
-            record_metadata(run, output, given, declared, added)
+            record_metadata(run, output, given, declared or {}, added)
 
 
 def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:

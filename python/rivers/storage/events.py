@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rivers._rivers import PartitionKey
     from rivers._storage import EventData
 
+
 @dataclass(frozen=True)
 class StoredEvent:
     """Something that happened to an asset, from `Storage.get_events_for_asset()` and its siblings.
