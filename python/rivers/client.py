@@ -375,7 +375,9 @@ class BackfillClient:
             interrupted, status = self._poll(backfill_id)
             if status.status != "in_progress":
                 return status
-            if interrupted:
+            # What runs in this process is not interrupted, and what stopped here did so for a reason, which
+            # `wait` raises.
+            if interrupted and (self._live is None or self._live.wait(key, 0.0)):
                 raise _interrupted(backfill_id)
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:

@@ -80,7 +80,7 @@ storage, moment, executor = sys.argv[2:]
 def main():
     global PAUSE
     opened = rs.Storage.memory() if storage == "memory" else rs.Storage.embedded(folder / "rivers.db")
-    repo = rs.CodeRepository([work, later], executor=EXECUTORS[executor]()).resolve(opened)
+    repo = rs.CodeRepository([work, later], default_executor=EXECUTORS[executor]()).resolve(opened)
     parents = None
     if moment != "before use":
         assert repo.backfill(["work"], partition_range=ALL).status == "completed"

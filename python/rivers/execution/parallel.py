@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rivers._fork import reset_in_children
 from rivers.execution.program_files import ProgramFiles
 from rivers.execution.worker_process import WorkerProcess
 from rivers.execution.workers import Workers
@@ -76,6 +77,11 @@ class _Processes:
         self._lock = threading.Lock()
         self._busy: dict[WorkerProcess, int] = {}
         self._free.put(self._new())
+        reset_in_children(self)
+
+    def reset_in_child(self) -> None:
+        """Leaves the folder to the parent: a forked child would remove it when it exits."""
+        self._folder._finalizer.detach()  # type: ignore[attr-defined]  # noqa: SLF001
 
     def prepare(self) -> None:
         with self._lock:

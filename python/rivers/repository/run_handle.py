@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from rivers._text import listed
+from rivers.exceptions import ExecutionError
 from rivers.execution.context import MARKED
 from rivers.repository.nested import nested_wait, refuse_blocking_the_loop
 from rivers.status.results import RunResult
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from rivers.repository.runtime import Runtime
 
 HandleStatus: TypeAlias = Literal["pending", "running", "completed", "failed", "canceled"]
+
+_POLL_SECONDS = 0.02
+"""Time between two looks at a run of another process."""
 
 
 class RunHandle:
@@ -45,18 +50,35 @@ class RunHandle:
             timeout: Maximum number of seconds to wait; `None` for no limit.
 
         Raises:
-            ExecutionError: The call is made in a function, and would wait for that function.
+            ExecutionError: The call is made in a function, and would wait for that function, or the
+                process that ran it is dead.
             TimeoutError: The run has not ended within `timeout` seconds; it continues.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         engine = self._runtime.engine
         is_async, has_queue = self._program.is_async, self._runtime.run_queue is not None
         refuse_blocking_the_loop(engine, is_async=is_async, has_queue=has_queue)
         with nested_wait(engine, self._key):
             has_ended = engine.wait(self._key, timeout)
+        # In a forked child the engine does not know the runs of its parent, and the storage does.
+        while has_ended and self._is_in_progress():
+            has_ended = deadline is None or time.monotonic() < deadline
+            time.sleep(_POLL_SECONDS)
         if not has_ended:
             msg = f"the run {self.run_id} has not ended within {timeout} seconds"
             raise TimeoutError(msg)
         return self._result()
+
+    def _is_in_progress(self) -> bool:
+        store = self._runtime.store
+        interrupted = self._request_id in store.interrupted()
+        record = store.backfill_by_key(self._key)
+        if record is None or record["status"] != "in_progress":
+            return False
+        if interrupted:
+            msg = f"the run {self.run_id} was interrupted: its process is gone"
+            raise ExecutionError(msg)
+        return True
 
     def cancel(self) -> bool:
         """Cancels the run if it has not begun.

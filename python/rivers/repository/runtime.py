@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from rivers._fork import leave_to_parent, reset_in_children
 from rivers._rivers import Engine
 from rivers._validation import check_seconds
 from rivers.client import BackfillClient
@@ -124,6 +125,14 @@ class Runtime:
         self._lock = threading.Lock()
         self._storage: Storage | None = None
         self._connection: Connection | None = None
+        reset_in_children(self)
+
+    def reset_in_child(self) -> None:
+        """Leaves the engine and the workers to the parent; the child opens its own at first use."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            leave_to_parent(self._connection)
+            self._storage, self._connection = self._connection.storage, None
 
     def connect(self, storage: Storage | None = None) -> Connection:
         """Opens the engine and the workers, once for each storage.
