@@ -52,6 +52,8 @@ _log = logging.getLogger("rivers")
 
 GRACE_SECONDS = 2.0
 """Time beyond its timeout after which a worker process is killed, if it should have canceled a coroutine."""
+_WITH_METADATA = (Output, Materialization)
+"""What a function may return in place of a value, with facts about it."""
 
 _CTRL_C_SECONDS = 0.2
 """Time in which Ctrl-C reaches the thread that waits for a backfill."""
@@ -513,11 +515,11 @@ def _store_part(
     """Stores the value of an output, for these partitions (`None`: all those for which it is made).
 
     Returns:
-        What the value declares about itself, and what the handler added; `None`: nothing was stored.
+        What the value declares about itself, and what the handler added; `None`: nothing is left to record.
     """
     declared: dict[str, MetadataValue] = {}
     added: OutputMetadata | None = None
-    if isinstance(part, Output | Materialization):
+    if isinstance(part, _WITH_METADATA):
         declared = declared_metadata(part)
     if isinstance(part, Output):
         part = part.value
@@ -530,7 +532,12 @@ def _store_part(
             known = {} if given is None else given.of_call(context.partition)
             context.output_metadata = {**known, **declared}
         output.handler.handle_output(context, part)
-        added = context._added  # noqa: SLF001  (what the handler says goes to the records)
+        # What the handler has added goes to the records.
+        constant = context._constant  # noqa: SLF001
+        if constant is not None and selection is None and given is None and not declared:
+            run.add_metadata(output.index, None, constant.json)
+            return None
+        added = context._all_added()  # noqa: SLF001
     return declared, added
 
 
