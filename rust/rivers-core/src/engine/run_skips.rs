@@ -1,15 +1,11 @@
 //! What a run skips: partitions for which there is nothing to produce.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::run::Run;
+use super::run::{Reasons, Run};
 use crate::backfill::{Cause, Failure, Skip};
 use crate::error::Result;
 use crate::space::Selection;
-
-/// By asset and partition (`None`: all), why it was skipped.
-pub(super) type Reasons = BTreeMap<(u32, Option<u64>), Arc<Cause>>;
 
 impl Run {
     pub(super) fn skips(&self) -> MutexGuard<'_, Reasons> {
