@@ -95,7 +95,10 @@ impl Space {
 
     #[getter]
     fn has_time_windows(&self) -> bool {
-        self.space.dims().iter().any(|dim| dim.axis.time().is_some())
+        self.space
+            .dims()
+            .iter()
+            .any(|dim| dim.axis.time().is_some())
     }
 
     /// The space as bytes, for a worker process.

@@ -83,7 +83,9 @@ pub(super) fn real_path(given: &Path) -> PathBuf {
     let target = std::fs::read_link(given).ok();
     let linked = target.map(|target| given.parent().unwrap_or(Path::new("")).join(target));
     let path = linked.as_deref().unwrap_or(given);
-    let folder = path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
+    let folder = path
+        .parent()
+        .and_then(|folder| std::fs::canonicalize(folder).ok());
     match (folder, path.file_name()) {
         (Some(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),
@@ -167,4 +169,11 @@ pub(super) fn log_path(database: &Path) -> PathBuf {
 /// Size of the write-ahead log in bytes; 0 if there is none.
 pub(super) fn log_size(database: &Path) -> u64 {
     std::fs::metadata(log_path(database)).map_or(0, |metadata| metadata.len())
+}
+
+/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
+pub(super) fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+    cannot_create && log_size(path) == 0
 }

@@ -12,6 +12,7 @@ mod failure;
 mod files;
 mod inspect;
 mod migrate;
+mod private;
 mod run;
 mod schema;
 mod skip;
@@ -23,7 +24,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::encoding::EncodedBackfill;
 use super::failpoint::{Step, Work, hit};
@@ -140,7 +141,7 @@ impl SqliteStore {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
         {
-            std::fs::create_dir_all(parent).map_err(|error| {
+            private::create(parent, path).map_err(|error| {
                 location.refused(&format!("its directory cannot be made: {error}"))
             })?;
         }
@@ -174,7 +175,7 @@ impl SqliteStore {
                 Access::ReadOnly(PerProcess::new(Mutex::new(reader))),
                 identity,
             ),
-            Err(error) if needs_immutable(path, &error) => {
+            Err(error) if connection::needs_immutable(path, &error) => {
                 let opened = connection::open_immutable(path);
                 let read = opened.and_then(|reader| inspect::Identity::read(&reader));
                 let identity = read.map_err(|error| location.error(&error))?;
@@ -229,7 +230,9 @@ impl SqliteStore {
     /// The connections of this process to a file.
     fn file<'a>(&self, access: &'a PerProcess<FileAccess>) -> Result<&'a FileAccess> {
         access.get_or(|| match &self.location {
-            Location::File { path, .. } => FileAccess::open(path, &self.location, OpenFlags::empty()),
+            Location::File { path, .. } => {
+                FileAccess::open(path, &self.location, OpenFlags::empty())
+            }
             Location::Memory => unreachable!("a database in memory has no file"),
         })
     }
@@ -301,8 +304,7 @@ impl SqliteStore {
         let value = result.map_err(|error| self.location.error(&error))?;
         if intact(&connection).is_err() {
             // Only while no other process can write the log the answer is certain.
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate);
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
             intact(&*transaction.map_err(|error| self.location.error(&error))?)?;
         }
         Ok(value)
@@ -347,13 +349,6 @@ impl SqliteStore {
             }
         }
     }
-}
-
-/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
-fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-    cannot_create && connection::log_size(path) == 0
 }
 
 /// A panic while a connection was locked leaves no transaction open: the connection is usable.
