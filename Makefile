@@ -46,6 +46,7 @@ $(EXTENSION): $(ENVIRONMENT) $(RUST)
 demo: build ## Run the examples on real data
 	python examples/flights.py
 	python examples/weather.py
+	python examples/time_zones.py
 
 test: test-rust test-python ## Run all tests
 

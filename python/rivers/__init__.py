@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
+    from rivers.execution.resource import Resource
     from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         PickleIOHandler,
     )
     from rivers.io.delta import DeltaIOHandler
+    from rivers.io.metadata_value import MetadataValue
     from rivers.io.parquet import ParquetIOHandler
     from rivers.partitions import (
         PartitionKey,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from rivers.repository.repository import CodeRepository
     from rivers.repository.run_handle import RunHandle
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
+    from rivers.storage.events import StoredEvent
     from rivers.storage.run_record import LaunchedBy, RunRecord
     from rivers.storage.storage import Storage
 
@@ -68,6 +71,7 @@ __all__ = [
     "InputContext",
     "LaunchedBy",
     "Materialization",
+    "MetadataValue",
     "MultiAsset",
     "Output",
     "OutputContext",
@@ -79,6 +83,7 @@ __all__ = [
     "PartitionSet",
     "PartitionsDefinition",
     "PickleIOHandler",
+    "Resource",
     "RetryOn",
     "RetryPolicy",
     "RunHandle",
@@ -87,6 +92,7 @@ __all__ = [
     "RunResult",
     "SingleAsset",
     "Storage",
+    "StoredEvent",
     "TagConcurrencyLimit",
     "Task",
     "TaskExecutionContext",
@@ -101,6 +107,7 @@ _MODULES = {
     "rivers.client": ("BackfillClient",),
     "rivers.execution.context": ("AssetExecutionContext",),
     "rivers.execution.executor": ("Executor",),
+    "rivers.execution.resource": ("Resource",),
     "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
     "rivers.io": (
@@ -111,6 +118,7 @@ _MODULES = {
         "PickleIOHandler",
     ),
     "rivers.io.delta": ("DeltaIOHandler",),
+    "rivers.io.metadata_value": ("MetadataValue",),
     "rivers.io.parquet": ("ParquetIOHandler",),
     "rivers.partitions": (
         "PartitionKey",
@@ -128,6 +136,7 @@ _MODULES = {
     "rivers.repository.repository": ("CodeRepository",),
     "rivers.repository.run_handle": ("RunHandle",),
     "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
+    "rivers.storage.events": ("StoredEvent",),
     "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),
     "rivers.storage.storage": ("Storage",),
 }

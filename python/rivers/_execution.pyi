@@ -50,6 +50,32 @@ class Engine:
     def next_batch(self, timeout: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none within `timeout` seconds."""
 
+    def begin_submission(self, in_run: bool) -> None:
+        """Lets a submission or a resume in; `end_submission` must follow.
+
+        Args:
+            in_run: Whether a function of a run launches it: that is allowed until all have ended.
+
+        Raises:
+            ExecutionError: The engine is closed or closing.
+        """
+
+    def end_submission(self) -> None:
+        """The submission was made, or has failed."""
+
+    def begin_wait(self, caller: int, target: int) -> None:
+        """A run of one backfill is about to wait for another; it lends its slots until `end_wait`.
+
+        Raises:
+            ExecutionError: The wait could never end.
+        """
+
+    def end_wait(self, caller: int, target: int) -> None:
+        """The wait has ended; blocks until the run has its slots again."""
+
+    def wait_idle(self) -> None:
+        """Refuses new backfills, and waits until nothing is live."""
+
     def begin_preemption(self, priority: int) -> None:
         """Holds back runs below `priority` until the request that is about to be submitted begins."""
 
@@ -65,8 +91,13 @@ class Engine:
     def wait(self, key: int, timeout: float | None = None) -> bool:
         """Waits for the end of a backfill and checks for Ctrl-C; `False` if the timeout passes first."""
 
-    def cancel(self, id: str) -> bool:
-        """Cancels a backfill; returns whether it is live in this process."""
+    def cancel(self, id: str, force_after: float | None = None) -> bool:
+        """Cancels a backfill; returns whether it is live in this process.
+
+        Args:
+            id: The id of the backfill.
+            force_after: Seconds after which runs in flight are ended by force; `None`: never.
+        """
 
     def set_paused(self, id: str, paused: bool) -> None:
         """Pauses a backfill, so that no new runs start, or unpauses it."""
@@ -214,6 +245,15 @@ class Run:
     def failed_or_skipped(self, asset: int) -> bool:
         """Whether an asset failed or was skipped for all partitions."""
 
+    def add_metadata(self, asset: int, key: PartitionKey | None, body: str) -> None:
+        """Records a JSON object about what was materialized of an asset.
+
+        Args:
+            asset: The asset's index.
+            key: The partitions that it is about; `None`: all that have none of their own.
+            body: The JSON object.
+        """
+
     def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
         """Records that each partition of the key failed."""
 
@@ -237,13 +277,27 @@ class JobSpec:
 class SharedRuns:
     """Runs that the engine and a worker process share, in a file that both map."""
 
-    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    def __new__(cls, path: str | PathLike[str], *, create: bool = False) -> Self:
+        """Maps a file.
+
+        Args:
+            path: The file.
+            create: Whether to create it, on the engine's side.
+
+        Raises:
+            StorageError: The file cannot be created or mapped.
+        """
+
     def set_step(self, step: int) -> None:
         """Records which step of the current run begins."""
 
     @property
     def step(self) -> int:
         """Index of the step that the current run is at."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run was claimed that the worker has not ended."""
 
 @final
 class WorkerBatch:

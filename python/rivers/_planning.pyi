@@ -68,6 +68,9 @@ class Selection:
         """Returns the key at index `n`."""
 
     def keys(self) -> list[PartitionKey]: ...
+    def covering_key(self) -> PartitionKey | None:
+        """The one key that represents exactly these partitions; `None` if there is none."""
+
     def text(self, n: int) -> str:
         """Returns the text of the key at index `n`."""
 

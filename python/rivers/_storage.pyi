@@ -6,6 +6,7 @@ from os import PathLike
 from typing import Literal, TypeAlias, TypedDict, final, type_check_only
 
 from rivers._execution import Engine
+from rivers._partitions import PartitionKey
 from rivers._planning import ArrowTable, Plan, Selection, Space
 
 _BackfillState: TypeAlias = Literal["in_progress", "completed", "failed", "canceled"]
@@ -110,6 +111,29 @@ class ErrorGroup(TypedDict):
     traceback: str | None
     """Traceback of the first error, if it was an exception."""
 
+@type_check_only
+class EventData(TypedDict):
+    """Something that happened to an asset, derived from the records of a run."""
+
+    id: str
+    """Text that no other event has."""
+    event_type: Literal["StepStart", "StepRetry", "Materialization", "StepFailure", "StepSuccess"]
+    """What happened."""
+    asset_key: str
+    """Name of the asset."""
+    run_id: str
+    """Id of the run."""
+    partition_key: PartitionKey | None
+    """Partition, or one key for all partitions of the run, if it belongs to any."""
+    timestamp: int
+    """Nanoseconds since 1970 UTC."""
+    error: str | None
+    """Error of a failure or a retry."""
+    metadata: str | None
+    """Metadata of a materialization, a JSON object."""
+    code_version: str | None
+    """Version of the asset's code, if it declared one."""
+
 @final
 class Store:
     """A storage: everything that is recorded."""
@@ -197,6 +221,18 @@ class Store:
     def runs(self, limit: int | None = None, status: str | None = None) -> list[RunData]:
         """Returns the latest runs that have started: those in flight, then those that have ended."""
 
+    def events_of_run(self, id: str) -> list[EventData]:
+        """Returns the events of a run, oldest first; none for an unknown run."""
+
+    def events_of_asset(self, asset: str, limit: int) -> list[EventData]:
+        """Returns up to `limit` events of an asset, newest first."""
+
+    def latest_materialization(self, asset: str, partition: str | None) -> EventData | None:
+        """Returns the newest materialization of an asset; of the partition with this text, if given."""
+
+    def run_progress(self, id: str) -> tuple[int, int] | None:
+        """Returns the steps of a run that have ended, and all; `None` for an unknown run."""
+
     def add_dynamic(self, name: str, keys: Sequence[str]) -> None:
         """Registers keys of a dynamic dimension in order; registered keys keep their position."""
 
@@ -225,6 +261,6 @@ def backfills(
     """Returns the table of `BackfillClient.backfills`."""
 
 def partition_status(
-    store: Store, asset: str, space: Space, status: Sequence[str] | None
+    store: Store, asset: str, space: Space, status: Sequence[str] | None, metadata: bool
 ) -> ArrowTable:
     """Returns the table of `CodeRepository.partition_status`."""

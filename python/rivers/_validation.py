@@ -63,6 +63,18 @@ def check_seconds(name: str, value: object) -> float:
     return float(value)
 
 
+def check_delay(name: str, value: object) -> float:
+    """The value, if it is a number of seconds, 0 included.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:  # noqa: PLR2004
+        msg = f"{name} must be a number of seconds, 0 or more, got {value!r}"
+        raise ConfigurationError(msg)
+    return float(value)
+
+
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = re.compile(
     "(?=.)" + "".join(f"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms"))

@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rivers._rivers import Engine
-from rivers._validation import check_count, check_max_failures, check_priority, check_seconds
+from rivers._validation import (
+    check_count,
+    check_delay,
+    check_max_failures,
+    check_priority,
+    check_seconds,
+)
 from rivers.exceptions import BackfillNotFoundError, ConfigurationError, ExecutionError
 from rivers.status import tables
 from rivers.status.backfill_view import BackfillView, seconds_left, view_of
@@ -40,8 +46,8 @@ _LEASE_SECONDS = 15.0
 class Controls(Protocol):
     """The verbs that change a backfill."""
 
-    def cancel(self, backfill_id: str, /) -> bool:
-        """Cancels a backfill; `True` if it is live in this process."""
+    def cancel(self, backfill_id: str, force_after: float | None = None, /) -> bool:
+        """Cancels a backfill, after a while by force; `True` if it is live in this process."""
 
     def set_paused(self, backfill_id: str, paused: bool, /) -> None:
         """Pauses or unpauses a backfill."""
@@ -450,11 +456,15 @@ class BackfillClient:
 
     # -- control -----------------------------------------------------------------------------------
 
-    def cancel_backfill(self, backfill_id: str) -> bool:
+    def cancel_backfill(self, backfill_id: str, *, force_after: float | None = None) -> bool:
         """Cancels a backfill: no new run starts, runs in flight end, and the rest is canceled.
 
         Args:
             backfill_id: The id of the backfill; one that has ended stays as it is.
+            force_after: Seconds after which runs still in flight are ended by force: they are canceled,
+                not failed, and not retried. A worker process is killed, a coroutine is canceled, and a
+                thread is abandoned: its function goes on, but its slot is free, and what it returns is
+                dropped. `None`: never.
 
         Returns:
             `True` if it runs in this process, where no new run starts once this returns. `False`
@@ -463,10 +473,13 @@ class BackfillClient:
 
         Raises:
             BackfillNotFoundError: No backfill has the id.
+            ConfigurationError: `force_after` is not a number of seconds.
         """
+        if force_after is not None:
+            check_delay("force_after", force_after)
         self._record(backfill_id)
         with self._controls() as controls:
-            return controls.cancel(backfill_id)
+            return controls.cancel(backfill_id, force_after)
 
     def pause_backfill(self, backfill_id: str) -> None:
         """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.

@@ -14,6 +14,7 @@ __all__ = [
     "ConfigurationError",
     "ExecutionError",
     "GraphValidationError",
+    "MissingInputError",
     "NodeNotFoundError",
     "PartitionDefinitionError",
     "PartitionValidationError",
@@ -96,6 +97,10 @@ class GraphValidationError(RiversError):
 
 class ConfigurationError(RiversError, ValueError):
     """Raised when an argument or a config value is not one of those allowed."""
+
+
+class MissingInputError(GraphValidationError, ConfigurationError):
+    """Raised when a parameter of an asset or a task names neither an asset nor a resource."""
 
 
 class AssetNotFoundError(RiversError, KeyError):

@@ -27,6 +27,7 @@ def planned(shell, *words):
         (["--assets", "daily", *DAYS, "--strategy", "chunked(3)"], "4 partitions in 2 runs"),
         (["--assets", "daily", "--partitions", "2024-01-01,2024-01-03"], "2 partitions in 2 runs"),
         (["--assets", "daily", "--from", "2024-01-08"], "3 partitions in 3 runs"),
+        (["--assets", "daily", "--from", "-9999d", "--to", "2024-01-02"], "2 partitions in 2 runs"),
         (["--assets", "daily", "--to", "2024-01-03"], "3 partitions in 3 runs"),
         (["--assets", "daily", "--from", "2024-01", "--to", "2024-01"], "10 partitions in 10 runs"),
         (["--assets", "grid", "--range", "date=2024-01-02..", "--range", "region=us"], "9 partitions in 9 runs"),

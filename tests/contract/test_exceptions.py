@@ -20,6 +20,7 @@ BASES = {
     "AssetDefinitionError": {"RiversError", "ValueError"},
     "TaskDefinitionError": {"AssetDefinitionError"},
     "GraphValidationError": {"RiversError"},
+    "MissingInputError": {"GraphValidationError", "ConfigurationError"},
     "ConfigurationError": {"RiversError", "ValueError"},
     "AssetNotFoundError": {"RiversError", "KeyError"},
     "ExecutionError": {"RiversError"},

@@ -17,11 +17,13 @@ SIGNATURES = {
         "multi_run": ("list[str]", REQUIRED),
         "single_run": ("list[str]", REQUIRED),
     },
-    rs.PartitionKeyRange.single: {"from_key": ("str", REQUIRED), "to_key": ("str", REQUIRED)},
-    # A dict or any other mapping.
-    rs.PartitionKeyRange.multi: {
-        "dimensions": ("Mapping[str, tuple[str, str] | list[str]]", REQUIRED)
+    # A `str` on the page; also a date, a datetime, or `None` for an open end.
+    rs.PartitionKeyRange.single: {
+        "from_key": ("RangeEnd", REQUIRED),
+        "to_key": ("RangeEnd", REQUIRED),
     },
+    # A dict or any other mapping, of tuples of such ends or lists of `str`.
+    rs.PartitionKeyRange.multi: {"dimensions": ("Mapping[str, RangePart]", REQUIRED)},
     rs.CodeRepository.backfill: {
         "selection": ("list[str] | None", None),
         "partition_keys": ("list[PartitionKey] | None", None),

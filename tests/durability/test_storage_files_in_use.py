@@ -1,7 +1,5 @@
 """What happens to the files of a storage while it is open: an outcome that was reported is on disk."""
 
-import os
-
 import pytest
 
 SCRIPT = """
@@ -119,4 +117,4 @@ storage.add_dynamic_partitions("d", ["y"])
 print(storage.get_dynamic_partitions("d"))
 """
     assert processes.end(processes.start(script)) == "['y']"
-    assert not any(os.path.exists(processes.folder / name) for name in ("rivers.db-wal",))
+    assert not (processes.folder / "rivers.db-wal").exists()

@@ -30,7 +30,7 @@ ALL_RUNS = (1 << 63) - 1
 def execute_message(message):
     """Executes the runs that a worker was sent."""
     pickled, spec, sent, prior_attempts = pickle.loads(message)
-    return execute_batch(Program(pickle.loads(pickled)), WorkerBatch(spec, sent, prior_attempts))
+    return execute_batch(Program.unpickle(pickled), WorkerBatch(spec, sent, prior_attempts))
 
 
 def in_this_process(message):

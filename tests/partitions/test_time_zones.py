@@ -1,7 +1,10 @@
 """Time definitions with a time zone: keys, windows, errors, and what other definitions see of them."""
 
 import datetime as dt
+import os
 import pickle
+import subprocess
+import sys
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -316,3 +319,19 @@ def test_windows_that_are_left_out_are_not_needed():
     assert up.downstream(workdays.resolve(), mapping).num_partitions == 17
     all_days = workdays.resolve().all()
     assert all_days.downstream(hours.resolve(), mapping).num_partitions == 17 * 24
+
+
+def test_zones_come_from_the_package_tzdata_where_the_system_has_none():
+    pytest.importorskip("tzdata")
+    script = (
+        "import rivers as rs, zoneinfo\n"
+        "assert zoneinfo.TZPATH == ()\n"
+        "days = rs.PartitionsDefinition.daily('2024-11-03', end='2024-11-04', timezone='America/New_York')\n"
+        "start, end = days.resolve().all().time_window()\n"
+        "print(end.timestamp() - start.timestamp())\n"
+    )
+    env = {**os.environ, "PYTHONTZPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "90000.0\n"

@@ -16,6 +16,7 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
+from rivers.execution.returned import is_coroutine_callable
 from rivers.execution.steps import Labels
 from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
@@ -45,7 +46,8 @@ class Asset(Generic[P, R]):
         partitions_def: How the asset is partitioned: a definition, or the name of one in
             `CodeRepository(partition_defs=)`.
         backfill_strategy: How partitions are grouped into runs when `backfill()` has no `strategy`.
-        io_handler: Stores what the function returns; in memory by default. `None` is not passed to it.
+        io_handler: Stores what the function returns; in memory by default. It may be the name of one in
+            `CodeRepository(resources=)`. `None` is not passed to it.
         deps: Assets, or their names, that must be executed first, without taking their values; or
             `AssetDef.input(...)` and `AssetDef.dep(...)`, which add options for one upstream.
         tags: Free labels.
@@ -106,7 +108,7 @@ class Asset(Generic[P, R]):
         name: str | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         backfill_strategy: BackfillStrategy | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         deps: Iterable[Asset | DepDef | str] | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         kinds: str | Iterable[str] | None = None,
@@ -211,7 +213,7 @@ class Asset(Generic[P, R]):
         wraps: Callable[P2, R2],
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> GraphAsset[P2, R2]: ...
 
@@ -221,7 +223,7 @@ class Asset(Generic[P, R]):
         wraps: None = None,
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> Callable[[Callable[P2, R2]], GraphAsset[P2, R2]]: ...
 
@@ -230,7 +232,7 @@ class Asset(Generic[P, R]):
         wraps: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Unpack[AssetOptions],
     ) -> Any:
         """Declares an asset made by several tasks; the function connects them.
@@ -246,7 +248,8 @@ class Asset(Generic[P, R]):
         Args:
             wraps: The function, if this is not used as a decorator.
             name: Name of the asset; by default the function's.
-            node_io_handler: Stores what each task returns, under the name `asset/task`, from which
+            node_io_handler: Stores what each task returns (a handler, or the name of a resource that is
+                one), under the name `asset/task`, from which
                 `load_node` loads it. A task that is called more than once has a number from the second
                 call on: `asset/task_2`.
             options: Options of `Asset`.
@@ -276,7 +279,7 @@ class Asset(Generic[P, R]):
     def external(
         name: str,
         *,
-        io_handler: BaseIOHandler,
+        io_handler: BaseIOHandler | str,
         partitions_def: PartitionsDefinition | str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         kinds: str | Iterable[str] | None = None,
@@ -289,7 +292,7 @@ class Asset(Generic[P, R]):
 
         Args:
             name: Name of the asset.
-            io_handler: Loads its values.
+            io_handler: Loads its values; also the name of a resource that is a handler.
             partitions_def: How the asset is partitioned: a definition, or the name of one in
                 `CodeRepository(partition_defs=)`.
             tags: Free labels.
@@ -411,7 +414,7 @@ class Asset(Generic[P, R]):
             "name": (str,),
             "partitions_def": (PartitionsDefinition, str),
             "backfill_strategy": (BackfillStrategy,),
-            "io_handler": (BaseIOHandler,),
+            "io_handler": (BaseIOHandler, str),
             "group": (str,),
             "code_version": (str,),
             "retry": (RetryPolicy, str),
@@ -449,7 +452,7 @@ class Asset(Generic[P, R]):
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
         """Returns the step, without its options."""
         signature = read_signature(fn, f"the asset {name!r}")
-        return StepDef("single", name, [name], fn, fn, inspect.iscoroutinefunction(fn), signature)
+        return StepDef("single", name, [name], fn, fn, is_coroutine_callable(fn), signature)
 
     def _made_by(self, step: StepDef, name: str) -> None:
         self.name, self.step, self.assets = name, step, [self]
@@ -537,11 +540,14 @@ class GraphAsset(Asset[P, R]):
         self,
         fn: Callable[..., Any] | None = None,
         *,
-        node_io_handler: BaseIOHandler | None = None,
+        node_io_handler: BaseIOHandler | str | None = None,
         **options: Any,
     ) -> None:
-        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler):
-            msg = f"node_io_handler of an asset must be a BaseIOHandler, got {node_io_handler!r}"
+        if node_io_handler is not None and not isinstance(node_io_handler, BaseIOHandler | str):
+            msg = (
+                "node_io_handler of an asset must be a BaseIOHandler or the name of a resource, got "
+                f"{node_io_handler!r}"
+            )
             raise AssetDefinitionError(msg)
         self.node_io_handler = node_io_handler
         super().__init__(fn, **options)  # type: ignore[arg-type]  # It may have no function yet.
@@ -568,7 +574,7 @@ class GraphAsset(Asset[P, R]):
 class ExternalAsset(Asset):
     """The kind of asset that `Asset.external` makes: nothing computes it here."""
 
-    def __init__(self, name: str, *, io_handler: BaseIOHandler, **options: Any) -> None:
+    def __init__(self, name: str, *, io_handler: BaseIOHandler | str, **options: Any) -> None:
         if io_handler is None:
             msg = f"the external asset {name!r} needs an io_handler, which loads its values"
             raise AssetDefinitionError(msg)

@@ -27,7 +27,7 @@ class DepDef:
     kind: Literal["input", "dep"]
     name: str
     partition_mapping: PartitionMapping | None = None
-    io_handler: BaseIOHandler | None = None
+    io_handler: BaseIOHandler | str | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
@@ -35,7 +35,7 @@ class DepDef:
             f"AssetDef.{self.kind}()",
             ("name", self.name, (str,)),
             ("partition_mapping", self.partition_mapping, (PartitionMapping,)),
-            ("io_handler", self.io_handler, (BaseIOHandler,)),
+            ("io_handler", self.io_handler, (BaseIOHandler, str)),
             ("metadata", self.metadata, (Mapping,)),
         )
 
@@ -94,7 +94,7 @@ class AssetDef:
     kinds: list[str] = field(hash=False)
     group: str | None
     code_version: str | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     metadata: dict[str, Any] = field(hash=False)
     partitions_def: PartitionsDefinition | str | None
     partition_mapping: dict[str, PartitionMapping] | None = field(hash=False)
@@ -109,7 +109,7 @@ class AssetDef:
         kinds: str | Iterable[str] | None = None,
         group: str | None = None,
         code_version: str | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         partition_mapping: Mapping[Any, PartitionMapping] | None = None,
@@ -120,7 +120,7 @@ class AssetDef:
         _check(
             "AssetDef",
             ("name", name, (str,)),
-            ("io_handler", io_handler, (BaseIOHandler,)),
+            ("io_handler", io_handler, (BaseIOHandler, str)),
             ("metadata", metadata, (Mapping,)),
             ("code_version", code_version, (str,)),
             ("group", group, (str,)),
@@ -140,7 +140,7 @@ class AssetDef:
         cls,
         name: str,
         partition_mapping: PartitionMapping | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> DepDef:
         """Declares an upstream whose value the parameter of the same name receives.

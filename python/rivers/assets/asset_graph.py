@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
@@ -15,12 +16,13 @@ from rivers.exceptions import (
     AssetNotFoundError,
     ExecutionError,
     GraphValidationError,
+    MissingInputError,
     PartitionDefinitionError,
 )
 from rivers.execution.outputs import Materialization
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from rivers._rivers import Selection
     from rivers.partitions import PartitionMapping, PartitionsDefinition
@@ -34,6 +36,7 @@ class Node:
         asset: The asset.
         definition: Its partitions definition, looked up if it was given by name; `None` if it has none.
         inputs: Names of the upstream assets whose values it takes; it may take its own.
+        resources: Names of the resources that it takes.
         deps: Names of all upstream assets except itself.
         mappings: The declared partition mapping of each upstream that has one.
     """
@@ -41,6 +44,7 @@ class Node:
     asset: Asset
     definition: PartitionsDefinition | None
     inputs: list[str] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
     deps: list[str] = field(default_factory=list)
     mappings: dict[str, PartitionMapping] = field(default_factory=dict)
 
@@ -61,8 +65,12 @@ class Graph:
     """
 
     def __init__(
-        self, assets: Iterable[Asset], partition_defs: Mapping[str, PartitionsDefinition]
+        self,
+        assets: Iterable[Asset],
+        partition_defs: Mapping[str, PartitionsDefinition],
+        resources: Collection[str] = (),
     ) -> None:
+        self._resources = resources
         self.nodes: dict[str, Node] = {}
         for asset in assets:
             if not isinstance(asset, Asset) or not asset.is_declared:
@@ -91,16 +99,7 @@ class Graph:
 
     def _connect(self, node: Node) -> None:
         asset = node.asset
-        signature = asset.step.signature
-        for upstream in signature.inputs:
-            if upstream in self.nodes:
-                node.inputs.append(upstream)
-            elif upstream not in signature.optional_inputs:
-                msg = (
-                    f"the asset {asset.name!r} has the parameter {upstream!r}, but there is no asset of "
-                    f"that name{did_you_mean(upstream, self.nodes)}"
-                )
-                raise GraphValidationError(msg)
+        self._connect_parameters(node)
         for upstream in asset.deps:
             if upstream not in self.nodes:
                 msg = (
@@ -119,6 +118,32 @@ class Graph:
                 node.mappings[upstream] = given.partition_mapping
         self._check_mappings(node, upstreams)
         node.deps = [name for name in upstreams if name != asset.name]
+
+    def _connect_parameters(self, node: Node) -> None:
+        """Finds the asset or the resource that each parameter takes."""
+        asset, signature = node.asset, node.asset.step.signature
+        for upstream in signature.inputs:
+            if upstream in self.nodes:
+                node.inputs.append(upstream)
+                self._warn_of_two(asset, upstream)
+            elif upstream in self._resources:
+                node.resources.append(upstream)
+            elif upstream not in signature.optional_inputs:
+                known = [*self.nodes, *self._resources]
+                msg = (
+                    f"the asset {asset.name!r} has the parameter {upstream!r}, but there is no asset "
+                    f"{'or resource ' if self._resources else ''}of that name"
+                    f"{did_you_mean(upstream, known)}"
+                )
+                raise MissingInputError(msg)
+
+    def _warn_of_two(self, asset: Asset, name: str) -> None:
+        if name in self._resources:
+            warnings.warn(
+                f"the parameter {name!r} of the asset {asset.name!r} names both an asset and a resource: it "
+                "takes the value of the asset",
+                stacklevel=4,
+            )
 
     def _check_values(self, node: Node) -> None:
         """Refuses an input from an asset that is known to have no value."""

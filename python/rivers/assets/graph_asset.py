@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
@@ -27,6 +26,7 @@ from rivers.exceptions import (
     ExecutionError,
     TaskDefinitionError,
 )
+from rivers.execution.returned import is_coroutine_callable
 from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
 
@@ -92,7 +92,7 @@ class Task(Generic[R]):
         *,
         name: str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
-        io_handler: BaseIOHandler | None = None,
+        io_handler: BaseIOHandler | str | None = None,
         retry: RetryPolicy | str | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
@@ -102,12 +102,12 @@ class Task(Generic[R]):
             msg = f"name of a task must be a str, got {name!r}"
             raise TaskDefinitionError(msg)
         for option, value, kind in (
-            ("io_handler", io_handler, BaseIOHandler),
+            ("io_handler", io_handler, BaseIOHandler | str),
             ("retry", retry, RetryPolicy | str),
         ):
             if value is not None and not isinstance(value, kind):
-                expected = "RetryPolicy or its name" if option == "retry" else "BaseIOHandler"
-                msg = f"{option} of a task must be a {expected}, got {value!r}"
+                expected = "RetryPolicy" if option == "retry" else "BaseIOHandler"
+                msg = f"{option} of a task must be a {expected} or its name, got {value!r}"
                 raise TaskDefinitionError(msg)
         self._options: TaskOptions = {
             "name": name,
@@ -122,7 +122,7 @@ class Task(Generic[R]):
         if fn is None:
             return
         self.name = name or str(getattr(fn, "__name__", "task"))
-        self.is_async = inspect.iscoroutinefunction(fn)
+        self.is_async = is_coroutine_callable(fn)
         self.signature = read_signature(fn, f"the task {self.name!r}", TaskDefinitionError)
         functools.update_wrapper(self, fn, updated=())  # Its attributes are not the task's.
 
@@ -166,7 +166,7 @@ class Task(Generic[R]):
 
 
 def trace_graph(
-    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | None
+    fn: Callable[..., Any], name: str, node_io_handler: BaseIOHandler | str | None
 ) -> tuple[TracedFunction, Signature]:
     """Traces the function of a graph asset.
 
@@ -184,7 +184,7 @@ def trace_graph(
             different configurations.
     """
     signature = read_signature(fn, f"the asset {name!r}")
-    if signature.context_param is not None or inspect.iscoroutinefunction(fn):
+    if signature.context_param is not None or is_coroutine_callable(fn):
         msg = (
             f"the graph asset {name!r} takes a context or is async, but its function is called "
             "once, when it is defined: have its tasks take the context or be async"
@@ -224,8 +224,8 @@ def check_tasks(tasks: Iterable[Task[Any]] | None) -> None:
             raise AssetDefinitionError(msg)
 
 
-def handler_of_task(step: StepDef, task: str) -> BaseIOHandler:
-    """Returns the handler that stores what a task of a graph asset returns.
+def handler_of_task(step: StepDef, task: str) -> BaseIOHandler | str:
+    """Returns the handler, or its name, that stores what a task of a graph asset returns.
 
     Raises:
         AssetNotFoundError: The step has no such task.

@@ -10,6 +10,7 @@ from rivers._text import did_you_mean, listed
 from rivers.assets.asset_def import AssetDef, DepDef
 from rivers.exceptions import AssetDefinitionError, ExecutionError
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.returned import is_coroutine_callable
 
 
 def check_output_defs(output_defs: Iterable[AssetDef]) -> list[AssetDef]:
@@ -93,7 +94,7 @@ def collect_outputs(
 
 def is_async(fn: Callable[..., Any]) -> bool:
     """Returns whether a multi-asset's function is a coroutine function or yields asynchronously."""
-    return inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
+    return is_coroutine_callable(fn) or inspect.isasyncgenfunction(fn)
 
 
 def _values_by_output(

@@ -37,7 +37,7 @@ class AssetOptions(TypedDict, total=False):
 
     partitions_def: PartitionsDefinition | str | None
     backfill_strategy: BackfillStrategy | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     deps: Iterable[Any] | None
     tags: Mapping[str, str] | Iterable[str] | None
     kinds: str | Iterable[str] | None
@@ -61,5 +61,5 @@ class TaskOptions(TypedDict, total=False):
 
     name: str | None
     tags: Mapping[str, str] | Iterable[str] | None
-    io_handler: BaseIOHandler | None
+    io_handler: BaseIOHandler | str | None
     retry: RetryPolicy | str | None

@@ -12,7 +12,7 @@ from rivers.execution.steps import Labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rivers.assets.traced_function import TracedFunction
+    from rivers.assets.traced_function import HandlerOf, TracedFunction
     from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
@@ -60,7 +60,7 @@ class StepDef:
     traced: TracedFunction | None = None
 
     def call_for(
-        self, selected: list[str], retries: Mapping[str, RetryPolicy]
+        self, selected: list[str], retries: Mapping[str, RetryPolicy], handler_of: HandlerOf
     ) -> Callable[..., Any]:
         """Returns what a run calls to make the selected outputs.
 
@@ -69,13 +69,14 @@ class StepDef:
         Args:
             selected: Names of the outputs to make.
             retries: The retry policies that tasks refer to by name.
+            handler_of: Looks up the handler that an `io_handler` of a task means.
 
         Raises:
-            ConfigurationError: A task names an unknown retry policy.
+            ConfigurationError: A task names an unknown retry policy or handler.
         """
         if self.kind == "multi":
             return collect_outputs(self.fn, self.name, self.outputs, selected)
         if self.traced is not None:
-            traced = self.traced.with_policies(retries)
+            traced = self.traced.with_names(retries, handler_of)
             return traced.call_async if traced.is_async else traced
         return self.call

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
+from rivers.execution.event_loop import outcome_in_thread
+from rivers.execution.returned import refuse_pending
 from rivers.execution.task_context import TaskExecutionContext, context_of_task
-from rivers.io.base import OutputContext
+from rivers.io.base import BaseIOHandler, OutputContext
 from rivers.policies.retry import RetryPolicy, check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from rivers.execution.context import AssetExecutionContext
+
+    HandlerOf = Callable[[BaseIOHandler | str | None, str], BaseIOHandler | None]
 
 _Values = dict[str | int, Any]
 """Values of inputs by name, and of task calls by index."""
@@ -47,11 +51,15 @@ class TracedFunction:
         """Whether a task is async, so that `call_async` executes the calls."""
         return any(call.is_async for call in self.calls)
 
-    def with_policies(self, retries: Mapping[str, RetryPolicy]) -> TracedFunction:
-        """Returns the function with the retry policies of its tasks looked up by name."""
+    def with_names(
+        self, retries: Mapping[str, RetryPolicy], handler_of: HandlerOf
+    ) -> TracedFunction:
+        """Returns the function with the retry policies and handlers of its tasks looked up by name."""
         calls = [
             replace(
-                call, retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries)
+                call,
+                retry=check_retry(f"retry of the task {call.name!r}", call.retry, retries),
+                io_handler=handler_of(call.io_handler, f"the task {call.name!r}"),
             )
             for call in self.calls
         ]
@@ -65,7 +73,9 @@ class TracedFunction:
             while index not in values:
                 try:
                     with self._naming_the_task(call):
-                        values[index] = call.fn(**_arguments(call, values, context))
+                        value = call.fn(**_arguments(call, values, context))
+                        refuse_pending(value, f"the task {call.name!r}")
+                        values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
                     time.sleep(self._delay(call, error, failures))
@@ -82,13 +92,20 @@ class TracedFunction:
                     with self._naming_the_task(call):
                         arguments = _arguments(call, values, context)
                         if call.is_async:
-                            values[index] = await call.fn(**arguments)
+                            value = await call.fn(**arguments)
                         else:
-                            values[index] = await asyncio.to_thread(call.fn, **arguments)
+                            value, raised = await outcome_in_thread(call.fn, arguments)
+                            if raised is not None:
+                                raise raised  # noqa: TRY301  (its policy decides below)
+                        refuse_pending(value, f"the task {call.name!r}")
+                        values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
                     await asyncio.sleep(self._delay(call, error, failures))
-            await asyncio.to_thread(self._store, call, values[index], context)
+            stored = {"call": call, "value": values[index], "context": context}
+            _, raised = await outcome_in_thread(self._store, stored)
+            if raised is not None:
+                raise raised
         return fill(self.result, values)
 
     def _begin(self, inputs: dict[str, Any]) -> tuple[_Values, Any]:
@@ -119,7 +136,7 @@ class TracedFunction:
         self, call: TaskCall, value: Any, context: AssetExecutionContext[Any] | None
     ) -> None:
         """Stores what a task returned under `asset/task`; called directly, an asset stores nothing."""
-        if call.io_handler is None or context is None:
+        if not isinstance(call.io_handler, BaseIOHandler) or context is None:
             return
         call.io_handler.handle_output(
             OutputContext(

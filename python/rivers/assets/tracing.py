@@ -62,7 +62,7 @@ class TaskCall:
     is_async: bool
     signature: Signature
     arguments: dict[str, Any]
-    io_handler: BaseIOHandler | None = None
+    io_handler: BaseIOHandler | str | None = None
     retry: RetryPolicy | str | None = None
     task_name: str = ""
     tags: Mapping[str, str] | Iterable[str] | None = None

@@ -9,6 +9,7 @@ from rivers._text import message_of, storable
 from rivers.exceptions import PartitionValidationError
 from rivers.execution.call_log import CallLog
 from rivers.execution.steps import Labels, Step
+from rivers.io.output_metadata import OutputMetadata
 from rivers.partitions.partition_context import MaybeNone, PartitionContext, context_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from rivers._rivers import Run, Selection
+    from rivers.io.metadata_value import MetadataValue
 
     ConfigT = TypeVar("ConfigT", default=Any)
 else:
@@ -29,8 +31,30 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
+_new = object.__new__
+
 MARKED = "mark_partition_failed"
 """The error type of a partition that was marked as failed with a message, not an exception."""
+
+
+def log_extra(step: Step, run: Run) -> dict[str, Any]:
+    """The attributes of the log records of a call: backfill, asset, partition and run.
+
+    Args:
+        step: The step that is executed.
+        run: Its run.
+    """
+    return {
+        "backfill": run.id.rpartition(".")[0],
+        "asset": step.name,
+        "partition": _partition_text(run.partitions) if step.partitioned else None,
+        "run": run.id,
+    }
+
+
+def _partition_text(selection: Selection) -> str:
+    count = selection.num_partitions
+    return selection.text(0) + (f" and {count - 1} more" if count > 1 else "")
 
 
 class AssetExecutionContext(Generic[ConfigT]):
@@ -72,13 +96,15 @@ class AssetExecutionContext(Generic[ConfigT]):
         'aa'
     """
 
-    __slots__ = ("_first_mark", "_log", "_partition", "_run", "_selection", "_step")
+    __slots__ = ("_first_mark", "_log", "_metadata", "_partition", "_run", "_selection", "_step")
 
     _step: Step
     _run: Run | None
     _selection: Selection | None
     _partition: PartitionContext | None
-    _log: CallLog | None
+    _metadata: OutputMetadata | None
+    # Set when they are first needed: a run that needs none of them pays nothing.
+    _log: CallLog
     _first_mark: str
 
     def __init__(
@@ -112,7 +138,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         self._run = None
         self._selection = None
         self._partition = partition
-        self._log = None
+        self._metadata = None
 
     # -- the asset ---------------------------------------------------------------------------------
 
@@ -188,19 +214,25 @@ class AssetExecutionContext(Generic[ConfigT]):
     def log(self) -> logging.Logger:
         """The logger `rivers.assets.<name>` of the standard library, for this call.
 
-        Records go to the handlers that are set up, according to their levels. If the call fails, the
+        Records go to the handlers that are set up, according to their levels, from worker processes
+        too. They have the attributes `backfill`, `asset`, `partition` and `run`. If the call fails, the
         last 20 lines of any level are shown below the traceback in `backfill_errors()`.
         """
         return self._call_log().logger(f"rivers.assets.{self._step.name}")
 
     def _call_log(self) -> CallLog:
-        if self._log is None:
-            self._log = CallLog()
-        return self._log
+        log = getattr(self, "_log", None)
+        if log is None:
+            log = self._log = CallLog(self._log_extra)
+        return log
+
+    def _log_extra(self) -> dict[str, Any]:
+        return {} if self._run is None else log_extra(self._step, self._run)
 
     def _last_lines(self) -> str:
         """The last lines that this call has logged, to be shown below a traceback."""
-        return "" if self._log is None else self._log.text()
+        log = getattr(self, "_log", None)
+        return "" if log is None else log.text()
 
     # -- the partitions ----------------------------------------------------------------------------
 
@@ -269,6 +301,47 @@ class AssetExecutionContext(Generic[ConfigT]):
         if self._step.hooks and self._marked_because() is None:
             self._first_mark = message if kind == MARKED else f"{kind}: {message}"
 
+    # -- what was produced -------------------------------------------------------------------------
+
+    @property
+    def output_metadata(self) -> dict[str, MetadataValue]:
+        """The facts that this call has added about all of its partitions."""
+        return {} if self._metadata is None else self._metadata.of_call(self.partition)
+
+    def add_output_metadata(
+        self, metadata: Mapping[str, Any], partition_key: PartitionKey | str | None = None
+    ) -> None:
+        """Adds facts about what the function produces; they are recorded with each materialization.
+
+        An IO handler gets them as `OutputContext.output_metadata`, and may add its own. They are shown by
+        `Storage.get_events_for_asset` and `partition_status(metadata=True)`. What a function adds that
+        then fails is not recorded.
+
+        Args:
+            metadata: The facts by name: `str`, `int`, `float`, `bool`, `None` or a `MetadataValue`. A
+                later one overrides an earlier one.
+            partition_key: The partition of this run that they are about; a `str` for a single-dimension
+                key. By default they are about all partitions, and for a multi-asset about each output.
+
+        Raises:
+            TypeError: A name is no `str`, or a value is of another type; the asset fails then.
+            PartitionValidationError: The key is not one of this run's; the asset fails then.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset
+            ... def orders(context: rs.AssetExecutionContext) -> list[int]:
+            ...     context.add_output_metadata({"rows": 3})
+            ...     return [1, 2, 3]
+            >>> storage = rs.Storage.memory()
+            >>> _ = rs.CodeRepository([orders]).resolve(storage).materialize()
+            >>> dict(storage.get_latest_materialization("orders").metadata)["rows"]
+            '3'
+        """
+        added = self._metadata or OutputMetadata()
+        added.add(metadata, partition_key, self.partition, f"the run of {self._step.name!r}")
+        self._metadata = added
+
     def _marked_because(self) -> str | None:
         """Why a partition was marked as failed first, for the step's hooks; `None` if none was."""
         return getattr(self, "_first_mark", None)
@@ -285,11 +358,11 @@ def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetEx
         run: The run.
         selection: The partitions that the step is executed for; `None`: all of the run.
     """
-    context: AssetExecutionContext[Any] = AssetExecutionContext.__new__(AssetExecutionContext)
+    context: AssetExecutionContext[Any] = _new(AssetExecutionContext)
     context._step = step  # noqa: SLF001  (made without `__init__`, which is for contexts by hand)
     context._run = run  # noqa: SLF001
     context._selection = selection  # noqa: SLF001
-    context._log = None  # noqa: SLF001
+    context._metadata = None  # noqa: SLF001
     return context
 
 

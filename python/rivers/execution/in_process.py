@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from rivers.execution.current_call import enter_call
+from rivers.execution.event_loop import PlainCalls, run_until_stopped
 from rivers.execution.workers import Workers
+
+_log = logging.getLogger("rivers")
+
+_LOOP_RESPONSE_SECONDS = 1.0
+"""Time after which an event loop that does not respond is regarded as blocked."""
 
 if TYPE_CHECKING:
     from rivers._rivers import Batch, Engine
     from rivers.execution.runner import Program
-
-_MAX_PLAIN_CALLS = 1_024
-"""Maximum number of plain functions of async programs that are called at the same time."""
 
 
 class ThreadWorkers(Workers):
@@ -23,66 +27,121 @@ class ThreadWorkers(Workers):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_stopped = threading.Event()
         self._lock = threading.Lock()
+        self._tasks: dict[asyncio.Task[None], int] = {}
 
     def execute(self, batch: Batch, program: Program) -> None:
         """Executes a batch in this thread."""
+        enter_call(self._engine, batch.key)
         program.execute(batch)
 
     def cancel(self, backfill_key: int) -> None:
         """Does nothing: a function in a thread cannot be stopped, and no further run starts."""
 
+    def forget(self, backfill_key: int) -> None:
+        """Cancels the coroutines that still execute a backfill that has ended; abandons its threads."""
+        with self._lock:
+            loop = self._loop
+            tasks = [task for task, key in self._tasks.items() if key == backfill_key]
+        if loop is not None and not loop.is_closed():
+            for task in tasks:
+                loop.call_soon_threadsafe(self._cancel, task, backfill_key)
+            if tasks:
+                threading.Thread(
+                    target=self._replace_if_blocked, args=(loop,), name="rivers-loop-check",
+                    daemon=True,
+                ).start()  # fmt: skip
+        num_threads = sum(key == backfill_key for key in list(self._executing.values()))
+        if tasks or num_threads:
+            _log.warning(
+                "a backfill was ended by force: %d coroutines were canceled and %d threads abandoned, "
+                "whose functions go on until they return", len(tasks), num_threads,
+            )  # fmt: skip
+
     def close(self) -> None:
         """Ends the event loop; threads end by themselves."""
         with self._lock:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.stop)
+            loop, self._loop = self._loop, None
+            self._loop_stopped.set()
+            if loop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(loop.stop)
+
+    def _cancel(self, task: asyncio.Task[None], backfill_key: int) -> None:
+        if self._tasks.get(task) == backfill_key:
+            task.cancel()
+
+    def _replace_if_blocked(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has new runs executed on a new loop, if a function that never awaits blocks this one."""
+        responds = threading.Event()
+        loop.call_soon_threadsafe(responds.set)
+        if responds.wait(_LOOP_RESPONSE_SECONDS):
+            return
+        with self._lock:
+            if self._loop is loop:
                 self._loop = None
+                _log.warning("an async function blocks the event loop; other runs get a new one")
 
     def _dispatch(self, batch: Batch) -> None:
         """Executes a batch, or leaves it to the event loop."""
-        if batch.program.is_async:
-            asyncio.run_coroutine_threadsafe(self._drive(batch), self._event_loop())
-        else:
+        if not batch.program.is_async:
             super()._dispatch(batch)
+            return
+        driver = self._drive(batch)
+        try:
+            asyncio.run_coroutine_threadsafe(driver, self._event_loop())
+        except BaseException as error:  # noqa: BLE001  (no file descriptor or thread is left for a loop)
+            driver.close()
+            self._abort(batch, error)
+            batch.close()
 
     async def _drive(self, batch: Batch) -> None:
         """Executes batches on the event loop, one after another."""
-        while True:
-            try:
-                await batch.program.execute_async(batch)
-            except BaseException as error:  # noqa: BLE001  (`wait` raises it)
-                self._abort(batch, error)
-            finally:
-                batch.close()
-            # Functions that never wait would keep the loop from all others until the last batch.
-            await asyncio.sleep(0)
-            following = self._engine.next_batch(0.0)
-            # A thread has to wait for what is paused, and behind a run that may be slow.
+        task = asyncio.current_task()
+        if task is None:
+            raise AssertionError  # It is a task's coroutine.
+        try:
+            while True:
+                self._tasks[task] = batch.key
+                enter_call(self._engine, batch.key, asyncio.get_running_loop())
+                try:
+                    await batch.program.execute_async(batch)
+                except BaseException as error:  # noqa: BLE001  (`wait` raises it)
+                    self._abort(batch, error)
+                finally:
+                    self._tasks.pop(task, None)
+                    batch.close()
+                # Functions that never wait would keep the loop from all others until the last batch.
+                await asyncio.sleep(0)
+                following = self._engine.next_batch(0.0)
+                if following is None:
+                    return
+                self.notify()
+                batch = following
+                if not batch.program.is_async:
+                    self._start(batch)
+                    return
+        finally:
+            self._tasks.pop(task, None)
+            # A thread has to wait for what is paused, and behind a run that may be slow; and a user
+            # who cancels all tasks of the loop cancels this one, too.
             self.notify()
-            if following is None:
-                return
-            batch = following
-            if not batch.program.is_async:
-                self._start(batch)
-                return
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+            if self._loop is None or self._loop.is_closed():
+                loop = asyncio.new_event_loop()
                 # For plain functions beside async ones; threads are started as they are needed.
-                plain = ThreadPoolExecutor(_MAX_PLAIN_CALLS, thread_name_prefix="rivers-plain")
-                self._loop.set_default_executor(plain)
-                threading.Thread(
-                    target=_run_loop, args=(self._loop,), name="rivers-loop", daemon=True
-                ).start()
+                loop.set_default_executor(PlainCalls())
+                stopped = self._loop_stopped = threading.Event()
+                thread = threading.Thread(
+                    target=run_until_stopped, args=(loop, stopped.is_set), name="rivers-loop",
+                    daemon=True,
+                )  # fmt: skip
+                try:
+                    thread.start()
+                except BaseException:
+                    loop.close()
+                    raise
+                self._loop = loop
             return self._loop
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()

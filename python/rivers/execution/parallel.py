@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import pickle
+import logging
 import queue
 import tempfile
 import threading
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loky import ProcessPoolExecutor, process_executor
-
 from rivers._fork import reset_in_children
-from rivers._rivers import SharedRuns
-from rivers.execution.parallel_worker import execute_runs, initialize_worker
+from rivers.execution.program_files import ProgramFiles
+from rivers.execution.worker_process import WorkerProcess
 from rivers.execution.workers import Workers
 
 if TYPE_CHECKING:
     from rivers._rivers import Batch, Engine
     from rivers.execution.runner import Program
 
-_ALL_RUNS = (1 << 63) - 1
-"""More runs than a batch has."""
+
+_log = logging.getLogger("rivers")
 
 
 class ProcessWorkers(Workers):
@@ -37,7 +33,7 @@ class ProcessWorkers(Workers):
 
     def prepare(self) -> None:
         """Starts the first process, so that it is there when the first runs are."""
-        self._started()
+        self._started().prepare()
 
     def execute(self, batch: Batch, program: Program) -> None:
         """Executes a batch in one of the processes."""
@@ -47,6 +43,12 @@ class ProcessWorkers(Workers):
         """Kills the processes that execute runs of a backfill."""
         if self._processes is not None:
             self._processes.kill(backfill_key)
+
+    def forget(self, backfill_key: int) -> None:
+        """Removes the program of a backfill, and kills the processes that still execute it."""
+        if self._processes is not None:
+            self._processes.kill(backfill_key)
+            self._processes.forget(backfill_key)
 
     def close(self) -> None:
         """Ends all processes."""
@@ -58,36 +60,43 @@ class ProcessWorkers(Workers):
     def _started(self) -> _Processes:
         with self._lock:
             if self._processes is None:
-                self._processes = _Processes(self._max_workers, self._engine.worker_lock_file)
+                self._processes = _Processes(self._max_workers, self._engine)
             return self._processes
 
 
 class _Processes:
     """The processes, and the folder with the files that they share with this one."""
 
-    def __init__(self, max_workers: int, lock_file: Path | None) -> None:
-        _register_exit_once()
+    def __init__(self, max_workers: int, engine: Engine) -> None:
         self._max_workers = max_workers
-        self._lock_file = lock_file
-        self._folder = tempfile.TemporaryDirectory(prefix="rivers-")
-        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        self._engine = engine
+        self._folder = tempfile.TemporaryDirectory(prefix="rivers-", ignore_cleanup_errors=True)
+        self._programs = ProgramFiles(Path(self._folder.name))
+        self._all: list[WorkerProcess] = []
+        self._free: queue.LifoQueue[WorkerProcess] = queue.LifoQueue()
         self._lock = threading.Lock()
-        self._busy: dict[_Process, int] = {}
-        self._num_started = 0
-        self._programs: dict[int, tuple[Program, Path]] = {}
-        self._free.put(self._start())
+        self._busy: dict[WorkerProcess, int] = {}
+        self._free.put(self._new())
         reset_in_children(self)
 
     def reset_in_child(self) -> None:
         """Leaves the folder to the parent: a forked child would remove it when it exits."""
         self._folder._finalizer.detach()  # type: ignore[attr-defined]  # noqa: SLF001
 
+    def prepare(self) -> None:
+        with self._lock:
+            first = self._all[0]
+        if first not in self._busy:
+            first.start()
+
     def execute(self, batch: Batch, program: Program) -> None:
-        program_file = self._write(program, batch)
+        live = {batch.key, *self._engine.live()}
+        for ended in self._programs.keys() - live:
+            self.forget(ended)
         process = self._acquire()
         self._busy[process] = batch.key
         try:
-            process.execute(batch, program, program_file)
+            process.execute(batch, program, lambda: self._programs.file(program, batch))
         finally:
             del self._busy[process]
             self._free.put(process)
@@ -95,102 +104,33 @@ class _Processes:
     def kill(self, backfill_key: int) -> None:
         for process, key in list(self._busy.items()):
             if key == backfill_key:
+                _log.info("a worker process is killed, since its backfill has been ended")
                 process.kill()
+
+    def forget(self, backfill_key: int) -> None:
+        for file in self._programs.drop(backfill_key):
+            with self._lock:
+                processes = list(self._all)
+            for process in processes:
+                process.drop(file)
 
     def close(self) -> None:
         while not self._free.empty():
             self._free.get().close()
         self._folder.cleanup()
 
-    def _acquire(self) -> _Process:
+    def _acquire(self) -> WorkerProcess:
         try:
             return self._free.get_nowait()
         except queue.Empty:
             pass
         with self._lock:
-            if self._num_started < self._max_workers:
-                return self._start()
+            if len(self._all) < self._max_workers:
+                return self._new()
         return self._free.get()
 
-    def _start(self) -> _Process:
-        self._num_started += 1
-        runs_file = Path(self._folder.name) / f"process-{self._num_started}"
-        return _Process(runs_file, self._lock_file)
-
-    def _write(self, program: Program, batch: Batch) -> Path:
-        """Writes a program to a file, once; each worker reads it once."""
-        with self._lock:
-            known = self._programs.get(batch.key)
-            if known is not None and known[0] is program:
-                return known[1]
-            path = Path(self._folder.name) / f"program-{batch.key}-{len(self._programs)}"
-            path.write_bytes(pickle.dumps((program.pickled, batch.spec)))
-            self._programs[batch.key] = (program, path)
-            return path
-
-
-def _register_exit_once() -> None:
-    """Registers loky's exit hook, once, before the package's own.
-
-    loky does so with each pool that starts (it takes what the registration returns, `None`, for a
-    sign that none was registered): after the package's own hook, which it must follow, and even while
-    the interpreter is being left, where registering raises.
-    """
-    if process_executor.process_pool_executor_at_exit is None:
-        hook = process_executor._python_exit  # noqa: SLF001
-        threading._register_atexit(hook)  # type: ignore[attr-defined]  # noqa: SLF001
-        process_executor.process_pool_executor_at_exit = hook
-
-
-class _Process:
-    """One worker process, and the runs that it shares with this one.
-
-    The side that claims a run executes it, so a slow run holds back none of its batch, and it is known
-    which run the process died of.
-    """
-
-    def __init__(self, runs_file: Path, lock_file: Path | None) -> None:
-        self._runs_file = runs_file
-        self._initargs = os.getpid(), lock_file
-        self._shared = SharedRuns(runs_file)
-        self._pool = self._new_pool()
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(
-            max_workers=1, timeout=None, initializer=initialize_worker, initargs=self._initargs
-        )
-        pool.submit(os.getpid)  # The pool starts its process with the first task.
-        return pool
-
-    def execute(self, batch: Batch, program: Program, program_file: Path) -> None:
-        """Executes a batch. If the process dies of a run, the runs before it are executed again."""
-        max_runs = _ALL_RUNS
-        while batch.share(self._shared, max_runs):
-            try:
-                report = self._pool.submit(
-                    execute_runs, program_file, self._runs_file, batch.prior_attempts()
-                ).result()
-            except Exception as error:  # noqa: BLE001  (whatever kept the worker from reporting)
-                if isinstance(error, BrokenProcessPool):
-                    self._replace()
-                step = self._shared.step
-                # Shared memory always tells how many runs had ended.
-                max_runs = batch.reclaim() or 0
-                if not max_runs:
-                    run = next(batch, None)
-                    if run is not None:
-                        program.fail_lost(run, step, error)
-                    max_runs = _ALL_RUNS
-            else:
-                batch.receive(report)
-                max_runs = _ALL_RUNS
-
-    def _replace(self) -> None:
-        self.kill()
-        self._pool = self._new_pool()
-
-    def kill(self) -> None:
-        self._pool.shutdown(wait=False, kill_workers=True)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True)
+    def _new(self) -> WorkerProcess:
+        name = f"process-{len(self._all) + 1}"
+        process = WorkerProcess(Path(self._folder.name), name, self._engine.worker_lock_file)
+        self._all.append(process)
+        return process

@@ -7,37 +7,79 @@ import pickle
 import signal
 import threading
 import time
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import SharedRuns, WorkerBatch, WorkerLock
+from rivers.execution import process_state
+from rivers.execution.context import log_extra
+from rivers.execution.log_forwarding import Forwarder
 from rivers.execution.runner import Program
 from rivers.execution.worker import execute_batch
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from rivers._rivers import JobSpec
+    from rivers._rivers import JobSpec, Run
+    from rivers.execution.steps import Step
 
 _PARENT_CHECK_SECONDS = 0.1
 """Time between two checks of whether the parent is alive."""
 
-_lock: WorkerLock | None = None
-"""Held by this worker as long as it lives."""
+
+class _Worker:
+    """What a worker process keeps from one batch to the next.
+
+    Attributes:
+        lock: Held as long as the process lives.
+        forwarder: Sends log records to the parent.
+        programs: The programs that were read, by file.
+        shared: What runs are claimed from, by file; only the last.
+        current: The step and the run that are being executed.
+    """
+
+    def __init__(self, lock: WorkerLock | None, log: Connection) -> None:
+        self.lock = lock
+        self.forwarder = Forwarder(log, self._extra)
+        self.programs: dict[Path, tuple[Program, JobSpec]] = {}
+        self.shared: dict[Path, SharedRuns] = {}
+        self.current: tuple[Step, Run] | None = None
+
+    def program(self, file: Path) -> tuple[Program, JobSpec]:
+        known = self.programs.get(file)
+        if known is None:
+            pickled, spec = pickle.loads(file.read_bytes())  # noqa: S301  (the parent wrote it)
+            known = self.programs[file] = Program.unpickle(pickled), spec
+        return known
+
+    def runs(self, file: Path) -> SharedRuns:
+        if file not in self.shared:
+            self.shared = {file: SharedRuns(file)}
+        return self.shared[file]
+
+    def _extra(self) -> dict[str, Any]:
+        return {} if self.current is None else log_extra(*self.current)
 
 
-def initialize_worker(parent: int, lock_file: Path | None) -> None:
+_worker: _Worker | None = None
+
+
+def initialize_worker(parent: int, lock_file: Path | None, log: Connection) -> None:
     """Prepares a worker process before it executes anything.
 
     Args:
         parent: The process id of the parent.
         lock_file: The file that the engine's worker processes lock.
+        log: Where log records and warnings are sent.
     """
-    global _lock  # noqa: PLW0603  (it must live as long as the process)
-    # Ctrl-C reaches all processes of a terminal; the one that waits for the backfill handles it.
+    global _worker  # noqa: PLW0603  (it lives as long as the process)
+    # Ctrl-C reaches all processes of a terminal; the one that waits for the backfill handles it. The
+    # parent has blocked the signal for this process until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if lock_file is not None:
-        _lock = WorkerLock(lock_file)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _worker = _Worker(None if lock_file is None else WorkerLock(lock_file), log)
+    _worker.forwarder.install()
     # A process that could not see this worker's lock saw the parent dead, so it must be dead by now.
     _exit_if_orphaned(parent)
     threading.Thread(
@@ -57,28 +99,42 @@ def _watch_parent(parent: int) -> None:
         _exit_if_orphaned(parent)
 
 
-@lru_cache(maxsize=8)
-def _read(program: Path) -> tuple[Program, JobSpec]:
-    pickled, spec = pickle.loads(program.read_bytes())  # noqa: S301  (the parent wrote it)
-    return Program(pickle.loads(pickled)), spec  # noqa: S301
-
-
-@lru_cache(maxsize=1)
-def _shared(path: Path) -> SharedRuns:
-    return SharedRuns(path)
-
-
-def execute_runs(program_file: Path, runs_file: Path, prior_attempts: bytes) -> bytes:
+def execute_runs(
+    program_file: Path, runs_file: Path, prior_attempts: bytes, state: bytes, number: int
+) -> bytes:
     """Executes runs until it is time to report.
 
     Args:
         program_file: The pickled program and job spec.
         runs_file: The file of the `SharedRuns` to claim runs from.
         prior_attempts: What `Batch.prior_attempts` returned.
+        state: What `process_state.capture` returned in the parent.
+        number: Number of this batch, which marks the end of its log records.
 
     Returns:
         The report for `Batch.receive`.
     """
-    program, spec = _read(program_file)
-    shared = _shared(runs_file)
-    return execute_batch(program, WorkerBatch(spec, shared, prior_attempts), shared.set_step)
+    worker = _worker
+    if worker is None:
+        raise AssertionError  # A worker that was not initialized gets no runs.
+    process_state.apply(state)
+    program, spec = worker.program(program_file)
+    # What was just imported may have set up handlers: lines would arrive twice.
+    worker.forwarder.install()
+    shared = worker.runs(runs_file)
+
+    def on_step(step: Step, run: Run) -> None:
+        worker.current = step, run
+        shared.set_step(step.index)
+
+    try:
+        return execute_batch(program, WorkerBatch(spec, shared, prior_attempts), on_step)
+    finally:
+        worker.current = None
+        worker.forwarder.flush_to(number)
+
+
+def drop_program(program_file: Path) -> None:
+    """Forgets a program whose backfill has ended."""
+    if _worker is not None:
+        _worker.programs.pop(program_file, None)

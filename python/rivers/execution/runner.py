@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import cloudpickle
 
 from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
+from rivers.execution.event_loop import NoThreadError, outcome_in_thread
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
+from rivers.execution.recording import declared_metadata, record_metadata
+from rivers.execution.resources import Resources
+from rivers.execution.returned import refuse_unconsumed
+from rivers.execution.worker_resources import loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
 
@@ -26,10 +29,15 @@ if TYPE_CHECKING:
     from rivers._rivers import Plan, Run, Selection
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.steps import Step, StepInput, StepOutput
+    from rivers.io.metadata_value import MetadataValue
+    from rivers.io.output_metadata import OutputMetadata
 
     Call = tuple["Step", dict[str, Any]]
 
 _log = logging.getLogger("rivers")
+
+_CTRL_C_SECONDS = 0.2
+"""Time in which Ctrl-C reaches the thread that waits for a backfill."""
 
 
 @dataclass
@@ -39,19 +47,21 @@ class Program:
     Attributes:
         layers: The steps by the layer of the plan whose runs execute them, in dependency order.
         pickled: The layers as workers outside this process read them; empty if there are none.
-        on_step: Called with a step's index before the step is executed.
+        on_step: Called with a step and the run before the step is executed.
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
         plan: The plan of the runs; `None` in a worker process.
+        resources: What the steps may refer to; `None` in a worker process.
     """
 
     layers: list[list[Step]]
     pickled: bytes = b""
-    on_step: Callable[[int], None] | None = None
+    on_step: Callable[[Step, Run], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
+    resources: Resources | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -63,7 +73,12 @@ class Program:
         Raises:
             ExecutionError: An asset cannot be pickled; the message names it.
         """
-        self.pickled = _pickle(self.layers)
+        self.pickled = _pickle(self.layers, self.resources or Resources())
+
+    @classmethod
+    def unpickle(cls, pickled: bytes) -> Program:
+        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
+        return cls(loads(pickled))
 
     @property
     def steps(self) -> list[Step]:
@@ -107,14 +122,18 @@ class Program:
                         if called.step.is_async:
                             called.value = await called.step.fn(**arguments)
                         else:
-                            called.value = await asyncio.to_thread(called.step.fn, **arguments)
+                            called.value, called.error = await outcome_in_thread(
+                                called.step.fn, arguments
+                            )
+                    except NoThreadError:
+                        raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step except for the call of its function, which the caller makes: sync or async."""
         if self.on_step is not None:
-            self.on_step(step.index)
+            self.on_step(step, run)
         selection: Selection | None = None
         called = _Called(step)
         if step.defined is not None or not run.has_no_failures:
@@ -131,6 +150,7 @@ class Program:
         try:
             if called.error is None:
                 note = step.note_none
+                given = arguments[step.context_param]._metadata if step.context_param else None  # noqa: SLF001
                 if (
                     note is not None
                     and called.value is None
@@ -138,8 +158,10 @@ class Program:
                     and run.has_no_failures
                 ):
                     note(run.number)
+                    if given is not None:
+                        record_metadata(run, step.outputs[0], given, {}, None)
                 else:
-                    _store(step, run, selection, called.value)
+                    _store(step, run, selection, called.value, given)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
@@ -167,6 +189,10 @@ class Program:
         context: AssetExecutionContext[Any] | None = None,
     ) -> None:
         """Records that a step failed: the run is retried, or the step's assets fail for good."""
+        if isinstance(error, KeyboardInterrupt):
+            # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
+            # about to: then this is no failure, but canceled.
+            time.sleep(_CTRL_C_SECONDS)
         trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
@@ -250,14 +276,14 @@ def _traceback_of(error: BaseException) -> str:
         return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
-def _pickle(layers: list[list[Step]]) -> bytes:
+def _pickle(layers: list[list[Step]], resources: Resources) -> bytes:
     """The layers as bytes, at submission, so that nothing is submitted that cannot be executed."""
     try:
-        return cloudpickle.dumps(layers)  # type: ignore[no-any-return]
+        return resources.dumps(layers)
     except Exception as error:
         for step in itertools.chain.from_iterable(layers):
             try:
-                cloudpickle.dumps(step)
+                resources.dumps(step)
             except Exception as own:  # noqa: BLE001  (pickling can raise anything)
                 msg = (
                     f"the asset {step.name!r} cannot go to another process, since something it uses "
@@ -311,16 +337,29 @@ def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> 
     return wanted.handler.load_input(context)
 
 
-def _store(step: Step, run: Run, selection: Selection | None, value: Any) -> None:
+def _store(
+    step: Step, run: Run, selection: Selection | None, value: Any, given: OutputMetadata | None
+) -> None:
     for output in step.outputs:
         part = value[output.name] if step.by_name else value
+        declared: dict[str, MetadataValue] = {}
+        added: OutputMetadata | None = None
+        if isinstance(part, Output | Materialization):
+            declared = declared_metadata(part)
         if isinstance(part, Output):
             part = part.value
-        if not output.has_value or isinstance(part, Materialization):
-            continue
-        context = _output_context(step, output, run, selection)
-        if context is not None:
+        refuse_unconsumed(part, f"the asset {output.name!r}")
+        if output.has_value and not isinstance(part, Materialization):
+            context = _output_context(step, output, run, selection)
+            if context is None:
+                continue
+            if given is not None or declared:
+                known = {} if given is None else given.of_call(context.partition)
+                context.output_metadata = {**known, **declared}
             output.handler.handle_output(context, part)
+            added = context._added  # noqa: SLF001  (what the handler says goes to the records)
+        if given is not None or declared or added is not None:
+            record_metadata(run, output, given, declared, added)
 
 
 def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:

@@ -102,6 +102,7 @@ class Step:
             declared; empty for other assets.
         labels: The asset's tags, kinds, group and code version; of a multi-asset, the function's.
         hooks: What is called after it.
+        resources: Names of the resources that it uses, as parameters or as handlers.
         defined: Its current partitions, if the plan has some that are no longer defined.
         note_none: Called with the number of a run in which the function returned `None` for all its
             partitions, in place of the handler; `None`: the handler is called.
@@ -122,6 +123,7 @@ class Step:
     retry: RetryPolicy | None = None
     labels: Labels = field(default_factory=Labels)
     hooks: list[Hook] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
     defined: Space | None = None
 
     note_none: Callable[[int], None] | None = field(default=None, init=False)

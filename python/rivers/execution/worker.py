@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rivers.execution.event_loop import run_to_end
 from rivers.io import InMemoryIOHandler
 
 if TYPE_CHECKING:
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Run, WorkerBatch
     from rivers.execution.runner import Program
+    from rivers.execution.steps import Step
 
 
 def execute_batch(
-    program: Program, batch: WorkerBatch, on_step: Callable[[int], None] | None = None
+    program: Program, batch: WorkerBatch, on_step: Callable[[Step, Run], None] | None = None
 ) -> bytes:
     """Executes runs until it is time to report.
 
     Args:
         program: What executes the runs. It belongs to this worker: no other thread uses it.
         batch: The runs.
-        on_step: Called with the index of each step before it is executed.
+        on_step: Called with each step and its run before the step is executed.
 
     Returns:
         The report for `Batch.receive`.
@@ -43,12 +44,17 @@ def execute_batch(
         output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
     ]
     if program.is_async:
-        _event_loop().run_until_complete(program.execute_async(runs()))
+        run_to_end(_event_loop(), program.execute_async(runs()))
     else:
         program.execute(runs())
     return batch.report()
 
 
-@lru_cache(maxsize=1)
+_loops: list[asyncio.AbstractEventLoop] = []
+"""The loop of this process, once it needs one."""
+
+
 def _event_loop() -> asyncio.AbstractEventLoop:
-    return asyncio.new_event_loop()
+    if not _loops or _loops[0].is_closed():
+        _loops[:] = [asyncio.new_event_loop()]
+    return _loops[0]

@@ -26,6 +26,7 @@ class Workers(ABC):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._executing: dict[Batch, int] = {}
 
     def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Called before each submission: starts what takes long to start."""
@@ -56,6 +57,15 @@ class Workers(ABC):
                 of its runs is not recorded.
         """
 
+    def forget(self, backfill_key: int) -> None:  # noqa: B027  (most keep nothing)
+        """Drops what is kept for a backfill, which has ended; ends workers that still execute it.
+
+        Those are there if the backfill was ended by force, and nothing that they do counts any more.
+
+        Args:
+            backfill_key: The number of the backfill in the storage.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Ends all workers; called when nothing is being executed any more."""
@@ -78,11 +88,13 @@ class Workers(ABC):
 
     def _dispatch(self, batch: Batch) -> None:
         """Executes a batch in this thread."""
+        self._executing[batch] = batch.key
         try:
             self.execute(batch, batch.program)
         except BaseException as error:  # noqa: BLE001  (`wait` raises it)
             self._abort(batch, error)
         finally:
+            del self._executing[batch]
             batch.close()
 
     def _abort(self, batch: Batch, error: BaseException) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rivers.io.output_metadata import OutputMetadata, metadata_values
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rivers._rivers import PartitionKey
+    from rivers.io.metadata_value import MetadataValue
     from rivers.partitions.partition_context import PartitionContext
 
 
@@ -66,13 +69,16 @@ class OutputContext(_Context):
         failed: The run's partitions that its function marked as failed. Nothing is stored for them;
             what a value holds for them is left out.
 
+    Attributes:
+        output_metadata: The facts about all partitions that the function has added, and the handler.
+
     Example:
         >>> from rivers.io import OutputContext
         >>> OutputContext("report", {"unit": "EUR"}).asset_metadata
         {'unit': 'EUR'}
     """
 
-    __slots__ = ("failed", "output_metadata", "run_id", "tags")
+    __slots__ = ("_added", "failed", "output_metadata", "run_id", "tags")
 
     def __init__(
         self,
@@ -89,7 +95,36 @@ class OutputContext(_Context):
         self.run_id = run_id
         self.tags = list(tags)
         self.failed = list(failed)
-        self.output_metadata: dict[str, Any] = {}
+        self.output_metadata: dict[str, MetadataValue] = {}
+        self._added: OutputMetadata | None = None
+
+    def add_output_metadata(
+        self, metadata: Mapping[str, Any], partition_key: PartitionKey | str | None = None
+    ) -> None:
+        """Adds facts about what is stored; they are recorded with each materialization.
+
+        Args:
+            metadata: The facts by name: `str`, `int`, `float`, `bool`, `None` or a `MetadataValue`. A
+                later one overrides an earlier one.
+            partition_key: The partition that they are about, one of those to store; all by default.
+
+        Raises:
+            TypeError: A name is no `str`, or a value is of another type.
+            PartitionValidationError: The key is not one of the partitions to store.
+
+        Example:
+            >>> from rivers.io import OutputContext
+            >>> context = OutputContext("report")
+            >>> context.add_output_metadata({"rows": 5})
+            >>> context.output_metadata
+            {'rows': MetadataValue.int(5)}
+        """
+        added = self._added or OutputMetadata()
+        added.add(metadata, partition_key, self.partition, f"the output {self.asset_name!r}")
+        self._added = added
+        is_whole = partition_key is None or len(self.partitions) == 1
+        if is_whole:
+            self.output_metadata.update(metadata_values(metadata))
 
     @property
     def run_partitions(self) -> list[PartitionKey]:

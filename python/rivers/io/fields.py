@@ -1,4 +1,4 @@
-"""Annotated attributes of a handler as fields, as in a pydantic model of settings.
+"""Annotated attributes of a handler or a resource as fields, as in a pydantic model of settings.
 
 The model is made when the first handler of a class is. It is kept apart from the class, so that a
 class of a worker process travels there without it.
@@ -148,5 +148,5 @@ def _locals_of_definition() -> dict[str, Any]:
     return {} if frame is None else dict(frame.f_locals)
 
 
-_MODULES = {__name__, "rivers.io.base", "abc"}
+_MODULES = {__name__, "rivers.io.base", "rivers.execution.resource", "abc"}
 """Modules between the definition of a class and this one, as frames."""

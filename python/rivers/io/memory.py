@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from array import array
+from contextlib import suppress
 from sys import getrefcount
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rivers.io.frame_types import SchemaRule
 
 _ABSENT = object()
+_STORAGE = {"storage": "memory"}
+"""The metadata of what is kept in memory."""
 _OWN_REFERENCES = 3
 """References to a list of numbers while nothing but this module has one."""
 _MAX_PLANS = 64
@@ -32,11 +36,13 @@ class InMemoryIOHandler(BaseIOHandler):
     The default. Safe to use from several threads. A copy in another process starts empty. One value
     for several partitions stands for all of them; a dict that has the run's partitions as its keys is
     kept partition by partition. A parameter that is annotated as a frame, and takes several partitions
-    whose values are frames, gets one frame.
+    whose values are frames, gets one frame. The metadata of a materialization has `storage`.
 
     Args:
         schema: What happens if the frames of such partitions differ in their columns: `"merge"` or
             `"strict"`; see `ParquetIOHandler`.
+        record_size: Whether the metadata `size_bytes` is recorded: the size of the pickled value, which
+            costs as much as pickling it.
 
     Raises:
         ConfigurationError: If `schema` is unknown.
@@ -51,8 +57,9 @@ class InMemoryIOHandler(BaseIOHandler):
 
     reach = "process"
 
-    def __init__(self, *, schema: SchemaRule = "merge") -> None:
+    def __init__(self, *, schema: SchemaRule = "merge", record_size: bool = False) -> None:
         self.schema = check_rule(schema)
+        self.record_size = record_size
         self._values: dict[tuple[str, PartitionKey | None], object] = {}
         self._nones: dict[str, _Nones] = {}
         self._has_values: set[str] = set()
@@ -62,7 +69,7 @@ class InMemoryIOHandler(BaseIOHandler):
         return "InMemoryIOHandler()"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), schema=self.schema), ()
+        return functools.partial(type(self), schema=self.schema, record_size=self.record_size), ()
 
     def handle_output(self, context: OutputContext, value: object) -> None:
         """Store a value; see `BaseIOHandler.handle_output`.
@@ -80,6 +87,11 @@ class InMemoryIOHandler(BaseIOHandler):
             self._list_nones(asset)
             self._has_values.add(asset)
             self._values.update(new)
+        context.add_output_metadata(_STORAGE)
+        if self.record_size:
+            with suppress(Exception):  # A value need not be picklable to be kept in memory.
+                size = len(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+                context.add_output_metadata({"size_bytes": size})
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.

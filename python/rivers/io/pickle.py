@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.files import write
+from rivers.io.metadata_value import MetadataValue
 from rivers.io.places import files_at
 from rivers.io.values import group, nothing_stored, ungroup, wanted_keys
 
@@ -32,6 +35,9 @@ class PickleIOHandler(BaseIOHandler):
     A file is replaced in one step, so that a reader sees the old value or the new one. One value for
     several partitions stands for all of them (their files are then hard links to one, where the file
     system has them); a dict that has the run's partitions as its keys is kept partition by partition.
+
+    The metadata of a materialization has `path`, `serializer`, `size_bytes` and `write_duration_s`, the
+    seconds that it took to store all values of the run.
 
     Args:
         base_dir: The folder to keep the files in; made when the first value is stored. Or an object
@@ -85,15 +91,24 @@ class PickleIOHandler(BaseIOHandler):
         Raises:
             PartitionValidationError: If a dict's keys are not exactly the run's partitions.
         """
+        start = time.perf_counter()
+        stored: list[tuple[PartitionKey | None, PurePath, int]] = []
         with self._files.batch() as replacing:
             for partitions, item in group(context, value):
                 data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
                 paths = [self._files.path(context.asset_name, key, _SUFFIX) for key in partitions]
+                of_data = itertools.repeat(len(data))
+                stored.extend(zip(partitions, paths, of_data, strict=False))
                 if len(paths) > 1:
                     self._files.write_all(paths, data)
                     continue
                 with replacing(paths[0]) as target:
                     write(target, data)
+        seconds = round(time.perf_counter() - start, 6)
+        context.add_output_metadata({"serializer": "pickle", "write_duration_s": seconds})
+        for key, path, size in stored:
+            own = {"path": MetadataValue.path(str(path)), "size_bytes": size}
+            context.add_output_metadata(own, key if len(stored) > 1 else None)
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.

@@ -53,7 +53,7 @@ class PartitionContext:
             msg = f"definition must be a PartitionsDefinition, got {definition!r}"
             raise TypeError(msg)
         self._definition: PartitionsDefinition | None = definition
-        self._keys = list(dict.fromkeys(_expanded(keys, definition)))
+        self._keys = list(dict.fromkeys(expanded(keys, definition)))
         self._selection = None
         if not self._keys:
             raise PartitionValidationError("keys must name at least one partition, got []")
@@ -127,7 +127,7 @@ def context_of(selection: Selection, definition: PartitionsDefinition | None) ->
     return context
 
 
-def _expanded(
+def expanded(
     keys: Iterable[PartitionKey], definition: PartitionsDefinition
 ) -> Iterator[PartitionKey]:
     """The partitions that keys stand for, one key each."""

@@ -328,6 +328,7 @@ def _stored_assets(nodes: Sequence[Node]) -> list[dict[str, Any]]:
             "name": node.name,
             "code_version": node.asset.code_version,
             "partitioned": node.definition is not None,
+            "step": node.asset.step.name if node.asset.step.kind == "multi" else None,
         }
         for node in nodes
     ]

@@ -94,15 +94,18 @@ def plan_rerun(
     nodes = select_assets(graph, request.selection)
     parts: Parts = {}
     strategies: dict[str, Strategy] = {}
-    for own, (_, strategy, indices) in zip(left, earlier.layers, strict=True):
+    pairs = list(zip(left, earlier.layers, strict=True))
+    # A plan has a layer even if nothing is left to run: then it is empty, and so is its selection.
+    for own, (_, strategy, indices) in [each for each in pairs if each[0].num_partitions] or pairs[
+        :1
+    ]:
         spaces = [
             (node, space_of(node))
             for index, node in enumerate(nodes)
             if indices is None or index in indices
         ]
-        if own.num_partitions or len(left) == 1:
-            parts |= {node.name: only_defined(own, spaces) for node, _ in spaces}
-            strategies |= {node.name: strategy for node, _ in spaces}
+        parts |= {node.name: only_defined(own, spaces) for node, _ in spaces}
+        strategies |= {node.name: strategy for node, _ in spaces}
     plan = plan_runs(graph, parts, lambda nodes: strategies[nodes[0].name])
     return graph.in_order(parts), plan
 

@@ -46,8 +46,10 @@ class Hook:
     called where the step ran, in the order of the list, once per step and not per partition; for a
     multi-asset, success hooks once per output. A failure hook is called after the last attempt only.
     Where a function marked some partitions of a run as failed, success hooks are called for those that
-    are left, and failure hooks for those that were marked. The run waits for its hooks. An exception
-    that a hook raises is logged and changes nothing.
+    are left, and failure hooks for those that were marked. Where a retry in a worker process has
+    to execute an asset again, because its value was lost with the first attempt, its success hooks are
+    called again. The run waits for its hooks. An exception that a hook raises is logged and changes
+    nothing.
 
     Attributes:
         name: Name of the hook; by default the function's.

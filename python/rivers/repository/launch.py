@@ -15,6 +15,8 @@ from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import select_assets
 from rivers.repository import waiting
+from rivers.repository.at_exit import keep_until_idle
+from rivers.repository.nested import refuse_blocking_the_loop, submission
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
 from rivers.status.results import BackfillResult, run_ids
@@ -118,9 +120,11 @@ class Launcher:
         spaces = self.spaces()
         program = self.builder.build(nodes, plan, configs, spaces, request.retry)
         _check_still_defined(program, plan, spaces)
+        if block:
+            self.refuse_blocking_the_loop(program)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
-        with connection.event_log.lock:
+        with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes)
             )
@@ -157,7 +161,7 @@ class Launcher:
         request, plan, program = prepared.request, prepared.plan, prepared.program
         connection.workers.prepare()
         # The lock is held so that the end of the backfill is not logged before its start.
-        with connection.event_log.lock:
+        with submission(connection.engine), connection.event_log.lock:
             key, request_id = connection.engine.submit(
                 request.to_json(prepared.nodes, prepared.config), plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
@@ -168,15 +172,29 @@ class Launcher:
         self._start()
         return key, request_id
 
+    def refuse_blocking_the_loop(self, program: Program) -> None:
+        """Refuses to wait, on the event loop of the runs, for what needs that loop.
+
+        Raises:
+            ExecutionError: The call is made in an async function, and its runs could not be executed.
+        """
+        refuse_blocking_the_loop(
+            self.runtime.engine, is_async=program.is_async,
+            has_queue=self.runtime.run_queue is not None,
+        )  # fmt: skip
+
     def _start(self) -> None:
+        # Before the first run can end: from here on the backfill needs no reference of the caller's.
+        keep_until_idle(self.runtime, processes=self.runtime.executor.isolation != "none")
         self.runtime.connect().workers.notify()
-        waiting.wait_at_exit(self.runtime, processes=self.runtime.executor.isolation != "none")
 
     def _launch(
         self, request: BackfillRequest, prepared: Prepared, block: bool, dry_run: bool
     ) -> BackfillResult:
         plan = prepared.plan
         if not dry_run:
+            if block:
+                self.refuse_blocking_the_loop(prepared.program)
             key, backfill_id = self.submit(prepared)
             return self._result(key, backfill_id, plan, block)
         names = [node.name for node in prepared.nodes]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+from rivers.assets.graph_asset import handler_of_task
+from rivers.assets.traced_function import TracedFunction
 from rivers.execution.runner import Program
 from rivers.execution.steps import Step, StepInput, StepOutput
 from rivers.io import InMemoryIOHandler
 from rivers.policies.retry import check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rivers._rivers import Plan
     from rivers.assets.asset_graph import Graph, Node
     from rivers.assets.step_def import StepDef
     from rivers.execution.executor import Isolation
+    from rivers.execution.resources import Resources
     from rivers.io import BaseIOHandler
     from rivers.policies.retry import RetryPolicy
     from rivers.repository.spaces import Spaces
@@ -29,9 +33,10 @@ class ProgramBuilder:
         default_retry: How assets without a retry policy are retried; `None` for not at all.
         isolation: What separates the workers from this process.
         retries: The retry policies that assets and tasks name.
+        resources: What functions take by name, and what names of handlers mean.
 
     Raises:
-        ConfigurationError: An asset or a task names an unknown retry policy.
+        ConfigurationError: An asset or a task names an unknown retry policy or handler.
     """
 
     def __init__(
@@ -40,24 +45,43 @@ class ProgramBuilder:
         default_retry: RetryPolicy | None,
         isolation: Isolation,
         retries: Mapping[str, RetryPolicy],
+        resources: Resources,
     ) -> None:
         self._graph = graph
         self._default_retry = default_retry
         self._isolation = isolation
         self._retries = retries
+        self._resources = resources
         self._default_handler = InMemoryIOHandler()
         for step in {node.asset.step for node in graph.nodes.values()}:
             check_retry(f"retry of the asset {step.name!r}", step.retry, retries)
-            step.call_for(step.outputs, retries)
+            step.call_for(step.outputs, retries, resources.handler)
+        for node in graph.nodes.values():
+            for upstream in node.inputs:
+                self.input_handler(node, graph[upstream])
+            self.handler(node)
 
     def handler(self, node: Node) -> BaseIOHandler:
         """The handler that stores the values of an asset."""
-        return node.asset.io_handler or self._default_handler
+        own = self._resources.handler(node.asset.io_handler, f"the asset {node.name!r}")
+        return own or self._default_handler
 
     def input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
         """The handler that loads an input: that of its `AssetDef`, otherwise the upstream's."""
         given = node.asset.upstream_defs.get(upstream.name)
-        return (given and given.io_handler) or self.handler(upstream)
+        owner = f"the input {upstream.name!r} of the asset {node.name!r}"
+        own = None if given is None else self._resources.handler(given.io_handler, owner)
+        return own or self.handler(upstream)
+
+    def task_handler(self, node: Node, task: str) -> BaseIOHandler:
+        """The handler that stores what a task of a graph asset returns.
+
+        Raises:
+            AssetNotFoundError: There is no such task.
+            ExecutionError: Nothing stores what the task returns.
+        """
+        given = handler_of_task(node.asset.step, task)
+        return self._resources.handler(given, f"the task {task!r}") or self._default_handler
 
     def build(
         self,
@@ -92,7 +116,7 @@ class ProgramBuilder:
                     for step, outputs in outputs_of.items()
                 ]
             )
-        program = Program(layers, plan=plan)
+        program = Program(layers, plan=plan, resources=self._resources)
         if self._isolation != "none":
             program.pickle()
         return program
@@ -111,25 +135,19 @@ class ProgramBuilder:
         first = nodes[0]
         names = [node.name for node in nodes]
         selected = [name for name in step.outputs if name in names]
+        call = step.call_for(selected, self._retries, self._resources.handler)
+        taken = {name: self._resources[name] for name in first.resources}
+        inputs = [self._input(first, self._graph[name], spaces) for name in first.inputs]
+        outputs = [self._output(node, index_of[node.name]) for node in nodes]
         own_retry = check_retry(f"retry of the asset {step.name!r}", step.retry, self._retries)
         return Step(
             name=step.name,
-            outputs=[
-                StepOutput(
-                    index_of[node.name],
-                    node.name,
-                    self.handler(node),
-                    node.asset.metadata,
-                    type_hint=None if step.kind == "multi" else step.signature.return_hint,
-                    has_value=node.asset.has_value,
-                )
-                for node in nodes
-            ],
+            outputs=outputs,
             by_name=step.kind == "multi",
-            fn=step.call_for(selected, self._retries),
+            fn=functools.partial(call, **taken) if taken else call,
             is_async=step.is_async,
             context_param=step.signature.context_param,
-            inputs=[self._input(first, self._graph[name], spaces) for name in first.inputs],
+            inputs=inputs,
             needs=sorted({index_of[need] for name in names for need in needs[name]}),
             definition=first.definition,
             config=configs.get(step.name),
@@ -138,6 +156,33 @@ class ProgramBuilder:
             retry=retry or own_retry or self._default_retry,
             labels=step.labels,
             hooks=step.hooks,
+            resources=self._used_by(call, taken.values(), inputs, outputs),
+        )
+
+    def _used_by(
+        self,
+        call: Callable[..., Any],
+        taken: Iterable[object],
+        inputs: Iterable[StepInput],
+        outputs: Iterable[StepOutput],
+    ) -> list[str]:
+        """The names of the resources that a step uses, as arguments or as handlers."""
+        handlers = [each.handler for each in inputs] + [each.handler for each in outputs]
+        traced = getattr(call, "__self__", call)
+        tasks = (
+            [each.io_handler for each in traced.calls] if isinstance(traced, TracedFunction) else []
+        )
+        return self._resources.names_of([*taken, *handlers, *tasks])
+
+    def _output(self, node: Node, index: int) -> StepOutput:
+        step = node.asset.step
+        return StepOutput(
+            index,
+            node.name,
+            self.handler(node),
+            node.asset.metadata,
+            type_hint=None if step.kind == "multi" else step.signature.return_hint,
+            has_value=node.asset.has_value,
         )
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:

@@ -10,6 +10,7 @@ from rivers.assets.asset_graph import Graph
 from rivers.assets.graph_asset import check_tasks
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.executor import Executor
+from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
@@ -55,6 +56,9 @@ class CodeRepository:
         default_retry_policy: How assets without `retry` are retried; by default they are not.
         retries: Retry policies by name, which `retry=` of assets, tasks and backfills and
             `default_retry_policy` may give in place of a policy.
+        resources: What functions share, by the name of the parameter that takes it, and what
+            `io_handler="name"` means: a `Resource`, a pydantic model or an IO handler each. They are
+            set up when the repository connects to its storage, and torn down by `close()`.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
             its worker processes; see `Asset(pool=)`.
         clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
@@ -66,6 +70,8 @@ class CodeRepository:
         AssetDefinitionError: Something is no asset or no task, two assets have one name, or an asset
             needs more slots of a pool than there are.
         GraphValidationError: A dependency does not exist, or there is a cycle.
+        ConfigurationError: A resource is of another kind, or a name of a handler or a retry policy is
+            unknown.
 
     Example:
         >>> import rivers as rs
@@ -88,20 +94,22 @@ class CodeRepository:
         run_queue: RunQueueConfig | None = None,
         default_retry_policy: RetryPolicy | str | None = None,
         retries: Mapping[str, RetryPolicy] | None = None,
+        resources: Mapping[str, Any] | None = None,
         pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
         check_tasks(tasks)
-        self._declared = list(assets), dict(partition_defs or {})
+        executor = default_executor or Executor.in_process()
+        shared = Resources(resources, travel=executor.isolation != "none")
+        self._declared = list(assets), dict(partition_defs or {}), list(shared)
         self._graph = Graph(*self._declared)
         limits = pools.check_limits(pool_limits or {}, self._graph)
-        executor = default_executor or Executor.in_process()
         self._retries = check_retries(retries)
         retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
-        self._runtime = Runtime(executor, run_queue, limits, lease_seconds)
-        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries)
+        self._runtime = Runtime(executor, run_queue, limits, lease_seconds, shared)
+        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries, shared)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------
@@ -460,8 +468,15 @@ class CodeRepository:
         """
         return self._launcher.resume(backfill_id, block=block)
 
-    def cancel_backfill(self, backfill_id: str) -> bool:
+    def cancel_backfill(self, backfill_id: str, *, force_after: float | None = None) -> bool:
         """Cancels a backfill: no new run starts, runs in flight end, and the rest is canceled.
+
+        Args:
+            backfill_id: The backfill; one that has ended stays as it is.
+            force_after: Seconds after which runs still in flight are ended by force: they are canceled,
+                not failed, and not retried. A worker process is killed, a coroutine is canceled, and a
+                thread is abandoned: its function goes on, but its slot is free, and what it returns is
+                dropped. `None`: never.
 
         Returns:
             `True` if the backfill runs in this process: no run starts from now on. `False` otherwise:
@@ -470,8 +485,9 @@ class CodeRepository:
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
+            ConfigurationError: `force_after` is not a number of seconds.
         """
-        return self._client.cancel_backfill(backfill_id)
+        return self._client.cancel_backfill(backfill_id, force_after=force_after)
 
     def pause_backfill(self, backfill_id: str) -> None:
         """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.
@@ -639,12 +655,16 @@ class CodeRepository:
         """
         return self._client.backfill_errors(backfill_id)
 
-    def partition_status(self, asset: str, *, status: StatusFilter = None) -> pl.DataFrame:
+    def partition_status(
+        self, asset: str, *, status: StatusFilter = None, metadata: bool = False
+    ) -> pl.DataFrame:
         """One row per partition of an asset, in definition order.
 
         Args:
             asset: The asset's name.
             status: Only partitions in these states.
+            metadata: Whether there is a column `metadata`: a JSON object with what was recorded with the
+                last materialization, or null (`str.json_decode` reads it).
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
@@ -658,7 +678,7 @@ class CodeRepository:
         """
         node, *_ = select_assets(self._graph, [asset])
         space = self._launcher.spaces()(node)
-        return tables.partition_status(self._runtime.store, asset, space, status)
+        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
 
     @property
     def _client(self) -> BackfillClient:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from rivers._text import listed
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import MARKED
+from rivers.repository.nested import nested_wait, refuse_blocking_the_loop
 from rivers.status.results import RunResult
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ class RunHandle:
             timeout: Maximum number of seconds to wait; `None` for no limit.
 
         Raises:
+            ExecutionError: The call is made in a function, and would wait for that function, or the
+                process that ran it is dead.
             TimeoutError: The run has not ended within `timeout` seconds; it continues.
-            ExecutionError: The process that ran it is dead.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        has_ended = self._runtime.engine.wait(self._key, timeout)
+        engine = self._runtime.engine
+        is_async, has_queue = self._program.is_async, self._runtime.run_queue is not None
+        refuse_blocking_the_loop(engine, is_async=is_async, has_queue=has_queue)
+        with nested_wait(engine, self._key):
+            has_ended = engine.wait(self._key, timeout)
         # In a forked child the engine does not know the runs of its parent, and the storage does.
         while has_ended and self._is_in_progress():
             has_ended = deadline is None or time.monotonic() < deadline

@@ -12,6 +12,9 @@ from rivers._rivers import Engine
 from rivers._validation import check_lease
 from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
+from rivers.execution.current_call import current_call
+from rivers.repository.at_exit import release_idle
+from rivers.repository.nested import nested_wait
 from rivers.status.event_log import EventLog
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from rivers._rivers import Store
     from rivers._storage import BackfillSnapshot
     from rivers.execution.executor import Executor
+    from rivers.execution.resources import Resources
     from rivers.execution.workers import Workers
     from rivers.policies.run_queue import RunQueueConfig
 
@@ -98,6 +102,7 @@ class Runtime:
         run_queue: The queue of all runs; `None` for no limits beyond those of each backfill.
         pools: Slots of each pool.
         lease_seconds: Seconds after which a silent process loses its backfills.
+        resources: What functions share; set up before the first connection, torn down by `close()`.
 
     Attributes:
         display: Shows backfills that a call waits for.
@@ -109,11 +114,13 @@ class Runtime:
         run_queue: RunQueueConfig | None,
         pools: Mapping[str, int],
         lease_seconds: float,
+        resources: Resources,
     ) -> None:
         self.executor = executor
         self.run_queue = run_queue
         self.display: ProgressDisplay = progress
         self._pools = pools
+        self._resources = resources
         self._lease_seconds = check_lease(lease_seconds)
         self._lock = threading.Lock()
         self._storage: Storage | None = None
@@ -137,6 +144,7 @@ class Runtime:
             StorageError: The storage cannot be opened.
             ExecutionError: A backfill is still running on another storage.
         """
+        self._resources.setup()
         with self._lock:
             current = self._connection
             if current is not None:
@@ -173,7 +181,8 @@ class Runtime:
                     "resume_backfill(%r), or end it with cancel_backfill(%r)", orphan, orphan, orphan,
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
-        workers, event_log = self.executor.start(engine), EventLog(engine, store)
+        workers = self.executor.start(engine)
+        event_log = EventLog(engine, store, on_end=workers.forget, on_idle=release_idle)
         client = BackfillClient(storage, live=self)
         return Connection(storage, store, engine, workers, event_log, client)
 
@@ -201,15 +210,16 @@ class Runtime:
     def wait(self, key: int, timeout: float) -> bool:
         """Waits up to `timeout` seconds for the end of a backfill; `True` if it has ended."""
         connection = self.connect()
-        has_ended = connection.engine.wait(key, timeout)
+        with nested_wait(connection.engine, key):
+            has_ended = connection.engine.wait(key, timeout)
         if has_ended:
             connection.event_log.publish()
         return has_ended
 
-    def cancel(self, backfill_id: str) -> bool:
-        """Cancels a backfill; `True` if it is live in this process."""
+    def cancel(self, backfill_id: str, force_after: float | None = None) -> bool:
+        """Cancels a backfill, after a while by force; `True` if it is live in this process."""
         connection = self.connect()
-        is_live = connection.engine.cancel(backfill_id)
+        is_live = connection.engine.cancel(backfill_id, force_after)
         connection.event_log.publish()
         return is_live
 
@@ -233,17 +243,36 @@ class Runtime:
         )  # fmt: skip
         connection.workers.notify()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no backfill is live in this process."""
+        connection = self._connection
+        return connection is None or not connection.engine.live()
+
     # -- the end -----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Waits for the backfills that run in the background, then ends threads and processes."""
+        """Waits for the backfills that run in the background, then ends threads and processes.
+
+        Meanwhile other threads can launch no backfills; functions of runs can.
+
+        Raises:
+            ExecutionError: A function that the repository executes called it.
+        """
         connection = self._connection
         if connection is not None:
-            for key in connection.engine.live():
-                connection.engine.wait(key)
+            if current_call(connection.engine) is not None:
+                msg = (
+                    "close() was called in a function that the repository executes, and would wait for "
+                    "that function; call it where the repository was made (a 'with' block ends with it)"
+                )
+                raise ExecutionError(msg)
+            connection.engine.wait_idle()
             connection.event_log.publish()
         with self._lock:
-            self._close()
+            if self._connection is connection:
+                self._close()
+        self._resources.teardown()
 
     def abandon(self) -> None:
         """Stops the backfills of this process at once, resumable; runs in flight are not recorded."""

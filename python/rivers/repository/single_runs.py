@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Plan
-from rivers.assets.graph_asset import handler_of_task
 from rivers.exceptions import ExecutionError
 from rivers.io import InputContext
 from rivers.partitions.partition_context import context_of
@@ -34,7 +33,7 @@ def materialize(
     raise_on_error: bool,
 ) -> RunResult:
     """See `CodeRepository.materialize`."""
-    key, request_id, program = _submit(launcher, selection, partition_key, request)
+    key, request_id, program = _submit(launcher, selection, partition_key, request, block=True)
     advice = f"the run is {request_id}.0; call materialize() again for what is missing"
     waiting.wait(launcher.runtime, key, request_id, 1, advice)
     result = RunHandle(launcher.runtime, key, request_id, program).wait()
@@ -50,7 +49,9 @@ def submit(
     request: RunRequest,
 ) -> RunHandle:
     """See `CodeRepository.submit`."""
-    return RunHandle(launcher.runtime, *_submit(launcher, selection, partition_key, request))
+    return RunHandle(
+        launcher.runtime, *_submit(launcher, selection, partition_key, request, block=False)
+    )
 
 
 def expanded(launcher: Launcher, selection: Sequence[str] | None) -> list[str] | None:
@@ -70,7 +71,8 @@ def load_node(
     """See `CodeRepository.load_node`."""
     name, _, task = name.partition("/")
     node = launcher.graph[name]
-    handler = handler_of_task(node.asset.step, task) if task else launcher.builder.handler(node)
+    builder = launcher.builder
+    handler = builder.task_handler(node, task) if task else builder.handler(node)
     partition: PartitionContext | None = None
     if node.definition is not None:
         chosen = select_for_run([(node, launcher.spaces()(node))], partition_key)
@@ -95,6 +97,8 @@ def _submit(
     selection: Sequence[str] | None,
     partition_key: PartitionKey | None,
     request: RunRequest,
+    *,
+    block: bool,
 ) -> tuple[int, str, Any]:
     graph = launcher.graph
     nodes = graph.runnable() if selection is None else graph.to_run(asset_names(selection))
@@ -110,6 +114,8 @@ def _submit(
         plan = Plan(chosen, BackfillStrategy.single_run())
         ordered = graph.in_order(node.name for node in nodes)
         prepared = launcher.prepare(request, ordered, plan, spaces)
+        if block:
+            launcher.refuse_blocking_the_loop(prepared.program)
         return *launcher.submit(prepared), prepared.program
     except BaseException:
         engine.end_preemption()

@@ -1,22 +1,23 @@
-"""Waiting for the end of a backfill: blocking, from async code, and before the interpreter exits."""
+"""Waiting for the end of a backfill: blocking, and from async code."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import weakref
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from rivers.exceptions import ExecutionError
+from rivers.execution.current_call import current_call
+from rivers.repository.nested import nested_wait
+
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from rivers._rivers import Engine
     from rivers.repository.runtime import Runtime
 
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.001, 0.05
 """Seconds that async code sleeps between two looks at a backfill; each is twice the one before."""
-
-_waited_for: weakref.WeakSet[Runtime] = weakref.WeakSet()
-_registered: set[bool] = set()
-_lock = threading.Lock()
 
 
 def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -> None:
@@ -39,7 +40,10 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
     interrupted = False
     try:
         try:
-            with runtime.display(request_id, total, lambda: engine.progress(key)) as line:
+            with (
+                _canceled_if_refused(engine, key, request_id),
+                runtime.display(request_id, total, lambda: engine.progress(key)) as line,
+            ):
                 while not engine.wait(key, line.update_interval()):
                     line.update()
         except KeyboardInterrupt:
@@ -69,6 +73,9 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
     connection = runtime.connect()
     engine = connection.engine
     canceled = False
+    call = current_call(engine)
+    if call is not None:
+        engine.begin_wait(call.key, key)
     try:
         try:
             await _poll(engine, key)
@@ -84,9 +91,26 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
         raise asyncio.CancelledError(msg) from None
     finally:
         connection.event_log.publish()
+        if call is not None:
+            # It may have to wait for its slots, which the loop must not.
+            await asyncio.shield(asyncio.to_thread(engine.end_wait, call.key, key))
     if canceled:
         msg = f"canceled; run the rest with rerun_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg)
+
+
+@contextmanager
+def _canceled_if_refused(engine: Engine, key: int, request_id: str) -> Generator[None]:
+    """As `nested_wait`, but a backfill that cannot be waited for does not run either."""
+    waits = nested_wait(engine, key)
+    try:
+        waits.__enter__()
+    except ExecutionError:
+        engine.cancel(request_id)
+        raise
+    with ExitStack() as stack:
+        stack.push(waits)
+        yield
 
 
 async def _poll(engine: Engine, key: int) -> None:
@@ -94,32 +118,3 @@ async def _poll(engine: Engine, key: int) -> None:
     while not engine.wait(key, 0.0):
         await asyncio.sleep(seconds)
         seconds = min(2 * seconds, MAX_POLL_SECONDS)
-
-
-def wait_at_exit(runtime: Runtime, *, processes: bool) -> None:
-    """Has the interpreter wait for the backfills of a runtime before it exits.
-
-    `concurrent.futures` waits for its threads in the same way.
-
-    Args:
-        runtime: Runs the backfills.
-        processes: Whether runs are executed in processes, the first of which has been started.
-    """
-    with _lock:
-        _waited_for.add(runtime)
-        if processes not in _registered:
-            # `atexit` is too late: by then thread pools, which a user's function may use, refuse work.
-            # What is registered last is called first, and the process pools register themselves, with
-            # the first process.
-            threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001
-            _registered.add(processes)
-
-
-def _close_all() -> None:
-    try:
-        for runtime in list(_waited_for):
-            runtime.close()
-    except KeyboardInterrupt:
-        for runtime in list(_waited_for):
-            runtime.abandon()
-        raise

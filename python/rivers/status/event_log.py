@@ -10,6 +10,8 @@ from rivers._text import printable
 from rivers.exceptions import RiversError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rivers._rivers import Engine, Store
 
 _log = logging.getLogger("rivers")
@@ -26,15 +28,26 @@ class EventLog:
     Args:
         engine: The engine.
         store: Its storage.
+        on_end: Called with the number of each backfill that has ended, before that is logged.
+        on_idle: Called when nothing is live any more, after the ends have been logged.
 
     Attributes:
         lock: Held while logging. Also held during submission, so that an end is never logged before its
             start.
     """
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        *,
+        on_end: Callable[[int], None],
+        on_idle: Callable[[], None],
+    ) -> None:
         self._engine = engine
         self._store = store
+        self._on_end = on_end
+        self._on_idle = on_idle
         self.lock = threading.RLock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -60,6 +73,7 @@ class EventLog:
         # A second caller returns once the first has logged them.
         with self.lock:
             for key in self._engine.drain_finished():
+                self._on_end(key)
                 self._log_end(key)
 
     def close(self) -> None:
@@ -109,4 +123,5 @@ class EventLog:
             with self._starting:
                 if not self._engine.live():
                     self._thread = None
-                    return
+                    break
+        self._on_idle()

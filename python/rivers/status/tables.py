@@ -88,10 +88,15 @@ def backfills(
 
 
 def partition_status(
-    store: Store, asset: str, space: Space, status: str | Sequence[str] | None
+    store: Store,
+    asset: str,
+    space: Space,
+    status: str | Sequence[str] | None,
+    *,
+    metadata: bool = False,
 ) -> pl.DataFrame:
     """See `CodeRepository.partition_status`."""
-    return frame(_rivers.partition_status(store, asset, space, _states(status)))
+    return frame(_rivers.partition_status(store, asset, space, _states(status), metadata))
 
 
 def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from rivers._rivers import PartitionKey, Store
 from rivers._validation import check_count
 from rivers.exceptions import ConfigurationError
+from rivers.storage.events import StoredEvent, event_of
 from rivers.storage.location import DEFAULT_PATH, StorageLocation
 from rivers.storage.network_mounts import network_file_system
-from rivers.storage.run_record import LaunchedBy, RunRecord
+from rivers.storage.run_record import LaunchedBy, RunRecord, block_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -188,9 +189,10 @@ class Storage:
             started_at=record["started_at"],
             ended_at=record["ended_at"],
             error=record["error"],
-            launched_by=LaunchedBy("manual")
+            launched_by=LaunchedBy.manual()
             if manual
-            else LaunchedBy("backfill", backfill["backfill_id"]),
+            else LaunchedBy.backfill(backfill["backfill_id"]),
+            block_reason=block_reason(record),
         )
         key, number = backfill["key"], record["run"]
         assets = backfill["assets"]
@@ -201,9 +203,76 @@ class Storage:
 
         run._later(  # noqa: SLF001
             partition_keys=lambda: self._store.plan(key).run(number).keys(),
+            partition_key=lambda: self._store.plan(key).run(number).covering_key(),
             node_names=(lambda: assets) if len(assets) == 1 else node_names,
         )
         return run
+
+    def get_events_for_run(self, run_id: str) -> list[StoredEvent]:
+        """Returns the events of a run, oldest first; `[]` if there is no such run.
+
+        Args:
+            run_id: As in `run_ids` of a backfill.
+        """
+        return [event_of(data) for data in self._store.events_of_run(run_id)]
+
+    def get_events_for_asset(self, asset_key: str, limit: int = 100) -> list[StoredEvent]:
+        """Returns the latest events of an asset, newest first; `[]` if nothing is recorded of it.
+
+        Args:
+            asset_key: The name of the asset.
+            limit: Maximum number of events.
+
+        Raises:
+            ConfigurationError: `limit` is not a count.
+
+        Example:
+            >>> import rivers as rs
+            >>> days = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-04")
+            >>> @rs.Asset(partitions_def=days)
+            ... def sales() -> int:
+            ...     return 1
+            >>> storage = rs.Storage.memory()
+            >>> repo = rs.CodeRepository([sales]).resolve(storage)
+            >>> week = rs.PartitionKeyRange.single("2024-01-01", "2024-01-03")
+            >>> _ = repo.backfill(partition_range=week, strategy=rs.BackfillStrategy.single_run())
+            >>> made = [
+            ...     event.partition_key
+            ...     for event in storage.get_events_for_asset("sales")
+            ...     if event.event_type == "Materialization"
+            ... ]
+            >>> len(made)
+            3
+        """
+        check_count("limit", limit, least=0)
+        return [event_of(data) for data in self._store.events_of_asset(asset_key, limit)]
+
+    def get_latest_materialization(
+        self, asset_key: str, partition: str | None = None
+    ) -> StoredEvent | None:
+        """Returns the newest materialization of an asset; `None` if there is none.
+
+        Args:
+            asset_key: The name of the asset.
+            partition: The text of a partition, such as `us` or `date=2024-01-01|region=us`; any by
+                default.
+        """
+        data = self._store.latest_materialization(asset_key, partition)
+        return None if data is None else event_of(data)
+
+    def get_run_progress(self, run_id: str) -> tuple[int, int]:
+        """Returns how many steps of a run have ended, and how many there are.
+
+        A multi-asset is one step, and partitions are not counted. Steps are recorded when their run ends:
+        until then none has ended.
+
+        Args:
+            run_id: As in `run_ids` of a backfill.
+
+        Returns:
+            Both numbers; `(0, 0)` if there is no such run.
+        """
+        return self._store.run_progress(run_id) or (0, 0)
 
     def get_materialized_partitions(self, asset: str) -> list[PartitionKey]:
         """Returns the partitions for which an asset was ever materialized, each once.

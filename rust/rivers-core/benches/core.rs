@@ -234,6 +234,7 @@ mod store {
             name: "noop".into(),
             code_version: None,
             partitioned: true,
+            step: None,
         };
         Request {
             id: "bench".into(),
@@ -290,6 +291,7 @@ mod store {
                 failures: Vec::new(),
                 skips: Vec::new(),
                 retry: None,
+                metadata: Vec::new(),
             });
             Commit {
                 key: self.key,

@@ -104,12 +104,13 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("../src/store/sqlite/migrations/0001.sql"),
     include_str!("../src/store/sqlite/migrations/0002.sql"),
     include_str!("../src/store/sqlite/migrations/0003.sql"),
     include_str!("../src/store/sqlite/migrations/0004.sql"),
     include_str!("../src/store/sqlite/migrations/0005.sql"),
+    include_str!("../src/store/sqlite/migrations/0006.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.

@@ -61,6 +61,7 @@ fn recorded(
         failures: Vec::new(),
         skips: Vec::new(),
         retry: None,
+        metadata: Vec::new(),
     };
     let commit = Commit {
         key,

@@ -293,6 +293,7 @@ impl<'a> Execution<'a> {
             failures: if fails { vec![failure] } else { Vec::new() },
             skips: Vec::new(),
             retry: None,
+            metadata: Vec::new(),
         };
         if fails {
             self.not_made

@@ -30,6 +30,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
         name: "asset".into(),
         code_version: None,
         partitioned: true,
+        step: None,
     };
     let request = Request {
         id: new_id(),

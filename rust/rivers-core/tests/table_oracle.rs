@@ -191,6 +191,7 @@ proptest! {
                 asset: 0,
                 runs: records.runs,
                 in_progress: live,
+                metadata: Vec::new(),
                 failures: records.failures.into_iter().collect(),
                 skips: Skips::default(),
             }
@@ -240,7 +241,7 @@ proptest! {
             row.push(done.and_then(|(_, b, _)| b.code_version.clone()).unwrap_or_else(dash));
             expected.push(row);
         }
-        let table = partition_status(&space, &history, &causes(), kept.as_deref()).unwrap();
+        let table = partition_status(&space, &history, &causes(), kept.as_deref(), false).unwrap();
         prop_assert_eq!(rows(&table), expected);
     }
 }

@@ -131,3 +131,116 @@ fn a_file_that_is_not_tzif_is_refused() {
     let backwards = tzif(0, &[(START, 3600), (START - 1, 0)], "");
     assert!(Zone::from_tzif("Backwards", &backwards).is_err());
 }
+
+fn zones() -> impl Strategy<Value = Arc<Zone>> {
+    let changes = prop::collection::vec((minutes(0..DAYS * 24 * 60), minutes(-100..100)), 0..4);
+    (minutes(-720..840), changes).prop_map(|(first, mut changes)| {
+        changes.sort_unstable();
+        changes.dedup_by(|later, earlier| later.0 - earlier.0 < 8 * 3600);
+        let mut offset = first;
+        let changes: Vec<(i64, i32)> = changes
+            .iter()
+            .map(|&(at, by)| {
+                offset += by;
+                (START + at, offset as i32)
+            })
+            .collect();
+        zone(first as i32, &changes)
+    })
+}
+
+fn grids() -> impl Strategy<Value = Grid> {
+    let cron = |text: &str| Grid::Cron(text.to_owned());
+    prop::sample::select(vec![
+        Grid::WallClock(3_600),
+        Grid::WallClock(86_400),
+        Grid::Interval(1_800),
+        Grid::Interval(5 * 3_600),
+        cron("*/20 * * * *"),
+        cron("30 1,2 * * *"),
+        cron("0 0 * * TUE,SAT"),
+        cron("0 */6 * * *"),
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_zoned_grid_numbers_its_windows_and_leads_back_from_its_keys(
+        zone in zones(), grid in grids(), hour in 0..24_i64,
+    ) {
+        let start = START + hour * 3600;
+        let axis = axis(&zone, grid, start, START + DAYS * DAY);
+        let starts: Vec<i64> = (0..axis.len()).map(|n| axis.start_of(n)).collect();
+        prop_assert!(starts.is_sorted_by(|a, b| a < b), "{:?}", starts);
+        prop_assert!(starts.iter().all(|&at| at >= zone.time_of(start)));
+        for n in 0..axis.len() {
+            prop_assert_eq!(axis.position(&axis.label(n)), Ok(n));
+            prop_assert_eq!(axis.rank(axis.start_of(n)), u64::from(n));
+            prop_assert_eq!(axis.window(n).1, starts.get(n as usize + 1).copied().unwrap_or(axis.window(n).1));
+        }
+        // What is stored is the grid with its zone, whatever the database says later.
+        let bytes = postcard::to_stdvec(axis.calendar().declared()).unwrap();
+        let declared: Declared = postcard::from_bytes(&bytes).unwrap();
+        prop_assert_eq!(&declared, axis.calendar().declared());
+        let stored = TimeAxis::with_len(Arc::new(Calendar::try_from(declared).unwrap()), axis.len()).unwrap();
+        prop_assert!((0..axis.len()).all(|n| stored.window(n) == axis.window(n)));
+    }
+
+    #[test]
+    fn a_grid_goes_on_before_its_start_and_after_its_end(zone in zones(), grid in grids()) {
+        let short = axis(&zone, grid.clone(), START + 2 * DAY, START + 4 * DAY);
+        prop_assume!(!short.is_empty());
+        let (from, to) = (START - DAY, START + DAYS * DAY);
+        let Some((wide, first)) = short.reaching(from, to) else {
+            // An interval whose earlier starts are all second times of the clock.
+            return Ok(());
+        };
+        prop_assert!(wide.start_of(0) <= from);
+        prop_assert!(wide.window(wide.len() - 1).1 >= to);
+        for n in 0..short.len() {
+            prop_assert_eq!(wide.window(first + n), short.window(n));
+        }
+    }
+
+    #[test]
+    fn windows_that_are_left_out_leave_the_others_as_they_are(
+        zone in zones(),
+        grid in grids(),
+        left_out in prop::collection::btree_set(0..200_u32, 0..12),
+        spans in prop::collection::vec((0..DAYS * DAY, 1..2 * DAY), 4),
+    ) {
+        let whole = axis(&zone, grid, START, START + DAYS * DAY);
+        let exclude: Vec<i64> = left_out
+            .iter()
+            .filter(|&&n| n < whole.len())
+            .map(|&n| whole.start_of(n))
+            .collect();
+        let declared = Declared { exclude: exclude.clone(), ..whole.calendar().declared().clone() };
+        let axis = Arc::new(Calendar::try_from(declared).unwrap()).at(0).unwrap();
+        let kept: Vec<u32> = (0..whole.len()).filter(|&n| !exclude.contains(&whole.start_of(n))).collect();
+        prop_assert_eq!(axis.len() as usize, kept.len());
+        for (at, &n) in kept.iter().enumerate() {
+            prop_assert_eq!(axis.window(at as u32), whole.window(n));
+            prop_assert_eq!(axis.position(&whole.label(n)), Ok(at as u32));
+        }
+        for (from, length) in spans {
+            let (from, to) = (START + from, START + from + length);
+            let overlaps = |&n: &u32| axis.window(n).0 < to && from < axis.window(n).1;
+            let expected: Vec<u32> = (0..axis.len()).filter(overlaps).collect();
+            let found: Vec<u32> = axis.overlapping(from, to).collect();
+            prop_assert_eq!(found, expected);
+        }
+        let spans = axis.contiguous(0..axis.len());
+        let joined: Vec<u32> = spans.iter().cloned().flatten().collect();
+        prop_assert_eq!(joined, (0..axis.len()).collect::<Vec<_>>());
+        for n in 1..axis.len() {
+            let meets = axis.window(n - 1).1 == axis.start_of(n);
+            let divided = spans.iter().any(|span| span.start == n);
+            prop_assert_eq!(meets, !divided);
+        }
+        let stored = TimeAxis::with_len(Arc::clone(axis.calendar()), axis.len()).unwrap();
+        prop_assert!((0..axis.len()).all(|n| stored.window(n) == axis.window(n)));
+    }
+}

@@ -10,12 +10,12 @@ use rivers_core::error::Error;
 use rivers_core::space::time::Grid;
 use rivers_core::space::{Definition, Dimension};
 
-use crate::calendar::{DAILY, Given, HOURLY, SECONDS, instant, show_calendar};
 use crate::error::Raised;
 use crate::key::expect_key;
 use crate::mapping::PartitionMapping;
 use crate::selection::Space;
 use crate::store::Store;
+use crate::time::{DAILY, Given, HOURLY, SECONDS, instant, show_calendar};
 
 /// The partitions that exist: along one dimension, or as the product of several.
 ///
@@ -96,7 +96,7 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        given.declare(grid, |start| start)
+        Ok(given.declare(grid, |start| start)?.into())
     }
 
     /// Declares one partition per hour. The arguments are as for `daily`; by default `fmt` is
@@ -123,7 +123,7 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        given.declare(grid, |start| start)
+        Ok(given.declare(grid, |start| start)?.into())
     }
 
     /// Declares one partition for each window of a schedule or of an interval; give one of the two.
@@ -165,7 +165,7 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        given.declare(grid, |start| start)
+        Ok(given.declare(grid, |start| start)?.into())
     }
 
     /// Declares the product of named dimensions, the first one slowest: `multi({"date": ...,

@@ -128,6 +128,32 @@ impl Engine {
             .map_err(Raised)?)
     }
 
+    fn begin_submission(&self, in_run: bool) -> Result<()> {
+        Ok(self.engine.begin_submission(in_run)?)
+    }
+
+    fn end_submission(&self) {
+        self.engine.end_submission();
+    }
+
+    /// A run of one backfill is about to wait for another one, which must be able to end.
+    fn begin_wait(&self, caller: i64, target: i64) -> Result<()> {
+        Ok(self.engine.begin_wait(caller, target)?)
+    }
+
+    /// Blocks until the run has its slots again.
+    fn end_wait(&self, py: Python<'_>, caller: i64, target: i64) {
+        py.detach(|| self.engine.end_wait(caller, target));
+    }
+
+    /// Refuses new backfills and waits until nothing is live; checks for Ctrl-C.
+    fn wait_idle(&self, py: Python<'_>) -> PyResult<()> {
+        while !py.detach(|| self.engine.wait_idle(SIGNAL_CHECK)) {
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
     fn begin_preemption(&self, priority: i64) {
         self.engine.begin_preemption(priority);
     }
@@ -172,8 +198,17 @@ impl Engine {
         }
     }
 
-    fn cancel(&self, py: Python<'_>, id: &str) -> Result<bool> {
-        Ok(py.detach(|| self.engine.cancel(id))?)
+    /// Cancels a backfill; with `force_after`, runs in flight end by force after as many seconds.
+    #[pyo3(signature = (id, force_after=None))]
+    fn cancel(&self, py: Python<'_>, id: &str, force_after: Option<f64>) -> Result<bool> {
+        let cancel = || match force_after {
+            Some(seconds) => {
+                let after = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+                self.engine.cancel_by_force(id, after)
+            }
+            None => self.engine.cancel(id),
+        };
+        Ok(py.detach(cancel)?)
     }
 
     fn set_paused(&self, py: Python<'_>, id: &str, paused: bool) -> Result<()> {

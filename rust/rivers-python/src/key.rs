@@ -87,6 +87,11 @@ pub(crate) fn of_partition<'py>(
     wrap(py, Repr::At(Arc::clone(space), partition))
 }
 
+/// A key that is given by its values.
+pub(crate) fn of_key(py: Python<'_>, key: rivers_core::space::Key) -> PyResult<Bound<'_, PyAny>> {
+    wrap(py, Repr::Given(Arc::new(key)))
+}
+
 /// The text as UTF-8, which cannot hold the unpaired surrogates that a Python text can have.
 fn text(given: &Bound<'_, PyString>, what: &str) -> PyResult<String> {
     given.extract().map_err(|_| {

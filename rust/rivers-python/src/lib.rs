@@ -16,6 +16,7 @@ mod run;
 mod selection;
 mod store;
 mod table;
+mod time;
 mod worker;
 
 /// The Rust core of rivers.

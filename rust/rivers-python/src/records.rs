@@ -6,9 +6,11 @@ use rivers_core::backfill::{FailurePolicy, Kind};
 use rivers_core::clock::Micros;
 use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::error_groups::ErrorGroup;
+use rivers_core::store::queries::events::{Event, EventPartitions};
 use rivers_core::store::queries::runs::RunView;
 
 use crate::convert::MaxFailures;
+use crate::key::{of_key, of_partition};
 
 /// A backfill or a manual run.
 #[derive(IntoPyObject)]
@@ -121,6 +123,47 @@ impl From<ErrorGroup> for ErrorGroupRecord {
             partition: group.example,
             traceback: group.traceback,
         }
+    }
+}
+
+/// Something that happened to an asset.
+#[derive(IntoPyObject)]
+pub(crate) struct EventRecord {
+    id: String,
+    event_type: &'static str,
+    asset_key: String,
+    run_id: String,
+    partition_key: Option<Py<PyAny>>,
+    /// Nanoseconds since 1970.
+    timestamp: i64,
+    error: Option<String>,
+    metadata: Option<String>,
+    code_version: Option<String>,
+}
+
+impl EventRecord {
+    pub(crate) fn new(py: Python<'_>, event: Event) -> PyResult<Self> {
+        let key = match event.partitions {
+            EventPartitions::None => None,
+            EventPartitions::One(space, partition) => {
+                Some(of_partition(py, &space, partition)?.unbind())
+            }
+            EventPartitions::Run(selection) => match selection.covering_key() {
+                Some(key) => Some(of_key(py, key)?.unbind()),
+                None => None,
+            },
+        };
+        Ok(Self {
+            id: event.id,
+            event_type: event.kind.name(),
+            asset_key: event.asset,
+            run_id: event.run_id,
+            partition_key: key,
+            timestamp: event.at.saturating_mul(1_000),
+            error: event.error,
+            metadata: event.metadata,
+            code_version: event.code_version,
+        })
     }
 }
 

@@ -122,6 +122,15 @@ impl Run {
         Ok(())
     }
 
+    /// Records a JSON object about each partition of the key, or (`None`) about all others.
+    fn add_metadata(&self, asset: u32, key: Option<&Bound<'_, PyAny>>, body: &str) -> PyResult<()> {
+        let partitions = key.map(|key| self.located(key)).transpose()?;
+        self.run
+            .add_metadata(asset, partitions.as_deref(), body)
+            .map_err(Raised)?;
+        Ok(())
+    }
+
     /// Skips each partition of the key, or (`None`) all that have not failed.
     #[pyo3(signature = (asset, key, reason))]
     fn mark_skipped(
@@ -169,7 +178,7 @@ impl Run {
 }
 
 impl Run {
-    /// The partitions of a key.
+    /// The partitions of a key, as numbers in the run's space.
     fn located(&self, key: &Bound<'_, PyAny>) -> PyResult<Vec<u64>> {
         let space = self.run.partitions().space();
         let located = expect_key(key)?.get().key().locate(space).map_err(Raised)?;

@@ -8,10 +8,10 @@ use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
 
-use crate::calendar::{End, datetime};
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
 use crate::mapping::PartitionMapping;
+use crate::time::{End, datetime};
 
 /// All partitions of a definition, resolved at one time.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -290,6 +290,12 @@ impl Selection {
             return Err(pyo3::exceptions::PyIndexError::new_err(n));
         }
         of_partition(py, self.selection.space(), self.selection.nth(n))
+    }
+
+    /// The one key that represents exactly these partitions; `None` if there is none.
+    fn covering_key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let key = py.detach(|| self.selection.covering_key());
+        key.map(|key| crate::key::of_key(py, key)).transpose()
     }
 
     /// The text of the `n`-th key.

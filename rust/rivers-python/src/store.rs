@@ -6,13 +6,13 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use rivers_core::backfill::Cause;
 use rivers_core::store::queries::runs::RunStatus;
-use rivers_core::store::queries::{backfills, error_groups, rates, runs};
+use rivers_core::store::queries::{backfills, error_groups, events, rates, runs};
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow};
 
-use crate::error::Result;
+use crate::error::{Raised, Result};
 use crate::plan::Plan;
-use crate::records::{BackfillRecord, ErrorGroupRecord, RunRecord};
+use crate::records::{BackfillRecord, ErrorGroupRecord, EventRecord, RunRecord};
 use crate::selection::{Selection, Space};
 
 /// The name of an asset, and the type and message of its error; `None`: it was only blocked.
@@ -217,6 +217,47 @@ impl Store {
             runs::latest(&*self.store, limit, status)
         })?;
         Ok(latest.into_iter().map(RunRecord::from).collect())
+    }
+
+    fn events_of_run(&self, py: Python<'_>, id: &str) -> PyResult<Vec<EventRecord>> {
+        let found = py
+            .detach(|| events::of_run(&*self.store, id))
+            .map_err(Raised)?;
+        found
+            .into_iter()
+            .map(|event| EventRecord::new(py, event))
+            .collect()
+    }
+
+    fn events_of_asset(
+        &self,
+        py: Python<'_>,
+        asset: &str,
+        limit: usize,
+    ) -> PyResult<Vec<EventRecord>> {
+        let found = py
+            .detach(|| events::of_asset(&*self.store, asset, limit))
+            .map_err(Raised)?;
+        found
+            .into_iter()
+            .map(|event| EventRecord::new(py, event))
+            .collect()
+    }
+
+    fn latest_materialization(
+        &self,
+        py: Python<'_>,
+        asset: &str,
+        partition: Option<&str>,
+    ) -> PyResult<Option<EventRecord>> {
+        let found = py
+            .detach(|| events::latest_materialization(&*self.store, asset, partition))
+            .map_err(Raised)?;
+        found.map(|event| EventRecord::new(py, event)).transpose()
+    }
+
+    fn run_progress(&self, py: Python<'_>, id: &str) -> Result<Option<(u64, u64)>> {
+        Ok(py.detach(|| events::progress(&*self.store, id))?)
     }
 
     fn add_dynamic(&self, py: Python<'_>, name: &str, keys: Vec<String>) -> Result<()> {

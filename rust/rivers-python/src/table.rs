@@ -1,10 +1,12 @@
 //! The status tables in Arrow form, which `rivers.status.tables` converts to Polars frames.
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
-use rivers_core::backfill::{Cause, Kind, Status};
+use rivers_core::backfill::{Cause, Kind, MetadataRow, Status};
 use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
@@ -184,11 +186,18 @@ pub(crate) fn partition_status(
     asset: &str,
     space: &Space,
     status: Option<Vec<String>>,
+    metadata: bool,
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, MaterializationStatus::parse)?;
-        let (histories, reasons) = histories(&*store.store, asset)?;
-        table::partition_status(&space.space, &histories, &reasons, filter.as_deref())
+        let (histories, reasons) = histories(&*store.store, asset, metadata)?;
+        table::partition_status(
+            &space.space,
+            &histories,
+            &reasons,
+            filter.as_deref(),
+            metadata,
+        )
     })?;
     Ok(table.into())
 }
@@ -196,6 +205,7 @@ pub(crate) fn partition_status(
 fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
+    metadata: bool,
 ) -> rivers_core::Result<(Vec<AssetHistory>, HashMap<i64, Cause>)> {
     let (mut histories, mut reasons) = (Vec::new(), Vec::new());
     for row in store.list(Some(asset), None)? {
@@ -211,6 +221,11 @@ fn histories(
             runs: store.runs(row.key, 0..u64::MAX)?,
             in_progress: row.status == Status::InProgress,
             failures: store.failures(row.key, None)?.into_iter().collect(),
+            metadata: if metadata {
+                metadata_of(store, row.key)?
+            } else {
+                Vec::new()
+            },
             skips: skips.into_iter().collect(),
             backfill_id: row.request.id,
         });
@@ -219,4 +234,19 @@ fn histories(
     reasons.dedup();
     let reasons = store.errors(&reasons)?.into_iter().collect();
     Ok((histories, reasons))
+}
+
+/// The metadata of a backfill, with its texts.
+fn metadata_of(
+    store: &dyn rivers_core::store::Store,
+    key: i64,
+) -> rivers_core::Result<Vec<(MetadataRow, Arc<str>)>> {
+    let rows = store.metadata(key, None)?;
+    let mut ids: Vec<i64> = rows.iter().map(|row| row.body).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let bodies = store.metadata_bodies(&ids)?.into_iter();
+    let bodies: HashMap<i64, Arc<str>> = bodies.map(|(id, body)| (id, body.into())).collect();
+    let with_text = |row: MetadataRow| Some((row, Arc::clone(bodies.get(&row.body)?)));
+    Ok(rows.into_iter().filter_map(with_text).collect())
 }

@@ -20,9 +20,15 @@ pub(crate) struct SharedRuns {
 #[pymethods]
 impl SharedRuns {
     #[new]
-    fn new(path: PathBuf) -> Result<Self> {
+    #[pyo3(signature = (path, *, create=false))]
+    fn new(path: PathBuf, create: bool) -> Result<Self> {
+        let shared = if create {
+            engine::SharedRuns::create(&path)?
+        } else {
+            engine::SharedRuns::open(&path)?
+        };
         Ok(Self {
-            shared: Arc::new(engine::SharedRuns::open(&path)?),
+            shared: Arc::new(shared),
         })
     }
 
@@ -33,6 +39,11 @@ impl SharedRuns {
     #[getter]
     fn step(&self) -> u32 {
         self.shared.step()
+    }
+
+    #[getter]
+    fn is_running(&self) -> bool {
+        self.shared.is_running()
     }
 }
 

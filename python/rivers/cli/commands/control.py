@@ -15,8 +15,14 @@ _APPLIED_SOON = "the process that runs it sees it within a second"
 
 @click.command(epilog="Example: rivers cancel latest")
 @id_argument
+@click.option(
+    "--force-after",
+    type=float,
+    metavar="SECONDS",
+    help="End runs that are still in flight by force after SECONDS; 0: at once.",
+)
 @storage_option
-def cancel(backfill_id: str, storage: str | None) -> None:
+def cancel(backfill_id: str, force_after: float | None, storage: str | None) -> None:
     """Cancel a backfill.
 
     No new run starts, and runs in flight end.
@@ -28,7 +34,7 @@ def cancel(backfill_id: str, storage: str | None) -> None:
     if view.status != "in_progress":
         output.print(f"{found} has ended: {view.status}; nothing to cancel")
         return
-    client.cancel_backfill(found)
+    client.cancel_backfill(found, force_after=force_after)
     view = client.get_view(found) or view
     if view.status == "in_progress":
         output.print(

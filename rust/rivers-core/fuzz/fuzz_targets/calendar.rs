@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis};
+use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis, Zone};
 
 #[derive(Debug, arbitrary::Arbitrary)]
 struct Input {
@@ -13,6 +13,7 @@ struct Input {
     end: Option<i64>,
     grid: Steps,
     fmt: Format,
+    zone: Option<Clock>,
     now: i64,
     positions: Vec<u32>,
     key: String,
@@ -24,6 +25,67 @@ enum Steps {
     Cron(String),
     /// Builds expressions from fields, which are well-formed more often.
     Fields([Field; 5]),
+    Hours,
+    Days,
+    Weeks,
+    Months(u8, u8),
+}
+
+/// A zone: its first offset and its changes, in minutes, and one of some rules for later years.
+#[derive(Debug, arbitrary::Arbitrary)]
+struct Clock {
+    first: i16,
+    changes: Vec<(u32, i16)>,
+    rule: u8,
+}
+
+const RULES: [&str; 8] = [
+    "",
+    "EST5EDT,M3.2.0,M11.1.0",
+    "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
+    "IST-1GMT0,M10.5.0,M3.5.0/1",
+    "<-02>2<-01>,M3.5.0/-1,M10.5.0/0",
+    "CST5CDT,M3.2.0/0,M11.1.0/1",
+    "AAA0BBB-2,J60/0,J300/25",
+    "<+03>-3",
+];
+
+impl Clock {
+    /// The zone as its TZif file.
+    fn zone(&self) -> Option<Zone> {
+        let mut bytes = Vec::new();
+        let mut at = -2_000_000_000_i64;
+        let mut times = Vec::new();
+        for (step, offset) in self.changes.iter().take(200) {
+            at += 3600 + i64::from(*step % 3_000_000) * 60;
+            times.push((at, i32::from(*offset % 900) * 60));
+        }
+        for changes in [&[][..], &times[..]] {
+            bytes.extend(b"TZif2");
+            bytes.extend([0; 15]);
+            let types = if changes.is_empty() {
+                1
+            } else {
+                changes.len() + 1
+            };
+            for count in [0, 0, 0, changes.len(), types, 0] {
+                bytes.extend((count as u32).to_be_bytes());
+            }
+            bytes.extend(changes.iter().flat_map(|(at, _)| at.to_be_bytes()));
+            bytes.extend((0..changes.len()).map(|n| n as u8 + 1));
+            let first = i32::from(self.first % 900) * 60;
+            for offset in [first]
+                .into_iter()
+                .chain(changes.iter().map(|change| change.1))
+            {
+                bytes.extend(offset.to_be_bytes());
+                bytes.extend([0, 0]);
+            }
+        }
+        let rule = RULES[usize::from(self.rule) % RULES.len()];
+        bytes.extend(format!("\n{rule}\n").bytes());
+        Some(Zone::from_tzif("Fuzzed/Zone", &bytes).expect("a valid file"))
+    }
 }
 
 #[derive(Debug, arbitrary::Arbitrary)]
@@ -60,6 +122,13 @@ impl Steps {
         match self {
             Self::Interval(seconds) => Grid::Interval(seconds),
             Self::Cron(expression) => Grid::Cron(expression),
+            Self::Hours => Grid::WallClock(3_600),
+            Self::Days => Grid::WallClock(86_400),
+            Self::Weeks => Grid::WallClock(604_800),
+            Self::Months(every, first) => Grid::Months {
+                every: [1, 3, 12][usize::from(every) % 3],
+                first_month: first % 12 + 1,
+            },
             Self::Fields(fields) => {
                 let field = |field: &Field| match field {
                     Field::Any => "*".to_owned(),
@@ -103,7 +172,7 @@ fuzz_target!(|input: Input| {
         end: input.end.map(time),
         grid: input.grid.grid(),
         fmt: input.fmt.text(),
-        zone: None,
+        zone: input.zone.as_ref().and_then(Clock::zone).map(Arc::new),
         exclude: Vec::new(),
     };
     let Ok(calendar) = Calendar::try_from(declared) else {
@@ -132,4 +201,5 @@ fuzz_target!(|input: Input| {
     }
     let again = TimeAxis::with_len(calendar, axis.len()).expect("it was so long before");
     assert_eq!(again.len(), axis.len());
+    assert_eq!(again.window(axis.len() - 1), axis.window(axis.len() - 1));
 });

@@ -17,11 +17,11 @@ pub mod stop_rules;
 
 pub use canary::Canary;
 pub use dependencies::PendingRuns;
-pub use outcome::{FailureRow, Failures, RunRow};
+pub use outcome::{FailureRow, Failures, MetadataRow, RunRow};
 pub use progress::{Counts, Status};
 pub use request::{Change, FailurePolicy, Kind, Request, RequestedAsset};
 pub use retries::{AttemptRow, PriorAttempts, RetryQueue};
-pub use run_end::{Cause, Failure, Retry, RunEnd};
+pub use run_end::{Cause, Failure, OutputMetadata, Retry, RunEnd};
 pub use run_set::RunSet;
 pub use skips::{Skip, SkipRow, SkippedPartitions, Skips};
 pub use state::{ClaimedRuns, Event, Phase, State};

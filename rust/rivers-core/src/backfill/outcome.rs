@@ -37,6 +37,19 @@ pub struct FailureRow {
     pub family: Option<i64>,
 }
 
+/// The record of facts about what a run materialized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataRow {
+    /// The run's number.
+    pub run: u64,
+    /// Index of the asset in the request.
+    pub asset: u32,
+    /// The partition; `None`: all partitions of the run that have no facts of their own.
+    pub partition: Option<u64>,
+    /// The id of the recorded facts.
+    pub body: i64,
+}
+
 /// The failures of a backfill, by run.
 #[derive(Debug, Default)]
 pub struct Failures {

@@ -32,6 +32,9 @@ pub struct RequestedAsset {
     pub code_version: Option<String>,
     /// Whether it has the request's partitions; only single runs execute assets without any.
     pub partitioned: bool,
+    /// The step that makes it, if that makes several assets.
+    #[serde(default)]
+    pub step: Option<String>,
 }
 
 /// What a user requested, fixed at submission. The plan holds the partitions.

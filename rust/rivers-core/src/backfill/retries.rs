@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::run_end::{Failure, Retry, RunEnd};
+use super::run_end::{Failure, OutputMetadata, Retry, RunEnd};
 use super::skips::Skip;
 use crate::clock::Micros;
 
@@ -23,6 +23,8 @@ pub struct PriorAttempts {
     pub remaining: Option<Vec<u32>>,
     /// What failed for good.
     pub failures: Vec<Failure>,
+    /// Facts about what was materialized and is not executed again.
+    pub metadata: Vec<OutputMetadata>,
     /// What was skipped.
     pub skips: Vec<Skip>,
 }
@@ -36,6 +38,7 @@ impl PriorAttempts {
             failed_attempts: Vec::new(),
             remaining: None,
             failures: Vec::new(),
+            metadata: Vec::new(),
             skips: Vec::new(),
         }
     }
@@ -147,6 +150,12 @@ impl RetryQueue {
             .filter(|failure| !again.contains(&failure.asset))
             .cloned()
             .collect();
+        prior.metadata = end
+            .metadata
+            .iter()
+            .filter(|own| !again.contains(&own.asset))
+            .cloned()
+            .collect();
         prior.skips = end
             .skips
             .iter()
@@ -202,6 +211,7 @@ mod tests {
                 deferred: vec![2],
                 repeated: Vec::new(),
             }),
+            metadata: Vec::new(),
         }
     }
 

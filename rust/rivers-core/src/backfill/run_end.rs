@@ -29,6 +29,17 @@ pub struct Failure {
     pub fingerprint: Option<String>,
 }
 
+/// Facts about what a run materialized of an asset, for one partition or all.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OutputMetadata {
+    /// Index of the asset in the request.
+    pub asset: u32,
+    /// The partition; `None`: all partitions of the run that have no facts of their own.
+    pub partition: Option<u64>,
+    /// The facts: a JSON object.
+    pub body: Arc<str>,
+}
+
 /// An attempt of a run that is followed by another.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Retry {
@@ -87,9 +98,23 @@ pub struct RunEnd {
     pub skips: Vec<Skip>,
     /// If set, the run has not ended: it is attempted again.
     pub retry: Option<Retry>,
+    /// Facts about what was materialized.
+    pub metadata: Vec<OutputMetadata>,
 }
 
+/// The type of the exception that Ctrl-C raises in Python.
+const INTERRUPT: &str = "KeyboardInterrupt";
+
 impl RunEnd {
+    /// Whether an asset failed because something in it was interrupted, as by Ctrl-C.
+    pub fn was_interrupted(&self) -> bool {
+        let mut causes = self
+            .failures
+            .iter()
+            .filter_map(|failure| failure.cause.as_ref());
+        causes.any(|cause| cause.error_type == INTERRUPT)
+    }
+
     /// Turns the retry into failures: there is no further attempt.
     pub fn give_up_retries(&mut self) {
         let Some(retry) = self.retry.take() else {

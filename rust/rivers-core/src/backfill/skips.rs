@@ -172,8 +172,8 @@ mod tests {
         for partition in [5, 1 << 40] {
             skipped.record(2, Some(partition), || unreachable!());
         }
-        let bytes = postcard::to_stdvec(&skipped).unwrap();
-        let read: SkippedPartitions = postcard::from_bytes(&bytes).unwrap();
+        let bytes = postcard::to_stdvec(&skipped).expect("it is serializable");
+        let read: SkippedPartitions = postcard::from_bytes(&bytes).expect("it was just written");
         assert_eq!(read, skipped);
     }
 }

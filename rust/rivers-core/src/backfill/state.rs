@@ -325,6 +325,7 @@ mod tests {
             failures: Vec::new(),
             skips: Vec::new(),
             retry: None,
+            metadata: Vec::new(),
         }
     }
 

@@ -47,6 +47,8 @@ struct Runs {
     remote: Option<Arc<dyn RemoteRuns>>,
     /// Outcomes that the engine has not applied yet.
     outcomes: Vec<RunEnd>,
+    /// The worker was ended by force: what it still reports is dropped.
+    revoked: bool,
 }
 
 impl Assignment {
@@ -60,6 +62,7 @@ impl Assignment {
             current: None,
             remote: None,
             outcomes: Vec::new(),
+            revoked: false,
         };
         Arc::new(Self {
             runs: Mutex::new(runs),
@@ -143,8 +146,23 @@ impl Assignment {
     /// Keeps an outcome until it is taken. Returns how many are kept.
     pub(super) fn keep(&self, end: RunEnd) -> usize {
         let mut runs = self.runs();
-        runs.outcomes.push(end);
+        if !runs.revoked {
+            runs.outcomes.push(end);
+        }
         runs.outcomes.len()
+    }
+
+    /// Takes everything from a worker that is ended by force: the outcomes that are kept, and the runs
+    /// that have not ended. Nothing that it does later counts.
+    pub(super) fn revoke(&self) -> (Vec<RunEnd>, Vec<Range<u64>>) {
+        let mut runs = self.runs();
+        runs.revoked = true;
+        let current = runs.current.take().map(|(run, _)| run..run + 1);
+        let remote = runs.remote.take().map(|remote| remote.reclaim().0);
+        let unclaimed = runs.take_unclaimed();
+        let left = [current, remote, Some(unclaimed)].into_iter().flatten();
+        let left = left.filter(|runs| !runs.is_empty()).collect();
+        (std::mem::take(&mut runs.outcomes), left)
     }
 
     /// Takes the outcomes that are kept.
@@ -215,6 +233,9 @@ impl Runs {
     /// Puts runs back in front of the unclaimed ones. Those follow them in number, unless they were
     /// taken back meanwhile: then none is left, and the two ranges need not meet.
     fn put_back(&mut self, runs: Range<u64>) {
+        if self.revoked {
+            return;
+        }
         let end = if self.unclaimed.is_empty() {
             runs.end
         } else {
@@ -243,7 +264,7 @@ mod tests {
     #[test]
     fn a_process_that_is_starting_keeps_the_runs_it_has_not_begun() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shared = SharedRuns::open(&folder.path().join("runs")).expect("maps");
+        let shared = SharedRuns::create(&folder.path().join("runs")).expect("maps");
         let shared = Arc::new(shared);
         let assignment = assignment(1..9);
         assert!(assignment.share(&shared, 3, 0));
@@ -278,6 +299,42 @@ mod tests {
         assert_eq!(assignment.reclaim_remote(), Some(0));
         assert_eq!(assignment.claim(0), Some(1));
         assert_eq!(assignment.send(u64::MAX, 0), Some(2..9));
+    }
+
+    #[test]
+    fn what_a_worker_does_after_it_was_revoked_is_dropped() {
+        let end = |run| RunEnd {
+            run,
+            started_at: 0,
+            ended_at: 0,
+            partitions: 1,
+            failed: 0,
+            failures: Vec::new(),
+            skips: Vec::new(),
+            retry: None,
+            metadata: Vec::new(),
+        };
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.claim(0), Some(1));
+        assignment.keep(end(1));
+        assert_eq!(assignment.claim(0), Some(2));
+        assert_eq!(assignment.revoke(), (vec![end(1)], vec![2..3, 3..9]));
+        assert_eq!(assignment.claim(0), None);
+        assignment.keep(end(2));
+        assert_eq!(
+            (assignment.take_outcomes(), assignment.unclaimed()),
+            (Vec::new(), 0)
+        );
+    }
+
+    #[test]
+    fn runs_that_were_sent_are_revoked_together() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.send(3, 0), Some(1..4));
+        assert_eq!(assignment.revoke(), (Vec::new(), vec![1..4, 4..9]));
+        assignment.settle_remote(2);
+        assert_eq!(assignment.reclaim_remote(), None);
+        assert_eq!(assignment.claim(0), None);
     }
 
     #[test]

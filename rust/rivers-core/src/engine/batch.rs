@@ -179,11 +179,12 @@ impl Batch {
 
     /// Passes the outcomes to the engine without blocking.
     fn report(&self) {
+        // Taken and applied in one step: what ends the worker by force finds an outcome in one place.
+        let mut coordinator = self.shared.coordinator();
         let ended = self.assignment.take_outcomes();
         let is_retried = ended.iter().any(|end| end.retry.is_some());
-        self.shared
-            .coordinator()
-            .apply_outcomes(self.key, self.entry, ended);
+        coordinator.apply_outcomes(self.key, self.entry, ended);
+        drop(coordinator);
         self.shared.to_write.notify_one();
         if is_retried {
             // A worker that sleeps until the next retry may have to wake up earlier.

@@ -37,6 +37,29 @@ impl Engine {
         Ok(false)
     }
 
+    /// Cancels a backfill, and ends runs that are still in flight after a while: they are canceled, their
+    /// slots are free, and what they return or raise later is dropped. Returns as `cancel` does.
+    ///
+    /// # Errors
+    /// `BackfillNotFound`, `Storage`.
+    pub fn cancel_by_force(&self, id: &str, after: Duration) -> Result<bool> {
+        let row = self.row(id)?;
+        {
+            let mut coordinator = self.shared.coordinator();
+            if coordinator.stop(row.key, Stop::Canceled) {
+                coordinator.force_after(row.key, after);
+                drop(coordinator);
+                self.shared.changed.notify_all();
+                self.shared.to_write.notify_all();
+                return Ok(true);
+            }
+        }
+        if row.status == Status::InProgress {
+            self.shared.store.request_forced_cancel(row.key, after)?;
+        }
+        self.cancel(id)
+    }
+
     /// Pauses a backfill, so that no new runs start, or unpauses it. That has happened on return if the
     /// backfill runs in this process; another process that runs it notices within a second.
     ///
@@ -128,6 +151,7 @@ impl Engine {
                 remedy: Remedy::Cancel(id.to_owned()),
             });
         }
+        self.check_open()?;
         self.wait_for_workers(&row)?;
         let Some(lease) = self.take_over(&row)? else {
             return Err(taken_over(id));
@@ -162,14 +186,14 @@ impl Engine {
         // A cancel by a process that was abandoned does not apply to the resumed backfill.
         let recorded = row.stop.filter(|&stop| stop != Stop::Canceled);
         let stopped = recorded.or(canceled).or(row.request.stop_at(&row.counts));
-        self.admit(|coordinator| {
+        self.admit(row.key, |coordinator| {
             coordinator.admit(row.key, row.request, plan, resume_point, execution);
             coordinator.set_revision(row.key, row.revision);
             coordinator.set_paused(row.key, row.paused);
             if let Some(reason) = stopped {
                 coordinator.stop(row.key, reason);
             }
-        });
+        })?;
         Ok(row.key)
     }
 

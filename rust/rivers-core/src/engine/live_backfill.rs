@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use super::assignment::Assignment;
 use super::history::History;
 use super::{Execution, Placement, Program};
 use crate::backfill::{
     ClaimedRuns, Counts, Event, PendingRuns, Phase, Request, RetryQueue, RunEnd, SkipRow,
-    SkippedPartitions, State,
+    SkippedPartitions, State, Stop,
 };
 use crate::clock::Micros;
 use crate::plan::{Link, Plan};
@@ -84,6 +85,10 @@ pub(super) struct LiveBackfill {
     pub(super) revision: u64,
     /// Maximum number of runs in flight where the program is executed.
     pub(super) capacity: Option<u32>,
+    /// When runs in flight are ended by force, and the delay that was asked for.
+    pub(super) force: Option<(Instant, Duration)>,
+    /// The slots that each run takes, by pool.
+    pub(super) pools: Vec<(String, u32)>,
     placement: Placement,
     /// The writer has its end.
     pub(super) written_end: bool,
@@ -131,6 +136,8 @@ impl LiveBackfill {
             entry,
             program: execution.program,
             capacity: execution.capacity,
+            pools: execution.pools,
+            force: None,
             placement: execution.placement,
             state,
             retries,
@@ -214,16 +221,27 @@ impl LiveBackfill {
         soon.into_iter().chain(retry).min()
     }
 
-    /// Applies the outcomes of runs: those that have ended, and those that are attempted again.
-    pub(super) fn apply_outcomes(&mut self, mut ends: Vec<RunEnd>) {
+    /// Applies the outcomes of runs: those that have ended, and those that are attempted again. Returns
+    /// how many are to be committed.
+    pub(super) fn apply_outcomes(&mut self, mut ends: Vec<RunEnd>) -> usize {
         if self.state.phase() != Phase::Running {
             ends.iter_mut().for_each(RunEnd::give_up_retries);
         }
+        if self.state.stop() == Some(Stop::Canceled) {
+            // The library that a function used took the cancel for Ctrl-C.
+            let interrupted = |end: &RunEnd| end.was_interrupted();
+            let canceled: Vec<RunEnd> = ends.extract_if(.., |end| interrupted(end)).collect();
+            for end in canceled {
+                self.yielded(end.run..end.run + 1);
+            }
+        }
+        let count = ends.len();
         self.learn(&ends);
         self.retries.record(&ends);
         self.record_skips(&ends);
         self.state.apply(Event::Ended(&ends));
         self.outbox.extend(ends);
+        count
     }
 
     /// What happened before the runs of a batch.

@@ -10,10 +10,12 @@ mod control;
 mod coordinator;
 mod history;
 mod live_backfill;
+mod nested_waits;
 mod priority_gate;
 mod remote_runs;
 mod run;
 mod run_failures;
+mod run_metadata;
 mod run_skips;
 mod shared_runs;
 mod types;
@@ -184,6 +186,7 @@ impl Engine {
     /// # Errors
     /// `Storage`; then nothing is queued.
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
+        self.check_open()?;
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
         let key =
             self.shared
@@ -199,10 +202,10 @@ impl Engine {
                 skips: Vec::new(),
             };
             let priority = request.priority;
-            self.admit(|coordinator| {
+            self.admit(key, |coordinator| {
                 coordinator.admit(key, request, plan, resume_point, execution);
                 coordinator.preemption_queued(priority, self.now());
-            });
+            })?;
         } else {
             self.shared.coordinator().finished.push(key);
         }
@@ -223,12 +226,47 @@ impl Engine {
         self.shared.end_preemption();
     }
 
-    /// Puts a recorded backfill in the queue.
-    fn admit(&self, admit: impl FnOnce(&mut Coordinator)) {
+    /// Puts a recorded backfill in the queue. If the engine was closed meanwhile, it can be resumed.
+    fn admit(&self, key: Key, admit: impl FnOnce(&mut Coordinator)) -> Result<()> {
         self.ensure_writer();
-        admit(&mut self.shared.coordinator());
+        let mut coordinator = self.shared.coordinator();
+        if coordinator.closed {
+            drop(coordinator);
+            self.shared.store.release(key, &self.shared.owner)?;
+            return Err(closed());
+        }
+        admit(&mut coordinator);
+        drop(coordinator);
         self.shared.changed.notify_all();
         self.shared.to_write.notify_all();
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.shared.coordinator().closed {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
+    /// Lets a submission or a resume in; `end_submission` must follow. While the engine is closing, only
+    /// runs may launch backfills (`in_run`): they are waited for anyway.
+    ///
+    /// # Errors
+    /// `Execution` if the engine is closed or closing.
+    pub fn begin_submission(&self, in_run: bool) -> Result<()> {
+        let mut coordinator = self.shared.coordinator();
+        if coordinator.closed || (coordinator.closing && !in_run) {
+            return Err(closed());
+        }
+        coordinator.submissions += 1;
+        Ok(())
+    }
+
+    /// The submission was made or has failed.
+    pub fn end_submission(&self) {
+        self.shared.coordinator().submissions -= 1;
+        self.shared.changed.notify_all();
     }
 
     /// The next batch of runs for a worker, or `None` if there is none within `timeout`.
@@ -383,7 +421,7 @@ impl Engine {
         }
     }
 
-    /// Ends the writer; live backfills stay resumable.
+    /// Ends the writer. Backfills that are live stay resumable, and `wait` says so.
     pub fn close(&self) {
         if self.shared.is_parents() {
             return;
@@ -401,11 +439,26 @@ impl Engine {
             // A writer that panicked has left its backfills resumable; there is nothing to add.
             let _ = writer.join();
         }
+        let live = self.shared.coordinator().live_keys();
+        for key in live {
+            let entry = self.shared.coordinator().abandon(key, Some(closed()));
+            entry
+                .into_iter()
+                .for_each(|entry| self.shared.worker_left(entry));
+        }
+        self.shared.changed.notify_all();
     }
 
     fn not_found(id: &str) -> Error {
         Error::BackfillNotFound(id.to_owned())
     }
+}
+
+fn closed() -> Error {
+    Error::Execution(
+        "the repository was closed while this call was made; what had been recorded can be resumed"
+            .into(),
+    )
 }
 
 impl Drop for Engine {

@@ -14,6 +14,9 @@ pub(super) trait RemoteRuns: Debug + Send + Sync {
     /// Begins the next run, on the worker's side.
     fn claim(&self, now: Micros) -> Option<u64>;
 
+    /// Notes that the run that was claimed last has ended, on the worker's side.
+    fn end(&self) {}
+
     /// Takes back the runs that have not begun, as far as the engine can tell.
     fn yield_unclaimed(&self) -> Range<u64>;
 

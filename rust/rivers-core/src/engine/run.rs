@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 
 use super::history::History;
 use super::run_failures::RunFailures;
+use super::run_metadata::RunMetadata;
 use super::run_skips::Reasons;
 use crate::backfill::error_fingerprint::fingerprint;
 use crate::backfill::{
@@ -40,6 +41,7 @@ pub struct Run {
     /// What earlier runs skipped of assets that this one may need.
     pub(super) skipped_before: Arc<SkippedPartitions>,
     again: Mutex<Option<Again>>,
+    metadata: RunMetadata,
 }
 
 /// What is deferred to the next attempt, and how long to wait for it.
@@ -65,6 +67,7 @@ impl Run {
             .find(|known| known.run == number)
             .cloned();
         let failures = prior_attempts.as_ref().map(|known| known.failures.clone());
+        let metadata = RunMetadata::new(prior_attempts.as_deref());
         let skips = prior_attempts.iter().flat_map(|known| &known.skips);
         let skips = skips
             .map(|skip| ((skip.asset, skip.partition), Arc::clone(&skip.reason)))
@@ -79,6 +82,7 @@ impl Run {
             skips: Mutex::new(skips),
             skipped_before: Arc::clone(&history.skipped),
             again: Mutex::new(None),
+            metadata,
         })
     }
 
@@ -225,7 +229,21 @@ impl Run {
         Ok(())
     }
 
+    /// Records facts, a JSON object, about what was materialized of `asset`: for these partitions, or
+    /// (`None`) for all that have no facts of their own.
+    ///
+    /// # Errors
+    /// `PartitionValidation` if a partition does not belong to the run; then nothing is recorded.
+    pub fn add_metadata(&self, asset: u32, partitions: Option<&[u64]>, body: &str) -> Result<()> {
+        self.check_own(partitions.unwrap_or_default())?;
+        self.metadata.add(asset, partitions, body);
+        Ok(())
+    }
+
     /// Refuses partitions that do not belong to the run.
+    ///
+    /// # Errors
+    /// `PartitionValidation` naming the first of them.
     pub(super) fn check_own(&self, partitions: &[u64]) -> Result<()> {
         match partitions
             .iter()
@@ -356,6 +374,7 @@ impl Run {
             failures,
             skips,
             retry,
+            metadata: self.metadata.take(),
         };
         // The backfill stops here, so nothing is attempted again.
         let stops = self.request().failure_policy == FailurePolicy::StopOnFailure;

@@ -1,8 +1,9 @@
-//! Runs that the engine shares with a worker process: four words in a file that both map.
+//! Runs that the engine shares with a worker process: five words in a file that both map.
 //!
 //! Either side can claim runs from it, and if one process dies, the other sees what it was doing.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,9 @@ const CLAIMED: usize = 1;
 const SINCE: usize = 2;
 /// Index of the step that the current run is at.
 const STEP: usize = 3;
-const WORDS: usize = 4;
+/// Number of claimed runs that have ended.
+const ENDED: usize = 4;
+const WORDS: usize = 5;
 const BYTES: usize = WORDS * size_of::<u64>();
 
 /// Runs that this process and a worker process share.
@@ -31,30 +34,52 @@ pub struct SharedRuns {
 }
 
 impl SharedRuns {
-    /// Maps the file at `path`, and creates it if it is missing.
+    /// Creates a file at `path` and maps it, on the engine's side.
     ///
     /// # Errors
-    /// `Storage` when the file cannot be created or mapped.
-    pub fn open(path: &Path) -> Result<Self> {
-        let open = || {
-            let file = OpenOptions::new()
+    /// `Storage` when there is a file, or it cannot be created or mapped.
+    pub fn create(path: &Path) -> Result<Self> {
+        let create = || {
+            let mut file = OpenOptions::new()
                 .read(true)
                 .write(true)
-                .create(true)
-                .truncate(false)
+                .create_new(true)
                 .open(path)?;
-            if file.metadata()?.len() < BYTES as u64 {
-                file.set_len(BYTES as u64)?;
-            }
-            MmapOptions::new().len(BYTES).map_raw(&file)
+            // Written, not only extended: on a full disk a page that was never written is a `SIGBUS`
+            // when it is first touched.
+            file.write_all(&[0; BYTES])?;
+            Ok(file)
         };
-        match open() {
-            Ok(map) => Ok(Self { map }),
-            Err(error) => Err(Error::Storage {
-                path: path.display().to_string(),
-                message: error.to_string(),
-            }),
-        }
+        Self::map(create(), path)
+    }
+
+    /// Maps the file at `path`, on the worker's side.
+    ///
+    /// # Errors
+    /// `Storage` when the file is missing or cannot be mapped.
+    pub fn open(path: &Path) -> Result<Self> {
+        let open = || {
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            // Behind the end of a file the mapping could not be touched either.
+            if file.metadata()?.len() < BYTES as u64 {
+                return Err(std::io::Error::other("the file is too short"));
+            }
+            Ok(file)
+        };
+        Self::map(open(), path)
+    }
+
+    fn map(file: std::io::Result<File>, path: &Path) -> Result<Self> {
+        let map = file.and_then(|file| MmapOptions::new().len(BYTES).map_raw(&file));
+        map.map(|map| Self { map }).map_err(|error| Error::Storage {
+            path: path.display().to_string(),
+            message: error.to_string(),
+        })
+    }
+
+    /// Whether the worker has claimed a run that it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.counts().0 > self.word(ENDED).load(Ordering::Acquire)
     }
 
     fn word(&self, index: usize) -> &AtomicU64 {
@@ -70,6 +95,7 @@ impl SharedRuns {
         self.word(SINCE)
             .store(now.cast_unsigned(), Ordering::Release);
         self.word(STEP).store(0, Ordering::Release);
+        self.word(ENDED).store(0, Ordering::Release);
         self.word(CLAIMED)
             .store(pack(0, runs.end - runs.start), Ordering::Release);
     }
@@ -98,6 +124,10 @@ impl RemoteRuns for SharedRuns {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
             .ok()?;
         Some(self.word(FIRST).load(Ordering::Acquire) + unpack(before).0)
+    }
+
+    fn end(&self) {
+        self.word(ENDED).fetch_add(1, Ordering::AcqRel);
     }
 
     fn yield_unclaimed(&self) -> Range<u64> {
@@ -133,7 +163,7 @@ impl RemoteRuns for SharedRuns {
 
     fn reclaim(&self) -> (Range<u64>, Option<u64>) {
         let unclaimed = self.yield_unclaimed();
-        let num_ended = self.counts().0.saturating_sub(1);
+        let num_ended = self.word(ENDED).load(Ordering::Acquire);
         let first = self.word(FIRST).load(Ordering::Acquire);
         (first..unclaimed.end, Some(num_ended))
     }
@@ -155,15 +185,38 @@ mod tests {
     fn each_run_is_claimed_or_yielded_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("runs");
-        let (here, there) = (SharedRuns::open(&path), SharedRuns::open(&path));
+        let (here, there) = (SharedRuns::create(&path), SharedRuns::open(&path));
         let (here, there) = (here.expect("maps"), there.expect("maps"));
         here.fill(&(10..14), 5);
+        assert!(!here.is_running());
         assert_eq!(there.claim(6), Some(10));
+        there.end();
+        assert!(!here.is_running());
         assert_eq!(there.claim(7), Some(11));
+        assert!(here.is_running());
         assert_eq!((here.current(), here.counts()), ((11, 7), (2, 2)));
         assert_eq!(here.yield_unclaimed(), 12..14);
         assert_eq!(there.claim(8), None);
         assert_eq!(here.yield_unclaimed(), 12..12);
         assert_eq!(here.reclaim(), (10..12, Some(1)));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_too_short_is_not_mapped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("runs");
+        assert!(SharedRuns::open(&path).is_err());
+        std::fs::write(&path, [0; 8]).expect("writes");
+        assert!(SharedRuns::open(&path).is_err());
+        assert!(SharedRuns::create(&path).is_err());
+    }
+
+    #[test]
+    fn a_new_file_occupies_its_space_before_it_is_mapped() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let path = folder.as_ref().expect("a folder").path().join("runs");
+        let _shared = SharedRuns::create(&path).expect("maps");
+        assert!(std::fs::metadata(&path).expect("exists").blocks() > 0);
     }
 }

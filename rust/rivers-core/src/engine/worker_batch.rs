@@ -66,6 +66,7 @@ impl WorkerBatch {
         let now = self.clock.now();
         if let Some(run) = self.current.take() {
             let end = run.end(now);
+            self.runs.end();
             let request = &self.spec.request;
             let counts = request.failure_policy == FailurePolicy::StopOnFailure
                 || request.control.max_failures.is_some();

@@ -31,6 +31,7 @@ pub(super) fn run(shared: &Shared) {
             let mut coordinator = shared.coordinator();
             if ticks {
                 coordinator.flush_stalled(now);
+                coordinator.end_forced(Instant::now());
             }
             let gathers = write_at.saturating_duration_since(Instant::now());
             if !gathers.is_zero() && !ticks && !coordinator.must_write_now() {

@@ -150,6 +150,14 @@ impl Counters {
         }
     }
 
+    /// Whether the counter is one of a tag limit, not of a pool.
+    pub(super) fn is_tag(&self, id: CounterId) -> bool {
+        match self.counters[id.0].name {
+            CounterName::Tag(..) => true,
+            CounterName::Pool(..) => false,
+        }
+    }
+
     /// Takes the slots of one run.
     pub(super) fn take(&mut self, id: CounterId) {
         match self.counters[id.0].name {
@@ -303,6 +311,35 @@ mod tests {
         let mut closed = whole(0);
         closed.push(entry(0, 1));
         assert_eq!((closed.can_decide(), closed.decide()), (false, None));
+    }
+
+    #[test]
+    fn a_run_that_waits_lends_its_slots_and_gets_them_back_first() {
+        let mut queue = Queue::new(Limits {
+            max_concurrent_runs: Some(1),
+            tag_limits: vec![rule("db", None, 1, false)],
+            pools: Vec::new(),
+        });
+        let (outer, inner) = (
+            push(&mut queue, &[("db", "a")]),
+            push(&mut queue, &[("db", "a")]),
+        );
+        assert_eq!((queue.decide(), queue.decide()), (Some(outer), None));
+        assert!(queue.lend(outer));
+        assert!(!queue.lend(outer));
+        assert_eq!((queue.decide(), queue.decide()), (Some(inner), None));
+        queue.want_back();
+        assert!(!queue.take_back(outer));
+        queue.release(inner);
+        // The inner entry has more to start, but the run that waits comes first.
+        assert_eq!(queue.decide(), None);
+        assert!(queue.take_back(outer));
+        assert_eq!((queue.total_in_flight(), queue.in_flight(outer)), (1, 1));
+        queue.release(outer);
+        assert_eq!(queue.decide(), Some(outer));
+        queue.lend(outer);
+        queue.remove(outer);
+        assert_eq!((queue.total_in_flight(), queue.decide()), (0, Some(inner)));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub use token_bucket::TokenBucket;
 pub struct Queue {
     max_concurrent_runs: u32,
     in_flight: u32,
+    /// Number of runs that wait to take back the slots that they had lent: they go before all others.
+    returning: u32,
     next_id: u64,
     entries: HashMap<EntryId, Slot>,
     lanes: Lanes,
@@ -49,6 +51,8 @@ struct Slot {
     lane: LaneId,
     max_concurrency: u32,
     in_flight: u32,
+    /// How many of the runs in flight have lent their slots.
+    lent: u32,
     ready: bool,
     /// Whether the entry is in its lane: it has a run to start, and its own concurrency allows it.
     in_lane: bool,
@@ -61,6 +65,7 @@ impl Queue {
             // Without a limit, the largest count is the limit.
             max_concurrent_runs: limits.max_concurrent_runs.unwrap_or(u32::MAX),
             in_flight: 0,
+            returning: 0,
             next_id: 0,
             entries: HashMap::new(),
             lanes: Lanes::new(limits.tag_limits, limits.pools),
@@ -76,6 +81,7 @@ impl Queue {
             lane: self.lanes.join(&entry.tags, &entry.pools),
             max_concurrency: entry.max_concurrency,
             in_flight: 0,
+            lent: 0,
             ready: true,
             in_lane: false,
         };
@@ -125,6 +131,12 @@ impl Queue {
         if slot.in_flight == 0 {
             return;
         }
+        if slot.lent == slot.in_flight {
+            // A run that has lent its slots was ended from outside.
+            slot.lent -= 1;
+            self.in_flight += 1;
+            self.lanes.take_tags(slot.lane);
+        }
         slot.in_flight -= 1;
         self.in_flight -= 1;
         self.lanes.give_back(slot.lane, 1);
@@ -148,9 +160,49 @@ impl Queue {
         if slot.in_lane {
             self.lanes.exit(slot.lane, slot.rank);
         }
-        self.in_flight -= slot.in_flight;
+        self.in_flight -= slot.in_flight - slot.lent;
+        for _ in 0..slot.lent {
+            self.lanes.take_tags(slot.lane);
+        }
         self.lanes.give_back(slot.lane, slot.in_flight);
         self.lanes.leave(slot.lane);
+    }
+
+    /// Lends the slots of a run in flight of the entry, while that run waits for another entry: those of
+    /// the whole queue and of tag limits, not those of pools. The entry's own concurrency stays taken.
+    /// Returns `false` if the entry has no run in flight that could.
+    pub fn lend(&mut self, id: EntryId) -> bool {
+        let Some(slot) = self.entries.get_mut(&id) else {
+            return false;
+        };
+        if slot.lent == slot.in_flight {
+            return false;
+        }
+        slot.lent += 1;
+        self.in_flight -= 1;
+        self.lanes.give_back_tags(slot.lane);
+        true
+    }
+
+    /// A run that lent its slots waits to take them back: no other run gets them first.
+    pub fn want_back(&mut self) {
+        self.returning += 1;
+    }
+
+    /// Takes back slots that were lent, after `want_back`. Returns `false` while there are none.
+    pub fn take_back(&mut self, id: EntryId) -> bool {
+        let Some(slot) = self.entries.get_mut(&id).filter(|slot| slot.lent > 0) else {
+            self.returning -= 1;
+            return true;
+        };
+        if self.in_flight >= self.max_concurrent_runs || self.lanes.has_full_tag(slot.lane) {
+            return false;
+        }
+        self.returning -= 1;
+        slot.lent -= 1;
+        self.in_flight += 1;
+        self.lanes.take_tags(slot.lane);
+        true
     }
 
     /// Changes the entry's priority or concurrency; `None` leaves a value unchanged.
@@ -194,7 +246,7 @@ impl Queue {
     }
 
     fn best(&mut self, least: i64) -> Option<EntryId> {
-        if self.in_flight >= self.max_concurrent_runs {
+        if self.in_flight.saturating_add(self.returning) >= self.max_concurrent_runs {
             return None;
         }
         // If the best entry has a lower priority, all others have, too.

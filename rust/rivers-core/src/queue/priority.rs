@@ -189,6 +189,33 @@ impl Lanes {
         }
     }
 
+    /// Takes the slots that a run holds of the lane's tag limits.
+    pub(super) fn take_tags(&mut self, id: LaneId) {
+        for counter in self.tag_counters(id) {
+            self.counters.take(counter);
+            self.offer_all(counter);
+        }
+    }
+
+    /// Returns the slots that a run holds of the lane's tag limits.
+    pub(super) fn give_back_tags(&mut self, id: LaneId) {
+        for counter in self.tag_counters(id) {
+            self.counters.give_back(counter, 1);
+            self.offer_all(counter);
+        }
+    }
+
+    /// Whether a tag limit of the lane is exhausted.
+    pub(super) fn has_full_tag(&self, id: LaneId) -> bool {
+        let mut counters = self.tag_counters(id).into_iter();
+        counters.any(|counter| self.counters.is_full(counter))
+    }
+
+    fn tag_counters(&self, id: LaneId) -> Vec<CounterId> {
+        let counters = self.lanes[id.0].counters.iter().copied();
+        counters.filter(|&id| self.counters.is_tag(id)).collect()
+    }
+
     /// Updates the head of the lane and parks the lane under `counter`, which is either its present
     /// counter or an exhausted one.
     fn seat(&mut self, id: LaneId, under: Option<CounterId>) {

@@ -36,8 +36,11 @@ pub mod sqlite;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
+use crate::backfill::{
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
@@ -103,6 +106,13 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn request_cancel(&self, key: Key) -> Result<()>;
+
+    /// Like `request_cancel`, and runs that are still in flight `after` the owner reads it end by force.
+    /// A later request replaces the time of an earlier one.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn request_forced_cancel(&self, key: Key, after: Duration) -> Result<()>;
 
     /// Pauses or unpauses a backfill. Returns `false`, and changes nothing, if it has ended.
     ///
@@ -201,6 +211,18 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>>;
+
+    /// The facts about what a backfill materialized, by run; only of `run`, if given.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>>;
+
+    /// The facts with these numbers, JSON objects as text.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>>;
 
     /// The failure of a backfill that was recorded first.
     ///

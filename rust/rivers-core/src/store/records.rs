@@ -1,5 +1,7 @@
 //! What the storage keeps, as the rest of the core sees it: no database's types, no SQL.
 
+use std::time::Duration;
+
 use crate::backfill::{Cause, Counts, Request, RunEnd, Status, Stop};
 use crate::clock::Micros;
 use crate::error::{Error, Remedy};
@@ -87,6 +89,8 @@ pub struct ControlRequest {
     pub key: Key,
     /// Whether it is to be canceled.
     pub cancel: bool,
+    /// If it is to be canceled by force: how long its runs in flight may still take.
+    pub force_after: Option<Duration>,
     /// Whether it is to start no runs for now.
     pub pause: bool,
     /// How often its request was changed: a number that the owner does not know means "read it again".

@@ -118,6 +118,12 @@ pub fn partition_status() -> Vec<Field> {
     ]
 }
 
+/// The last column of `partition_status`, if it is requested: String, a JSON object with the metadata of the
+/// last materialization; null if it has none.
+pub(super) fn metadata() -> Field {
+    Field::new("metadata", DataType::Utf8View, true)
+}
+
 /// Names of the columns in the tables of partitions, which dimension columns cannot have.
 pub const RESERVED: &[&str] = &[
     "status",
@@ -130,6 +136,7 @@ pub const RESERVED: &[&str] = &[
     "last_materialized_at",
     "backfill_id",
     "code_version",
+    "metadata",
     "skip_reason",
 ];
 

@@ -16,7 +16,7 @@ use super::states::{self, MaterializationStatus};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::{Cause, Failures, RunRow, Skips};
+use crate::backfill::{Cause, Failures, MetadataRow, RunRow, Skips};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -39,6 +39,8 @@ pub struct AssetHistory {
     pub in_progress: bool,
     /// The failures.
     pub failures: Failures,
+    /// The facts about what was materialized, with their texts.
+    pub metadata: Vec<(MetadataRow, Arc<str>)>,
     /// What was skipped.
     pub skips: Skips,
 }
@@ -47,6 +49,7 @@ pub struct AssetHistory {
 /// after those of `dimensions`). `history` is ordered from the newest backfill. The outcome that
 /// ended last counts; at equal times a success, then the newer backfill. Partitions that are no
 /// longer defined are omitted, and so are those with another state than `status`, if it is given.
+/// With `metadata`, the last column is the metadata of the last materialization.
 /// `reasons` has the texts of the skips.
 ///
 /// # Errors
@@ -57,8 +60,9 @@ pub fn partition_status(
     history: &[AssetHistory],
     reasons: &HashMap<i64, Cause>,
     status: Option<&[MaterializationStatus]>,
+    metadata: bool,
 ) -> Result<RecordBatch> {
-    let mut marks = Marks::new(check_rows(space.len(), "")?);
+    let mut marks = Marks::new(check_rows(space.len(), "")?, metadata);
     for backfill in history {
         marks.add(space, backfill, reasons)?;
     }
@@ -94,14 +98,19 @@ struct Marks {
     failed: Vec<Micros>,
     /// Whether a running backfill includes the partition; empty while none does.
     held: Vec<bool>,
+    /// The metadata of the last materialization, if it is requested.
+    metadata: Option<Vec<View>>,
     ids: Texts,
     versions: Texts,
+    bodies: Bodies,
     reasons: Texts,
 }
 
 impl Marks {
-    fn new(len: usize) -> Self {
+    fn new(len: usize, metadata: bool) -> Self {
         Self {
+            metadata: metadata.then(|| vec![0; len]),
+            bodies: Bodies::default(),
             last: vec![NEVER; len],
             backfill: vec![0; len],
             run: vec![0; len],
@@ -150,6 +159,10 @@ impl Marks {
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
+        let facts = self
+            .metadata
+            .is_some()
+            .then(|| self.bodies.by_run(&history.metadata, history.asset));
         // What was materialized before is not part of this backfill.
         let before = history.plan.materialized(history.asset);
         let is_before = |partition| before.is_some_and(|before| before.contains(partition));
@@ -168,13 +181,17 @@ impl Marks {
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
                 let rows = rows_of(row.run..row.run + 1);
-                let mut done = |at: u64| {
+                let facts = facts.as_ref().and_then(|facts| facts.get(&row.run));
+                let mut done = |at: u64, partition: Option<u64>| {
                     let at = at as usize;
                     if row.ended_at > self.last[at] {
                         self.last[at] = row.ended_at;
                         self.backfill[at] = id;
                         self.run[at] = row.run;
                         self.version[at] = version;
+                        if let Some(metadata) = &mut self.metadata {
+                            metadata[at] = facts.map_or(0, |own| own.of(partition));
+                        }
                     }
                 };
                 let failed_part = match row.failed {
@@ -182,8 +199,9 @@ impl Marks {
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
                 let skips = history.skips.has_run(row.run);
-                if failed_part == FailedPart::None && !skips && before.is_none() {
-                    return here.for_each(rows, |_, at| done(at));
+                let is_uniform = failed_part == FailedPart::None && !skips && before.is_none();
+                if is_uniform && facts.is_none_or(RunBodies::is_shared) {
+                    return here.for_each(rows, |_, at| done(at, None));
                 }
                 self.failed.resize(len, NEVER);
                 if skips {
@@ -211,7 +229,7 @@ impl Marks {
                             self.reason[at] = text_of(&mut self.reasons, reason);
                         }
                     } else {
-                        done(at);
+                        done(at, Some(partition));
                     }
                 });
             }
@@ -261,6 +279,9 @@ impl Marks {
         keep(&mut self.backfill, ranges);
         keep(&mut self.run, ranges);
         keep(&mut self.version, ranges);
+        if let Some(metadata) = &mut self.metadata {
+            keep(metadata, ranges);
+        }
         let skipped = MaterializationStatus::Skipped as u8;
         if self.reason.is_empty() {
             self.reason = vec![0; states.len()];
@@ -284,7 +305,59 @@ impl Marks {
             self.versions.column(self.version, versioned)?,
             self.reasons.column(self.reason, skipped)?,
         ]);
+        if let Some(metadata) = self.metadata {
+            let described = nulls(&|at| metadata[at] != 0);
+            table.fields.push(schema::metadata());
+            let bodies = self.bodies.texts.column(metadata, described)?;
+            table.columns.push(bodies);
+        }
         batch(table.fields, table.columns, rows)
+    }
+}
+
+/// The texts of metadata, each written once.
+#[derive(Default)]
+struct Bodies {
+    texts: Texts,
+    written: HashMap<i64, View>,
+}
+
+/// The metadata of a run.
+#[derive(Default)]
+struct RunBodies {
+    /// Of all partitions that have none of their own.
+    shared: View,
+    single: HashMap<u64, View>,
+}
+
+impl RunBodies {
+    fn is_shared(&self) -> bool {
+        self.single.is_empty()
+    }
+
+    fn of(&self, partition: Option<u64>) -> View {
+        let single = partition.and_then(|own| self.single.get(&own));
+        single.copied().unwrap_or(self.shared)
+    }
+}
+
+impl Bodies {
+    /// The metadata of an asset by run.
+    fn by_run(&mut self, rows: &[(MetadataRow, Arc<str>)], asset: u32) -> HashMap<u64, RunBodies> {
+        let mut by_run: HashMap<u64, RunBodies> = HashMap::new();
+        for (row, text) in rows.iter().filter(|(row, _)| row.asset == asset) {
+            let texts = &mut self.texts;
+            let view = *self
+                .written
+                .entry(row.body)
+                .or_insert_with(|| texts.write(text));
+            let run = by_run.entry(row.run).or_default();
+            match row.partition {
+                None => run.shared = view,
+                Some(partition) => _ = run.single.insert(partition, view),
+            }
+        }
+        by_run
     }
 }
 

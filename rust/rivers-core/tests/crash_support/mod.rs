@@ -56,6 +56,7 @@ fn request(policy: FailurePolicy) -> Request {
         name: name.into(),
         code_version: None,
         partitioned: true,
+        step: None,
     };
     Request {
         id: ID.into(),

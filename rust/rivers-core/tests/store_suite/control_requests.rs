@@ -1,5 +1,7 @@
 //! What any process asks of a backfill: cancel, pause, change.
 
+use std::time::Duration;
+
 use rivers_core::backfill::{Change, MaxFailures, Status};
 
 use super::{Fixture, created, finish, row};
@@ -11,7 +13,15 @@ pub(crate) fn a_cancel_reaches_the_owner(fixture: &impl Fixture) {
     assert!(
         matches!(requests[..], [request] if request.key == key && !request.cancel && !request.pause)
     );
-    fixture.open().request_cancel(key).unwrap();
+    let other = fixture.open();
+    other
+        .request_forced_cancel(key, Duration::from_millis(1500))
+        .unwrap();
+    // A plain request leaves the forced one as it is, and another forced one replaces it.
+    other.request_cancel(key).unwrap();
+    let requests = store.control_requests("owner-1").unwrap();
+    assert_eq!(requests[0].force_after, Some(Duration::from_millis(1500)));
+    other.request_forced_cancel(key, Duration::ZERO).unwrap();
     let requests = store.control_requests("o").unwrap();
     assert!(matches!(requests[..], [request] if request.cancel && !request.pause));
     assert!(row(&*store, key).cancel_requested);

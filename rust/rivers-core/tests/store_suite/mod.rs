@@ -7,6 +7,7 @@ pub(crate) mod control_requests;
 pub(crate) mod dynamic_keys;
 pub(crate) mod ledger;
 pub(crate) mod liveness;
+pub(crate) mod metadata;
 pub(crate) mod records;
 
 use std::sync::Arc;
@@ -64,6 +65,11 @@ macro_rules! store_suite {
             records: counts_that_equal_their_records_pass_the_check,
             records: counts_that_do_not_equal_their_records_fail_the_check,
             records: everything_is_there_after_reopening,
+            metadata: metadata_is_read_by_run_in_the_order_in_which_it_was_added,
+            metadata: equal_metadata_is_recorded_once,
+            metadata: metadata_of_an_attempt_that_is_made_again_is_not_recorded,
+            metadata: metadata_of_another_process_is_refused_with_its_commit,
+            metadata: metadata_is_there_after_reopening,
             dynamic_keys: keys_keep_the_order_of_their_registration,
             dynamic_keys: a_deleted_key_is_gone_and_returns_last,
             dynamic_keys: a_key_that_cannot_be_one_is_refused_with_all_others,
@@ -156,6 +162,7 @@ pub(crate) fn completed(run: u64) -> RunEnd {
         failures: Vec::new(),
         skips: Vec::new(),
         retry: None,
+        metadata: Vec::new(),
     }
 }
 

@@ -181,6 +181,7 @@ pub(crate) fn backfill(
         name: name.into(),
         code_version: None,
         partitioned: true,
+        step: None,
     };
     BackfillRow {
         key: 1,

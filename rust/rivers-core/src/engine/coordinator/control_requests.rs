@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use std::time::{Duration, Instant};
+
 use super::{Coordinator, bounded};
 use crate::backfill::{Event, Request, Stop};
+use crate::engine::live_backfill::LiveBackfill;
 use crate::store::{ControlRequest, Key};
 
 impl Coordinator {
@@ -20,7 +23,50 @@ impl Coordinator {
     /// Applies a control request. Returns whether it changed a live backfill.
     pub(in crate::engine) fn apply_control_request(&mut self, request: ControlRequest) -> bool {
         let paused = self.set_paused(request.key, request.pause);
-        (request.cancel && self.stop(request.key, Stop::Canceled)) || paused
+        let canceled = request.cancel && self.stop(request.key, Stop::Canceled);
+        if let Some(after) = request.force_after {
+            self.force_after(request.key, after);
+        }
+        canceled || paused
+    }
+
+    /// Has the runs in flight of a live backfill, which is being canceled, end by force after a while. Asked
+    /// with the same delay again, as each poll does, it keeps to the first time.
+    pub(in crate::engine) fn force_after(&mut self, key: Key, after: Duration) {
+        let Some(live) = self.live.get_mut(&key) else {
+            return;
+        };
+        if live.force.is_none_or(|(_, known)| known != after) {
+            live.force = Instant::now().checked_add(after).map(|at| (at, after));
+        }
+    }
+
+    /// Ends the runs in flight of backfills for which it is time: they are canceled. Their workers may
+    /// still execute them, but nothing of it counts.
+    pub(in crate::engine) fn end_forced(&mut self, now: Instant) {
+        let due = |live: &LiveBackfill| live.force.is_some_and(|(at, _)| at <= now);
+        let keys = self.live.iter().filter(|(_, live)| due(live));
+        for key in keys.map(|(&key, _)| key).collect::<Vec<_>>() {
+            self.stop(key, Stop::Canceled);
+            self.end_by_force(key);
+        }
+    }
+
+    fn end_by_force(&mut self, key: Key) {
+        let Some(live) = self.live.get_mut(&key) else {
+            return;
+        };
+        let (entry, assignments) = (live.entry, std::mem::take(&mut live.assignments));
+        for assignment in assignments {
+            let (ends, left) = assignment.revoke();
+            self.apply_outcomes(key, entry, ends);
+            if let Some(live) = self.live.get_mut(&key) {
+                left.into_iter().for_each(|runs| live.yielded(runs));
+                live.state.apply(Event::Released);
+            }
+            self.queue.release(entry);
+        }
+        self.settle(key);
     }
 
     /// Pauses a backfill, so that workers yield what they have not begun, or unpauses it. Returns whether

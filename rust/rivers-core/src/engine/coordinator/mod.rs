@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::assignment::{Assignment, Dispatch};
 use super::live_backfill::{LiveBackfill, ResumePoint};
+use super::nested_waits::NestedWaits;
 use super::priority_gate::PriorityGate;
 use super::{Execution, Progress, Snapshot};
 use crate::backfill::{Event, Phase, Request, RunEnd, Status};
@@ -41,6 +42,14 @@ pub(super) struct Coordinator {
     /// are done the lease is kept.
     draining: HashMap<EntryId, (Key, usize)>,
     pub(super) closed: bool,
+    /// New backfills are refused unless a run launches them.
+    pub(super) closing: bool,
+    /// Number of submissions that have been let in and are not live yet.
+    pub(super) submissions: u32,
+    /// Runs that wait for other backfills.
+    pub(super) nested_waits: NestedWaits,
+    /// Number of slots of each pool.
+    pub(super) pool_limits: HashMap<String, u32>,
     /// Closed while an urgent request is announced whose first run has not begun.
     gate: Option<PriorityGate>,
 }
@@ -48,6 +57,7 @@ pub(super) struct Coordinator {
 impl Coordinator {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
+            pool_limits: limits.pools.iter().cloned().collect(),
             queue: Queue::new(limits),
             live: HashMap::new(),
             by_entry: HashMap::new(),
@@ -57,6 +67,9 @@ impl Coordinator {
             finished: Vec::new(),
             draining: HashMap::new(),
             closed: false,
+            closing: false,
+            submissions: 0,
+            nested_waits: NestedWaits::default(),
             gate: None,
         }
     }
@@ -217,14 +230,13 @@ impl Coordinator {
 
     /// Applies the outcomes of runs.
     pub(super) fn apply_outcomes(&mut self, key: Key, entry: EntryId, ends: Vec<RunEnd>) {
-        let count = ends.len();
-        if count == 0 {
+        if ends.is_empty() {
             return;
         }
         let Some(live) = self.still_live(key, entry) else {
             return;
         };
-        live.apply_outcomes(ends);
+        let count = live.apply_outcomes(ends);
         self.unwritten += count;
         self.settle(key);
     }
@@ -240,8 +252,12 @@ impl Coordinator {
         let Some(live) = self.still_live(key, entry) else {
             return false;
         };
+        let before = live.assignments.len();
         live.assignments
             .retain(|other| !Arc::ptr_eq(other, assignment));
+        if live.assignments.len() == before {
+            return true; // It was ended by force, which released it.
+        }
         assignment
             .yield_unclaimed()
             .into_iter()
@@ -345,6 +361,34 @@ impl Coordinator {
     pub(super) fn failed(&mut self, commit: &Commit, reason: &Error) -> Option<EntryId> {
         self.unwritten -= commit.ended.len();
         self.abandon(commit.key, Some(reason.clone()))
+    }
+
+    /// Whether nothing is live here, nor will be once the present submissions are made.
+    pub(super) fn is_idle(&self) -> bool {
+        self.live.is_empty() && self.draining.is_empty() && self.submissions == 0
+    }
+
+    /// The queue entry of a live backfill.
+    pub(super) fn entry_of(&self, key: Key) -> Option<EntryId> {
+        self.live.get(&key).map(|live| live.entry)
+    }
+
+    /// The slots that each run of a live backfill takes, by pool.
+    pub(super) fn pools_of(&self, key: Key) -> &[(String, u32)] {
+        self.live.get(&key).map_or(&[], |live| &live.pools)
+    }
+
+    /// Lends the slots of a run to the queue; see `Queue::lend`.
+    pub(super) fn lend(&mut self, entry: EntryId) -> bool {
+        self.queue.lend(entry)
+    }
+
+    pub(super) fn want_back(&mut self) {
+        self.queue.want_back();
+    }
+
+    pub(super) fn take_back(&mut self, entry: EntryId) -> bool {
+        self.closed || self.queue.take_back(entry)
     }
 
     pub(super) fn is_live(&self, key: Key) -> bool {

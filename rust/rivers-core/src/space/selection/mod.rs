@@ -2,6 +2,7 @@
 //! numbers, or a single partition.
 
 mod arrange;
+mod covering_key;
 mod index_set;
 mod nesting;
 mod position_set;

@@ -244,10 +244,32 @@ impl TimeAxis {
     pub fn position(&self, key: &str) -> Result<u32, NotAWindow> {
         let (wall, offset) = self.calendar.parse(key).ok_or(NotAWindow::Format)?;
         let declared = self.calendar.declared();
-        let time = match offset {
-            Some(offset) => wall.saturating_sub(offset),
-            None => declared.time_of(wall),
+        let Some(offset) = offset else {
+            let time = declared.time_of(wall);
+            let found = self.position_at(key, wall, None, time);
+            // A window of elapsed time can start at the second of two times of the clock only.
+            return found.or_else(|reason| {
+                let second = declared
+                    .zone
+                    .as_ref()
+                    .and_then(|zone| zone.other_time_of(time));
+                second
+                    .and_then(|second| self.position_at(key, wall, None, second).ok())
+                    .ok_or(reason)
+            });
         };
+        self.position_at(key, wall, Some(offset), wall.saturating_sub(offset))
+    }
+
+    /// The position of the window that `key` names, which starts at `time` or after it.
+    fn position_at(
+        &self,
+        key: &str,
+        wall: i64,
+        offset: Option<i64>,
+        time: i64,
+    ) -> Result<u32, NotAWindow> {
+        let declared = self.calendar.declared();
         let n = self.starts.rank(time);
         let end = self.on_grid(self.len);
         if self.len == 0 || n > u64::from(end) || declared.end.is_some_and(|end| wall >= end) {

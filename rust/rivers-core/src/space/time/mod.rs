@@ -4,17 +4,19 @@
 mod axis;
 mod calendar;
 mod cron;
+mod declared;
 mod format;
 mod posix;
+mod resolve;
 mod seconds;
 mod short_form;
 mod starts;
 mod steps;
-mod stored;
 mod zone;
 
 pub use axis::{NotAWindow, TimeAxis};
-pub use calendar::{Calendar, Declared, Grid};
+pub use calendar::Calendar;
+pub use declared::{Declared, Grid};
 pub use format::{TimeFormat, iso, parse_time, to_datetime, to_seconds};
 pub use seconds::DAY;
 pub use short_form::{GivenTime, wall_span};

@@ -14,7 +14,8 @@
 
 use std::sync::Arc;
 
-use super::calendar::{Calendar, Grid};
+use super::calendar::Calendar;
+use super::declared::Grid;
 use super::seconds::{DAY, LAST_TIME};
 use super::steps::{Reach, Steps};
 use super::zone::Zone;
@@ -70,7 +71,7 @@ enum Line {
     /// Elapsed time: steps are times, and only keys depend on the zone.
     Elapsed(Arc<Zone>),
     /// The steps are those of a zone's wall clock.
-    Wall(Vec<Span>),
+    Wall(Arc<[Span]>),
 }
 
 impl Starts {
@@ -152,10 +153,10 @@ impl Starts {
         match &self.line {
             Line::Utc | Line::Elapsed(_) => i64::MAX,
             Line::Wall(spans) => {
-                let Steps::Cron { cron, days } = &self.steps else {
+                let Steps::Cron(schedule) = &self.steps else {
                     return i64::MAX;
                 };
-                let last = days.last(cron) - spans[spans.len() - 1].offset - MARGIN;
+                let last = schedule.last() - spans[spans.len() - 1].offset - MARGIN;
                 self.rank_all(last) - self.origin
             }
         }
@@ -214,7 +215,7 @@ impl Starts {
         let n = n.saturating_add(self.origin);
         let is_arithmetic = !matches!(
             (&self.line, &self.steps),
-            (Line::Wall(_), _) | (_, Steps::Cron { .. })
+            (Line::Wall(_), _) | (_, Steps::Cron(_))
         );
         is_arithmetic.then(|| (self.steps.nth(n), self.steps.nth(n.saturating_add(1))))
     }
@@ -237,7 +238,7 @@ impl Starts {
 }
 
 /// The spans of a zone from one time to another, and which steps start windows in each.
-fn spans(steps: &Steps, zone: &Zone, from: i64, to: i64) -> Vec<Span> {
+fn spans(steps: &Steps, zone: &Zone, from: i64, to: i64) -> Arc<[Span]> {
     let offsets = zone.spans(from, to);
     let mut spans: Vec<Span> = Vec::with_capacity(offsets.len());
     let mut before = 0;
@@ -274,5 +275,5 @@ fn spans(steps: &Steps, zone: &Zone, from: i64, to: i64) -> Vec<Span> {
             shown = if repeats { end } else { shown.max(end) };
         }
     }
-    spans
+    spans.into()
 }

@@ -1,9 +1,11 @@
 //! The starts of a grid's windows on a wall clock without changes, numbered in both directions.
 
+use std::sync::Arc;
+
 use chrono::{Datelike, NaiveDate};
 
-use super::calendar::Grid;
 use super::cron::{CronDays, CronGrid};
+use super::declared::Grid;
 use super::seconds::{DAY, EPOCH_DAYS_FROM_CE};
 use crate::error::Result;
 
@@ -13,10 +15,24 @@ pub(super) enum Steps {
     /// A start every `step` seconds; number 0 is at `start`.
     Every { start: i64, step: i64 },
     /// The times of a cron schedule; number 0 is the first one that was asked for.
-    Cron { cron: CronGrid, days: CronDays },
+    Cron(Arc<CronSteps>),
     /// The first day of every `every`-th month; number 0 is the first after 1970 that is `phase` months
     /// from January 1970.
     Months { every: i64, phase: i64 },
+}
+
+/// A cron schedule and its days.
+#[derive(Debug)]
+pub(super) struct CronSteps {
+    cron: Arc<CronGrid>,
+    days: CronDays,
+}
+
+impl CronSteps {
+    /// The last time that is listed.
+    pub(super) fn last(&self) -> i64 {
+        self.days.last(&self.cron)
+    }
 }
 
 /// The part of the steps that must be known in advance: only cron schedules list their days.
@@ -35,18 +51,18 @@ impl Steps {
     /// `PartitionDefinition` when a schedule never fires.
     pub(super) fn new(
         grid: &Grid,
-        cron: Option<&CronGrid>,
+        cron: Option<&Arc<CronGrid>>,
         start: i64,
         reach: Reach,
     ) -> Result<Self> {
         Ok(match (grid, cron) {
-            (_, Some(cron)) => Self::Cron {
+            (_, Some(cron)) => Self::Cron(Arc::new(CronSteps {
                 days: match reach {
                     Reach::Until(bound) => CronDays::new(cron, start, bound.max(start))?,
                     Reach::Count(count) => CronDays::holding(cron, start, count)?,
                 },
-                cron: cron.clone(),
-            },
+                cron: Arc::clone(cron),
+            })),
             (Grid::Months { every, first_month }, _) => Self::Months {
                 every: i64::from(*every),
                 phase: i64::from(*first_month) - 1,
@@ -63,7 +79,7 @@ impl Steps {
     pub(super) fn nth(&self, n: i64) -> i64 {
         match self {
             Self::Every { start, step } => n.saturating_mul(*step).saturating_add(*start),
-            Self::Cron { cron, days } => days.nth(cron, n.max(0) as u64),
+            Self::Cron(steps) => steps.days.nth(&steps.cron, n.max(0) as u64),
             Self::Months { every, phase } => {
                 month_start(n.saturating_mul(*every).saturating_add(*phase))
             }
@@ -77,7 +93,7 @@ impl Steps {
                 let since = time.saturating_sub(*start);
                 since.div_euclid(*step) + i64::from(since.rem_euclid(*step) != 0)
             }
-            Self::Cron { cron, days } => days.rank(cron, time) as i64,
+            Self::Cron(steps) => steps.days.rank(&steps.cron, time) as i64,
             Self::Months { every, phase } => {
                 let n = (month_of(time) - phase).div_euclid(*every);
                 n + i64::from(self.nth(n) < time)
@@ -89,8 +105,8 @@ impl Steps {
     pub(super) fn shortest(&self) -> i64 {
         match self {
             Self::Every { step, .. } => *step,
-            Self::Cron { cron, .. } => {
-                let times = &cron.times;
+            Self::Cron(steps) => {
+                let times = &steps.cron.times;
                 let between = times.windows(2).map(|pair| i64::from(pair[1] - pair[0]));
                 let over_night = DAY - i64::from(times[times.len() - 1] - times[0]);
                 between.chain([over_night]).min().unwrap_or(DAY)

@@ -3,6 +3,8 @@
 pub mod backfills;
 pub mod consistency;
 pub mod error_groups;
+pub mod events;
 pub(super) mod overlap;
 pub mod rates;
+mod run_records;
 pub mod runs;

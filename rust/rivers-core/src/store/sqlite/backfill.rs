@@ -1,6 +1,7 @@
 //! The tables `backfill`, `backfill_asset` and `space`.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
+use std::time::Duration;
 
 use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::clock::Micros;
@@ -135,6 +136,7 @@ pub(super) fn control_requests(
             Ok(ControlRequest {
                 key: row.get(0)?,
                 cancel: row.get(1)?,
+                force_after: force_after(row.get(1)?),
                 pause: row.get(2)?,
                 revision: row.get::<_, i64>(3)?.cast_unsigned(),
             })
@@ -174,11 +176,36 @@ pub(super) fn take_over(
 }
 
 pub(super) fn request_cancel(transaction: &Transaction<'_>, key: Key) -> Result<()> {
-    let sql = "UPDATE backfill SET cancel_requested = 1 WHERE key = ?1 AND status = ?2";
+    set_cancel_requested(transaction, key, CANCEL)
+}
+
+pub(super) fn request_forced_cancel(
+    transaction: &Transaction<'_>,
+    key: Key,
+    after: Duration,
+) -> Result<()> {
+    let millis = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+    set_cancel_requested(transaction, key, FORCED.saturating_add(millis))
+}
+
+/// Values of `cancel_requested`: 0, no request; `CANCEL`; from `FORCED` on, a cancel by force after as many
+/// milliseconds as the value exceeds it.
+const CANCEL: i64 = 1;
+const FORCED: i64 = 2;
+
+fn force_after(cancel_requested: i64) -> Option<Duration> {
+    let millis = cancel_requested.checked_sub(FORCED)?;
+    u64::try_from(millis).ok().map(Duration::from_millis)
+}
+
+/// A plain cancel leaves a forced one as it is.
+fn set_cancel_requested(transaction: &Transaction<'_>, key: Key, value: i64) -> Result<()> {
+    let sql = "UPDATE backfill SET cancel_requested = ?3
+               WHERE key = ?1 AND status = ?2 AND (?3 > 1 OR cancel_requested = 0)";
     let in_progress = status_code(Status::InProgress);
     transaction
         .prepare_cached(sql)?
-        .execute(params![key, in_progress])
+        .execute(params![key, in_progress, value])
         .map(|_| ())
 }
 

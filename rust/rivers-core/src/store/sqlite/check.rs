@@ -58,19 +58,23 @@ fn of_backfill(connection: &Connection, key: Key) -> Result<Vec<String>> {
     problems.extend(consistency::of_runs(&row, &plan, &ended));
     let unmatched = unmatched_failures(connection, key)?;
     if unmatched > 0 {
-        problems.push(format!("{unmatched} failures and failed runs do not match"));
+        problems.push(format!(
+            "{unmatched} failures, metadata and failed runs do not match"
+        ));
     }
     Ok(problems)
 }
 
-/// Number of failed runs without a failure, and of failures without a run.
+/// Number of failed runs without a failure, and of failures and metadata without a run.
 fn unmatched_failures(connection: &Connection, key: Key) -> Result<u64> {
     connection
         .prepare_cached(
             "SELECT (SELECT count(*) FROM run WHERE backfill = ?1 AND failed > 0 AND NOT EXISTS
                        (SELECT 1 FROM failure WHERE failure.backfill = ?1 AND failure.run = run.run))
                   + (SELECT count(*) FROM failure WHERE backfill = ?1 AND NOT EXISTS
-                       (SELECT 1 FROM run WHERE run.backfill = ?1 AND run.run = failure.run))",
+                       (SELECT 1 FROM run WHERE run.backfill = ?1 AND run.run = failure.run))
+                  + (SELECT count(*) FROM metadata WHERE backfill = ?1 AND NOT EXISTS
+                       (SELECT 1 FROM run WHERE run.backfill = ?1 AND run.run = metadata.run))",
         )?
         .query_row([key], |row| row.get(0).map(i64::cast_unsigned))
 }

@@ -11,6 +11,7 @@ mod dynamic;
 mod failure;
 mod files;
 mod inspect;
+mod metadata;
 mod migrate;
 mod private;
 mod run;
@@ -23,6 +24,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -36,7 +38,9 @@ use super::records::{
     StorageTime,
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
-use crate::backfill::{AttemptRow, Cause, Change, FailureRow, Request, RunRow, SkipRow};
+use crate::backfill::{
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -54,6 +58,7 @@ pub struct SqliteStore {
 }
 
 /// The connections of a database. Those to a file are opened again in a forked child.
+#[expect(clippy::large_enum_variant, reason = "there is one for each storage")]
 enum Access {
     File(PerProcess<FileAccess>),
     /// A database in memory is one connection.
@@ -407,6 +412,7 @@ impl Ledger for SqliteStore {
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     skip::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
+                    metadata::insert(transaction, commit.key, &commit.ended)?;
                     Ok(Committed::Kept)
                 })
                 .collect()
@@ -440,6 +446,12 @@ impl Ledger for SqliteStore {
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.write(Work::RequestCancel, |transaction| {
             backfill::request_cancel(transaction, key)
+        })
+    }
+
+    fn request_forced_cancel(&self, key: Key, after: Duration) -> Result<()> {
+        self.write(Work::RequestCancel, |transaction| {
+            backfill::request_forced_cancel(transaction, key, after)
         })
     }
 
@@ -512,6 +524,14 @@ impl Records for SqliteStore {
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
         self.read(|connection| attempt::select(connection, key))
+    }
+
+    fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {
+        self.read(|connection| metadata::select(connection, key, run))
+    }
+
+    fn metadata_bodies(&self, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        self.read(|connection| metadata::bodies(connection, ids))
     }
 
     fn first_failure(&self, key: Key) -> Result<Option<OneFailure>> {
