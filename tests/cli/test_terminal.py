@@ -5,6 +5,7 @@ import stat
 import string
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_a_wrong_log_line_fails_nothing(program):
     assert "fine" in err
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize("stream", ["2>/dev/full", "2>&-", "2</dev/null", "2>/dev/null"])
 def test_an_unwritable_error_stream_fails_nothing(program, stream):
     command = f"{sys.executable} -m rivers backfill evil.py --assets wrong --only-missing {stream}"
@@ -124,8 +125,10 @@ def test_an_unwritable_error_stream_fails_nothing(program, stream):
     assert "1 completed" in done.stdout
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
-@pytest.mark.parametrize("words", ["list", "list --json", "backfill evil.py --assets wrong --only-missing"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize(
+    "words", ["list", "list --json", "backfill evil.py --assets wrong --only-missing"]
+)
 def test_an_unwritable_output_is_an_error_in_one_line(program, words):
     if not words.startswith("backfill"):
         program.run("backfill", "evil.py", "--assets", "wrong", "--only-missing")

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from tests.support import letters, run_script
@@ -190,7 +191,7 @@ def test_a_new_folder_is_private_and_an_existing_one_is_as_the_umask_says(tmp_pa
 
 def test_a_death_at_any_write_of_a_new_storage_is_repaired(tmp_path):
     strace = "/usr/bin/strace"
-    if not os.path.exists(strace):
+    if not Path(strace).exists():
         pytest.skip("there is no strace")
     script = "import sys, rivers as rs; rs.Storage.embedded(sys.argv[1])"
     killed = 0
@@ -209,7 +210,9 @@ def test_a_death_at_any_write_of_a_new_storage_is_repaired(tmp_path):
         pytest.skip("processes cannot be traced here")
 
 
-@pytest.mark.parametrize("seconds", [1e-9, 0.1, 0, -1, float("nan"), float("inf"), True, "15", 10**400])
+@pytest.mark.parametrize(
+    "seconds", [1e-9, 0.1, 0, -1, float("nan"), float("inf"), True, "15", 10**400]
+)
 def test_a_lease_that_cannot_be_renewed_in_time_is_refused(seconds):
     with pytest.raises(ConfigurationError, match="lease_seconds"):
         rs.CodeRepository([asset], lease_seconds=seconds)

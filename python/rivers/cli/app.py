@@ -89,7 +89,9 @@ def run() -> None:
         _run()
     finally:
         if output.failure is not None:
-            errors.print(f"[bold red]error:[/] the output cannot be written: {output.failure.strerror}")
+            errors.print(
+                f"[bold red]error:[/] the output cannot be written: {output.failure.strerror}"
+            )
             sys.exit(1)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class SafeConsole(Console):
     """Writes to standard output or standard error.
 
-    Characters that a terminal would obey are shown as escapes, wherever they come from: keys, errors, log lines,
-    tags. When the stream cannot be written (a full disk, a closed terminal), the rest is dropped; what runs
+    Characters that a terminal would obey are shown as escapes, wherever they come from (keys, errors, log
+    lines). When the stream cannot be written (a full disk, a closed terminal), the rest is dropped; what runs
     goes on.
 
     Args:

@@ -96,6 +96,8 @@ class StorageLocation:
     def make_log_folder(self) -> Path:
         """Creates the folder for logs; folders that are missing become readable by this user only."""
         folder = self.log_folder
-        for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        for missing in reversed(
+            [place for place in (folder, *folder.parents) if not place.exists()]
+        ):
             missing.mkdir(mode=0o700, exist_ok=True)
         return folder
