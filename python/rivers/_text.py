@@ -15,17 +15,17 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Characters that a terminal obeys instead of showing them: controls other than newline and tab, those that change
-the direction of text or hide in it, and halves of surrogates, which cannot be written."""
+"""Characters that a terminal obeys instead of showing them: controls other than newline and tab, those that
+change the direction of text or hide in it, and halves of surrogates, which cannot be written."""
 
 
 def printable(text: str) -> str:
-    """The text with characters that a terminal would obey (control sequences, text direction) as escapes.
+    r"""The text with characters that a terminal would obey (control sequences, text direction) as escapes.
 
     Example:
         >>> from rivers._text import printable
-        >>> print(printable("a\\x1b]52;c;aGk=\\x07b"))
-        a\\x1b]52;c;aGk=\\x07b
+        >>> print(printable("a\x1b]52;c;aGk=\x07b"))
+        a\x1b]52;c;aGk=\x07b
     """
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
