@@ -34,6 +34,23 @@ def check_priority(value: object) -> int:
     return value
 
 
+MIN_LEASE_SECONDS = 0.5
+"""A lease is renewed five times in its life, and not more often than ten times a second."""
+
+
+def check_lease(value: object) -> float:
+    """The value, if a lease of as many seconds can be renewed in time.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    seconds = check_seconds("lease_seconds", value)
+    if seconds < MIN_LEASE_SECONDS:
+        msg = f"lease_seconds must be at least {MIN_LEASE_SECONDS}, got {value!r}"
+        raise ConfigurationError(msg)
+    return seconds
+
+
 def check_seconds(name: str, value: object) -> float:
     """The value, if it is a positive number of seconds.
 

@@ -243,8 +243,10 @@ class BackfillClient:
             null once it has ended), `error` (String).
 
         Raises:
-            ConfigurationError: There is no such status.
+            ConfigurationError: There is no such status, or `limit` is not a count.
         """
+        if limit is not None:
+            check_count("limit", limit, least=0)
         engine = None if self._live is None else self._live.engine
         return tables.backfills(self._store, engine, status, limit)
 

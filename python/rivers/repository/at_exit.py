@@ -56,6 +56,17 @@ def release_idle() -> None:
             _kept.discard(background)
 
 
+def _leave_to_parent() -> None:
+    """Forgets what runs in the process that this one was forked from."""
+    global _lock  # noqa: PLW0603  (a thread of the parent may have held it)
+    _lock = threading.RLock()
+    _kept.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 def _close_all() -> None:
     try:
         for background in list(_kept):
