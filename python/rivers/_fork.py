@@ -1,8 +1,8 @@
 """Forked children: objects with locks and threads are made anew in them.
 
 A child made by `os.fork` has a copy of each object, but only one thread. A lock that another thread held
-at that time is never released there. The storage and the engine notice a fork by themselves (`store/fork.rs`); this
-module does it for objects of Python.
+at that time is never released there. The storage and the engine notice a fork by themselves
+(`store/fork.rs`); this module does it for objects of Python.
 """
 
 from __future__ import annotations

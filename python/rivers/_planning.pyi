@@ -25,15 +25,12 @@ class Space:
 
     @property
     def num_partitions(self) -> int: ...
+    def needs_several(self, upstream: Space, mapping: PartitionMapping | None = None) -> bool:
+        """Whether one of these partitions may need several of an upstream's."""
+
     @property
     def has_time_windows(self) -> bool:
         """Whether some dimension is divided into time windows."""
-
-    def needs_several(self, upstream: Space, mapping: PartitionMapping | None = None) -> bool:
-        """Returns whether one of these partitions may need several of an upstream's.
-
-        It depends on the mapping and the definitions, not on how many partitions there are.
-        """
 
     def dimensions(self) -> list[tuple[str, int, int]]:
         """Returns the name, number of keys and stride of each dimension."""
@@ -58,6 +55,9 @@ class Space:
         """Selects the partitions that keys represent, in order, without duplicates."""
 
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def decode_selection(space: bytes, plan: bytes) -> Selection:
+    """Reads a pickled selection."""
 
 def decode_space(bytes: bytes) -> Space:
     """Reads a pickled space."""
@@ -135,6 +135,17 @@ class Plan:
                 of the asset that is needed, the mapping of its partitions, and whether runs are
                 executed even if some of these were not materialized.
         """
+
+    def with_materialized(self, materialized: Sequence[tuple[int, Selection]]) -> Plan:
+        """Returns the plan with the partitions for which assets are already materialized.
+
+        Args:
+            materialized: Indices of assets in the request, each with its partitions. The runs do not
+                execute the asset for these.
+        """
+
+    def materialized(self, asset: int) -> Selection | None:
+        """The partitions for which an asset, by its index, is already materialized; `None`: none."""
 
     @property
     def num_runs(self) -> int: ...

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Characters that a terminal obeys instead of showing them: controls other than newline and tab, those that
+change the direction of text or hide in it, and halves of surrogates, which cannot be written."""
+
+
+def printable(text: str) -> str:
+    r"""The text with characters that a terminal would obey (control sequences, text direction) as escapes.
+
+    Example:
+        >>> from rivers._text import printable
+        >>> print(printable("a\x1b]52;c;aGk=\x07b"))
+        a\x1b]52;c;aGk=\x07b
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def printable_json(text: str) -> str:
+    """JSON with the same characters escaped as JSON does it, so that its meaning stays."""
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

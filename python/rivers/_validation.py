@@ -34,6 +34,23 @@ def check_priority(value: object) -> int:
     return value
 
 
+MIN_LEASE_SECONDS = 0.5
+"""A lease is renewed five times in its life, and not more often than ten times a second."""
+
+
+def check_lease(value: object) -> float:
+    """The value, if a lease of as many seconds can be renewed in time.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    seconds = check_seconds("lease_seconds", value)
+    if seconds < MIN_LEASE_SECONDS:
+        msg = f"lease_seconds must be at least {MIN_LEASE_SECONDS}, got {value!r}"
+        raise ConfigurationError(msg)
+    return seconds
+
+
 def check_seconds(name: str, value: object) -> float:
     """The value, if it is a positive number of seconds.
 
@@ -44,6 +61,15 @@ def check_seconds(name: str, value: object) -> float:
         msg = f"{name} must be a positive number of seconds, got {value!r}"
         raise ConfigurationError(msg)
     return float(value)
+
+
+def check_timeout(name: str, value: object) -> float | None:
+    """The value, if it is a positive number of seconds or `None`.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    return None if value is None else check_seconds(name, value)
 
 
 def check_delay(name: str, value: object) -> float:

@@ -231,3 +231,17 @@ print("ok")
     assert len(processes.notes()) == 8
     assert len({note.split()[0] for note in processes.notes()}) == 1
     processes.check_integrity()
+
+
+def test_a_child_waits_at_its_exit_for_its_own_backfills(processes):
+    body = """
+repo = rs.CodeRepository([work]).resolve(rs.Storage.embedded(folder / "rivers.db"))
+PAUSE = 0.01
+launched = repo.backfill(partition_range=ALL, block=False, max_concurrency=1)
+child = in_child(lambda: repo.backfill(partition_range=ALL, block=False), leave=sys.exit)
+await_child(child)
+repo.close()
+print({row["status"] for row in repo.backfills().rows(named=True)})
+"""
+    assert processes.end(processes.start(script(body))) == "{'completed'}"
+    assert len(processes.notes()) == 120

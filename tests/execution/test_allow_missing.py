@@ -203,3 +203,20 @@ def test_in_worker_processes(tmp_path):
 def test_allow_missing_is_a_bool():
     with pytest.raises(rs.exceptions.AssetDefinitionError, match="allow_missing"):
         rs.AssetDef.input("source", allow_missing="yes")
+
+
+def test_a_skipped_partition_does_not_skip_what_does_without_it():
+    seen = []
+
+    @rs.Asset(partitions_def=letters(2))
+    def source(context: rs.AssetExecutionContext):
+        if context.partition_key == "a":
+            raise rs.Skip("closed")
+        return 1
+
+    @rs.Asset(partitions_def=letters(2), deps=[rs.AssetDef.input("source", allow_missing=True)])
+    def taker(source):
+        seen.append(source)
+
+    repository(source, taker).backfill(partition_keys=keys("a", "b"), max_concurrency=1)
+    assert seen == [None, 1]

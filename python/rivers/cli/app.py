@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rivers._text import did_you_mean
-from rivers.cli.display import say_error, warnings
+from rivers.cli.display import errors, output, say_error, warnings
 from rivers.cli.exit_codes import WRONG_USAGE
 from rivers.cli.settings import project_settings
 from rivers.exceptions import RiversError
@@ -85,6 +85,17 @@ def _defaults() -> dict[str, Any]:
 def run() -> None:
     """Runs the command of `sys.argv`."""
     logging.getLogger("rivers").addHandler(warnings)
+    try:
+        _run()
+    finally:
+        if output.failure is not None:
+            errors.print(
+                f"[bold red]error:[/] the output cannot be written: {output.failure.strerror}"
+            )
+            sys.exit(1)
+
+
+def _run() -> None:
     try:
         app(default_map=_defaults(), prog_name="rivers")
     except RiversError as error:

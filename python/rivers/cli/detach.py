@@ -7,10 +7,11 @@ exits before that, the command was refused, and the log says why.
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 
-from rivers.cli.display import output
+from rivers.cli.display import errors, output
 
 _PIPE = "RIVERS_DETACHED_PIPE"
 """Internal variable with the file descriptor of the pipe."""
@@ -24,12 +25,11 @@ def start_detached(storage: str | None) -> None:
     """
     from rivers.storage.location import DEFAULT_PATH, StorageLocation  # noqa: PLC0415
 
-    folder = StorageLocation.parse(storage or DEFAULT_PATH).log_folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = StorageLocation.parse(storage or DEFAULT_PATH).make_log_folder()
     log = folder / f"starting-{os.getpid()}.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]
     reading, writing = os.pipe()
-    with log.open("w", encoding="utf-8") as file:
+    with os.fdopen(_create(log), "w", encoding="utf-8") as file:
         process = subprocess.Popen(  # noqa: S603  (the command that the user typed)
             [sys.executable, "-u", "-m", "rivers", *words],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, pass_fds=[writing],
@@ -40,11 +40,18 @@ def start_detached(storage: str | None) -> None:
         backfill_id = pipe.read()
     if not backfill_id:
         code = process.wait()
-        sys.stderr.write(log.read_text(encoding="utf-8"))
+        errors.print(log.read_text(encoding="utf-8"), end="", markup=False, soft_wrap=True)
         log.unlink()
         raise click.exceptions.Exit(code)
     log = log.rename(folder / f"{backfill_id}.log")
     output.print(f"backfill {backfill_id}", f"log {log}", sep="\n", soft_wrap=True, markup=False)
+
+
+def _create(log: Path) -> int:
+    """Creates a file that nobody has prepared, such as a link to another one; returns its descriptor."""
+    log.unlink(missing_ok=True)
+    mode = log.parent.stat().st_mode & 0o666
+    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
 
 
 def announce(backfill_id: str) -> None:

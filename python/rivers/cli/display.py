@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
+
+from rivers._text import printable, printable_json
+from rivers.cli.safe_console import SafeConsole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from rivers.exceptions import RiversError
     from rivers.status.backfill_view import BackfillView
 
-output = Console(highlight=False)
+output = SafeConsole()
 """The results of commands."""
-errors = Console(stderr=True, highlight=False)
+errors = SafeConsole(stderr=True)
 """Progress, warnings and refusals."""
 
 STYLES = {
@@ -28,6 +29,7 @@ STYLES = {
     "running": "cyan",
     "in_progress": "cyan",
     "pending": "bright_black",
+    "skipped": "bright_black",
     "paused": "yellow",
     "interrupted": "bold yellow",
 }
@@ -85,6 +87,12 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints a record."""
+        try:
+            self._print(record)
+        except Exception:  # noqa: BLE001  (as in all handlers: a log line never fails what logs it)
+            self.handleError(record)
+
+    def _print(self, record: logging.LogRecord) -> None:
         asset = record.name.removeprefix("rivers.assets.").removeprefix("rivers.tasks.")
         if asset != record.name:
             label, text = f"{record.levelname.lower()} of {asset}", record.getMessage()
@@ -127,7 +135,7 @@ def duration(seconds: float) -> str:
 
 def shortened(error: str) -> str:
     """Cuts an error to `_MAX_ERROR_CHARACTERS`."""
-    text = " ".join(error.split())
+    text = printable(" ".join(error.split()))
     return text if len(text) <= _MAX_ERROR_CHARACTERS else f"{text[:_MAX_ERROR_CHARACTERS]}…"
 
 
@@ -202,4 +210,4 @@ def summary(view: BackfillView) -> Text:
 
 def write_json(text: str) -> None:
     """Writes JSON for programs; it is never wrapped or cut."""
-    sys.stdout.write(text + "\n")
+    output.write(printable_json(text) + "\n")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rivers.client import BackfillClient
     from rivers.storage.storage import Storage
 
-KEYS = ("module", "storage", "max_concurrency", "on_failure")
+_KINDS = {"module": str, "storage": str, "max_concurrency": int, "on_failure": str}
+KEYS = tuple(_KINDS)
 """The settings that `[tool.rivers]` may contain; variables are named after them: `RIVERS_STORAGE`."""
 
 
@@ -35,19 +36,32 @@ def project_settings() -> dict[str, Any]:
             settings = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}") from None
-        settings = dict(settings.get("rivers", {}))
+        settings = settings.get("rivers", {}) if isinstance(settings, dict) else {}
+        if not isinstance(settings, dict):
+            msg = f"[tool.rivers] of {path} must be a table of settings, got {settings!r}"
+            raise ConfigurationError(msg)
+        settings = dict(settings)
         for name in settings:
             if name not in KEYS:
                 near = difflib.get_close_matches(name, KEYS, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 msg = f"[tool.rivers] of {path} has {name!r}; it may hold {', '.join(KEYS)}{hint}"
                 raise ConfigurationError(msg)
-        if str(settings.get("module", "")).partition(":")[0].endswith(".py"):
+            _check_kind(path, name, settings[name])
+        if settings.get("module", "").partition(":")[0].endswith(".py"):
             settings["module"] = str(place / settings["module"])
         if "storage" in settings:
             settings["storage"] = StorageLocation.parse(settings["storage"], place).display
         return settings
     return {}
+
+
+def _check_kind(path: Path, name: str, value: object) -> None:
+    kind = _KINDS[name]
+    if isinstance(value, bool) or not isinstance(value, kind):
+        wanted = {"str": "a text", "int": "a whole number"}[kind.__name__]
+        msg = f"{name} in [tool.rivers] of {path} must be {wanted}, got {value!r}"
+        raise ConfigurationError(msg)
 
 
 def open_storage(path: str | None) -> "Storage | None":

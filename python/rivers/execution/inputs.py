@@ -13,6 +13,7 @@ from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
     from rivers._rivers import PartitionKey, Run, Selection
+    from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepInput
 
     MissingInputs = dict[str, list[PartitionKey]]
@@ -23,7 +24,7 @@ _NOT_FOUND = (ExecutionError, LookupError, FileNotFoundError)
 
 
 def arguments_of(
-    step: Step, run: Run, selection: Selection | None
+    step: Step, run: Run, selection: Selection | None, left_out: LeftOut | None = None
 ) -> tuple[dict[str, Any], MissingInputs]:
     """The values that a step's function receives, by parameter, and what is missing of them.
 
@@ -31,6 +32,7 @@ def arguments_of(
         step: The step.
         run: The run.
         selection: The partitions that the function is called for; `None`: all of the run's.
+        left_out: By upstream, skipped partitions that the function does without.
 
     Raises:
         ExecutionError: Nothing is stored for a partition that may not be missing.
@@ -41,6 +43,12 @@ def arguments_of(
         needed = _needed(wanted, step, run, selection)
         # A run of several partitions takes a dict, even if only one of them is left.
         several = wanted.gives_several or (step.partitioned and run.partitions.num_partitions > 1)
+        skipped = left_out.get(wanted.parameter) if left_out else None
+        if needed is not None and skipped is not None:
+            needed = needed.difference(skipped)
+            if not needed.num_partitions:
+                arguments[wanted.parameter] = _nothing(wanted) if several else None
+                continue
         if needed is not None and not needed.num_partitions:
             if wanted.has_default:
                 continue

@@ -34,6 +34,11 @@ _NEEDED: dict[Isolation, str] = {
 }
 
 
+def reaches(handler: BaseIOHandler, isolation: Isolation) -> bool:
+    """Whether the values of a handler get from one worker to another, by what separates the workers."""
+    return handler.reach in _SUFFICIENT[isolation]
+
+
 def check_canary(plan: Plan, canary: int | None) -> None:
     """Refuses a canary for a plan in which no run could wait for it.
 
@@ -111,7 +116,7 @@ def check_memory_inputs(
             )
             handler = handler_of(node, upstream)
             same_run = layer_of.get(upstream.name) == layer_of[node.name]
-            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
+            if (same_run and same_partitions) or reaches(handler, isolation):
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "

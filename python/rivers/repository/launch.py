@@ -11,6 +11,7 @@ from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.planning.checks import check_memory_inputs
+from rivers.planning.materialized import leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
@@ -84,6 +85,8 @@ class Launcher:
         """See `CodeRepository.backfill`."""
         spaces = self.spaces()
         nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
+        if request.only_missing:
+            plan = leave_out_materialized(plan, nodes, self._done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
     async def wait_async(self, result: BackfillResult) -> None:
@@ -108,6 +111,13 @@ class Launcher:
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
+        origins = self._origins(backfill_id)
+
+        def done(node: Node, selection: Selection) -> Selection:
+            made = store.materialized_in(origins, node.name, selection.space)
+            return self._loadable(node, made.intersection(selection))
+
+        plan = leave_out_materialized(plan, nodes, done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
@@ -119,15 +129,18 @@ class Launcher:
         _, configs = check_config(request.config, nodes)
         plan = connection.store.plan(record["key"])
         spaces = self.spaces()
-        program = self.builder.build(nodes, plan, configs, spaces, request.retry)
+        program = self.builder.build(
+            nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
+        )
         _check_still_defined(program, plan, spaces)
         if block:
             self.refuse_blocking_the_loop(program)
+        lost = unavailable(plan, nodes, self._loadable)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
-                backfill_id, program, self.runtime.executor, pools.needs(nodes)
+                backfill_id, program, self.runtime.executor, pools.needs(nodes), lost
             )
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
@@ -156,7 +169,9 @@ class Launcher:
                 self.runtime.store.refuse_overlap([node.name for node in nodes], plan)
             handler_of = self.builder.input_handler
             check_inputs_exist(self.graph, nodes, plan, spaces, self._materialized, handler_of)
-        program = self.builder.build(nodes, plan, configs, spaces, request.retry)
+        program = self.builder.build(
+            nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
+        )
         return Prepared(request, nodes, plan, program, config)
 
     def submit(self, prepared: Prepared) -> tuple[int, str]:
@@ -212,6 +227,28 @@ class Launcher:
 
     def _materialized(self, asset: str, space: Space) -> Selection:
         return self.runtime.store.materialized(asset, space)
+
+    def _done(self, node: Node, selection: Selection) -> Selection:
+        """Those of the partitions for which an asset need not be executed again."""
+        made = self._materialized(node.name, selection.space).intersection(selection)
+        return self._loadable(node, made)
+
+    def _loadable(self, node: Node, done: Selection) -> Selection:
+        """Those of an asset's materialized partitions whose values a run can load."""
+        if not done.num_partitions:
+            return done
+        handler, isolation = self.builder.handler(node), self.runtime.executor.isolation
+        return loadable(node, done, handler, isolation, self.runtime.store)
+
+    def _origins(self, backfill_id: str) -> list[str]:
+        """Ids of a backfill and of those that it runs again."""
+        origins: list[str] = []
+        origin: str | None = backfill_id
+        while origin is not None and origin not in origins:
+            origins.append(origin)
+            text = self.runtime.store.request(origin)
+            origin = None if text is None else BackfillRequest.from_json(text).rerun_of
+        return origins
 
     def _result(self, key: int, backfill_id: str, plan: Plan, block: bool) -> BackfillResult:
         if block:
@@ -274,7 +311,7 @@ def _check_still_defined(program: Program, plan: Plan, spaces: Spaces) -> None:
             try:
                 selection.check_in(space, step.name)
             except PartitionValidationError:
-                step.defined = space
+                step.check_defined(space)
 
 
 def _planned(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rivers._fork import leave_to_parent, reset_in_children
 from rivers._rivers import Engine
-from rivers._validation import check_seconds
+from rivers._validation import check_lease
 from rivers.client import BackfillClient
 from rivers.exceptions import ExecutionError
 from rivers.execution.current_call import current_call
@@ -121,7 +121,7 @@ class Runtime:
         self.display: ProgressDisplay = progress
         self._pools = pools
         self._resources = resources
-        self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
+        self._lease_seconds = check_lease(lease_seconds)
         self._lock = threading.Lock()
         self._storage: Storage | None = None
         self._connection: Connection | None = None

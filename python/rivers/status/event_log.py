@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from rivers._text import printable
 from rivers.exceptions import RiversError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class EventLog:
         """Logs that a backfill was recorded."""
         _log.info(
             "backfill %s started: %d partitions in %d runs of %s",
-            backfill_id, num_partitions, num_runs, assets,
+            backfill_id, num_partitions, num_runs, printable(assets),
         )  # fmt: skip
         self._watch()
 
@@ -89,7 +90,7 @@ class EventLog:
             self._engine.wait(key, 0.0)
         except RiversError as error:
             which = record["backfill_id"] if record else f"number {key}"
-            _log.error("backfill %s stopped here: %s", which, error)
+            _log.error("backfill %s stopped here: %s", which, printable(str(error)))
             return
         if record is None or record["manual"] or record["ended_at"] is None:
             return
@@ -104,7 +105,7 @@ class EventLog:
         _log.log(
             level, "backfill %s %s: %s of %d partitions, %.1f s after its start%s",
             record["backfill_id"], record["status"], counts, record["num_partitions"], took,
-            f"; {failure}" if failure else "",
+            f"; {printable(failure)}" if failure else "",
         )  # fmt: skip
 
     def _watch(self) -> None:

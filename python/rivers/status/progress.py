@@ -22,7 +22,9 @@ _NOTEBOOK_REFRESH = 0.5
 
 def is_wanted() -> bool:
     """Whether standard error is a terminal and `RIVERS_PROGRESS` is not `0`."""
-    return os.environ.get("RIVERS_PROGRESS", "1") != "0" and sys.stderr.isatty()
+    return os.environ.get("RIVERS_PROGRESS", "1") != "0" and bool(
+        sys.stderr and sys.stderr.isatty()
+    )
 
 
 def progress(

@@ -92,3 +92,12 @@ class StorageLocation:
     def log_folder(self) -> Path:
         """The folder for the logs of detached backfills: `logs` beside the file or the default file."""
         return (self.path or DEFAULT_PATH).absolute().parent / "logs"
+
+    def make_log_folder(self) -> Path:
+        """Creates the folder for logs; folders that are missing become readable by this user only."""
+        folder = self.log_folder
+        for missing in reversed(
+            [place for place in (folder, *folder.parents) if not place.exists()]
+        ):
+            missing.mkdir(mode=0o700, exist_ok=True)
+        return folder

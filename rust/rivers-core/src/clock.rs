@@ -1,6 +1,7 @@
 //! The source of the current time. Code that needs the time takes a `Clock`, so that tests never
 //! sleep.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Microseconds since the Unix epoch, UTC.
@@ -23,6 +24,37 @@ impl Clock for SystemClock {
     fn now(&self) -> Micros {
         chrono::Utc::now().timestamp_micros()
     }
+}
+
+/// A clock that shows the machine's time when this process first used it, plus the time that has passed since.
+/// It never jumps: durations and the times at which something is due stay right when the machine's clock is set.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SteadyClock;
+
+impl Clock for SteadyClock {
+    fn now(&self) -> Micros {
+        static OFFSET: LazyLock<Micros> = LazyLock::new(|| SystemClock.now() - since_boot());
+        *OFFSET + since_boot()
+    }
+}
+
+/// Time since the machine was started, also while it was suspended.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Micros {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the clock exists since Linux 2.6.39, and `time` is a valid place for its time.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    time.tv_sec * SECOND + time.tv_nsec / 1_000
+}
+
+/// Time since this process first asked for it.
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Micros {
+    static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+    START.elapsed().as_micros() as Micros
 }
 
 /// A clock for tests, which moves only when `advance` is called.

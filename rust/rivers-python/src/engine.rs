@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use rivers_core::backfill::{Change, Kind, Request, Status};
-use rivers_core::clock::SystemClock;
+use rivers_core::clock::SteadyClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::Limits;
 
@@ -86,7 +86,7 @@ impl Engine {
         };
         let engine = engine::Engine::new(
             Arc::clone(&store.store),
-            Arc::new(SystemClock),
+            Arc::new(SteadyClock),
             limits,
             lease,
         )?;
@@ -121,10 +121,11 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
+        unavailable: Vec<u32>,
     ) -> PyResult<i64> {
         let execution = execution(program, &executor, pools)?;
         Ok(py
-            .detach(|| self.engine.resume(id, execution))
+            .detach(|| self.engine.resume(id, execution, &unavailable))
             .map_err(Raised)?)
     }
 

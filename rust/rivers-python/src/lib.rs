@@ -39,7 +39,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::run::{PyJobSpec, Run};
     #[pymodule_export]
-    use crate::selection::{Selection, Space, decode_space};
+    use crate::selection::{Selection, Space, decode_selection, decode_space};
     #[pymodule_export]
     use crate::store::Store;
 

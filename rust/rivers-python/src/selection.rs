@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use rivers_core::plan::{Plan, Strategy, codec};
 use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
@@ -220,6 +221,16 @@ pub(crate) fn decode_space(bytes: &[u8]) -> Result<Space> {
     })
 }
 
+/// Reads a selection, which is encoded as the plan of one run.
+#[pyfunction]
+pub(crate) fn decode_selection(space: &[u8], plan: &[u8]) -> Result<Selection> {
+    let space = codec::decode_space(space)?;
+    let plan = codec::decode_plan(space, plan)?;
+    Ok(Selection {
+        selection: Arc::clone(plan.selection()),
+    })
+}
+
 impl From<space::Selection> for Selection {
     fn from(selection: space::Selection) -> Self {
         Self {
@@ -230,6 +241,22 @@ impl From<space::Selection> for Selection {
 
 #[pymethods]
 impl Selection {
+    /// The selection as bytes, for a worker process.
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(
+        Bound<'py, PyAny>,
+        (Bound<'py, PyBytes>, Bound<'py, PyBytes>),
+    )> {
+        let selection = space::Selection::clone(&self.selection);
+        let space = codec::encode_space(selection.space()).map_err(Raised)?;
+        let plan = Plan::new(selection, Strategy::SingleRun).map_err(Raised)?;
+        let plan = codec::encode_plan(&plan).map_err(Raised)?;
+        let decode = py.import("rivers._rivers")?.getattr("decode_selection")?;
+        Ok((decode, (PyBytes::new(py, &space), PyBytes::new(py, &plan))))
+    }
+
     #[getter]
     fn num_partitions(&self) -> u64 {
         self.selection.len()

@@ -8,7 +8,7 @@ use super::history::History;
 use super::remote_runs::{RemoteRuns, SentRuns};
 use super::run::{JobSpec, Run};
 use crate::backfill::{FailurePolicy, RunEnd};
-use crate::clock::{Clock, Micros, SystemClock};
+use crate::clock::{Clock, Micros, SteadyClock};
 use crate::error::{Error, Result};
 
 /// How long a remote worker executes runs before it reports.
@@ -22,7 +22,7 @@ pub struct WorkerBatch {
     current: Option<Arc<Run>>,
     ended: Vec<RunEnd>,
     report_at: Micros,
-    clock: SystemClock,
+    clock: SteadyClock,
 }
 
 impl WorkerBatch {
@@ -31,7 +31,7 @@ impl WorkerBatch {
     /// # Errors
     /// `Execution` if the prior attempts cannot be read.
     pub fn new(spec: JobSpec, runs: Range<u64>, prior_attempts: &[u8]) -> Result<Self> {
-        let sent = SentRuns::new(runs, SystemClock.now());
+        let sent = SentRuns::new(runs, SteadyClock.now());
         Self::claiming(spec, Arc::new(sent), prior_attempts)
     }
 
@@ -49,7 +49,7 @@ impl WorkerBatch {
     }
 
     fn claiming(spec: JobSpec, runs: Arc<dyn RemoteRuns>, prior_attempts: &[u8]) -> Result<Self> {
-        let clock = SystemClock;
+        let clock = SteadyClock;
         Ok(Self {
             spec,
             runs,

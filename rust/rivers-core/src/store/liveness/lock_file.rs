@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::store::fork;
 
+/// What stands between the name of the database and that of an owner.
+const INFIX: &str = "-owner-";
+
 fn lock_path(database: &Path, owner: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
-    path.push(format!("-owner-{owner}"));
+    path.push(format!("{INFIX}{owner}"));
     path.into()
 }
 
@@ -41,24 +44,78 @@ impl Drop for Held {
     }
 }
 
-fn hold(path: &Path, lock: impl FnOnce(&File) -> std::io::Result<()>) -> Result<Held> {
+fn hold(path: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<Held> {
     let _operation = fork::operation();
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path);
-    let held = file.and_then(|file| {
+    let held = || loop {
+        let file = create(path)?;
         lock(&file)?;
-        Ok(Held::new(file))
-    });
-    held.map_err(|error| Error::Storage {
+        // Between the two lines above, another process may have removed it as one that no process holds.
+        if is_at(path, &file)? {
+            return Ok(Held::new(file));
+        }
+    };
+    held().map_err(|error: std::io::Error| Error::Storage {
         path: path.display().to_string(),
         message: format!(
             "the file that shows that this process is alive cannot be locked: {error}"
         ),
     })
+}
+
+fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+        // Whoever may read the database may see whether its processes are alive.
+        if let Some(found) = database_of(path).and_then(|database| database.metadata().ok()) {
+            options.mode(found.mode() & 0o666);
+        }
+    }
+    options.open(path)
+}
+
+/// Whether a file is still the one at a path.
+#[cfg(unix)]
+fn is_at(path: &Path, file: &File) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let opened = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(path: &Path, _file: &File) -> std::io::Result<bool> {
+    Ok(path.exists())
+}
+
+/// The database that a lock file belongs to.
+#[cfg(unix)]
+fn database_of(lock_file: &Path) -> Option<PathBuf> {
+    let name = lock_file.file_name()?.to_str()?;
+    let (database, _) = name.rsplit_once(INFIX)?;
+    Some(lock_file.with_file_name(database))
+}
+
+/// Removes the lock files of processes that have ended without removing them.
+fn remove_unlocked(database: &Path) {
+    let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else {
+        return;
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    let prefix = format!("{}{INFIX}", name.to_string_lossy());
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // An exclusive lock, since workers share theirs.
+            is_held(&entry.path(), File::try_lock, Unlocked::Remove);
+        }
+    }
 }
 
 /// Holds the owner's lock, and removes the files when it is dropped.
@@ -74,6 +131,7 @@ impl Registration {
     /// # Errors
     /// `Storage` if it cannot be locked.
     pub fn new(database: &Path, owner: &str) -> Result<Self> {
+        remove_unlocked(database);
         let path = lock_path(database, owner);
         let lock = hold(&path, File::lock)?;
         Ok(Self {
@@ -140,6 +198,7 @@ fn is_held(
     try_lock: impl FnOnce(&File) -> Result<(), TryLockError>,
     unlocked: Unlocked,
 ) -> bool {
+    let _operation = fork::operation(); // So that no child gets a lock that is taken to look.
     // Read-only, since another user of the machine may not write it.
     let file = match File::open(path) {
         Ok(file) => file,

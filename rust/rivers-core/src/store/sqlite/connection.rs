@@ -170,3 +170,10 @@ pub(super) fn log_path(database: &Path) -> PathBuf {
 pub(super) fn log_size(database: &Path) -> u64 {
     std::fs::metadata(log_path(database)).map_or(0, |metadata| metadata.len())
 }
+
+/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
+pub(super) fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+    cannot_create && log_size(path) == 0
+}

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{Location, log_size, open, retry_while_busy};
+use super::connection::{
+    Location, log_size, needs_immutable, open, open_immutable, retry_while_busy,
+};
 use super::schema::{APPLICATION_ID, NEWEST};
 use crate::error::Result;
 
@@ -70,7 +72,13 @@ pub(super) fn check_path(path: &Path, location: &Location) -> Result<i64> {
         };
         Identity::read(&open(path, access)?)
     };
-    let identity = retry_while_busy(look).map_err(|error| location.error(&error))?;
+    let identity = match retry_while_busy(look) {
+        Err(error) if needs_immutable(path, &error) => {
+            open_immutable(path).and_then(|connection| Identity::read(&connection))
+        }
+        found => found,
+    };
+    let identity = identity.map_err(|error| location.error(&error))?;
     identity.check(location)?;
     Ok(identity.version)
 }
@@ -87,6 +95,15 @@ pub(super) fn check_header(path: &Path, location: &Location) -> Result<bool> {
     }
     if !metadata.is_file() {
         return Err(location.refused("it is no regular file; name another path"));
+    }
+    if num_names(&metadata) > 1 {
+        return Err(location.refused(
+            "the file has several names (hard links), and the log beside each name would be another: name \
+             another path, or copy the file",
+        ));
+    }
+    if has_journal(path) {
+        return Ok(true); // SQLite completes or undoes first what was being written when a process died.
     }
     if metadata.len() == 0 {
         return Ok(false);
@@ -109,6 +126,23 @@ pub(super) fn check_header(path: &Path, location: &Location) -> Result<bool> {
         check_length(&header, path, location)?;
     }
     Ok(true)
+}
+
+#[cfg(unix)]
+fn num_names(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata)
+}
+
+#[cfg(not(unix))]
+fn num_names(_metadata: &std::fs::Metadata) -> u64 {
+    1
+}
+
+/// Whether the journal of a transaction is there that creates the storage; later ones use the log.
+fn has_journal(path: &Path) -> bool {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    std::fs::metadata(&journal).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// Refuses a file that lost its end: SQLite would notice only when it reads a missing page.

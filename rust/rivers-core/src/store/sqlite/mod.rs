@@ -13,6 +13,7 @@ mod files;
 mod inspect;
 mod metadata;
 mod migrate;
+mod private;
 mod run;
 mod schema;
 mod skip;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::encoding::EncodedBackfill;
 use super::failpoint::{Step, Work, hit};
@@ -145,7 +146,7 @@ impl SqliteStore {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
         {
-            std::fs::create_dir_all(parent).map_err(|error| {
+            private::create(parent, path).map_err(|error| {
                 location.refused(&format!("its directory cannot be made: {error}"))
             })?;
         }
@@ -179,7 +180,7 @@ impl SqliteStore {
                 Access::ReadOnly(PerProcess::new(Mutex::new(reader))),
                 identity,
             ),
-            Err(error) if needs_immutable(path, &error) => {
+            Err(error) if connection::needs_immutable(path, &error) => {
                 let opened = connection::open_immutable(path);
                 let read = opened.and_then(|reader| inspect::Identity::read(&reader));
                 let identity = read.map_err(|error| location.error(&error))?;
@@ -353,13 +354,6 @@ impl SqliteStore {
             }
         }
     }
-}
-
-/// Whether a file can be read only if no process writes to it: SQLite cannot create its files beside it.
-fn needs_immutable(path: &Path, error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    let cannot_create = matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-    cannot_create && connection::log_size(path) == 0
 }
 
 /// A panic while a connection was locked leaves no transaction open: the connection is usable.

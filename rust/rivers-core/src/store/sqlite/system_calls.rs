@@ -15,7 +15,8 @@
 //! # Files of a forked child
 //!
 //! SQLite recognizes the connections to one database by the number of its file, and in a forked child it would
-//! count those of the parent. There, files therefore have other numbers.
+//! count those of the parent. There, files therefore have other numbers. Memory that SQLite maps is not mapped
+//! in children.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -44,7 +45,10 @@ pub(super) fn install() {
             replace(c"fstat", child_fstat as *const c_void);
             replace(c"close", close as *const c_void);
             #[cfg(target_os = "linux")]
-            replace(c"fcntl", fcntl as *const c_void);
+            {
+                replace(c"fcntl", fcntl as *const c_void);
+                replace(c"mmap", map as *const c_void);
+            }
         }
     });
 }
@@ -78,6 +82,25 @@ unsafe extern "C" fn close(file: c_int) -> c_int {
     unsafe { libc::close(file) }
 }
 
+/// Maps memory that a forked child does not get: a mapped file stays open, with its locks.
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn map(
+    address: *mut c_void,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    file: c_int,
+    offset: libc::off_t,
+) -> *mut c_void {
+    // SAFETY: the arguments are those of `mmap`.
+    let mapped = unsafe { libc::mmap(address, length, protection, flags, file, offset) };
+    if mapped != libc::MAP_FAILED {
+        // SAFETY: it was just mapped. If the advice is refused, a child holds the locks until it ends.
+        unsafe { libc::madvise(mapped, length, libc::MADV_DONTFORK) };
+    }
+    mapped
+}
+
 /// The file through which a database is locked, by device and number of the database.
 type LockFiles = HashMap<(libc::dev_t, libc::ino_t), c_int>;
 
@@ -107,6 +130,7 @@ unsafe extern "C" fn fcntl(file: c_int, command: c_int, argument: *mut c_void) -
     let Some(through) = through else {
         return -1;
     };
+    close_in_children(file);
     // SAFETY: as above.
     let result = unsafe { libc::fcntl(through, ours, argument) };
     let error = std::io::Error::last_os_error().raw_os_error();
