@@ -239,16 +239,13 @@ impl From<space::Selection> for Selection {
     }
 }
 
+/// A space and a plan over it, as bytes.
+type Encoded<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
 #[pymethods]
 impl Selection {
     /// The selection as bytes, for a worker process.
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(
-        Bound<'py, PyAny>,
-        (Bound<'py, PyBytes>, Bound<'py, PyBytes>),
-    )> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Encoded<'py>)> {
         let selection = space::Selection::clone(&self.selection);
         let space = codec::encode_space(selection.space()).map_err(Raised)?;
         let plan = Plan::new(selection, Strategy::SingleRun).map_err(Raised)?;
