@@ -9,28 +9,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDate, PyDateTime, PyString, PyTuple};
 use rivers_core::error::Error;
 use rivers_core::space::time::{
-    Calendar, DAY, Declared, GivenTime, Grid, TimeFormat, Zone, iso, parse_time, to_datetime,
-    to_seconds, wall_span,
+    Calendar, DAY, Declared, GivenTime, Grid, TimeFormat, Zone, iso, parse_time, to_seconds,
+    wall_span,
 };
 use rivers_core::space::{Definition, Dimension, RangeEnd};
 
-use crate::definition::PartitionsDefinition;
+use crate::calendar_text::{DAILY, WEEKDAYS, WEEKLY, months, weekday};
+use crate::definition_kind::{PartitionsDefinition, instance};
 use crate::error::Raised;
 use crate::key::PartitionKey;
-
-pub(crate) const DAILY: (u32, &str) = (86_400, "%Y-%m-%d");
-pub(crate) const HOURLY: (u32, &str) = (3_600, "%Y-%m-%dT%H:%M");
-const WEEKLY: u32 = 7 * 86_400;
-pub(crate) const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
-const WEEKDAYS: [&str; 7] = [
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-];
 
 fn refused(reason: String) -> PyErr {
     Raised(Error::PartitionDefinition(reason)).into()
@@ -45,13 +32,13 @@ pub(crate) struct Given<'a, 'py> {
     pub(crate) exclude: Option<&'a Bound<'py, PyAny>>,
 }
 
-impl Given<'_, '_> {
+impl<'py> Given<'_, 'py> {
     /// Declares the calendar; `aligned` moves a start to the first start of the grid.
     pub(crate) fn declare(
         &self,
         grid: Grid,
         aligned: impl Fn(i64) -> i64,
-    ) -> PyResult<PartitionsDefinition> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let zone = self.timezone.map(zone).transpose()?;
         let start = aligned(moment("start", self.start, self.fmt, zone.as_deref())?);
         let end = self
@@ -69,7 +56,8 @@ impl Given<'_, '_> {
                 Calendar::try_from(declared).map_err(Raised)?
             }
         };
-        Ok(Definition::Single(Dimension::Time(Arc::new(calendar))).into())
+        let definition = Definition::Single(Dimension::Time(Arc::new(calendar)));
+        instance(self.start.py(), definition)
     }
 }
 
@@ -97,18 +85,26 @@ fn is_aware(given: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!given.call_method0("utcoffset")?.is_none())
 }
 
-/// The aware datetime of a time in the zone with this name; without a zone, naive UTC.
-pub(crate) fn datetime<'py>(
-    py: Python<'py>,
-    time: i64,
-    zone: Option<&str>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match zone {
-        None => Ok(to_datetime(time).into_pyobject(py)?.into_any()),
-        Some(name) => py
-            .import("rivers.partitions.timezones")?
-            .call_method1("aware", (to_datetime(time), name)),
+/// A length in whole seconds, of `interval_seconds`.
+pub(crate) fn interval(given: &Bound<'_, PyAny>) -> PyResult<u32> {
+    if given.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(format!(
+            "interval_seconds must be an int or a float, got the str {given}"
+        )));
     }
+    let seconds: f64 = given.extract()?;
+    if !(0.0..=f64::from(u32::MAX)).contains(&seconds) {
+        let max = u32::MAX;
+        return Err(refused(format!(
+            "interval_seconds must be between 1 and {max}, got {given}"
+        )));
+    }
+    if seconds.fract() != 0.0 {
+        return Err(refused(format!(
+            "interval_seconds must be a whole number of seconds, got {given}"
+        )));
+    }
+    Ok(seconds as u32)
 }
 
 /// Parses a time that a user gave, as a time of the zone's wall clock.
@@ -249,97 +245,11 @@ impl<'py> FromPyObject<'_, 'py> for End {
     }
 }
 
-/// The expression that evaluates to the definition of a calendar.
-pub(crate) fn show_calendar(calendar: &Arc<Calendar>) -> String {
-    const SHOWN: usize = 12;
-    let declared = calendar.declared();
-    let fmt = declared.fmt.as_str();
-    let date = || iso(declared.start)[..10].to_owned();
-    let (name, start, step, default) = match &declared.grid {
-        Grid::Interval(DAY_SECONDS) if declared.zone.is_none() && fmt == DAILY.1 => {
-            ("daily", iso(declared.start), String::new(), DAILY.1)
-        }
-        Grid::Interval(HOUR_SECONDS) if declared.zone.is_none() && fmt == HOURLY.1 => {
-            ("hourly", iso(declared.start), String::new(), HOURLY.1)
-        }
-        Grid::WallClock(DAY_SECONDS) => ("daily", iso(declared.start), String::new(), DAILY.1),
-        Grid::WallClock(WEEKLY) => {
-            let weekday = WEEKDAYS[weekday(declared.start)];
-            let first = match weekday {
-                "monday" => String::new(),
-                other => format!(", first_day={other:?}"),
-            };
-            ("weekly", date(), first, DAILY.1)
-        }
-        Grid::WallClock(_) => ("hourly", iso(declared.start), String::new(), HOURLY.1),
-        Grid::Months { every, first_month } => {
-            let (name, fmt) = months(*every);
-            let first = match first_month {
-                1 => String::new(),
-                other => format!(", first_month={other}"),
-            };
-            (name, date(), first, fmt)
-        }
-        Grid::Interval(seconds) => (
-            "time_window",
-            iso(declared.start),
-            format!(", interval_seconds={seconds}"),
-            "",
-        ),
-        Grid::Cron(cron) => (
-            "time_window",
-            iso(declared.start),
-            format!(", cron_schedule={cron:?}"),
-            "",
-        ),
-    };
-    let mut text = format!("PartitionsDefinition.{name}({start:?}{step}");
-    if let Some(end) = declared.end {
-        text.push_str(&format!(", end={:?}", iso(end)));
-    }
-    if fmt != default {
-        text.push_str(&format!(", fmt={fmt:?}"));
-    }
-    if let Some(zone) = &declared.zone {
-        text.push_str(&format!(", timezone={:?}", zone.name()));
-    }
-    if !declared.exclude.is_empty() {
-        let times = declared.exclude.iter().take(SHOWN);
-        let mut keys: Vec<String> = times
-            .filter_map(|&time| Some(format!("{:?}", calendar.key_at(time)?)))
-            .collect();
-        if declared.exclude.len() > SHOWN {
-            keys.push(format!("... {} in all", declared.exclude.len()));
-        }
-        text.push_str(&format!(", exclude=[{}]", keys.join(", ")));
-    }
-    text.push(')');
-    text
-}
-
-const DAY_SECONDS: u32 = DAILY.0;
-const HOUR_SECONDS: u32 = HOURLY.0;
-
-/// The name and the default format of a grid of months.
-fn months(every: u8) -> (&'static str, &'static str) {
-    match every {
-        1 => ("monthly", "%Y-%m"),
-        3 => ("quarterly", "%Y-Q%q"),
-        _ => ("yearly", "%Y"),
-    }
-}
-
-/// Days since Monday of the day of a time.
-fn weekday(time: i64) -> usize {
-    // 1970-01-01 was a Thursday.
-    (time.div_euclid(DAY) + 3).rem_euclid(7) as usize
-}
-
-fn monthly_grid(
-    given: &Given<'_, '_>,
+fn monthly_grid<'py>(
+    given: &Given<'_, 'py>,
     every: u8,
     first_month: i64,
-) -> PyResult<PartitionsDefinition> {
+) -> PyResult<Bound<'py, PyAny>> {
     let first_month = u8::try_from(first_month).unwrap_or_default();
     given.declare(Grid::Months { every, first_month }, |start| start)
 }
@@ -349,14 +259,14 @@ impl PartitionsDefinition {
     /// Declares one partition per week that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, first_day="monday", timezone=None, exclude=None))]
-    fn weekly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn weekly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
         first_day: &str,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Some(first) = WEEKDAYS.iter().position(|day| *day == first_day) else {
             return Err(refused(format!(
                 "first_day={first_day:?} is not a day of the week; the days are {}{}",
@@ -381,13 +291,13 @@ impl PartitionsDefinition {
     /// Declares one partition per month that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, timezone=None, exclude=None))]
-    fn monthly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn monthly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(months(1).1);
         monthly_grid(
             &Given {
@@ -405,14 +315,14 @@ impl PartitionsDefinition {
     /// Declares one partition per quarter of a business year that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, first_month=1, timezone=None, exclude=None))]
-    fn quarterly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn quarterly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
         first_month: i64,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(months(3).1);
         monthly_grid(
             &Given {
@@ -430,14 +340,14 @@ impl PartitionsDefinition {
     /// Declares one partition per business year that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, first_month=1, timezone=None, exclude=None))]
-    fn yearly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn yearly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
         first_month: i64,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(months(12).1);
         monthly_grid(
             &Given {

@@ -83,7 +83,9 @@ pub(super) fn real_path(given: &Path) -> PathBuf {
     let target = std::fs::read_link(given).ok();
     let linked = target.map(|target| given.parent().unwrap_or(Path::new("")).join(target));
     let path = linked.as_deref().unwrap_or(given);
-    let folder = path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
+    let folder = path
+        .parent()
+        .and_then(|folder| std::fs::canonicalize(folder).ok());
     match (folder, path.file_name()) {
         (Some(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),

@@ -133,7 +133,12 @@ fn observe(database: &Path, connection: &Connection) -> Observed {
         ffi::sqlite3_file_control(connection.handle(), name, command, pointer);
         let methods = file.as_ref().and_then(|file| file.pMethods.as_ref());
         if let Some(read) = methods.and_then(|methods| methods.xRead) {
-            read(file, now.log_header.as_mut_ptr().cast(), LOG_HEADER as c_int, 0);
+            read(
+                file,
+                now.log_header.as_mut_ptr().cast(),
+                LOG_HEADER as c_int,
+                0,
+            );
         }
     }
     now

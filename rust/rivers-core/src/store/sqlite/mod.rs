@@ -233,7 +233,9 @@ impl SqliteStore {
     /// The connections of this process to a file.
     fn file<'a>(&self, access: &'a PerProcess<FileAccess>) -> Result<&'a FileAccess> {
         access.get_or(|| match &self.location {
-            Location::File { path, .. } => FileAccess::open(path, &self.location, OpenFlags::empty()),
+            Location::File { path, .. } => {
+                FileAccess::open(path, &self.location, OpenFlags::empty())
+            }
             Location::Memory => unreachable!("a database in memory has no file"),
         })
     }
@@ -305,8 +307,7 @@ impl SqliteStore {
         let value = result.map_err(|error| self.location.error(&error))?;
         if intact(&connection).is_err() {
             // Only while no other process can write the log the answer is certain.
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate);
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
             intact(&*transaction.map_err(|error| self.location.error(&error))?)?;
         }
         Ok(value)

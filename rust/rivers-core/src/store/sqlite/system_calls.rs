@@ -124,7 +124,10 @@ unsafe extern "C" fn fcntl(file: c_int, command: c_int, argument: *mut c_void) -
 }
 
 #[cfg(target_os = "linux")]
-fn with_lock_files<T>(file: c_int, work: impl FnOnce(&mut LockFiles, (u64, u64)) -> T) -> Option<T> {
+fn with_lock_files<T>(
+    file: c_int,
+    work: impl FnOnce(&mut LockFiles, (u64, u64)) -> T,
+) -> Option<T> {
     // SAFETY: zeros are a valid `stat`, which `fstat` fills.
     let found = unsafe {
         let mut found = std::mem::zeroed::<stat>();
