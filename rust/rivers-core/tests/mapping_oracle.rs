@@ -86,8 +86,6 @@ fn definitions() -> Vec<Definition> {
         cron("0 5 * * MON,WED,SAT", 0, 14),
         cron("0 5 * * MON,WED,SAT", 5, 24),
         cron("0 6 * * *", 1, 9),
-        cron("0 0 1 * *", 150, 300),
-        daily(120, 190),
         multi(&[("date", daily(0, 4)), ("letter", letters())]),
         multi(&[("letter", names(&["d", "b", "y"])), ("date", daily(1, 5))]),
         multi(&[
@@ -139,7 +137,7 @@ fn mappings() -> Vec<Mapping> {
         from_to(-3, 0),
         from_to(-1, 2),
         from_to(2, 5),
-        from_to(-40, -2),
+        from_to(-9, -2),
         Mapping::SpecificPartitions(keys(&["c", "d"])),
         Mapping::SpecificPartitions(keys(&["2024-01-03T00"])),
         Mapping::Subset,

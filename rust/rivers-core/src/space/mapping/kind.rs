@@ -107,13 +107,15 @@ impl Mapping {
                 ));
             }
         }
-        match &self {
-            Self::TimeWindow { start, end } if start > end => refused(format!(
+        if let Self::TimeWindow { start, end } = &self
+            && start > end
+        {
+            return refused(format!(
                 "time_window starts at the offset {start}, which is after its end at the offset {end}; \
                  swap them"
-            )),
-            _ => Ok(self),
+            ));
         }
+        Ok(self)
     }
 
     pub(super) fn is_constant(&self) -> bool {
@@ -146,16 +148,15 @@ impl Mapping {
     /// dimension of the same name, by `Identity`.
     #[must_use]
     pub fn simplified(&self) -> Self {
-        match self {
-            Self::Multi(named)
-                if named
-                    .iter()
-                    .all(|(up, (down, mapping))| up == down && *mapping == Self::Identity) =>
-            {
-                Self::Identity
-            }
-            _ => self.clone(),
+        let same = |(up, (down, mapping)): (&String, &(String, Self))| {
+            up == down && *mapping == Self::Identity
+        };
+        if let Self::Multi(named) = self
+            && named.iter().all(same)
+        {
+            return Self::Identity;
         }
+        self.clone()
     }
 
     /// Whether the mapping leads only to earlier partitions, in a time dimension, so that an asset

@@ -222,7 +222,7 @@ fn positions(part: &DimRange, axis: &Axis) -> IndexSet {
         }
         DimRange::Keys(keys) => keys.iter().map(|key| match key {
             RangeEnd::Text(text) if axis.position(text).is_none() && axis.time().is_none() => 0..0,
-            _ => {
+            RangeEnd::Open | RangeEnd::Text(_) | RangeEnd::Time(_) => {
                 let beyond = position(key, axis, true).saturating_add(1);
                 position(key, axis, false)..beyond.min(axis.len())
             }
