@@ -411,7 +411,11 @@ def _arguments(
             if not needed.num_partitions:
                 arguments[wanted.parameter] = {}
                 continue
-        if needed is None or needed.num_partitions or wanted.mapping is None:
+        if (
+            wanted.mapping is None
+            or (needed is not None and needed.num_partitions)
+            or _needs_whole(wanted, step, run, selection)
+        ):
             arguments[wanted.parameter] = _load(wanted, step, run, needed)
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
@@ -474,6 +478,15 @@ def _needed(
     if wanted.mapping is None:
         return wanted.space.all()
     return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping)
+
+
+def _needs_whole(wanted: StepInput, step: Step, run: Run, selection: Selection | None) -> bool:
+    """Whether the run needs an upstream without partitions; under `for_keys`, not every run does."""
+    if wanted.space is not None:
+        return False
+    whole = Space.unpartitioned()
+    own = (selection or run.partitions) if step.partitioned else whole.all()
+    return own.upstream(whole, wanted.mapping).num_partitions > 0
 
 
 def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> object:
