@@ -49,7 +49,12 @@ def arguments_of(
             if not needed.num_partitions:
                 arguments[wanted.parameter] = _nothing(wanted) if several else None
                 continue
-        if needed is not None and not needed.num_partitions:
+        needs_none = needed is not None and not needed.num_partitions
+        if needs_none or (
+            wanted.space is None
+            and wanted.mapping is not None
+            and not _needs_whole(wanted, step, run, selection)
+        ):
             if wanted.has_default:
                 continue
             arguments[wanted.parameter] = None
@@ -75,6 +80,13 @@ def _needed(
     if wanted.mapping is None:
         return wanted.space.all()
     return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping)
+
+
+def _needs_whole(wanted: StepInput, step: Step, run: Run, selection: Selection | None) -> bool:
+    """Whether the run needs an upstream without partitions; under `for_keys`, not every run does."""
+    whole = Space.unpartitioned()
+    own = (selection or run.partitions) if step.partitioned else whole.all()
+    return own.upstream(whole, wanted.mapping).num_partitions > 0
 
 
 def _load(

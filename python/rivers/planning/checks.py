@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rivers.exceptions import ExecutionError
-from rivers.planning.expansion import SAME_KEYS
+from rivers.assets.asset_graph import SAME_KEYS
+from rivers.exceptions import ExecutionError, PartitionValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +87,39 @@ def check_one_run(
                     "to make; use backfill(), which executes runs in the order that they need"
                 )
                 raise ExecutionError(msg)
+
+
+def check_same_keys(
+    graph: Graph, nodes: Sequence[Node], plan: Plan, space_of: Callable[[Node], Space]
+) -> None:
+    """Refuses partitions for which an upstream does not have the same keys, though the mapping needs them.
+
+    The upstream began later, for example, or has ended.
+
+    Args:
+        graph: All assets.
+        nodes: The assets that are executed, in order.
+        plan: The runs.
+        space_of: The partitions of an asset.
+
+    Raises:
+        PartitionValidationError: Names the partition, the asset and the upstream.
+    """
+    for selection, _, indices in plan.layers:
+        for node in nodes if indices is None else [nodes[index] for index in indices]:
+            for name in [*node.inputs, *node.mappings]:
+                upstream, mapping = graph[name], node.mapping_to(name)
+                if mapping is None or None in (node.definition, upstream.definition):
+                    continue
+                if upstream.definition == node.definition:
+                    continue
+                try:
+                    selection.translate(space_of(node), node.name).upstream(
+                        space_of(upstream), mapping
+                    )
+                except PartitionValidationError as error:
+                    msg = f"the asset {node.name!r} needs the same partitions of {name!r}: {error}"
+                    raise PartitionValidationError(msg) from None
 
 
 def check_memory_inputs(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
-from rivers.planning.checks import check_memory_inputs
+from rivers.planning.checks import check_memory_inputs, check_same_keys
 from rivers.planning.materialized import leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, RunRequest
@@ -159,6 +159,7 @@ class Launcher:
                 exists nor will be materialized.
         """
         config, configs = check_config(request.config, nodes)
+        check_same_keys(self.graph, nodes, plan, spaces)
         isolation = self.runtime.executor.isolation
         if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]

@@ -9,10 +9,11 @@ use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
 
+use crate::convert::datetime;
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
 use crate::mapping::PartitionMapping;
-use crate::time::{End, datetime};
+use crate::range::{DimPart, KeyRange};
 
 /// All partitions of a definition, resolved at one time.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -24,44 +25,6 @@ pub(crate) struct Space {
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct Selection {
     pub(crate) selection: Arc<space::Selection>,
-}
-
-/// One dimension's part of a range: a 2-tuple is a range, a list is individual keys.
-#[derive(FromPyObject)]
-enum DimPart {
-    Range((End, End)),
-    Keys(Vec<End>),
-}
-
-impl From<DimPart> for DimRange {
-    fn from(part: DimPart) -> Self {
-        match part {
-            DimPart::Range((from, to)) => Self::Range(from.0, to.0),
-            DimPart::Keys(keys) => Self::Keys(keys.into_iter().map(|key| key.0).collect()),
-        }
-    }
-}
-
-/// `rivers.PartitionKeyRange`, with the same fields in the same order.
-#[derive(FromPyObject)]
-pub(crate) struct KeyRange {
-    from_key: End,
-    to_key: End,
-    dimensions: Option<Vec<(String, DimPart)>>,
-}
-
-impl From<KeyRange> for RangeSpec {
-    fn from(range: KeyRange) -> Self {
-        match range.dimensions {
-            Some(named) => Self::Multi(
-                named
-                    .into_iter()
-                    .map(|(name, part)| (name, part.into()))
-                    .collect(),
-            ),
-            None => Self::Single(DimRange::Range(range.from_key.0, range.to_key.0)),
-        }
-    }
 }
 
 /// Minimum number of objects for which the cycle collector is paused.
@@ -239,16 +202,13 @@ impl From<space::Selection> for Selection {
     }
 }
 
+/// A space and a plan over it, as bytes.
+type Encoded<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
 #[pymethods]
 impl Selection {
     /// The selection as bytes, for a worker process.
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(
-        Bound<'py, PyAny>,
-        (Bound<'py, PyBytes>, Bound<'py, PyBytes>),
-    )> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Encoded<'py>)> {
         let selection = space::Selection::clone(&self.selection);
         let space = codec::encode_space(selection.space()).map_err(Raised)?;
         let plan = Plan::new(selection, Strategy::SingleRun).map_err(Raised)?;

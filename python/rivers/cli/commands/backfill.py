@@ -282,7 +282,7 @@ def _partitions(
         return {"partition_keys": parse.read_table(keys)}
     definition = partition_definition(repo, names)
     if partitions:
-        return {"partition_keys": parse.parse_keys(partitions, definition.dimensions)}
+        return {"partition_keys": parse.parse_keys(partitions, definition.dimension_names())}
     return {"partition_keys": definition.select()}
 
 

@@ -30,6 +30,7 @@ impl Link<'_> {
         match self.mapping {
             Mapping::AllPartitions | Mapping::SpecificPartitions(_) => true,
             Mapping::Static(pairs) => pairs.values().any(|keys| keys.len() > 1),
+            Mapping::TimeWindow { start, end } if start != end => true,
             Mapping::TimeWindow { .. } => {
                 let (down, up) = (&down.dims()[own].axis, &up.dims()[self.up].axis);
                 let grids = down.time().zip(up.time());
