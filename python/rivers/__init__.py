@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rivers.execution.executor import Executor
     from rivers.execution.outputs import Materialization, Output
     from rivers.execution.resource import Resource
+    from rivers.execution.skips import Skip
     from rivers.execution.task_context import TaskExecutionContext
     from rivers.io import (
         BaseIOHandler,
@@ -91,6 +92,7 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "SingleAsset",
+    "Skip",
     "Storage",
     "StoredEvent",
     "TagConcurrencyLimit",
@@ -110,6 +112,7 @@ _MODULES = {
     "rivers.execution.resource": ("Resource",),
     "rivers.execution.task_context": ("TaskExecutionContext",),
     "rivers.execution.outputs": ("Materialization", "Output"),
+    "rivers.execution.skips": ("Skip",),
     "rivers.io": (
         "BaseIOHandler",
         "InMemoryIOHandler",

@@ -43,9 +43,17 @@ class Engine:
         """
 
     def resume(
-        self, id: str, program: Program, executor: Executor, pools: Sequence[tuple[str, int]]
+        self,
+        id: str,
+        program: Program,
+        executor: Executor,
+        pools: Sequence[tuple[str, int]],
+        unavailable: Sequence[int],
     ) -> int:
-        """Continues a backfill whose process is dead; returns its number in the storage."""
+        """Continues a backfill whose process is dead; returns its number in the storage.
+
+        The assets `unavailable` are executed also where the plan says that they are materialized already.
+        """
 
     def next_batch(self, timeout: float) -> Batch | None:
         """The next batch for a worker; `None` if there is none within `timeout` seconds."""
@@ -172,7 +180,7 @@ class Batch:
         """
 
     def prior_attempts(self) -> bytes:
-        """The prior attempts of the batch's runs, for `WorkerBatch`."""
+        """What earlier attempts and runs leave to the batch's runs, for `WorkerBatch`."""
 
     def receive(self, report: bytes) -> None:
         """Applies the report of a worker; runs that it did not begin can be shared or sent again."""
@@ -214,7 +222,11 @@ class Run:
 
     @property
     def has_no_failures(self) -> bool:
-        """Whether nothing has failed so far, in this attempt or an earlier one."""
+        """Whether each asset is executed for all partitions.
+
+        Not if something has failed or was skipped in this attempt, an earlier one or an earlier run, or if
+        the plan has partitions that are already materialized.
+        """
 
     def fail(self, asset: int, error_type: str, message: str, traceback: str | None = None) -> None:
         """Records that an asset failed for all partitions of the run."""
@@ -254,17 +266,45 @@ class Run:
             body: The JSON object.
         """
 
-    def mark_failed(self, asset: int, key: PartitionKey, error_type: str, message: str) -> None:
+    def mark_failed(
+        self,
+        asset: int,
+        key: PartitionKey,
+        error_type: str,
+        message: str,
+        traceback: str | None = None,
+    ) -> None:
         """Records that each partition of the key failed."""
 
     def check_defined(self, asset: int, space: Space) -> None:
         """Fails the partitions of an asset that are not in `space`."""
 
     def survivors(self, asset: int) -> Selection | None:
-        """The partitions of an asset that were not marked as failed; `None`: all."""
+        """The partitions of an asset that this run materializes; `None`: all.
+
+        They were neither marked as failed nor skipped, nor materialized before.
+        """
+
+    def mark_skipped(self, asset: int, key: PartitionKey | None, reason: str) -> None:
+        """Records that an asset skipped each partition of the key; `None`: all that have not failed."""
+
+    def leaves_out(self, asset: int, key: PartitionKey) -> bool:
+        """Whether an asset failed for each partition of the key, or skipped it."""
+
+    def is_skipped(self, asset: int) -> bool:
+        """Whether an asset was skipped for all partitions."""
+
+    def skipped(self, asset: int) -> Selection | None:
+        """The partitions that an asset skipped; `None`: none."""
+
+    def follow_skips(self, asset: int, upstreams: Sequence[int]) -> None:
+        """Skips for an asset what one of `upstreams` skipped in this run."""
+
+    def skipped_before(self, asset: int, needed: Selection) -> Selection | None:
+        """Those of the partitions of an asset that earlier runs skipped; `None`: none."""
 
     def enter(self, asset: int, needs: Sequence[int]) -> Selection | None:
-        """The partitions for which an asset can be executed, after failures in `needs`; `None`: all."""
+        """The partitions for which an asset is executed, after failures in `needs`; `None`: all."""
 
 @final
 class JobSpec:
@@ -294,6 +334,9 @@ class SharedRuns:
     @property
     def step(self) -> int:
         """Index of the step that the current run is at."""
+
+    deadline: int
+    """Until when the worker's present call may take, in microseconds of `time.monotonic()`; 0: for ever."""
 
     @property
     def is_running(self) -> bool:

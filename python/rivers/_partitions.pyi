@@ -3,13 +3,14 @@
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, TypeAlias, final
+from typing import Any, Self, TypeAlias, final, overload
 from zoneinfo import ZoneInfo
 
 import polars as pl
 from typing_extensions import disjoint_base
 
 from rivers._planning import Space
+from rivers.partitions import PartitionKeyRange
 from rivers.partitions.dynamic_keys import DynamicKeySource
 from rivers.partitions.key_range import RangePart
 from rivers.partitions.partition_set import Exclude, PartitionSet
@@ -22,13 +23,14 @@ class PartitionKey:
     """The name of a partition: the value of its one dimension, or a value for each of several.
 
     `single` and `multi` make keys: a `PartitionKey.Single` or a `PartitionKey.Multi`, both of which
-    are `PartitionKey`s. A key with several values in a dimension represents several partitions: the
-    product of its values.
+    are `PartitionKey`s. Called with a `str` or a list, `PartitionKey` makes what `single` makes, and
+    with a dict what `multi` makes. A key with several values in a dimension represents several
+    partitions: the product of its values.
 
     Keys are equal if they represent the same partitions: the order of values and of dimensions does
     not matter. They are immutable, hashable and picklable. `str()` returns a readable text
-    (`date=2024-01-01|region=us`), `repr()` an expression that evaluates to the key, and `to_json()` a
-    text to store.
+    (`date=2024-01-01|region=us`), `repr()` an expression that evaluates to the key, with values and
+    dimensions sorted, and `to_json()` a text to store.
 
     Example:
         >>> from rivers import PartitionKey
@@ -37,8 +39,16 @@ class PartitionKey:
         True
         >>> str(key), isinstance(key, PartitionKey.Multi)
         ('date=2024-01-01|region=us', True)
+        >>> key
+        PartitionKey({"date": "2024-01-01", "region": "us"})
     """
 
+    @overload
+    def __new__(cls, key: str | list[str] | tuple[str, ...]) -> PartitionKey.Single: ...
+    @overload
+    def __new__(
+        cls, key: Mapping[str, str | list[str] | tuple[str, ...]]
+    ) -> PartitionKey.Multi: ...
     @property
     def key(self) -> list[str]:
         """The values; only a `PartitionKey.Single` has this attribute."""
@@ -109,7 +119,7 @@ class PartitionKey:
         Example:
             >>> from rivers import PartitionKey
             >>> PartitionKey.multi({"date": "2024-01-01", "region": ["us", "eu"]})
-            PartitionKey.multi({'date': '2024-01-01', 'region': ['us', 'eu']})
+            PartitionKey({"date": "2024-01-01", "region": ["eu", "us"]})
         """
 
     @staticmethod
@@ -125,7 +135,7 @@ class PartitionKey:
         Example:
             >>> from rivers import PartitionKey
             >>> PartitionKey.from_json('{"single": ["us"]}')
-            PartitionKey.single('us')
+            PartitionKey("us")
         """
 
     def to_json(self) -> str:
@@ -141,11 +151,13 @@ class PartitionKey:
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
-@final
+@disjoint_base
 class PartitionsDefinition:
     """The partitions of an asset: those of one dimension, or the product of several.
 
-    `static_`, `daily`, `hourly`, `time_window`, `dynamic` and `multi` make definitions. A definition
+    `static_`, `daily`, `hourly`, `time_window`, `dynamic` and `multi` make definitions. Each is an
+    instance of the class of its kind: `PartitionsDefinition.Static`, `.TimeWindow` (also for `daily` and
+    `hourly`), `.Dynamic` or `.Multi`, whose attributes say what was defined. A definition
     computes with partitions without listing them, so its size does not matter; keys are built only
     when they are read. Definitions are immutable, comparable, hashable and picklable.
 
@@ -160,10 +172,67 @@ class PartitionsDefinition:
         >>> both = PartitionsDefinition.multi({"date": days, "region": regions})
         >>> len(both.get_partition_keys())
         4
+        >>> isinstance(days, PartitionsDefinition.TimeWindow), days.cron_schedule
+        (True, '0 0 * * *')
     """
 
+    @final
+    class Static(PartitionsDefinition):
+        """A fixed list of keys: what `static_` makes."""
+
+        @property
+        def keys(self) -> list[str]:
+            """The keys, in order."""
+
+    @final
+    class TimeWindow(PartitionsDefinition):
+        """A grid of time windows: what `daily`, `hourly` and `time_window` make."""
+
+        @property
+        def cron_schedule(self) -> str | None:
+            """The cron schedule of the windows' starts; `None` if they have none.
+
+            `daily("2024-01-01")` has the schedule `0 0 * * *`; weeks, months, quarters and years have one,
+            too. An interval has none, unless it is a day or an hour and has a `fmt` of its own.
+            """
+
+        @property
+        def interval_seconds(self) -> float | None:
+            """The length of each window in seconds; `None` for a schedule, and for `daily` and `hourly`.
+
+            Days and hours with a `fmt` of their own have both a schedule and a length.
+            """
+
+        @property
+        def start(self) -> dt.datetime:
+            """The start of the grid: aware if the definition has a time zone, otherwise naive UTC."""
+
+        @property
+        def end(self) -> dt.datetime | None:
+            """The end before which every window starts; `None` if there is none."""
+
+        @property
+        def fmt(self) -> str:
+            """The format of the keys."""
+
+    @final
+    class Multi(PartitionsDefinition):
+        """A product of named dimensions: what `multi` makes."""
+
+        @property
+        def dimensions(self) -> list[tuple[str, PartitionsDefinition]]:
+            """The name and the definition of each dimension, in order."""
+
+    @final
+    class Dynamic(PartitionsDefinition):
+        """Keys that a storage has: what `dynamic` makes."""
+
+        @property
+        def name(self) -> str:
+            """The name under which the storage keeps the keys."""
+
     @staticmethod
-    def static_(keys: Iterable[str]) -> PartitionsDefinition:
+    def static_(keys: Iterable[str]) -> PartitionsDefinition.Static:
         """Defines a fixed list of keys, in the order given.
 
         Args:
@@ -177,7 +246,7 @@ class PartitionsDefinition:
         Example:
             >>> from rivers import PartitionsDefinition
             >>> PartitionsDefinition.static_(["us", "eu"]).get_partition_keys()
-            [PartitionKey.single('us'), PartitionKey.single('eu')]
+            [PartitionKey("us"), PartitionKey("eu")]
         """
 
     @staticmethod
@@ -188,7 +257,7 @@ class PartitionsDefinition:
         *,
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per day.
 
         Args:
@@ -235,7 +304,7 @@ class PartitionsDefinition:
         *,
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per hour.
 
         Args:
@@ -275,7 +344,7 @@ class PartitionsDefinition:
         first_day: str = "monday",
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per week.
 
         Args:
@@ -306,7 +375,7 @@ class PartitionsDefinition:
         *,
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per month.
 
         Args:
@@ -336,7 +405,7 @@ class PartitionsDefinition:
         first_month: int = 1,
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per quarter.
 
         Args:
@@ -369,7 +438,7 @@ class PartitionsDefinition:
         first_month: int = 1,
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per year.
 
         Args:
@@ -395,13 +464,13 @@ class PartitionsDefinition:
     def time_window(
         start: dt.date | str,
         cron_schedule: str | None = None,
-        interval_seconds: int | None = None,
+        interval_seconds: float | None = None,
         end: dt.date | str | None = None,
         fmt: str | None = None,
         *,
         timezone: str | ZoneInfo | None = None,
         exclude: Iterable[_Excluded] | None = None,
-    ) -> PartitionsDefinition:
+    ) -> PartitionsDefinition.TimeWindow:
         """Defines one partition per window of a cron schedule or of a fixed length.
 
         Exactly one of `cron_schedule` and `interval_seconds` is required.
@@ -412,8 +481,8 @@ class PartitionsDefinition:
             cron_schedule: A cron expression of the windows' starts: minute, hour, day, month and
                 weekday; a sixth field in front of them is the second. Or one of `@hourly`, `@daily`,
                 `@midnight`, `@weekly` (Sunday), `@monthly`, `@quarterly`, `@yearly` and `@annually`.
-            interval_seconds: Length of each window in seconds of elapsed time; the first starts at
-                `start`.
+            interval_seconds: Length of each window: a whole number of seconds of elapsed time, as an
+                `int` or a `float`. The first window starts at `start`.
             end: Every window starts before it; `None`: the last window contains the current time.
             fmt: Format of the keys; by default `"%Y-%m-%dT%H:%M:%S"`.
             timezone: The zone of the schedule, as in `daily`. A time of the schedule that occurs twice
@@ -436,7 +505,7 @@ class PartitionsDefinition:
         """
 
     @staticmethod
-    def multi(dimensions: Mapping[str, PartitionsDefinition]) -> PartitionsDefinition:
+    def multi(dimensions: Mapping[str, PartitionsDefinition]) -> PartitionsDefinition.Multi:
         """Defines the product of named dimensions; the first varies slowest.
 
         Args:
@@ -457,7 +526,7 @@ class PartitionsDefinition:
         """
 
     @staticmethod
-    def dynamic(name: str) -> PartitionsDefinition:
+    def dynamic(name: str) -> PartitionsDefinition.Dynamic:
         """Defines partitions whose keys are registered in the storage at run time.
 
         Keys are ordered by registration, and ranges follow that order. `Storage.add_dynamic_partitions`
@@ -474,12 +543,11 @@ class PartitionsDefinition:
             >>> storage = Storage.memory()
             >>> storage.add_dynamic_partitions("customers", ["ada", "bob"])
             >>> PartitionsDefinition.dynamic("customers").get_partition_keys(storage=storage)
-            [PartitionKey.single('ada'), PartitionKey.single('bob')]
+            [PartitionKey("ada"), PartitionKey("bob")]
         """
 
-    @property
-    def dimensions(self) -> list[str]:
-        """Names of the dimensions of a `multi` definition, in order; `[]` for other kinds."""
+    def dimension_names(self) -> list[str]:
+        """Names of the dimensions of a product, in order, otherwise `[]`; internal to the package."""
 
     def get_partition_keys(
         self, *, storage: DynamicKeySource | None = None, now: dt.datetime | None = None
@@ -492,8 +560,8 @@ class PartitionsDefinition:
                 in UTC; by default the current time.
 
         Raises:
-            PartitionDefinitionError: A dimension is dynamic and `storage` is missing, or there are
-                more than 2**63 partitions.
+            PartitionDefinitionError: There are more than 2**63 partitions.
+            DynamicPartitionsError: A dimension is dynamic and `storage` is missing.
             StorageError: The storage cannot be read.
 
         Example:
@@ -544,6 +612,7 @@ class PartitionsDefinition:
 
         Raises:
             PartitionDefinitionError: As for `get_partition_keys`.
+            DynamicPartitionsError: As for `get_partition_keys`.
             StorageError: As for `get_partition_keys`.
 
         Example:
@@ -568,6 +637,7 @@ class PartitionsDefinition:
 
         Raises:
             PartitionDefinitionError: As for `get_partition_keys`.
+            DynamicPartitionsError: As for `get_partition_keys`.
             StorageError: As for `get_partition_keys`.
             TypeError: `key` is not a `PartitionKey`.
 
@@ -590,110 +660,237 @@ class PartitionsDefinition:
 def decode_definition(bytes: bytes) -> PartitionsDefinition:
     """Reads a pickled definition."""
 
-@final
+@disjoint_base
 class PartitionMapping:
     """Which partitions of an upstream a partition needs, for `AssetDef.input` and `AssetDef.dep`.
 
     The asset that has the input is the downstream. A `CodeRepository` checks each mapping against both
-    definitions when it is constructed. Keys that the upstream does not have are left out. Mappings are
-    immutable, comparable, hashable and picklable, and their `repr` evaluates back.
+    definitions when it is constructed. Keys that the upstream does not have are left out. Each mapping is
+    an instance of the class of its kind, such as `PartitionMapping.TimeWindow`, whose attributes are the
+    arguments. Mappings are immutable, comparable, hashable and picklable, and their `repr` evaluates
+    back.
 
     Example:
         >>> from rivers import PartitionMapping
         >>> PartitionMapping.multi({"day": PartitionMapping.time_window(-1)})
-        PartitionMapping.multi({'day': PartitionMapping.time_window(-1)})
+        PartitionMapping.multi({"day": PartitionMapping.time_window(offset=-1)})
     """
 
+    @final
+    class Identity(PartitionMapping):
+        """The same keys: what `identity` makes."""
+
+    @final
+    class AllPartitions(PartitionMapping):
+        """All partitions of the upstream: what `all_partitions` makes."""
+
+    @final
+    class Static(PartitionMapping):
+        """Upstream keys by downstream key: what `static_` makes."""
+
+        @property
+        def mapping(self) -> dict[str, str | list[str]]:
+            """The upstream key of each downstream key, or a list if it does not have exactly one."""
+
+    @final
+    class TimeWindow(PartitionMapping):
+        """The windows at some offsets: what `time_window` makes."""
+
+        @property
+        def offset(self) -> int | None:
+            """The offset of the only window; `None` if there are several."""
+
+        @property
+        def start_offset(self) -> int:
+            """The offset of the first window."""
+
+        @property
+        def end_offset(self) -> int:
+            """The offset of the last window."""
+
+    @final
+    class SpecificPartitions(PartitionMapping):
+        """The same partitions for all: what `specific_partitions` makes."""
+
+        @property
+        def partition_keys(self) -> list[str]:
+            """The upstream keys, sorted."""
+
+    @final
+    class ForKeys(PartitionMapping):
+        """An upstream without partitions, for some partitions: what `for_keys` makes."""
+
+        @property
+        def selectors(self) -> list[PartitionKey | PartitionKeyRange]:
+            """The keys and ranges that name downstream partitions, in the order given."""
+
+    @final
+    class Subset(PartitionMapping):
+        """The same keys, if the upstream has them: what `subset` makes."""
+
+    @final
+    class Multi(PartitionMapping):
+        """Between two products: what `multi` makes."""
+
+        @property
+        def dimension_mappings(self) -> dict[str, tuple[str, PartitionMapping]]:
+            """By upstream dimension, the downstream dimension and the mapping between the two."""
+
+    @final
+    class MultiToSingle(PartitionMapping):
+        """Between a product and a single dimension: what `multi_to_single` makes."""
+
+        @property
+        def dimension_name(self) -> str:
+            """The dimension of the product."""
+
+        @property
+        def partition_mapping(self) -> PartitionMapping:
+            """The mapping between the two dimensions."""
+
     @staticmethod
-    def identity() -> PartitionMapping:
+    def identity() -> PartitionMapping.Identity:
         """Maps to the same keys, in dimensions of the same name; the default without a mapping.
 
-        All keys of a dimension that only the upstream has are needed. A key that the upstream does not
-        have fails the run.
+        The upstream must have each key of the downstream, now or once the key exists: a list of keys is
+        among the upstream's, in any order; time windows have the same keys and lie on the upstream's
+        grid, which may start or end at another time, or be finer. All keys of a dimension that only the
+        upstream has are needed. A partition that the upstream does not have, because it begins later or
+        has ended, is refused when it is selected.
         """
 
     @staticmethod
-    def all_partitions() -> PartitionMapping:
+    def all_partitions() -> PartitionMapping.AllPartitions:
         """Maps to all partitions of the upstream."""
 
     @staticmethod
-    def static_(pairs: Mapping[str, str | Sequence[str]]) -> PartitionMapping:
+    def static_(mapping: Mapping[str, str | Sequence[str]]) -> PartitionMapping.Static:
         """Maps each downstream key to the upstream keys listed for it; unlisted keys need none.
 
         Args:
-            pairs: The upstream key, or keys, of each downstream key.
+            mapping: The upstream key, or keys, of each downstream key.
 
         Raises:
-            PartitionDefinitionError: `pairs` is empty.
+            MappingDefinitionError: `mapping` is empty.
+            TypeError: `mapping` has another form.
         """
 
     @staticmethod
-    def time_window(offset: int = 0) -> PartitionMapping:
-        """Maps to the upstream's windows that overlap the downstream's window, shifted by `offset`.
+    def time_window(
+        offset: int | None = None,
+        *,
+        start_offset: int | None = None,
+        end_offset: int | None = None,
+    ) -> PartitionMapping.TimeWindow:
+        """Maps to the upstream's windows that overlap the windows at some offsets from the downstream's.
 
         The grids may differ: a day needs the 24 hours it contains, and an hour needs the day that
-        contains it. In a product, the mapping applies to the one time dimension; the others are
-        matched by name.
+        contains it. The downstream's grid continues before its first and after its last window, so that
+        windows of an upstream that began earlier or ends later are reached; those that do not exist are
+        left out. In a product, the mapping applies to the one time dimension; the others are matched by
+        name.
 
         Args:
-            offset: Number of windows of the downstream's grid; negative is earlier. A grid of equal
-                windows continues before its first and after its last window; a cron schedule does if
-                the upstream has the same one.
+            offset: Number of windows of the downstream's grid; negative is earlier. By default 0.
+            start_offset: Instead of `offset`, the offset of the first of several windows; by default 0.
+            end_offset: Instead of `offset`, the offset of the last window; by default 0.
+
+        Raises:
+            MappingDefinitionError: `start_offset` is greater than `end_offset`.
+            TypeError: `offset` is given together with one of the others.
+
+        Example:
+            >>> from rivers import PartitionMapping
+            >>> last_seven_days = PartitionMapping.time_window(start_offset=-6)
+            >>> last_seven_days
+            PartitionMapping.time_window(start_offset=-6, end_offset=0)
         """
 
     @staticmethod
-    def specific_partitions(keys: Sequence[str]) -> PartitionMapping:
+    def specific_partitions(partition_keys: Sequence[str]) -> PartitionMapping.SpecificPartitions:
         """Maps every partition to the same partitions of the upstream.
 
+        Args:
+            partition_keys: The upstream's keys.
+
         Raises:
-            PartitionDefinitionError: `keys` is empty.
+            MappingDefinitionError: `partition_keys` is empty.
+            TypeError: `partition_keys` is not a list of `str`.
         """
 
     @staticmethod
-    def for_keys(keys: Sequence[str]) -> PartitionMapping:
-        """Maps each of these downstream keys to the same upstream key; other keys need none.
+    def for_keys(
+        selectors: Sequence[PartitionKey | PartitionKeyRange],
+    ) -> PartitionMapping.ForKeys:
+        """Maps some partitions to an upstream without partitions; the others do not need it.
+
+        A parameter gets the upstream's value in each run of which at least one partition is named. In
+        other runs it gets `None`, or its default.
+
+        Args:
+            selectors: Keys and ranges that name partitions of the downstream. Ranges follow its order.
 
         Raises:
-            PartitionDefinitionError: `keys` is empty.
+            MappingDefinitionError: `selectors` is empty.
+            TypeError: `selectors` is not a list of keys and ranges.
+
+        Example:
+            >>> from rivers import PartitionKey, PartitionKeyRange, PartitionMapping
+            >>> weekend = PartitionKeyRange.single("2024-01-06", "2024-01-07")
+            >>> PartitionMapping.for_keys([PartitionKey.single("2024-01-01"), weekend]).selectors[0]
+            PartitionKey("2024-01-01")
         """
 
     @staticmethod
-    def subset() -> PartitionMapping:
+    def subset() -> PartitionMapping.Subset:
         """Maps to the same keys, in dimensions of the same name, if the upstream has them."""
 
     @staticmethod
     def multi(
-        dimensions: Mapping[str, PartitionMapping | tuple[str, PartitionMapping]],
-    ) -> PartitionMapping:
+        dimension_mappings: Mapping[str, PartitionMapping | tuple[str, PartitionMapping]],
+    ) -> PartitionMapping.Multi:
         """Maps between two products, dimension by dimension.
 
         Args:
-            dimensions: For a dimension of the downstream, the mapping to the upstream's dimension of
-                that name; or a pair of another dimension of the upstream and the mapping to it.
-                Omitted dimensions are matched by name. All keys of a dimension that only the upstream
-                has are needed.
+            dimension_mappings: For a dimension of the upstream, the mapping to it from the downstream's
+                dimension of that name; or a pair of another dimension of the downstream and the mapping
+                from it. Each dimension of the downstream can determine one of the upstream. Omitted
+                dimensions are matched by name. All keys of a dimension that only the upstream has are
+                needed.
 
         Raises:
-            PartitionDefinitionError: `dimensions` is empty, or a mapping is itself `multi` or
-                `multi_to_single`.
+            MappingDefinitionError: `dimension_mappings` is empty, a mapping is itself `multi`,
+                `multi_to_single` or `for_keys`, or two dimensions follow from the same one.
+            TypeError: `dimension_mappings` has another form.
+
+        Example:
+            >>> from rivers import PartitionMapping
+            >>> PartitionMapping.multi({"month": ("day", PartitionMapping.time_window())})
+            PartitionMapping.multi({"month": ("day", PartitionMapping.time_window(offset=0))})
         """
 
     @staticmethod
-    def multi_to_single(dim: str, mapping: PartitionMapping | None = None) -> PartitionMapping:
+    def multi_to_single(
+        dimension_name: str, partition_mapping: PartitionMapping | None = None
+    ) -> PartitionMapping.MultiToSingle:
         """Maps between a product and a single dimension, in either direction.
 
         Args:
-            dim: The product's dimension that corresponds to the single one. If the upstream is the
-                product, all keys of its other dimensions are needed.
-            mapping: The mapping between the two; by default `identity()`.
+            dimension_name: The product's dimension that corresponds to the single one. If the upstream
+                is the product, all keys of its other dimensions are needed.
+            partition_mapping: The mapping between the two; by default `identity()`.
 
         Raises:
-            PartitionDefinitionError: `mapping` is itself `multi` or `multi_to_single`.
+            MappingDefinitionError: `partition_mapping` is itself `multi`, `multi_to_single` or
+                `for_keys`.
         """
 
     @property
     def goes_back(self) -> bool:
         """Whether it maps to earlier partitions only, so that an asset may depend on itself."""
+
+    def simplified(self) -> PartitionMapping:
+        """Returns the mapping, or `identity()` if it is equivalent; internal to the package."""
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -703,8 +900,9 @@ def mapping_refusal(
     mapping: PartitionMapping,
     downstream: PartitionsDefinition | None,
     upstream: PartitionsDefinition | None,
+    names: tuple[str, str],
 ) -> str | None:
-    """Why `mapping` cannot relate the two definitions; `None` if it can."""
+    """Why `mapping` cannot relate the two definitions of assets with these names; `None` if it can."""
 
 def decode_mapping(bytes: bytes) -> PartitionMapping:
     """Reads a pickled mapping."""

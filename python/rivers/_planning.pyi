@@ -25,6 +25,9 @@ class Space:
 
     @property
     def num_partitions(self) -> int: ...
+    def needs_several(self, upstream: Space, mapping: PartitionMapping | None = None) -> bool:
+        """Whether one of these partitions may need several of an upstream's."""
+
     @property
     def has_time_windows(self) -> bool:
         """Whether some dimension is divided into time windows."""
@@ -52,6 +55,9 @@ class Space:
         """Selects the partitions that keys represent, in order, without duplicates."""
 
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+def decode_selection(space: bytes, plan: bytes) -> Selection:
+    """Reads a pickled selection."""
 
 def decode_space(bytes: bytes) -> Space:
     """Reads a pickled space."""
@@ -128,6 +134,17 @@ class Plan:
             links: For each dependency: the index of the layer that has it, of the layer it leads to,
                 of the asset that is needed, and the mapping of its partitions.
         """
+
+    def with_materialized(self, materialized: Sequence[tuple[int, Selection]]) -> Plan:
+        """Returns the plan with the partitions for which assets are already materialized.
+
+        Args:
+            materialized: Indices of assets in the request, each with its partitions. The runs do not
+                execute the asset for these.
+        """
+
+    def materialized(self, asset: int) -> Selection | None:
+        """The partitions for which an asset, by its index, is already materialized; `None`: none."""
 
     @property
     def num_runs(self) -> int: ...

@@ -24,6 +24,7 @@ from rivers._planning import (
     Space,
     StoredStrategy,
     check_per_dimension,
+    decode_selection,
     decode_space,
 )
 from rivers._storage import (
@@ -58,6 +59,7 @@ __all__ = [
     "check_per_dimension",
     "decode_definition",
     "decode_mapping",
+    "decode_selection",
     "decode_space",
     "mapping_refusal",
     "partition_status",

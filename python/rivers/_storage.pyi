@@ -72,6 +72,8 @@ class BackfillRecord(BackfillSnapshot):
     """Whether it was refused if it had shared partitions with a backfill in progress."""
     canary: int | None
     """Number of runs that must succeed before the others start."""
+    timeout: float | None
+    """Maximum duration of a call of a function, in seconds."""
 
 @type_check_only
 class RunData(TypedDict):
@@ -211,6 +213,15 @@ class Store:
 
     def materialized(self, asset: str, space: Space) -> Selection:
         """Returns the partitions of a space for which an asset is materialized."""
+
+    def skipped(self, asset: str, space: Space) -> Selection | None:
+        """Returns the partitions of a space that the latest backfill of each skipped.
+
+        `None`: no backfill ever skipped one.
+        """
+
+    def materialized_in(self, ids: Sequence[str], asset: str, space: Space) -> Selection:
+        """Returns the partitions of a space for which one of these backfills materialized an asset."""
 
     def ever_materialized(self, asset: str) -> list[Selection]:
         """Returns all partitions that an asset was materialized for, a selection per definition."""

@@ -63,6 +63,15 @@ def check_seconds(name: str, value: object) -> float:
     return float(value)
 
 
+def check_timeout(name: str, value: object) -> float | None:
+    """The value, if it is a positive number of seconds or `None`.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    return None if value is None else check_seconds(name, value)
+
+
 def check_delay(name: str, value: object) -> float:
     """The value, if it is a number of seconds, 0 included.
 

@@ -268,7 +268,7 @@ class BackfillClient:
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: pending, running,
-            completed, failed, canceled), `run` (UInt64: the run's number in the backfill), `run_id`
+            completed, failed, canceled, skipped), `run` (UInt64: the run's number in the backfill), `run_id`
             (String, on request), `attempts` (UInt32: number of attempts of the run that have begun),
             `started_at` and `ended_at` (Datetime), `error` (String). Where assets have runs of their
             own: `assets` (String: the assets of the row).

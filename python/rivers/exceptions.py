@@ -12,14 +12,18 @@ __all__ = [
     "AssetNotFoundError",
     "BackfillNotFoundError",
     "ConfigurationError",
+    "DynamicPartitionsError",
     "ExecutionError",
     "GraphValidationError",
+    "MappingDefinitionError",
+    "MappingValidationError",
     "MissingInputError",
     "NodeNotFoundError",
     "PartitionDefinitionError",
     "PartitionValidationError",
     "RiversError",
     "StorageError",
+    "StrategyValidationError",
     "TaskDefinitionError",
 ]
 
@@ -119,6 +123,22 @@ class ExecutionError(RiversError):
 
 class PartitionValidationError(ExecutionError, ValueError):
     """Raised when a key, a range or an asset's output does not fit the partitions there are."""
+
+
+class MappingDefinitionError(PartitionDefinitionError, PartitionValidationError):
+    """Raised when a partition mapping is wrong in itself: empty, or one of products inside another."""
+
+
+class MappingValidationError(GraphValidationError, PartitionValidationError):
+    """Raised when a partition mapping, or none, cannot relate the partitions of two assets."""
+
+
+class DynamicPartitionsError(PartitionDefinitionError, NotImplementedError):
+    """Raised when the keys of dynamic partitions are needed without the storage that has them."""
+
+
+class StrategyValidationError(ConfigurationError, ExecutionError):
+    """Raised when a strategy does not fit the partitions of the selected assets."""
 
 
 class BackfillNotFoundError(ExecutionError, KeyError):

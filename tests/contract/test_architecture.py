@@ -116,6 +116,7 @@ def instances(repo):
         rs.PartitionKey.single("us"),
         rs.PartitionKey.multi({"r": "us"}),
         regions,
+        rs.PartitionMapping.subset(),
         space,
         space.select_keys([rs.PartitionKey.single("us")]),
         _rivers.Plan(
@@ -133,7 +134,8 @@ def instances(repo):
     [
         "Single",
         "Multi",
-        "PartitionsDefinition",
+        "Static",
+        "Subset",
         "Space",
         "Selection",
         "Plan",

@@ -26,6 +26,10 @@ BASES = {
     "ExecutionError": {"RiversError"},
     "PartitionValidationError": {"ExecutionError", "ValueError"},
     "BackfillNotFoundError": {"ExecutionError", "KeyError"},
+    "MappingDefinitionError": {"PartitionDefinitionError", "PartitionValidationError"},
+    "MappingValidationError": {"GraphValidationError", "PartitionValidationError"},
+    "DynamicPartitionsError": {"PartitionDefinitionError", "NotImplementedError"},
+    "StrategyValidationError": {"ConfigurationError", "ExecutionError"},
     "StorageError": {"RiversError"},
 }
 ALIASES = {"NodeNotFoundError": exceptions.AssetNotFoundError}

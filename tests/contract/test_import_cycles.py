@@ -17,7 +17,7 @@ PACKAGE = ROOT / "python" / "rivers"
 STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 
 LAYERS = [
-    "exceptions", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
+    "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
     "io_handlers", "execution", "status", "storage", "testing", "client", "assets", "planning", "repository", "__init__", "cli",
     "__main__",
 ]  # fmt: skip

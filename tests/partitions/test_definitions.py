@@ -75,6 +75,12 @@ REFUSED = {
     "interval_seconds must be between 1 and 4294967295, got -1": (
         lambda: time_window("2024-01-01", interval_seconds=-1)
     ),
+    "interval_seconds must be between 1 and 4294967295, got nan": (
+        lambda: time_window("2024-01-01", interval_seconds=float("nan"))
+    ),
+    "interval_seconds must be between 1 and 4294967295, got inf": (
+        lambda: time_window("2024-01-01", interval_seconds=float("inf"))
+    ),
     "start=2024-01-01 00:00:00+00:00 has a time zone, and the definition has none, so that it is in UTC; pass timezone=, or start.astimezone(UTC).replace(tzinfo=None)": (
         lambda: daily(dt.datetime(2024, 1, 1, tzinfo=dt.UTC))
     ),
@@ -160,9 +166,17 @@ def test_a_coarser_fmt_is_allowed_if_windows_stay_distinct():
     assert texts(months) == ["Jan 2024", "Feb 2024", "Mar 2024"]
 
 
+def test_a_whole_number_of_seconds_may_be_a_float():
+    minutes = time_window("2024-01-01", interval_seconds=60.0, end="2024-01-01T00:03")
+    assert minutes == time_window("2024-01-01", interval_seconds=60, end="2024-01-01T00:03")
+    assert texts(minutes)[-1] == "2024-01-01T00:02:00"
+    with pytest.raises(TypeError, match="got the str 60"):
+        time_window("2024-01-01", interval_seconds="60")
+
+
 def test_multi_is_the_product_first_dimension_slowest():
     grid = PartitionsDefinition.multi({"r": REGIONS, "d": DAYS})
-    assert grid.dimensions == ["r", "d"]
+    assert grid.dimensions == [("r", REGIONS), ("d", DAYS)]
     assert texts(grid) == [f"r={r}|d=2024-01-0{d}" for r in ("us", "eu", "asia") for d in (1, 2, 3)]
 
 
@@ -192,6 +206,29 @@ def test_dynamic_keys_live_in_the_storage():
         assert storage.has_dynamic_partition("customers", "bob") is was_there
         assert storage.delete_dynamic_partition("customers", "bob") is was_there
     assert storage.get_dynamic_partitions("customers") == ["zoe", "ada"]
+
+
+def test_an_unknown_name_of_dynamic_partitions_has_no_keys_and_a_warning():
+    storage = rs.Storage.memory()
+    with pytest.warns(UserWarning, match="^No dynamic partitions found for 'custmers'"):
+        assert storage.get_dynamic_partitions("custmers") == []
+    storage.add_dynamic_partitions("customers", ["zoe"])
+    assert storage.get_dynamic_partitions("customers") == ["zoe"]
+
+
+@pytest.mark.parametrize("error", [PartitionDefinitionError, NotImplementedError])
+def test_dynamic_keys_are_not_known_without_a_storage(error):
+    customers = PartitionsDefinition.dynamic("customers")
+    product = PartitionsDefinition.multi({"d": DAYS, "c": customers})
+    for definition in (customers, product):
+        with pytest.raises(error, match="storage="):
+            definition.get_partition_keys()
+        with pytest.raises(error, match="storage="):
+            definition.to_polars()
+
+
+def test_a_storage_without_keys_has_no_partitions():
+    customers = PartitionsDefinition.dynamic("customers")
     assert texts(customers, storage=rs.Storage.memory()) == []
 
 

@@ -108,11 +108,28 @@ def test_repr_evaluates_back(key):
     assert eval(repr(key), {"PartitionKey": PartitionKey}) == key
 
 
-def test_repr_is_readable():
-    assert repr(PartitionKey.single("a")) == "PartitionKey.single('a')"
-    assert repr(PartitionKey.single(["a", "b"])) == "PartitionKey.single(['a', 'b'])"
-    expected = "PartitionKey.multi({'d': 'x', 'r': ['us', 'eu']})"
-    assert repr(PartitionKey.multi({"d": "x", "r": ["us", "eu"]})) == expected
+def test_repr_has_double_quotes_and_is_sorted():
+    assert repr(PartitionKey.single("x")) == 'PartitionKey("x")'
+    assert repr(PartitionKey.single(["y", "x"])) == 'PartitionKey(["x", "y"])'
+    assert repr(PartitionKey.multi({"b": ["y", "x"], "a": "1"})) == (
+        'PartitionKey({"a": "1", "b": ["x", "y"]})'
+    )
+    assert repr(PartitionKey.single('it\'s "x"\n')) == 'PartitionKey("it\'s \\"x\\"\\n")'
+
+
+def test_the_class_makes_keys_by_the_type_of_its_argument():
+    for value in ("x", ["x", "y"], ("x", "y")):
+        assert PartitionKey(value) == PartitionKey.single(value)
+        assert isinstance(PartitionKey(value), PartitionKey.Single)
+    multi = PartitionKey({"a": "1", "b": ["x", "y"]})
+    assert multi == PartitionKey.multi({"a": "1", "b": ["x", "y"]})
+    assert isinstance(multi, PartitionKey.Multi)
+    for wrong in (3, None, {"x"}, [3], {"a": 3}, {3: "a"}):
+        with pytest.raises(TypeError):
+            PartitionKey(wrong)
+    for empty in ([], {}, "", {"a": []}, "a|b", {"a=b": "c"}):
+        with pytest.raises(PartitionDefinitionError):
+            PartitionKey(empty)
 
 
 def test_str():

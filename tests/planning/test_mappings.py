@@ -36,7 +36,11 @@ class Kept(BaseIOHandler):
 
 
 def whole(definition):
-    return definition.select() if definition.dimensions else definition.get_partition_keys()
+    return (
+        definition.select()
+        if isinstance(definition, PartitionsDefinition.Multi)
+        else definition.get_partition_keys()
+    )
 
 
 def pair(upstream, downstream, mapping, handler, **kwargs):
@@ -98,6 +102,53 @@ def test_a_time_window_reaches_an_upstream_that_began_earlier(repo):
     assert got["2024-01-06"] is None
 
 
+def test_a_width_gives_the_windows_that_exist_at_the_edges_too(repo):
+    last_three = PartitionMapping.time_window(start_offset=-2, end_offset=0)
+    got = loaded(repo, DAYS, DAYS, last_three)
+    assert got["2024-01-01"] == ["2024-01-01"]
+    assert got["2024-01-02"] == ["2024-01-01", "2024-01-02"]
+    assert got["2024-01-04"] == ["2024-01-02", "2024-01-03", "2024-01-04"]
+
+
+def test_a_width_reaches_forwards_and_upstreams_that_began_earlier(repo):
+    got = loaded(repo, DAYS, LATER, PartitionMapping.time_window(start_offset=-1, end_offset=1))
+    assert got["2024-01-03"] == ["2024-01-02", "2024-01-03", "2024-01-04"]
+    assert got["2024-01-05"] == ["2024-01-04"]
+    assert got["2024-01-06"] is None
+
+
+def test_the_month_before_the_first_of_a_schedule_is_reached(repo):
+    days = PartitionsDefinition.daily("2024-04-20", "2024-06-10")
+    months = PartitionsDefinition.time_window(
+        "2024-06-01", "0 0 1 * *", end="2024-07-02", fmt="%Y-%m"
+    )
+    got = loaded(repo, days, months, BEFORE)
+    assert got["2024-06"] == [f"2024-05-{day:02}" for day in range(1, 32)]
+    assert got["2024-07"] == [f"2024-06-{day:02}" for day in range(1, 10)]
+
+
+def test_downstream_partitions_follow_from_a_width(repo):
+    last_three = PartitionMapping.time_window(start_offset=-2, end_offset=0)
+    assets, got = pair(DAYS, DAYS, last_three, Kept())
+    repository = repo(*assets)
+    repository.backfill(["up"], partition_keys=DAYS.get_partition_keys())
+    second = [rs.PartitionKey.single("2024-01-02")]
+    result = repository.backfill(["up"], partition_keys=second, include_downstream=True)
+    assert result.status == "completed"
+    assert sorted(got) == ["2024-01-02", "2024-01-03", "2024-01-04"]
+    upstream = repository.backfill(["down"], partition_keys=second, include_upstream=True)
+    assert upstream.num_partitions == 3
+
+
+def test_an_asset_may_need_several_of_its_own_earlier_partitions(repo):
+    handler = Kept()
+    earlier = PartitionMapping.time_window(start_offset=-2, end_offset=-1)
+    with repo(running_total(handler, earlier)) as repository:
+        result = repository.backfill(partition_keys=DAYS.get_partition_keys())
+        assert (result.status, result.num_runs) == ("completed", 4)
+    assert [handler.values["total", f"2024-01-0{day}"] for day in (1, 2, 3, 4)] == [1, 3, 4, 7]
+
+
 def test_a_day_gets_its_hours(repo):
     got = loaded(repo, HOURS, DAYS, PartitionMapping.time_window())
     assert got["2024-01-01"] is None
@@ -116,11 +167,6 @@ def test_specific_partitions_are_the_same_for_all(repo):
     assert got == {city: ["it", "no"] for city in ("rome", "oslo", "bern")}
 
 
-def test_for_keys_gives_nothing_to_others(repo):
-    got = loaded(repo, CITIES, CITIES, PartitionMapping.for_keys(["oslo"]))
-    assert got == {"rome": None, "oslo": ["oslo"], "bern": None}
-
-
 def test_subset_gives_what_both_have(repo):
     some = PartitionsDefinition.static_(["paris", "bern"])
     assert loaded(repo, some, CITIES, PartitionMapping.subset()) == {
@@ -131,7 +177,7 @@ def test_subset_gives_what_both_have(repo):
 
 
 def test_multi_maps_each_dimension_also_to_one_of_another_name(repo):
-    mapping = PartitionMapping.multi({"day": BEFORE, "city": ("land", TO_LAND)})
+    mapping = PartitionMapping.multi({"day": BEFORE, "land": ("city", TO_LAND)})
     got = loaded(repo, BY_LAND, BY_CITY, mapping)
     assert got["day=2024-01-04|city=bern"] == [
         "land=ch|day=2024-01-03",

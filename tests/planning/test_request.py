@@ -20,6 +20,7 @@ STORED = {
     "max_starts_per_second": 20,
     "overlap": "refuse",
     "canary": 2,
+    "timeout": 30,
 }
 PLANNED = {
     "partition_keys", "partition_range", "strategy", "only_missing", "include_upstream",

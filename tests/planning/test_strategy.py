@@ -7,7 +7,7 @@ import pytest
 
 import rivers as rs
 from rivers import BackfillStrategy, PartitionKey, PartitionKeyRange, PartitionsDefinition
-from rivers.exceptions import ConfigurationError
+from rivers.exceptions import ConfigurationError, ExecutionError
 
 PAIR = PartitionsDefinition.static_(["0", "1"])
 GRID = PartitionsDefinition.multi({"a": PAIR, "b": PAIR, "c": PAIR})
@@ -237,6 +237,21 @@ def test_which_one_is_checked_also_where_it_is_the_assets_own(repo, dry_run):
     asset = rs.Asset(lambda: None, name="x", partitions_def=SINGLE, backfill_strategy=BY_A)
     with pytest.raises(ConfigurationError, match="per_dimension needs partitions with several dim"):
         repo(asset).backfill(partition_keys=[PartitionKey.single("us")], dry_run=dry_run)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("error", [ConfigurationError, ExecutionError])
+@pytest.mark.parametrize(
+    ("definition", "strategy"),
+    [(SINGLE, BY_A), (GRID, BackfillStrategy.per_dimension(["a"], ["z"]))],
+)
+def test_a_strategy_that_does_not_fit_stores_nothing(repo, definition, strategy, error, dry_run):
+    asset = rs.Asset(lambda: None, name="x", partitions_def=definition)
+    repository = repo(asset)
+    keys = definition.get_partition_keys()
+    with pytest.raises(error):
+        repository.backfill(partition_keys=keys, strategy=strategy, dry_run=dry_run)
+    assert repository.backfills().is_empty()
 
 
 def test_which_one_by_default(num_runs):

@@ -224,13 +224,15 @@ def test_closing_while_other_threads_launch_ends(verb):
 
 
 def test_no_thread_works_after_a_repository_is_closed():
+    before = set(threading.enumerate())
     repo = repository(rs.Asset(lambda: None, name="inner", partitions_def=DEFINED))
     backfill(repo)
     repo.close()
 
     def own():
         names = ("rivers-reports", "rivers-loop", "rivers-worker-log")
-        return [each for each in threading.enumerate() if each.name in names]
+        started = set(threading.enumerate()) - before
+        return [each for each in started if each.name in names]
 
     wait_until(lambda: not own())
 

@@ -38,7 +38,7 @@ def test_backfill_partitions_has_a_row_per_partition(backfilled):
         "date": pl.Categorical,
         "date_start": pl.Datetime("us"),
         "region": pl.Enum(["us", "eu"]),
-        "status": pl.Enum(["pending", "running", "completed", "failed", "canceled"]),
+        "status": pl.Enum(["pending", "running", "completed", "failed", "canceled", "skipped"]),
         "run": pl.UInt64,
         "attempts": pl.UInt32,
         "started_at": pl.Datetime("us", "UTC"),

@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, is_storable
+from rivers._validation import check_timeout
 from rivers.assets.asset_def import AssetDef, DepDef, read_kinds, read_tags, slots_by_pool
 from rivers.assets.graph_asset import trace_graph
 from rivers.assets.multi_asset import check_output_defs, input_defs, is_async
@@ -16,7 +17,6 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
-from rivers.execution.returned import is_coroutine_callable
 from rivers.execution.steps import Labels
 from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
@@ -58,6 +58,10 @@ class Asset(Generic[P, R]):
         retry: Whether and when the asset is retried after an exception: a policy, or the name of one
             in `CodeRepository(retries=)`. `backfill(retry=)` takes
             precedence over it, and it over `CodeRepository(default_retry_policy=)`.
+        timeout: Maximum duration of a call of the function, in seconds. After that the call fails with
+            `TimeoutError`, and is retried like other failures. A worker process is killed, a coroutine
+            canceled, and a thread abandoned: its function goes on, but what it returns is dropped.
+            `backfill(timeout=)` takes precedence over it.
         pool: One pool or several of `CodeRepository(pool_limits=)` that the asset takes slots of. A run
             holds the largest number that one of its assets needs of each pool, from start to end.
         pool_slots: Number of slots; with several pools also a dict by pool. One by default.
@@ -116,6 +120,7 @@ class Asset(Generic[P, R]):
         metadata: Mapping[str, Any] | None = None,
         code_version: str | None = None,
         retry: RetryPolicy | str | None = None,
+        timeout: float | None = None,
         pool: str | Iterable[str] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
         hooks: Iterable[Hook] | None = None,
@@ -127,8 +132,8 @@ class Asset(Generic[P, R]):
         self._options: dict[str, Any] = {
             "name": name, "partitions_def": partitions_def, "backfill_strategy": backfill_strategy,
             "io_handler": io_handler, "deps": upstreams, "tags": tags, "kinds": kinds,
-            "group": group, "metadata": metadata, "code_version": code_version, "retry": retry, "pool": pool,
-            "pool_slots": pool_slots, "hooks": hooks,
+            "group": group, "metadata": metadata, "code_version": code_version, "retry": retry,
+            "timeout": timeout, "pool": pool, "pool_slots": pool_slots, "hooks": hooks,
         }  # fmt: skip
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
@@ -140,6 +145,7 @@ class Asset(Generic[P, R]):
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
+        self.timeout = check_timeout("timeout", timeout)
         self.hooks = read_hooks(hooks)
         self.pool = list(slots_by_pool(pool, pool_slots).items())
         self._check_options()
@@ -442,7 +448,8 @@ class Asset(Generic[P, R]):
                 "AssetExecutionContext"
             )
             raise AssetDefinitionError(msg)
-        step.retry, step.pools, step.metadata = self.retry, self.pools, self.metadata
+        step.retry, step.timeout = self.retry, self.timeout
+        step.pools, step.metadata = self.pools, self.metadata
         step.hooks = self.hooks
         step.labels = Labels(self.tags, self.kinds, self.group, self.code_version)
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
@@ -452,7 +459,7 @@ class Asset(Generic[P, R]):
     def _step_of(self, fn: Callable[..., Any], name: str) -> StepDef:
         """Returns the step, without its options."""
         signature = read_signature(fn, f"the asset {name!r}")
-        return StepDef("single", name, [name], fn, fn, is_coroutine_callable(fn), signature)
+        return StepDef("single", name, [name], fn, fn, is_async(fn), signature)
 
     def _made_by(self, step: StepDef, name: str) -> None:
         self.name, self.step, self.assets = name, step, [self]

@@ -16,16 +16,20 @@ from rivers.exceptions import (
     AssetNotFoundError,
     ExecutionError,
     GraphValidationError,
+    MappingValidationError,
     MissingInputError,
     PartitionDefinitionError,
 )
 from rivers.execution.outputs import Materialization
+from rivers.partitions import PartitionMapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from rivers._rivers import Selection
-    from rivers.partitions import PartitionMapping, PartitionsDefinition
+    from rivers.partitions import PartitionsDefinition
+
+SAME_KEYS = PartitionMapping.identity()
 
 
 @dataclass
@@ -39,6 +43,8 @@ class Node:
         resources: Names of the resources that it takes.
         deps: Names of all upstream assets except itself.
         mappings: The declared partition mapping of each upstream that has one.
+        implied: Upstream assets without a declared mapping that have the same keys as this asset, by
+            the names of dimensions.
     """
 
     asset: Asset
@@ -47,6 +53,11 @@ class Node:
     resources: list[str] = field(default_factory=list)
     deps: list[str] = field(default_factory=list)
     mappings: dict[str, PartitionMapping] = field(default_factory=dict)
+    implied: set[str] = field(default_factory=set)
+
+    def mapping_to(self, upstream: str) -> PartitionMapping | None:
+        """The mapping to an upstream; `None` if none is declared and names do not imply one."""
+        return SAME_KEYS if upstream in self.implied else self.mappings.get(upstream)
 
     @property
     def name(self) -> str:
@@ -161,8 +172,8 @@ class Graph:
             mapping = node.mappings.get(upstream)
             if mapping is not None:
                 self._check_declared(node, self.nodes[upstream])
-            elif upstream in node.inputs:
-                self._check_by_name(node, self.nodes[upstream])
+            else:
+                self._check_implied(node, self.nodes[upstream])
             if upstream == node.name and not (mapping and mapping.goes_back):
                 msg = (
                     f"the asset {node.name!r} depends on itself; that needs an AssetDef with a mapping "
@@ -174,21 +185,25 @@ class Graph:
     def _check_declared(self, node: Node, upstream: Node) -> None:
         """Refuses a declared mapping that does not fit the two definitions."""
         mapping = node.mappings[upstream.name]
-        reason = mapping_refusal(mapping, node.definition, upstream.definition)
+        reason = _refusal(mapping, node, upstream)
         if reason is not None:
             msg = f"the asset {node.name!r} cannot depend on {upstream.name!r} through {mapping}: {reason}"
-            raise GraphValidationError(msg)
+            raise MappingValidationError(msg)
+        node.mappings[upstream.name] = mapping.simplified()
 
-    def _check_by_name(self, node: Node, upstream: Node) -> None:
-        """Refuses an input without a mapping if dimension names do not determine its partitions."""
-        reason = unclear_by_name(node.definition, upstream.definition)
-        if reason is not None:
+    def _check_implied(self, node: Node, upstream: Node) -> None:
+        """Refuses an input without a mapping if equal keys do not determine its partitions."""
+        whole = node.definition is None or upstream.definition is None
+        reason = None if whole else _refusal(SAME_KEYS, node, upstream)
+        if reason is None:
+            node.implied.add(upstream.name)
+        elif upstream.name in node.inputs:
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r}, but which partitions "
                 f"belong together is not clear: {reason}; say it with "
                 f"AssetDef.input({upstream.name!r}, partition_mapping=...)"
             )
-            raise GraphValidationError(msg)
+            raise MappingValidationError(msg)
 
     def _sorted(self) -> list[str]:
         """Returns the names of all assets in dependency order, the outputs of a step side by side."""
@@ -269,23 +284,10 @@ class Graph:
         return _reached(names, self.downstream_of)
 
 
-def unclear_by_name(
-    here: PartitionsDefinition | None, there: PartitionsDefinition | None
-) -> str | None:
-    """Returns why dimension names do not determine the upstream's partitions; `None` if they do.
-
-    Dimensions of the same name are matched, and all keys of the upstream's other dimensions are needed.
-    Two different definitions with one dimension have no names that could be matched.
-    """
-    if here is None or there is None or here == there:
-        return None
-    if bool(here.dimensions) != bool(there.dimensions):
-        return "one has named dimensions, the other has not"
-    if not here.dimensions:
-        return "they have different definitions"
-    if set(here.dimensions) & set(there.dimensions):
-        return None
-    return f"they share no dimension ({here.dimensions} and {there.dimensions})"
+def _refusal(mapping: PartitionMapping, node: Node, upstream: Node) -> str | None:
+    """Why a mapping cannot relate the partitions of two assets; `None` if it can."""
+    names = (f"the asset {node.name!r}", f"its upstream {upstream.name!r}")
+    return mapping_refusal(mapping, node.definition, upstream.definition, names)
 
 
 def _reached(names: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from rivers._text import did_you_mean, listed
+from rivers._validation import check_timeout
 from rivers.assets.asset_def import read_tags
 from rivers.assets.options import R
 from rivers.assets.signature import Signature, read_signature
@@ -94,6 +95,7 @@ class Task(Generic[R]):
         tags: Mapping[str, str] | Iterable[str] | None = None,
         io_handler: BaseIOHandler | str | None = None,
         retry: RetryPolicy | str | None = None,
+        timeout: float | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Task decorates a function, got {fn!r}; its arguments are keywords"
@@ -114,10 +116,12 @@ class Task(Generic[R]):
             "tags": tags,
             "io_handler": io_handler,
             "retry": retry,
+            "timeout": timeout,
         }
         self.tags = read_tags(tags)
         self.io_handler = io_handler
         self.retry = retry
+        self.timeout = check_timeout("timeout", timeout)
         self.fn = fn
         if fn is None:
             return
@@ -156,6 +160,7 @@ class Task(Generic[R]):
                 arguments,
                 self.io_handler,
                 self.retry,
+                self.timeout,
                 self.name,
                 self.tags,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from rivers._text import did_you_mean, listed
@@ -66,7 +66,8 @@ def collect_outputs(
 ) -> Callable[..., Any]:
     """Wraps a multi-asset's function into one that returns a dict of values by output.
 
-    The dict is complete before the first value is stored, so an exception fails all outputs.
+    A function that yields is wrapped into one that yields output names and values, so that each value can be
+    stored as it is yielded.
 
     Args:
         fn: The function: plain, a generator function, or the async form of either.
@@ -78,16 +79,17 @@ def collect_outputs(
         A plain function, or a coroutine function if `fn` is async.
     """
 
-    def collected(**arguments: Any) -> dict[str, Any]:
-        return _values_by_output(name, outputs, selected, fn(**arguments))
-
-    async def collected_async(**arguments: Any) -> dict[str, Any]:
+    def collected(**arguments: Any) -> Any:
         returned = fn(**arguments)
+        checked = _Checked(name, outputs, selected)
+        return checked.each(returned) if inspect.isgenerator(returned) else checked.all(returned)
+
+    async def collected_async(**arguments: Any) -> Any:
+        returned = fn(**arguments)
+        checked = _Checked(name, outputs, selected)
         if inspect.isasyncgen(returned):
-            returned = [output async for output in returned]
-        else:
-            returned = await returned
-        return _values_by_output(name, outputs, selected, returned)
+            return checked.each_async(returned)
+        return checked.all(await returned)
 
     return collected_async if is_async(fn) else collected
 
@@ -97,50 +99,74 @@ def is_async(fn: Callable[..., Any]) -> bool:
     return is_coroutine_callable(fn) or inspect.isasyncgenfunction(fn)
 
 
-def _values_by_output(
-    name: str, outputs: list[str], selected: list[str], returned: Any
-) -> dict[str, Any]:
-    """Returns the value of each selected output.
+class _Checked:
+    """The outputs of one call of a multi-asset, checked one by one.
 
-    Raises:
-        ExecutionError: A selected output is missing, one is unknown or repeated, or something is not an
-            `Output`.
+    Args:
+        name: Name of the multi-asset.
+        outputs: Names of its outputs.
+        selected: The outputs whose values are kept.
     """
-    values: dict[str, Any] = {}
-    for output_name, value in _named_values(name, outputs, returned):
-        if output_name not in outputs or output_name in values:
-            twice = " twice" if output_name in values else ""
+
+    def __init__(self, name: str, outputs: list[str], selected: list[str]) -> None:
+        self._name = name
+        self._outputs = outputs
+        self._selected = selected
+        self._seen: set[str] = set()
+
+    def all(self, returned: Any) -> dict[str, Any]:
+        """Returns the values of what a function returned: a dict, one `Output` or several.
+
+        Raises:
+            ExecutionError: An output is unknown or repeated, or something is not an `Output`.
+        """
+        if isinstance(returned, dict):
+            given = list(returned.items())
+        elif isinstance(returned, Output | Materialization) or not isinstance(returned, Iterable):
+            given = [self._named(returned)]
+        else:
+            given = [self._named(output) for output in returned]
+        return {name: value for name, value in given if self._is_kept(name)}
+
+    def each(self, generator: Iterable[Any]) -> Generator[tuple[str, Any]]:
+        """Yields the name and value of each selected output; raises as `all`."""
+        for output in generator:
+            name, value = self._named(output)
+            if self._is_kept(name):
+                yield name, value
+
+    async def each_async(self, generator: AsyncIterable[Any]) -> AsyncGenerator[tuple[str, Any]]:
+        """The async form of `each`."""
+        async for output in generator:
+            name, value = self._named(output)
+            if self._is_kept(name):
+                yield name, value
+
+    def _is_kept(self, output: Any) -> bool:
+        if output not in self._outputs or output in self._seen:
+            twice = " twice" if output in self._seen else ""
+            hint = "" if twice else did_you_mean(str(output), self._outputs)
             msg = (
-                f"the multi-asset {name!r} returned {output_name!r}{twice}; its outputs are "
-                f"{listed(outputs)}{'' if twice else did_you_mean(str(output_name), outputs)}"
+                f"the multi-asset {self._name!r} returned {output!r}{twice}; its outputs are "
+                f"{listed(self._outputs)}{hint}"
             )
             raise ExecutionError(msg)
-        values[output_name] = value
-    missing = [output for output in selected if output not in values]
-    if missing:
-        msg = f"the multi-asset {name!r} returned no Output for {listed(missing)}"
-        raise ExecutionError(msg)
-    return {output: values[output] for output in selected}
+        self._seen.add(output)
+        return output in self._selected
 
-
-def _named_values(name: str, outputs: list[str], returned: Any) -> Iterable[tuple[Any, Any]]:
-    """Yields output names and what was returned for them."""
-    if isinstance(returned, dict):
-        yield from returned.items()
-        return
-    single = isinstance(returned, Output | Materialization) or not isinstance(returned, Iterable)
-    for output in [returned] if single else returned:
+    def _named(self, output: Any) -> tuple[Any, Any]:
+        """The name that an `Output` has, and the `Output`."""
         if not isinstance(output, Output | Materialization):
             msg = (
-                f"the multi-asset {name!r} must yield an Output(value, output_name) for each of its "
+                f"the multi-asset {self._name!r} must yield an Output(value, output_name) for each of its "
                 f"outputs, or return a list of them or a dict of values by output, got "
                 f"{type(output).__name__}"
             )
             raise ExecutionError(msg)
         if output.output_name is None:
             msg = (
-                f"the multi-asset {name!r} returned an {type(output).__name__} without output_name; its "
-                f"outputs are {listed(outputs)}"
+                f"the multi-asset {self._name!r} returned an {type(output).__name__} without output_name; "
+                f"its outputs are {listed(self._outputs)}"
             )
             raise ExecutionError(msg)
-        yield output.output_name, output
+        return output.output_name, output

@@ -45,6 +45,7 @@ class AssetOptions(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     code_version: str | None
     retry: RetryPolicy | str | None
+    timeout: float | None
     pool: str | Iterable[str] | None
     pool_slots: int | Mapping[str, int] | None
     hooks: Iterable[Hook] | None
@@ -63,3 +64,4 @@ class TaskOptions(TypedDict, total=False):
     tags: Mapping[str, str] | Iterable[str] | None
     io_handler: BaseIOHandler | str | None
     retry: RetryPolicy | str | None
+    timeout: float | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -38,6 +40,7 @@ class StepDef:
         signature: The parameters of `call`.
         retry: Whether and when it is retried: a policy, or the name of one in
             `CodeRepository(retries=)`.
+        timeout: Maximum duration of a call, in seconds; `None`: for ever.
         pools: Slots it takes, by pool.
         metadata: Metadata of the one asset, or of the multi-asset.
         labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
@@ -53,6 +56,7 @@ class StepDef:
     is_async: bool = False
     signature: Signature = field(default_factory=Signature)
     retry: RetryPolicy | str | None = None
+    timeout: float | None = None
     pools: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     labels: Labels = field(default_factory=Labels)
@@ -79,4 +83,11 @@ class StepDef:
         if self.traced is not None:
             traced = self.traced.with_names(retries, handler_of)
             return traced.call_async if traced.is_async else traced
+        if inspect.isasyncgenfunction(self.call):
+            return functools.partial(_generator, self.call)
         return self.call
+
+
+async def _generator(fn: Callable[..., Any], /, **arguments: Any) -> Any:
+    """Returns what an async generator function yields from: its call need not be awaited."""
+    return fn(**arguments)

@@ -13,7 +13,9 @@ from rivers.assets.tracing import Placeholder, TaskCall, fill
 from rivers.exceptions import ExecutionError
 from rivers.execution.event_loop import outcome_in_thread
 from rivers.execution.returned import refuse_pending
+from rivers.execution.skips import Skip
 from rivers.execution.task_context import TaskExecutionContext, context_of_task
+from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
 from rivers.io.base import BaseIOHandler, OutputContext
 from rivers.policies.retry import RetryPolicy, check_retry
 
@@ -73,8 +75,12 @@ class TracedFunction:
             while index not in values:
                 try:
                     with self._naming_the_task(call):
-                        value = call.fn(**_arguments(call, values, context))
-                        refuse_pending(value, f"the task {call.name!r}")
+                        arguments = _arguments(call, values, context)
+                        if call.timeout is None:
+                            value = call.fn(**arguments)
+                        else:
+                            value = call_in_time(call.fn, arguments, call.timeout, _what(call))
+                        refuse_pending(value, _what(call))
                         values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
@@ -92,12 +98,14 @@ class TracedFunction:
                     with self._naming_the_task(call):
                         arguments = _arguments(call, values, context)
                         if call.is_async:
-                            value = await call.fn(**arguments)
+                            value = await _awaited(call, arguments)
                         else:
-                            value, raised = await outcome_in_thread(call.fn, arguments)
+                            value, raised = await outcome_in_time(
+                                call.fn, arguments, call.timeout, _what(call)
+                            )
                             if raised is not None:
                                 raise raised  # noqa: TRY301  (its policy decides below)
-                        refuse_pending(value, f"the task {call.name!r}")
+                        refuse_pending(value, _what(call))
                         values[index] = value
                 except BaseException as error:  # noqa: BLE001  (its policy decides)
                     failures += 1
@@ -124,7 +132,7 @@ class TracedFunction:
     def _delay(self, call: TaskCall, error: BaseException, failures: int) -> float:
         """Returns the seconds until the task's next attempt, or raises the error if there is none."""
         delay = call.retry.wait(error, failures) if isinstance(call.retry, RetryPolicy) else None
-        if delay is None:
+        if delay is None or isinstance(error, Skip):
             raise error
         _log.info(
             "the task %r of the asset %r failed and is retried in %.1f s: %s: %s",
@@ -147,6 +155,16 @@ class TracedFunction:
             ),
             value,
         )
+
+
+def _what(call: TaskCall) -> str:
+    return f"the task {call.name!r}"
+
+
+async def _awaited(call: TaskCall, arguments: dict[str, Any]) -> Any:
+    if call.timeout is None:
+        return await call.fn(**arguments)
+    return await await_in_time(call.fn(**arguments), call.timeout, _what(call))
 
 
 def _arguments(call: TaskCall, values: _Values, context: Any) -> dict[str, Any]:

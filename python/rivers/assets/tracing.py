@@ -53,6 +53,7 @@ class TaskCall:
         arguments: Arguments by parameter; placeholders may be inside lists, tuples and dicts.
         io_handler: Stores what the task returns; `None`: nothing does.
         retry: Whether and when the task alone is retried: a policy, or the name of one.
+        timeout: Maximum duration of a call, in seconds; `None`: for ever.
         task_name: Name of the task, without a number.
         tags: Tags of the task.
     """
@@ -64,6 +65,7 @@ class TaskCall:
     arguments: dict[str, Any]
     io_handler: BaseIOHandler | str | None = None
     retry: RetryPolicy | str | None = None
+    timeout: float | None = None
     task_name: str = ""
     tags: Mapping[str, str] | Iterable[str] | None = None
 

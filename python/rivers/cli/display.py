@@ -29,6 +29,7 @@ STYLES = {
     "running": "cyan",
     "in_progress": "cyan",
     "pending": "bright_black",
+    "skipped": "bright_black",
     "paused": "yellow",
     "interrupted": "bold yellow",
 }

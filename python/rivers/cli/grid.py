@@ -10,7 +10,14 @@ from rich.text import Text
 from rivers.cli.display import STYLES
 from rivers.status.grid import STATES, Cells
 
-SIGNS = {"failed": "X", "canceled": "-", "running": ">", "pending": ".", "completed": "█"}
+SIGNS = {
+    "failed": "X",
+    "canceled": "-",
+    "running": ">",
+    "pending": ".",
+    "completed": "█",
+    "skipped": "s",
+}
 _PARTLY_DONE = "▄"
 LINES_AROUND = 5
 """Lines around the map: one above it, a legend of two lines below, and the prompt."""

@@ -45,6 +45,12 @@ overlap_option = click.option(
     metavar="allow|refuse",
     help="Whether another backfill in progress may contain some of the same partitions.",
 )
+timeout_option = click.option(
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Maximum duration of each call of a function.",
+)
 canary_option = click.option(
     "--canary",
     type=int,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic
 
 from rivers._rivers import PartitionKey
-from rivers._text import message_of, storable
-from rivers.exceptions import PartitionValidationError
+from rivers._text import listed, message_of, storable
+from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.execution.call_log import CallLog
 from rivers.execution.steps import Labels, Step
 from rivers.io.output_metadata import OutputMetadata
@@ -300,6 +300,54 @@ class AssetExecutionContext(Generic[ConfigT]):
             self._run.mark_failed(output.index, key, kind, message)
         if self._step.hooks and self._marked_because() is None:
             self._first_mark = message if kind == MARKED else f"{kind}: {message}"
+
+    def skip_partition(
+        self, partition_key: PartitionKey | str, reason: str, *, output_name: str | None = None
+    ) -> None:
+        """Skips some partitions of the run, for which there is nothing to produce; the others go on.
+
+        They count as completed; see `rivers.Skip`, which skips all partitions of a call. What the function
+        returns for them is not stored.
+
+        Args:
+            partition_key: The partition, of this run; a `str` for a single-dimension key. A key with several
+                values skips all its partitions.
+            reason: Why there is nothing to produce. A later one replaces an earlier one.
+            output_name: The output of a multi-asset that has nothing; all of its outputs by default.
+
+        Raises:
+            PartitionValidationError: The key is not one of this run's; the asset fails then.
+            ExecutionError: The asset has no such output.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["monday", "sunday"]))
+            ... def trades(context: rs.AssetExecutionContext) -> dict:
+            ...     context.skip_partition("sunday", "the exchange is closed")
+            ...     return {rs.PartitionKey.single("monday"): 7}
+            >>> repo = rs.CodeRepository([trades]).resolve(rs.Storage.memory())
+            >>> repo.backfill(
+            ...     partition_keys=[rs.PartitionKey.single(["monday", "sunday"])],
+            ...     strategy=rs.BackfillStrategy.single_run(),
+            ... ).completed
+            2
+        """
+        if isinstance(partition_key, str):
+            partition_key = PartitionKey.single(partition_key)
+        if self._run is None:
+            _check_member(partition_key, self._partition, self._step.name)
+            return
+        outputs = self._step.outputs
+        if output_name is not None:
+            outputs = [output for output in outputs if output.name == output_name]
+            if not outputs:
+                names = listed(output.name for output in self._step.outputs)
+                msg = (
+                    f"{self._step.name!r} has no output {output_name!r} in this run; it has {names}"
+                )
+                raise ExecutionError(msg)
+        for output in outputs:
+            self._run.mark_skipped(output.index, partition_key, storable(str(reason)))
 
     # -- what was produced -------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,11 +20,13 @@ class CurrentCall:
         engine: The engine that executes it.
         key: The number of its backfill in the storage.
         loop: The event loop of the engine, if the run is executed on it.
+        process: The process that executes it: a forked child is not part of the call.
     """
 
     engine: Engine
     key: int
     loop: asyncio.AbstractEventLoop | None
+    process: int
 
     @property
     def blocks_loop(self) -> bool:
@@ -39,10 +42,12 @@ _current: ContextVar[CurrentCall | None] = ContextVar("rivers_current_call", def
 
 def enter_call(engine: Engine, key: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Declares that from now on this thread or task executes runs of a backfill."""
-    _current.set(CurrentCall(engine, key, loop))
+    _current.set(CurrentCall(engine, key, loop, os.getpid()))
 
 
 def current_call(engine: Engine) -> CurrentCall | None:
     """Returns the call of a run of this engine that the current code is part of, if any."""
     call = _current.get()
-    return call if call is not None and call.engine is engine else None
+    if call is None or call.engine is not engine or call.process != os.getpid():
+        return None
+    return call

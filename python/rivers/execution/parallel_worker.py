@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import SharedRuns, WorkerBatch, WorkerLock
-from rivers.execution import process_state
+from rivers.execution import process_state, timeouts
 from rivers.execution.context import log_extra
 from rivers.execution.log_forwarding import Forwarder
 from rivers.execution.runner import Program
@@ -101,7 +101,7 @@ def _watch_parent(parent: int) -> None:
 
 def execute_runs(
     program_file: Path, runs_file: Path, prior_attempts: bytes, state: bytes, number: int
-) -> bytes:
+) -> tuple[bytes, bool]:
     """Executes runs until it is time to report.
 
     Args:
@@ -112,7 +112,8 @@ def execute_runs(
         number: Number of this batch, which marks the end of its log records.
 
     Returns:
-        The report for `Batch.receive`.
+        The report for `Batch.receive`, and whether a call was abandoned: then the process is to be
+        replaced.
     """
     worker = _worker
     if worker is None:
@@ -127,8 +128,12 @@ def execute_runs(
         worker.current = step, run
         shared.set_step(step.index)
 
+    def on_call(seconds: float | None) -> None:
+        shared.deadline = 0 if seconds is None else int((time.monotonic() + seconds) * 1e6)
+
+    batch = WorkerBatch(spec, shared, prior_attempts)
     try:
-        return execute_batch(program, WorkerBatch(spec, shared, prior_attempts), on_step)
+        return execute_batch(program, batch, on_step, on_call), timeouts.num_abandoned > 0
     finally:
         worker.current = None
         worker.forwarder.flush_to(number)

@@ -8,7 +8,7 @@ from rivers.io.metadata_value import DATA_VERSION, MetadataValue, to_json
 from rivers.io.output_metadata import metadata_values
 
 if TYPE_CHECKING:
-    from rivers._rivers import Run
+    from rivers._rivers import PartitionKey, Run
     from rivers.execution.outputs import Materialization, Output
     from rivers.execution.steps import StepOutput
     from rivers.io.output_metadata import OutputMetadata
@@ -58,3 +58,34 @@ def record_metadata(
             own.update(stored.shared)
             own.update(stored.single.get(key, {}))
         run.add_metadata(output.index, key, to_json(own))
+
+
+def record_of_partitions(
+    run: Run,
+    output: StepOutput,
+    keys: list[PartitionKey],
+    given: OutputMetadata | None,
+    declared: dict[str, MetadataValue],
+    stored: OutputMetadata | None,
+) -> None:
+    """Records the metadata of a value that was yielded for some partitions of a run.
+
+    Args:
+        run: The run.
+        output: The output.
+        keys: The partitions.
+        given: What the function has added through its context so far.
+        declared: What the `Output` holds, which overrides that.
+        stored: What the IO handler added, which overrides both.
+    """
+    for key in keys:
+        own: dict[str, MetadataValue] = {}
+        if given is not None:
+            own.update(given.shared)
+            own.update(given.single.get(key, {}))
+        own.update(declared)
+        if stored is not None:
+            own.update(stored.shared)
+            own.update(stored.single.get(key, {}))
+        if own:
+            run.add_metadata(output.index, key, to_json(own))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import logging
 import time
@@ -13,12 +15,23 @@ from rivers._rivers import Space
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
-from rivers.execution.event_loop import NoThreadError, outcome_in_thread
+from rivers.execution.event_loop import NoThreadError
+from rivers.execution.generators import (
+    END,
+    Pull,
+    YieldedOutputs,
+    YieldedPartitions,
+    check_outputs,
+    is_generator,
+    refusal,
+)
 from rivers.execution.hooks import call_after_failure, call_after_return
 from rivers.execution.outputs import Materialization, Output
-from rivers.execution.recording import declared_metadata, record_metadata
+from rivers.execution.recording import declared_metadata, record_metadata, record_of_partitions
 from rivers.execution.resources import Resources
 from rivers.execution.returned import refuse_unconsumed
+from rivers.execution.skips import Skip, follow, skip_rest
+from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
 from rivers.execution.worker_resources import loads
 from rivers.io.base import InputContext, OutputContext
 from rivers.partitions.partition_context import context_of
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Plan, Run, Selection
     from rivers.execution.context import AssetExecutionContext
+    from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepInput, StepOutput
     from rivers.io.metadata_value import MetadataValue
     from rivers.io.output_metadata import OutputMetadata
@@ -35,6 +49,11 @@ if TYPE_CHECKING:
     Call = tuple["Step", dict[str, Any]]
 
 _log = logging.getLogger("rivers")
+
+GRACE_SECONDS = 2.0
+"""Time beyond its timeout after which a worker process is killed, if it should have canceled a coroutine."""
+_WITH_METADATA = (Output, Materialization)
+"""What a function may return in place of a value, with facts about it."""
 
 _CTRL_C_SECONDS = 0.2
 """Time in which Ctrl-C reaches the thread that waits for a backfill."""
@@ -48,6 +67,8 @@ class Program:
         layers: The steps by the layer of the plan whose runs execute them, in dependency order.
         pickled: The layers as workers outside this process read them; empty if there are none.
         on_step: Called with a step and the run before the step is executed.
+        on_call: If set, called with the timeout before a call that has one, and with `None` after it:
+            what executes the program ends a call that takes too long. Otherwise the program does.
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
@@ -58,6 +79,7 @@ class Program:
     layers: list[list[Step]]
     pickled: bytes = b""
     on_step: Callable[[Step, Run], None] | None = None
+    on_call: Callable[[float | None], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
@@ -107,7 +129,14 @@ class Program:
             for step in only or self.layers[run.layer]:
                 for called, arguments in execute_step(step, run):
                     try:
-                        called.value = called.step.fn(**arguments)
+                        if step.timeout is None:
+                            called.value = called.step.fn(**arguments)
+                        else:
+                            called.value = self._call_in_time(
+                                called.step.fn, step, step.timeout, arguments
+                            )
+                    except NoThreadError:
+                        raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
 
@@ -119,30 +148,56 @@ class Program:
             for step in only or self.layers[run.layer]:
                 for called, arguments in execute_step(step, run):
                     try:
-                        if called.step.is_async:
+                        if step.timeout is not None and self.on_call is not None:
+                            # The process is killed only if the coroutine cannot be canceled.
+                            self.on_call(step.timeout + GRACE_SECONDS)
+                        if not called.step.is_async:
+                            called.value, called.error = await outcome_in_time(
+                                called.step.fn, arguments, step.timeout, step.title
+                            )
+                        elif step.timeout is None:
                             called.value = await called.step.fn(**arguments)
                         else:
-                            called.value, called.error = await outcome_in_thread(
-                                called.step.fn, arguments
-                            )
+                            call = called.step.fn(**arguments)
+                            called.value = await await_in_time(call, step.timeout, step.title)
                     except NoThreadError:
                         raise
                     except BaseException as error:  # noqa: BLE001  (it fails this run only)
                         called.error = error
+                    finally:
+                        if step.timeout is not None and self.on_call is not None:
+                            self.on_call(None)
+
+    def _call_in_time(
+        self, fn: Callable[..., Any], step: Step, seconds: float, arguments: dict[str, Any]
+    ) -> Any:
+        if self.on_call is None:
+            return call_in_time(fn, arguments, seconds, step.title)
+        self.on_call(seconds)
+        try:
+            return fn(**arguments)
+        finally:
+            self.on_call(None)
+
+    @property
+    def min_timeout(self) -> float | None:
+        """The shortest timeout of a step, in seconds."""
+        return min((step.timeout for step in self.steps if step.timeout is not None), default=None)
 
     def _step(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step except for the call of its function, which the caller makes: sync or async."""
         if self.on_step is not None:
             self.on_step(step, run)
         selection: Selection | None = None
+        left_out: LeftOut | None = None
         called = _Called(step)
-        if step.defined is not None or not run.has_no_failures:
-            enters, selection = _enter(step, run)
+        if step.is_guarded or not run.has_no_failures:
+            enters, selection, left_out = _enter(step, run)
             if not enters:
                 return
             called.selection = selection
         try:
-            arguments = _arguments(step, run, selection)
+            arguments = _arguments(step, run, selection, left_out)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             self.fail(step, run, error)
             return
@@ -155,25 +210,83 @@ class Program:
                     note is not None
                     and called.value is None
                     and selection is None
+                    and given is None
                     and run.has_no_failures
                 ):
                     note(run.number)
-                    if given is not None:
-                        record_metadata(run, step.outputs[0], given, {}, None)
+                elif is_generator(called.value):
+                    yield from self._generated(step, called, run, selection, arguments)
                 else:
                     _store(step, run, selection, called.value, given)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
+            self._end_raised(step, called, run, selection, arguments)
+
+    def _end_raised(
+        self,
+        step: Step,
+        called: _Called,
+        run: Run,
+        selection: Selection | None,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Records that a call raised: the step failed, or was skipped."""
+        error = called.error
+        yielded = getattr(called, "yielded", None)
+        if isinstance(error, Skip):
+            if yielded is not None:
+                yielded.skip_rest(error.reason)
+            else:
+                skip_rest(step, run, selection if step.partitioned else None, error.reason)
+        elif error is not None:
             context = arguments.get(step.context_param) if step.context_param else None
-            self.fail(step, run, called.error, context=context)
+            rest = None if yielded is None else yielded.fail_rest
+            self.fail(step, run, error, context=context, fail_rest=rest)
+
+    def _generated(
+        self,
+        step: Step,
+        called: _Called,
+        run: Run,
+        selection: Selection | None,
+        arguments: dict[str, Any],
+    ) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Stores each value of a function that yields; the caller makes the calls that return them."""
+        generator, called.value = called.value, None
+        context = arguments.get(step.context_param) if step.context_param else None
+        store = functools.partial(_store_yielded, step, run, context)
+        yielded: YieldedPartitions | YieldedOutputs
+        if step.by_name:
+            yielded = YieldedOutputs(step, run, selection, store)
+        else:
+            entered = selection if selection is not None else run.partitions
+            yielded = YieldedPartitions(step, run, entered, store)
+        error: BaseException | None = refusal(step, generator, is_async=self.is_async)
+        while error is None:
+            pulled = _Called(Pull(generator))
+            yield pulled, {}
+            error = pulled.error
+            if pulled.value is END or error is not None:
+                break
+            try:
+                yielded.add(pulled.value)
+            except BaseException as own:  # noqa: BLE001  (it fails this run only)
+                error = own
+                if self.is_async or not inspect.isasyncgen(generator):
+                    yield _Called(Pull.closing(generator)), {}
+        called.error = error or yielded.problem()
+        if yielded.has_stored():
+            called.yielded = yielded
 
     def _step_with_hooks(self, step: Step, run: Run) -> Generator[tuple[_Called, dict[str, Any]]]:
         """Executes a step as `_step` does, and calls its hooks if it succeeds; `fail` calls the others."""
         called: _Called | None = None
         arguments: dict[str, Any] = {}
-        for called, arguments in self._step(step, run):
-            yield called, arguments
+        for each, own in self._step(step, run):
+            if called is None:  # A generator is called again for each of its values.
+                called, arguments = each, own
+            yield each, own
         if step.hooks and called is not None and called.error is None:
             context = arguments.get(step.context_param) if step.context_param else None
             selection = getattr(called, "selection", None)
@@ -187,8 +300,19 @@ class Program:
         error: BaseException,
         message: str | None = None,
         context: AssetExecutionContext[Any] | None = None,
+        fail_rest: Callable[[str, str, str], None] | None = None,
     ) -> None:
-        """Records that a step failed: the run is retried, or the step's assets fail for good."""
+        """Records that a step failed: the run is retried, or the step's assets fail for good.
+
+        Args:
+            step: The step.
+            run: The run.
+            error: The exception.
+            message: The message that is recorded; by default that of the exception.
+            context: The context of the call.
+            fail_rest: Called with the type, message and traceback of the error to fail what has no value,
+                if the step has stored some values.
+        """
         if isinstance(error, KeyboardInterrupt):
             # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
             # about to: then this is no failure, but canceled.
@@ -200,8 +324,11 @@ class Program:
         if wait is None:
             if self.first_error is None:
                 self.first_error = error
-            for index in step.indices:
-                run.fail(index, *cause)
+            if fail_rest is not None:
+                fail_rest(*cause)
+            else:
+                for index in step.indices:
+                    run.fail(index, *cause)
             if step.hooks:
                 call_after_failure(step, run, f"{cause[0]}: {cause[1]}")
             return
@@ -221,8 +348,10 @@ class Program:
         """
         reason = str(error).partition("\n")[0] or "no reason given"
         message = (
-            "the worker process that executed this run did not report: it was killed, or it left the "
-            f"interpreter ({reason})"
+            reason
+            if isinstance(error, TimeoutError)
+            else "the worker process that executed this run did not report: it was killed, or it left "
+            f"the interpreter ({reason})"
         )
         for step in self.layers[run.layer]:
             if step.index == index:
@@ -237,30 +366,56 @@ class Program:
                     run.skip(own)
 
 
-def _enter(step: Step, run: Run) -> tuple[bool, Selection | None]:
-    """Whether a step is executed, and for which partitions (`None`: all), after earlier failures."""
+def _enter(step: Step, run: Run) -> tuple[bool, Selection | None, LeftOut]:
+    """Whether a step is executed, and for which partitions (`None`: all), after failures and skips.
+
+    The last part of the result has, by upstream, skipped partitions that the step does without.
+    """
     if not run.executes(step.index):
-        return False, None
+        return False, None, {}
     if step.defined is not None:
         for index in step.indices:
             run.check_defined(index, step.defined)
     if run.defer(step.indices, step.needs):
-        return False, None
+        return False, None, {}
     if any(run.failed_or_skipped(upstream) for upstream in step.needs):
         for index in step.indices:
             run.skip(index)
-        return False, None
-    selection: Selection | None = None
-    for index in step.indices:
-        selection = run.enter(index, step.needs)
-    return selection is None or selection.num_partitions > 0, selection
+        return False, None, {}
+    selection = _entered(step, run)
+    left_out: LeftOut = {}
+    if selection is None or selection.num_partitions:
+        left_out = follow(step, run, run.partitions if selection is None else selection)
+        selection = _entered(step, run)
+    return selection is None or selection.num_partitions > 0, selection, left_out
 
 
-def _arguments(step: Step, run: Run, selection: Selection | None) -> dict[str, Any]:
+def _entered(step: Step, run: Run) -> Selection | None:
+    """The partitions for which some output of a step is made; `None`: all."""
+    entered = [run.enter(index, step.needs) for index in step.indices]
+    every: Selection | None = entered[0]
+    for other in entered[1:]:
+        every = None if every is None or other is None else every.union(other)
+    return every
+
+
+def _arguments(
+    step: Step, run: Run, selection: Selection | None, left_out: LeftOut | None
+) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for wanted in step.inputs:
         needed = _needed(wanted, step, run, selection)
-        if needed is None or needed.num_partitions or wanted.mapping is None:
+        skipped = left_out.get(wanted.parameter) if left_out else None
+        if needed is not None and skipped is not None:
+            needed = needed.difference(skipped)
+            if not needed.num_partitions:
+                arguments[wanted.parameter] = {}
+                continue
+        if (
+            wanted.mapping is None
+            or (needed is not None and needed.num_partitions)
+            or _needs_whole(wanted, step, run, selection)
+        ):
             arguments[wanted.parameter] = _load(wanted, step, run, needed)
         elif not wanted.has_default:
             arguments[wanted.parameter] = None
@@ -297,14 +452,16 @@ def _pickle(layers: list[list[Step]], resources: Resources) -> bytes:
 class _Called:
     """A call of a step's function, with its value or error.
 
-    `selection` is set if the call is for some of the run's partitions only.
+    `selection` is set if the call is for some of the run's partitions only, `yielded` if the function has
+    yielded values that are stored.
     """
 
-    __slots__ = ("error", "selection", "step", "value")
+    __slots__ = ("error", "selection", "step", "value", "yielded")
 
     selection: Selection | None
+    yielded: YieldedPartitions | YieldedOutputs
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step | Pull) -> None:
         self.step = step
         self.value: Any = None
         self.error: BaseException | None = None
@@ -321,6 +478,15 @@ def _needed(
     if wanted.mapping is None:
         return wanted.space.all()
     return Space.unpartitioned().all().upstream(wanted.space, wanted.mapping)
+
+
+def _needs_whole(wanted: StepInput, step: Step, run: Run, selection: Selection | None) -> bool:
+    """Whether the run needs an upstream without partitions; under `for_keys`, not every run does."""
+    if wanted.space is not None:
+        return False
+    whole = Space.unpartitioned()
+    own = (selection or run.partitions) if step.partitioned else whole.all()
+    return own.upstream(whole, wanted.mapping).num_partitions > 0
 
 
 def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> object:
@@ -340,26 +506,74 @@ def _load(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> 
 def _store(
     step: Step, run: Run, selection: Selection | None, value: Any, given: OutputMetadata | None
 ) -> None:
+    if step.by_name:
+        check_outputs(step, run, selection, value)
     for output in step.outputs:
-        part = value[output.name] if step.by_name else value
-        declared: dict[str, MetadataValue] = {}
-        added: OutputMetadata | None = None
-        if isinstance(part, Output | Materialization):
-            declared = declared_metadata(part)
-        if isinstance(part, Output):
-            part = part.value
-        refuse_unconsumed(part, f"the asset {output.name!r}")
-        if output.has_value and not isinstance(part, Materialization):
-            context = _output_context(step, output, run, selection)
-            if context is None:
-                continue
-            if given is not None or declared:
-                known = {} if given is None else given.of_call(context.partition)
-                context.output_metadata = {**known, **declared}
-            output.handler.handle_output(context, part)
-            added = context._added  # noqa: SLF001  (what the handler says goes to the records)
-        if given is not None or declared or added is not None:
-            record_metadata(run, output, given, declared, added)
+        part = value.get(output.name) if step.by_name else value
+        stored = _store_part(step, run, output, selection, part, given)
+        if stored is not None:
+            declared, added = stored
+            if given is not None or declared or added is not None:
+                record_metadata(run, output, given, declared, added)
+
+
+def _store_part(
+    step: Step,
+    run: Run,
+    output: StepOutput,
+    selection: Selection | None,
+    part: Any,
+    given: OutputMetadata | None,
+) -> tuple[dict[str, MetadataValue], OutputMetadata | None] | None:
+    """Stores the value of an output, for these partitions (`None`: all those for which it is made).
+
+    Returns:
+        What the value declares about itself, and what the handler added; `None`: nothing is left to record.
+    """
+    declared: dict[str, MetadataValue] = {}
+    added: OutputMetadata | None = None
+    if isinstance(part, _WITH_METADATA):
+        declared = declared_metadata(part)
+    if isinstance(part, Output):
+        part = part.value
+    refuse_unconsumed(part, f"the asset {output.name!r}")
+    if output.has_value and not isinstance(part, Materialization):
+        context = _output_context(step, output, run, selection)
+        if context is None:
+            return None
+        if given is not None or declared:
+            known = {} if given is None else given.of_call(context.partition)
+            context.output_metadata = {**known, **declared}
+        output.handler.handle_output(context, part)
+        # What the handler has added goes to the records.
+        constant = context._constant  # noqa: SLF001
+        if constant is not None and selection is None and given is None and not declared:
+            run.add_metadata(output.index, None, constant.json)
+            return None
+        added = context._all_added()  # noqa: SLF001
+    return declared, added
+
+
+def _store_yielded(
+    step: Step,
+    run: Run,
+    call: AssetExecutionContext[Any] | None,
+    output: StepOutput,
+    selection: Selection | None,
+    value: Any,
+) -> None:
+    """Stores a value that was yielded for these partitions (`None`: those for which it is made)."""
+    given = None if call is None else call._metadata  # noqa: SLF001  (what it has added so far)
+    stored = _store_part(step, run, output, selection, value, given)
+    if stored is None:
+        return
+    declared, added = stored
+    if given is None and not declared and added is None:
+        return
+    if step.by_name or selection is None:
+        record_metadata(run, output, given, declared, added)
+    else:
+        record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
 def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:
@@ -383,13 +597,17 @@ def _output_context(
     partition, failed = None, []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
-        left = None if run.has_no_failures else run.survivors(step.index)
+        left = None if run.has_no_failures else run.survivors(output.index)
+        if left is not None and selection is not None:
+            left = selection.intersection(left)
         if left is not None:
             if not left.num_partitions:
                 return None
             survived = set(left.keys())
             failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
         partition = context_of(left or entered, step.definition)
+    elif not run.has_no_failures and run.is_skipped(output.index):
+        return None
     return OutputContext(
         asset_name=output.name,
         asset_metadata=output.metadata,

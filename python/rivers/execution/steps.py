@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rivers._rivers import PartitionMapping, PartitionsDefinition, Space
+    from rivers._rivers import PartitionMapping, PartitionsDefinition, Selection, Space
     from rivers.io.base import BaseIOHandler
     from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
@@ -61,6 +61,29 @@ class StepInput:
 
 
 @dataclass
+class Upstream:
+    """An asset that a step depends on, as far as its skipped partitions matter to the step.
+
+    Attributes:
+        name: The asset's name.
+        index: Its index in the request; `None` if the request does not execute it.
+        shares_runs: Whether the runs of the step also execute it.
+        space: Its partitions; `None` if it has none.
+        mapping: Which of them are needed; `None`: those with the same keys.
+        gives_several: Whether a partition of the step may need several of its partitions.
+        skipped: Partitions that earlier backfills skipped and this one does not execute; `None`: none.
+    """
+
+    name: str
+    index: int | None
+    shares_runs: bool
+    space: Space | None
+    mapping: PartitionMapping | None
+    gives_several: bool
+    skipped: Selection | None = None
+
+
+@dataclass
 class StepOutput:
     """An asset that a step makes.
 
@@ -100,12 +123,15 @@ class Step:
         retry: How its failures are retried.
         output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
             declared; empty for other assets.
+        upstreams: The assets that it depends on directly.
         labels: The asset's tags, kinds, group and code version; of a multi-asset, the function's.
         hooks: What is called after it.
         resources: Names of the resources that it uses, as parameters or as handlers.
         defined: Its current partitions, if the plan has some that are no longer defined.
+        timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
         note_none: Called with the number of a run in which the function returned `None` for all its
             partitions, in place of the handler; `None`: the handler is called.
+        is_guarded: Whether a run checks which partitions it is executed for even if nothing has failed.
     """
 
     name: str
@@ -125,7 +151,10 @@ class Step:
     hooks: list[Hook] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
     defined: Space | None = None
+    timeout: float | None = None
 
+    upstreams: list[Upstream] = field(default_factory=list, init=False)
+    is_guarded: bool = field(default=False, init=False)
     note_none: Callable[[int], None] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +162,21 @@ class Step:
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
         self.index = self.indices[0] if self.indices else -1  # A context by hand has no outputs.
+
+    def follow(self, upstreams: Iterable[Upstream]) -> None:
+        """Has the runs skip what needs a skipped partition of one of these assets."""
+        self.upstreams = list(upstreams)
+        self.is_guarded = any(upstream.skipped is not None for upstream in self.upstreams)
+
+    def check_defined(self, space: Space) -> None:
+        """Has the runs fail the partitions that are not in `space`, which are no longer defined."""
+        self.defined = space
+        self.is_guarded = True
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"the asset {self.name!r}"
 
     @property
     def partitioned(self) -> bool:

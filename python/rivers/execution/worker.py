@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def execute_batch(
-    program: Program, batch: WorkerBatch, on_step: Callable[[Step, Run], None] | None = None
+    program: Program,
+    batch: WorkerBatch,
+    on_step: Callable[[Step, Run], None] | None = None,
+    on_call: Callable[[float | None], None] | None = None,
 ) -> bytes:
     """Executes runs until it is time to report.
 
@@ -25,6 +28,8 @@ def execute_batch(
         program: What executes the runs. It belongs to this worker: no other thread uses it.
         batch: The runs.
         on_step: Called with each step and its run before the step is executed.
+
+        on_call: Called around each call that has a timeout; see `Program.on_call`.
 
     Returns:
         The report for `Batch.receive`.
@@ -39,7 +44,7 @@ def execute_batch(
             for handler in in_memory:
                 handler.forget()
 
-    program.on_step = on_step
+    program.on_step, program.on_call = on_step, on_call
     program.repeated = [
         output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
     ]

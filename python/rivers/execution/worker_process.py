@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import threading
 import time
+from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loky import ProcessPoolExecutor, process_executor
 from loky.backend.context import get_context
@@ -17,9 +19,11 @@ from rivers._rivers import SharedRuns
 from rivers.execution import process_state
 from rivers.execution.log_forwarding import Receiver
 from rivers.execution.parallel_worker import drop_program, execute_runs, initialize_worker
+from rivers.execution.timeouts import timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -88,10 +92,14 @@ class WorkerProcess:
                 file = program_file()
                 if not batch.share(started.runs, max_runs):
                     return
-                report = started.execute(file, batch.prior_attempts())
+                report, is_spent = started.execute(
+                    file, batch.prior_attempts(), program.min_timeout
+                )
             except Exception as error:
                 was_running = started is not None and self._ended_in_a_run(started, error)
                 step = started.runs.step if started is not None else 0
+                if was_running and isinstance(error, _DeadlineError):
+                    error = _timed_out(program, step)
                 self._stop()
                 num_ended = batch.reclaim()
                 if was_running:
@@ -111,11 +119,14 @@ class WorkerProcess:
             else:
                 batch.receive(report)
                 max_runs, failed = _ALL_RUNS, 0
+                if is_spent:
+                    self._stop()
 
     @staticmethod
     def _ended_in_a_run(started: _Started, error: Exception) -> bool:
         """Whether the process died, and was executing a run when it did."""
-        return isinstance(error, BrokenProcessPool) and started.runs.is_running
+        died = isinstance(error, BrokenProcessPool | _DeadlineError)
+        return died and started.runs.is_running
 
     def kill(self) -> None:
         """Kills the process."""
@@ -175,17 +186,51 @@ class _Started:
             self._writable.close()
             raise
 
-    def execute(self, program_file: Path, prior_attempts: bytes) -> bytes:
-        """Has the process execute the runs that it shares, and returns its report."""
+    def execute(
+        self, program_file: Path, prior_attempts: bytes, min_timeout: float | None
+    ) -> tuple[bytes, bool]:
+        """Has the process execute the runs that it shares.
+
+        Args:
+            program_file: The program.
+            prior_attempts: What `Batch.prior_attempts` returned.
+            min_timeout: The shortest timeout of a call, in seconds; `None`: there is none.
+
+        Returns:
+            What `execute_runs` returns.
+        """
         self._num_batches += 1
         self.program_files.add(program_file)
-        report: bytes = self._pool.submit(
+        future = self._pool.submit(
             execute_runs, program_file, self._runs_file, prior_attempts, process_state.capture(),
             self._num_batches,
-        ).result()  # fmt: skip
+        )  # fmt: skip
+        if min_timeout is not None:
+            self._end_in_time(future, min_timeout)
+        report: tuple[bytes, bool] = future.result()
         # Its log lines come before the outcome.
         self._log.wait_for(self._num_batches, _LOG_TIMEOUT_SECONDS)
         return report
+
+    def _end_in_time(self, future: Future[Any], min_timeout: float) -> None:
+        """Waits for a report, and kills the process if a call takes longer than its timeout.
+
+        Raises:
+            _DeadlineError: It was killed, while it was still in that call.
+        """
+        left = min_timeout
+        while not futures.wait([future], left).done:
+            deadline, now = self.runs.deadline, time.monotonic()
+            # A call that begins after this has at least its timeout.
+            left = min_timeout if deadline == 0 else max(deadline / 1e6 - now, 0.0)
+            if left == 0.0:
+                for process in list(self._pool._processes):  # noqa: SLF001  (`kill` does not wait)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                futures.wait([future])
+                if future.exception() is not None and self.runs.deadline == deadline:
+                    raise _DeadlineError
+                return
 
     def drop(self, program_file: Path) -> None:
         self.program_files.discard(program_file)
@@ -206,6 +251,17 @@ class _Started:
     def close(self) -> None:
         self._pool.shutdown(wait=True)
         self.end_log()
+
+
+class _DeadlineError(Exception):
+    """A process was killed because a call took longer than its timeout."""
+
+
+def _timed_out(program: Program, index: int) -> TimeoutError:
+    [step, *_] = [step for step in program.steps if step.index == index]
+    error = timed_out(step.title, step.timeout or 0.0, "its worker process was killed")
+    _log.warning("%s", error)
+    return error
 
 
 def _new_pool(lock_file: Path | None, log: Connection) -> ProcessPoolExecutor:

@@ -27,6 +27,9 @@ class Workers(ABC):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._executing: dict[Batch, int] = {}
+        self._counting = threading.Lock()
+        self._num_threads = 0
+        self._has_failed = False
 
     def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Called before each submission: starts what takes long to start."""
@@ -71,9 +74,35 @@ class Workers(ABC):
         """Ends all workers; called when nothing is being executed any more."""
 
     def _start(self, batch: Batch | None = None) -> None:
-        threading.Thread(
-            target=self._work, args=(batch,), name="rivers-worker", daemon=True
-        ).start()
+        """Starts a thread; if the system starts none, the present ones go on, if there are any."""
+        with self._counting:
+            self._num_threads += 1
+        try:
+            threading.Thread(
+                target=self._work_counted, args=(batch,), name="rivers-worker", daemon=True
+            ).start()
+        except (RuntimeError, MemoryError) as error:
+            with self._counting:
+                self._num_threads -= 1
+                is_last = self._num_threads == 0
+                self._has_failed = True
+            if batch is not None:
+                batch.close()
+            if is_last:
+                for key in self._engine.live():
+                    self._engine.abort(key, f"no thread could be started: {error}")
+            else:
+                _log.warning("runs are executed in fewer threads than they might be: %s", error)
+
+    def _work_counted(self, batch: Batch | None) -> None:
+        try:
+            self._work(batch)
+        finally:
+            with self._counting:
+                self._num_threads -= 1
+                tries_again, self._has_failed = self._has_failed, False
+            if tries_again:
+                self.notify()
 
     def _work(self, batch: Batch | None = None) -> None:
         while True:

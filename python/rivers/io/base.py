@@ -11,7 +11,7 @@ from rivers.io.fields import field_values, remember_annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rivers._rivers import Plan
+    from rivers._rivers import Plan, Selection
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
 
@@ -73,6 +73,19 @@ class BaseIOHandler(ABC):
                 with a value for each of them, or one value that stands for all of them. `None` is
                 a value, too; the method is not called for a function annotated `-> None`.
         """
+
+    def _held(self, asset: str, partitions: Selection) -> Selection:
+        """Those of an asset's materialized partitions whose values this process can load.
+
+        Of what is kept in memory, rivers knows which backfill stored it, but not whether it is still there.
+        A handler that reaches beyond its process holds what it stored.
+
+        Args:
+            asset: The name of the asset.
+            partitions: Partitions for which it was materialized.
+        """
+        del asset
+        return partitions.difference(partitions) if self.reach == "process" else partitions
 
     @abstractmethod
     def load_input(self, context: InputContext) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rivers.io.output_metadata import OutputMetadata, metadata_values
+from rivers.io.output_metadata import ConstantMetadata, OutputMetadata, metadata_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ class OutputContext(_Context):
         {'unit': 'EUR'}
     """
 
-    __slots__ = ("_added", "failed", "output_metadata", "run_id", "tags")
+    __slots__ = ("_added", "_constant", "failed", "output_metadata", "run_id", "tags")
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class OutputContext(_Context):
         self.failed = list(failed)
         self.output_metadata: dict[str, MetadataValue] = {}
         self._added: OutputMetadata | None = None
+        self._constant: ConstantMetadata | None = None
 
     def add_output_metadata(
         self, metadata: Mapping[str, Any], partition_key: PartitionKey | str | None = None
@@ -119,12 +120,25 @@ class OutputContext(_Context):
             >>> context.output_metadata
             {'rows': MetadataValue.int(5)}
         """
-        added = self._added or OutputMetadata()
+        added = self._all_added() or OutputMetadata()
         added.add(metadata, partition_key, self.partition, f"the output {self.asset_name!r}")
         self._added = added
         is_whole = partition_key is None or len(self.partitions) == 1
         if is_whole:
             self.output_metadata.update(metadata_values(metadata))
+
+    def _add_constant(self, constant: ConstantMetadata) -> None:
+        """Adds facts that cost nearly nothing, before any others."""
+        self._constant = constant
+        self.output_metadata = {**self.output_metadata, **constant.values}
+
+    def _all_added(self) -> OutputMetadata | None:
+        """What the handler has added; `None` if nothing."""
+        if self._constant is not None:
+            self._added = self._added or OutputMetadata()
+            self._added.shared = {**self._constant.values, **self._added.shared}
+            self._constant = None
+        return self._added
 
     @property
     def run_partitions(self) -> list[PartitionKey]:

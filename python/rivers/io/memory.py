@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.exceptions import PartitionValidationError
 from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.frame_types import check_rule
+from rivers.io.output_metadata import ConstantMetadata
 from rivers.io.values import GroupValue, group, nothing_stored, ungroup, wanted_keys
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rivers.io.frame_types import SchemaRule
 
 _ABSENT = object()
-_STORAGE = {"storage": "memory"}
+_STORAGE = ConstantMetadata({"storage": "memory"})
 """The metadata of what is kept in memory."""
 _OWN_REFERENCES = 3
 """References to a list of numbers while nothing but this module has one."""
@@ -87,7 +88,7 @@ class InMemoryIOHandler(BaseIOHandler):
             self._list_nones(asset)
             self._has_values.add(asset)
             self._values.update(new)
-        context.add_output_metadata(_STORAGE)
+        context._add_constant(_STORAGE)  # noqa: SLF001  (not for users)
         if self.record_size:
             with suppress(Exception):  # A value need not be picklable to be kept in memory.
                 size = len(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
@@ -112,6 +113,16 @@ class InMemoryIOHandler(BaseIOHandler):
             hint = "in this process, as its values are kept in memory"
             raise nothing_stored(context, missing, hint)
         return ungroup(context, stored, self.schema)
+
+    def _held(self, asset: str, partitions: Selection) -> Selection:
+        """Those of the partitions whose values are in memory; see `BaseIOHandler._held`."""
+        keys = partitions.keys()
+        with self._lock:
+            self._list_nones(asset)
+            kept = [
+                key for key in keys if (asset, key) in self._values or self._is_none(asset, [key])
+            ]
+        return partitions if len(kept) == len(keys) else partitions.space.select_keys(kept)
 
     def forget(self) -> None:
         """Drop all values: a worker process keeps them for one run only."""

@@ -229,6 +229,7 @@ def _checked(name: str, value: Any, *kinds: type) -> Any:
     return value
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 DATA_VERSION = "rivers/data_version"
 """The name under which `Output(data_version=)` is recorded with the metadata."""
 
@@ -236,7 +237,7 @@ DATA_VERSION = "rivers/data_version"
 def to_json(metadata: dict[str, MetadataValue]) -> str:
     """The JSON object that is stored: values as they are, numbers without a JSON form as text."""
     plain = {storable(name): _plain(value.raw_value()) for name, value in metadata.items()}
-    return json.dumps(plain, ensure_ascii=False)
+    return _ENCODER.encode(plain)
 
 
 def _plain(value: Any) -> Any:

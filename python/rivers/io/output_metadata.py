@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import PartitionKey
 from rivers.exceptions import PartitionValidationError
-from rivers.io.metadata_value import MetadataValue
+from rivers.io.metadata_value import MetadataValue, to_json
 from rivers.partitions.partition_context import expanded
 
 if TYPE_CHECKING:
@@ -72,6 +72,20 @@ class OutputMetadata:
         if not self.single or partition is None or len(partition.keys) != 1:
             return dict(self.shared)
         return {**self.shared, **self.single.get(partition.key, {})}
+
+
+class ConstantMetadata:
+    """Facts that are the same for each value of a handler, with their stored form.
+
+    Args:
+        metadata: The facts by name.
+    """
+
+    __slots__ = ("json", "values")
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self.values = metadata_values(metadata)
+        self.json = to_json(self.values)
 
 
 def metadata_values(metadata: Mapping[str, Any]) -> dict[str, MetadataValue]:

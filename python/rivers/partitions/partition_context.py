@@ -97,7 +97,7 @@ class PartitionContext:
             return self._selected().space.has_time_windows
         except PartitionDefinitionError:
             # The keys of dynamic partitions are in no storage here; alone, they are no windows.
-            if self._definition is not None and self._definition.dimensions:
+            if self._definition is not None and self._definition.dimension_names():
                 raise
             return False
 
@@ -131,7 +131,7 @@ def expanded(
     keys: Iterable[PartitionKey], definition: PartitionsDefinition
 ) -> Iterator[PartitionKey]:
     """The partitions that keys stand for, one key each."""
-    names = definition.dimensions
+    names = definition.dimension_names()
     if isinstance(keys, PartitionKey | str):
         msg = f"keys must be a list of PartitionKeys, got {keys!r}"
         raise TypeError(msg)

@@ -39,7 +39,7 @@ def exclude(part: tuple[str, str] | list[str] | re.Pattern[str]) -> Exclude:
         >>> import rivers as rs
         >>> regions = rs.PartitionsDefinition.static_(["us", "eu", "asia"])
         >>> regions.select(rs.exclude(["us"])).keys()
-        [PartitionKey.single('eu'), PartitionKey.single('asia')]
+        [PartitionKey("eu"), PartitionKey("asia")]
     """
     return Exclude(part)
 
@@ -123,7 +123,7 @@ def select(
     definition: PartitionsDefinition, parts: object, dimensions: Mapping[str, object] | None
 ) -> PartitionSet:
     """Implements `PartitionsDefinition.select`; the binding calls it by name."""
-    if definition.dimensions:
+    if definition.dimension_names():
         named = {**_mapping(parts), **(dimensions or {})}
     else:
         if dimensions:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rivers.exceptions import ExecutionError
-from rivers.planning.expansion import SAME_KEYS
+from rivers.assets.asset_graph import SAME_KEYS
+from rivers.exceptions import ExecutionError, PartitionValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,11 @@ _NEEDED: dict[Isolation, str] = {
     "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
     "machine": "that all machines reach, such as PickleIOHandler over an object store",
 }
+
+
+def reaches(handler: BaseIOHandler, isolation: Isolation) -> bool:
+    """Whether the values of a handler get from one worker to another, by what separates the workers."""
+    return handler.reach in _SUFFICIENT[isolation]
 
 
 def check_canary(plan: Plan, canary: int | None) -> None:
@@ -84,6 +89,39 @@ def check_one_run(
                 raise ExecutionError(msg)
 
 
+def check_same_keys(
+    graph: Graph, nodes: Sequence[Node], plan: Plan, space_of: Callable[[Node], Space]
+) -> None:
+    """Refuses partitions for which an upstream does not have the same keys, though the mapping needs them.
+
+    The upstream began later, for example, or has ended.
+
+    Args:
+        graph: All assets.
+        nodes: The assets that are executed, in order.
+        plan: The runs.
+        space_of: The partitions of an asset.
+
+    Raises:
+        PartitionValidationError: Names the partition, the asset and the upstream.
+    """
+    for selection, _, indices in plan.layers:
+        for node in nodes if indices is None else [nodes[index] for index in indices]:
+            for name in [*node.inputs, *node.mappings]:
+                upstream, mapping = graph[name], node.mapping_to(name)
+                if mapping is None or None in (node.definition, upstream.definition):
+                    continue
+                if upstream.definition == node.definition:
+                    continue
+                try:
+                    selection.translate(space_of(node), node.name).upstream(
+                        space_of(upstream), mapping
+                    )
+                except PartitionValidationError as error:
+                    msg = f"the asset {node.name!r} needs the same partitions of {name!r}: {error}"
+                    raise PartitionValidationError(msg) from None
+
+
 def check_memory_inputs(
     graph: Graph,
     nodes: Sequence[Node],
@@ -111,7 +149,7 @@ def check_memory_inputs(
             )
             handler = handler_of(node, upstream)
             same_run = layer_of.get(upstream.name) == layer_of[node.name]
-            if (same_run and same_partitions) or handler.reach in _SUFFICIENT[isolation]:
+            if (same_run and same_partitions) or reaches(handler, isolation):
                 continue
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r} from another run, but "

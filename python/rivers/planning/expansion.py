@@ -5,23 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rivers._rivers import Selection
-from rivers.assets.asset_graph import unclear_by_name
 from rivers.exceptions import PartitionValidationError
-from rivers.partitions import PartitionMapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from rivers._rivers import Space
     from rivers.assets.asset_graph import Graph, Node
+    from rivers.partitions import PartitionMapping
 
     Direction = Callable[[Selection, Space, PartitionMapping], Selection]
     SpaceOf = Callable[[Node], Space]
 
 Parts = dict[str, "Selection"]
 """The partitions of each asset, by its name."""
-
-SAME_KEYS = PartitionMapping.identity()
 
 
 def map_to_assets(
@@ -73,7 +70,7 @@ def map_to_assets(
 def _from_neighbours(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
     """The partitions that neighbouring assets in `parts` lead to; `None` if it has no such neighbour."""
     needed = _needed(graph, node, parts, space_of)
-    affected = _affected(graph, node, parts, space_of)
+    affected = _affected(node, parts, space_of)
     return needed.union(affected) if needed and affected else needed or affected
 
 
@@ -81,30 +78,44 @@ def _needed(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Select
     """The partitions of an asset that the assets downstream of it need."""
     found: Selection | None = None
     for name in graph.downstream_of(node.name):
-        mapping = mapping_between(graph[name], node)
+        mapping = graph[name].mapping_to(node.name)
         if name in parts and mapping is not None:
-            own = parts[name].upstream(space_of(node), mapping)
+            own = needed_by(graph[name], parts[name], node.name, space_of(node), mapping)
             found = found.union(own) if found else own
     return found
 
 
-def _affected(graph: Graph, node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
+def needed_by(
+    node: Node, own: Selection, upstream: str, space: Space, mapping: PartitionMapping
+) -> Selection:
+    """The partitions of an upstream that partitions of an asset need.
+
+    Args:
+        node: The asset.
+        own: Its partitions.
+        upstream: Name of the upstream.
+        space: All partitions of the upstream.
+        mapping: The mapping from the asset to the upstream.
+
+    Raises:
+        PartitionValidationError: The upstream does not have one of them: it begins later, or has ended.
+    """
+    try:
+        return own.upstream(space, mapping)
+    except PartitionValidationError as error:
+        msg = f"the asset {node.name!r} needs the same partitions of {upstream!r}: {error}"
+        raise PartitionValidationError(msg) from None
+
+
+def _affected(node: Node, parts: Parts, space_of: SpaceOf) -> Selection | None:
     """The partitions of an asset that need partitions of the assets upstream of it."""
     found: Selection | None = None
     for name in node.deps:
-        mapping = mapping_between(node, graph[name])
+        mapping = node.mapping_to(name)
         if name in parts and mapping is not None:
             own = parts[name].downstream(space_of(node), mapping)
             found = found.union(own) if found else own
     return found
-
-
-def mapping_between(node: Node, upstream: Node) -> PartitionMapping | None:
-    """The mapping from an asset to an upstream; `None` if none is declared and names do not imply one."""
-    declared = node.mappings.get(upstream.name)
-    if declared is None and unclear_by_name(node.definition, upstream.definition) is None:
-        return SAME_KEYS
-    return declared
 
 
 def expand(
@@ -136,7 +147,7 @@ def expand(
             _add(expanded, node, found, keep, Selection.upstream)
     if downstream:
         for node in _runnable(graph, graph.all_downstream_of(parts) | parts.keys()):
-            found = _affected(graph, node, expanded, space_of)
+            found = _affected(node, expanded, space_of)
             _add(expanded, node, found, keep, Selection.downstream)
     return expanded
 

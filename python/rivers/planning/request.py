@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from rivers._text import is_storable
-from rivers._validation import LARGEST_PRIORITY, check_count, check_max_failures
+from rivers._validation import LARGEST_PRIORITY, check_count, check_max_failures, check_timeout
 from rivers.exceptions import ConfigurationError
 from rivers.planning.selection import asset_names
 from rivers.policies.retry import RetryPolicy, check_retry
@@ -63,6 +63,7 @@ class BackfillOptions(TypedDict, total=False):
     max_starts_per_second: float | None
     overlap: Overlap
     canary: int | None
+    timeout: float | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class BackfillRequest:
         max_starts_per_second: Maximum number of runs that start in a second.
         overlap: Whether another unfinished backfill may cover the same partitions.
         canary: Number of runs that go first; the others start when those have succeeded.
+        timeout: Maximum duration of a call, in seconds; `None` for what the assets declare.
         rerun_of: Id of the backfill whose partitions this one runs again.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else -10.
 
@@ -115,6 +117,7 @@ class BackfillRequest:
     max_starts_per_second: float | None = None
     overlap: Overlap = "allow"
     canary: int | None = None
+    timeout: float | None = None
     rerun_of: str | None = None
     priority: int = BACKFILL_PRIORITY
 
@@ -134,6 +137,7 @@ class BackfillRequest:
             check_max_failures(self.max_failures)
         _check_rate(self.max_starts_per_second)
         _check_canary(self.canary)
+        check_timeout("timeout", self.timeout)
         _check_order(self.order)
         check_retry("retry", self.retry)
         tags, priority = check_tags(self.tags, self.priority)
@@ -165,6 +169,7 @@ class BackfillRequest:
                 "max_starts_per_second": None if rate is None else float(rate),
                 "refuse_overlap": self.overlap == "refuse",
                 "canary": self.canary,
+                "timeout": None if self.timeout is None else float(self.timeout),
             },
         })  # fmt: skip
 
@@ -193,6 +198,7 @@ class BackfillRequest:
             max_starts_per_second=control["max_starts_per_second"],
             overlap="refuse" if control["refuse_overlap"] else "allow",
             canary=control["canary"],
+            timeout=control["timeout"],
             rerun_of=dict(tags).get(RERUN_TAG),
             priority=stored["priority"],
         )
@@ -220,6 +226,7 @@ class RunRequest:
     config: Mapping[str, Mapping[str, Any]] | None = None
     priority: int = 0
     retry: RetryPolicy | None = None
+    timeout: None = None
 
     def __post_init__(self) -> None:
         check_retry("retry", self.retry)

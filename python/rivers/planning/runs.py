@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rivers._rivers import Plan
+from rivers.assets.asset_graph import SAME_KEYS
 from rivers.partitions import PartitionMapping
 from rivers.planning.checks import check_canary
-from rivers.planning.expansion import SAME_KEYS, expand, map_to_assets, mapping_between
+from rivers.planning.expansion import expand, map_to_assets
 from rivers.planning.grouping import choose_strategy, in_order
 from rivers.planning.selection import (
     drop_materialized,
@@ -145,7 +146,7 @@ def plan_runs(
     links: list[tuple[str, str, PartitionMapping]] = []
     for node in graph.in_order(parts):
         own = parts[node.name]
-        needs = dict(_needs(graph, node, parts))
+        needs = dict(_needs(node, parts))
         # Assets before this one need not wait for its earlier partitions, so it has runs of its own.
         needs_itself = node.name in needs
         level = 0
@@ -194,7 +195,7 @@ def plan_runs(
     )
 
 
-def _needs(graph: Graph, node: Node, parts: Parts) -> Iterator[tuple[str, PartitionMapping]]:
+def _needs(node: Node, parts: Parts) -> Iterator[tuple[str, PartitionMapping]]:
     """The assets in `parts` whose selected partitions an asset needs, each with its mapping."""
     own = parts[node.name]
     for name in [*node.deps, node.name]:
@@ -202,7 +203,7 @@ def _needs(graph: Graph, node: Node, parts: Parts) -> Iterator[tuple[str, Partit
             continue
         selected = parts[name]
         # Without a mapping, declared or implied, all runs of one asset come after those of the other.
-        mapping = mapping_between(node, graph[name]) or PartitionMapping.all_partitions()
+        mapping = node.mapping_to(name) or PartitionMapping.all_partitions()
         if mapping != SAME_KEYS or not own.equals(selected):
             needed = own.upstream(selected.space, mapping).intersection(selected)
             if not needed.num_partitions:

@@ -6,6 +6,8 @@ import os
 import threading
 from typing import Protocol
 
+from rivers._fork import leave_to_parent
+
 
 class Background(Protocol):
     """Runs backfills in the background."""
@@ -73,3 +75,16 @@ def _close_all() -> None:
         for background in list(_kept):
             background.abandon()
         raise
+
+
+def _reset_in_child() -> None:
+    """What runs in the background belongs to the process that this one was forked from."""
+    global _lock  # noqa: PLW0603  (another thread of the parent may have held it)
+    _lock = threading.RLock()
+    for background in _kept:
+        leave_to_parent(background)
+    _kept.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows.
+    os.register_at_fork(after_in_child=_reset_in_child)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
-from rivers.planning.checks import check_memory_inputs
+from rivers.planning.checks import check_memory_inputs, check_same_keys
+from rivers.planning.materialized import leave_out_materialized, loadable, unavailable
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import select_assets
@@ -83,6 +84,8 @@ class Launcher:
         """See `CodeRepository.backfill`."""
         spaces = self.spaces()
         nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
+        if request.only_missing:
+            plan = leave_out_materialized(plan, nodes, self._done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
     async def wait_async(self, result: BackfillResult) -> None:
@@ -107,6 +110,13 @@ class Launcher:
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
+        origins = self._origins(backfill_id)
+
+        def done(node: Node, selection: Selection) -> Selection:
+            made = store.materialized_in(origins, node.name, selection.space)
+            return self._loadable(node, made.intersection(selection))
+
+        plan = leave_out_materialized(plan, nodes, done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
@@ -118,15 +128,18 @@ class Launcher:
         _, configs = check_config(request.config, nodes)
         plan = connection.store.plan(record["key"])
         spaces = self.spaces()
-        program = self.builder.build(nodes, plan, configs, spaces, request.retry)
+        program = self.builder.build(
+            nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
+        )
         _check_still_defined(program, plan, spaces)
         if block:
             self.refuse_blocking_the_loop(program)
+        lost = unavailable(plan, nodes, self._loadable)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
-                backfill_id, program, self.runtime.executor, pools.needs(nodes)
+                backfill_id, program, self.runtime.executor, pools.needs(nodes), lost
             )
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
@@ -144,11 +157,14 @@ class Launcher:
             ExecutionError: A worker process could not load an input.
         """
         config, configs = check_config(request.config, nodes)
+        check_same_keys(self.graph, nodes, plan, spaces)
         isolation = self.runtime.executor.isolation
         if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
             check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
-        program = self.builder.build(nodes, plan, configs, spaces, request.retry)
+        program = self.builder.build(
+            nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
+        )
         return Prepared(request, nodes, plan, program, config)
 
     def submit(self, prepared: Prepared) -> tuple[int, str]:
@@ -206,6 +222,28 @@ class Launcher:
 
     def _materialized(self, asset: str, space: Space) -> Selection:
         return self.runtime.store.materialized(asset, space)
+
+    def _done(self, node: Node, selection: Selection) -> Selection:
+        """Those of the partitions for which an asset need not be executed again."""
+        made = self._materialized(node.name, selection.space).intersection(selection)
+        return self._loadable(node, made)
+
+    def _loadable(self, node: Node, done: Selection) -> Selection:
+        """Those of an asset's materialized partitions whose values a run can load."""
+        if not done.num_partitions:
+            return done
+        handler, isolation = self.builder.handler(node), self.runtime.executor.isolation
+        return loadable(node, done, handler, isolation, self.runtime.store)
+
+    def _origins(self, backfill_id: str) -> list[str]:
+        """Ids of a backfill and of those that it runs again."""
+        origins: list[str] = []
+        origin: str | None = backfill_id
+        while origin is not None and origin not in origins:
+            origins.append(origin)
+            text = self.runtime.store.request(origin)
+            origin = None if text is None else BackfillRequest.from_json(text).rerun_of
+        return origins
 
     def _result(self, key: int, backfill_id: str, plan: Plan, block: bool) -> BackfillResult:
         if block:
@@ -268,7 +306,7 @@ def _check_still_defined(program: Program, plan: Plan, spaces: Spaces) -> None:
             try:
                 selection.check_in(space, step.name)
             except PartitionValidationError:
-                step.defined = space
+                step.check_defined(space)
 
 
 def _planned(

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.assets.graph_asset import handler_of_task
 from rivers.assets.traced_function import TracedFunction
+from rivers.execution.generators import item_hint
 from rivers.execution.runner import Program
-from rivers.execution.steps import Step, StepInput, StepOutput
+from rivers.execution.steps import Step, StepInput, StepOutput, Upstream
 from rivers.io import InMemoryIOHandler
 from rivers.policies.retry import check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
-    from rivers._rivers import Plan
+    from rivers._rivers import Plan, Selection, Space
     from rivers.assets.asset_graph import Graph, Node
     from rivers.assets.step_def import StepDef
     from rivers.execution.executor import Isolation
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from rivers.io import BaseIOHandler
     from rivers.policies.retry import RetryPolicy
     from rivers.repository.spaces import Spaces
+
+    Skipped = Callable[[str, Space], Selection | None]
+    """The partitions of a space that the latest backfill of each skipped for the asset of this name."""
 
 
 class ProgramBuilder:
@@ -90,6 +94,8 @@ class ProgramBuilder:
         configs: Mapping[str, Any],
         spaces: Spaces,
         retry: RetryPolicy | None,
+        timeout: float | None,
+        skipped: Skipped,
     ) -> Program:
         """The steps of the runs of a plan.
 
@@ -99,23 +105,37 @@ class ProgramBuilder:
             configs: Validated configurations, by asset.
             spaces: The partitions of the inputs.
             retry: The retry policy of the request, which goes before the assets' own.
+            timeout: The timeout of the request, which goes before the assets' own.
+            skipped: Looks up what earlier backfills skipped.
         """
         index_of = {node.name: index for index, node in enumerate(nodes)}
         # The graph may have changed since the request was made, so its order may be another one.
         ordered = self._graph.in_order(index_of)
         needs = self._graph.needs_among(index_of)
+        part_of: dict[str, Selection] = {}
+        for selection, _, indices in plan.layers:
+            for index in range(len(nodes)) if indices is None else indices:
+                done = plan.materialized(index)
+                part_of[nodes[index].name] = selection.difference(done) if done else selection
         layers = []
         for _, _, indices in plan.layers:
             outputs_of: dict[StepDef, list[Node]] = {}
             for node in ordered:
                 if indices is None or index_of[node.name] in indices:
                     outputs_of.setdefault(node.asset.step, []).append(node)
-            layers.append(
-                [
-                    self._step(step, outputs, index_of, needs, configs, spaces, retry)
-                    for step, outputs in outputs_of.items()
-                ]
-            )
+            steps = []
+            for step, outputs in outputs_of.items():
+                built = self._step(step, outputs, index_of, needs, configs, spaces, retry, timeout)
+                deps = {dep for node in outputs for dep in node.deps if dep not in step.outputs}
+                own = {node.name for nodes in outputs_of.values() for node in nodes}
+                built.follow(
+                    self._upstream(
+                        outputs[0], self._graph[dep], index_of, part_of, own, spaces, skipped
+                    )
+                    for dep in sorted(deps)
+                )
+                steps.append(built)
+            layers.append(steps)
         program = Program(layers, plan=plan, resources=self._resources)
         if self._isolation != "none":
             program.pickle()
@@ -130,6 +150,7 @@ class ProgramBuilder:
         configs: Mapping[str, Any],
         spaces: Spaces,
         retry: RetryPolicy | None,
+        timeout: float | None,
     ) -> Step:
         """The step that makes these of its outputs."""
         first = nodes[0]
@@ -157,6 +178,7 @@ class ProgramBuilder:
             labels=step.labels,
             hooks=step.hooks,
             resources=self._used_by(call, taken.values(), inputs, outputs),
+            timeout=timeout or step.timeout,
         )
 
     def _used_by(
@@ -181,8 +203,40 @@ class ProgramBuilder:
             node.name,
             self.handler(node),
             node.asset.metadata,
-            type_hint=None if step.kind == "multi" else step.signature.return_hint,
+            type_hint=None if step.kind == "multi" else item_hint(step.signature.return_hint),
             has_value=node.asset.has_value,
+        )
+
+    def _upstream(
+        self,
+        node: Node,
+        upstream: Node,
+        index_of: Mapping[str, int],
+        part_of: Mapping[str, Selection],
+        own: Container[str],
+        spaces: Spaces,
+        skipped: Skipped,
+    ) -> Upstream:
+        """What a step has to know of the skipped partitions of an asset that it depends on."""
+        mapping = node.mappings.get(upstream.name)
+        if upstream.definition is None:
+            return Upstream(
+                upstream.name, index_of.get(upstream.name), upstream.name in own, None, mapping,
+                gives_several=False,
+            )  # fmt: skip
+        space = spaces(upstream)
+        earlier = skipped(upstream.name, space)
+        part = part_of.get(upstream.name)
+        if earlier is not None and part is not None:
+            earlier = earlier.difference(part.only_in(space)[0])
+        return Upstream(
+            name=upstream.name,
+            index=index_of.get(upstream.name),
+            shares_runs=upstream.name in own,
+            space=space,
+            mapping=mapping,
+            gives_several=spaces.resolve(node.definition).needs_several(space, mapping),
+            skipped=earlier if earlier is not None and earlier.num_partitions else None,
         )
 
     def _input(self, node: Node, upstream: Node, spaces: Spaces) -> StepInput:

@@ -318,6 +318,7 @@ class CodeRepository:
         max_starts_per_second: float | None = None,
         overlap: Overlap = "allow",
         canary: int | None = None,
+        timeout: float | None = None,
     ) -> BackfillResult:
         """Launches a backfill: executes assets for many partitions, in runs that are recorded.
 
@@ -367,6 +368,9 @@ class CodeRepository:
             canary: Number of partitions, spread over all, to run first. The others start only if all of
                 these complete, and are canceled otherwise. Where runs have several partitions, the
                 number of runs.
+            timeout: Maximum duration of each call of a function, in seconds; it goes before
+                `Asset(timeout=)`. After that the call fails with `TimeoutError`, and is retried like
+                other failures. It is stored with the backfill.
 
         Returns:
             How the backfill ended; for a background backfill or a dry run, what is planned.
@@ -382,7 +386,7 @@ class CodeRepository:
         request = BackfillRequest(
             selection, partition_keys, partition_range, strategy, failure_policy, max_concurrency,
             tags, config, only_missing, include_upstream, include_downstream, policy, max_failures,
-            order, max_starts_per_second, overlap, canary,
+            order, max_starts_per_second, overlap, canary, timeout,
         )  # fmt: skip
         return self._launcher.backfill(request, block=block, dry_run=dry_run)
 
@@ -668,8 +672,9 @@ class CodeRepository:
 
         Returns:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
-            failed, in_progress), and of the last materialization `last_materialized_at` (Datetime),
-            `backfill_id` (String), `run` (UInt64) and `code_version` (String).
+            failed, in_progress, skipped), of the last materialization `last_materialized_at` (Datetime),
+            `backfill_id` (String), `run` (UInt64) and `code_version` (String), and `skip_reason` (String:
+            why it was skipped).
 
         Raises:
             AssetNotFoundError: There is no such asset.

@@ -12,7 +12,7 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STATES = ("failed", "canceled", "running", "pending", "completed")
+STATES = ("failed", "canceled", "running", "pending", "completed", "skipped")
 """Statuses, the worst first: a cell shows the worst status of its partitions."""
 
 

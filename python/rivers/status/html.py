@@ -18,6 +18,7 @@ COLOURS = {
     "canceled": "#d4a017",
     "running": "#2980b9",
     "pending": "#b8bec4",
+    "skipped": "#9db8a7",
 }
 
 _COLUMNS, _ROWS = 80, 16

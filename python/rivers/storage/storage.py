@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -307,8 +308,18 @@ class Storage:
         return all(deleted)
 
     def get_dynamic_partitions(self, name: str) -> list[str]:
-        """Returns the keys of a dynamic dimension, in order of registration."""
-        return self._store.dynamic(name)
+        """Returns the keys of a dynamic dimension, in order of registration.
+
+        Warns:
+            UserWarning: No key is registered under that name, which may be misspelled.
+        """
+        keys = self._store.dynamic(name)
+        if not keys:
+            msg = (
+                f"No dynamic partitions found for {name!r}; add_dynamic_partitions() registers keys"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
+        return keys
 
     def has_dynamic_partition(self, name: str, key: str | PartitionKey) -> bool:
         """Returns whether a key is registered."""

@@ -12,6 +12,15 @@ pub enum Error {
     /// A key or a range does not belong to the definition it is used with.
     #[error("{0}")]
     PartitionValidation(String),
+    /// A partition mapping is invalid in itself.
+    #[error("{0}")]
+    MappingDefinition(String),
+    /// The keys of a dynamic dimension were needed without the storage that has them.
+    #[error("{0}")]
+    DynamicKeys(String),
+    /// A strategy does not fit the partitions of an asset.
+    #[error("{0}")]
+    StrategyValidation(String),
     /// An argument has a value that is not allowed.
     #[error("{0}")]
     Configuration(String),
@@ -89,6 +98,9 @@ impl Error {
             Self::OutdatedSchema { path, .. } => Some(Remedy::Migrate(path.clone())),
             Self::PartitionDefinition(_)
             | Self::PartitionValidation(_)
+            | Self::MappingDefinition(_)
+            | Self::DynamicKeys(_)
+            | Self::StrategyValidation(_)
             | Self::Configuration(_)
             | Self::Execution(_)
             | Self::Storage { .. } => None,

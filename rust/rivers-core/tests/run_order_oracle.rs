@@ -56,7 +56,10 @@ fn space(day_count: i64, letter_count: usize, days_first: bool) -> Arc<Space> {
 }
 
 fn window(offset: i64) -> Mapping {
-    Mapping::TimeWindow { offset }
+    Mapping::TimeWindow {
+        start: offset,
+        end: offset,
+    }
 }
 
 fn of_dims(given: &[(&str, Mapping)]) -> Mapping {

@@ -239,6 +239,7 @@ proptest! {
             row.push(done.map_or_else(dash, |(_, backfill, _)| backfill.backfill_id.clone()));
             row.push(done.map_or_else(dash, |(.., run)| run.to_string()));
             row.push(done.and_then(|(_, b, _)| b.code_version.clone()).unwrap_or_else(dash));
+            row.push(dash()); // Nothing is skipped.
             expected.push(row);
         }
         let table = partition_status(&space, &history, &causes(), kept.as_deref(), false).unwrap();

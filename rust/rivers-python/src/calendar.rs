@@ -1,20 +1,257 @@
-//! Weeks, months, quarters and years of `PartitionsDefinition`.
+//! Time windows of `PartitionsDefinition`: what users pass for times, zones and windows that are left
+//! out.
 
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use rivers_core::space::time::{DAY, Grid};
+use pyo3::types::{PyDate, PyDateTime, PyString, PyTuple};
+use rivers_core::error::Error;
+use rivers_core::space::time::{
+    Calendar, DAY, Declared, GivenTime, Grid, TimeFormat, Zone, iso, parse_time, to_seconds,
+    wall_span,
+};
+use rivers_core::space::{Definition, Dimension, RangeEnd};
 
-use crate::definition::PartitionsDefinition;
-use crate::time::{DAILY, Given, WEEKDAYS, WEEKLY, months, refused, weekday};
+use crate::calendar_text::{DAILY, WEEKDAYS, WEEKLY, months, weekday};
+use crate::definition_kind::{PartitionsDefinition, instance};
+use crate::error::Raised;
+use crate::key::PartitionKey;
 
-fn monthly_grid(
-    given: &Given<'_, '_>,
+fn refused(reason: String) -> PyErr {
+    Raised(Error::PartitionDefinition(reason)).into()
+}
+
+/// What every time definition takes, as the user gave it.
+pub(crate) struct Given<'a, 'py> {
+    pub(crate) start: &'a Bound<'py, PyAny>,
+    pub(crate) end: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) fmt: &'a str,
+    pub(crate) timezone: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) exclude: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'py> Given<'_, 'py> {
+    /// Declares the calendar; `aligned` moves a start to the first start of the grid.
+    pub(crate) fn declare(
+        &self,
+        grid: Grid,
+        aligned: impl Fn(i64) -> i64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let zone = self.timezone.map(zone).transpose()?;
+        let start = aligned(moment("start", self.start, self.fmt, zone.as_deref())?);
+        let end = self
+            .end
+            .map(|end| moment("end", end, self.fmt, zone.as_deref()));
+        let mut declared = Declared {
+            zone,
+            ..Declared::new(start, end.transpose()?, grid, self.fmt)
+        };
+        let calendar = Calendar::try_from(declared.clone()).map_err(Raised)?;
+        let calendar = match self.exclude {
+            None => calendar,
+            Some(given) => {
+                declared.exclude = excluded(given, &Arc::new(calendar))?;
+                Calendar::try_from(declared).map_err(Raised)?
+            }
+        };
+        let definition = Definition::Single(Dimension::Time(Arc::new(calendar)));
+        instance(self.start.py(), definition)
+    }
+}
+
+/// The zone with a name, or of a `zoneinfo.ZoneInfo`.
+fn zone(given: &Bound<'_, PyAny>) -> PyResult<Arc<Zone>> {
+    let (name, bytes): (String, Vec<u8>) = given
+        .py()
+        .import("rivers.partitions.timezones")?
+        .call_method1("zone_data", (given,))?
+        .extract()?;
+    Ok(Arc::new(Zone::from_tzif(&name, &bytes).map_err(Raised)?))
+}
+
+/// The time in UTC of an aware datetime, or of a naive one in UTC; rounded down to the second.
+pub(crate) fn instant(given: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if is_aware(given)? {
+        let seconds: f64 = given.call_method0("timestamp")?.extract()?;
+        return Ok(seconds.floor() as i64);
+    }
+    let naive: NaiveDateTime = given.extract()?;
+    Ok(to_seconds(naive))
+}
+
+fn is_aware(given: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(!given.call_method0("utcoffset")?.is_none())
+}
+
+/// A length in whole seconds, of `interval_seconds`.
+pub(crate) fn interval(given: &Bound<'_, PyAny>) -> PyResult<u32> {
+    if given.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(format!(
+            "interval_seconds must be an int or a float, got the str {given}"
+        )));
+    }
+    let seconds: f64 = given.extract()?;
+    if !(0.0..=f64::from(u32::MAX)).contains(&seconds) {
+        let max = u32::MAX;
+        return Err(refused(format!(
+            "interval_seconds must be between 1 and {max}, got {given}"
+        )));
+    }
+    if seconds.fract() != 0.0 {
+        return Err(refused(format!(
+            "interval_seconds must be a whole number of seconds, got {given}"
+        )));
+    }
+    Ok(seconds as u32)
+}
+
+/// Parses a time that a user gave, as a time of the zone's wall clock.
+fn moment(
+    argument: &str,
+    given: &Bound<'_, PyAny>,
+    fmt: &str,
+    zone: Option<&Zone>,
+) -> PyResult<i64> {
+    if let Ok(text) = given.cast::<PyString>() {
+        let own = TimeFormat::new(fmt).map_err(Raised)?;
+        return Ok(parse_time(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
+    }
+    if given.is_instance_of::<PyDateTime>() {
+        let microsecond: u32 = given.getattr("microsecond")?.extract()?;
+        if microsecond != 0 {
+            return Err(refused(format!(
+                "{argument}={given} has a fraction of a second; the grid has whole seconds"
+            )));
+        }
+        if !is_aware(given)? {
+            return Ok(to_seconds(given.extract()?));
+        }
+        let Some(zone) = zone else {
+            return Err(refused(format!(
+                "{argument}={given} has a time zone, and the definition has none, so that it is in UTC; \
+                 pass timezone=, or {argument}.astimezone(UTC).replace(tzinfo=None)"
+            )));
+        };
+        let time = instant(given)?;
+        let wall = zone.wall(time);
+        if zone.time_of(wall) != time {
+            return Err(refused(format!(
+                "{argument}={given} is the second of two times at which the clock of {} shows {}; pass \
+                 an earlier or a later time",
+                zone.name(),
+                iso(wall)
+            )));
+        }
+        return Ok(wall);
+    }
+    if given.is_instance_of::<PyDate>() {
+        return day(given);
+    }
+    Err(PyTypeError::new_err(format!(
+        "{argument} must be a datetime, a date or a str, got {given}"
+    )))
+}
+
+/// Midnight at the start of a `date`.
+fn day(given: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let date: chrono::NaiveDate = given.extract()?;
+    Ok(to_seconds(date.and_time(chrono::NaiveTime::MIN)))
+}
+
+/// The starts of the windows that `exclude` names.
+fn excluded(given: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<Vec<i64>> {
+    if given.is_instance_of::<PyString>() || given.is_instance_of::<PyTuple>() {
+        return Err(PyTypeError::new_err(format!(
+            "exclude must be a list of dates, keys or (from, to) windows, got {given}"
+        )));
+    }
+    let mut starts = Vec::new();
+    for item in given.try_iter()? {
+        let (from, to) = excluded_span(&item?, calendar)?;
+        starts.extend(calendar.starts_within(from, to).map_err(Raised)?);
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    Ok(starts)
+}
+
+/// The span, in UTC, in which the windows start that one item of `exclude` names.
+fn excluded_span(item: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<(i64, i64)> {
+    let declared = calendar.declared();
+    let on_clock = |(from, to): (i64, i64)| (declared.time_of(from), declared.time_of(to));
+    if let Ok((from, to)) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
+        && item.is_instance_of::<PyTuple>()
+    {
+        let at = |given| moment("exclude", given, &declared.fmt, declared.zone.as_deref());
+        let span = on_clock((at(&from)?, at(&to)?));
+        if span.1 <= span.0 {
+            return Err(refused(format!("exclude={item} ends before it starts")));
+        }
+        return Ok(span);
+    }
+    let text = match item.cast::<PartitionKey>() {
+        Ok(_) => Some(item.str()?.to_string()),
+        Err(_) => item.cast::<PyString>().ok().map(|text| text.to_string()),
+    };
+    if let Some(text) = text {
+        if let Some(start) = calendar.start_named(&text) {
+            return Ok((start, start + 1));
+        }
+        return match wall_span(&text) {
+            Some(span) => Ok(on_clock(span)),
+            None => Err(refused(format!(
+                "exclude names {text:?}, which is neither a key in the format {:?} nor a date such as \
+                 \"2024-12-25\"",
+                declared.fmt
+            ))),
+        };
+    }
+    if item.is_instance_of::<PyDateTime>() {
+        let wall = moment("exclude", item, &declared.fmt, declared.zone.as_deref())?;
+        return Ok(on_clock((wall, wall + 1)));
+    }
+    if item.is_instance_of::<PyDate>() {
+        let midnight = day(item)?;
+        return Ok(on_clock((midnight, midnight + DAY)));
+    }
+    Err(PyTypeError::new_err(format!(
+        "exclude takes dates, keys and (from, to) windows, got {item}"
+    )))
+}
+
+/// An end of a range: a key or a short form, `None`, a date or a datetime.
+pub(crate) struct End(pub(crate) RangeEnd);
+
+impl<'py> FromPyObject<'_, 'py> for End {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if given.is_none() {
+            return Ok(Self(RangeEnd::Open));
+        }
+        if let Ok(text) = given.cast::<PyString>() {
+            return Ok(Self(RangeEnd::Text(text.extract()?)));
+        }
+        let time = if !given.is_instance_of::<PyDateTime>() {
+            GivenTime::Day(day(&given)?)
+        } else if is_aware(&given)? {
+            GivenTime::Utc(instant(&given)?)
+        } else {
+            GivenTime::Wall(to_seconds(given.extract()?))
+        };
+        Ok(Self(RangeEnd::Time(time)))
+    }
+}
+
+fn monthly_grid<'py>(
+    given: &Given<'_, 'py>,
     every: u8,
     first_month: i64,
-) -> PyResult<PartitionsDefinition> {
+) -> PyResult<Bound<'py, PyAny>> {
     let first_month = u8::try_from(first_month).unwrap_or_default();
-    Ok(given
-        .declare(Grid::Months { every, first_month }, |start| start)?
-        .into())
+    given.declare(Grid::Months { every, first_month }, |start| start)
 }
 
 #[pymethods]
@@ -22,14 +259,14 @@ impl PartitionsDefinition {
     /// Declares one partition per week that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, first_day="monday", timezone=None, exclude=None))]
-    fn weekly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn weekly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
         first_day: &str,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Some(first) = WEEKDAYS.iter().position(|day| *day == first_day) else {
             return Err(refused(format!(
                 "first_day={first_day:?} is not a day of the week; the days are {}{}",
@@ -45,23 +282,22 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        let weeks = given.declare(Grid::WallClock(WEEKLY), |start| {
+        given.declare(Grid::WallClock(WEEKLY), |start| {
             let midnight = (start + DAY - 1).div_euclid(DAY) * DAY;
             midnight + ((7 + first - weekday(midnight)) % 7) as i64 * DAY
-        })?;
-        Ok(weeks.into())
+        })
     }
 
     /// Declares one partition per month that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, timezone=None, exclude=None))]
-    fn monthly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn monthly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(months(1).1);
         monthly_grid(
             &Given {
@@ -79,14 +315,14 @@ impl PartitionsDefinition {
     /// Declares one partition per quarter of a business year that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, first_month=1, timezone=None, exclude=None))]
-    fn quarterly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn quarterly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
         first_month: i64,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(months(3).1);
         monthly_grid(
             &Given {
@@ -104,14 +340,14 @@ impl PartitionsDefinition {
     /// Declares one partition per business year that starts at or after `start`.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, first_month=1, timezone=None, exclude=None))]
-    fn yearly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn yearly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
         first_month: i64,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(months(12).1);
         monthly_grid(
             &Given {

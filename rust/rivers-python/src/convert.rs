@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use rivers_core::backfill;
 use rivers_core::engine::Placement;
 use rivers_core::queue::TagLimit;
+use rivers_core::space::time::to_datetime;
 
 /// What executes the runs of a backfill: an object of the package that batches pass on to workers.
 pub(crate) type PyProgram = Py<PyAny>;
@@ -78,4 +79,18 @@ impl From<backfill::MaxFailures> for MaxFailures {
 /// A timeout in seconds; what is no duration, such as a negative number, is zero.
 pub(crate) fn timeout(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// The aware datetime of a time in the zone with this name; without a zone, naive UTC.
+pub(crate) fn datetime<'py>(
+    py: Python<'py>,
+    time: i64,
+    zone: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match zone {
+        None => Ok(to_datetime(time).into_pyobject(py)?.into_any()),
+        Some(name) => py
+            .import("rivers.partitions.timezones")?
+            .call_method1("aware", (to_datetime(time), name)),
+    }
 }

@@ -1,4 +1,4 @@
-//! `PartitionsDefinition`.
+//! The methods of `PartitionsDefinition`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -7,40 +7,24 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use rivers_core::error::Error;
+use rivers_core::space::mapping::Names;
 use rivers_core::space::time::Grid;
 use rivers_core::space::{Definition, Dimension};
 
+use crate::calendar::{Given, instant, interval};
+use crate::calendar_text::{DAILY, HOURLY, SECONDS, show_calendar};
+use crate::definition_kind::{PartitionsDefinition, instance};
 use crate::error::Raised;
 use crate::key::expect_key;
 use crate::mapping::PartitionMapping;
 use crate::selection::Space;
 use crate::store::Store;
-use crate::time::{DAILY, Given, HOURLY, SECONDS, instant, show_calendar};
-
-/// The partitions that exist: along one dimension, or as the product of several.
-///
-/// Create one with `static_`, `daily`, `hourly`, `time_window`, `dynamic` or `multi`. The size of a
-/// definition does not depend on its number of partitions. Time is a grid of half-open windows on the
-/// wall clock of a zone, by default UTC; a partition's key is the start of its window, as text. Definitions are
-/// immutable, comparable, hashable and picklable.
-#[pyclass(frozen, module = "rivers")]
-pub(crate) struct PartitionsDefinition {
-    pub(crate) definition: Arc<Definition>,
-}
 
 /// `rivers.Storage`, which holds the store.
 #[derive(FromPyObject)]
 struct Storage<'py> {
     #[pyo3(attribute("_store"))]
     store: Bound<'py, Store>,
-}
-
-impl From<Definition> for PartitionsDefinition {
-    fn from(definition: Definition) -> Self {
-        Self {
-            definition: Arc::new(definition),
-        }
-    }
 }
 
 #[pymethods]
@@ -50,7 +34,7 @@ impl PartitionsDefinition {
     /// Raises PartitionDefinitionError for no key, a duplicate, an empty key, or one that contains
     /// `|` or `,`.
     #[staticmethod]
-    fn static_(keys: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn static_<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if keys.is_instance_of::<PyString>() {
             return Err(PyTypeError::new_err(format!(
                 "static_() takes a list of str, got the str {keys}"
@@ -64,7 +48,7 @@ impl PartitionsDefinition {
             })?;
             names.push(text.extract::<pyo3::pybacked::PyBackedStr>()?);
         }
-        Ok(Definition::static_(names).map_err(Raised)?.into())
+        instance(keys.py(), Definition::static_(names).map_err(Raised)?)
     }
 
     /// Declares one partition per day, from `start` up to but not including `end`; without an end, up
@@ -76,13 +60,13 @@ impl PartitionsDefinition {
     /// keys do not parse back to their windows.
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, timezone=None, exclude=None))]
-    fn daily(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn daily<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(DAILY.1);
         // Without changes of the clock, both grids are equal.
         let grid = match timezone {
@@ -103,13 +87,13 @@ impl PartitionsDefinition {
     /// "%Y-%m-%dT%H:%M".
     #[staticmethod]
     #[pyo3(signature = (start, end=None, fmt=None, *, timezone=None, exclude=None))]
-    fn hourly(
-        start: &Bound<'_, PyAny>,
-        end: Option<&Bound<'_, PyAny>>,
+    fn hourly<'py>(
+        start: &Bound<'py, PyAny>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let fmt = fmt.unwrap_or(HOURLY.1);
         // Without changes of the clock, both grids are equal.
         let grid = match timezone {
@@ -133,23 +117,18 @@ impl PartitionsDefinition {
     /// "%Y-%m-%dT%H:%M:%S".
     #[staticmethod]
     #[pyo3(signature = (start, cron_schedule=None, interval_seconds=None, end=None, fmt=None, *, timezone=None, exclude=None))]
-    fn time_window(
-        start: &Bound<'_, PyAny>,
+    fn time_window<'py>(
+        start: &Bound<'py, PyAny>,
         cron_schedule: Option<String>,
-        interval_seconds: Option<i64>,
-        end: Option<&Bound<'_, PyAny>>,
+        interval_seconds: Option<&Bound<'py, PyAny>>,
+        end: Option<&Bound<'py, PyAny>>,
         fmt: Option<&str>,
-        timezone: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+        timezone: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let grid = match (cron_schedule, interval_seconds) {
             (Some(cron), None) => Grid::Cron(cron),
-            (None, Some(seconds)) => Grid::Interval(u32::try_from(seconds).map_err(|_| {
-                Raised(Error::PartitionDefinition(format!(
-                    "interval_seconds must be between 1 and {}, got {seconds}",
-                    u32::MAX
-                )))
-            })?),
+            (None, Some(seconds)) => Grid::Interval(interval(seconds)?),
             _ => {
                 return Err(Raised(Error::PartitionDefinition(
                     "time_window() takes either cron_schedule or interval_seconds".into(),
@@ -174,7 +153,8 @@ impl PartitionsDefinition {
     /// Raises PartitionDefinitionError for no dimension, an invalid name, or a dimension that is
     /// itself a `multi` definition.
     #[staticmethod]
-    fn multi(dimensions: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn multi<'py>(dimensions: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = dimensions.py();
         let dimensions = dimensions.cast::<PyDict>().map_err(|_| {
             PyTypeError::new_err("multi() takes a dict of dimension name to PartitionsDefinition")
         })?;
@@ -190,18 +170,17 @@ impl PartitionsDefinition {
                 Definition::clone(&definition.get().definition),
             ));
         }
-        Ok(Definition::multi(named).map_err(Raised)?.into())
+        instance(py, Definition::multi(named).map_err(Raised)?)
     }
 
     /// Declares keys that are registered in a storage under this name, in order of registration.
     #[staticmethod]
-    fn dynamic(name: &str) -> Result<Self, Raised> {
-        Ok(Definition::dynamic(name)?.into())
+    fn dynamic<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        instance(py, Definition::dynamic(name).map_err(Raised)?)
     }
 
-    /// The names of the dimensions of a `multi` definition, in order; otherwise `[]`.
-    #[getter]
-    fn dimensions(&self) -> Vec<String> {
+    /// The names of the dimensions of a product, in order; otherwise `[]`. Private to the package.
+    fn dimension_names(&self) -> Vec<String> {
         match &*self.definition {
             Definition::Single(_) => Vec::new(),
             Definition::Multi(named) => named.iter().map(|(name, _)| name.clone()).collect(),
@@ -283,7 +262,7 @@ impl PartitionsDefinition {
         let space = py.detach(|| {
             definition.resolve(now, &|name| match &store {
                 Some(store) => store.dynamic(name),
-                None => Err(Error::PartitionDefinition(format!(
+                None => Err(Error::DynamicKeys(format!(
                     "the keys of dynamic({name:?}) live in a storage; pass storage="
                 ))),
             })
@@ -338,23 +317,28 @@ impl PartitionsDefinition {
 
 /// Reads a pickled definition.
 #[pyo3::pyfunction]
-pub(crate) fn decode_definition(bytes: &[u8]) -> PyResult<PartitionsDefinition> {
+pub(crate) fn decode_definition<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let definition: Definition =
         postcard::from_bytes(bytes).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    Ok(definition.into())
+    instance(py, definition)
 }
 
 /// Why a mapping cannot relate two definitions, as the end of a sentence; `None` if it can. A
-/// definition that is `None` belongs to an asset without partitions.
+/// definition that is `None` belongs to an asset without partitions; `names` are those of the assets.
 #[pyo3::pyfunction]
 pub(crate) fn mapping_refusal(
     mapping: &PartitionMapping,
     downstream: Option<&PartitionsDefinition>,
     upstream: Option<&PartitionsDefinition>,
+    names: (String, String),
 ) -> Option<String> {
     let down = downstream.map(|given| &*given.definition);
     let up = upstream.map(|given| &*given.definition);
-    mapping.mapping.check(down, up).err()
+    let names = Names {
+        down: &names.0,
+        up: &names.1,
+    };
+    mapping.mapping.check(down, up, names).err()
 }
 
 fn show(dimension: &Dimension) -> String {

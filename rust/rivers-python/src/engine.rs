@@ -121,10 +121,11 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
+        unavailable: Vec<u32>,
     ) -> PyResult<i64> {
         let execution = execution(program, &executor, pools)?;
         Ok(py
-            .detach(|| self.engine.resume(id, execution))
+            .detach(|| self.engine.resume(id, execution, &unavailable))
             .map_err(Raised)?)
     }
 

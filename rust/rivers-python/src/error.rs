@@ -22,6 +22,9 @@ fn exception(error: &Error) -> &'static str {
     match error {
         Error::PartitionDefinition(_) => "PartitionDefinitionError",
         Error::PartitionValidation(_) => "PartitionValidationError",
+        Error::MappingDefinition(_) => "MappingDefinitionError",
+        Error::DynamicKeys(_) => "DynamicPartitionsError",
+        Error::StrategyValidation(_) => "StrategyValidationError",
         Error::Configuration(_) => "ConfigurationError",
         Error::Execution(_) => "ExecutionError",
         Error::Refused { .. } => "ExecutionError",

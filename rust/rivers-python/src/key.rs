@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use rivers_core::error::Error;
 use rivers_core::space::{Key, Space};
 
@@ -18,8 +18,8 @@ enum Repr {
 
 /// The name of a partition: a value for its one dimension, or for each of several.
 ///
-/// Create one with `PartitionKey.single` or `PartitionKey.multi`, which return a
-/// `PartitionKey.Single` or a `PartitionKey.Multi`. A key with several values in a dimension
+/// `PartitionKey.single` and `PartitionKey.multi` return a `PartitionKey.Single` or a
+/// `PartitionKey.Multi`; so does `PartitionKey(...)`, by the type of its argument. A key with several values in a dimension
 /// represents several partitions. Keys that represent the same partitions are equal; keys are
 /// immutable, hashable and picklable.
 #[pyclass(frozen, subclass, module = "rivers")]
@@ -38,13 +38,19 @@ pub(crate) struct MultiKey;
 /// Makes the two classes available as `PartitionKey.Single` and `PartitionKey.Multi`.
 pub(crate) fn nest(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let outer = module.getattr("PartitionKey")?;
-    for name in ["Single", "Multi"] {
-        let class = module.getattr(name)?;
-        class.setattr("__qualname__", format!("PartitionKey.{name}"))?;
-        outer.setattr(name, class)?;
-        module.delattr(name)?;
-    }
-    Ok(())
+    nest_class(&outer, &module.py().get_type::<SingleKey>(), "Single")?;
+    nest_class(&outer, &module.py().get_type::<MultiKey>(), "Multi")
+}
+
+/// Makes a class an attribute of another.
+pub(crate) fn nest_class(
+    outer: &Bound<'_, PyAny>,
+    class: &Bound<'_, PyType>,
+    name: &str,
+) -> PyResult<()> {
+    let within: String = outer.getattr("__qualname__")?.extract()?;
+    class.setattr("__qualname__", format!("{within}.{name}"))?;
+    outer.setattr(name, class)
 }
 
 impl PartitionKey {
@@ -162,6 +168,16 @@ fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
 
 #[pymethods]
 impl PartitionKey {
+    /// A dict makes the key that `multi` makes, a str or a list the one that `single` makes.
+    #[new]
+    fn new<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let given = match key.is_instance_of::<PyDict>() {
+            true => multi_key(key)?,
+            false => single_key(key)?,
+        };
+        wrap(key.py(), Repr::Given(given))
+    }
+
     /// A key of a definition with one dimension: `single("us")`.
     ///
     /// Several values represent several partitions: `single(["us", "eu"])`. Raises
@@ -197,30 +213,8 @@ impl PartitionKey {
         self.key().to_string()
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let shown = |values: &[String]| -> PyResult<String> {
-            let text = match values {
-                [one] => one.into_pyobject(py)?.into_any(),
-                several => several.into_pyobject(py)?.into_any(),
-            };
-            Ok(text.repr()?.to_string())
-        };
-        match &*self.key() {
-            Key::Single(values) => Ok(format!("PartitionKey.single({})", shown(values)?)),
-            Key::Multi(named) => {
-                let parts: PyResult<Vec<String>> = named
-                    .iter()
-                    .map(|(name, values)| {
-                        Ok(format!(
-                            "{}: {}",
-                            PyString::new(py, name).repr()?,
-                            shown(values)?
-                        ))
-                    })
-                    .collect();
-                Ok(format!("PartitionKey.multi({{{}}})", parts?.join(", ")))
-            }
-        }
+    fn __repr__(&self) -> String {
+        self.key().notation()
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

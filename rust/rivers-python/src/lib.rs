@@ -4,19 +4,21 @@
 mod arrow;
 mod batch;
 mod calendar;
+mod calendar_text;
 mod convert;
 mod definition;
+mod definition_kind;
 mod engine;
 mod error;
 mod key;
 mod mapping;
 mod plan;
+mod range;
 mod records;
 mod run;
 mod selection;
 mod store;
 mod table;
-mod time;
 mod worker;
 
 /// The Rust core of rivers.
@@ -27,11 +29,13 @@ mod _rivers {
     #[pymodule_export]
     use crate::batch::Batch;
     #[pymodule_export]
-    use crate::definition::{PartitionsDefinition, decode_definition, mapping_refusal};
+    use crate::definition::{decode_definition, mapping_refusal};
+    #[pymodule_export]
+    use crate::definition_kind::PartitionsDefinition;
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]
-    use crate::key::{MultiKey, PartitionKey, SingleKey};
+    use crate::key::PartitionKey;
     #[pymodule_export]
     use crate::mapping::{PartitionMapping, decode_mapping};
     #[pymodule_export]
@@ -39,7 +43,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::run::{PyJobSpec, Run};
     #[pymodule_export]
-    use crate::selection::{Selection, Space, decode_space};
+    use crate::selection::{Selection, Space, decode_selection, decode_space};
     #[pymodule_export]
     use crate::store::Store;
 
@@ -53,6 +57,8 @@ mod _rivers {
         use pyo3::prelude::*;
         // Whether this is a debug build: the package warns about its speed.
         module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
-        crate::key::nest(module)
+        crate::key::nest(module)?;
+        crate::definition_kind::nest(module)?;
+        crate::mapping::nest(module)
     }
 }

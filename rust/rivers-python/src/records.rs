@@ -39,6 +39,7 @@ pub(crate) struct BackfillRecord {
     max_starts_per_second: Option<f64>,
     refuse_overlap: bool,
     canary: Option<u32>,
+    timeout: Option<f64>,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -62,6 +63,7 @@ impl From<BackfillRow> for BackfillRecord {
             tags: request.tags,
             refuse_overlap: request.control.refuse_overlap,
             canary: request.control.canary,
+            timeout: request.control.timeout,
             max_starts_per_second: request.control.max_starts_per_second,
             max_failures: request.control.max_failures.map(Into::into),
             config: request.config,

@@ -103,18 +103,20 @@ impl Run {
     }
 
     /// Marks each partition of the key as failed.
+    #[pyo3(signature = (asset, key, error_type, message, traceback=None))]
     fn mark_failed(
         &self,
         asset: u32,
         key: &Bound<'_, PyAny>,
         error_type: String,
         message: String,
+        traceback: Option<String>,
     ) -> PyResult<()> {
         let partitions = self.located(key)?;
         let cause = Cause {
             error_type,
             message,
-            traceback: None,
+            traceback,
         };
         self.run
             .mark_failed(asset, &partitions, &cause)
@@ -145,6 +147,14 @@ impl Run {
             .mark_skipped(asset, partitions.as_deref(), &reason)
             .map_err(Raised)?;
         Ok(())
+    }
+
+    /// Whether an asset failed for each partition of the key, or skipped it.
+    fn leaves_out(&self, asset: u32, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let partitions = self.located(key)?;
+        Ok(partitions
+            .into_iter()
+            .all(|partition| self.run.leaves_out(asset, partition)))
     }
 
     fn is_skipped(&self, asset: u32) -> bool {

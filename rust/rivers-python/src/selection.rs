@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use rivers_core::plan::{Plan, Strategy, codec};
 use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
 };
 
+use crate::convert::datetime;
 use crate::error::{Raised, Result};
 use crate::key::{expect_key, of_partition};
 use crate::mapping::PartitionMapping;
-use crate::time::{End, datetime};
+use crate::range::{DimPart, KeyRange};
 
 /// All partitions of a definition, resolved at one time.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -23,44 +25,6 @@ pub(crate) struct Space {
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct Selection {
     pub(crate) selection: Arc<space::Selection>,
-}
-
-/// One dimension's part of a range: a 2-tuple is a range, a list is individual keys.
-#[derive(FromPyObject)]
-enum DimPart {
-    Range((End, End)),
-    Keys(Vec<End>),
-}
-
-impl From<DimPart> for DimRange {
-    fn from(part: DimPart) -> Self {
-        match part {
-            DimPart::Range((from, to)) => Self::Range(from.0, to.0),
-            DimPart::Keys(keys) => Self::Keys(keys.into_iter().map(|key| key.0).collect()),
-        }
-    }
-}
-
-/// `rivers.PartitionKeyRange`, with the same fields in the same order.
-#[derive(FromPyObject)]
-pub(crate) struct KeyRange {
-    from_key: End,
-    to_key: End,
-    dimensions: Option<Vec<(String, DimPart)>>,
-}
-
-impl From<KeyRange> for RangeSpec {
-    fn from(range: KeyRange) -> Self {
-        match range.dimensions {
-            Some(named) => Self::Multi(
-                named
-                    .into_iter()
-                    .map(|(name, part)| (name, part.into()))
-                    .collect(),
-            ),
-            None => Self::Single(DimRange::Range(range.from_key.0, range.to_key.0)),
-        }
-    }
 }
 
 /// Minimum number of objects for which the cycle collector is paused.
@@ -113,6 +77,13 @@ impl Space {
 
     pub(crate) fn all(&self) -> Selection {
         space::Selection::all(Arc::clone(&self.space)).into()
+    }
+
+    /// Whether one of these partitions may need several of an upstream's.
+    #[pyo3(signature = (upstream, mapping=None))]
+    fn needs_several(&self, upstream: &Self, mapping: Option<&PartitionMapping>) -> bool {
+        let mapping = mapping.map_or(&Mapping::Identity, |given| &given.mapping);
+        mapping.gives_several(&self.space, &upstream.space)
     }
 
     fn select_range(&self, range: KeyRange) -> Result<Selection> {
@@ -213,6 +184,16 @@ pub(crate) fn decode_space(bytes: &[u8]) -> Result<Space> {
     })
 }
 
+/// Reads a selection, which is encoded as the plan of one run.
+#[pyfunction]
+pub(crate) fn decode_selection(space: &[u8], plan: &[u8]) -> Result<Selection> {
+    let space = codec::decode_space(space)?;
+    let plan = codec::decode_plan(space, plan)?;
+    Ok(Selection {
+        selection: Arc::clone(plan.selection()),
+    })
+}
+
 impl From<space::Selection> for Selection {
     fn from(selection: space::Selection) -> Self {
         Self {
@@ -221,8 +202,21 @@ impl From<space::Selection> for Selection {
     }
 }
 
+/// A space and a plan over it, as bytes.
+type Encoded<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
 #[pymethods]
 impl Selection {
+    /// The selection as bytes, for a worker process.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Encoded<'py>)> {
+        let selection = space::Selection::clone(&self.selection);
+        let space = codec::encode_space(selection.space()).map_err(Raised)?;
+        let plan = Plan::new(selection, Strategy::SingleRun).map_err(Raised)?;
+        let plan = codec::encode_plan(&plan).map_err(Raised)?;
+        let decode = py.import("rivers._rivers")?.getattr("decode_selection")?;
+        Ok((decode, (PyBytes::new(py, &space), PyBytes::new(py, &plan))))
+    }
+
     #[getter]
     fn num_partitions(&self) -> u64 {
         self.selection.len()

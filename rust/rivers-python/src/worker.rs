@@ -42,6 +42,16 @@ impl SharedRuns {
     }
 
     #[getter]
+    fn deadline(&self) -> u64 {
+        self.shared.deadline()
+    }
+
+    #[setter]
+    fn set_deadline(&self, deadline: u64) {
+        self.shared.set_deadline(deadline);
+    }
+
+    #[getter]
     fn is_running(&self) -> bool {
         self.shared.is_running()
     }

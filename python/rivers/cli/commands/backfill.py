@@ -30,6 +30,7 @@ from rivers.cli.options import (
     retry_option,
     starts_option,
     storage_option,
+    timeout_option,
     upstream_option,
 )
 from rivers.cli.settings import open_storage
@@ -106,6 +107,7 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 @overlap_option
 @canary_option
 @retry_option
+@timeout_option
 @click.option(
     "--only-missing",
     is_flag=True,
@@ -139,6 +141,7 @@ def backfill(
     overlap: str,
     canary: int | None,
     retry: int | None,
+    timeout: float | None,
     only_missing: bool,
     include_upstream: bool,
     include_downstream: bool,
@@ -172,7 +175,8 @@ def backfill(
             max_failures=parse.parse_max_failures(max_failures),
             order=cast("Order", parse.parse_order(order)),
             max_starts_per_second=max_starts_per_second, overlap=cast("Overlap", overlap), canary=canary,
-            retry=None if retry is None else RetryPolicy(retry), **chosen,
+            retry=None if retry is None else RetryPolicy(retry), timeout=timeout,
+            **chosen,
         ))  # fmt: skip
 
 
@@ -278,7 +282,7 @@ def _partitions(
         return {"partition_keys": parse.read_table(keys)}
     definition = partition_definition(repo, names)
     if partitions:
-        return {"partition_keys": parse.parse_keys(partitions, definition.dimensions)}
+        return {"partition_keys": parse.parse_keys(partitions, definition.dimension_names())}
     return {"partition_keys": definition.select()}
 
 

@@ -48,7 +48,7 @@ def _asset(node: "Node", space: "Space | None") -> dict[str, Any]:
         "asset": node.name,
         "external": node.asset.is_external,
         "inputs": list(node.inputs),
-        "dimensions": definition.dimensions if definition else [],
+        "dimensions": definition.dimension_names() if definition else [],
         "partitions": space.num_partitions if space is not None else None,
     }
 

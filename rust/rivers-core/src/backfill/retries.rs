@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::run_end::{Failure, OutputMetadata, Retry, RunEnd};
-use super::skips::Skip;
+use super::run_end::{Failure, OutputMetadata, Retry, RunEnd, Skip};
 use crate::clock::Micros;
 
 /// What prior attempts of a run leave to the next.

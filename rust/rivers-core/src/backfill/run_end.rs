@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::skips::Skip;
 use crate::clock::Micros;
 
 /// Why something failed.
@@ -38,6 +37,17 @@ pub struct OutputMetadata {
     pub partition: Option<u64>,
     /// The facts: a JSON object.
     pub body: Arc<str>,
+}
+
+/// An asset that a run skipped, for one partition or all.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Skip {
+    /// Index of the asset in the request.
+    pub asset: u32,
+    /// The partition; `None`: all partitions of the run that did not fail.
+    pub partition: Option<u64>,
+    /// The reason; stored like that of a failure.
+    pub reason: Arc<Cause>,
 }
 
 /// An attempt of a run that is followed by another.

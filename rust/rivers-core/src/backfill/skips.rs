@@ -6,19 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 
-use super::run_end::Cause;
 use crate::space::{Members, PositionSet, Selection, Space};
-
-/// An asset that a run skipped, for one partition or all.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Skip {
-    /// Index of the asset in the request.
-    pub asset: u32,
-    /// The partition; `None`: all partitions of the run that did not fail.
-    pub partition: Option<u64>,
-    /// The reason; stored like that of a failure.
-    pub reason: Arc<Cause>,
-}
 
 /// The record of a `Skip`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

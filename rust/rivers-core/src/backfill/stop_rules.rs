@@ -17,6 +17,8 @@ pub struct Control {
     pub refuse_overlap: bool,
     /// Number of runs that go first; the others start when those have succeeded.
     pub canary: Option<u32>,
+    /// Maximum duration of each call of a function, in seconds; what calls the functions enforces it.
+    pub timeout: Option<f64>,
 }
 
 /// The failed partitions at which a backfill stops.

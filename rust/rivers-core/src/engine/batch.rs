@@ -188,7 +188,7 @@ impl Batch {
         self.shared.to_write.notify_one();
         if is_retried {
             // A worker that sleeps until the next retry may have to wake up earlier.
-            self.shared.changed.notify_all();
+            self.shared.notify();
         }
     }
 
@@ -265,7 +265,7 @@ impl Batch {
         if !is_live {
             self.shared.worker_left(self.entry);
         }
-        self.shared.changed.notify_all();
+        self.shared.notify();
         self.shared.to_write.notify_one();
     }
 }

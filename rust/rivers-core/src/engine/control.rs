@@ -23,7 +23,7 @@ impl Engine {
     pub fn cancel(&self, id: &str) -> Result<bool> {
         let row = self.row(id)?;
         if self.shared.coordinator().stop(row.key, Stop::Canceled) {
-            self.shared.changed.notify_all();
+            self.shared.notify();
             self.shared.to_write.notify_all();
             return Ok(true);
         }
@@ -49,7 +49,7 @@ impl Engine {
             if coordinator.stop(row.key, Stop::Canceled) {
                 coordinator.force_after(row.key, after);
                 drop(coordinator);
-                self.shared.changed.notify_all();
+                self.shared.notify();
                 self.shared.to_write.notify_all();
                 return Ok(true);
             }
@@ -104,7 +104,7 @@ impl Engine {
     /// `Storage`.
     pub fn abandon(&self, key: Key) -> Result<()> {
         self.shared.coordinator().abandon(key, None);
-        self.shared.changed.notify_all();
+        self.shared.notify();
         self.shared.writer_caught_up.notify_all();
         self.shared.store.release(key, &self.shared.owner)
     }
@@ -121,7 +121,7 @@ impl Engine {
             .shared
             .coordinator()
             .abandon(key, Some(Error::Execution(reason)));
-        self.shared.changed.notify_all();
+        self.shared.notify();
         self.shared.writer_caught_up.notify_all();
         if let Some(entry) = entry {
             self.shared.worker_left(entry);
@@ -129,12 +129,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Continues a backfill whose owner is dead.
+    /// Continues a backfill whose owner is dead. The values of the assets in `unavailable` that the plan
+    /// says are materialized already cannot be loaded any more: these assets are executed.
     ///
     /// # Errors
     /// `BackfillNotFound`; `Execution` if it has ended, its owner is alive, or a worker process of a
     /// dead owner does not exit; `Storage`.
-    pub fn resume(&self, id: &str, execution: Execution) -> Result<Key> {
+    pub fn resume(&self, id: &str, execution: Execution, unavailable: &[u32]) -> Result<Key> {
         let row = self.row(id)?;
         if row.status != Status::InProgress {
             return Err(Error::Refused {
@@ -159,7 +160,8 @@ impl Engine {
         self.shared.leased_first(&lease);
         // The owner may have recorded more between our read and the takeover.
         let row = self.row(id)?;
-        let plan = Arc::new(self.shared.store.plan(row.key)?);
+        let plan = self.shared.store.plan(row.key)?;
+        let plan = Arc::new(plan.without_materialized(unavailable));
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let pending = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
         let failures = if plan.links().is_empty() {

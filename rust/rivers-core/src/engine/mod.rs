@@ -10,6 +10,7 @@ mod control;
 mod coordinator;
 mod history;
 mod live_backfill;
+mod nested_calls;
 mod nested_waits;
 mod priority_gate;
 mod remote_runs;
@@ -69,8 +70,10 @@ struct Shared {
     coordinator: Mutex<Coordinator>,
     /// Held while control requests are read and applied.
     polling: Mutex<()>,
-    /// Signals anything that workers or callers may wait for.
+    /// Signals anything that callers may wait for: there are few of them.
     changed: Condvar,
+    /// Signals one of the workers that wait for a run: there may be thousands.
+    has_work: Condvar,
     /// Signals that there is something to commit.
     to_write: Condvar,
     /// Signals that the writer has caught up.
@@ -110,9 +113,16 @@ impl Shared {
         }
     }
 
+    /// Something has changed for callers, and perhaps for workers. One worker is woken: if it finds more
+    /// than it takes, it wakes the next.
+    fn notify(&self) {
+        self.changed.notify_all();
+        self.has_work.notify_one();
+    }
+
     fn end_preemption(&self) {
         self.coordinator().end_preemption();
-        self.changed.notify_all();
+        self.notify();
     }
 
     /// A worker left an aborted backfill. The last one releases the lease, so that the backfill can be
@@ -122,7 +132,7 @@ impl Shared {
         if let Some(key) = last {
             let _ = self.store.release(key, &self.owner);
             self.coordinator().drained(entry);
-            self.changed.notify_all();
+            self.notify();
         }
     }
 
@@ -139,7 +149,7 @@ impl Shared {
     fn leased(&self, lease: &RequestedLease) {
         self.leased_until
             .store(lease.valid_until, Ordering::Release);
-        self.changed.notify_all();
+        self.notify();
     }
 }
 
@@ -172,6 +182,7 @@ impl Engine {
             coordinator: Mutex::new(Coordinator::new(limits)),
             polling: Mutex::new(()),
             changed: Condvar::new(),
+            has_work: Condvar::new(),
             to_write: Condvar::new(),
             writer_caught_up: Condvar::new(),
         };
@@ -237,7 +248,7 @@ impl Engine {
         }
         admit(&mut coordinator);
         drop(coordinator);
-        self.shared.changed.notify_all();
+        self.shared.notify();
         self.shared.to_write.notify_all();
         Ok(())
     }
@@ -266,7 +277,7 @@ impl Engine {
     /// The submission was made or has failed.
     pub fn end_submission(&self) {
         self.shared.coordinator().submissions -= 1;
-        self.shared.changed.notify_all();
+        self.shared.notify();
     }
 
     /// The next batch of runs for a worker, or `None` if there is none within `timeout`.
@@ -303,7 +314,9 @@ impl Engine {
                 continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let watches = coordinator.has_unclaimed() && !timeout.is_zero();
+            // One worker is enough to watch for stalled runs; without an idle one, the next would start.
+            let watches =
+                !timeout.is_zero() && !coordinator.is_watched && coordinator.has_unclaimed();
             if coordinator.closed || (left.is_zero() && !watches) {
                 break None;
             }
@@ -314,10 +327,21 @@ impl Engine {
             };
             let next = due.into_iter().chain(gate.map(|(_, at)| at)).min();
             let sleep = next.map_or(sleep, |at| sleep.min(until(at, now)));
-            let waited = self.shared.changed.wait_timeout(coordinator, sleep);
+            coordinator.is_watched |= watches;
+            let waited = self.shared.has_work.wait_timeout(coordinator, sleep);
             coordinator = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if watches {
+                coordinator.is_watched = false;
+            }
         };
         coordinator.idle_workers -= 1;
+        let is_more = coordinator.idle_workers > 0
+            && (coordinator.can_dispatch()
+                || (!coordinator.is_watched && coordinator.has_unclaimed()));
+        drop(coordinator);
+        if is_more {
+            self.shared.has_work.notify_one();
+        }
         if batch.is_some() {
             self.shared.to_write.notify_one();
         }
@@ -427,7 +451,8 @@ impl Engine {
             return;
         }
         self.shared.coordinator().closed = true;
-        self.shared.changed.notify_all();
+        self.shared.notify();
+        self.shared.has_work.notify_all();
         self.shared.to_write.notify_all();
         self.shared.writer_caught_up.notify_all();
         let writer = self
@@ -446,7 +471,7 @@ impl Engine {
                 .into_iter()
                 .for_each(|entry| self.shared.worker_left(entry));
         }
-        self.shared.changed.notify_all();
+        self.shared.notify();
     }
 
     fn not_found(id: &str) -> Error {

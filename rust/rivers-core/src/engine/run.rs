@@ -1,5 +1,6 @@
 //! One run while it is executed: its partitions, and what failed in it so far.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
@@ -7,7 +8,6 @@ use hashbrown::HashSet;
 use super::history::History;
 use super::run_failures::RunFailures;
 use super::run_metadata::RunMetadata;
-use super::run_skips::Reasons;
 use crate::backfill::error_fingerprint::fingerprint;
 use crate::backfill::{
     Cause, Failure, FailurePolicy, PriorAttempts, Request, Retry, RunEnd, SkippedPartitions,
@@ -25,6 +25,9 @@ pub struct JobSpec {
     /// The request.
     pub request: Arc<Request>,
 }
+
+/// By asset and partition (`None`: all), why it was skipped.
+pub(super) type Reasons = BTreeMap<(u32, Option<u64>), Arc<Cause>>;
 
 /// A run being executed.
 #[derive(Debug)]
@@ -206,6 +209,11 @@ impl Run {
             cause: None,
             fingerprint: None,
         });
+    }
+
+    /// Whether a failure of exactly this partition of `asset` is recorded.
+    pub(super) fn has_failed(&self, asset: u32, partition: u64) -> bool {
+        self.failures().has(asset, partition)
     }
 
     /// Whether `asset` failed or was skipped for all partitions.

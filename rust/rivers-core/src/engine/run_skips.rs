@@ -1,15 +1,11 @@
 //! What a run skips: partitions for which there is nothing to produce.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::run::Run;
+use super::run::{Reasons, Run};
 use crate::backfill::{Cause, Failure, Skip};
 use crate::error::Result;
 use crate::space::Selection;
-
-/// By asset and partition (`None`: all), why it was skipped.
-pub(super) type Reasons = BTreeMap<(u32, Option<u64>), Arc<Cause>>;
 
 impl Run {
     pub(super) fn skips(&self) -> MutexGuard<'_, Reasons> {
@@ -77,6 +73,16 @@ impl Run {
         for (place, reason) in followed {
             skips.entry(place).or_insert(reason);
         }
+    }
+
+    /// Whether `asset` failed for a partition, or skipped it.
+    pub fn leaves_out(&self, asset: u32, partition: u64) -> bool {
+        let skips = self.skips();
+        let is_skipped = [None, Some(partition)]
+            .iter()
+            .any(|place| skips.contains_key(&(asset, *place)));
+        drop(skips);
+        is_skipped || self.has_failed(asset, partition)
     }
 
     /// Those of the partitions (`None`: all) that `asset` has neither skipped nor was materialized for

@@ -1,4 +1,4 @@
-//! Runs that the engine shares with a worker process: five words in a file that both map.
+//! Runs that the engine shares with a worker process: six words in a file that both map.
 //!
 //! Either side can claim runs from it, and if one process dies, the other sees what it was doing.
 
@@ -24,7 +24,9 @@ const SINCE: usize = 2;
 const STEP: usize = 3;
 /// Number of claimed runs that have ended.
 const ENDED: usize = 4;
-const WORDS: usize = 5;
+/// Until when the present call of a function may take, by the worker's clock; 0: for ever.
+const DEADLINE: usize = 5;
+const WORDS: usize = 6;
 const BYTES: usize = WORDS * size_of::<u64>();
 
 /// Runs that this process and a worker process share.
@@ -96,6 +98,7 @@ impl SharedRuns {
             .store(now.cast_unsigned(), Ordering::Release);
         self.word(STEP).store(0, Ordering::Release);
         self.word(ENDED).store(0, Ordering::Release);
+        self.word(DEADLINE).store(0, Ordering::Release);
         self.word(CLAIMED)
             .store(pack(0, runs.end - runs.start), Ordering::Release);
     }
@@ -103,6 +106,16 @@ impl SharedRuns {
     /// Records which step of the current run begins.
     pub fn set_step(&self, step: u32) {
         self.word(STEP).store(u64::from(step), Ordering::Release);
+    }
+
+    /// Records until when the present call of a function may take; 0: for ever, or there is none.
+    pub fn set_deadline(&self, deadline: u64) {
+        self.word(DEADLINE).store(deadline, Ordering::Release);
+    }
+
+    /// Until when the present call may take; 0: for ever, or there is none.
+    pub fn deadline(&self) -> u64 {
+        self.word(DEADLINE).load(Ordering::Acquire)
     }
 
     /// The step that the current run is at.

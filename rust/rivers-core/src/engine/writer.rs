@@ -130,7 +130,7 @@ fn write(shared: &Shared, commits: &[Commit]) {
     aborted
         .into_iter()
         .for_each(|entry| shared.worker_left(entry));
-    shared.changed.notify_all();
+    shared.notify();
     shared.writer_caught_up.notify_all();
 }
 
@@ -160,7 +160,7 @@ pub(super) fn poll_control_requests(shared: &Shared) {
     }
     drop(coordinator);
     if applied > 0 {
-        shared.changed.notify_all();
+        shared.notify();
     }
 }
 

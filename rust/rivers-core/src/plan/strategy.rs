@@ -106,7 +106,7 @@ impl Strategy {
     /// Indices of the dimensions iterated across runs, ascending.
     ///
     /// # Errors
-    /// `Configuration` when the space does not have these dimensions.
+    /// `StrategyValidation` when the space does not have these dimensions.
     pub fn run_dimensions(&self, space: &Space) -> Result<Vec<usize>> {
         let Self::PerDimension {
             multi_run,
@@ -116,7 +116,7 @@ impl Strategy {
             return Ok(Vec::new());
         };
         if !space.is_multi() {
-            return Err(Error::Configuration(
+            return Err(Error::StrategyValidation(
                 "per_dimension needs partitions with several dimensions, and these have one; \
                  use multi_run or single_run"
                     .into(),
@@ -125,7 +125,7 @@ impl Strategy {
         let dim_index = |name: &String| {
             space.dimension(name).map_err(|_| {
                 let names = space.dims().iter().map(|dim| dim.name.as_str());
-                Error::Configuration(format!(
+                Error::StrategyValidation(format!(
                     "per_dimension names the dimension {name:?}; the dimensions are {}{}",
                     some_of(names.clone()),
                     crate::error::did_you_mean(name, names)

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, some_of};
 
 /// A key: one or several values for the only dimension, or for each named dimension. A key with
 /// several values represents several partitions: the product of its values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Key {
     /// A key of a single-dimension definition.
     Single(Vec<String>),

@@ -72,7 +72,7 @@ impl RangeEnd {
 }
 
 /// One dimension's part of a range.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum DimRange {
     /// From one key to another, both included.
     Range(RangeEnd, RangeEnd),
@@ -81,7 +81,7 @@ pub enum DimRange {
 }
 
 /// A range of partitions, as given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum RangeSpec {
     /// A range of the only dimension.
     Single(DimRange),

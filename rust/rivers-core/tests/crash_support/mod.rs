@@ -264,7 +264,7 @@ pub(crate) fn act() {
     }
     let key = match store.find(ID).unwrap() {
         Some(row) if row.status != Status::InProgress => return,
-        Some(_) => engine.resume(ID, execution).unwrap(),
+        Some(_) => engine.resume(ID, execution, &[]).unwrap(),
         None => {
             let stop = argument("STOP") == "true";
             let policy = if stop {

@@ -19,7 +19,7 @@ pub(crate) fn a_cancel_reaches_the_owner(fixture: &impl Fixture) {
         .unwrap();
     // A plain request leaves the forced one as it is, and another forced one replaces it.
     other.request_cancel(key).unwrap();
-    let requests = store.control_requests("owner-1").unwrap();
+    let requests = store.control_requests("o").unwrap();
     assert_eq!(requests[0].force_after, Some(Duration::from_millis(1500)));
     other.request_forced_cancel(key, Duration::ZERO).unwrap();
     let requests = store.control_requests("o").unwrap();

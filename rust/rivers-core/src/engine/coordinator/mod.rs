@@ -1,6 +1,7 @@
 //! All live backfills of this process, under one lock that is taken per batch, never per run.
 
 mod control_requests;
+mod nested_calls;
 mod preemption;
 
 use std::sync::Arc;
@@ -26,12 +27,19 @@ const MAX_UNWRITTEN: usize = 16_384;
 /// Number of uncommitted outcomes that are written without gathering more.
 const GROUP_COMMIT_SIZE: usize = 1_024;
 
+/// Minimum time between two scans of all assignments.
+const SCAN_INTERVAL: Micros = 5_000;
+
 /// All live backfills, and the queue that decides among them.
 pub(super) struct Coordinator {
     queue: Queue,
     live: HashMap<Key, LiveBackfill>,
     by_entry: HashMap<EntryId, Key>,
     unwritten: usize,
+    /// A worker waits for stalled runs.
+    pub(super) is_watched: bool,
+    /// When assignments were last scanned for stalled runs, and whether there were unclaimed runs.
+    scanned: Option<(Micros, bool)>,
     /// Number of workers waiting in `next_batch`.
     pub(super) idle_workers: usize,
     /// Backfills that stopped here without having ended, and why.
@@ -62,6 +70,8 @@ impl Coordinator {
             live: HashMap::new(),
             by_entry: HashMap::new(),
             unwritten: 0,
+            is_watched: false,
+            scanned: None,
             idle_workers: 0,
             aborted: HashMap::new(),
             finished: Vec::new(),
@@ -130,6 +140,9 @@ impl Coordinator {
             unreachable!("the queue only decides for entries that are ready");
         };
         let history = live.history(&batch.runs);
+        if batch.runs.end - batch.runs.start > 1 {
+            self.scanned = None;
+        }
         let assignment =
             Assignment::new(batch.runs, Arc::clone(&live.stop), Arc::clone(leased_until));
         live.assignments.push(Arc::clone(&assignment));
@@ -177,14 +190,17 @@ impl Coordinator {
 
     /// Whether a worker has runs that could be taken back.
     pub(super) fn has_unclaimed(&self) -> bool {
-        self.live
-            .values()
-            .flat_map(|live| &live.assignments)
-            .any(|assignment| assignment.unclaimed() > 0)
+        self.scanned.is_none_or(|(_, has_unclaimed)| has_unclaimed)
     }
 
     /// Takes back the runs behind a stalled one, so that other workers can execute them.
+    ///
+    /// With thousands of workers there is much to scan, so it is done every few milliseconds.
     pub(super) fn reclaim_stalled(&mut self, now: Micros) {
+        let is_recent = |at: Micros| at <= now && now - at < SCAN_INTERVAL;
+        if self.scanned.is_some_and(|(at, _)| is_recent(at)) {
+            return;
+        }
         let mut keys = Vec::new();
         for (&key, live) in &mut self.live {
             for index in 0..live.assignments.len() {
@@ -197,6 +213,9 @@ impl Coordinator {
         for key in keys {
             self.settle(key);
         }
+        let mut assignments = self.live.values().flat_map(|live| &live.assignments);
+        let has_unclaimed = assignments.any(|assignment| assignment.unclaimed() > 0);
+        self.scanned = Some((now, has_unclaimed));
     }
 
     /// Applies the outcomes that precede a stalled run, which its worker would only flush after it.

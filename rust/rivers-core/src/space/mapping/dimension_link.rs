@@ -2,6 +2,8 @@
 //! it.
 
 use super::kind::Mapping;
+use super::names::Names;
+use super::same_keys_check::missing_key;
 use crate::error::{did_you_mean, some_of};
 use crate::space::axis::Axis;
 use crate::space::definition::Dimension;
@@ -43,8 +45,7 @@ impl<'a> Link<'a> {
         Self { down, up, mapping }
     }
 
-    /// Checks that two declared dimensions can be linked. `named` is whether both are parts of a
-    /// product, where identity means the keys that both have.
+    /// Checks that two declared dimensions can be linked; `name` is the upstream dimension's.
     ///
     /// # Errors
     /// The reason for the refusal, as the end of a sentence.
@@ -52,22 +53,35 @@ impl<'a> Link<'a> {
         &self,
         down: Option<&Dimension>,
         up: &Dimension,
-        named: bool,
+        name: &str,
     ) -> Result<(), String> {
         match self.mapping {
-            Mapping::Identity if !named && down.is_some_and(|down| down != up) => Err(
-                "they have different definitions, which identity cannot relate; use subset, static_, \
-                 or time_window between time grids"
-                    .into(),
-            ),
+            Mapping::Identity => {
+                let Some(missing) = down.and_then(|down| missing_key(down, up)) else {
+                    return Ok(());
+                };
+                let what = if name.is_empty() {
+                    "they have different definitions".to_owned()
+                } else {
+                    format!("they have different definitions of the dimension {name:?}")
+                };
+                Err(format!(
+                    "{what}, and the upstream does not have {missing}; use subset, static_, or time_window \
+                     between time grids"
+                ))
+            }
             Mapping::Static(pairs) => {
                 let known = |key: &String| down.is_none_or(|down| down.may_have(key));
                 if let Some(key) = pairs.keys().find(|key| !known(key)) {
-                    return Err(format!("static_ names the key {key:?}, which it does not have"));
+                    return Err(format!(
+                        "static_ names the key {key:?}, which it does not have"
+                    ));
                 }
                 let mut there = pairs.values().flatten();
                 there.find(|key| !up.may_have(key)).map_or(Ok(()), |key| {
-                    Err(format!("static_ leads to the key {key:?}, which the upstream does not have"))
+                    Err(format!(
+                        "static_ leads to the key {key:?}, which the upstream does not have"
+                    ))
                 })
             }
             Mapping::SpecificPartitions(keys) => {
@@ -78,18 +92,9 @@ impl<'a> Link<'a> {
                     ))
                 })
             }
-            Mapping::ForKeys(keys) => {
-                let both = |key: &&String| {
-                    down.is_none_or(|down| down.may_have(key)) && up.may_have(key)
-                };
-                let unknown = keys.iter().find(|key| !both(key));
-                unknown.map_or(Ok(()), |key| {
-                    Err(format!("for_keys names the key {key:?}, which not both of them have"))
-                })
-            }
-            Mapping::Identity
-            | Mapping::AllPartitions
+            Mapping::AllPartitions
             | Mapping::TimeWindow { .. }
+            | Mapping::ForKeys(_)
             | Mapping::Subset
             | Mapping::Multi(_)
             | Mapping::MultiToSingle { .. } => Ok(()),
@@ -99,7 +104,7 @@ impl<'a> Link<'a> {
 
 impl Dimension {
     /// Whether this dimension has the key, or can come to have it.
-    fn may_have(&self, key: &str) -> bool {
+    pub(super) fn may_have(&self, key: &str) -> bool {
         match self {
             Self::Static(labels) => labels.position(key).is_some(),
             Self::Time(calendar) => calendar.names(key),
@@ -116,6 +121,7 @@ pub(super) fn links<'a>(
     mapping: &'a Mapping,
     down: &[Shape],
     up: &[Shape],
+    names: Names<'_>,
 ) -> Result<Vec<Link<'a>>, String> {
     let is_single = |dims: &[Shape]| dims.len() == 1 && dims[0].name.is_empty();
     let is_multi = |dims: &[Shape]| dims.first().is_some_and(|dim| !dim.name.is_empty());
@@ -136,10 +142,11 @@ pub(super) fn links<'a>(
             .map(|at| Link::new(None, at, mapping))
             .collect()),
         Mapping::SpecificPartitions(_) if is_single(up) => Ok(vec![Link::new(None, 0, mapping)]),
-        Mapping::Static(_) | Mapping::ForKeys(_) if is_single(down) && is_single(up) => {
+        Mapping::Static(_) if is_single(down) && is_single(up) => {
             Ok(vec![Link::new(Some(0), 0, mapping)])
         }
-        Mapping::SpecificPartitions(_) | Mapping::Static(_) | Mapping::ForKeys(_) => {
+        Mapping::ForKeys(_) => wanted("relates an upstream without partitions"),
+        Mapping::SpecificPartitions(_) | Mapping::Static(_) => {
             wanted("relates the keys of a single dimension; use it inside multi or multi_to_single")
         }
         Mapping::TimeWindow { .. } => {
@@ -167,14 +174,9 @@ pub(super) fn links<'a>(
                 );
             }
             let mut given = Vec::with_capacity(named.len());
-            for (dim, (other, inner)) in named {
-                let (own, there) = (
-                    dimension_index(down, dim, "it")?,
-                    dimension_index(up, other, "the upstream")?,
-                );
-                if given.iter().any(|&(_, taken, _)| taken == there) {
-                    return wanted(&format!("gives the upstream's dimension {other:?} twice"));
-                }
+            for (there, (own, inner)) in named {
+                let there = dimension_index(up, there, names.up)?;
+                let own = dimension_index(down, own, names.down)?;
                 given.push((own, there, pair(inner, &down[own], &up[there])?));
             }
             Ok(by_name(&Mapping::Identity, down, up, &given))
@@ -184,8 +186,8 @@ pub(super) fn links<'a>(
             mapping: inner,
         } => {
             let (own, there) = match (is_multi(down), is_multi(up)) {
-                (true, false) => (dimension_index(down, dim, "it")?, 0),
-                (false, true) if !down.is_empty() => (0, dimension_index(up, dim, "the upstream")?),
+                (true, false) => (dimension_index(down, dim, names.down)?, 0),
+                (false, true) if !down.is_empty() => (0, dimension_index(up, dim, names.up)?),
                 _ => {
                     return wanted("relates a definition with named dimensions to one without");
                 }
@@ -239,7 +241,7 @@ fn dimension_index(dims: &[Shape], name: &str, whose: &str) -> Result<usize, Str
 
 /// Checks a mapping between two dimensions.
 fn pair<'a>(mapping: &'a Mapping, down: &Shape, up: &Shape) -> Result<&'a Mapping, String> {
-    if mapping.is_of_dimensions() {
+    if !mapping.relates_keys() {
         return Err(format!(
             "{} cannot stand inside another mapping",
             mapping.name()

@@ -47,7 +47,6 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
             same
         }
         Mapping::Subset => same(set, own, up).0,
-        Mapping::ForKeys(keys) => same(&among(set, keys, own), own, up).0,
         Mapping::Static(pairs) => {
             let mut found = Vec::new();
             let mut add = |keys: &BTreeSet<String>| {
@@ -67,12 +66,13 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
             }
             IndexSet::from_positions(found)
         }
-        Mapping::TimeWindow { offset } => match own.time().zip(up.time()) {
-            Some((own, up)) => time_image::image(set, own, up, *offset),
+        Mapping::TimeWindow { start, end } => match own.time().zip(up.time()) {
+            Some((own, up)) => time_image::image(set, own, up, (*start, *end)),
             None => IndexSet::Range(0..0),
         },
         Mapping::AllPartitions
         | Mapping::SpecificPartitions(_)
+        | Mapping::ForKeys(_)
         | Mapping::Multi(_)
         | Mapping::MultiToSingle { .. } => constant(mapping, up),
     })
@@ -82,21 +82,18 @@ pub(super) fn image(mapping: &Mapping, set: &IndexSet, down: &Dim, up: &Axis) ->
 pub(super) fn preimage(mapping: &Mapping, set: &IndexSet, own: &Axis, up: &Axis) -> IndexSet {
     match mapping {
         Mapping::Identity | Mapping::Subset => same(set, up, own).0,
-        Mapping::ForKeys(keys) => {
-            let found = same(set, up, own).0;
-            among(&found, keys, own)
-        }
         Mapping::Static(pairs) => {
             let chosen = |key: &String| up.position(key).is_some_and(|at| set.contains(at));
             let needing = pairs.iter().filter(|(_, keys)| keys.iter().any(chosen));
             IndexSet::from_positions(needing.filter_map(|(key, _)| own.position(key)))
         }
-        Mapping::TimeWindow { offset } => match own.time().zip(up.time()) {
-            Some((own, up)) => time_image::preimage(set, own, up, *offset),
+        Mapping::TimeWindow { start, end } => match own.time().zip(up.time()) {
+            Some((own, up)) => time_image::preimage(set, own, up, (*start, *end)),
             None => IndexSet::Range(0..0),
         },
         Mapping::AllPartitions
         | Mapping::SpecificPartitions(_)
+        | Mapping::ForKeys(_)
         | Mapping::Multi(_)
         | Mapping::MultiToSingle { .. } => IndexSet::Range(0..own.len()),
     }
@@ -118,14 +115,6 @@ fn same(set: &IndexSet, from: &Axis, to: &Axis) -> (IndexSet, Option<u32>) {
         there
     });
     (IndexSet::from_positions(found), missing)
-}
-
-/// The members of a set that are among `keys`; iterates over the shorter of the two.
-fn among(set: &IndexSet, keys: &BTreeSet<String>, axis: &Axis) -> IndexSet {
-    if set.len() < keys.len() as u64 {
-        return IndexSet::from_positions(set.iter().filter(|&at| keys.contains(&*axis.label(at))));
-    }
-    positions(keys, axis).intersection(set)
 }
 
 fn positions(keys: &BTreeSet<String>, axis: &Axis) -> IndexSet {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::selector::Selectors;
 use crate::error::{Error, Result};
 use crate::space::axis::Axis;
 use crate::space::product::Dim;
 
 /// How the partitions of a downstream asset relate to those of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Mapping {
     /// Equal keys in dimensions of the same name. A dimension that only the upstream has is taken
     /// whole; a key that the upstream lacks is an error.
@@ -16,23 +17,24 @@ pub enum Mapping {
     AllPartitions,
     /// Upstream keys by downstream key; a downstream key that is not named needs none.
     Static(BTreeMap<String, BTreeSet<String>>),
-    /// The upstream windows that overlap the downstream window `offset` windows later (earlier if
-    /// negative) on the *downstream's* grid. From hours to days: the 24 hours of the day; from days
-    /// to hours: the day that contains the hour. An even grid continues before its first and after
-    /// its last window, so that an upstream that began earlier is reached; a cron grid does so if the
-    /// upstream has the same schedule. In a product, this relates the only time dimension, and other
-    /// dimensions are related by name.
+    /// The upstream windows that overlap the windows from `start` through `end`, counted on the
+    /// *downstream's* grid from the downstream window. From hours to days: the 24 hours of the day;
+    /// from days to hours: the day that contains the hour. The grid continues before its first and
+    /// after its last window, so that an upstream that began earlier is reached. In a product, this
+    /// relates the only time dimension, and other dimensions are related by name.
     TimeWindow {
-        /// Number of windows.
-        offset: i64,
+        /// Offset of the first window, negative for an earlier one.
+        start: i64,
+        /// Offset of the last window, not less than `start`.
+        end: i64,
     },
     /// These upstream partitions, for every downstream partition.
     SpecificPartitions(BTreeSet<String>),
-    /// The equal key for these downstream keys; others need none.
-    ForKeys(BTreeSet<String>),
+    /// The upstream, which has no partitions, for these downstream partitions; others do not need it.
+    ForKeys(Selectors),
     /// Equal keys where the upstream has them; other keys need none.
     Subset,
-    /// By downstream dimension: the upstream dimension that it determines, and how. Other dimensions
+    /// By upstream dimension: the downstream dimension that determines it, and how. Other dimensions
     /// are related by name, or taken whole.
     Multi(BTreeMap<String, (String, Self)>),
     /// Relates a dimension of a product to the dimension of a single-dimension definition, in either
@@ -47,55 +49,6 @@ pub enum Mapping {
 }
 
 impl Mapping {
-    /// The mapping in the notation in which users declare it: its name and its arguments. `quote`
-    /// writes a key or a name as a literal, and `prefix` precedes the name of each mapping.
-    ///
-    /// # Errors
-    /// Those of `quote`.
-    pub fn notation<E>(
-        &self,
-        prefix: &str,
-        quote: &impl Fn(&str) -> Result<String, E>,
-    ) -> Result<String, E> {
-        let list = |keys: &BTreeSet<String>| -> Result<String, E> {
-            let keys: Vec<String> = keys
-                .iter()
-                .map(|key| quote(key))
-                .collect::<Result<_, E>>()?;
-            Ok(format!("[{}]", keys.join(", ")))
-        };
-        let arguments = match self {
-            Self::Identity | Self::AllPartitions | Self::Subset => String::new(),
-            Self::Static(pairs) => {
-                let pair = |(key, to): (&String, &BTreeSet<String>)| {
-                    Ok(format!("{}: {}", quote(key)?, list(to)?))
-                };
-                let pairs: Vec<String> = pairs.iter().map(pair).collect::<Result<_, E>>()?;
-                format!("{{{}}}", pairs.join(", "))
-            }
-            Self::TimeWindow { offset } => offset.to_string(),
-            Self::SpecificPartitions(keys) | Self::ForKeys(keys) => list(keys)?,
-            Self::Multi(named) => {
-                let entry = |(own, (other, inner)): (&String, &(String, Self))| {
-                    let inner = inner.notation(prefix, quote)?;
-                    let value = if own == other {
-                        inner
-                    } else {
-                        format!("({}, {inner})", quote(other)?)
-                    };
-                    Ok(format!("{}: {value}", quote(own)?))
-                };
-                let named: Vec<String> = named.iter().map(entry).collect::<Result<_, E>>()?;
-                format!("{{{}}}", named.join(", "))
-            }
-            Self::MultiToSingle { dim, mapping } if **mapping == Self::Identity => quote(dim)?,
-            Self::MultiToSingle { dim, mapping } => {
-                format!("{}, {}", quote(dim)?, mapping.notation(prefix, quote)?)
-            }
-        };
-        Ok(format!("{prefix}{}({arguments})", self.name()))
-    }
-
     /// The name under which users know it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -111,15 +64,18 @@ impl Mapping {
         }
     }
 
-    /// Refuses a mapping without entries, or with a nested mapping of several dimensions.
+    /// Refuses a mapping that is invalid in itself.
     ///
     /// # Errors
-    /// `PartitionDefinition` with the reason.
+    /// `MappingDefinition` for a mapping without entries, with a mapping of several dimensions inside
+    /// it, with a downstream dimension that determines two others, or with windows that end before
+    /// they start.
     pub fn checked(self) -> Result<Self> {
-        let refused = |reason: String| Err(Error::PartitionDefinition(reason));
+        let refused = |reason: String| Err(Error::MappingDefinition(reason));
         let (empty, inner): (bool, Vec<&Self>) = match &self {
             Self::Static(pairs) => (pairs.is_empty(), Vec::new()),
-            Self::SpecificPartitions(keys) | Self::ForKeys(keys) => (keys.is_empty(), Vec::new()),
+            Self::SpecificPartitions(keys) => (keys.is_empty(), Vec::new()),
+            Self::ForKeys(selectors) => (selectors.is_empty(), Vec::new()),
             Self::Multi(named) => {
                 let inner = named.values().map(|(_, mapping)| mapping);
                 (named.is_empty(), inner.collect())
@@ -135,14 +91,31 @@ impl Mapping {
                 self.name()
             ));
         }
-        match inner.into_iter().find(|mapping| mapping.is_of_dimensions()) {
-            Some(inner) => refused(format!(
+        if let Some(inner) = inner.into_iter().find(|mapping| !mapping.relates_keys()) {
+            return refused(format!(
                 "{} maps one dimension at a time, so {} cannot stand in it",
                 self.name(),
                 inner.name()
-            )),
-            None => Ok(self),
+            ));
         }
+        if let Self::Multi(named) = &self {
+            let mut seen = BTreeSet::new();
+            if let Some((down, _)) = named.values().find(|(down, _)| !seen.insert(down)) {
+                return refused(format!(
+                    "multi has two dimensions of the upstream follow from the dimension {down:?}; \
+                     each can determine one"
+                ));
+            }
+        }
+        if let Self::TimeWindow { start, end } = &self
+            && start > end
+        {
+            return refused(format!(
+                "time_window starts at the offset {start}, which is after its end at the offset {end}; \
+                 swap them"
+            ));
+        }
+        Ok(self)
     }
 
     pub(super) fn is_constant(&self) -> bool {
@@ -158,27 +131,42 @@ impl Mapping {
         }
     }
 
-    pub(super) fn is_of_dimensions(&self) -> bool {
+    /// Whether the mapping can relate the keys of one dimension to those of another.
+    pub(super) fn relates_keys(&self) -> bool {
         match self {
-            Self::Multi(_) | Self::MultiToSingle { .. } => true,
+            Self::Multi(_) | Self::MultiToSingle { .. } | Self::ForKeys(_) => false,
             Self::Identity
             | Self::AllPartitions
             | Self::Static(_)
             | Self::TimeWindow { .. }
             | Self::SpecificPartitions(_)
-            | Self::ForKeys(_)
-            | Self::Subset => false,
+            | Self::Subset => true,
         }
+    }
+
+    /// The mapping, or `Identity` where that is equivalent: each dimension named follows from the
+    /// dimension of the same name, by `Identity`.
+    #[must_use]
+    pub fn simplified(&self) -> Self {
+        let same = |(up, (down, mapping)): (&String, &(String, Self))| {
+            up == down && *mapping == Self::Identity
+        };
+        if let Self::Multi(named) = self
+            && named.iter().all(same)
+        {
+            return Self::Identity;
+        }
+        self.clone()
     }
 
     /// Whether the mapping leads only to earlier partitions, in a time dimension, so that an asset
     /// can depend on its own partitions.
     pub fn goes_back(&self) -> bool {
         match self {
-            Self::TimeWindow { offset } => *offset < 0,
+            Self::TimeWindow { end, .. } => *end < 0,
             Self::Multi(named) => named
                 .iter()
-                .any(|(dim, (upstream, mapping))| dim == upstream && mapping.goes_back()),
+                .any(|(up, (down, mapping))| up == down && mapping.goes_back()),
             Self::Identity
             | Self::AllPartitions
             | Self::Static(_)
@@ -195,7 +183,7 @@ impl Mapping {
             Self::TimeWindow { .. } => matches!(dim.axis, Axis::Time(_)) && self.goes_back(),
             Self::Multi(named) => named
                 .get(&dim.name)
-                .is_some_and(|(upstream, mapping)| *upstream == dim.name && mapping.goes_back()),
+                .is_some_and(|(down, mapping)| *down == dim.name && mapping.goes_back()),
             Self::Identity
             | Self::AllPartitions
             | Self::Static(_)

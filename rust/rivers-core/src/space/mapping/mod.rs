@@ -9,12 +9,19 @@ mod dimension_link;
 mod image;
 mod key_image;
 mod kind;
+mod names;
 mod same_keys;
+mod same_keys_check;
+mod selector;
+mod several;
+mod stored;
 mod time_image;
 
 use std::sync::Arc;
 
 pub use kind::Mapping;
+pub use names::Names;
+pub use selector::{Selector, Selectors};
 
 use super::definition::{Definition, Dimension};
 use super::product::Space;
@@ -36,6 +43,12 @@ impl Mapping {
         if *self == Self::Identity {
             return of.upstream(upstream);
         }
+        if let Self::ForKeys(selectors) = self {
+            return Ok(match selectors.name_any_of(of) {
+                true => Selection::all(Arc::clone(upstream)),
+                false => Selection::empty(upstream),
+            });
+        }
         let links = self.links_of(of.space(), upstream)?;
         image::image(&links, of, upstream)
     }
@@ -45,6 +58,12 @@ impl Mapping {
     /// # Errors
     /// `PartitionValidation` where `check` would have refused the mapping.
     pub fn downstream(&self, of: &Selection, downstream: &Arc<Space>) -> Result<Selection> {
+        if let Self::ForKeys(selectors) = self {
+            return Ok(match of.is_empty() {
+                true => Selection::empty(downstream),
+                false => selectors.select(downstream),
+            });
+        }
         let links = self.links_of(downstream, of.space())?;
         image::preimage(&links, of, downstream)
     }
@@ -52,14 +71,29 @@ impl Mapping {
     /// Checks that the mapping can relate two definitions; `None` is an asset without partitions.
     ///
     /// # Errors
-    /// The reason for the refusal, as the end of a sentence.
+    /// The reason for the refusal, as the end of a sentence; it calls the assets by these names.
     pub fn check(
         &self,
         downstream: Option<&Definition>,
         upstream: Option<&Definition>,
+        names: Names<'_>,
     ) -> Result<(), String> {
         fn dimensions(definition: Option<&Definition>) -> Vec<(&str, &Dimension)> {
             definition.map_or_else(Vec::new, Definition::dimensions)
+        }
+        if let Self::ForKeys(selectors) = self {
+            return match (downstream, upstream) {
+                (_, Some(_)) => Err(format!(
+                    "for_keys relates an upstream without partitions to some partitions, and {} has \
+                     partitions; use static_ or subset",
+                    names.up
+                )),
+                (None, None) => Err(format!(
+                    "for_keys chooses partitions of {}, which has none",
+                    names.down
+                )),
+                (Some(downstream), None) => selectors.check(downstream),
+            };
         }
         let (down, up) = (dimensions(downstream), dimensions(upstream));
         let shape = |dims: &[(&str, &Dimension)]| -> Vec<Shape> {
@@ -69,18 +103,21 @@ impl Mapping {
             };
             dims.iter().map(shape).collect()
         };
-        let links = dimension_link::links(self, &shape(&down), &shape(&up))?;
-        let named = matches!(downstream, Some(Definition::Multi(_)))
-            && matches!(upstream, Some(Definition::Multi(_)));
+        let links = dimension_link::links(self, &shape(&down), &shape(&up), names)?;
         for link in &links {
             let own = link.down.map(|at| down[at].1);
-            link.check(own, up[link.up].1, named)?;
+            link.check(own, up[link.up].1, up[link.up].0)?;
         }
         Ok(())
     }
 
     fn links_of(&self, down: &Space, up: &Space) -> Result<Vec<Link<'_>>> {
         let shape = |space: &Space| -> Vec<Shape> { space.dims().iter().map(Shape::of).collect() };
-        dimension_link::links(self, &shape(down), &shape(up)).map_err(Error::PartitionValidation)
+        let names = Names {
+            down: "the downstream",
+            up: "the upstream",
+        };
+        dimension_link::links(self, &shape(down), &shape(up), names)
+            .map_err(Error::PartitionValidation)
     }
 }

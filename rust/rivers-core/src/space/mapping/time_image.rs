@@ -1,4 +1,5 @@
-//! Images between two time grids: the windows of one that overlap those of the other, at an offset.
+//! Images between two time grids: the windows of one that overlap those of the other, from one offset
+//! to another.
 //!
 //! Windows are compared as times, so the grids can have different zones.
 
@@ -8,32 +9,46 @@ use std::ops::Range;
 use crate::space::selection::IndexSet;
 use crate::space::time::TimeAxis;
 
-/// The upstream windows that overlap these downstream windows, moved by `offset` downstream windows.
-pub(super) fn image(set: &IndexSet, down: &TimeAxis, up: &TimeAxis, offset: i64) -> IndexSet {
-    let shift = Shift::new(down, up, offset);
+/// Offsets of the first and the last window, in downstream windows.
+type Offsets = (i64, i64);
+
+/// The upstream windows that overlap the windows at these offsets from the given downstream windows.
+pub(super) fn image(set: &IndexSet, down: &TimeAxis, up: &TimeAxis, offsets: Offsets) -> IndexSet {
+    let grids = Grids::new(down, up);
     union(set, |span| {
-        let spans = shift.contiguous(span).into_iter();
+        let reached = i64::from(span.start).saturating_add(offsets.0)
+            ..i64::from(span.end).saturating_add(offsets.1);
         // Between these windows there are no gaps, so the windows that overlap a span are a span, too.
-        spans
-            .map(|span| shift.overlap(span.start).start..shift.overlap(span.end - 1).end)
-            .collect()
+        let overlap = |span: Range<i64>| {
+            grids.overlap(span.start).start..grids.overlap(span.end.saturating_sub(1)).end
+        };
+        grids.contiguous(reached).into_iter().map(overlap).collect()
     })
 }
 
 /// The downstream windows whose image intersects the set.
-pub(super) fn preimage(set: &IndexSet, down: &TimeAxis, up: &TimeAxis, offset: i64) -> IndexSet {
-    let shift = Shift::new(down, up, offset);
+pub(super) fn preimage(
+    set: &IndexSet,
+    down: &TimeAxis,
+    up: &TimeAxis,
+    offsets: Offsets,
+) -> IndexSet {
+    let grids = Grids::new(down, up);
+    let len = i64::from(down.len());
+    let all = offsets.0..len.saturating_add(offsets.1);
     union(set, |span| {
         // A downstream window that lies between two spans overlaps neither.
-        let spans = up.contiguous(span).into_iter();
-        spans
-            .map(|span| {
-                // Both ends of the overlap are monotonic in the window's number.
-                let first = shift.first(|overlap| overlap.end > span.start);
-                let beyond = shift.first(|overlap| overlap.start >= span.end);
-                first..beyond
-            })
-            .collect()
+        let needing = |span: Range<u32>| {
+            // Both ends of the overlap are monotonic in the window's number.
+            let first = grids.first(&all, |overlap| overlap.end > span.start);
+            let beyond = grids.first(&all, |overlap| overlap.start >= span.end);
+            if first >= beyond {
+                return 0..0;
+            }
+            let within = |n: i64| n.clamp(0, len) as u32;
+            within(first.saturating_sub(offsets.1))..within(beyond.saturating_sub(offsets.0))
+        };
+        up.contiguous(span).into_iter().map(needing).collect()
     })
 }
 
@@ -71,76 +86,46 @@ fn union(set: &IndexSet, of: impl Fn(Range<u32>) -> Vec<Range<u32>>) -> IndexSet
     }
 }
 
-/// The downstream's windows at an offset, and what they overlap.
-struct Shift<'a> {
+/// The downstream's windows, also those before its first and after its last, and what they overlap.
+struct Grids<'a> {
     down: &'a TimeAxis,
     up: &'a TimeAxis,
-    offset: i64,
     /// The downstream's grid as far as the upstream reaches, and the position of its first window there.
     wide: OnceCell<Option<(TimeAxis, u32)>>,
 }
 
-impl<'a> Shift<'a> {
-    fn new(down: &'a TimeAxis, up: &'a TimeAxis, offset: i64) -> Self {
+impl<'a> Grids<'a> {
+    fn new(down: &'a TimeAxis, up: &'a TimeAxis) -> Self {
         Self {
             down,
             up,
-            offset,
             wide: OnceCell::new(),
         }
     }
 
-    /// The upstream windows that overlap the window at `offset` from the `n`-th.
-    fn overlap(&self, n: u32) -> Range<u32> {
+    /// The upstream windows that overlap the `n`-th downstream window.
+    fn overlap(&self, n: i64) -> Range<u32> {
         if self.up.is_empty() {
             return 0..0;
         }
-        let (start, end) = self.window(i64::from(n).saturating_add(self.offset));
+        let (start, end) = self.window(n);
         self.up.overlapping(start, end)
     }
 
-    /// Divides a span of windows where, at `offset` from them, windows are left out.
-    fn contiguous(&self, span: Range<u32>) -> Vec<Range<u32>> {
+    /// Divides a span of downstream windows where windows are left out.
+    fn contiguous(&self, span: Range<i64>) -> Vec<Range<i64>> {
         if !self.down.has_gaps() {
             return vec![span];
         }
-        let at = |n: u32| i64::from(n).saturating_add(self.offset);
-        let inside = |n: i64| (0..=i64::from(self.down.len())).contains(&n);
-        if !(inside(at(span.start)) && inside(at(span.end))) {
-            // Near an edge there are few windows, or all overlap nothing.
-            return self.contiguous_near_edge(span);
+        let inside = 0..=i64::from(self.down.len());
+        if inside.contains(&span.start) && inside.contains(&span.end) {
+            return divided(self.down, 0, &span);
         }
-        let moved = self
-            .down
-            .contiguous(at(span.start) as u32..at(span.end) as u32);
-        let back = |n: u32| (i64::from(n) - self.offset) as u32;
-        moved
-            .into_iter()
-            .map(|span| back(span.start)..back(span.end))
-            .collect()
-    }
-
-    fn contiguous_near_edge(&self, span: Range<u32>) -> Vec<Range<u32>> {
-        let Some((wide, first)) = self.wide() else {
-            return vec![span];
-        };
-        let len = i64::from(wide.len());
-        let shift = self.offset.saturating_add(i64::from(*first));
-        let to_wide = |n: u32| i64::from(n).saturating_add(shift);
-        // The parts before and after the wide grid overlap nothing.
-        let at = |n: i64| {
-            n.saturating_sub(shift)
-                .clamp(i64::from(span.start), i64::from(span.end)) as u32
-        };
-        let inside = at(0)..at(len);
-        if inside.is_empty() {
-            return vec![span];
+        match self.wide() {
+            // The parts before and after the wide grid overlap nothing.
+            Some((wide, first)) => divided(wide, i64::from(*first), &span),
+            None => vec![span],
         }
-        let moved = wide.contiguous(to_wide(inside.start) as u32..to_wide(inside.end) as u32);
-        moved
-            .into_iter()
-            .map(|span| at(i64::from(span.start))..at(i64::from(span.end)))
-            .collect()
     }
 
     /// Start and end of the downstream's `n`-th window, where `n` can lie outside its windows.
@@ -184,11 +169,12 @@ impl<'a> Shift<'a> {
         self.wide.get_or_init(reach).as_ref()
     }
 
-    /// The first window for which `holds` returns true; it must be monotonic.
-    fn first(&self, holds: impl Fn(Range<u32>) -> bool) -> u32 {
-        let (mut low, mut high) = (0, self.down.len());
+    /// The first of these windows for which `holds` returns true; it must be monotonic.
+    fn first(&self, windows: &Range<i64>, holds: impl Fn(Range<u32>) -> bool) -> i64 {
+        let (mut low, mut high) = (windows.start, windows.end);
         while low < high {
-            let middle = low.midpoint(high);
+            // Rounded down, unlike `midpoint`; the distance is positive, but can exceed `i64::MAX`.
+            let middle = low + (high.wrapping_sub(low) as u64 / 2) as i64;
             if holds(self.overlap(middle)) {
                 high = middle;
             } else {
@@ -197,4 +183,15 @@ impl<'a> Shift<'a> {
         }
         low
     }
+}
+
+/// Divides a span where windows of the grid are left out. The grid's numbers are greater by `first`.
+fn divided(grid: &TimeAxis, first: i64, span: &Range<i64>) -> Vec<Range<i64>> {
+    let within = |n: i64| n.saturating_add(first).clamp(0, i64::from(grid.len())) as u32;
+    let part = within(span.start)..within(span.end);
+    if part.is_empty() {
+        return Vec::new();
+    }
+    let back = |span: Range<u32>| i64::from(span.start) - first..i64::from(span.end) - first;
+    grid.contiguous(part).into_iter().map(back).collect()
 }

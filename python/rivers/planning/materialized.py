@@ -1,0 +1,68 @@
+"""Leaves assets out of runs for partitions for which they are materialized already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rivers.planning.checks import reaches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rivers._rivers import Plan, Selection, Store
+    from rivers.assets.asset_graph import Node
+    from rivers.execution.executor import Isolation
+    from rivers.io.base import BaseIOHandler
+
+    Done = Callable[[Node, Selection], Selection]
+    """Those of the partitions for which an asset is materialized and its value can be loaded."""
+
+
+def leave_out_materialized(plan: Plan, nodes: Sequence[Node], done: Done) -> Plan:
+    """The plan, whose runs do not execute assets again for partitions that are materialized.
+
+    Args:
+        plan: The runs.
+        nodes: The assets of the request, in its order.
+        done: Looks up what need not be executed.
+    """
+    found = []
+    for selection, _, indices in plan.layers:
+        for index in range(len(nodes)) if indices is None else indices:
+            own = done(nodes[index], selection)
+            if own.num_partitions:
+                found.append((index, own))
+    return plan.with_materialized(found) if found else plan
+
+
+def unavailable(
+    plan: Plan, nodes: Sequence[Node], loadable: Callable[[Node, Selection], Selection]
+) -> list[int]:
+    """Indices of the assets that a plan leaves out, but whose values cannot all be loaded any more."""
+    lost = []
+    for index, node in enumerate(nodes):
+        done = plan.materialized(index)
+        if done is not None and loadable(node, done).num_partitions < done.num_partitions:
+            lost.append(index)
+    return lost
+
+
+def loadable(
+    node: Node, done: Selection, handler: BaseIOHandler, isolation: Isolation, store: Store
+) -> Selection:
+    """Those of an asset's materialized partitions whose values a run can load.
+
+    Args:
+        node: The asset.
+        done: The partitions for which it is materialized.
+        handler: What stores its values.
+        isolation: What separates the workers that execute the run from this process.
+        store: Knows which of the partitions were skipped, and so have no value.
+    """
+    if not node.asset.has_value:
+        return done
+    skipped = store.skipped(node.name, done.space)
+    held = done.intersection(skipped) if skipped is not None else done.difference(done)
+    if reaches(handler, isolation):
+        held = held.union(handler._held(node.name, done.difference(held)))  # noqa: SLF001  (not for users)
+    return held
