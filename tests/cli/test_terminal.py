@@ -127,11 +127,11 @@ def test_an_unwritable_error_stream_fails_nothing(program, stream):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 @pytest.mark.parametrize(
-    "words", ["list", "list --json", "backfill evil.py --assets wrong --only-missing"]
+    "words", ["list", "list --json", "backfill grid.py --assets daily --only-missing"]
 )
 def test_an_unwritable_output_is_an_error_in_one_line(program, words):
     if not words.startswith("backfill"):
-        program.run("backfill", "evil.py", "--assets", "wrong", "--only-missing")
+        program.run("backfill", "grid.py", "--assets", "daily", "--only-missing")
     done = subprocess.run(
         f"{sys.executable} -m rivers {words} > /dev/full", shell=True, cwd=program.folder,
         env=program.environment, capture_output=True, text=True, check=False,

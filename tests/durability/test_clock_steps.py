@@ -43,7 +43,7 @@ tries = []
 
 @rs.Asset(
     partitions_def=rs.PartitionsDefinition.static_([str(n) for n in range(40)]),
-    retry_policy=rs.RetryPolicy(max_retries=1, backoff=rs.Backoff.constant(0.3)),
+    retry=rs.RetryPolicy(max_retries=1, backoff=rs.Backoff.constant(0.3)),
 )
 def work(context):
     if context.partition_key == "0" and not tries:
