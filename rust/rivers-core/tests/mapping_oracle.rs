@@ -168,9 +168,12 @@ fn space(definition: &Definition) -> Arc<Space> {
         .unwrap()
 }
 
+/// The starts and ends of windows.
+type Windows = Arc<Vec<(i64, i64)>>;
+
 /// The windows of a schedule for years before and after `START`, in order.
 fn windows_of(expression: &str) -> Arc<Vec<(i64, i64)>> {
-    static KNOWN: Mutex<BTreeMap<String, Arc<Vec<(i64, i64)>>>> = Mutex::new(BTreeMap::new());
+    static KNOWN: Mutex<BTreeMap<String, Windows>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap();
     let windows = known.entry(expression.to_owned()).or_insert_with(|| {
         let wide = space(&cron(expression, -3_000, 3_000));

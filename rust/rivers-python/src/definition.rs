@@ -80,7 +80,7 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        Ok(given.declare(grid, |start| start)?.into())
+        given.declare(grid, |start| start)
     }
 
     /// Declares one partition per hour. The arguments are as for `daily`; by default `fmt` is
@@ -107,7 +107,7 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        Ok(given.declare(grid, |start| start)?.into())
+        given.declare(grid, |start| start)
     }
 
     /// Declares one partition for each window of a schedule or of an interval; give one of the two.
@@ -144,7 +144,7 @@ impl PartitionsDefinition {
             timezone,
             exclude,
         };
-        Ok(given.declare(grid, |start| start)?.into())
+        given.declare(grid, |start| start)
     }
 
     /// Declares the product of named dimensions, the first one slowest: `multi({"date": ...,

@@ -170,7 +170,7 @@ fn multi_key(keys: &Bound<'_, PyAny>) -> PyResult<Arc<Key>> {
 impl PartitionKey {
     /// A dict makes the key that `multi` makes, a str or a list the one that `single` makes.
     #[new]
-    fn new<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn of<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let given = match key.is_instance_of::<PyDict>() {
             true => multi_key(key)?,
             false => single_key(key)?,
