@@ -186,7 +186,11 @@ def test_metadata_is_recorded_where_no_handler_is_called(repo, value):
 
     repo = repo(table)
     repo.backfill(partition_keys=keys("a", "b"))
-    expected = {"rows": "2", "n": "1"} if value == "materialization" else {"rows": "1"}
+    expected = {
+        "none": {"rows": "1", "storage": "memory"},  # The memory handler keeps a `None`.
+        "no_value": {"rows": "1"},
+        "materialization": {"rows": "2", "n": "1"},
+    }[value]
     assert recorded(repo, "table", "b") == expected
 
 

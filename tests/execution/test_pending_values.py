@@ -42,8 +42,8 @@ REFUSED = {
     "iterator": [
         lambda: iter([1]),
         lambda: map(str, [1]),
-        asynchronous_generator,
     ],
+    "generator": [asynchronous_generator],
 }
 CASES = [(fn, word) for word, functions in REFUSED.items() for fn in functions]
 

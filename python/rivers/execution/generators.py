@@ -191,9 +191,13 @@ class YieldedOutputs:
         run: The run.
         selection: The partitions that the function was called for; `None`: all.
         store: Stores a value.
+
+    Attributes:
+        values: What was yielded, by output, if the step has hooks to be given it.
     """
 
     def __init__(self, step: Step, run: Run, selection: Selection | None, store: Store) -> None:
+        self.values: dict[str, Any] = {}
         self._step = step
         self._run = run
         self._selection = selection
@@ -206,6 +210,8 @@ class YieldedOutputs:
         name, value = item
         self._store(self._outputs[name], self._selection, value)
         self._stored[name] = None
+        if self._step.hooks:
+            self.values[name] = value
 
     def _rest(self) -> list[int]:
         return [output.index for name, output in self._outputs.items() if name not in self._stored]

@@ -42,7 +42,7 @@ def call_after_return(
     marked = entered.num_partitions - left.num_partitions
     if left.num_partitions:
         for output in step.outputs:
-            part = value[output.name] if step.by_name else value
+            part = value.get(output.name) if step.by_name else value
             _call_all(step, SuccessHook, HookContext(
                 output.name, run.id, "success", _plain(part), None, output.metadata or None,
                 step.config, _partition(step, left),

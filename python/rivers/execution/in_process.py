@@ -87,16 +87,25 @@ class ThreadWorkers(Workers):
         if not batch.program.is_async:
             super()._dispatch(batch)
             return
-        driver = self._drive(batch)
+        has_begun = threading.Event()
+        driver = self._drive(batch, has_begun)
         try:
-            asyncio.run_coroutine_threadsafe(driver, self._event_loop())
+            driving = asyncio.run_coroutine_threadsafe(driver, self._event_loop())
         except BaseException as error:  # noqa: BLE001  (no file descriptor or thread is left for a loop)
             driver.close()
             self._abort(batch, error)
             batch.close()
+            return
+        driving.add_done_callback(lambda _: has_begun.is_set() or self._give_back(batch))
 
-    async def _drive(self, batch: Batch) -> None:
+    def _give_back(self, batch: Batch) -> None:
+        """Returns the runs of a batch whose task a user's function has canceled before it began."""
+        batch.close()
+        self.notify()
+
+    async def _drive(self, batch: Batch, has_begun: threading.Event) -> None:
         """Executes batches on the event loop, one after another."""
+        has_begun.set()
         task = asyncio.current_task()
         if task is None:
             raise AssertionError  # It is a task's coroutine.

@@ -276,6 +276,8 @@ class Program:
                 if self.is_async or not inspect.isasyncgen(generator):
                     yield _Called(Pull.closing(generator)), {}
         called.error = error or yielded.problem()
+        if isinstance(yielded, YieldedOutputs) and called.error is None:
+            called.value = yielded.values
         if yielded.has_stored():
             called.yielded = yielded
 
