@@ -96,12 +96,13 @@ class ThreadWorkers(Workers):
             self._abort(batch, error)
             batch.close()
             return
-        driving.add_done_callback(lambda _: has_begun.is_set() or self._give_back(batch))
+        driving.add_done_callback(lambda _: self._give_back(batch, has_begun))
 
-    def _give_back(self, batch: Batch) -> None:
+    def _give_back(self, batch: Batch, has_begun: threading.Event) -> None:
         """Returns the runs of a batch whose task a user's function has canceled before it began."""
-        batch.close()
-        self.notify()
+        if not has_begun.is_set():
+            batch.close()
+            self.notify()
 
     async def _drive(self, batch: Batch, has_begun: threading.Event) -> None:
         """Executes batches on the event loop, one after another."""
