@@ -32,7 +32,7 @@ def shown(events):
 
 def test_an_event_has_the_fields_of_its_record(repo):
     @rs.Asset(code_version="7", partitions_def=letters(2))
-    def table(context):
+    def table(context) -> None:
         context.add_output_metadata({"rows": 5})
 
     repo = repo(table)
@@ -208,7 +208,7 @@ def test_each_attempt_starts_and_is_followed_by_a_retry_or_the_end(repo):
 
 def test_the_latest_materialization_is_that_of_the_partition_with_the_text(repo):
     @rs.Asset(partitions_def=PAIRS)
-    def table(context):
+    def table(context) -> None:
         context.add_output_metadata({"run": context.run_id})
 
     repo = repo(table)

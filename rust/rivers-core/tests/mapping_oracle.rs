@@ -349,7 +349,7 @@ fn related() -> Vec<(Mapping, Arc<Space>, Arc<Space>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(3))]
     #[test]
     fn images_are_those_of_a_loop_over_all_pairs(picks in prop::collection::vec(any::<Index>(), 1..6)) {
         for (mapping, down, up) in related() {

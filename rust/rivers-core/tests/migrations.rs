@@ -117,6 +117,8 @@ const STEPS: [&str; 7] = [
 /// A storage of an earlier version with a backfill that runs.
 fn earlier(folder: &TempDir, version: usize) -> std::path::PathBuf {
     let path = folder.path().join("old.db");
+    // The first storage of a process replaces system calls of SQLite, which no open connection may see.
+    drop(SqliteStore::open(&folder.path().join("first.db")).unwrap());
     let old = Connection::open(&path).unwrap();
     for step in &STEPS[..version] {
         old.execute_batch(step).unwrap();

@@ -472,7 +472,7 @@ fn an_asset_that_needs_itself_needs_a_run_for_each_moment() {
     for refused in [Grouping::SingleRun, by_letter] {
         let error = own(refused).unwrap_err().to_string();
         assert!(
-            error.contains("a run of its own") && error.contains("multi_run()"),
+            error.contains("a run of its own") && error.contains("use multi_run"),
             "{error}"
         );
     }

@@ -70,7 +70,8 @@ pub(super) fn check_path(path: &Path, location: &Location) -> Result<i64> {
             0 => OpenFlags::SQLITE_OPEN_READ_WRITE,
             _ => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
-        Identity::read(&open(path, access)?)
+        // One transaction: another process may be creating the storage meanwhile.
+        Identity::read(&*open(path, access)?.unchecked_transaction()?)
     };
     let identity = match retry_while_busy(look) {
         Err(error) if needs_immutable(path, &error) => {
