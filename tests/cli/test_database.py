@@ -84,7 +84,7 @@ def test_a_storage_is_intact_while_a_backfill_runs_and_after_it_was_killed(shell
         ("UPDATE backfill SET failed = 2, completed = 2", "it counts 2 failed partitions, its records say 1"),
         ("DELETE FROM run WHERE run = 0", "it counts 4 runs that have ended, its records say 3"),
         ("UPDATE run SET run = 9 WHERE run = 0", "1 of its runs cannot have ended so" ),
-        ("DELETE FROM failure", "1 failures and failed runs do not match"),
+        ("DELETE FROM failure", "1 failures, metadata and failed runs do not match"),
         ("DELETE FROM cause", "the table failure names a row of cause that is not there"),
         ("UPDATE backfill SET completed = 9", "more partitions have ended than it has"),
         ("UPDATE backfill SET completed = 1", "it has ended, but not all of its partitions have"),

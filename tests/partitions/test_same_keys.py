@@ -153,7 +153,8 @@ def test_each_partition_gets_the_value_of_its_own_key(mapping):
         assert (
             repo.backfill(["sales"], partition_keys=days, max_concurrency=1).status == "completed"
         )
-        assert repo.backfill(["rates", "sales"], partition_keys=days).status == "completed"
+        both = repo.backfill(["rates", "sales"], partition_keys=days, max_concurrency=1)
+        assert both.status == "completed"
         repo.materialize(["rates", "sales"], days[0])
     assert seen == ["2024-01-04", "2024-01-03"] * 2 + ["2024-01-04"]
 

@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rivers.io.metadata_value import DATA_VERSION
-
 if TYPE_CHECKING:
     from rivers._rivers import PartitionKey
     from rivers._storage import EventData
@@ -61,6 +59,8 @@ class StoredEvent:
 
 def event_of(data: EventData) -> StoredEvent:
     """The event with this record."""
+    from rivers.io.metadata_value import DATA_VERSION  # noqa: PLC0415  (listing backfills needs none)
+
     metadata: list[tuple[str, str]] = []
     data_version = None
     if data["metadata"] is not None:

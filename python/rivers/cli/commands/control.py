@@ -38,7 +38,8 @@ def cancel(backfill_id: str, force_after: float | None, storage: str | None) -> 
     view = client.get_view(found) or view
     if view.status == "in_progress":
         output.print(
-            f"{found}: the process that runs it stops within a second; runs in flight end first"
+            f"{found}: the process that runs it stops within a second; runs in flight end first",
+            soft_wrap=True,
         )
     else:
         output.print(f"{found}: {view.status}")
