@@ -7,11 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.planning.checks import check_memory_inputs, check_same_keys
-from rivers.planning.materialized import leave_out_materialized, loadable, unavailable
+from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
+    from rivers.planning.request import Kept
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
 
@@ -74,10 +76,24 @@ class Launcher:
         self.graph = graph
         self.builder = builder
         self._clock = clock or _utc_now
+        self._has_own_clock = clock is not None
 
     def spaces(self) -> Spaces:
         """The partitions of all assets as they are now."""
         return Spaces(self._clock(), self.runtime)
+
+    def _clock_ahead(self) -> int:
+        """How far the repository's clock is ahead of the one that times runs, in microseconds."""
+        if not self._has_own_clock:
+            return 0
+        shown = self._clock()
+        shown = shown.replace(tzinfo=dt.UTC) if shown.tzinfo is None else shown
+        return (shown - _EPOCH) // dt.timedelta(microseconds=1) - now()
+
+    def _kept(self, nodes: list[Node]) -> list[Kept]:
+        """Where the values of each asset are kept."""
+        isolation = self.runtime.executor.isolation
+        return [kept(node, self.builder.handler(node), isolation) for node in nodes]
 
     # -- the verbs ---------------------------------------------------------------------------------
 
@@ -140,8 +156,9 @@ class Launcher:
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
-                backfill_id, program, self.runtime.executor, pools.needs(nodes), lost
-            )
+                backfill_id, program, self.runtime.executor, pools.needs(nodes),
+                self._clock_ahead(), lost,
+            )  # fmt: skip
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
         return self._result(key, backfill_id, plan, block)
@@ -187,7 +204,10 @@ class Launcher:
         # The lock is held so that the end of the backfill is not logged before its start.
         with submission(connection.engine), connection.event_log.lock:
             key, request_id = connection.engine.submit(
-                request.to_json(prepared.nodes, prepared.config), plan, program,
+                request.to_json(
+                    prepared.nodes, prepared.config, self._kept(prepared.nodes), self._clock_ahead()
+                ),
+                plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
             )  # fmt: skip
             if isinstance(request, BackfillRequest):
@@ -337,6 +357,9 @@ def _planned(
         estimate=estimate,
     )
     return result
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def _utc_now() -> dt.datetime:
