@@ -157,7 +157,7 @@ class Launcher:
         with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
-                self._clock_ahead(), lost,
+                (self._clock_ahead(), lost),
             )  # fmt: skip
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()

@@ -122,9 +122,9 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
-        clock_ahead: i64,
-        executed_again: Vec<u32>,
+        session: (i64, Vec<u32>),
     ) -> PyResult<i64> {
+        let (clock_ahead, executed_again) = session;
         let session = Session {
             process: process_id(),
             clock_ahead,
