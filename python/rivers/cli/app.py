@@ -11,7 +11,6 @@ import click
 from rivers._text import did_you_mean
 from rivers.cli.display import errors, output, say_error, warnings
 from rivers.cli.exit_codes import WRONG_USAGE
-from rivers.cli.settings import project_settings
 from rivers.exceptions import RiversError
 
 _MODULE_OF = {
@@ -77,6 +76,8 @@ def app() -> None:
 
 def _defaults() -> dict[str, Any]:
     """Returns the settings of pyproject.toml as the defaults of every command, as click takes them."""
+    from rivers.storage.lookup import project_settings  # noqa: PLC0415
+
     settings = project_settings()
     of_database = dict.fromkeys(("check", "migrate"), settings)
     return {name: settings | (of_database if name == "db" else {}) for name in _MODULE_OF}
