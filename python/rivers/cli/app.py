@@ -14,6 +14,7 @@ from rivers.cli.exit_codes import WRONG_USAGE
 from rivers.exceptions import RiversError
 
 _MODULE_OF = {
+    "init": "init",
     "backfill": "backfill", "rerun": "backfill", "resume": "backfill",
     "list": "status", "status": "status",
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",

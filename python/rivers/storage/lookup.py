@@ -1,4 +1,4 @@
-"""Finds the storage that is meant where none was named: for Python, the command line and the web page alike."""
+"""Finds the storage that is used where none is named: by Python, the command line and the web UI alike."""
 
 from __future__ import annotations
 
