@@ -19,6 +19,7 @@ from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import stored_assets
 from rivers.repository import waiting
 from rivers.repository.at_exit import keep_until_idle
+from rivers.repository.importing import refuse_while_importing
 from rivers.repository.nested import refuse_blocking_the_loop, submission
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
@@ -99,6 +100,7 @@ class Launcher:
 
     def backfill(self, request: BackfillRequest, *, block: bool, dry_run: bool) -> BackfillResult:
         """See `CodeRepository.backfill`."""
+        refuse_while_importing("backfill")
         spaces = self.spaces()
         nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
         if request.only_missing:
@@ -116,6 +118,7 @@ class Launcher:
         self, backfill_id: str, error_type: str | None, *, block: bool, dry_run: bool
     ) -> BackfillResult:
         """See `CodeRepository.rerun_backfill`."""
+        refuse_while_importing("rerun_backfill")
         record = self._record(backfill_id)
         if record["status"] == "in_progress":
             msg = f"the backfill {backfill_id!r} has not ended"
@@ -138,6 +141,7 @@ class Launcher:
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
         """See `CodeRepository.resume_backfill`."""
+        refuse_while_importing("resume_backfill")
         record = self._record(backfill_id)
         connection = self.runtime.connect()
         request = self._stored_request(backfill_id)
