@@ -159,6 +159,7 @@ fn a_backfill_of_an_earlier_schema_is_kept_and_can_be_steered() {
         );
         assert!(store.set_paused(row.key, true).unwrap());
         let change = Change {
+            session: None,
             max_concurrency: Some(8),
             ..Change::default()
         };
