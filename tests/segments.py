@@ -34,6 +34,8 @@ def _numbers(body: bytes) -> Iterator[int]:
 
 def recorded_runs(connection: Connection, backfill: int | None = None) -> list[tuple[int, ...]]:
     """Key of the backfill, number, start, end and number of failed partitions of each ended run."""
-    query = "SELECT backfill, body FROM segment WHERE ? IS NULL OR backfill = ? ORDER BY backfill, seq"
+    query = (
+        "SELECT backfill, body FROM segment WHERE ? IS NULL OR backfill = ? ORDER BY backfill, seq"
+    )
     rows = connection.execute(query, (backfill, backfill)).fetchall()
     return [(key, *run) for key, body in rows for run in unpacked(body)]

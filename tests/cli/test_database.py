@@ -48,7 +48,9 @@ def made_by_version(version, new, old):
         )
         for (table,) in database.execute(tables).fetchall():
             if table == "run":
-                database.executemany("INSERT INTO main.run VALUES (?, ?, ?, ?, ?)", recorded_runs(database))
+                database.executemany(
+                    "INSERT INTO main.run VALUES (?, ?, ?, ?, ?)", recorded_runs(database)
+                )
                 continue
             columns = database.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
             names = ", ".join(name for (name,) in columns)

@@ -22,6 +22,9 @@ from pathlib import Path
 
 import rivers as rs
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # It is started as a file.
+from tests.segments import recorded_runs
+
 KILLS_A_ROUND = 50
 LONGEST_LIFE = 0.25
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.

@@ -155,7 +155,8 @@ pub(crate) fn numbers_far_apart_are_read(fixture: &impl Fixture) {
     let far = |run, at| RunEnd {
         started_at: at,
         ended_at: at,
-        ..completed(run)
+        run,
+        ..completed(0)
     };
     let ends = vec![
         far(i64::MAX as u64 - 1, i64::MIN),

@@ -1,6 +1,6 @@
 //! The tables `backfill`, `backfill_asset` and `space`.
 
-use rusqlite::{Connection, OptionalExtension, Params, Result, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, Transaction, params};
 use std::time::Duration;
 
 use super::segment;
@@ -231,35 +231,41 @@ pub(super) fn change(transaction: &Transaction<'_>, key: Key, change: &Change) -
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<BackfillRow>> {
     let sql = format!("SELECT {COLUMNS} FROM backfill WHERE id = ?1");
-    Ok(select(connection, &sql, [id])?.pop())
+    Ok(select(connection, &sql, &[&id])?.pop())
 }
 
 pub(super) fn get(connection: &Connection, key: Key) -> Result<Option<BackfillRow>> {
     let sql = format!("SELECT {COLUMNS} FROM backfill WHERE key = ?1");
-    Ok(select(connection, &sql, [key])?.pop())
+    Ok(select(connection, &sql, &[&key])?.pop())
 }
 
 pub(super) fn unfinished(connection: &Connection) -> Result<Vec<BackfillRow>> {
     // The literal must equal the condition of a partial index; it is the code of `InProgress`.
     let sql = format!("SELECT {COLUMNS} FROM backfill WHERE status = 0 ORDER BY key DESC");
-    select(connection, &sql, [])
+    select(connection, &sql, &[])
 }
 
-/// Reads backfills and their newest segments at one point in time.
-fn select(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<BackfillRow>> {
+/// Reads backfills and, of those in progress, the newest segments, at one point in time.
+fn select(connection: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<Vec<BackfillRow>> {
+    let select = || -> Result<Vec<BackfillRow>> {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_map(bound, read)?.collect()
+    };
+    let is_live = |row: &BackfillRow| row.status == Status::InProgress;
+    let mut rows = select()?;
+    if !rows.iter().any(is_live) {
+        return Ok(rows);
+    }
     // Inside a transaction everything is read at one point in time already.
     let snapshot = match connection.is_autocommit() {
         true => Some(connection.unchecked_transaction()?),
         false => None,
     };
-    let mut rows: Vec<BackfillRow> = connection
-        .prepare_cached(sql)?
-        .query_map(params, read)?
-        .collect::<Result<_>>()?;
-    for row in &mut rows {
-        if row.status == Status::InProgress
-            && let Some(standing) = segment::newest(connection, row.key)?
-        {
+    if snapshot.is_some() {
+        rows = select()?;
+    }
+    for row in rows.iter_mut().filter(|row| is_live(row)) {
+        if let Some(standing) = segment::newest(connection, row.key)? {
             (row.counts, row.in_flight) = (standing.counts, standing.in_flight);
             row.stop = standing.stop;
         }
@@ -285,11 +291,11 @@ pub(super) fn list(
                 "SELECT {COLUMNS} FROM backfill_asset JOIN backfill ON key = backfill
                  WHERE asset = ?1 ORDER BY backfill DESC LIMIT ?2"
             );
-            select(connection, &sql, params![asset, limit])
+            select(connection, &sql, &[&asset, &limit])
         }
         None => {
             let sql = format!("SELECT {COLUMNS} FROM backfill ORDER BY key DESC LIMIT ?1");
-            select(connection, &sql, [limit])
+            select(connection, &sql, &[&limit])
         }
     }
 }
