@@ -28,6 +28,9 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
+    BackfillCells,
+    CellCounts,
     Store,
     backfill_partitions,
     backfill_runs,
@@ -38,7 +41,10 @@ from rivers._storage import (
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
+    "BackfillCells",
     "Batch",
+    "CellCounts",
     "Engine",
     "JobSpec",
     "PartitionKey",

@@ -255,12 +255,12 @@ class Launcher:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
             waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
-        store = self.runtime.store
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
-        result.__dict__["_table"] = lambda: tables.backfill_partitions(
-            store, backfill_id, None, run_id=False, errors=False
+        client = self.runtime.connect().client
+        result.__dict__["_cells"] = lambda width, height: client.cells(
+            backfill_id, width=width, height=height
         )
         return result
 

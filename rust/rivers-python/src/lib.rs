@@ -5,6 +5,7 @@ mod arrow;
 mod batch;
 mod calendar;
 mod calendar_text;
+mod cells;
 mod convert;
 mod definition;
 mod definition_kind;
@@ -28,6 +29,8 @@ mod _rivers {
     use crate::arrow::ArrowTable;
     #[pymodule_export]
     use crate::batch::Batch;
+    #[pymodule_export]
+    use crate::cells::{AssetCells, BackfillCells, CellCounts};
     #[pymodule_export]
     use crate::definition::{decode_definition, mapping_refusal};
     #[pymodule_export]
