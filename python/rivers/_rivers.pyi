@@ -35,7 +35,9 @@ from rivers._storage import (
     backfill_partitions,
     backfill_runs,
     backfills,
+    now,
     partition_status,
+    process_id,
 )
 
 __all__ = [
@@ -68,7 +70,9 @@ __all__ = [
     "decode_selection",
     "decode_space",
     "mapping_refusal",
+    "now",
     "partition_status",
+    "process_id",
 ]
 
 DEBUG_BUILD: bool
