@@ -413,9 +413,11 @@ class BackfillClient:
             >>> cells.counts(0, 0)["completed"]
             6
         """
+        from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+
         grid = self.grid(backfill_id, asset=asset)
-        if where is not None and not hasattr(where, "items"):
-            where = self._bounds_of(backfill_id, asset, where)  # type: ignore[arg-type]
+        if isinstance(where, PartitionKeyRange):
+            where = self._bounds_of(backfill_id, asset, where)
         return grid.cells(rows, columns, where, width, height)
 
     def grid(self, backfill_id: str, *, asset: str | None = None) -> Grid:
