@@ -2,6 +2,10 @@
 
 from rivers._execution import (
     Batch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -39,6 +43,10 @@ __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
     "Batch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "PartitionKey",
