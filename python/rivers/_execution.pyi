@@ -51,11 +51,12 @@ class Engine:
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
-        unavailable: Sequence[int],
+        session: tuple[int, Sequence[int]],
     ) -> int:
         """Continues a backfill whose process is dead; returns its number in the storage.
 
-        The assets `unavailable` are executed also where the plan says that they are materialized already.
+        The session is how far the repository's clock is ahead of `now()`, in microseconds, and the assets that
+        are executed also where the plan says that they are materialized already.
         """
 
     def next_batch(self, timeout: float) -> Batch | None:

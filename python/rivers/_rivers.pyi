@@ -36,7 +36,9 @@ from rivers._storage import (
     backfill_partitions,
     backfill_runs,
     backfills,
+    now,
     partition_status,
+    process_id,
 )
 
 __all__ = [
@@ -70,7 +72,9 @@ __all__ = [
     "decode_selection",
     "decode_space",
     "mapping_refusal",
+    "now",
     "partition_status",
+    "process_id",
 ]
 
 DEBUG_BUILD: bool

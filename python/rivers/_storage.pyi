@@ -241,6 +241,16 @@ class Store:
     def latest_materialization(self, asset: str, partition: str | None) -> EventData | None:
         """Returns the newest materialization of an asset; of the partition with this text, if given."""
 
+    def report(
+        self,
+        asset: str,
+        selection: Selection,
+        materialized: bool,
+        code_version: str | None,
+        metadata: str | None,
+    ) -> None:
+        """Records partitions of an asset as materialized or, without `materialized`, as missing."""
+
     def run_progress(self, id: str) -> tuple[int, int] | None:
         """Returns the steps of a run that have ended, and all; `None` for an unknown run."""
 
@@ -252,6 +262,12 @@ class Store:
 
     def dynamic(self, name: str) -> list[str]:
         """Returns the keys of a dynamic dimension, in order of registration."""
+
+def process_id() -> str:
+    """Returns the name of this process, which no other one has."""
+
+def now() -> int:
+    """Returns the time of the clock that times runs, in microseconds since 1970."""
 
 def backfill_partitions(
     store: Store,

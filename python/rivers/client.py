@@ -91,7 +91,7 @@ class BackfillClient:
     Methods that act are verbs, `get_` returns an object or `None`, and plural nouns return Polars tables.
 
     Args:
-        storage: The storage, or the path of its file.
+        storage: The storage, or the path of its file; `Storage.default()` if it is left out.
         live: The backfills of this process, if it runs any; a `CodeRepository` passes its own.
 
     Raises:
@@ -114,8 +114,13 @@ class BackfillClient:
     """
 
     def __init__(
-        self, storage: Storage | str | os.PathLike[str], *, live: LiveBackfills | None = None
+        self,
+        storage: Storage | str | os.PathLike[str] | None = None,
+        *,
+        live: LiveBackfills | None = None,
     ) -> None:
+        if storage is None:
+            storage = Storage.default()
         if isinstance(storage, str | os.PathLike):
             storage = Storage.open(storage)
         if not isinstance(storage, Storage):

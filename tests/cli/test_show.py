@@ -39,7 +39,10 @@ def test_what_is_shown_of_a_failed_backfill(failed):
     assert "2024-01-02" in rows
     assert "2024-01-01" not in rows
     told = failed.run("errors", "latest")
-    assert "2 failures, 1 cause\n2 x  ValueError: no data for …\n    such as 2024-01-0" in told
+    assert (
+        "2 failures, 1 distinct error\n2 x  ValueError: no data for …\n    such as 2024-01-0"
+        in told
+    )
     drawn = failed.run("grid", "latest")
     assert "2024-01-01 █XX█" in drawn
     assert "2 completed" in drawn

@@ -117,8 +117,7 @@ class CodeRepository:
     def resolve(self, storage: Storage | None = None) -> Self:
         """Connects the repository to its storage.
 
-        It is called at first use otherwise, with the default storage: the one that `RIVERS_STORAGE`
-        names, or `.rivers/rivers.db` in the working directory.
+        It is called at first use otherwise, with `Storage.default()`.
 
         Args:
             storage: Where runs and backfills are recorded.

@@ -52,7 +52,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::selection::{Selection, Space, decode_selection, decode_space};
     #[pymodule_export]
-    use crate::store::Store;
+    use crate::store::{Store, now, process_id};
 
     #[pymodule_export]
     use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};

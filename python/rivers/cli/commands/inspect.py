@@ -19,6 +19,7 @@ from rivers.cli.options import (
 )
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import open_client
+from rivers.cli.tables import print_table
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def errors(backfill_id: str, as_json: bool, storage: str | None) -> None:
         write_json(groups.write_json())
         return
     num_failures = display.count(int(groups["count"].sum()), "failure")
-    output.print(f"{num_failures}, {display.count(groups.height, 'cause')}")
+    output.print(f"{num_failures}, {display.count(groups.height, 'distinct error')}")
     for group in groups.iter_rows(named=True):
         text = f"{group['count']:,} x  {group['error_type']}: {group['message']}"
         output.print(Text(text, "red"), soft_wrap=True)
@@ -113,14 +114,13 @@ def grid(backfill_id: str, as_json: bool, storage: str | None) -> None:
 
 
 def _print_rows(frame: "pl.DataFrame", limit: int) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in frame.columns:
-        table.add_column(name)
-    for row in frame.head(limit).iter_rows(named=True):
-        table.add_row(*(_cell(name, value) for name, value in row.items()))
-    output.print(table)
+    if not output.is_terminal:
+        limit = frame.height  # A program wants all rows.
+    rows = (
+        [_cell(name, value) for name, value in row.items()]
+        for row in frame.head(limit).iter_rows(named=True)
+    )
+    print_table(frame.columns, rows, whole=[name for name in frame.columns if name != "error"])
     if frame.height > limit:
         output.print(f"... {frame.height - limit:,} more; --out FILE writes them all")
 
