@@ -2,6 +2,10 @@
 
 from rivers._execution import (
     Batch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -46,7 +50,11 @@ __all__ = [
     "AssetCells",
     "BackfillCells",
     "Batch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
     "CellCounts",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "PartitionKey",

@@ -75,6 +75,10 @@ class BackfillRecord(BackfillSnapshot):
     """Number of runs that must succeed before the others start."""
     timeout: float | None
     """Maximum duration of a call of a function, in seconds."""
+    running: int
+    """Number of runs in flight at the last commit."""
+    owner: str | None
+    """Name of the process that has the right to run it, if it has not ended."""
 
 @type_check_only
 class RunData(TypedDict):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._rivers import Store
+    from rivers._rivers import Selection, Store
     from rivers._storage import BackfillRecord, BackfillSnapshot
     from rivers.partitions import PartitionKeyRange
     from rivers.status.grid import Bounds, Cells, Grid
@@ -472,6 +472,43 @@ class BackfillClient:
             names if places is None else [names[place] for place in places]
             for _, _, places in layers
         ]
+
+    def select_partitions(
+        self,
+        backfill_id: str,
+        *,
+        where: PartitionKeyRange | Bounds | None = None,
+        status: str | Sequence[str] | None = None,
+        asset: str | None = None,
+    ) -> list[Selection]:
+        """Returns partitions of a backfill, for each of its grids; they are not listed.
+
+        Args:
+            backfill_id: The id of the backfill.
+            where: Only partitions in this part, as in `cells()`.
+            status: Only partitions with one of these statuses.
+            asset: Where assets have runs of their own: the asset whose partitions are meant; those of the
+                other grids are left out. By default the first.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            AssetNotFoundError: The backfill does not contain the asset.
+            ConfigurationError: There is no such dimension or status.
+            PartitionValidationError: A key of the range does not exist.
+        """
+        from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+        from rivers.status.grid import grid_of_layer  # noqa: PLC0415
+
+        cells, wanted = self._cells_of(backfill_id, asset)
+        if isinstance(where, PartitionKeyRange):
+            where = self._bounds_of(backfill_id, asset, where)
+        status = [status] if isinstance(status, str) else status
+        chosen = []
+        for layer in range(cells.num_layers):
+            grid = grid_of_layer(cells, layer)
+            # An empty choice of statuses selects nothing.
+            chosen.append(grid.select(where, status) if layer == wanted else grid.select(None, []))
+        return chosen
 
     def _bounds_of(
         self, backfill_id: str, asset: str | None, where: PartitionKeyRange

@@ -328,3 +328,33 @@ def test_a_map_of_a_hundred_million_partitions_is_arithmetic():
         cells = client.cells(launched.backfill_id, width=400, height=200)
     assert sum(cells.totals.values()) == 10**8
     assert (cells.per_row, cells.per_column) == (50, math.ceil(10_000 / 400))
+
+
+def test_a_part_of_a_backfill_is_run_again_by_status():
+    calls, bad = [], {"date=2024-01-03|region=eu", "date=2024-01-09|region=us"}
+
+    @rs.Asset(partitions_def=GRID)
+    def sales(context):
+        calls.append(context.partition_key)
+        if context.partition_key in bad:
+            raise ValueError("no")
+
+    with rs.CodeRepository([sales]).resolve(rs.Storage.memory()) as repo:
+        first = repo.backfill(partition_keys=GRID.select())
+        bad.clear()
+        calls.clear()
+        where = rs.PartitionKeyRange.multi({"date": ("2024-01-01", "2024-01-04")})
+        planned = repo.rerun_backfill(first.backfill_id, dry_run=True, where=where)
+        assert planned.num_partitions == 1
+        again = repo.rerun_backfill(first.backfill_id, where=where)
+        assert calls == ["date=2024-01-03|region=eu"]
+        assert again.completed == 1
+        calls.clear()
+        again = repo.rerun_backfill(
+            first.backfill_id, where={"date": (2, 4)}, status=["completed", "failed"]
+        )
+        assert len(calls) == again.completed == 6
+        with pytest.raises(ConfigurationError, match="not both"):
+            repo.rerun_backfill(first.backfill_id, where=where, error_type="ValueError")
+        with pytest.raises(ConfigurationError, match='"done"'):
+            repo.rerun_backfill(first.backfill_id, status="done")

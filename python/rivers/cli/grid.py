@@ -84,10 +84,11 @@ def draw(cells: Cells, width: int) -> Text:
             for column in range(first, last):
                 text.append(*_sign(cells.counts(row, column)))
             text.append("\n")
-    for state in reversed(STATES):
-        if cells.totals[state]:
-            text.append(SIGNS[state], STYLES[state])
-            text.append(f" {cells.totals[state]:,} {state}  ")
+    present = [state for state in reversed(STATES) if cells.totals[state]]
+    for at, state in enumerate(present):
+        text.append("  " if at else "")
+        text.append(SIGNS[state], STYLES[state])
+        text.append(f" {cells.totals[state]:,} {state}")
     if max(cells.per_row, 1) * cells.per_column > 1 or sum(cells.totals.values()) > (
         cells.width * cells.height
     ):
