@@ -2,6 +2,10 @@
 
 from rivers._execution import (
     Batch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -28,6 +32,9 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
+    BackfillCells,
+    CellCounts,
     Store,
     backfill_partitions,
     backfill_runs,
@@ -40,7 +47,14 @@ from rivers._storage import (
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
+    "BackfillCells",
     "Batch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
+    "CellCounts",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "PartitionKey",
