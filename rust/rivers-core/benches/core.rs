@@ -248,6 +248,7 @@ mod store {
             tags: Vec::new(),
             config: None,
             retry: None,
+            launch: None,
             created_at: 1,
             control: Control::default(),
         }
