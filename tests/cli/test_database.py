@@ -34,7 +34,8 @@ def change(file, sql):
 
 def other_body(body, last_run=3):
     """Changes a recorded segment of four runs, one of which failed."""
-    return f"UPDATE segment SET body = x'{body.hex()}', first_run = 0, last_run = {last_run}, runs = 4, failed_runs = 1"
+    newest = "DELETE FROM segment WHERE seq < (SELECT max(seq) FROM segment)"
+    return f"{newest}; UPDATE segment SET body = x'{body.hex()}', first_run = 0, last_run = {last_run}, runs = 4, failed_runs = 1"
 
 
 def made_by_version(version, new, old):

@@ -42,7 +42,7 @@ def test_a_million_runs_killed_halfway_resume_with_those_not_recorded(processes)
     process = processes.start(SCRIPT)
     wait_until(path.exists)
     asked = "SELECT coalesce(max(completed), 0) FROM segment"
-    tables = "SELECT count(*) FROM sqlite_schema"
+    tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'segment'"
     wait_until(lambda: _look(path, tables)[0] > 0)
     wait_until(lambda: _look(path, asked)[0] >= RUNS // 2)
     processes.kill(process)
