@@ -32,6 +32,9 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
+    BackfillCells,
+    CellCounts,
     Store,
     backfill_partitions,
     backfill_runs,
@@ -44,10 +47,13 @@ from rivers._storage import (
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
+    "BackfillCells",
     "Batch",
     "CallContext",
     "CallOutcome",
     "Calls",
+    "CellCounts",
     "DirectCalls",
     "Engine",
     "JobSpec",

@@ -144,6 +144,8 @@ class BackfillRequest:
         check_count("max_concurrency", self.max_concurrency)
         if self.selection is not None:
             object.__setattr__(self, "selection", asset_names(self.selection))
+        if isinstance(self.strategy, str):
+            object.__setattr__(self, "strategy", BackfillStrategy.parse(self.strategy))
         if self.strategy is not None and not isinstance(self.strategy, BackfillStrategy):
             msg = (
                 "strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), "

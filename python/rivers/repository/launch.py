@@ -118,9 +118,25 @@ class Launcher:
             result._fill(self._record(result.backfill_id))  # noqa: SLF001
 
     def rerun(
-        self, backfill_id: str, error_type: str | None, *, block: bool, dry_run: bool
+        self,
+        backfill_id: str,
+        error_type: str | None,
+        part: list[Selection] | None = None,
+        *,
+        again: bool = False,
+        block: bool,
+        dry_run: bool,
     ) -> BackfillResult:
-        """See `CodeRepository.rerun_backfill`."""
+        """See `CodeRepository.rerun_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+            error_type: Only partitions that failed with this type of error.
+            part: The partitions of each layer, if they are chosen.
+            again: Whether they are executed for assets that are materialized, too.
+            block: Whether to wait for the end.
+            dry_run: Whether to plan only.
+        """
         refuse_while_importing("rerun_backfill")
         record = self._record(backfill_id)
         if record["status"] == "in_progress":
@@ -129,7 +145,7 @@ class Launcher:
         store = self.runtime.store
         request = self._stored_request(backfill_id).rerun_options(backfill_id)
         spaces = self.spaces()
-        left = store.uncompleted(backfill_id)
+        left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
@@ -139,7 +155,8 @@ class Launcher:
             made = store.materialized_in(origins, node.name, selection.space)
             return self._loadable(node, made.intersection(selection))
 
-        plan = leave_out_materialized(plan, nodes, done)
+        if not again:
+            plan = leave_out_materialized(plan, nodes, done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
@@ -282,12 +299,12 @@ class Launcher:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
             waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
-        store = self.runtime.store
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
-        result.__dict__["_table"] = lambda: tables.backfill_partitions(
-            store, backfill_id, None, run_id=False, errors=False
+        client = self.runtime.connect().client
+        result.__dict__["_cells"] = lambda width, height: client.cells(
+            backfill_id, width=width, height=height
         )
         return result
 

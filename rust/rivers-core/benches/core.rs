@@ -249,6 +249,7 @@ mod store {
             tags: Vec::new(),
             config: None,
             retry: None,
+            launch: None,
             created_at: 1,
             control: Control::default(),
         }

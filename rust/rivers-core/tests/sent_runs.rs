@@ -45,6 +45,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
         tags: Vec::new(),
         config: None,
         retry: None,
+        launch: None,
         created_at: engine.now(),
         control: Control::default(),
     };

@@ -6,6 +6,7 @@ mod batch;
 mod calendar;
 mod calendar_text;
 mod calls;
+mod cells;
 mod context;
 mod convert;
 mod definition;
@@ -33,6 +34,8 @@ mod _rivers {
     use crate::batch::Batch;
     #[pymodule_export]
     use crate::calls::{Calls, DirectCalls};
+    #[pymodule_export]
+    use crate::cells::{AssetCells, BackfillCells, CellCounts};
     #[pymodule_export]
     use crate::context::CallContext;
     #[pymodule_export]

@@ -66,6 +66,9 @@ pub struct Request {
     /// The retry policy as JSON, if the request has one of its own.
     #[serde(default)]
     pub retry: Option<String>,
+    /// What only the caller reads, as JSON: the module of the assets, and whom to notify of the end.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// When it was submitted.
     pub created_at: Micros,
     /// Limits beyond concurrency and failure policy.

@@ -71,6 +71,7 @@ fn request(policy: FailurePolicy) -> Request {
         tags: Vec::new(),
         config: None,
         retry: None,
+        launch: None,
         created_at: SystemClock.now(),
         control: Control::default(),
     }

@@ -198,6 +198,7 @@ pub(crate) fn backfill(
             tags: vec![("team".into(), "a".into()), ("why".into(), "b".into())],
             config: None,
             retry: None,
+            launch: None,
             created_at: 1_000_000,
             control: Control::default(),
         },
