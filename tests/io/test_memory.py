@@ -72,7 +72,8 @@ def test_values_of_many_runs_are_found_by_their_partitions(repo):
 
 def test_a_value_passed_within_a_run_is_the_same_object(repo):
     letters = rs.PartitionsDefinition.static_(["a", "b", "c"])
-    made, taken = [], []
+    made: list[list[int]] = []
+    taken: list[list[int]] = []
 
     @rs.Asset(partitions_def=letters, io_handler=rs.InMemoryIOHandler())
     def source() -> list[int]:

@@ -8,7 +8,7 @@ from tests.support import letters
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
-from rivers.planning.request import BackfillOptions, BackfillRequest
+from rivers.planning.request import BackfillOptions, BackfillRequest, Keeping
 
 STORED = {
     "failure_policy": "stop_on_failure",
