@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.client import STATUSES
 from rivers.exceptions import BackfillNotFoundError
 from rivers.partitions import PartitionKeyRange
+from rivers.repository.internals import partition_definition
 from rivers.ui import schemas
 from rivers.ui.encoding import ARROW, plain, table, view_json
 from rivers.ui.endpoints import Endpoint
@@ -185,12 +186,15 @@ def rerun_backfill(call: Call) -> Any:
 def launch_backfill(call: Call) -> Any:
     """Launches a backfill in the process of this server."""
     body: schemas.LaunchBody = call.body
-    ranges = None
-    if body.range is not None:
-        ranges = range_of(body.range)
-    result = call.backend.assets().backfill(
+    repository = call.backend.assets()
+    where: dict[str, Any] = {}
+    if body.range is None:
+        where["partition_keys"] = partition_definition(repository, body.selection).select()
+    else:
+        where["partition_range"] = range_of(body.range)
+    result = repository.backfill(
         body.selection,
-        partition_range=ranges,
+        **where,
         max_concurrency=body.max_concurrency,
         tags=list(body.tags.items()) or None,
         block=False,
@@ -202,11 +206,13 @@ def launch_backfill(call: Call) -> Any:
     return result_json(result)
 
 
-def range_of(parts: dict[str, Any]) -> PartitionKeyRange:
+def range_of(parts: dict[str, schemas.Keys]) -> PartitionKeyRange:
     """Returns the range of parts by dimension; `partition` alone is a single dimension."""
-    if list(parts) == ["partition"] and isinstance(parts["partition"], tuple):
-        return PartitionKeyRange.single(*parts["partition"])
-    return PartitionKeyRange.multi(parts)
+    if list(parts) == ["partition"] and parts["partition"].keys is None:
+        return PartitionKeyRange.single(parts["partition"].first, parts["partition"].last)
+    return PartitionKeyRange.multi(
+        {name: part.keys or (part.first, part.last) for name, part in parts.items()}
+    )
 
 
 def result_json(result: BackfillResult) -> dict[str, Any]:

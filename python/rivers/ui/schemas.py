@@ -170,14 +170,22 @@ class RerunBody(BackfillPart):
     dry_run: bool = False
 
 
+class Keys(Model):
+    """Keys of a dimension: from one to another, each open if it is left out, or a list."""
+
+    first: Text | None = None
+    last: Text | None = None
+    keys: list[Text] | None = Field(default=None, min_length=1, max_length=1_000)
+
+
 class LaunchBody(Model):
     """A new backfill."""
 
     selection: list[Text] | None = Field(default=None, max_length=1_000)
-    range: dict[str, tuple[Text | None, Text | None] | list[Text]] | None = Field(
+    range: dict[str, Keys] | None = Field(
         default=None,
         max_length=32,
-        description="A pair of keys or a list of keys for each dimension; `partition` is a single one.",
+        description="Keys of each dimension; `partition` is a single one. By default all partitions.",
     )
     only_missing: bool = False
     include_upstream: bool = False
