@@ -147,13 +147,13 @@ def _where(given: list[str]) -> dict[str, tuple[int, int]]:
 
 def backfill_part(call: Call) -> Any:
     """Counts a part of a backfill, and says how it is named in Python and in a shell."""
-    body: schemas.BackfillPart = call.body
+    query: schemas.PartQuery = call.query
     backend, backfill_id = call.backend, call.path["id"]
     view_of(backend, backfill_id)
-    grid = backend.client.grid(backfill_id, asset=body.asset)
-    where = checked(body.where)
+    grid = backend.client.grid(backfill_id, asset=query.asset)
+    where = _where(query.where)
     totals = grid.cells(None, None, where, 1, 1).totals
-    states = body.states if body.states is not None else list(grid.states)
+    states = query.states or list(grid.states)
     module = shlex.quote(backend.module or "MODULE")
     part = grid.range_of(where)
     return {
@@ -161,12 +161,12 @@ def backfill_part(call: Call) -> Any:
         "count": sum(totals[state] for state in set(states)),
         "python": f"repo.backfill(partition_range=rs.{part!r})",
         "command": f"rivers backfill {module} {_range_options(part)}".rstrip(),
-        "rerun_python": _rerun_python(backfill_id, part, body.states),
+        "rerun_python": _rerun_python(backfill_id, part, query.states),
     }
 
 
-def _rerun_python(backfill_id: str, part: PartitionKeyRange, states: list[Any] | None) -> str:
-    status = "" if states is None else f", status={sorted(states)!r}"
+def _rerun_python(backfill_id: str, part: PartitionKeyRange, states: list[Any]) -> str:
+    status = "" if not states else f", status={sorted(states)!r}"
     return f"repo.rerun_backfill({backfill_id!r}, where=rs.{part!r}{status})"
 
 
@@ -260,8 +260,8 @@ ENDPOINTS = [
              query=schemas.FindQuery),
     Endpoint("GET", "/backfills/{id}/cells", "Counts partitions into the cells of a map.",
              backfill_cells, query=schemas.CellsQuery, media=_MAP),
-    Endpoint("POST", "/backfills/{id}/part", "Counts a part of a backfill, and names it.",
-             backfill_part, body=schemas.BackfillPart),
+    Endpoint("GET", "/backfills/{id}/part", "Counts a part of a backfill, and names it.",
+             backfill_part, query=schemas.PartQuery),
     Endpoint("GET", "/assets", "Lists the assets of the module.", list_assets, needs_module=True),
     Endpoint("GET", "/assets/{asset}/grid", "Returns the grid of an asset.", asset_grid,
              needs_module=True),

@@ -125,6 +125,13 @@ class CellsQuery(GridQuery):
     format: Literal["json", "bytes"] = "json"
 
 
+class PartQuery(GridQuery):
+    """Partitions of a backfill."""
+
+    where: Where = []
+    states: list[PartitionState] = Field(default=[], max_length=8)
+
+
 class Rectangle(Model):
     """A part of a grid, as coordinates: the size of a request does not grow with the part."""
 
@@ -134,18 +141,6 @@ class Rectangle(Model):
         description="For each dimension, the first coordinate and the one behind the last.",
     )
     asset: Text | None = None
-
-
-class BackfillPart(Rectangle):
-    """Partitions of a backfill."""
-
-    states: list[PartitionState] | None = Field(default=None, max_length=8)
-
-
-class AssetPart(Rectangle):
-    """Partitions of an asset."""
-
-    states: list[AssetState] | None = Field(default=None, max_length=8)
 
 
 class CancelBody(Model):
@@ -162,7 +157,7 @@ class ChangeBody(Model):
     max_failures: int | float | None = Field(default=None, ge=0, le=2**53, allow_inf_nan=False)
 
 
-class RerunBody(BackfillPart):
+class RerunBody(Rectangle):
     """What of a backfill is run again."""
 
     states: list[PartitionState] = Field(default=["failed", "canceled"], max_length=8)
