@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rivers.ui.endpoints import Call
 
 _TABLE = ("application/json", ARROW)
-_MAX_ACTIVITY_RUNS = 2_000_000
+_MAX_ACTIVITY_RUNS = 300_000
 """Maximum number of runs whose times are read for the activity of a backfill."""
 
 _BINS = 120

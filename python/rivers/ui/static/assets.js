@@ -97,7 +97,6 @@ export async function one(view, page) {
     h("div", { class: "row" }, h("h1", {}, name), h("span", { class: "grow" }),
       info.read_only ? null : h("button", { type: "button", class: "main", id: "missing", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
     h("section", { class: "card" }, map.element, selection)));
-  map.refresh(true);
   const timer = setInterval(() => map.refresh(), 3000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

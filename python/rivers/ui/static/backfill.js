@@ -32,8 +32,8 @@ export async function show(view, page) {
       ? h("label", { class: "row small muted" }, "Assets", h("select", { onchange: (/** @type {any} */ event) => { asset = event.target.value; page.state = new URLSearchParams(); makeMap(); } },
           grids.map((/** @type {any} */ grid) => h("option", { value: grid.assets[0], selected: grid === own }, grid.assets.join(", ")))))
       : null;
+    // The map reads its cells when it is laid out.
     put(mapCard, chooser, map.element, selection);
-    map.refresh(true);
   };
 
   const act = async (/** @type {string} */ verb, /** @type {any} */ body = {}) => {
@@ -212,7 +212,7 @@ function drawActivity(element, data) {
     failed ? s("rect", { x: index * width, y: 90 - Math.max((86 * failed) / top, 1.5), width: width * 0.86, height: Math.max((86 * failed) / top, 1.5), fill: tone("failed") }) : null,
   ]);
   const table = (/** @type {string} */ title, /** @type {any[]} */ rows) => (rows.length ? [h("h2", {}, title), h("div", { class: "scroll" }, h("table", {},
-    rows.map((row) => h("tr", {}, h("td", {}, h("a", { class: "link mono", href: `#/runs/${api.part(row.run_id)}` }, `run ${count(row.run)}`)), h("td", {}, row.status), h("td", { class: "num" }, duration(row.duration)), h("td", { class: "small" }, row.error ?? "")))))] : []);
+    rows.map((row) => h("tr", {}, h("td", { class: "whole" }, h("a", { class: "link mono", href: `#/runs/${api.part(row.run_id)}` }, `run ${count(row.run)}`)), h("td", { class: "whole" }, row.status), h("td", { class: "num" }, duration(row.duration)), h("td", { class: "small" }, row.error ?? "")))))] : []);
   put(element, h("h2", {}, "Runs over time"),
     data.bins.length ? [s("svg", { class: "chart", viewBox: "0 0 100 92", preserveAspectRatio: "none", role: "img", "aria-label": "Runs that ended over time" }, rects),
       h("div", { class: "row small muted" }, time(data.start), h("span", { class: "grow" }), `up to ${count(Math.round(top / data.seconds))} runs/s`)] : h("p", { class: "muted" }, "No run has ended, or there are too many to draw."),
