@@ -164,7 +164,8 @@ def test_a_backfill_is_paused_changed_and_canceled_while_it_runs(page, served):
     expect(page.locator("main")).to_contain_text("7 at once")
     page.keyboard.press("c")
     expect(page.locator("dialog")).to_contain_text("Cancel 30 partitions?")
-    page.get_by_role("button", name="Cancel backfill").click()
+    with page.expect_response("**/cancel"):
+        page.get_by_role("button", name="Cancel backfill").click()
     served.gate.set()
     expect(page.locator("main .pill").first).to_have_text("canceled")
     assert served.repository.get_backfill(launched).status == "canceled"

@@ -22,6 +22,8 @@ from rivers.ui.backfills import result_json, view_of
 from rivers.ui.endpoints import Endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rivers.partitions import PartitionKeyRange
     from rivers.ui.backend import Backend
     from rivers.ui.endpoints import Call
@@ -153,7 +155,7 @@ def backfill_part(call: Call) -> Any:
     grid = backend.client.grid(backfill_id, asset=query.asset)
     where = _where(query.where)
     totals = grid.cells(None, None, where, 1, 1).totals
-    states = query.states or list(grid.states)
+    states: Sequence[str] = query.states or grid.states
     module = shlex.quote(backend.module or "MODULE")
     part = grid.range_of(where)
     return {

@@ -4,7 +4,10 @@ import { dialog, h, put, s, toast } from "./dom.js";
 import { count, duration, tone } from "./format.js";
 import { GridMap } from "./map.js";
 
-/** @param {HTMLElement} view @param {any} page */
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
 export async function list(view, { signal, info }) {
   if (!info.has_assets) {
     put(view, h("div", { class: "stack" }, h("h1", {}, "Assets"), h("p", { class: "empty" }, "The server knows no assets. Start it as: rivers ui MODULE")));
@@ -21,7 +24,10 @@ export async function list(view, { signal, info }) {
         h("td", { class: "num" }, asset.num_partitions === null ? "–" : count(asset.num_partitions))))))));
 }
 
-/** Draws assets in columns by their depth. @param {any[]} assets */
+/**
+ * Draws assets in columns by their depth.
+ * @param {any[]} assets
+ */
 function graph(assets) {
   const byName = new Map(assets.map((asset) => [asset.name, asset]));
   const depths = new Map();
@@ -58,7 +64,10 @@ function graph(assets) {
   return s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Graph of assets" }, lines, boxes);
 }
 
-/** @param {HTMLElement} view @param {any} page */
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
 export async function one(view, page) {
   const { signal, info } = page;
   const name = page.path[1];

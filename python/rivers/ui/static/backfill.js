@@ -4,7 +4,10 @@ import { copy, dialog, h, put, s, toast } from "./dom.js";
 import { bar, count, duration, limits, pill, rate, shares, time, tone } from "./format.js";
 import { GridMap } from "./map.js";
 
-/** @param {HTMLElement} view @param {any} page */
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
 export async function show(view, page) {
   const { signal, info } = page;
   const id = page.path[1];
@@ -99,6 +102,7 @@ export async function show(view, page) {
     if (!part) { put(selection); return; }
     const where = Object.entries(part).map(([name, [start, end]]) => `${name}:${start}-${end}`);
     const own = (page.selected = Symbol("selection"));
+    /** @type {any} */
     let found;
     try {
       found = await api.get(`${path}/part`, { where, asset }, signal);
@@ -155,7 +159,10 @@ export async function show(view, page) {
       groups.length ? list : h("p", { class: "muted" }, now.failed ? "Reading…" : "Nothing has failed."));
     draw();
   };
-  /** Marks a partition on the map. @param {string} text */
+  /**
+   * Marks a partition on the map.
+   * @param {string} text
+   */
   const locate = async (text) => {
     const own = new Map(text.includes("=") ? text.split("|").map((word) => /** @type {[string, string]} */ ([word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)])) : [["partition", text]]);
     const { data } = map;
@@ -203,7 +210,10 @@ export async function show(view, page) {
   }, { signal });
 }
 
-/** @param {HTMLElement} element @param {any} data */
+/**
+ * @param {HTMLElement} element
+ * @param {any} data
+ */
 function drawActivity(element, data) {
   const top = Math.max(...data.bins.map((/** @type {number[]} */ bin) => bin[0]), 1);
   const width = 100 / Math.max(data.bins.length, 1);

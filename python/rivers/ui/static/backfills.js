@@ -5,7 +5,10 @@ import { ago, bar, count, duration, limits, pill, rate, shares } from "./format.
 
 const STATES = ["in_progress", "failed", "canceled", "completed"];
 
-/** @param {HTMLElement} view @param {{state: URLSearchParams, signal: AbortSignal, save: (state: URLSearchParams) => void}} page */
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
 export async function show(view, { state, signal, save }) {
   const list = h("div", { class: "list", id: "backfills" });
   const search = h("input", { type: "search", placeholder: "Asset, tag or id  ( / )", "aria-label": "Search", value: state.get("search") ?? "" });
@@ -90,7 +93,11 @@ function spark(values) {
   return s("svg", { class: "spark", viewBox: "0 0 100 26", preserveAspectRatio: "none", "aria-hidden": "true" }, s("path", { d: `M${points.join("L")}` }));
 }
 
-/** @param {KeyboardEvent} event @param {HTMLElement} list @param {HTMLInputElement} search */
+/**
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} list
+ * @param {HTMLInputElement} search
+ */
 function keys(event, list, search) {
   if (event.target instanceof HTMLInputElement) {
     if (event.key === "Escape") search.blur();

@@ -15,12 +15,22 @@ export function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** Makes an element of an SVG. @param {string} tag @param {Record<string, any>} [attributes] @param {...(Child | Child[])} children @returns {any} */
+/**
+ * Makes an element of an SVG.
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {...(Child | Child[])} children
+ * @returns {any}
+ */
 export function s(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** @param {Element} element @param {Record<string, any>} attributes @param {(Child | Child[])[]} children */
+/**
+ * @param {Element} element
+ * @param {Record<string, any>} attributes
+ * @param {(Child | Child[])[]} children
+ */
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -33,20 +43,31 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Replaces what an element has. @param {Element} element @param {...(Child | Child[])} children */
+/**
+ * Replaces what an element has.
+ * @param {Element} element
+ * @param {...(Child | Child[])} children
+ */
 export function put(element, ...children) {
   element.replaceChildren();
   fill(element, {}, children);
 }
 
-/** Shows a message for a while. @param {string} text @param {boolean} [bad] */
+/**
+ * Shows a message for a while.
+ * @param {string} text
+ * @param {boolean} [bad]
+ */
 export function toast(text, bad = false) {
   const element = h("div", { class: bad ? "toast bad" : "toast" }, text);
   document.getElementById("toasts")?.append(element);
   setTimeout(() => element.remove(), bad ? 8000 : 4000);
 }
 
-/** Copies a text. @param {string} text */
+/**
+ * Copies a text.
+ * @param {string} text
+ */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

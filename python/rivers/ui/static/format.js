@@ -44,13 +44,20 @@ export function ago(text) {
 /** @param {string} state */
 export const tone = (state) => `var(--${state})`;
 
-/** A state as a pill. @param {string} state */
+/**
+ * A state as a pill.
+ * @param {string} state
+ */
 export function pill(state) {
   const shown = state === "in_progress" ? "running" : state;
   return h("span", { class: "pill", style: { "--tone": tone(shown) } }, shown);
 }
 
-/** The counts of a backfill by state. @param {any} view @returns {[string, number][]} */
+/**
+ * The counts of a backfill by state.
+ * @param {any} view
+ * @returns {[string, number][]}
+ */
 export function shares(view) {
   const left = view.num_partitions - view.completed - view.failed - view.canceled;
   const open = view.status === "in_progress" ? left : 0;
@@ -58,7 +65,11 @@ export function shares(view) {
   return [["completed", view.completed], ["failed", view.failed], ["canceled", view.canceled], ["running", running], ["pending", open - running]];
 }
 
-/** A bar of the shares of states. @param {[string, number][]} counts @param {string} [size] */
+/**
+ * A bar of the shares of states.
+ * @param {[string, number][]} counts
+ * @param {string} [size]
+ */
 export function bar(counts, size = "") {
   const total = counts.reduce((sum, [, value]) => sum + value, 0) || 1;
   const label = counts.filter(([, value]) => value).map(([state, value]) => `${count(value)} ${state}`).join(", ");
@@ -66,7 +77,10 @@ export function bar(counts, size = "") {
     counts.filter(([, value]) => value).map(([state, value]) => h("i", { style: { width: `${(100 * value) / total}%`, background: tone(state) } })));
 }
 
-/** The limits that hold a backfill back. @param {any} view */
+/**
+ * The limits that hold a backfill back.
+ * @param {any} view
+ */
 export function limits(view) {
   const words = [`${view.max_concurrency} at once`];
   const own = view.limits || {};

@@ -49,7 +49,11 @@ async function render() {
     else link.removeAttribute("aria-current");
   }
   const base = location.hash.split("?")[0] || "#/";
-  /** Keeps the state of the view in its address. @param {URLSearchParams} state @param {boolean} [anew] */
+  /**
+   * Keeps the state of the view in its address.
+   * @param {URLSearchParams} state
+   * @param {boolean} [anew]
+   */
   const save = (state, anew = false) => {
     const query = state.toString();
     const hash = query ? `${base}?${query}` : base;

@@ -35,10 +35,24 @@ export class GridMap {
       if (match && size !== undefined) this.bounds.set(match[1], [Math.min(+match[2], size), Math.min(+match[3], size)]);
     }
     this.only = state.get("only");
+    /** @type {any} */
     this.data = null;
+    /** @type {[number, number] | null} */
     this.cursor = null;
+    /** @type {[[number, number], [number, number]] | null} */
     this.selection = null;
+    /** @type {[number, number] | null} */
     this.drag = null;
+    /** @type {string[]} */
+    this.rowKeys = [];
+    /** @type {string[]} */
+    this.columnKeys = [];
+    this.rowStep = 1;
+    this.columnStep = 1;
+    this.wheel = 0;
+    this.place = { left: 0, top: 0, pitch: 1, line: 1 };
+    /** @type {string | null} */
+    this.tipAt = null;
     this.controls = h("div", { class: "row" });
     this.canvas = h("canvas", {
       tabindex: 0, role: "application", "aria-label": "Map of partitions. Arrows move, plus and minus zoom, Shift and arrows select, Escape clears.",
@@ -46,12 +60,16 @@ export class GridMap {
     this.tip = h("div", { class: "tip", hidden: true });
     this.legend = h("div", { class: "legend" });
     this.element = h("div", {}, this.controls, h("div", { class: "map" }, this.canvas, this.tip), this.legend);
+    /** @type {Map<string, Promise<string[]>>} */
     this.keyCache = new Map();
     this.listen();
     this.drawControls();
   }
 
-  /** @param {string} name @returns {[number, number]} */
+  /**
+   * @param {string} name
+   * @returns {[number, number]}
+   */
   part(name) {
     return this.bounds.get(name) ?? [0, this.sizes.get(name) ?? 0];
   }
@@ -87,7 +105,10 @@ export class GridMap {
       h("button", { class: "quiet", type: "button", title: "Show all (0)", disabled: this.bounds.size === 0, onclick: () => this.reset() }, "Show all"));
   }
 
-  /** A dimension that is not shown: all of it, or one key. @param {string} name */
+  /**
+   * A dimension that is not shown: all of it, or one key.
+   * @param {string} name
+   */
   slider(name) {
     const size = this.sizes.get(name) ?? 0;
     const fixed = this.bounds.get(name);
@@ -106,7 +127,10 @@ export class GridMap {
       }), label);
   }
 
-  /** @param {"rows" | "columns"} which @param {string} name */
+  /**
+   * @param {"rows" | "columns"} which
+   * @param {string} name
+   */
   arrange(which, name) {
     const other = which === "rows" ? "columns" : "rows";
     if (this[other] === name) this[other] = this[which];
@@ -127,7 +151,10 @@ export class GridMap {
     this.changed();
   }
 
-  /** Reads the cells again, if anything has changed. @param {boolean} [anew] */
+  /**
+   * Reads the cells again, if anything has changed.
+   * @param {boolean} [anew]
+   */
   async refresh(anew = false) {
     if (this.loading && !anew) { this.again = true; return; }
     if (anew) this.abort?.abort();
@@ -136,6 +163,7 @@ export class GridMap {
     try {
       const space = this.canvas.parentElement.clientWidth || 800;
       const query = { ...this.window(space), rows: this.rows, columns: this.columns, where: this.where(), asset: this.options.asset };
+      /** @type {any} */
       const found = await api.cells(`${this.path}/cells`, query, anew ? null : this.data?.tag ?? null, abort.signal);
       if (found) {
         this.data = found;
@@ -152,7 +180,10 @@ export class GridMap {
     }
   }
 
-  /** The number of cells that fit. @param {number} space */
+  /**
+   * The number of cells that fit.
+   * @param {number} space
+   */
   window(space) {
     if (this.rows === null || this.columns === null) {
       const size = this.columns ? this.length(this.columns) : this.rows ? this.length(this.rows) : 1;
@@ -188,7 +219,13 @@ export class GridMap {
     this.columnKeys = await this.keys(data.columns, this.part(data.columns)[0], data.per_column * this.columnStep, Math.ceil(data.width / this.columnStep));
   }
 
-  /** @param {string} dimension @param {number} start @param {number} step @param {number} number @returns {Promise<string[]>} */
+  /**
+   * @param {string} dimension
+   * @param {number} start
+   * @param {number} step
+   * @param {number} number
+   * @returns {Promise<string[]>}
+   */
   async keys(dimension, start, step, number) {
     const query = { dimension, start, step, count: Math.min(number, 4096), asset: this.options.asset };
     const name = JSON.stringify(query);
@@ -196,7 +233,7 @@ export class GridMap {
       if (this.keyCache.size > 500) this.keyCache.clear();
       this.keyCache.set(name, api.get(`${this.path}/labels`, query).catch(() => []));
     }
-    return this.keyCache.get(name);
+    return this.keyCache.get(name) ?? [];
   }
 
   // -- painting -----------------------------------------------------------------------------------
@@ -270,7 +307,11 @@ export class GridMap {
     canvas.dataset.painted = String(Number(canvas.dataset.painted || 0) + 1);
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style @param {number} space */
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {CSSStyleDeclaration} style
+   * @param {number} space
+   */
   drawKeys(context, style, space) {
     const { left, top, pitch, line } = this.place;
     context.font = "11px system-ui, sans-serif";
@@ -292,7 +333,10 @@ export class GridMap {
     });
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {string} accent */
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {string} accent
+   */
   drawSelection(context, accent) {
     const { left, top, pitch, line } = this.place;
     context.strokeStyle = accent;
@@ -310,7 +354,10 @@ export class GridMap {
     }
   }
 
-  /** The boxes of cells that the selection covers. @returns {[number, number, number, number][]} */
+  /**
+   * The boxes of cells that the selection covers.
+   * @returns {[number, number, number, number][]}
+   */
   boxes() {
     if (!this.selection || !this.data) return [];
     const [[x0, y0], [x1, y1]] = this.selection;
@@ -340,7 +387,7 @@ export class GridMap {
     const { signal } = this.options;
     canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
       event.preventDefault();
-      this.wheel = (this.wheel ?? 0) + event.deltaY;
+      this.wheel += event.deltaY;
       const at = this.cellAt(event, true);
       clearTimeout(this.wheelTimer);
       this.wheelTimer = setTimeout(() => {
@@ -385,12 +432,16 @@ export class GridMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
   }
 
-  /** @param {KeyboardEvent} event @returns {boolean} whether the key means something here */
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {boolean} whether the key means something here
+   */
   key(event) {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!this.data || event.ctrlKey || event.metaKey || event.altKey) return false;
     if (move) {
       const [x, y] = this.cursor ?? [-move[0], -move[1]].map((value) => Math.min(value, 0));
+      /** @type {[number, number]} */
       const at = [Math.min(Math.max(x + move[0], 0), this.data.width - 1), Math.min(Math.max(y + move[1], 0), this.data.height - 1)];
       const from = event.shiftKey ? this.selection?.[0] ?? this.cursor ?? at : null;
       this.cursor = at;
@@ -408,9 +459,14 @@ export class GridMap {
     return true;
   }
 
-  /** The cell at a pointer; clamped to the map if `near`. @param {MouseEvent} event @param {boolean} [near] @returns {[number, number] | null} */
+  /**
+   * The cell at a pointer; clamped to the map if `near`.
+   * @param {MouseEvent} event
+   * @param {boolean} [near]
+   * @returns {[number, number] | null}
+   */
   cellAt(event, near = false) {
-    if (!this.data || !this.place) return null;
+    if (!this.data) return null;
     const box = this.canvas.getBoundingClientRect();
     const { left, top, pitch, line } = this.place;
     let x = Math.floor((event.clientX - box.left - left) / pitch);
@@ -422,7 +478,12 @@ export class GridMap {
     return x >= 0 && y >= 0 && x < this.data.width && y < this.data.height ? [x, y] : null;
   }
 
-  /** The coordinates of a box of cells. @param {[number, number]} a @param {[number, number]} b @returns {Record<string, [number, number]>} */
+  /**
+   * The coordinates of a box of cells.
+   * @param {[number, number]} a
+   * @param {[number, number]} b
+   * @returns {Record<string, [number, number]>}
+   */
   coordinates(a, b) {
     const { data } = this;
     const result = Object.fromEntries(this.bounds);
@@ -446,7 +507,10 @@ export class GridMap {
     if (this.data) this.draw();
   }
 
-  /** Shows a part alone. @param {Record<string, [number, number]>} part */
+  /**
+   * Shows a part alone.
+   * @param {Record<string, [number, number]>} part
+   */
   show(part) {
     for (const [name, own] of Object.entries(part)) {
       if (own[0] === 0 && own[1] === this.sizes.get(name)) this.bounds.delete(name);
@@ -455,7 +519,11 @@ export class GridMap {
     this.changed();
   }
 
-  /** Zooms around a cell. @param {number} factor @param {[number, number] | null} [at] */
+  /**
+   * Zooms around a cell.
+   * @param {number} factor
+   * @param {[number, number] | null} [at]
+   */
   zoom(factor, at) {
     const { data } = this;
     if (!data) return;
@@ -480,7 +548,10 @@ export class GridMap {
     this.changed();
   }
 
-  /** Shows what is in a cell. @param {[number, number] | null} at */
+  /**
+   * Shows what is in a cell.
+   * @param {[number, number] | null} at
+   */
   showTip(at) {
     clearTimeout(this.tipTimer);
     if (!at) { this.tip.hidden = true; this.tipAt = null; return; }
@@ -514,7 +585,15 @@ export class GridMap {
   }
 }
 
-/** Marks a cell with a sign of its own, for those who cannot tell the colours apart. @param {CanvasRenderingContext2D} context @param {string} state @param {number} x @param {number} y @param {number} w @param {number} t */
+/**
+ * Marks a cell with a sign of its own, for those who cannot tell the colours apart.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} state
+ * @param {number} x
+ * @param {number} y
+ * @param {number} w
+ * @param {number} t
+ */
 function mark(context, state, x, y, w, t) {
   const size = Math.min(w, t, 14) * 0.27;
   const [cx, cy] = [x + w / 2, y + t / 2];
@@ -535,7 +614,11 @@ function mark(context, state, x, y, w, t) {
   context.stroke();
 }
 
-/** @param {CanvasRenderingContext2D} context @param {string} text @param {number} width */
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} text
+ * @param {number} width
+ */
 function cut(context, text, width) {
   if (context.measureText(text).width <= width) return text;
   let length = text.length;

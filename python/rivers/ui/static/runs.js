@@ -6,7 +6,10 @@ import { ago, count, duration, pill, time } from "./format.js";
 /** @param {any} run */
 const seconds = (run) => (run.started_at && run.ended_at ? (Date.parse(run.ended_at) - Date.parse(run.started_at)) / 1000 : null);
 
-/** @param {HTMLElement} view @param {any} page */
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
 export async function list(view, { state, signal, save }) {
   const status = state.get("status") ?? "";
   const runs = await api.get("/runs", { status, limit: 200 }, signal);
@@ -23,7 +26,10 @@ export async function list(view, { state, signal, save }) {
         h("td", { class: "num" }, duration(seconds(run))), h("td", { class: "small" }, run.error ?? "")))) : h("p", { class: "empty" }, "No runs."))));
 }
 
-/** @param {HTMLElement} view @param {any} page */
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
 export async function one(view, { path, signal }) {
   const address = `/runs/${api.part(path[1])}`;
   const [run, events, error] = await Promise.all([api.get(address, {}, signal), api.get(`${address}/events`, {}, signal), api.get(`${address}/error`, {}, signal)]);
