@@ -66,8 +66,8 @@ def remedy_text(remedy: tuple[str, ...]) -> str:
     verb, *operands = remedy
     named = " ".join(operands)
     return _REMEDIES[verb].format(
-        rerun=f"'rivers rerun {named} MODULE'",
-        resume=f"'rivers resume {named} MODULE'",
+        rerun=f"'rivers rerun {named}'",
+        resume=f"'rivers resume {named}'",
         cancel=f"'rivers cancel {named}'",
         list="'rivers list'",
         migrate=f"'rivers db migrate --storage {named}'",
@@ -96,7 +96,8 @@ class Warnings(logging.Handler):
         asset = record.name.removeprefix("rivers.assets.").removeprefix("rivers.tasks.")
         if asset != record.name:
             label, text = f"{record.levelname.lower()} of {asset}", record.getMessage()
-        elif not self.is_quiet:
+        elif not self.is_quiet or record.name != "rivers":
+            # The display says what the package itself logs, but not what its parts log under own names.
             label, text = record.levelname.lower(), _text_of(record)
         else:
             return

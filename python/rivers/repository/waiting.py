@@ -90,7 +90,11 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
         msg = f"left at once; continue it with resume_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg) from None
     finally:
-        connection.event_log.publish()
+        if connection.event_log.notifies:
+            # Hooks and requests may take a while, and the loop goes on.
+            await asyncio.shield(asyncio.to_thread(connection.event_log.publish))
+        else:
+            connection.event_log.publish()
         if call is not None:
             # It may have to wait for its slots, which the loop must not.
             await asyncio.shield(asyncio.to_thread(engine.end_wait, call.key, key))
