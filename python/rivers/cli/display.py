@@ -66,8 +66,8 @@ def remedy_text(remedy: tuple[str, ...]) -> str:
     verb, *operands = remedy
     named = " ".join(operands)
     return _REMEDIES[verb].format(
-        rerun=f"'rivers rerun {named}'",
-        resume=f"'rivers resume {named}'",
+        rerun=f"'rivers rerun {named} MODULE'",
+        resume=f"'rivers resume {named} MODULE'",
         cancel=f"'rivers cancel {named}'",
         list="'rivers list'",
         migrate=f"'rivers db migrate --storage {named}'",

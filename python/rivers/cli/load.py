@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rivers.exceptions import BackfillNotFoundError, ConfigurationError, RiversError
+from rivers.exceptions import BackfillNotFoundError, ConfigurationError
 
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
@@ -152,8 +152,7 @@ def _imported(name: str, given: str) -> Any:
         frames = traceback.extract_tb(error.__traceback__)
         inside = [frame for frame in frames if not frame.filename.startswith(hidden)]
         where = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
-        kind = "" if isinstance(error, RiversError) else f"{type(error).__name__}: "
-        msg = f"{given} cannot be imported: {kind}{error}{where}"
+        msg = f"{given} cannot be imported: {type(error).__name__}: {error}{where}"
         raise ConfigurationError(msg) from error
 
 

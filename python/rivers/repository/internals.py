@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Space
+from rivers.io import InMemoryIOHandler
 from rivers.planning.selection import select_assets
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def notify(repository: CodeRepository, targets: Sequence[str]) -> None:
     """Has the backfills of a repository notify URLs and commands of their end, beyond what they record."""
     launcher = repository._launcher
     launcher.launch = replace(launcher.launch, notify=tuple(targets))
+
+
+def keep_in_memory(repository: CodeRepository) -> None:
+    """Has all values of a repository kept in memory, for tests; external assets are loaded as declared."""
+    repository._launcher.builder.only_handler = InMemoryIOHandler()
 
 
 def abandon(repository: CodeRepository) -> None:

@@ -117,8 +117,8 @@ class Launcher:
     async def wait_async(self, result: BackfillResult) -> None:
         """Waits for the end of a backfill without blocking the event loop, and updates its result."""
         if not result.is_dry_run:
-            key = self._record(result.backfill_id)["key"]
-            await waiting.wait_async(self.runtime, key, result.backfill_id)
+            key, total = self._record(result.backfill_id)["key"], result.num_partitions
+            await waiting.wait_async(self.runtime, key, result.backfill_id, total)
             result._fill(self._record(result.backfill_id))  # noqa: SLF001
 
     def rerun(
@@ -315,7 +315,8 @@ class Launcher:
     def _result(self, key: int, backfill_id: str, plan: Plan, block: bool) -> BackfillResult:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
-            waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
+            left_advice = f"continue it with resume_backfill({backfill_id!r})"
+            waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice, left_advice)
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001

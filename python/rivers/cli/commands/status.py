@@ -153,7 +153,7 @@ def _picture(client: "BackfillClient", view: "BackfillView") -> "Group":
     if error := _error(client, view):
         table.add_row("error", Text(display.shortened(error), "red"))
     if view.interrupted:
-        ways = f"rivers resume {view.backfill_id}, or rivers cancel {view.backfill_id}"
+        ways = f"rivers resume {view.backfill_id} MODULE, or rivers cancel {view.backfill_id}"
         table.add_row("next", Text(f"its process is gone: {ways}", display.STYLES["interrupted"]))
     return Group(table, display.bar(view)) if view.is_running else Group(table)
 
