@@ -124,7 +124,7 @@ def set_(
     found = find_backfill(client, backfill_id).backfill_id
     if all(value is None for value in changes.values()):
         raise ConfigurationError(
-            "there is nothing to set; give --max-concurrency, --priority or --max-failures"
+            "there is nothing to change; give --max-concurrency, --priority or --max-failures"
         )
     client.update_backfill(found, **changes)
     if _printed_json(client, found, as_json):
