@@ -19,7 +19,7 @@ STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 LAYERS = [
     "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
     "io_handlers", "execution", "status", "storage", "client", "assets", "planning", "repository", "testing", "pytest_plugin",
-    "__init__", "cli", "__main__",
+    "__init__", "ui", "cli", "__main__",
 ]  # fmt: skip
 """The modules and folders of the package from the ground up: each uses only those before it."""
 
