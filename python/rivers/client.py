@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from rivers.exceptions import (
 )
 from rivers.status import tables
 from rivers.status.backfill_view import BackfillView, seconds_left, view_of
+from rivers.status.notifications import Notifier
 from rivers.status.results import BackfillStatus, run_ids
 from rivers.storage.storage import Storage
 
@@ -213,6 +215,17 @@ class BackfillClient:
             backfill_id: The id of the backfill; `None` is returned if nothing has failed.
         """
         return self._store.error(backfill_id) or self._store.last_error(backfill_id)
+
+    def get_launch(self, backfill_id: str) -> dict[str, Any]:
+        """Returns how a backfill was launched: `module`, `folder` and `notify`, as far as recorded.
+
+        Args:
+            backfill_id: The id of the backfill; `{}` is returned if no backfill has it.
+        """
+        text = self._store.request(backfill_id)
+        launch = None if text is None else json.loads(text).get("launch")
+        known: dict[str, Any] = {} if launch is None else json.loads(launch)
+        return known
 
     # -- many backfills and runs -------------------------------------------------------------------
 
@@ -687,7 +700,11 @@ class BackfillClient:
             check_delay("force_after", force_after)
         self._record(backfill_id)
         with self._controls() as controls:
-            return controls.cancel(backfill_id, force_after)
+            is_live = controls.cancel(backfill_id, force_after)
+        if self._live is None:
+            # If its process is dead, the cancel has ended it.
+            Notifier(self._store).notify_ended(backfill_id)
+        return is_live
 
     def pause_backfill(self, backfill_id: str) -> None:
         """Pauses a backfill: no new run starts until `unpause_backfill()`; runs in flight end.

@@ -54,7 +54,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
     shell.open_gate()
     shell.end(process, 0)
     refused = shell.run("set", "latest", "--max-concurrency", 0, code=2)
-    assert "max_concurrency must be an int of at least 1" in refused
+    assert "Invalid value for '--max-concurrency'" in refused
     assert "there is nothing to change" in shell.run("set", "latest", code=2)
 
 

@@ -18,14 +18,13 @@ STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 
 LAYERS = [
     "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
-    "io_handlers", "execution", "status", "storage", "testing", "client", "assets", "planning", "repository", "__init__", "ui", "cli",
-    "__main__",
+    "io_handlers", "execution", "status", "storage", "client", "assets", "planning", "repository", "testing", "pytest_plugin",
+    "__init__", "ui", "cli", "__main__",
 ]  # fmt: skip
 """The modules and folders of the package from the ground up: each uses only those before it."""
 
 ALLOWED = {
     ("engine.batch", "engine"): "takes the program from it, which is to have a file of its own",
-    ("repository.waiting", "repository.runtime"): "names the type of what it closes at exit",
 }
 """Imports, as importing and imported module, that are not checked; with a reason each."""
 

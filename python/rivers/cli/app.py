@@ -16,10 +16,11 @@ from rivers.exceptions import RiversError
 _MODULE_OF = {
     "init": "init",
     "backfill": "backfill", "rerun": "backfill", "resume": "backfill",
+    "assets": "assets", "materialize": "assets",
     "list": "status", "status": "status",
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",
     "cancel": "control", "pause": "control", "unpause": "control", "set": "control",
-    "ui": "ui", "check": "check", "db": "database",
+    "ui": "ui", "log": "log", "check": "check", "db": "database",
 }  # fmt: skip
 """The module in `rivers.cli.commands` that has each command, in the order of the help."""
 
@@ -80,6 +81,8 @@ def _defaults() -> dict[str, Any]:
     from rivers.storage.lookup import project_settings  # noqa: PLC0415
 
     settings = project_settings()
+    # A rerun uses the module of the settings only if its backfill has none of its own.
+    settings |= {"_module": settings["module"]} if "module" in settings else {}
     of_database = dict.fromkeys(("check", "migrate"), settings)
     return {name: settings | (of_database if name == "db" else {}) for name in _MODULE_OF}
 

@@ -96,7 +96,8 @@ class Warnings(logging.Handler):
         asset = record.name.removeprefix("rivers.assets.").removeprefix("rivers.tasks.")
         if asset != record.name:
             label, text = f"{record.levelname.lower()} of {asset}", record.getMessage()
-        elif not self.is_quiet:
+        elif not self.is_quiet or record.name != "rivers":
+            # The display says what the package itself logs, but not what its parts log under own names.
             label, text = record.levelname.lower(), _text_of(record)
         else:
             return

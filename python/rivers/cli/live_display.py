@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from rich.console import Console
     from rich.live import Live
 
     from rivers.storage.storage import Storage
@@ -37,12 +38,19 @@ class RunDisplay:
     Args:
         storage: Returns the storage of the repository, once it is open.
         announce: Called with the id once the backfill is recorded.
+        out: Where the line about the plan is printed.
 
     Attributes:
         backfill_id: The id of the backfill; `""` until it has been submitted.
     """
 
-    def __init__(self, storage: Callable[[], Storage], announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        storage: Callable[[], Storage],
+        announce: Callable[[str], None],
+        out: Console = output,
+    ) -> None:
+        self._out = out
         self.backfill_id = ""
         self._storage = storage
         self._announce = announce
@@ -76,9 +84,9 @@ class RunDisplay:
         self._error: str | None = None
         self._failed_before = self._view.failed
         self._last_line_at = time.monotonic()
-        output.print(plan_line(self._view), soft_wrap=True)
+        self._out.print(plan_line(self._view), soft_wrap=True)
         self._announce(self.backfill_id)
-        if is_wanted():
+        if is_wanted() and not output.quiet:
             from rich.live import Live  # noqa: PLC0415  (it is for terminals alone)
 
             self._live = Live(self._picture(), console=errors, auto_refresh=False, transient=True)
@@ -91,7 +99,7 @@ class RunDisplay:
     def update(self) -> None:
         """Reads the backfill and shows it."""
         now = time.monotonic()
-        line_is_due = now - self._last_line_at >= _LINE_SECONDS
+        line_is_due = now - self._last_line_at >= _LINE_SECONDS and not output.quiet
         seen = self._look()
         if seen is None or not (self._live or line_is_due):
             return

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rivers.exceptions import BackfillNotFoundError, ConfigurationError, RiversError
+from rivers.exceptions import BackfillNotFoundError, ConfigurationError
 
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
@@ -31,6 +31,70 @@ def load_repository(given: str, storage: Storage | None) -> CodeRepository:
     Raises:
         ConfigurationError: The module cannot be imported, or it is not clear which repository is meant.
     """
+    from rivers.repository.internals import remember_module  # noqa: PLC0415
+
+    repository = import_repository(given).resolve(storage)
+    remember_module(repository, _absolute(given), str(Path.cwd()))
+    return repository
+
+
+def load_for_backfill(
+    backfill_id: str, module: str | None, default: str | None, storage: str | None
+) -> tuple[CodeRepository, str, str]:
+    """Loads the repository that continues a backfill.
+
+    Args:
+        backfill_id: What was typed for the backfill.
+        module: The module that was named; `None` for the one that the backfill was launched from.
+        default: The module of the settings, for a backfill that was not launched from one.
+        storage: The storage that was named.
+
+    Returns:
+        The repository, connected; the id of the backfill; the module.
+
+    Raises:
+        ConfigurationError: No module is known, or it cannot be loaded.
+        BackfillNotFoundError: No backfill is meant, or several are.
+    """
+    from rivers.cli.settings import open_client, open_storage  # noqa: PLC0415
+    from rivers.client import BackfillClient  # noqa: PLC0415
+
+    if module is not None:
+        repository = load_repository(module, open_storage(storage))
+        found = find_backfill(BackfillClient(repository.storage), backfill_id)
+        return repository, found.backfill_id, module
+    client = open_client(storage)
+    view = find_backfill(client, backfill_id)
+    known = remembered_module(client, view.backfill_id) or default
+    if known is None:
+        msg = (
+            f"the backfill {view.backfill_id!r} was not launched by this command, so that its module is "
+            f"not known; name it: rivers {{verb}} {view.backfill_id} MODULE"
+        )
+        raise ConfigurationError(msg.replace("{verb}", sys.argv[1] if sys.argv[1:] else "rerun"))
+    return load_repository(known, client.storage), view.backfill_id, known
+
+
+def remembered_module(client: BackfillClient, backfill_id: str) -> str | None:
+    """The module that a backfill was launched from, by this command; `None` if it was not."""
+    launch = client.get_launch(backfill_id)
+    module, folder = launch.get("module"), launch.get("folder")
+    if module is not None and folder is not None and folder not in sys.path:
+        sys.path.insert(0, folder)  # As it was when the module was first imported.
+    return module
+
+
+def looks_like_module(text: str) -> bool:
+    """Whether a text that stands where an id may stand is a module: an id has no dot and no colon."""
+    return "." in text or ":" in text
+
+
+def import_repository(given: str) -> CodeRepository:
+    """Imports the repository of a module, without a storage; the arguments are those of `load_repository`.
+
+    Raises:
+        ConfigurationError: The module cannot be imported, or it is not clear which repository is meant.
+    """
     from rivers.repository.repository import CodeRepository  # noqa: PLC0415  (few commands need it)
 
     name, _, wanted = given.partition(":")
@@ -47,7 +111,13 @@ def load_repository(given: str, storage: Storage | None) -> CodeRepository:
     if not wanted and len({id(repo) for repo in there.values()}) > 1:
         choices = " or ".join(f"{name}:{key}" for key in there)
         raise ConfigurationError(f"{name} has {len(there)} repositories; say which: {choices}")
-    return there[wanted or next(iter(there))].resolve(storage)
+    return there[wanted or next(iter(there))]
+
+
+def _absolute(given: str) -> str:
+    """The module with the absolute path of its file, so that it is found from every folder."""
+    name, colon, wanted = given.partition(":")
+    return f"{Path(name).resolve() if name.endswith('.py') else name}{colon}{wanted}"
 
 
 def _import(name: str) -> Any:
@@ -82,8 +152,7 @@ def _imported(name: str, given: str) -> Any:
         frames = traceback.extract_tb(error.__traceback__)
         inside = [frame for frame in frames if not frame.filename.startswith(hidden)]
         where = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
-        kind = "" if isinstance(error, RiversError) else f"{type(error).__name__}: "
-        msg = f"{given} cannot be imported: {kind}{error}{where}"
+        msg = f"{given} cannot be imported: {type(error).__name__}: {error}{where}"
         raise ConfigurationError(msg) from error
 
 
@@ -92,7 +161,7 @@ def find_backfill(client: BackfillClient, given: str) -> BackfillView:
 
     Args:
         client: The client of its storage.
-        given: An id, the unique start of one, or `latest`.
+        given: An id, the unique start of one, `latest`, or `@2` for the latest but one.
 
     Raises:
         BackfillNotFoundError: No backfill is meant, or several are.
@@ -106,6 +175,12 @@ def find_backfill(client: BackfillClient, given: str) -> BackfillView:
         raise BackfillNotFoundError(f"there is no backfill in {path}")
     if given == "latest":
         return views[0]
+    if given.startswith("@") and given[1:].isdecimal():
+        number = int(given[1:])
+        if 1 <= number <= len(views):
+            return views[number - 1]
+        msg = f"{given} is none of the {len(views)} backfills in {path}; @1 is the latest"
+        raise BackfillNotFoundError(msg, remedy=("list",))
     found = [view for view in views if given and view.backfill_id.startswith(given)]
     if len(found) == 1:
         return found[0]

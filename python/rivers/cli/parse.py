@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from rivers.exceptions import ConfigurationError
@@ -11,11 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import click
     import polars as pl
 
     from rivers.partitions import PartitionKey, PartitionKeyRange
     from rivers.partitions.key_range import RangePart
     from rivers.policies.strategy import BackfillStrategy
+
+
+def setting(ctx: click.Context, name: str) -> str | None:
+    """A setting of the environment or of pyproject.toml, for a command that may do without it."""
+    value = os.environ.get(f"RIVERS_{name.upper()}") or (ctx.default_map or {}).get(f"_{name}")
+    return None if value is None else str(value)
 
 
 def parse_names(given: Sequence[str] | None) -> list[str] | None:
@@ -109,6 +117,53 @@ def read_table(path: Path) -> pl.DataFrame:
         return reader()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read: {error}") from None
+
+
+def read_keys(text: str, dimensions: Sequence[str]) -> Any:
+    """Reads keys of standard input: a JSON list, a table with tabs or commas, or a key in each line.
+
+    A table is what `rivers partitions` prints, or csv; its first line has the names of the columns.
+
+    Returns:
+        Keys or a frame, as `backfill(partition_keys=)` takes them.
+
+    Raises:
+        ConfigurationError: The text is none of these, or has no keys.
+    """
+    import io  # noqa: PLC0415
+
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ConfigurationError("--keys -: standard input has no keys")
+    if text.lstrip().startswith("["):
+        return _json_keys(text, dimensions)
+    columns = list(dimensions) or ["partition"]
+    separator = "\t" if "\t" in lines[0] else ","
+    if set(columns) <= set(lines[0].split(separator)):
+        import polars as pl  # noqa: PLC0415
+
+        table = pl.read_csv(io.StringIO(text), separator=separator, infer_schema=False)
+        return table.select(columns)
+    return parse_keys([line.strip() for line in lines], dimensions)
+
+
+def _json_keys(text: str, dimensions: Sequence[str]) -> list[Any]:
+    """Keys of a JSON list: texts, or objects such as the rows of `rivers partitions --json`."""
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--keys -: this is no JSON: {error}") from None
+    columns = list(dimensions) or ["partition"]
+    keys: list[Any] = []
+    for row in rows:
+        if isinstance(row, dict) and all(name in row for name in columns):
+            named = {name: row[name] for name in columns}
+            keys.append(named if dimensions else named["partition"])
+        elif isinstance(row, str):
+            keys.append(row)
+        else:
+            raise ConfigurationError(f"--keys -: this names no partition: {row!r}")
+    return keys
 
 
 def read_config(path: Path | None) -> dict[str, dict[str, Any]] | None:

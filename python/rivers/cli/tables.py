@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from rivers._text import printable
 from rivers.cli.display import output
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def print_table(
         numbers: Columns that are aligned to the right, and not cut either.
     """
     if not output.is_terminal:
-        for row in (columns, *rows):
+        # Written, not printed: rich would replace tabs by spaces.
+        for row in () if output.quiet else (columns, *rows):
             line = "\t".join(" ".join(str(cell).split()) for cell in row)
-            output.print(line, markup=False, soft_wrap=True)
+            output.write(printable(line) + "\n")
         return
     from rich.table import Table  # noqa: PLC0415  (the table is for terminals alone)
 

@@ -10,6 +10,7 @@ from rivers._rivers import process_id
 from rivers._text import is_storable
 from rivers._validation import LARGEST_PRIORITY, check_count, check_max_failures, check_timeout
 from rivers.exceptions import ConfigurationError
+from rivers.planning.launch_info import NO_LAUNCH_INFO, LaunchInfo
 from rivers.planning.selection import asset_names
 from rivers.policies.retry import RetryPolicy, check_retry
 from rivers.policies.run_queue import BACKFILL_PRIORITY
@@ -109,6 +110,7 @@ class BackfillRequest:
         canary: Number of runs that go first; the others start when those have succeeded.
         timeout: Maximum duration of a call, in seconds; `None` for what the assets declare.
         rerun_of: Id of the backfill whose partitions this one runs again.
+        launch: How it was launched.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else -10.
 
     Raises:
@@ -136,6 +138,7 @@ class BackfillRequest:
     canary: int | None = None
     timeout: float | None = None
     rerun_of: str | None = None
+    launch: LaunchInfo = NO_LAUNCH_INFO
     priority: int = BACKFILL_PRIORITY
 
     def __post_init__(self) -> None:
@@ -188,6 +191,7 @@ class BackfillRequest:
             "tags": [*(self.tags or ()), *rerun],
             "config": config,
             "retry": None if self.retry is None else self.retry.to_json(),
+            "launch": self.launch.to_json(),
             "control": {
                 "max_failures": None if max_failures is None else {kind: max_failures},
                 "max_starts_per_second": None if rate is None else float(rate),
@@ -224,12 +228,26 @@ class BackfillRequest:
             canary=control["canary"],
             timeout=control["timeout"],
             rerun_of=dict(tags).get(RERUN_TAG),
+            launch=LaunchInfo.from_json(stored.get("launch")),
             priority=stored["priority"],
         )
 
-    def rerun_options(self, backfill_id: str) -> BackfillRequest:
-        """The request of a rerun of the backfill that was made with this request."""
-        return replace(self, rerun_of=backfill_id)
+    def rerun_options(
+        self,
+        backfill_id: str,
+        max_concurrency: int | None = None,
+        max_failures: float | None = None,
+    ) -> BackfillRequest:
+        """The request of a rerun of the backfill that was made with this request.
+
+        Args:
+            backfill_id: The backfill that is run again.
+            max_concurrency: Another maximum number of runs in flight; `None` keeps it.
+            max_failures: Another limit of failures; `None` keeps it.
+        """
+        changed: dict[str, Any] = {"max_concurrency": max_concurrency, "max_failures": max_failures}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        return replace(self, rerun_of=backfill_id, **changed)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ These functions are the only ones outside `CodeRepository` that read its private
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from rivers._rivers import Space
+from rivers.io import InMemoryIOHandler
 from rivers.planning.selection import select_assets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rivers._rivers import Space
     from rivers.assets.asset_graph import Node
     from rivers.partitions import PartitionsDefinition
     from rivers.repository.repository import CodeRepository
@@ -26,6 +28,29 @@ def show_progress(repository: CodeRepository, display: ProgressDisplay) -> None:
     The command line has a display of its own; a notebook and a terminal have the default one.
     """
     repository._runtime.display = display
+
+
+def remember_module(repository: CodeRepository, module: str, folder: str) -> None:
+    """Has the backfills of a repository record the module that the command line loaded it from.
+
+    Args:
+        repository: The repository.
+        module: The module, as `rivers rerun` is to load it again.
+        folder: The working directory, from which a module that is no file is imported.
+    """
+    launcher = repository._launcher
+    launcher.launch = replace(launcher.launch, module=module, folder=folder)
+
+
+def notify(repository: CodeRepository, targets: Sequence[str]) -> None:
+    """Has the backfills of a repository notify URLs and commands of their end, beyond what they record."""
+    launcher = repository._launcher
+    launcher.launch = replace(launcher.launch, notify=tuple(targets))
+
+
+def keep_in_memory(repository: CodeRepository) -> None:
+    """Has all values of a repository kept in memory, for tests; external assets are loaded as declared."""
+    repository._launcher.builder.only_handler = InMemoryIOHandler()
 
 
 def abandon(repository: CodeRepository) -> None:
@@ -53,3 +78,24 @@ def asset_spaces(repository: CodeRepository) -> list[tuple[Node, Space | None]]:
     spaces = repository._launcher.spaces()
     nodes = repository._graph.nodes.values()
     return [(node, spaces(node) if node.definition else None) for node in nodes]
+
+
+def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:
+    """What a repository declares, and for how many partitions each asset is materialized.
+
+    An asset without partitions counts as one.
+    """
+    store = repository._runtime.store
+    found = []
+    for node, space in asset_spaces(repository):
+        whole = Space.unpartitioned() if space is None else space
+        found.append({
+            "asset": node.name,
+            "group": node.asset.group,
+            "external": node.asset.is_external,
+            "inputs": list(node.deps),
+            "dimensions": node.definition.dimension_names() if node.definition else [],
+            "partitions": None if space is None else space.num_partitions,
+            "materialized": store.materialized(node.name, whole).num_partitions,
+        })  # fmt: skip
+    return found

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
+from rivers.execution.log_context import follow
 from rivers.planning.checks import check_memory_inputs, check_same_keys
+from rivers.planning.launch_info import LaunchInfo
 from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, Keeping, RunRequest
@@ -58,6 +60,9 @@ class Prepared:
 class Launcher:
     """Brings requests to the engine.
 
+    Attributes:
+        launch: How its backfills are launched, where the command line does it.
+
     Args:
         runtime: Runs them.
         graph: All assets.
@@ -77,6 +82,7 @@ class Launcher:
         self.builder = builder
         self._clock = clock or _utc_now
         self._has_own_clock = clock is not None
+        self.launch = LaunchInfo()
 
     def spaces(self) -> Spaces:
         """The partitions of all assets as they are now."""
@@ -104,6 +110,7 @@ class Launcher:
     def backfill(self, request: BackfillRequest, *, block: bool, dry_run: bool) -> BackfillResult:
         """See `CodeRepository.backfill`."""
         refuse_while_importing("backfill")
+        request = replace(request, launch=self.launch)
         spaces = self.spaces()
         nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
         if request.only_missing:
@@ -113,8 +120,8 @@ class Launcher:
     async def wait_async(self, result: BackfillResult) -> None:
         """Waits for the end of a backfill without blocking the event loop, and updates its result."""
         if not result.is_dry_run:
-            key = self._record(result.backfill_id)["key"]
-            await waiting.wait_async(self.runtime, key, result.backfill_id)
+            key, total = self._record(result.backfill_id)["key"], result.num_partitions
+            await waiting.wait_async(self.runtime, key, result.backfill_id, total)
             result._fill(self._record(result.backfill_id))  # noqa: SLF001
 
     def rerun(
@@ -124,6 +131,8 @@ class Launcher:
         part: list[Selection] | None = None,
         *,
         again: bool = False,
+        max_concurrency: int | None = None,
+        max_failures: float | None = None,
         block: bool,
         dry_run: bool,
     ) -> BackfillResult:
@@ -134,6 +143,8 @@ class Launcher:
             error_type: Only partitions that failed with this type of error.
             part: The partitions of each layer, if they are chosen.
             again: Whether they are executed for assets that are materialized, too.
+            max_concurrency: Maximum number of runs in flight, if it changes.
+            max_failures: The failures at which it stops, if they change.
             block: Whether to wait for the end.
             dry_run: Whether to plan only.
         """
@@ -143,7 +154,10 @@ class Launcher:
             msg = f"the backfill {backfill_id!r} has not ended"
             raise ExecutionError(msg, remedy=("cancel_or_resume", backfill_id))
         store = self.runtime.store
-        request = self._stored_request(backfill_id).rerun_options(backfill_id)
+        request = self._stored_request(backfill_id).rerun_options(
+            backfill_id, max_concurrency, max_failures
+        )
+        request = replace(request, launch=request.launch.updated(self.launch))
         spaces = self.spaces()
         left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
@@ -173,6 +187,8 @@ class Launcher:
             nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
         )
         _check_still_defined(program, plan, spaces)
+        if self.runtime.executor.isolation == "none":
+            follow(program)
         if block:
             self.refuse_blocking_the_loop(program)
         lost = unavailable(plan, nodes, self._loadable)
@@ -183,6 +199,7 @@ class Launcher:
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
                 (self._clock_ahead(), lost),
             )  # fmt: skip
+            connection.event_log.expect(backfill_id, request.launch.notify)
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
         return self._result(key, backfill_id, plan, block)
@@ -214,6 +231,8 @@ class Launcher:
         program = self.builder.build(
             nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
         )
+        if isolation == "none":
+            follow(program)
         return Prepared(request, nodes, plan, program, config)
 
     def submit(self, prepared: Prepared) -> tuple[int, str]:
@@ -235,6 +254,7 @@ class Launcher:
                 self.runtime.executor, pools.needs(prepared.nodes),
             )  # fmt: skip
             if isinstance(request, BackfillRequest):
+                connection.event_log.expect(request_id, request.launch.notify)
                 names = ", ".join(node.name for node in prepared.nodes)
                 connection.event_log.started(request_id, plan.num_partitions, plan.num_runs, names)
         self._start()
@@ -298,7 +318,8 @@ class Launcher:
     def _result(self, key: int, backfill_id: str, plan: Plan, block: bool) -> BackfillResult:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
-            waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
+            left_advice = f"continue it with resume_backfill({backfill_id!r})"
+            waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice, left_advice)
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001

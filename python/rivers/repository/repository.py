@@ -20,6 +20,7 @@ from rivers.repository.launch import Launcher
 from rivers.repository.program_builder import ProgramBuilder
 from rivers.repository.runtime import Runtime
 from rivers.status import tables
+from rivers.status.notifications import check_hooks
 from rivers.storage.storage import Storage
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.run_handle import RunHandle
     from rivers.status.grid import Bounds
+    from rivers.status.notifications import BackfillEnd
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
 
     StatusFilter = str | Sequence[str] | None
@@ -66,6 +68,10 @@ class CodeRepository:
             a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
             Those of a process that is seen to be dead can be resumed at once.
+        on_backfill_end: Functions, perhaps `async`, that are called with a `BackfillEnd` when a backfill of
+            these assets has ended: at least once, by the process that ends it if it has loaded the
+            repository, otherwise by the next that connects. `notification_id` identifies repeats. What
+            they raise is logged.
 
     Raises:
         AssetDefinitionError: Something is no asset or no task, two assets have one name, or an asset
@@ -99,6 +105,7 @@ class CodeRepository:
         pool_limits: Mapping[str, int] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
+        on_backfill_end: Sequence[Callable[[BackfillEnd], Any]] = (),
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
         check_tasks(tasks)
@@ -109,7 +116,10 @@ class CodeRepository:
         limits = pools.check_limits(pool_limits or {}, self._graph)
         self._retries = check_retries(retries)
         retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
-        self._runtime = Runtime(executor, run_queue, limits, lease_seconds, shared)
+        self._runtime = Runtime(
+            executor, run_queue, limits, lease_seconds, shared,
+            check_hooks(on_backfill_end), list(self._graph.nodes),
+        )  # fmt: skip
         builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries, shared)
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
@@ -434,6 +444,8 @@ class CodeRepository:
         where: PartitionKeyRange | Bounds | None = None,
         status: StatusFilter = None,
         asset: str | None = None,
+        max_concurrency: int | None = None,
+        max_failures: float | None = None,
     ) -> BackfillResult:
         """Launches the failed and canceled partitions of a backfill again, as a new backfill.
 
@@ -451,6 +463,8 @@ class CodeRepository:
             status: Partitions with these statuses, instead of `"failed"` and `"canceled"`. Completed
                 ones are executed again.
             asset: Where assets have runs of their own: the asset that `where` and `status` are about.
+            max_concurrency: Maximum number of runs in flight; by default that of the earlier backfill.
+            max_failures: The failures at which it stops; by default those of the earlier backfill.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
@@ -469,8 +483,9 @@ class CodeRepository:
             )
         # What is chosen by its status is executed again, also if it is materialized.
         return self._launcher.rerun(
-            backfill_id, error_type, part, again=bool(status), block=block, dry_run=dry_run
-        )
+            backfill_id, error_type, part, again=bool(status), max_concurrency=max_concurrency,
+            max_failures=max_failures, block=block, dry_run=dry_run,
+        )  # fmt: skip
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id.

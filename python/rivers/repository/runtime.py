@@ -16,11 +16,12 @@ from rivers.execution.current_call import current_call
 from rivers.repository.at_exit import release_idle
 from rivers.repository.nested import nested_wait
 from rivers.status.event_log import EventLog
+from rivers.status.notifications import Notifier
 from rivers.status.progress import progress
 from rivers.storage.storage import Storage, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rivers.execution.resources import Resources
     from rivers.execution.workers import Workers
     from rivers.policies.run_queue import RunQueueConfig
+    from rivers.status.notifications import Hook
 
 _log = logging.getLogger("rivers")
 
@@ -82,6 +84,7 @@ class Connection:
         workers: The threads and processes that execute runs.
         event_log: Logs when a backfill starts and ends.
         client: Reads and controls the backfills of the storage.
+        notifier: Notifies of the ends of backfills.
     """
 
     storage: Storage
@@ -90,6 +93,7 @@ class Connection:
     workers: Workers
     event_log: EventLog
     client: BackfillClient
+    notifier: Notifier
 
 
 class Runtime:
@@ -103,6 +107,8 @@ class Runtime:
         pools: Slots of each pool.
         lease_seconds: Seconds after which a silent process loses its backfills.
         resources: What functions share; set up before the first connection, torn down by `close()`.
+        on_backfill_end: Functions that are called when a backfill of these assets has ended.
+        assets: The names of the assets.
 
     Attributes:
         display: Shows backfills that a call waits for.
@@ -115,7 +121,11 @@ class Runtime:
         pools: Mapping[str, int],
         lease_seconds: float,
         resources: Resources,
+        on_backfill_end: Sequence[Hook] = (),
+        assets: Sequence[str] = (),
     ) -> None:
+        self._on_backfill_end = on_backfill_end
+        self._assets = assets
         self.executor = executor
         self.run_queue = run_queue
         self.display: ProgressDisplay = progress
@@ -182,9 +192,13 @@ class Runtime:
                     extra={"remedy": ("resume", orphan)},
                 )  # fmt: skip
         workers = self.executor.start(engine)
-        event_log = EventLog(engine, store, on_end=workers.forget, on_idle=release_idle)
+        notifier = Notifier(store, self._on_backfill_end, self._assets)
+        notifier.notify_in_background()
+        event_log = EventLog(
+            engine, store, on_end=workers.forget, on_idle=release_idle, notifier=notifier
+        )
         client = BackfillClient(storage, live=self)
-        return Connection(storage, store, engine, workers, event_log, client)
+        return Connection(storage, store, engine, workers, event_log, client, notifier)
 
     @property
     def storage(self) -> Storage:
@@ -221,6 +235,8 @@ class Runtime:
         connection = self.connect()
         is_live = connection.engine.cancel(backfill_id, force_after)
         connection.event_log.publish()
+        if not is_live:
+            connection.notifier.notify_ended(backfill_id)
         return is_live
 
     def set_paused(self, backfill_id: str, paused: bool) -> None:

@@ -39,7 +39,8 @@ def materialize(
     refuse_while_importing("materialize")
     key, request_id, program = _submit(launcher, selection, partition_key, request, block=True)
     advice = f"the run is {request_id}.0; call materialize() again for what is missing"
-    waiting.wait(launcher.runtime, key, request_id, 1, advice)
+    left_advice = "call materialize() again; a run by hand is not resumed"
+    waiting.wait(launcher.runtime, key, request_id, 1, advice, left_advice)
     result = RunHandle(launcher.runtime, key, request_id, program).wait()
     if raise_on_error and not result.success:
         raise ExecutionError(result.error or "the run was canceled") from program.first_error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from rivers._rivers import Engine
-    from rivers.repository.runtime import Runtime
+    from rivers.repository.runtime import Progress, Runtime
 
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.001, 0.05
 """Seconds that async code sleeps between two looks at a backfill; each is twice the one before."""
 
 
-def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -> None:
+def wait(
+    runtime: Runtime, key: int, request_id: str, total: int, advice: str, left_advice: str
+) -> None:
     """Waits for the end of a backfill or a manual run, and shows its progress.
 
     The first Ctrl-C cancels it and waits for the runs in flight; the second leaves it at once.
@@ -31,6 +34,7 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
         request_id: Its id.
         total: Number of its partitions.
         advice: What the user can do after Ctrl-C.
+        left_advice: What the user can do after a second Ctrl-C.
 
     Raises:
         KeyboardInterrupt: The user pressed Ctrl-C.
@@ -54,16 +58,15 @@ def wait(runtime: Runtime, key: int, request_id: str, total: int, advice: str) -
         # The second Ctrl-C, wherever the handling of the first one was.
         engine.abandon(key)
         connection.workers.cancel(key)
-        msg = f"left at once; continue it with resume_backfill({request_id!r})"
-        raise KeyboardInterrupt(msg) from None
+        raise KeyboardInterrupt(f"left at once; {left_advice}") from None
     finally:
         connection.event_log.publish()
     if interrupted:
         raise KeyboardInterrupt(f"canceled; {advice}")
 
 
-async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
-    """Waits for the end of a backfill without blocking the event loop.
+async def wait_async(runtime: Runtime, key: int, backfill_id: str, total: int) -> None:
+    """Waits for the end of a backfill without blocking the event loop, and shows its progress.
 
     Cancelling the task has the effect of Ctrl-C in `wait()`, also the second time.
 
@@ -78,7 +81,8 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
         engine.begin_wait(call.key, key)
     try:
         try:
-            await _poll(engine, key)
+            with runtime.display(backfill_id, total, lambda: engine.progress(key)) as line:
+                await _poll(engine, key, line)
         except asyncio.CancelledError:
             canceled = True
             engine.cancel(backfill_id)
@@ -90,7 +94,11 @@ async def wait_async(runtime: Runtime, key: int, backfill_id: str) -> None:
         msg = f"left at once; continue it with resume_backfill({backfill_id!r})"
         raise asyncio.CancelledError(msg) from None
     finally:
-        connection.event_log.publish()
+        if connection.event_log.notifies:
+            # Hooks and requests may take a while, and the loop goes on.
+            await asyncio.shield(asyncio.to_thread(connection.event_log.publish))
+        else:
+            connection.event_log.publish()
         if call is not None:
             # It may have to wait for its slots, which the loop must not.
             await asyncio.shield(asyncio.to_thread(engine.end_wait, call.key, key))
@@ -113,8 +121,13 @@ def _canceled_if_refused(engine: Engine, key: int, request_id: str) -> Generator
         yield
 
 
-async def _poll(engine: Engine, key: int) -> None:
+async def _poll(engine: Engine, key: int, line: Progress | None = None) -> None:
     seconds = MIN_POLL_SECONDS
+    updated_at = time.monotonic()
     while not engine.wait(key, 0.0):
         await asyncio.sleep(seconds)
         seconds = min(2 * seconds, MAX_POLL_SECONDS)
+        interval = None if line is None else line.update_interval()
+        if line is not None and interval is not None and time.monotonic() - updated_at >= interval:
+            line.update()
+            updated_at = time.monotonic()

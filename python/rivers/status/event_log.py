@@ -10,14 +10,18 @@ from rivers._text import printable
 from rivers.exceptions import RiversError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rivers._rivers import Engine, Store
+    from rivers.status.notifications import Notifier
 
 _log = logging.getLogger("rivers")
 
 _WAIT_SECONDS = 1.0
 """Time that the thread waits for an end before it checks whether any backfill is live."""
+
+_NOTIFICATION_WAIT_SECONDS = 60.0
+"""Maximum time that a call waits for notifications that another thread sends."""
 
 
 class EventLog:
@@ -30,6 +34,7 @@ class EventLog:
         store: Its storage.
         on_end: Called with the number of each backfill that has ended, before that is logged.
         on_idle: Called when nothing is live any more, after the ends have been logged.
+        notifier: Notifies of ends.
 
     Attributes:
         lock: Held while logging. Also held during submission, so that an end is never logged before its
@@ -43,7 +48,12 @@ class EventLog:
         *,
         on_end: Callable[[int], None],
         on_idle: Callable[[], None],
+        notifier: Notifier,
     ) -> None:
+        self._notifier = notifier
+        self._expected: set[str] = set()
+        self._notifying: dict[str, int] = {}
+        self._notified = threading.Condition()
         self._engine = engine
         self._store = store
         self._on_end = on_end
@@ -68,22 +78,57 @@ class EventLog:
         )  # fmt: skip
         self._watch()
 
+    def expect(self, backfill_id: str, targets: Sequence[str]) -> None:
+        """Records whom to notify of the end of a backfill; called before it can end."""
+        self._notifier.expect(backfill_id, targets)
+        self._expected.add(backfill_id)
+
+    @property
+    def notifies(self) -> bool:
+        """Whether the end of a live backfill is notified, which may take seconds."""
+        return bool(self._expected or self._notifying)
+
     def publish(self) -> None:
-        """Logs the backfills that have ended since the last call."""
+        """Logs the backfills that have ended since the last call, and notifies of them."""
+        ended: list[str] = []
         # A second caller returns once the first has logged them.
         with self.lock:
             for key in self._engine.drain_finished():
                 self._on_end(key)
-                self._log_end(key)
+                backfill_id = self._log_end(key)
+                if backfill_id in self._expected:
+                    self._expected.discard(backfill_id)
+                    self._notifying[backfill_id] = threading.get_ident()
+                    ended.append(backfill_id)
+        # Without the lock, so that other threads may submit while a hook is running.
+        for backfill_id in ended:
+            try:
+                self._notifier.notify_ended(backfill_id)
+            except RiversError as error:
+                _log.warning("the end of backfill %s was not notified: %s", backfill_id, error)
+            finally:
+                with self._notified:
+                    del self._notifying[backfill_id]
+                    self._notified.notify_all()
+        self._wait_for_notifications()
+
+    def _wait_for_notifications(self) -> None:
+        """Waits for what other threads notify of, so that a call returns after the hooks of its backfill."""
+        me = threading.get_ident()
+        if me in self._notifying.values():
+            return  # A hook made this call.
+        with self._notified:
+            self._notified.wait_for(lambda: not self._notifying, _NOTIFICATION_WAIT_SECONDS)
 
     def close(self) -> None:
         """Waits for the thread once the engine is closed, since it must not outlive the interpreter."""
         with self._starting:
             thread = self._thread
-        if thread is not None:
+        if thread is not None and thread is not threading.current_thread():
             thread.join(_WAIT_SECONDS)
 
-    def _log_end(self, key: int) -> None:
+    def _log_end(self, key: int) -> str | None:
+        """Logs how a backfill ended or stopped; returns its id if it has ended."""
         record = None
         try:
             record = self._store.backfill_by_key(key)
@@ -91,9 +136,9 @@ class EventLog:
         except RiversError as error:
             which = record["backfill_id"] if record else f"number {key}"
             _log.error("backfill %s stopped here: %s", which, printable(str(error)))
-            return
+            return None
         if record is None or record["manual"] or record["ended_at"] is None:
-            return
+            return None
         counts = ", ".join(
             f"{record[state]} {state}"
             for state in ("completed", "failed", "canceled")
@@ -107,6 +152,8 @@ class EventLog:
             record["backfill_id"], record["status"], counts, record["num_partitions"], took,
             f"; {printable(failure)}" if failure else "",
         )  # fmt: skip
+        backfill_id: str = record["backfill_id"]
+        return backfill_id
 
     def _watch(self) -> None:
         with self._starting:

@@ -1,10 +1,13 @@
 """The commands that execute partitions: backfill, rerun, resume."""
 
+import json
+import logging
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,19 +15,25 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from rich.markup import escape
 
-from rivers.cli import display, exit_codes, parse
+from rivers.cli import completion, display, exit_codes, parse
 from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
-from rivers.cli.load import find_backfill, load_repository
+from rivers.cli.load import load_for_backfill, load_repository, looks_like_module
 from rivers.cli.options import (
+    COUNT,
     FILE,
+    POLICIES,
+    assets_option,
     canary_option,
     detach_option,
     downstream_option,
     dry_run_option,
     id_argument,
+    json_option,
     max_failures_option,
     module_argument,
+    new_concurrency_option,
+    optional_module_argument,
     order_option,
     overlap_option,
     retry_option,
@@ -32,8 +41,10 @@ from rivers.cli.options import (
     storage_option,
     timeout_option,
     upstream_option,
+    verbosity_options,
 )
 from rivers.cli.settings import open_storage
+from rivers.cli.status_json import status_json
 from rivers.exceptions import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
@@ -44,6 +55,29 @@ if TYPE_CHECKING:
 _MIN_SHOWN_ESTIMATE = 0.1
 """Seconds below which an estimate is not shown."""
 
+notify_option = click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL|COMMAND",
+    help="Post JSON to a URL, or run a command with it as standard input, when the backfill ends.",
+)
+
+keep_logs_option = click.option(
+    "--keep-logs", is_flag=True, help="Keep the log lines of all partitions, for 'rivers log'."
+)
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: log lines of functions and of the package as JSON, from INFO on.",
+)
+
+
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for log lines."""
+    return keep_logs_option(log_format_option(command))
+
+
 _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 
 
@@ -52,12 +86,7 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
     "--range region=us,eu --strategy date=multi,region=single"
 )
 @module_argument
-@click.option(
-    "--assets",
-    multiple=True,
-    metavar="NAMES",
-    help="Assets, separated by commas; all partitioned ones by default.",
-)
+@assets_option
 @click.option("--from", "from_key", metavar="KEY", help=f"First key of a range{_SHORT_FORMS}")
 @click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{_SHORT_FORMS}")
 @click.option(
@@ -65,6 +94,7 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
     "ranges",
     multiple=True,
     metavar="DIM=A..B|DIM=A,B",
+    shell_complete=completion.dimensions,
     help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
 )
 @click.option(
@@ -77,16 +107,18 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
     "--keys",
     type=FILE,
     metavar="FILE",
-    help="A csv or Parquet table of partitions, a column per dimension.",
+    help="A csv or Parquet table of partitions, a column per dimension; - for standard input: "
+    "keys line by line, a table with tabs or commas, or JSON.",
 )
 @click.option(
     "--strategy",
     metavar="STRATEGY",
+    shell_complete=completion.strategies,
     help="multi_run, single_run, chunked(100), or date=multi,region=single.",
 )
 @click.option(
     "--max-concurrency",
-    type=int,
+    type=COUNT,
     default=4,
     show_default=True,
     metavar="N",
@@ -95,11 +127,11 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 )
 @click.option(
     "--on-failure",
+    type=click.Choice(POLICIES),
     default="continue",
     show_default=True,
-    metavar="POLICY",
     envvar="RIVERS_ON_FAILURE",
-    help="continue or stop_on_failure.",
+    help="Whether runs still start after a failure.",
 )
 @max_failures_option
 @order_option
@@ -121,8 +153,12 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 @click.option(
     "--config", type=FILE, metavar="FILE", help="JSON file: a config object for each asset."
 )
+@notify_option
+@log_options
 @dry_run_option
 @detach_option
+@json_option
+@verbosity_options
 @storage_option
 def backfill(
     module: str,
@@ -135,7 +171,7 @@ def backfill(
     strategy: str | None,
     max_concurrency: int,
     on_failure: str,
-    max_failures: str | None,
+    max_failures: float | None,
     order: str,
     max_starts_per_second: float | None,
     overlap: str,
@@ -147,8 +183,12 @@ def backfill(
     include_downstream: bool,
     tags: tuple[str, ...],
     config: Path | None,
+    notify: tuple[str, ...],
+    keep_logs: bool,
+    log_format: str,
     dry_run: bool,
     detach: bool,
+    as_json: bool,
     storage: str | None,
 ) -> None:
     """Execute partitions of assets, and watch them.
@@ -167,12 +207,12 @@ def backfill(
 
     with load_repository(module, open_storage(storage)) as repo:
         chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
-        _execute(repo, module, storage, partial(
+        _execute(repo, module, storage, RunOptions(notify, keep_logs, log_format, as_json), partial(
             repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags),
             config=values, dry_run=dry_run, only_missing=only_missing,
             include_upstream=include_upstream, include_downstream=include_downstream,
-            max_failures=parse.parse_max_failures(max_failures),
+            max_failures=max_failures,
             order=cast("Order", parse.parse_order(order)),
             max_starts_per_second=max_starts_per_second, overlap=cast("Overlap", overlap), canary=canary,
             retry=None if retry is None else RetryPolicy(retry), timeout=timeout,
@@ -180,67 +220,111 @@ def backfill(
         ))  # fmt: skip
 
 
-@click.command(epilog="Example: rivers rerun latest flights.py")
+@click.command(epilog="Example: rivers rerun latest --max-concurrency 8")
 @id_argument
-@module_argument
+@optional_module_argument
 @click.option(
     "--error-type",
     metavar="TYPE",
     help="Only what failed with this error type; see 'rivers errors'.",
 )
+@new_concurrency_option
+@max_failures_option
+@notify_option
+@log_options
 @dry_run_option
 @detach_option
+@json_option
+@verbosity_options
 @storage_option
+@click.pass_context
 def rerun(
+    ctx: click.Context,
     backfill_id: str,
-    module: str,
+    module: str | None,
     error_type: str | None,
+    max_runs: int | None,
+    max_failures: float | None,
+    notify: tuple[str, ...],
+    keep_logs: bool,
+    log_format: str,
     dry_run: bool,
     detach: bool,
+    as_json: bool,
     storage: str | None,
 ) -> None:
     """Execute what failed or was canceled again.
 
     It is a new backfill, with the options of the earlier one.
 
-    ID is the id of a backfill, the start of one, or 'latest'.
-    MODULE is a module or a .py file; after a colon the repository in it, if there are several.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
+    MODULE is the module or .py file that it was launched from, if it was launched elsewhere.
     """
     if detach:
         _detach(storage, dry_run)
         return
-    with load_repository(module, open_storage(storage)) as repo:
-        found = _find(repo, backfill_id)
-        again = partial(repo.rerun_backfill, found, dry_run=dry_run, error_type=error_type)
-        _execute(repo, module, storage, again)
+    backfill_id, module = _id_and_module(backfill_id, module)
+    repo, found, module = load_for_backfill(
+        backfill_id, module, parse.setting(ctx, "module"), storage
+    )
+    with repo:
+        again = partial(
+            repo.rerun_backfill, found, dry_run=dry_run, error_type=error_type,
+            max_concurrency=max_runs, max_failures=max_failures,
+        )  # fmt: skip
+        options = RunOptions(notify, keep_logs, log_format, as_json)
+        _execute(repo, module, storage, options, again)
 
 
-@click.command(epilog="Example: rivers resume 0190f7 flights.py")
+@click.command(epilog="Example: rivers resume 0190f7")
 @id_argument
-@module_argument
+@optional_module_argument
+@new_concurrency_option
+@max_failures_option
+@log_options
 @detach_option
+@json_option
+@verbosity_options
 @storage_option
-def resume(backfill_id: str, module: str, detach: bool, storage: str | None) -> None:
+@click.pass_context
+def resume(
+    ctx: click.Context,
+    backfill_id: str,
+    module: str | None,
+    max_runs: int | None,
+    max_failures: float | None,
+    keep_logs: bool,
+    log_format: str,
+    detach: bool,
+    as_json: bool,
+    storage: str | None,
+) -> None:
     """Continue a backfill whose process died.
 
-    ID is the id of a backfill, the start of one, or 'latest'.
-    MODULE is a module or a .py file; after a colon the repository in it, if there are several.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
+    MODULE is the module or .py file that it was launched from, if it was launched elsewhere.
     """
     if detach:
         _detach(storage)
         return
     # The library's warning about a dead process is the reason for this command.
     display.warnings.is_quiet = True
-    with load_repository(module, open_storage(storage)) as repo:
-        found = _find(repo, backfill_id)
-        _execute(repo, module, storage, partial(repo.resume_backfill, found))
+    backfill_id, module = _id_and_module(backfill_id, module)
+    repo, found, module = load_for_backfill(
+        backfill_id, module, parse.setting(ctx, "module"), storage
+    )
+    with repo:
+        if max_runs is not None or max_failures is not None:
+            repo.update_backfill(found, max_concurrency=max_runs, max_failures=max_failures)
+        options = RunOptions((), keep_logs, log_format, as_json)
+        _execute(repo, module, storage, options, partial(repo.resume_backfill, found))
 
 
-def _find(repo: "CodeRepository", given: str) -> str:
-    """Returns the id of the backfill that is meant, among those of a repository's storage."""
-    from rivers.client import BackfillClient  # noqa: PLC0415
-
-    return find_backfill(BackfillClient(repo.storage), given).backfill_id
+def _id_and_module(backfill_id: str, module: str | None) -> tuple[str, str | None]:
+    """Reads a single argument that is a module as one: the backfill is the latest then."""
+    if module is None and looks_like_module(backfill_id):
+        return "latest", backfill_id
+    return backfill_id, module
 
 
 def _detach(storage: str | None, dry_run: bool = False) -> None:
@@ -278,9 +362,12 @@ def _partitions(
         return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
     if ranges:
         return {"partition_range": parse.parse_range(ranges)}
-    if keys is not None:
-        return {"partition_keys": parse.read_table(keys)}
     definition = partition_definition(repo, names)
+    if keys is not None and str(keys) != "-":
+        return {"partition_keys": parse.read_table(keys)}
+    if keys is not None:
+        dimensions = definition.dimension_names()
+        return {"partition_keys": parse.read_keys(sys.stdin.read(), dimensions)}
     if partitions:
         return {"partition_keys": parse.parse_keys(partitions, definition.dimension_names())}
     return {"partition_keys": definition.select()}
@@ -291,27 +378,69 @@ def _either(ways: dict[str, bool]) -> str:
     return f"{', '.join(first)} or {last}"
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a backfill is shown and reported; the other options are those of `backfill()`.
+
+    Attributes:
+        notify: URLs and commands that learn of its end.
+        keep_logs: Whether log lines of all partitions are kept.
+        log_format: `text` or `json`.
+        as_json: Whether the result is printed as JSON.
+    """
+
+    notify: tuple[str, ...]
+    keep_logs: bool
+    log_format: str
+    as_json: bool
+
+
+def _handle_logs(repo: "CodeRepository", options: RunOptions) -> None:
+    """Has log lines kept or printed as JSON, if that was requested."""
+    if not options.keep_logs and options.log_format != "json":
+        return
+    from rivers.cli import run_logs  # noqa: PLC0415
+    from rivers.storage.location import StorageLocation  # noqa: PLC0415
+
+    if options.keep_logs:
+        folder = StorageLocation.parse(repo.storage.path).make_log_folder()
+        run_logs.install(run_logs.KeptLogs(folder))
+    if options.log_format == "json":
+        # The display and its warnings are text, which would stand between the lines.
+        output.quiet = True
+        logging.getLogger("rivers").removeHandler(display.warnings)
+        run_logs.install(run_logs.JsonHandler())
+
+
 def _execute(
-    repo: "CodeRepository", module: str, storage: str | None, start: Callable[[], "BackfillResult"]
+    repo: "CodeRepository",
+    module: str,
+    storage: str | None,
+    options: RunOptions,
+    start: Callable[[], "BackfillResult"],
 ) -> None:
     """Runs a backfill to its end, shows it, and exits with its code."""
     from rivers.cli.live_display import RunDisplay  # noqa: PLC0415  (this runs a backfill)
-    from rivers.repository.internals import abandon, show_progress  # noqa: PLC0415
+    from rivers.repository import internals  # noqa: PLC0415
 
-    shown = RunDisplay(lambda: repo.storage, announce)
-    show_progress(repo, shown.begin)
+    # With --json only the result goes to standard output.
+    out = errors if options.as_json and options.log_format == "text" else output
+    shown = RunDisplay(lambda: repo.storage, announce, out)
+    internals.show_progress(repo, shown.begin)
+    internals.notify(repo, options.notify)
+    _handle_logs(repo, options)
     # SIGTERM, which asks a process to end, does what Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = None
     try:
         result = start()
         if result.is_dry_run:
-            _print_plan(result)
+            _print_plan(result, options.as_json)
             return
     except KeyboardInterrupt:
         code = exit_codes.INTERRUPTED
         # The second interrupt may come before the library waits for what is in flight.
-        abandon(repo)
+        internals.abandon(repo)
     except StorageError as error:
         if not shown.backfill_id:
             raise
@@ -320,11 +449,16 @@ def _execute(
     if not shown.backfill_id:
         errors.print("interrupted: nothing was started")
         raise click.exceptions.Exit(exit_codes.INTERRUPTED)
-    raise click.exceptions.Exit(_conclude(repo, module, storage, shown.backfill_id, code))
+    raise click.exceptions.Exit(
+        _conclude(repo, module, storage, shown.backfill_id, options.as_json, code)
+    )
 
 
-def _print_plan(result: "BackfillResult") -> None:
+def _print_plan(result: "BackfillResult", as_json: bool) -> None:
     """Prints what a dry run has planned."""
+    if as_json:
+        display.write_json(json.dumps(result_json(result) | {"estimate": result.estimate}))
+        return
     planned = f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
     seconds = result.estimate or 0.0
     about = f", about {display.duration(seconds)}" if seconds >= _MIN_SHOWN_ESTIMATE else ""
@@ -334,8 +468,22 @@ def _print_plan(result: "BackfillResult") -> None:
             output.print(f"  {name}: {count(partitions, 'partition')}")
 
 
+def result_json(result: "BackfillResult") -> dict[str, Any]:
+    """The attributes of a result that cost nothing, with their names in Python."""
+    names = (
+        "backfill_id", "status", "num_partitions", "num_runs", "completed", "failed", "canceled",
+        "is_dry_run", "partitions_per_asset",
+    )  # fmt: skip
+    return {name: getattr(result, name) for name in names}
+
+
 def _conclude(
-    repo: "CodeRepository", module: str, storage: str | None, backfill_id: str, code: int | None
+    repo: "CodeRepository",
+    module: str,
+    storage: str | None,
+    backfill_id: str,
+    as_json: bool,
+    code: int | None,
 ) -> int:
     """Prints how a backfill ended and the command that continues it; returns the exit code."""
     from rivers.client import BackfillClient  # noqa: PLC0415
@@ -344,9 +492,13 @@ def _conclude(
     view = client.get_view(backfill_id)
     if view is None:
         return 1  # The storage has been deleted meanwhile.
+    error = client.get_error(backfill_id) if view.ended_at is not None else None
+    exit_code = exit_codes.of_status(view.status) if code is None else code
+    if as_json:
+        display.write_json(json.dumps(status_json(view, error)))
+        return exit_code
     # A backfill that this process has just left is resumable; that is said below.
     output.print(display.summary(replace(view, interrupted=False)), soft_wrap=True)
-    error = client.get_error(backfill_id) if view.ended_at is not None else None
     if error is not None:
         output.print(f"first failure: {escape(error)}", soft_wrap=True)
     if view.status != "completed" and repo.storage.path != "memory":
@@ -355,7 +507,7 @@ def _conclude(
         words += ["--storage", storage] if storage and "RIVERS_STORAGE" not in os.environ else []
         label = "go on with" if verb == "resume" else "run the rest with"
         output.print(f"{label}: {escape(shlex.join(words))}", soft_wrap=True)
-    return exit_codes.of_status(view.status) if code is None else code
+    return exit_code
 
 
 COMMANDS = {"backfill": backfill, "rerun": rerun, "resume": resume}

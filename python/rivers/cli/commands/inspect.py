@@ -2,14 +2,15 @@
 
 import time
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
-from rivers.cli import display
+from rivers.cli import completion, display
 from rivers.cli.display import STYLES, output, write_json
-from rivers.cli.load import find_backfill
+from rivers.cli.load import find_backfill, load_repository, looks_like_module
 from rivers.cli.options import (
     COUNT,
     FILE,
@@ -19,7 +20,7 @@ from rivers.cli.options import (
     storage_option,
 )
 from rivers.cli.parse import parse_names, parse_range
-from rivers.cli.settings import open_client
+from rivers.cli.settings import open_client, open_storage
 from rivers.cli.tables import print_table
 from rivers.exceptions import ConfigurationError
 
@@ -36,33 +37,58 @@ _POLL_SECONDS = 0.5
 
 
 @click.command(epilog="Example: rivers partitions latest --status failed --out failed.csv")
-@id_argument
+@click.argument(
+    "about", metavar="[ID|MODULE:ASSET]", default="latest", shell_complete=completion.backfill_ids
+)
 @statuses_option
+@click.option("--missing", is_flag=True, help="Of an asset: only what is not materialized.")
+@click.option("--failed", is_flag=True, help="Only what has failed.")
+@click.option(
+    "--stale", is_flag=True, help="Of an asset: only what is materialized, but out of date."
+)
 @click.option("--out", type=FILE, metavar="FILE", help="Write all rows to a .csv or .parquet file.")
 @click.option(
-    "--limit", type=COUNT, default=50, show_default=True, help="Maximum number of rows to print."
+    "-n",
+    "--limit",
+    "limit",
+    type=COUNT,
+    default=50,
+    show_default=True,
+    help="Maximum number of rows to print.",
 )
 @json_option
 @storage_option
 def partitions(
-    backfill_id: str,
+    about: str,
     status: tuple[str, ...],
+    missing: bool,
+    failed: bool,
+    stale: bool,
     out: Path | None,
     limit: int,
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Show the partitions of a backfill, a row each.
+    """Show the partitions of a backfill, or of an asset, a row each.
 
-    ID is the id of a backfill, the start of one, or 'latest'.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
+    MODULE:ASSET is an asset of a module or a .py file, such as flights.py:delays.
     """
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise ConfigurationError(f"--out takes a .csv or .parquet file, not {str(out)!r}")
     if out is not None and as_json:
         raise ConfigurationError("give --out or --json, not both")
-    client = open_client(storage)
-    found = find_backfill(client, backfill_id).backfill_id
-    frame = client.backfill_partitions(found, status=parse_names(status))
+    wanted = [*(parse_names(status) or ()), *(["failed"] if failed else ())]
+    if looks_like_module(about):
+        frame = _of_asset(about, wanted, missing=missing, stale=stale, storage=storage)
+    elif missing or stale:
+        msg = "--missing and --stale are about an asset: rivers partitions MODULE:ASSET --missing"
+        raise ConfigurationError(msg)
+    else:
+        client = open_client(storage)
+        found = find_backfill(client, about).backfill_id
+        frame = client.backfill_partitions(found, status=wanted or None)
+        frame = frame if as_json or out is not None else frame.drop("started_at", "ended_at")
     if as_json:
         write_json(frame.write_json())
     elif out is not None:
@@ -72,18 +98,43 @@ def partitions(
             raise ConfigurationError(f"{str(out)!r} cannot be written: {error}") from None
         output.print(f"{display.count(frame.height, 'row')} in {out}", soft_wrap=True, markup=False)
     else:
-        _print_rows(frame.drop("started_at", "ended_at"), limit)
+        _print_rows(frame, limit)
 
 
-@click.command(epilog="Example: rivers errors latest")
+def _of_asset(
+    about: str, wanted: list[str], *, missing: bool, stale: bool, storage: str | None
+) -> "pl.DataFrame":
+    """Returns the partitions of an asset with one of the statuses, or which are missing or stale."""
+    import polars as pl  # noqa: PLC0415
+
+    module, _, asset = about.rpartition(":")
+    if not module:
+        raise ConfigurationError(f"name the asset after a colon: {about}:ASSET")
+    with load_repository(module, open_storage(storage)) as repo:
+        frame = repo.partition_status(asset)
+    conditions = [pl.col("status").cast(pl.String).is_in(wanted)] if wanted else []
+    if missing:
+        there = pl.col("last_materialized_at").is_not_null() | (pl.col("status") == "skipped")
+        conditions.append(~there)
+    if stale:
+        if "stale" not in frame.columns:
+            raise ConfigurationError("this storage does not know what is stale")
+        conditions.append(pl.col("stale"))
+    return frame.filter(pl.any_horizontal(conditions)) if conditions else frame
+
+
+@click.command(epilog="Example: rivers errors latest -v")
 @id_argument
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the traceback of each, with its last log lines."
+)
 @json_option
 @storage_option
-def errors(backfill_id: str, as_json: bool, storage: str | None) -> None:
+def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) -> None:
     """Show why partitions failed, most frequent error first.
 
     Failures that differ only in numbers, dates, ids or keys are the same error.
-    ID is the id of a backfill, the start of one, or 'latest'.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
     """
     client = open_client(storage)
     groups = client.backfill_errors(find_backfill(client, backfill_id).backfill_id)
@@ -96,6 +147,8 @@ def errors(backfill_id: str, as_json: bool, storage: str | None) -> None:
         text = f"{group['count']:,} x  {group['error_type']}: {group['message']}"
         output.print(Text(text, "red"), soft_wrap=True)
         output.print(Text(f"    such as {group['partition']}", "bright_black"), soft_wrap=True)
+        if verbose and group["traceback"]:
+            output.print(Text(indent(group["traceback"].rstrip(), "    ")), soft_wrap=True)
 
 
 @click.command(epilog="Example: rivers grid latest --range date=2024-01..2024-03 --watch")
@@ -127,7 +180,7 @@ def grid(
 
     It fits the window: time runs from left to right, and a cell may stand for many partitions. A cell
     shows the worst status of its partitions. --range shows a part in more detail.
-    ID is the id of a backfill, the start of one, or 'latest'.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
     """
     client = open_client(storage)
     found = find_backfill(client, backfill_id).backfill_id
@@ -198,7 +251,7 @@ def _print_rows(frame: "pl.DataFrame", limit: int) -> None:
 
 def _cell(name: str, value: Any) -> Text:
     if name == "status":
-        return Text(value, STYLES[value])
+        return Text(value, STYLES.get(value, ""))
     return Text("" if value is None else str(value))
 
 

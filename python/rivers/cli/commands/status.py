@@ -2,8 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
@@ -20,6 +19,7 @@ from rivers.cli.options import (
 )
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import open_client
+from rivers.cli.status_json import status_json, view_json
 from rivers.cli.tables import Cell, print_storage, print_table
 from rivers.exceptions import ConfigurationError
 
@@ -35,7 +35,15 @@ _POLL_SECONDS = 0.5
 
 @click.command("list", epilog="Example: rivers list --status failed,canceled")
 @statuses_option
-@click.option("--limit", type=COUNT, default=20, show_default=True, help="Maximum number of rows.")
+@click.option(
+    "-n",
+    "--limit",
+    "limit",
+    type=COUNT,
+    default=20,
+    show_default=True,
+    help="Maximum number of rows.",
+)
 @json_option
 @storage_option
 def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: str | None) -> None:
@@ -49,7 +57,7 @@ def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: 
     client = open_client(storage)
     views = client.list_views(status=wanted, limit=limit)
     if as_json:
-        write_json(json.dumps([_json_of(view) for view in views]))
+        write_json(json.dumps([view_json(view) for view in views]))
         return
     print_storage(client.storage.path)
     if not views:
@@ -80,7 +88,7 @@ def _row(view: "BackfillView") -> tuple[Cell, ...]:
 def status(backfill_id: str, watch: bool, as_json: bool, storage: str | None) -> None:
     """Show how a backfill stands.
 
-    ID is the id of a backfill, the start of one, or 'latest'.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
     """
     client = open_client(storage)
     view = find_backfill(client, backfill_id)
@@ -118,8 +126,7 @@ def _read(client: "BackfillClient", backfill_id: str) -> "BackfillView":
 
 def _print(client: "BackfillClient", view: "BackfillView", as_json: bool) -> None:
     if as_json:
-        rest = {"rate": view.rate, "eta": view.eta, "error": _error(client, view)}
-        write_json(json.dumps(_json_of(view) | rest))
+        write_json(json.dumps(status_json(view, _error(client, view))))
     else:
         output.print(_picture(client, view))
 
@@ -149,14 +156,6 @@ def _picture(client: "BackfillClient", view: "BackfillView") -> "Group":
         ways = f"rivers resume {view.backfill_id} MODULE, or rivers cancel {view.backfill_id}"
         table.add_row("next", Text(f"its process is gone: {ways}", display.STYLES["interrupted"]))
     return Group(table, display.bar(view)) if view.is_running else Group(table)
-
-
-def _json_of(view: "BackfillView") -> dict[str, Any]:
-    """The view without its rate, with times as ISO 8601."""
-    fields = asdict(view)
-    del fields["rate"]
-    times = {name: fields[name] and fields[name].isoformat() for name in ("created_at", "ended_at")}
-    return fields | times
 
 
 COMMANDS = {"list": list_backfills, "status": status}

@@ -1,0 +1,99 @@
+"""The command that shows log lines of partitions: log."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from rivers.cli.display import STYLES, output, write_json
+from rivers.cli.load import find_backfill
+from rivers.cli.options import COUNT, id_argument, json_option, storage_option
+from rivers.cli.settings import open_client
+from rivers.exceptions import PartitionValidationError
+
+if TYPE_CHECKING:
+    from rivers.client import BackfillClient
+
+
+@click.command("log", epilog="Example: rivers log latest 'date=2024-01-17|region=eu'")
+@id_argument
+@click.argument("key", metavar="[KEY]", required=False)
+@click.option(
+    "-n", "--lines", type=COUNT, default=20, show_default=True, help="Last lines per run."
+)
+@json_option
+@storage_option
+def log(backfill_id: str, key: str | None, lines: int, as_json: bool, storage: str | None) -> None:
+    """Show what the functions of a backfill logged.
+
+    The last lines of failed partitions are always recorded, those of others with 'backfill --keep-logs'.
+    ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
+    KEY is a partition as 'rivers partitions' shows it; all kept lines are shown without it.
+    """
+    from rivers.cli.run_logs import file_of, read_kept  # noqa: PLC0415
+    from rivers.storage.location import StorageLocation  # noqa: PLC0415
+
+    client = open_client(storage)
+    found = find_backfill(client, backfill_id).backfill_id
+    row = None if key is None else _row(client, found, key)
+    run_id = None if row is None else f"{found}.{row['run']}"
+    folder = StorageLocation.parse(client.storage.path).log_folder
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for record in read_kept(file_of(folder, found), run_id):
+        kept.setdefault(record["run"], []).append(record)
+    shown = [record for records in kept.values() for record in records[-lines:]]
+    if as_json:
+        error = None if row is None else row["error"]
+        write_json(json.dumps({"backfill_id": found, "records": shown, "error": error}))
+        return
+    for record in shown:
+        where = f"{record['asset']} {record.get('partition') or ''}".rstrip()
+        line = f"{record['time'][:19]} {record['level']} {where}: {record['message']}"
+        output.print(
+            Text(line, "" if record["level"] in ("INFO", "DEBUG") else "yellow"), soft_wrap=True
+        )
+        if "exception" in record:
+            output.print(Text(record["exception"].rstrip()), soft_wrap=True)
+    failed = _failures(client, found, key)
+    for text in failed:
+        output.print(Text(text, STYLES["failed"]), soft_wrap=True)
+    if not shown and not failed:
+        output.print(
+            "no log lines are kept; 'rivers backfill --keep-logs' keeps those of all partitions"
+        )
+
+
+def _row(client: "BackfillClient", backfill_id: str, key: str) -> dict[str, Any]:
+    """Returns the row of a partition in the table of a backfill."""
+    frame = client.backfill_partitions(backfill_id)
+    columns = frame.columns[: frame.columns.index("status")]
+    names = [name for name in columns if name != "assets"]
+    for row in frame.iter_rows(named=True):
+        text = (
+            str(row[names[0]])
+            if names == ["partition"]
+            else "|".join(f"{name}={row[name]}" for name in names)
+        )
+        if text == key:
+            return row
+    msg = f"the backfill {backfill_id!r} has no partition {key!r}; 'rivers partitions' lists them"
+    raise PartitionValidationError(msg)
+
+
+def _failures(client: "BackfillClient", backfill_id: str, key: str | None) -> list[str]:
+    """The recorded errors: of a partition, or of the first one with each error."""
+    groups = client.backfill_errors(backfill_id).iter_rows(named=True)
+    if key is None:
+        return [_failure(group) for group in groups]
+    texts = [_failure(group) for group in groups if group["partition"] == key]
+    row = _row(client, backfill_id, key)
+    return texts or ([row["error"]] if row["error"] else [])
+
+
+def _failure(group: dict[str, Any]) -> str:
+    text = group["traceback"] or f"{group['error_type']}: {group['message']}"
+    return f"{group['partition']}: {text.rstrip()}"
+
+
+COMMANDS = {"log": log}

@@ -1,0 +1,284 @@
+"""What scripts rely on: JSON of every command, ids and modules that are remembered, keys from a pipe."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
+DAILY = ("backfill", "grid.py", "--assets", "daily", *DAYS)
+
+
+@pytest.fixture
+def failed(shell):
+    (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-02"]}}))
+    shell.run(*DAILY, "--config", "config.json", code=1)
+    return shell
+
+
+def latest(shell):
+    return shell.records()[0]["backfill_id"]
+
+
+def test_the_module_is_remembered_and_the_latest_is_meant(failed):
+    first = latest(failed)
+    out = failed.run("rerun", code=1)
+    assert "1 partition in 1 run" in out
+    assert f"run the rest with: rivers rerun {latest(failed)} " in out
+    for words in (["@2"], [first], [first[:-1]], ["grid.py"], ["@2", "grid.py"]):
+        plan = json.loads(failed.run("rerun", *words, "-n", "--json"))
+        assert (plan["num_partitions"], plan["is_dry_run"]) == (1, True), words
+    assert "@9 is none of the 2 backfills" in failed.run("status", "@9", code=2)
+
+
+def test_the_module_is_found_from_another_folder(failed):
+    other = failed.folder / "below"
+    other.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "rivers", "rerun", "--json", "-n"],
+        cwd=other, env=failed.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["num_partitions"] == 1
+
+
+def test_a_backfill_of_python_has_no_module(shell):
+    import rivers as rs
+
+    @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["a"]))
+    def odd():
+        raise ValueError("odd")
+
+    with rs.CodeRepository([odd]).resolve(shell.storage()) as repo:
+        repo.backfill(partition_keys=["a"])
+    assert "its module is not known; name it: rivers rerun" in shell.run("rerun", code=2)
+
+
+def test_a_rerun_takes_other_limits(failed):
+    out = failed.run("rerun", "--max-concurrency", 2, "--max-failures", 1, "--json", code=1)
+    assert json.loads(out)["max_concurrency"] == 2
+    assert failed.records()[0]["max_concurrency"] == 2
+    assert failed.records()[0]["max_failures"] == 1
+
+
+def test_a_resume_takes_other_limits(shell):
+    process = shell.begin_slow()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    shell.open_gate()
+    out = shell.run("resume", "--max-concurrency", 1, "--json")
+    told = json.loads(out)
+    assert (told["status"], told["completed"], told["max_concurrency"]) == ("completed", 10, 1)
+
+
+def test_json_of_commands_that_act(shell):
+    process = shell.begin_slow()
+    backfill_id = latest(shell)
+    for command, expected in (
+        (["pause"], {"paused": True}),
+        (["unpause"], {"paused": False}),
+        (["set", "--priority", "3"], {"priority": 3}),
+        (["cancel"], {"status": "in_progress"}),
+    ):
+        told = json.loads(shell.run(*command, "--json"))
+        assert told["backfill_id"] == backfill_id
+        assert told | expected == told, command
+        assert told["total_partitions"] == told["num_partitions"] == 10
+    shell.open_gate()
+    shell.end(process, 1)
+    assert json.loads(shell.run("cancel", "--json"))["status"] == "canceled"
+
+
+def test_json_of_a_backfill_is_all_of_the_output(shell):
+    told = json.loads(shell.run(*DAILY, "--json"))
+    assert (told["status"], told["completed"], told["num_partitions"]) == ("completed", 4, 4)
+    plan = json.loads(shell.run(*DAILY, "--json", "-n"))
+    assert plan["partitions_per_asset"] == {"daily": 4}
+
+
+def test_quiet_and_verbose(shell):
+    out, err = shell.end(shell.start(*DAILY, "-q"), 0)
+    assert (out, err) == ("", "")
+    out, err = shell.end(shell.start(*DAILY, "-v"), 0)
+    assert "4 partitions in 4 runs" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--max-concurrency", "0"], "--max-concurrency"),
+        (["--max-concurrency", "many"], "--max-concurrency"),
+        (["--on-failure", "retry"], "--on-failure"),
+        (["--overlap", "deny"], "--overlap"),
+        (["--canary", "0"], "--canary"),
+        (["--retry", "-1"], "--retry"),
+        (["--timeout", "0"], "--timeout"),
+        (["--max-starts-per-second", "0"], "--max-starts-per-second"),
+        (["--max-failures", "0"], "--max-failures"),
+        (["--max-failures", "few"], "--max-failures"),
+        (["--log-format", "xml"], "--log-format"),
+    ],
+)
+def test_a_message_names_the_option(shell, words, option):
+    refused = shell.run(*DAILY, *words, code=2)
+    assert f"Invalid value for '{option}'" in refused
+    argument = option.strip("-").replace("-", "_")
+    assert "_" not in argument or argument not in refused
+
+
+# -- keys from a pipe ----------------------------------------------------------------------------------
+
+
+def planned(shell, text, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "rivers", "backfill", "grid.py", *words, "--keys", "-", "-n", "--json"],
+        cwd=shell.folder, env=shell.environment, input=text, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["num_partitions"]
+
+
+def test_keys_are_read_from_standard_input(failed):
+    rows = failed.run("partitions", "--failed")
+    assert rows.splitlines()[0].startswith("partition\t")
+    assert planned(failed, rows, "--assets", "daily") == 1
+    rows = failed.run("partitions", "--json", "--status", "completed")
+    assert planned(failed, rows, "--assets", "daily") == 3
+    assert planned(failed, "2024-01-02\n2024-01-05\n", "--assets", "daily") == 2
+    assert planned(failed, '["2024-01-02"]', "--assets", "daily") == 1
+    grid = "region,date\nus,2024-01-02\neu,2024-01-03\n"
+    assert planned(failed, grid, "--assets", "grid") == 2
+    assert planned(failed, "date=2024-01-02|region=us\n", "--assets", "grid") == 1
+
+
+def test_no_keys_are_refused(shell):
+    done = shell.run("backfill", "grid.py", "--assets", "daily", "--keys", "-", code=2)
+    assert "standard input has no keys" in done
+
+
+# -- assets, partitions, materialize, log --------------------------------------------------------------
+
+
+def test_assets_and_partitions_show_the_data(failed):
+    lines = [line.split("\t") for line in failed.run("assets", "grid.py").splitlines()]
+    assert lines[0][0].startswith("storage: ")
+    assert lines[1][:3] == ["asset", "partitions", "materialized"]
+    assert ["daily", "10", "3"] in [line[:3] for line in lines]
+    told = {row["asset"]: row for row in json.loads(failed.run("assets", "--json"))}
+    assert (told["daily"]["partitions"], told["daily"]["materialized"]) == (10, 3)
+
+    def days(*words):
+        rows = json.loads(failed.run("partitions", "grid.py:daily", *words, "--json"))
+        return [row["partition"] for row in rows]
+
+    assert len(days()) == 10
+    assert days("--failed") == ["2024-01-02"]
+    assert days("--missing") == ["2024-01-02", *(f"2024-01-{day:02}" for day in range(5, 11))]
+    assert days("--status", "materialized") == ["2024-01-01", "2024-01-03", "2024-01-04"]
+    assert "are about an asset" in failed.run("partitions", "latest", "--missing", code=2)
+    assert "did you mean 'daily'" in failed.run("partitions", "grid.py:dayly", code=2)
+
+
+def test_a_selector_on_the_command_line(shell):
+    plan = shell.run("backfill", "grid.py", "--select", "+daily", *DAYS, "-n", "--json")
+    assert json.loads(plan)["partitions_per_asset"] == {"daily": 4}
+
+
+def test_materialize_executes_one_run(shell):
+    words = ("materialize", "grid.py", "--assets", "daily", "--partition")
+    assert "completed: daily" in shell.run(*words, "2024-01-01")
+    told = json.loads(shell.run(*words, "2024-01-03", "--json"))
+    assert (told["success"], told["materialized_assets"]) == (True, ["daily"])
+    (shell.folder / "config.json").write_text(json.dumps({"daily": {"bad": ["2024-01-04"]}}))
+    out = shell.run(*words, "2024-01-04", "--config", "config.json", code=1)
+    assert "daily: ValueError: no data for 2024-01-04" in out
+    assert "2025-01-01" in shell.run(*words, "2025-01-01", code=2)
+
+
+LOGGING = """
+import logging
+import rivers as rs
+
+letters = rs.PartitionsDefinition.static_(["a", "b"])
+
+def talk(context: rs.AssetExecutionContext) -> None:
+    context.log.info("context %s", context.partition_key)
+    logging.getLogger("mylib").info("library %s", context.partition_key)
+    if context.partition_key == "b":
+        raise ValueError("odd")
+
+talks = rs.Asset(talk, name="talk", partitions_def=letters)
+repo = rs.CodeRepository([talks])
+workers = rs.CodeRepository([talks], default_executor=rs.Executor.parallel(1))
+"""
+
+
+@pytest.mark.parametrize("name", ["repo", "workers"])
+def test_log_lines_of_partitions_are_kept(shell, name):
+    (shell.folder / "logs.py").write_text(LOGGING)
+    shell.run("backfill", f"logs.py:{name}", "--only-missing", "--keep-logs", code=1)
+    out = shell.run("log", "latest", "a")
+    assert "INFO talk a: context a" in out
+    assert "context b" not in out
+    out = shell.run("log")
+    assert "context a" in out
+    assert "ValueError: odd" in out
+    records = json.loads(shell.run("log", "latest", "a", "--json"))["records"]
+    assert [record["message"] for record in records] == ["context a", "library a"]
+    assert {record["run"] for record in records} == {f"{latest(shell)}.0"}
+    assert "has no partition 'c'" in shell.run("log", "latest", "c", code=2)
+
+
+def test_log_lines_of_a_failure_are_shown_without_being_kept(shell):
+    (shell.folder / "logs.py").write_text(LOGGING)
+    shell.run("backfill", "logs.py:repo", "--only-missing", code=1)
+    out = shell.run("log", "latest", "b")
+    assert "ValueError: odd" in out
+    assert "INFO: context b" in out
+    assert "no log lines are kept" in shell.run("log", "latest", "a")
+    assert "Traceback" in shell.run("errors", "-v")
+
+
+@pytest.mark.parametrize("name", ["repo", "workers"])
+def test_log_lines_as_json(shell, name):
+    (shell.folder / "logs.py").write_text(LOGGING)
+    process = shell.start(
+        "backfill", f"logs.py:{name}", "--only-missing", "--log-format", "json", "--json"
+    )
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert json.loads(out)["failed"] == 1
+    records = pl.DataFrame(
+        [json.loads(line) for line in err.splitlines()], infer_schema_length=None
+    )
+    own = records.filter(pl.col("asset") == "talk").sort("message")
+    assert own["message"].to_list() == ["context a", "context b", "library a", "library b"]
+    assert own["partition"].to_list() == ["a", "b", "a", "b"]
+    assert own["backfill"].unique().to_list() == [latest(shell)]
+
+
+# -- completion ----------------------------------------------------------------------------------------
+
+
+def completed(shell, *words):
+    line = " ".join(("rivers", *words))
+    done = subprocess.run(
+        [sys.executable, "-m", "rivers"],
+        cwd=shell.folder, capture_output=True, text=True, check=False,
+        env=shell.environment
+        | {"_RIVERS_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words))},
+    )  # fmt: skip
+    return [text.partition(",")[2] for text in done.stdout.splitlines()]
+
+
+def test_a_shell_completes_ids_assets_and_words(failed):
+    assert completed(failed, "status", "l") == ["latest"]
+    assert completed(failed, "status", latest(failed)[:4]) == [latest(failed)]
+    assert "daily" in completed(failed, "backfill", "grid.py", "--assets", "d")
+    assert completed(failed, "backfill", "grid.py", "--range", "re") == ["region="]
+    assert completed(failed, "backfill", "grid.py", "--on-failure", "s") == ["stop_on_failure"]
+    assert completed(failed, "list", "--status", "fa") == ["failed"]
+    assert completed(failed, "rer") == ["rerun"]
