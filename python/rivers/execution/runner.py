@@ -8,12 +8,11 @@ import itertools
 import logging
 import sys
 import time
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Calls
-from rivers._text import message_of, storable
+from rivers._text import message_of
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
 from rivers.execution.direct import Begun, direct_calls
@@ -35,6 +34,7 @@ from rivers.execution.resources import Resources
 from rivers.execution.returned import refuse_unconsumed
 from rivers.execution.skips import Skip, follow, skip_rest
 from rivers.execution.timeouts import await_in_time, call_in_time, outcome_in_time
+from rivers.execution.tracebacks import traceback_of
 from rivers.execution.worker_resources import loads
 from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
@@ -390,7 +390,7 @@ class Program:
             # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
             # about to: then this is no failure, but canceled.
             time.sleep(_CTRL_C_SECONDS)
-        trace = _traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
+        trace = traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
         wait = step.retry.wait(error, failures) if step.retry is not None else None
@@ -487,13 +487,6 @@ def _arguments(
             context._missing_inputs = missing  # noqa: SLF001  (a part of it that users do not set)
         arguments[step.context_param] = context
     return arguments
-
-
-def _traceback_of(error: BaseException) -> str:
-    try:
-        return storable("".join(traceback.format_exception(error)))
-    except Exception:  # noqa: BLE001  (an exception may fail to show itself)
-        return storable("".join(traceback.format_tb(error.__traceback__)))
 
 
 def _pickle(layers: list[list[Step]], resources: Resources) -> bytes:
