@@ -28,7 +28,10 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    NoneRecorder,
     Store,
+    ValueRecorder,
+    ValueStore,
     backfill_partitions,
     backfill_runs,
     backfills,
@@ -41,6 +44,7 @@ __all__ = [
     "Batch",
     "Engine",
     "JobSpec",
+    "NoneRecorder",
     "PartitionKey",
     "PartitionMapping",
     "PartitionsDefinition",
@@ -51,6 +55,8 @@ __all__ = [
     "Space",
     "Store",
     "StoredStrategy",
+    "ValueRecorder",
+    "ValueStore",
     "WorkerBatch",
     "WorkerLock",
     "backfill_partitions",

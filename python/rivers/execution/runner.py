@@ -86,8 +86,16 @@ class Program:
     resources: Resources | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for step in self.steps:
-            step.note_none = _none_recorder(step, self.plan)
+        self._add_recorders(self.plan)
+
+    def _add_recorders(self, job_plan: Plan | None) -> None:
+        """Has steps store values without a context, where their handlers can."""
+        for layer in self.layers:
+            taken = {wanted.parameter for step in layer for wanted in step.inputs}
+            for step in layer:
+                is_taken = step.outputs[0].name in taken
+                step.note_none = _none_recorder(step, self.plan, job_plan, is_taken=is_taken)
+                step.note_value = None if is_taken else _value_recorder(step)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -98,9 +106,16 @@ class Program:
         self.pickled = _pickle(self.layers, self.resources or Resources())
 
     @classmethod
-    def unpickle(cls, pickled: bytes) -> Program:
-        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
-        return cls(loads(pickled))
+    def unpickle(cls, pickled: bytes, plan: Plan | None = None) -> Program:
+        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps.
+
+        Args:
+            pickled: The layers.
+            plan: The plan of the runs.
+        """
+        program = cls(loads(pickled))
+        program._add_recorders(plan)  # noqa: SLF001  (a classmethod)
+        return program
 
     @property
     def steps(self) -> list[Step]:
@@ -214,6 +229,14 @@ class Program:
                     and run.has_no_failures
                 ):
                     note(run.number)
+                elif (
+                    step.note_value is not None
+                    and selection is None
+                    and given is None
+                    and run.has_no_failures
+                    and step.note_value(run, called.value)
+                ):
+                    pass
                 elif is_generator(called.value):
                     yield from self._generated(step, called, run, selection, arguments)
                 else:
@@ -534,14 +557,27 @@ def _store_yielded(
         record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
-def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:
+def _none_recorder(
+    step: Step, plan: Plan | None, job_plan: Plan | None, *, is_taken: bool
+) -> Callable[[int], None] | None:
     """What to call with the number of a run in which a step returned `None`, if that is cheap."""
     output = step.outputs[0]
     if step.by_name:
         return None
     if not output.has_value:
         return _ignore
-    return output.handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
+    handler = output.handler
+    if handler._notes_by_plan:  # noqa: SLF001  (not for users)
+        return None if is_taken else handler._none_recorder(output.name, job_plan)  # noqa: SLF001
+    return handler._none_recorder(output.name, plan)  # noqa: SLF001
+
+
+def _value_recorder(step: Step) -> Callable[[Run, Any], bool] | None:
+    """What to call with a run and what a step returned in it before its handler, if that is cheap."""
+    output = step.outputs[0]
+    if step.by_name or not output.has_value:
+        return None
+    return output.handler._value_recorder(output.name)  # noqa: SLF001  (not for users)
 
 
 def _ignore(number: int) -> None:

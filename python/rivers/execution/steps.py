@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rivers._rivers import PartitionMapping, PartitionsDefinition, Selection, Space
+    from rivers._rivers import PartitionMapping, PartitionsDefinition, Run, Selection, Space
     from rivers.io.base import BaseIOHandler
     from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
@@ -136,6 +136,8 @@ class Step:
         timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
         note_none: Called with the number of a run in which the function returned `None` for all its
             partitions, in place of the handler; `None`: the handler is called.
+        note_value: Called with the run and a value before the handler, which is not called if it returns
+            `True`; `None`: the handler is called.
         is_guarded: Whether a run checks which partitions it is executed for even if nothing has failed.
     """
 
@@ -162,12 +164,17 @@ class Step:
     upstreams: list[Upstream] = field(default_factory=list, init=False)
     is_guarded: bool = field(default=False, init=False)
     note_none: Callable[[int], None] | None = field(default=None, init=False)
+    note_value: Callable[[Run, Any], bool] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
         self.index = self.indices[0] if self.indices else -1  # A context by hand has no outputs.
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to a worker process, where the program makes its own recorders."""
+        return {**vars(self), "note_none": None, "note_value": None}
 
     def follow(self, upstreams: Iterable[Upstream]) -> None:
         """Has the runs skip what needs a skipped partition of one of these assets."""

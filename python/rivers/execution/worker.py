@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rivers.execution.event_loop import run_to_end
 from rivers.io import InMemoryIOHandler
+from rivers.io.stored import StoredIOHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ def execute_batch(
         The report for `Batch.receive`.
     """
     outputs = [output for step in program.steps for output in step.outputs]
-    handlers = {id(output.handler): output.handler for output in outputs}.values()
+    handlers = list({id(output.handler): output.handler for output in outputs}.values())
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
 
     def runs() -> Iterator[Run]:
@@ -52,6 +53,9 @@ def execute_batch(
         run_to_end(_event_loop(), program.execute_async(runs()))
     else:
         program.execute(runs())
+    for handler in handlers:
+        if isinstance(handler, StoredIOHandler):
+            handler.sync()
     return batch.report()
 
 

@@ -11,7 +11,7 @@ from rivers.io.fields import field_values, remember_annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rivers._rivers import Plan, Selection
+    from rivers._rivers import Plan, Run, Selection
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
 
@@ -56,6 +56,8 @@ class BaseIOHandler(ABC):
 
     reach: Reach = "machine"
     _gives_one_frame = False
+    _loads_only_from_runs = False  # Only a run can have stored what it loads.
+    _notes_by_plan = False  # `_none_recorder` needs the plan in worker processes, too.
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(field_values(type(self), BaseIOHandler, fields))
@@ -112,5 +114,16 @@ class BaseIOHandler(ABC):
 
         Returns:
             A function of the run's number; `None` if `handle_output` is to be called.
+        """
+        return None
+
+    def _value_recorder(self, asset: str) -> Callable[[Run, object], bool] | None:  # noqa: ARG002
+        """Return what is called, before `handle_output`, with values that no other step of a run takes.
+
+        Args:
+            asset: The asset.
+
+        Returns:
+            A function of the run and the value; `True` if it has stored it. `None` if there is none.
         """
         return None

@@ -19,6 +19,7 @@ mod run;
 mod selection;
 mod store;
 mod table;
+mod values;
 mod worker;
 
 /// The Rust core of rivers.
@@ -49,6 +50,8 @@ mod _rivers {
 
     #[pymodule_export]
     use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};
+    #[pymodule_export]
+    use crate::values::{NoneRecorder, ValueRecorder, ValueStore};
     #[pymodule_export]
     use crate::worker::{SharedRuns, WorkerBatch, WorkerLock};
 

@@ -18,6 +18,7 @@ mod run;
 mod schema;
 mod skip;
 mod system_calls;
+pub(crate) mod values;
 
 use std::collections::HashSet;
 use std::mem::ManuallyDrop;
@@ -37,7 +38,7 @@ use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
     StorageTime,
 };
-use super::{DynamicKeys, Ledger, Liveness, Records};
+use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values};
 use crate::backfill::{
     AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
 };
@@ -55,6 +56,7 @@ pub struct SqliteStore {
     /// The owners that this process has registered. In memory no other owner is alive: a forked child has a copy
     /// of the records and none of the parent's threads.
     owners: PerProcess<Mutex<HashSet<String>>>,
+    values: Option<Arc<ValueStore>>,
 }
 
 /// The connections of a database. Those to a file are opened again in a forked child.
@@ -126,7 +128,12 @@ impl Writer {
 
 impl SqliteStore {
     fn new(location: Location, access: Access) -> Self {
+        let values = match &location {
+            Location::File { path, .. } => Some(Arc::new(ValueStore::beside(path))),
+            Location::Memory => None,
+        };
         Self {
+            values,
             location,
             access,
             owners: PerProcess::new(Mutex::default()),
@@ -572,6 +579,12 @@ impl DynamicKeys for SqliteStore {
     fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {
         let keys = self.read(|connection| dynamic::select(connection, name))?;
         Labels::new(keys).map(Arc::new)
+    }
+}
+
+impl Values for SqliteStore {
+    fn values(&self) -> Option<&Arc<ValueStore>> {
+        self.values.as_ref()
     }
 }
 
