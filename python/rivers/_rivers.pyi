@@ -2,6 +2,10 @@
 
 from rivers._execution import (
     Batch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -28,6 +32,9 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
+    BackfillCells,
+    CellCounts,
     NoneRecorder,
     Store,
     ValueRecorder,
@@ -35,13 +42,22 @@ from rivers._storage import (
     backfill_partitions,
     backfill_runs,
     backfills,
+    now,
     partition_status,
+    process_id,
 )
 
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
+    "BackfillCells",
     "Batch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
+    "CellCounts",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "NoneRecorder",
@@ -68,7 +84,9 @@ __all__ = [
     "decode_selection",
     "decode_space",
     "mapping_refusal",
+    "now",
     "partition_status",
+    "process_id",
 ]
 
 DEBUG_BUILD: bool

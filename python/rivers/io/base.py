@@ -90,6 +90,15 @@ class BaseIOHandler(ABC):
         del asset
         return partitions.difference(partitions) if self.reach == "process" else partitions
 
+    def _lost(self, asset: str, partitions: Selection) -> Selection:  # noqa: ARG002
+        """Those of an asset's materialized partitions whose latest value could not be stored.
+
+        Args:
+            asset: The name of the asset.
+            partitions: Partitions for which it was materialized.
+        """
+        return partitions.difference(partitions)
+
     @abstractmethod
     def load_input(self, context: InputContext) -> object:
         """Return a stored value.
@@ -105,7 +114,7 @@ class BaseIOHandler(ABC):
         self,
         asset: str,  # noqa: ARG002  (for handlers that override it)
         plan: Plan | None,  # noqa: ARG002
-    ) -> Callable[[int], None] | None:
+    ) -> Callable[[bytes], None] | None:
         """Return what is called, in place of `handle_output`, for runs that return `None`.
 
         Args:
@@ -113,7 +122,7 @@ class BaseIOHandler(ABC):
             plan: The plan of the runs; `None` in a worker process.
 
         Returns:
-            A function of the run's number; `None` if `handle_output` is to be called.
+            A function of the numbers of the runs, 8 bytes each; `None` if `handle_output` is to be called.
         """
         return None
 

@@ -134,6 +134,11 @@ class StoredIOHandler(BaseIOHandler):
         self._values.flush()
         return self._values.available(asset, partitions)
 
+    def _lost(self, asset: str, partitions: Selection) -> Selection:
+        """Those of the partitions whose values could not be pickled; see `BaseIOHandler._lost`."""
+        self._values.flush()
+        return self._values.lost(asset, partitions)
+
     def _has_any(self, asset: str) -> bool:
         """Whether a value of an asset may be stored."""
         del asset
@@ -143,8 +148,8 @@ class StoredIOHandler(BaseIOHandler):
         """The partitions of an asset for which there is no value."""
         return selection.difference(self._held(asset, selection))
 
-    def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[int], None] | None:
-        """Note the runs' numbers; their partitions are written together as ranges."""
+    def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[bytes], None] | None:
+        """Note the runs' numbers, 8 bytes each; their partitions are written together as ranges."""
         if plan is None or type(self).handle_output is not StoredIOHandler.handle_output:
             return None
         return self._values.none_recorder(asset, plan)
@@ -194,7 +199,7 @@ def _unpickled(found: Sequence[bytes | bool | None]) -> list[object]:
     for item in found:
         if isinstance(item, bytes):
             if item is not last:
-                last, value = item, pickle.loads(item)
+                last, value = item, pickle.loads(item)  # noqa: S301  (see the docstring of the class)
             stored.append(value)
         else:
             stored.append(None)
@@ -208,8 +213,5 @@ def _with_known(
 ) -> tuple[list[object], list[int]]:
     """The values, those of this run before others; and the positions at which there is none."""
     rest = [None if key in known else item for key, item in zip(keys, found, strict=True)]
-    stored = [
-        known[key] if key in known else item
-        for key, item in zip(keys, _unpickled(rest), strict=True)
-    ]
+    stored = [known.get(key, item) for key, item in zip(keys, _unpickled(rest), strict=True)]
     return stored, [number for number, item in enumerate(rest) if isinstance(item, bool)]

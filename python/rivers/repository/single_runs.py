@@ -12,6 +12,7 @@ from rivers.planning.checks import check_one_run
 from rivers.planning.selection import asset_names, select_for_run
 from rivers.policies.strategy import BackfillStrategy
 from rivers.repository import waiting
+from rivers.repository.importing import refuse_while_importing
 from rivers.repository.run_handle import RunHandle
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def materialize(
     raise_on_error: bool,
 ) -> RunResult:
     """See `CodeRepository.materialize`."""
+    refuse_while_importing("materialize")
     key, request_id, program = _submit(launcher, selection, partition_key, request, block=True)
     advice = f"the run is {request_id}.0; call materialize() again for what is missing"
     waiting.wait(launcher.runtime, key, request_id, 1, advice)
@@ -49,6 +51,7 @@ def submit(
     request: RunRequest,
 ) -> RunHandle:
     """See `CodeRepository.submit`."""
+    refuse_while_importing("submit")
     return RunHandle(
         launcher.runtime, *_submit(launcher, selection, partition_key, request, block=False)
     )

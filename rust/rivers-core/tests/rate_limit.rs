@@ -28,6 +28,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
     };
     let space = Arc::new(Space::try_from(vec![dim]).unwrap());
     let request = Request {
+        sessions: Vec::new(),
         id: "limited".into(),
         kind: Kind::Backfill,
         assets: Vec::new(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString};
-use rivers_core::plan;
+use rivers_core::backfill::Request;
 use rivers_core::store::{self, Loaded};
+use rivers_core::{plan, space};
 
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
@@ -51,7 +52,8 @@ impl ValueStore {
     ) -> Result<()> {
         let partitions = (*partitions.selection).clone();
         let put = || self.values.put(&asset.into(), run_id, partitions, value);
-        let is_large = value.is_some_and(|value| value.len() >= store::ValueStore::min_large_size());
+        let is_large =
+            value.is_some_and(|value| value.len() >= store::ValueStore::min_large_size());
         Ok(if is_large { py.detach(put) } else { put() }?)
     }
 
@@ -124,6 +126,13 @@ impl ValueStore {
         Ok(found.into())
     }
 
+    /// Those of the partitions of an asset whose latest value could not be stored.
+    fn lost(&self, py: Python<'_>, asset: &str, partitions: &Selection) -> Result<Selection> {
+        let selection = &partitions.selection;
+        let found = py.detach(|| self.values.lost(asset, selection))?;
+        Ok(found.into())
+    }
+
     /// Deletes the values that these backfills stored last.
     fn prune(&self, py: Python<'_>, backfills: Vec<String>) -> Result<()> {
         Ok(py.detach(|| self.values.prune(&backfills))?)
@@ -142,8 +151,18 @@ impl ValueRecorder {
     /// Stores what a run returned; `False`: the handler has to, since it is no small value of such a type, or
     /// not of one partition.
     fn __call__(&self, run: &Run, value: &Bound<'_, PyAny>) -> Result<bool> {
-        let run = &run.run;
-        let partitions = run.partitions();
+        self.store(run.run.shared_request(), run.run.partitions(), value)
+    }
+}
+
+impl ValueRecorder {
+    /// Stores what a run of a request returned for its partitions; `false`: the handler has to.
+    pub(crate) fn store(
+        &self,
+        request: &Arc<Request>,
+        partitions: &space::Selection,
+        value: &Bound<'_, PyAny>,
+    ) -> Result<bool> {
         if partitions.len() != 1 {
             return Ok(false);
         }
@@ -152,7 +171,7 @@ impl ValueRecorder {
         };
         self.values.put_one(
             &self.asset,
-            run.shared_request(),
+            request,
             partitions.space(),
             partitions.nth(0),
             &pickled,
@@ -171,8 +190,18 @@ pub(crate) struct NoneRecorder {
 
 #[pymethods]
 impl NoneRecorder {
-    fn __call__(&self, run: u64) {
-        self.values.note_none(&self.asset, &self.plan, run);
+    /// Notes runs by their numbers, 8 bytes each.
+    fn __call__(&self, numbers: &[u8]) {
+        for number in numbers.as_chunks().0 {
+            self.note(u64::from_ne_bytes(*number));
+        }
+    }
+}
+
+impl NoneRecorder {
+    /// Notes a run by its number.
+    pub(crate) fn note(&self, number: u64) {
+        self.values.note_none(&self.asset, &self.plan, number);
     }
 }
 
@@ -197,7 +226,10 @@ fn pickled(value: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&number.extract::<f64>().ok()?.to_be_bytes());
     } else if let Ok(text) = value.cast_exact::<PyString>() {
         // A text that is no UTF-8 has a form of its own.
-        let text = text.to_cow().ok().filter(|text| text.len() <= MAX_TEXT_BYTES)?;
+        let text = text
+            .to_cow()
+            .ok()
+            .filter(|text| text.len() <= MAX_TEXT_BYTES)?;
         bytes.push(b'X');
         bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());

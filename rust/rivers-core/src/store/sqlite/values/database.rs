@@ -1,6 +1,6 @@
 //! The tables of the values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -319,8 +319,8 @@ pub(super) fn load(
 ) -> Result<Vec<Stored>> {
     let identities = Identities::new(space);
     let mut nones: Option<NoneRanges> = None;
-    let mut select = connection
-        .prepare_cached("SELECT body FROM value WHERE asset = ?1 AND partition = ?2")?;
+    let mut select =
+        connection.prepare_cached("SELECT body FROM value WHERE asset = ?1 AND partition = ?2")?;
     let mut found = Vec::new();
     for number in numbers {
         let row = select
@@ -370,9 +370,8 @@ pub(super) fn available(
     let space = selection.space();
     let identities = Identities::new(space);
     let nones = NoneRanges::read(connection, asset)?;
-    let mut select = connection.prepare_cached(
-        "SELECT body IS NOT NULL FROM value WHERE asset = ?1 AND partition = ?2",
-    )?;
+    let mut select = connection
+        .prepare_cached("SELECT body IS NOT NULL FROM value WHERE asset = ?1 AND partition = ?2")?;
     let mut found = Vec::new();
     for number in selection.iter() {
         let row: Option<bool> = select
@@ -383,6 +382,20 @@ pub(super) fn available(
         }
     }
     Ok(found)
+}
+
+/// The numbers of those partitions of a selection whose latest value could not be stored.
+pub(super) fn lost(connection: &Connection, asset: i64, selection: &Selection) -> Result<Vec<u64>> {
+    let lost: HashSet<Vec<u8>> = connection
+        .prepare_cached("SELECT partition FROM value WHERE asset = ?1 AND body IS NULL")?
+        .query_map([asset], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    if lost.is_empty() {
+        return Ok(Vec::new());
+    }
+    let identities = Identities::new(selection.space());
+    let is_lost = |&number: &u64| lost.contains(&identities.of(number));
+    Ok(selection.iter().filter(is_lost).collect())
 }
 
 /// The partitions of an asset whose value is `None`.

@@ -269,13 +269,15 @@ impl ValueStore {
         };
         if state.has_new_file.swap(false, Ordering::AcqRel) {
             let synced = self.large().sync();
-            synced.inspect_err(|_| state.has_new_file.store(true, Ordering::Release))
+            synced
+                .inspect_err(|_| state.has_new_file.store(true, Ordering::Release))
                 .map_err(failed)?;
         }
         if state.has_unsynced.swap(false, Ordering::AcqRel) {
             let log = connection::log_path(&self.path());
             let synced = File::open(log).and_then(|log| log.sync_data());
-            synced.inspect_err(|_| state.has_unsynced.store(true, Ordering::Release))
+            synced
+                .inspect_err(|_| state.has_unsynced.store(true, Ordering::Release))
                 .map_err(failed)?;
         }
         Ok(())
@@ -481,24 +483,37 @@ impl ValueStore {
     /// # Errors
     /// `Storage`.
     pub fn available(&self, asset: &str, partitions: &Selection) -> Result<Selection> {
-        let none = || Selection::empty(partitions.space());
+        self.select(asset, partitions, database::available)
+    }
+
+    /// Those of the partitions of an asset whose latest value could not be stored.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn lost(&self, asset: &str, partitions: &Selection) -> Result<Selection> {
+        self.select(asset, partitions, database::lost)
+    }
+
+    fn select(
+        &self,
+        asset: &str,
+        partitions: &Selection,
+        query: impl FnOnce(&Connection, i64, &Selection) -> rusqlite::Result<Vec<u64>>,
+    ) -> Result<Selection> {
         let Some(opened) = self.open_existing()? else {
-            return Ok(none());
+            return Ok(Selection::empty(partitions.space()));
         };
         let found = self.read(&opened, |connection| {
             match database::asset_id(connection, asset)? {
-                None => Ok(None),
-                Some(id) => database::available(connection, id, partitions).map(Some),
+                None => Ok(Vec::new()),
+                Some(id) => query(connection, id, partitions),
             }
         })?;
-        Ok(match found {
-            None => none(),
-            Some(found) if found.len() as u64 == partitions.len() => partitions.clone(),
-            Some(found) => Selection::new(
-                Arc::clone(partitions.space()),
-                Members::Explicit(PositionSet::in_order(found)),
-            ),
-        })
+        if found.len() as u64 == partitions.len() {
+            return Ok(partitions.clone());
+        }
+        let members = Members::Explicit(PositionSet::in_order(found));
+        Ok(Selection::new(Arc::clone(partitions.space()), members))
     }
 
     fn read<T>(

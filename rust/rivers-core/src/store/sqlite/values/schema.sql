@@ -14,6 +14,8 @@ CREATE TABLE value (
 
 CREATE INDEX value_shared ON value (body) WHERE typeof(body) = 'integer';
 
+CREATE INDEX value_lost ON value (asset) WHERE body IS NULL;
+
 -- A value of several partitions, or a large one, which is in a file of its own.
 CREATE TABLE shared (id INTEGER PRIMARY KEY, file TEXT, body BLOB) STRICT;
 
