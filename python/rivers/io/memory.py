@@ -34,7 +34,7 @@ _MAX_PLANS = 64
 class InMemoryIOHandler(BaseIOHandler):
     """Keeps values in the memory of this process, for as long as the handler lives.
 
-    The default. Safe to use from several threads. A copy in another process starts empty. One value
+    The default with `Storage.memory()`. Safe to use from several threads. A copy in another process starts empty. One value
     for several partitions stands for all of them; a dict that has the run's partitions as its keys is
     kept partition by partition. A parameter that is annotated as a frame, and takes several partitions
     whose values are frames, gets one frame. The metadata of a materialization has `storage`.

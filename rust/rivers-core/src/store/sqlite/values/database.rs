@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Result, ToSql, Transaction, params
 
 use super::identity::Identities;
 use super::pending::{Body, Entry, NONE, Nones, Partitions, Pending};
+use crate::error::Error;
 use crate::plan::codec;
 use crate::space::{Selection, Space};
 use crate::store::digest::digest;
@@ -476,12 +477,12 @@ fn encode(ranges: &[Range<u64>]) -> Result<Vec<u8>> {
         distances.push((range.start - end, range.end - range.start));
         end = range.end;
     }
-    postcard::to_stdvec(&distances).map_err(|error| super::damaged(&error))
+    postcard::to_stdvec(&distances).map_err(|error| damaged(&error))
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<Range<u64>>> {
     let distances: Vec<(u64, u64)> =
-        postcard::from_bytes(bytes).map_err(|error| super::damaged(&error))?;
+        postcard::from_bytes(bytes).map_err(|error| damaged(&error))?;
     let mut end: u64 = 0;
     Ok(distances
         .into_iter()
@@ -493,6 +494,10 @@ fn decode(bytes: &[u8]) -> Result<Vec<Range<u64>>> {
         .collect())
 }
 
+fn damaged(error: &dyn std::fmt::Display) -> rusqlite::Error {
+    Error::Execution(format!("a stored set of partitions is damaged: {error}")).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -501,7 +506,8 @@ mod tests {
     fn ranges_are_merged_and_stored_as_distances() {
         let found = ranges(&[1, 2, 3, 7, 9, 10]);
         assert_eq!(found, [1..4, 7..8, 9..11]);
-        assert_eq!(decode(&encode(&found).unwrap()).unwrap(), found);
-        assert_eq!(merged(vec![7..9, 1..4, 3..7]), [1..9]);
+        let bytes = encode(&found).expect("encodes");
+        assert_eq!(decode(&bytes).expect("decodes"), found);
+        assert_eq!(merged(vec![7..9, 12..13, 1..4, 3..7]), [1..9, 12..13]);
     }
 }

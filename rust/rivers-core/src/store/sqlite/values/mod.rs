@@ -21,8 +21,7 @@ use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -31,9 +30,9 @@ use self::large::LargeFiles;
 use self::pending::{Body, Entry, Partitions, Pending, Source};
 use super::connection::{self, Location};
 use super::files::Files;
-use super::lock;
 use crate::backfill::Request;
-use crate::error::{Error, Result};
+use crate::clock::{Clock, Micros, SteadyClock};
+use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::fork::{self, PerProcess};
@@ -47,7 +46,7 @@ const MAX_PENDING_BYTES: usize = 32 << 20;
 /// Maximum number of connections kept for reading.
 const MAX_READERS: usize = 8;
 /// How often reading checks that the files are still there.
-const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Micros = 100_000;
 /// How often a value is looked up again that was replaced while it was being read.
 const MAX_LOOKUPS: u32 = 5;
 
@@ -86,7 +85,7 @@ struct State {
 struct Opened {
     connections: ManuallyDrop<(Mutex<Connection>, Mutex<Vec<Connection>>)>,
     files: Files,
-    checked_at: Mutex<Instant>,
+    checked_at: Mutex<Micros>,
 }
 
 impl Drop for Opened {
@@ -98,6 +97,11 @@ impl Drop for Opened {
             unsafe { ManuallyDrop::drop(&mut self.connections) };
         }
     }
+}
+
+/// A panic while something was locked leaves it usable: what was put is complete.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ValueStore {
@@ -346,12 +350,13 @@ impl ValueStore {
     fn open_existing(&self) -> Result<Option<Arc<Opened>>> {
         let mut opened = lock(&self.state().opened);
         if let Some(found) = &*opened {
+            let now = SteadyClock.now();
             let mut checked_at = lock(&found.checked_at);
-            if checked_at.elapsed() < CHECK_INTERVAL {
+            if now - *checked_at < CHECK_INTERVAL {
                 drop(checked_at);
                 return Ok(Some(Arc::clone(found)));
             }
-            *checked_at = Instant::now();
+            *checked_at = now;
             drop(checked_at);
             match found.files.moved() {
                 None => return Ok(Some(Arc::clone(found))),
@@ -401,7 +406,7 @@ impl ValueStore {
         Ok(Opened {
             connections: ManuallyDrop::new((Mutex::new(writer), Mutex::default())),
             files,
-            checked_at: Mutex::new(Instant::now()),
+            checked_at: Mutex::new(SteadyClock.now()),
         })
     }
 
@@ -578,8 +583,4 @@ fn check_version(connection: &Connection, location: &Location) -> rusqlite::Resu
             .into());
     }
     Ok(version)
-}
-
-fn damaged(error: &dyn std::fmt::Display) -> rusqlite::Error {
-    Error::Execution(format!("a stored set of partitions is damaged: {error}")).into()
 }
