@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, TypedDict, final, type_check_only
 
-from rivers._execution import Engine, Run
+from rivers._execution import Engine
 from rivers._partitions import PartitionKey
 from rivers._planning import ArrowTable, Plan, Selection, Space
 from rivers.partitions import PartitionKeyRange
@@ -169,10 +169,10 @@ class ValueStore:
         """
 
     def recorder(self, asset: str) -> ValueRecorder:
-        """What stores the values that an asset returns in runs of one partition."""
+        """What stores the values that an asset returns in runs of one partition, when they are returned."""
 
-    def none_recorder(self, asset: str, plan: Plan) -> NoneRecorder:
-        """What notes the runs of a plan in which an asset returns `None`."""
+    def none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder:
+        """What notes the runs of a plan in which an asset returns `None`; without a plan, Rust calls it."""
 
     def flush(self) -> None:
         """Writes what was put, so that each process finds it.
@@ -210,10 +210,7 @@ class ValueStore:
 
 @final
 class ValueRecorder:
-    """Stores small values of immutable types without a context."""
-
-    def __call__(self, run: Run, value: object) -> bool:
-        """Stores what a run returned; `False`: the handler has to."""
+    """Stores values that an asset returns when they are returned; called by Rust."""
 
 @final
 class NoneRecorder:

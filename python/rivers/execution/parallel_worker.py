@@ -51,7 +51,7 @@ class _Worker:
         known = self.programs.get(file)
         if known is None:
             pickled, spec = pickle.loads(file.read_bytes())  # noqa: S301  (the parent wrote it)
-            known = self.programs[file] = Program.unpickle(pickled, spec.plan), spec
+            known = self.programs[file] = Program.unpickle(pickled), spec
         return known
 
     def runs(self, file: Path) -> SharedRuns:

@@ -16,7 +16,7 @@ from rivers._rivers import Calls
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
-from rivers.execution.direct import Begun, direct_calls, ignore_nones
+from rivers.execution.direct import Begun, direct_calls
 from rivers.execution.event_loop import NoThreadError
 from rivers.execution.generators import (
     END,
@@ -40,7 +40,7 @@ from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Container, Generator, Sequence
 
     from rivers._rivers import (
         Batch,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepOutput
+    from rivers.io.base import NoteNone
     from rivers.io.metadata_value import MetadataValue
     from rivers.io.output_metadata import OutputMetadata
 
@@ -101,17 +102,11 @@ class Program:
     direct: DirectCalls | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._add_recorders(self.plan)
-
-    def _add_recorders(self, job_plan: Plan | None) -> None:
-        """Has steps store values without a context, where their handlers can."""
         for layer in self.layers:
             taken = {wanted.parameter for step in layer for wanted in step.inputs}
             for step in layer:
-                is_taken = step.outputs[0].name in taken
-                step.note_none = _none_recorder(step, self.plan, job_plan, is_taken=is_taken)
-                step.note_value = None if is_taken else _value_recorder(step)
-        self.direct = direct_calls(self.layers, is_async=self.is_async)
+                step.note_none = _none_recorder(step, self.plan, taken)
+        self.direct = direct_calls(self.layers, self.plan, is_async=self.is_async)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -122,16 +117,9 @@ class Program:
         self.pickled = _pickle(self.layers, self.resources or Resources())
 
     @classmethod
-    def unpickle(cls, pickled: bytes, plan: Plan | None = None) -> Program:
-        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps.
-
-        Args:
-            pickled: The layers.
-            plan: The plan of the runs.
-        """
-        program = cls(loads(pickled))
-        program._add_recorders(plan)
-        return program
+    def unpickle(cls, pickled: bytes) -> Program:
+        """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
+        return cls(loads(pickled))
 
     @property
     def steps(self) -> list[Step]:
@@ -202,23 +190,22 @@ class Program:
         Where Rust calls the functions, these are the rest of the runs that have more to do.
         """
         execute_step = self._step_with_hooks if self._has_hooks else self._step
-        for run, at, outcome in self._runs(batch):
-            steps = self.layers[run.layer][at:]
-            if outcome is not None:
-                step = steps.pop(0)
+        for run, outcomes in self._runs(batch):
+            steps = self.layers[run.layer]
+            for step, outcome in zip(steps, outcomes, strict=False):
                 for called, arguments in self._outcome(step, run, outcome):
                     yield step, called, arguments
-            for step in steps:
+            for step in steps[len(outcomes) :]:
                 for called, arguments in execute_step(step, run):
                     yield step, called, arguments
             if end_run is not None:
                 end_run()
 
-    def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, int, CallOutcome | None]]:
-        """The runs that have something left to do: from which step on, and what its call has led to."""
+    def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, Sequence[CallOutcome]]]:
+        """The runs that have something left to do, and what has become of the steps that were called."""
         if self.direct is None:
             for run in batch:
-                yield run, 0, None
+                yield run, ()
             return
         calls = Calls(self.direct, batch)
         if self.on_calls is not None:
@@ -290,7 +277,8 @@ class Program:
         try:
             if called.error is None:
                 note = step.note_none
-                given = arguments[step.context_param]._metadata if step.context_param else None  # noqa: SLF001
+                context = arguments.get(step.context_param) if step.context_param else None
+                given = None if context is None else context._metadata  # noqa: SLF001
                 if (
                     note is not None
                     and called.value is None
@@ -299,14 +287,6 @@ class Program:
                     and run.has_no_failures
                 ):
                     note(run.number.to_bytes(8, sys.byteorder))
-                elif (
-                    step.note_value is not None
-                    and selection is None
-                    and given is None
-                    and run.has_no_failures
-                    and step.note_value(run, called.value)
-                ):
-                    pass
                 elif is_generator(called.value):
                     yield from self._generated(step, called, run, selection, arguments)
                 else:
@@ -564,7 +544,8 @@ def _store(
         stored = _store_part(step, run, output, selection, part, given)
         if stored is not None:
             declared, added = stored
-            if given is not None or declared or added is not None:
+            facts = output.facts
+            if given is not None or declared or added is not None or facts is not None:
                 record_metadata(run, output, given, declared, added)
 
 
@@ -599,7 +580,8 @@ def _store_part(
         # What the handler has added goes to the records.
         constant = context._constant  # noqa: SLF001
         if constant is not None and selection is None and given is None and not declared:
-            run.add_metadata(output.index, None, constant.json)
+            if constant.json != output.facts:
+                run.add_metadata(output.index, None, constant.json)
             return None
         added = context._all_added()  # noqa: SLF001
     return declared, added
@@ -619,7 +601,7 @@ def _store_yielded(
     if stored is None:
         return
     declared, added = stored
-    if given is None and not declared and added is None:
+    if given is None and not declared and added is None and output.facts is None:
         return
     if step.by_name or selection is None:
         record_metadata(run, output, given, declared, added)
@@ -627,27 +609,27 @@ def _store_yielded(
         record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
-def _none_recorder(
-    step: Step, plan: Plan | None, job_plan: Plan | None, *, is_taken: bool
-) -> Callable[[bytes], object] | None:
-    """What to call with the numbers of runs in which a step returned `None`, if that is cheap."""
+def _none_recorder(step: Step, plan: Plan | None, taken: Container[str]) -> NoteNone | None:
+    """What to call with the numbers of runs in which a step returned `None`, if that is cheap.
+
+    Args:
+        step: The step.
+        plan: The plan of the runs; `None` in a worker process.
+        taken: Assets whose values other steps of the same run load.
+    """
     output = step.outputs[0]
     if step.by_name:
         return None
     if not output.has_value:
-        return ignore_nones
+        return _ignore
     handler = output.handler
-    if handler._notes_by_plan:  # noqa: SLF001  (not for users)
-        return None if is_taken else handler._none_recorder(output.name, job_plan)  # noqa: SLF001
+    if handler._stores_at_once and (plan is None or output.name in taken):  # noqa: SLF001  (not for users)
+        return None
     return handler._none_recorder(output.name, plan)  # noqa: SLF001
 
 
-def _value_recorder(step: Step) -> Callable[[Run, Any], bool] | None:
-    """What to call with a run and what a step returned in it before its handler, if that is cheap."""
-    output = step.outputs[0]
-    if step.by_name or not output.has_value:
-        return None
-    return output.handler._value_recorder(output.name)  # noqa: SLF001  (not for users)
+def _ignore(numbers: bytes) -> None:
+    """Takes the runs of a function without a value: nothing is stored for it."""
 
 
 def _output_context(

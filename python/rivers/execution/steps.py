@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rivers._rivers import PartitionMapping, PartitionsDefinition, Run, Selection, Space
-    from rivers.io.base import BaseIOHandler
+    from rivers._rivers import PartitionMapping, PartitionsDefinition, Selection, Space
+    from rivers.io.base import BaseIOHandler, NoteNone
     from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
@@ -98,6 +98,7 @@ class StepOutput:
         metadata: The asset's metadata.
         type_hint: The function's return annotation; `None` if it has none.
         has_value: Whether the function returns a value: not if it is annotated `-> None`.
+        facts: What is known of each value, as JSON, so that runs record only other metadata; `None`: nothing.
     """
 
     index: int
@@ -106,6 +107,7 @@ class StepOutput:
     metadata: dict[str, Any]
     type_hint: Any = None
     has_value: bool = True
+    facts: str | None = None
 
 
 @dataclass
@@ -136,8 +138,6 @@ class Step:
         timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
         note_none: Called with the numbers of runs in which the function returned `None` for all their
             partitions, 8 bytes each, in place of the handler; `None`: the handler is called.
-        note_value: Called with the run and a value before the handler, which is not called if it returns
-            `True`; `None`: the handler is called.
         is_guarded: Whether a run checks which partitions it is executed for even if nothing has failed.
     """
 
@@ -163,8 +163,7 @@ class Step:
 
     upstreams: list[Upstream] = field(default_factory=list, init=False)
     is_guarded: bool = field(default=False, init=False)
-    note_none: Callable[[bytes], object] | None = field(default=None, init=False)
-    note_value: Callable[[Run, Any], bool] | None = field(default=None, init=False)
+    note_none: NoteNone | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.
@@ -174,7 +173,7 @@ class Step:
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to a worker process, where the program makes its own recorders."""
-        return {**vars(self), "note_none": None, "note_value": None}
+        return {**vars(self), "note_none": None}
 
     def follow(self, upstreams: Iterable[Upstream]) -> None:
         """Has the runs skip what needs a skipped partition of one of these assets."""

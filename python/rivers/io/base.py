@@ -11,9 +11,14 @@ from rivers.io.fields import field_values, remember_annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rivers._rivers import Plan, Run, Selection
+    from rivers._rivers import Plan, Selection, ValueRecorder
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
+
+NoteNone: TypeAlias = "Callable[[bytes], object]"
+"""Takes the numbers of runs that returned `None`, 8 bytes each."""
+NoteValues: TypeAlias = "Callable[[bytes, list[Any]], object]"
+"""Takes the numbers of runs of one partition, 8 bytes each, and their values, none of which is `None`."""
 
 Reach: TypeAlias = Literal["process", "machine", "anywhere"]
 """From where a stored value can be loaded: its process, its machine, or any machine."""
@@ -57,7 +62,9 @@ class BaseIOHandler(ABC):
     reach: Reach = "machine"
     _gives_one_frame = False
     _loads_only_from_runs = False  # Only a run can have stored what it loads.
-    _notes_by_plan = False  # `_none_recorder` needs the plan in worker processes, too.
+    _stores_at_once = (
+        False  # Its recorders store each value when it is returned, and need the plan.
+    )
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(field_values(type(self), BaseIOHandler, fields))
@@ -110,11 +117,15 @@ class BaseIOHandler(ABC):
             ExecutionError: If nothing is stored for one of the partitions.
         """
 
+    def _known_facts(self) -> str | None:
+        """Return what `handle_output` adds as metadata to each value, as JSON; `None` if it may differ."""
+        return None
+
     def _none_recorder(
         self,
         asset: str,  # noqa: ARG002  (for handlers that override it)
         plan: Plan | None,  # noqa: ARG002
-    ) -> Callable[[bytes], None] | None:
+    ) -> NoteNone | None:
         """Return what is called, in place of `handle_output`, for runs that return `None`.
 
         Args:
@@ -122,17 +133,25 @@ class BaseIOHandler(ABC):
             plan: The plan of the runs; `None` in a worker process.
 
         Returns:
-            A function of the numbers of the runs, 8 bytes each; `None` if `handle_output` is to be called.
+            `None` if `handle_output` is to be called.
         """
         return None
 
-    def _value_recorder(self, asset: str) -> Callable[[Run, object], bool] | None:  # noqa: ARG002
-        """Return what is called, before `handle_output`, with values that no other step of a run takes.
+    def _value_recorder(
+        self,
+        asset: str,  # noqa: ARG002  (for handlers that override it)
+        plan: Plan | None,  # noqa: ARG002
+    ) -> NoteValues | ValueRecorder | None:
+        """Return what is called, in place of `handle_output`, for runs that return plain values.
+
+        It is called before the outcomes of the runs are reported. What steps of the same run take does not
+        come from the handler.
 
         Args:
             asset: The asset.
+            plan: The plan of the runs; `None` in a worker process.
 
         Returns:
-            A function of the run and the value; `True` if it has stored it. `None` if there is none.
+            `None` if `handle_output` is to be called.
         """
         return None

@@ -12,10 +12,10 @@ from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.values import GroupValue, group, nothing_stored, ungroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
-    from rivers._rivers import PartitionKey, Plan, Run, Selection
+    from rivers._rivers import NoneRecorder, PartitionKey, Plan, Selection, ValueRecorder
 
     RunValues = dict[str, list[tuple[Selection, object]]]
     """What a run has stored: by asset, values and the partitions that each belongs to."""
@@ -42,7 +42,7 @@ class StoredIOHandler(BaseIOHandler):
 
     reach = "machine"
     _loads_only_from_runs = True
-    _notes_by_plan = True
+    _stores_at_once = True
 
     def __init__(self, values: ValueStore) -> None:
         self._values = values
@@ -148,17 +148,22 @@ class StoredIOHandler(BaseIOHandler):
         """The partitions of an asset for which there is no value."""
         return selection.difference(self._held(asset, selection))
 
-    def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[bytes], None] | None:
-        """Note the runs' numbers, 8 bytes each; their partitions are written together as ranges."""
-        if plan is None or type(self).handle_output is not StoredIOHandler.handle_output:
+    def _none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder | None:
+        """Note the runs' numbers; their partitions are written together as ranges."""
+        if not self._is_plain:
             return None
         return self._values.none_recorder(asset, plan)
 
-    def _value_recorder(self, asset: str) -> Callable[[Run, object], bool] | None:
-        """Store small values without a context."""
-        if type(self).handle_output is not StoredIOHandler.handle_output:
-            return None
-        return self._values.recorder(asset)
+    def _value_recorder(self, asset: str, plan: Plan | None) -> ValueRecorder | None:
+        """Store the values without a context; they are pickled at once, since they may be changed later."""
+        del plan
+        return self._values.recorder(asset) if self._is_plain else None
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether no subclass stores or loads in another way."""
+        own, ours = type(self), StoredIOHandler
+        return own.handle_output is ours.handle_output and own.load_input is ours.load_input
 
     def sync(self) -> None:
         """Writes what was stored, so that it survives a loss of power."""

@@ -10,7 +10,6 @@ use rivers_core::plan::codec;
 
 use crate::error::{Raised, Result};
 use crate::key::expect_key;
-use crate::plan::Plan;
 use crate::selection::{Selection, Space};
 
 /// One run.
@@ -210,14 +209,6 @@ impl PyJobSpec {
         Ok(Self {
             spec: decode_job_spec(space, plan, request)?,
         })
-    }
-
-    /// The runs.
-    #[getter]
-    fn plan(&self) -> Plan {
-        Plan {
-            plan: Arc::clone(&self.spec.plan),
-        }
     }
 
     fn __reduce__<'py>(

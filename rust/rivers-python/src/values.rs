@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString};
-use rivers_core::backfill::Request;
+use rivers_core::engine::JobSpec;
+use rivers_core::plan;
 use rivers_core::store::{self, Loaded};
-use rivers_core::{plan, space};
 
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
-use crate::run::Run;
 use crate::selection::Selection;
 
 /// The values beside a storage.
@@ -57,7 +58,7 @@ impl ValueStore {
         Ok(if is_large { py.detach(put) } else { put() }?)
     }
 
-    /// What stores the values that an asset returns in runs of one partition.
+    /// What stores the values that an asset returns in runs of one partition, when they are returned.
     fn recorder(&self, asset: &str) -> ValueRecorder {
         ValueRecorder {
             values: Arc::clone(&self.values),
@@ -66,11 +67,12 @@ impl ValueStore {
     }
 
     /// What notes the runs of a plan in which an asset returns `None`.
-    fn none_recorder(&self, asset: &str, plan: &Plan) -> NoneRecorder {
+    #[pyo3(signature = (asset, plan))]
+    fn none_recorder(&self, asset: &str, plan: Option<&Plan>) -> NoneRecorder {
         NoneRecorder {
             values: Arc::clone(&self.values),
             asset: asset.into(),
-            plan: Arc::clone(&plan.plan),
+            plan: plan.map(|plan| Arc::clone(&plan.plan)),
         }
     }
 
@@ -139,43 +141,45 @@ impl ValueStore {
     }
 }
 
-/// Stores small values of immutable types without a context.
+/// Stores values that an asset returns when they are returned: they may be changed later.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct ValueRecorder {
     values: Arc<store::ValueStore>,
     asset: Arc<str>,
 }
 
-#[pymethods]
 impl ValueRecorder {
-    /// Stores what a run returned; `False`: the handler has to, since it is no small value of such a type, or
-    /// not of one partition.
-    fn __call__(&self, run: &Run, value: &Bound<'_, PyAny>) -> Result<bool> {
-        self.store(run.run.shared_request(), run.run.partitions(), value)
-    }
-}
-
-impl ValueRecorder {
-    /// Stores what a run of a request returned for its partitions; `false`: the handler has to.
+    /// Stores what a run of one partition returned; `false`: the handler has to, since it cannot be pickled or is
+    /// large.
     pub(crate) fn store(
         &self,
-        request: &Arc<Request>,
-        partitions: &space::Selection,
+        spec: &JobSpec,
+        number: u64,
         value: &Bound<'_, PyAny>,
-    ) -> Result<bool> {
-        if partitions.len() != 1 {
-            return Ok(false);
+    ) -> PyResult<bool> {
+        let partitions = spec.plan.run(number);
+        let put = |bytes: &[u8]| {
+            let (space, partition) = (partitions.space(), partitions.nth(0));
+            let put = self
+                .values
+                .put_one(&self.asset, &spec.request, space, partition, bytes);
+            put.map_err(Raised)
+        };
+        if let Some(bytes) = pickled(value) {
+            put(&bytes)?;
+            return Ok(true);
         }
-        let Some(pickled) = pickled(value) else {
+        static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        const PROTOCOL: u8 = 5;
+        let dumps = DUMPS.import(value.py(), "pickle", "dumps")?;
+        let Ok(bytes) = dumps.call1((value, PROTOCOL)) else {
             return Ok(false);
         };
-        self.values.put_one(
-            &self.asset,
-            request,
-            partitions.space(),
-            partitions.nth(0),
-            &pickled,
-        )?;
+        let bytes = bytes.cast::<PyBytes>()?.as_bytes();
+        if bytes.len() >= store::ValueStore::min_large_size() {
+            return Ok(false);
+        }
+        put(bytes)?;
         Ok(true)
     }
 }
@@ -185,23 +189,30 @@ impl ValueRecorder {
 pub(crate) struct NoneRecorder {
     values: Arc<store::ValueStore>,
     asset: Arc<str>,
-    plan: Arc<plan::Plan>,
+    /// The plan of the runs; `None` in a worker process.
+    plan: Option<Arc<plan::Plan>>,
 }
 
 #[pymethods]
 impl NoneRecorder {
     /// Notes runs by their numbers, 8 bytes each.
-    fn __call__(&self, numbers: &[u8]) {
+    fn __call__(&self, numbers: &[u8]) -> PyResult<()> {
+        let Some(plan) = &self.plan else {
+            return Err(PyTypeError::new_err(
+                "the plan of the runs is not known here",
+            ));
+        };
         for number in numbers.as_chunks().0 {
-            self.note(u64::from_ne_bytes(*number));
+            self.note(plan, u64::from_ne_bytes(*number));
         }
+        Ok(())
     }
 }
 
 impl NoneRecorder {
-    /// Notes a run by its number.
-    pub(crate) fn note(&self, number: u64) {
-        self.values.note_none(&self.asset, &self.plan, number);
+    /// Notes a run of a plan by its number.
+    pub(crate) fn note(&self, plan: &Arc<plan::Plan>, number: u64) {
+        self.values.note_none(&self.asset, plan, number);
     }
 }
 

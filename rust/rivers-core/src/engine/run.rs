@@ -109,11 +109,6 @@ impl Run {
         &self.spec.request
     }
 
-    /// The request, shared.
-    pub fn shared_request(&self) -> &Arc<Request> {
-        &self.spec.request
-    }
-
     /// The run's partitions, in definition order.
     pub fn partitions(&self) -> &Selection {
         &self.partitions
