@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Literal, Self, TypeAlias, TypedDict, final, type_check_only
 
 from rivers._execution import Engine
@@ -142,6 +143,83 @@ class EventData(TypedDict):
     """Version of the asset's code, if it declared one."""
 
 @final
+class ValueStore:
+    """The values beside a file storage. Nothing is opened or created before it is needed."""
+
+    def __new__(cls, storage: str | PathLike[str]) -> Self: ...
+    @property
+    def storage(self) -> Path:
+        """The file of the storage."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that has the values."""
+
+    def put(self, asset: str, run_id: str, partitions: Selection, value: bytes | None) -> None:
+        """Gathers a pickled value for the next flush.
+
+        Args:
+            asset: The asset.
+            run_id: The run that made it; empty if none did.
+            partitions: The partitions that have the value together.
+            value: The value; `None` if it cannot be stored: then an earlier one exists no longer.
+
+        Raises:
+            StorageError: The file of a large value cannot be written.
+        """
+
+    def recorder(self, asset: str) -> ValueRecorder:
+        """What stores the values that an asset returns in runs of one partition, when they are returned."""
+
+    def none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder:
+        """What notes the runs of a plan in which an asset returns `None`; without a plan, Rust calls it."""
+
+    def flush(self) -> None:
+        """Writes what was put, so that each process finds it.
+
+        Raises:
+            StorageError: It cannot be written; the next flush tries again.
+        """
+
+    def sync(self) -> None:
+        """Writes what was put, so that it survives a loss of power.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+
+    def load(self, asset: str, partitions: Selection) -> list[bytes | bool | None]:
+        """Returns the pickled value of each partition; partitions with one value share one object.
+
+        Returns:
+            `None` for the value `None`, `False` for one that could not be stored, and `True` where nothing
+            is stored.
+
+        Raises:
+            StorageError: The file cannot be read, or was deleted.
+        """
+
+    def available(self, asset: str, partitions: Selection) -> Selection:
+        """Returns those of the partitions of an asset that have a value which can be loaded."""
+
+    def lost(self, asset: str, partitions: Selection) -> Selection:
+        """Returns those of the partitions of an asset whose latest value could not be stored."""
+
+    def prune(self, backfills: list[str]) -> None:
+        """Deletes the values that these backfills and manual runs stored last."""
+
+@final
+class ValueRecorder:
+    """Stores values that an asset returns when they are returned; called by Rust."""
+
+@final
+class NoneRecorder:
+    """Notes runs in which an asset returned `None`."""
+
+    def __call__(self, numbers: bytes) -> None:
+        """Notes runs by their numbers, 8 bytes each."""
+
+@final
 class Store:
     """A storage: everything that is recorded."""
 
@@ -164,6 +242,10 @@ class Store:
     @property
     def path(self) -> str:
         """The file, or `"memory"`."""
+
+    @property
+    def values(self) -> ValueStore | None:
+        """Where the default handler keeps values; `None` if it keeps them in memory."""
 
     def backfill(self, id: str) -> BackfillRecord | None:
         """Returns the record of a backfill by its id."""

@@ -178,7 +178,7 @@ def test_a_new_folder_is_private_and_an_existing_one_is_as_the_umask_says(tmp_pa
                 rs.Storage.embedded(tmp_path / folder / "rivers.db")
             )
             repo.backfill(partition_range=ALL)
-            files = list((tmp_path / folder).iterdir())
+            files = [file for file in (tmp_path / folder).iterdir() if file.is_file()]
             assert len(files) == 4, files
             modes = {stat.S_IMODE(file.stat().st_mode) for file in files}
             assert modes == {0o600 if folder.startswith("new") else 0o644}

@@ -31,7 +31,9 @@ def database(tmp_path):
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {
-        file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")
+        file.name: file.read_bytes()
+        for file in folder.iterdir()
+        if file.is_file() and not file.name.endswith("-shm")
     }
 
 

@@ -46,7 +46,7 @@ class Asset(Generic[P, R]):
         partitions_def: How the asset is partitioned: a definition, or the name of one in
             `CodeRepository(partition_defs=)`.
         backfill_strategy: How partitions are grouped into runs when `backfill()` has no `strategy`.
-        io_handler: Stores what the function returns; in memory by default. It may be the name of one in
+        io_handler: Stores what the function returns; by default beside the storage. Or the name of one in
             `CodeRepository(resources=)`. `None` is not passed to it.
         deps: Assets, or their names, that must be executed first, without taking their values; or
             `AssetDef.input(...)` and `AssetDef.dep(...)`, which add options for one upstream.

@@ -22,7 +22,7 @@ from rivers.io.frame_types import wants_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
 
-    from rivers._rivers import Plan
+    from rivers._rivers import Plan, ValueRecorder
     from rivers.execution.steps import Step, StepInput, StepOutput
     from rivers.io.base import NoteNone, NoteValues
 
@@ -49,7 +49,7 @@ class DirectOutput:
 
     name: str
     note_none: NoteNone | None
-    note_values: NoteValues | None
+    note_values: NoteValues | ValueRecorder | None
     is_none_only: bool
 
 

@@ -40,7 +40,7 @@ from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Container, Generator, Sequence
 
     from rivers._rivers import (
         Batch,
@@ -102,8 +102,10 @@ class Program:
     direct: DirectCalls | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for step in self.steps:
-            step.note_none = _none_recorder(step, self.plan)
+        for layer in self.layers:
+            taken = {wanted.parameter for step in layer for wanted in step.inputs}
+            for step in layer:
+                step.note_none = _none_recorder(step, self.plan, taken)
         self.direct = direct_calls(self.layers, self.plan, is_async=self.is_async)
 
     def pickle(self) -> None:
@@ -600,14 +602,23 @@ def _store_yielded(
         record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
-def _none_recorder(step: Step, plan: Plan | None) -> NoteNone | None:
-    """What to call with the numbers of runs in which a step returned `None`, if that is cheap."""
+def _none_recorder(step: Step, plan: Plan | None, taken: Container[str]) -> NoteNone | None:
+    """What to call with the numbers of runs in which a step returned `None`, if that is cheap.
+
+    Args:
+        step: The step.
+        plan: The plan of the runs; `None` in a worker process.
+        taken: Assets whose values other steps of the same run load.
+    """
     output = step.outputs[0]
     if step.by_name:
         return None
     if not output.has_value:
         return _ignore
-    return output.handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
+    handler = output.handler
+    if handler._stores_at_once and (plan is None or output.name in taken):  # noqa: SLF001  (not for users)
+        return None
+    return handler._none_recorder(output.name, plan)  # noqa: SLF001
 
 
 def _ignore(numbers: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rivers.execution.event_loop import run_to_end
 from rivers.io import InMemoryIOHandler
+from rivers.io.stored import StoredIOHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ def execute_batch(
         The report for `Batch.receive`.
     """
     outputs = [output for step in program.steps for output in step.outputs]
-    handlers = {id(output.handler): output.handler for output in outputs}.values()
+    handlers = list({id(output.handler): output.handler for output in outputs}.values())
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
 
     def end_run() -> None:
@@ -52,6 +53,9 @@ def execute_batch(
     else:
         program.execute(batch, end_run)
     end_run()  # What the last runs have noted goes with them.
+    for handler in handlers:
+        if isinstance(handler, StoredIOHandler):
+            handler.sync()
     return batch.report()
 
 

@@ -11,7 +11,7 @@ from rivers.io.fields import field_values, remember_annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rivers._rivers import Plan, Selection
+    from rivers._rivers import Plan, Selection, ValueRecorder
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
 
@@ -61,6 +61,10 @@ class BaseIOHandler(ABC):
 
     reach: Reach = "machine"
     _gives_one_frame = False
+    _loads_only_from_runs = False  # Only a run can have stored what it loads.
+    _stores_at_once = (
+        False  # Its recorders store each value when it is returned, and need the plan.
+    )
 
     def __init__(self, **fields: Any) -> None:
         vars(self).update(field_values(type(self), BaseIOHandler, fields))
@@ -92,6 +96,15 @@ class BaseIOHandler(ABC):
         """
         del asset
         return partitions.difference(partitions) if self.reach == "process" else partitions
+
+    def _lost(self, asset: str, partitions: Selection) -> Selection:  # noqa: ARG002
+        """Those of an asset's materialized partitions whose latest value could not be stored.
+
+        Args:
+            asset: The name of the asset.
+            partitions: Partitions for which it was materialized.
+        """
+        return partitions.difference(partitions)
 
     @abstractmethod
     def load_input(self, context: InputContext) -> object:
@@ -128,7 +141,7 @@ class BaseIOHandler(ABC):
         self,
         asset: str,  # noqa: ARG002  (for handlers that override it)
         plan: Plan | None,  # noqa: ARG002
-    ) -> NoteValues | None:
+    ) -> NoteValues | ValueRecorder | None:
         """Return what is called, in place of `handle_output`, for runs that return plain values.
 
         It is called before the outcomes of the runs are reported. What steps of the same run take does not

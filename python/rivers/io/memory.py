@@ -194,7 +194,7 @@ class InMemoryIOHandler(BaseIOHandler):
         if noted is None:
             return
         for keys, value in noted.take(as_whole=asset not in self._has_values):
-            item = value if len(keys) == 1 else GroupValue(tuple(keys), value)  # type: ignore[arg-type]
+            item = value if len(keys) == 1 else GroupValue(tuple(keys), value)
             self._values.update(((asset, key), item) for key in keys)
             self._has_values.add(asset)
 

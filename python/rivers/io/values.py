@@ -27,7 +27,7 @@ _NOT_STORED = "_rivers_not_stored"
 class GroupValue:
     """One value that stands for several partitions; `token` tells it from any other."""
 
-    partitions: tuple[PartitionKey, ...]
+    partitions: Sequence[object]
     value: object
     token: str = field(default_factory=lambda: uuid4().hex)
 

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from rivers.exceptions import ExecutionError, PartitionValidationError
-from rivers.io import InMemoryIOHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,21 +78,26 @@ def _missing(
     upstream: Node, needed: Selection, handler: BaseIOHandler, materialized: Materialized
 ) -> Selection:
     """Those of the partitions for which there is no value."""
-    if _keeps_in_memory(handler) and not handler._has_any(upstream.name):  # type: ignore[attr-defined]  # noqa: SLF001
+    if _only_from_runs(handler) and not handler._has_any(upstream.name):  # type: ignore[attr-defined]  # noqa: SLF001
         return needed  # Whatever is recorded was in the memory of another process.
     recorded = materialized(upstream.name, needed.space)
     if upstream.asset.is_external and not recorded.num_partitions:
         return needed.difference(needed)  # Its partitions are not reported, so nothing is known.
     missing = needed.difference(recorded)
-    if missing.num_partitions and _keeps_in_memory(handler):
+    if missing.num_partitions and _only_from_runs(handler):
         # A value can have been put there by hand, or by a repository with another storage.
         missing = handler._lacking(upstream.name, missing)  # type: ignore[attr-defined]  # noqa: SLF001
     return missing
 
 
-def _keeps_in_memory(handler: BaseIOHandler) -> bool:
-    """Whether a handler loads only what was stored through it in this process."""
-    return type(handler).load_input is InMemoryIOHandler.load_input
+def _only_from_runs(handler: BaseIOHandler) -> bool:
+    """Whether a handler loads only what runs have stored."""
+    return handler._loads_only_from_runs and _is_own(handler)  # noqa: SLF001
+
+
+def _is_own(handler: BaseIOHandler) -> bool:
+    """Whether it loads as the library's handlers do."""
+    return type(handler).load_input.__module__.startswith("rivers.")
 
 
 def _report(node: Node, upstream: Node, missing: Selection, handler: BaseIOHandler) -> None:
@@ -115,7 +119,7 @@ def _report(node: Node, upstream: Node, missing: Selection, handler: BaseIOHandl
             f"takes {noun} of {upstream.name!r} that {verbs} materialized: "
             f"{first.removeprefix(', ')}{missing.text(0)!r}"
         )
-    if _keeps_in_memory(handler) and not upstream.asset.is_external:
+    if _only_from_runs(handler) and not upstream.asset.is_external:
         msg = (
             f"the asset {node.name!r} {takes}; select {upstream.name!r} too, pass include_upstream=True, "
             f"or declare AssetDef.input({upstream.name!r}, allow_missing=True)"

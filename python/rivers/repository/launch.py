@@ -112,7 +112,7 @@ class Launcher:
         refuse_while_importing("backfill")
         request = replace(request, launch=self.launch)
         spaces = self.spaces()
-        nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
+        nodes, plan = plan_backfill(request, self.graph, spaces, self._kept_materialized)
         if request.only_missing:
             plan = leave_out_materialized(plan, nodes, self._done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
@@ -292,6 +292,13 @@ class Launcher:
 
     def _materialized(self, asset: str, space: Space) -> Selection:
         return self.runtime.store.materialized(asset, space)
+
+    def _kept_materialized(self, asset: str, space: Space) -> Selection:
+        """What is materialized of an asset, without partitions whose value could not be stored."""
+        made = self._materialized(asset, space)
+        if not made.num_partitions or not self.graph[asset].asset.has_value:
+            return made
+        return made.difference(self.builder.handler(self.graph[asset])._lost(asset, made))  # noqa: SLF001
 
     def _done(self, node: Node, selection: Selection) -> Selection:
         """Those of the partitions for which an asset need not be executed again."""

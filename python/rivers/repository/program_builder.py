@@ -11,12 +11,13 @@ from rivers.execution.generators import item_hint
 from rivers.execution.runner import Program
 from rivers.execution.steps import Step, StepInput, StepOutput, Upstream
 from rivers.io import InMemoryIOHandler
+from rivers.io.stored import StoredIOHandler
 from rivers.policies.retry import check_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
-    from rivers._rivers import Plan, Selection, Space
+    from rivers._rivers import Plan, Selection, Space, Store
     from rivers.assets.asset_graph import Graph, Node
     from rivers.assets.step_def import StepDef
     from rivers.execution.executor import Isolation
@@ -38,6 +39,7 @@ class ProgramBuilder:
         isolation: What separates the workers from this process.
         retries: The retry policies that assets and tasks name.
         resources: What functions take by name, and what names of handlers mean.
+        store: Returns the storage, which has values beside it if it is a file.
 
     Raises:
         ConfigurationError: An asset or a task names an unknown retry policy or handler.
@@ -50,36 +52,53 @@ class ProgramBuilder:
         isolation: Isolation,
         retries: Mapping[str, RetryPolicy],
         resources: Resources,
+        store: Callable[[], Store],
     ) -> None:
         self._graph = graph
         self._default_retry = default_retry
         self._isolation = isolation
         self._retries = retries
         self._resources = resources
-        self._default_handler = InMemoryIOHandler()
         # In tests, the handler of all assets that are not external, whatever they declare.
         self.only_handler: BaseIOHandler | None = None
+        self._store = store
+        self._memory = InMemoryIOHandler()
+        self._stored: tuple[Store, StoredIOHandler] | None = None
         for step in {node.asset.step for node in graph.nodes.values()}:
             check_retry(f"retry of the asset {step.name!r}", step.retry, retries)
             step.call_for(step.outputs, retries, resources.handler)
         for node in graph.nodes.values():
             for upstream in node.inputs:
-                self.input_handler(node, graph[upstream])
-            self.handler(node)
+                self._given_for_input(node, graph[upstream])
+            self._given(node)
+
+    def _given(self, node: Node) -> BaseIOHandler | None:
+        return self._resources.handler(node.asset.io_handler, f"the asset {node.name!r}")
+
+    def _given_for_input(self, node: Node, upstream: Node) -> BaseIOHandler | None:
+        given = node.asset.upstream_defs.get(upstream.name)
+        owner = f"the input {upstream.name!r} of the asset {node.name!r}"
+        return None if given is None else self._resources.handler(given.io_handler, owner)
 
     def handler(self, node: Node) -> BaseIOHandler:
         """The handler that stores the values of an asset."""
         if self.only_handler is not None and not node.asset.is_external:
             return self.only_handler
-        own = self._resources.handler(node.asset.io_handler, f"the asset {node.name!r}")
-        return own or self._default_handler
+        return self._given(node) or self._default_handler()
 
     def input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
         """The handler that loads an input: that of its `AssetDef`, otherwise the upstream's."""
-        given = node.asset.upstream_defs.get(upstream.name)
-        owner = f"the input {upstream.name!r} of the asset {node.name!r}"
-        own = None if given is None else self._resources.handler(given.io_handler, owner)
-        return own or self.handler(upstream)
+        return self._given_for_input(node, upstream) or self.handler(upstream)
+
+    def _default_handler(self) -> BaseIOHandler:
+        """Keeps values beside a file storage, and in memory if no file is within reach of the workers."""
+        store = self._store()
+        values = store.values
+        if values is None or self._isolation == "machine":
+            return self._memory
+        if self._stored is None or self._stored[0] is not store:
+            self._stored = store, StoredIOHandler(values)
+        return self._stored[1]
 
     def task_handler(self, node: Node, task: str) -> BaseIOHandler:
         """The handler that stores what a task of a graph asset returns.
@@ -89,7 +108,7 @@ class ProgramBuilder:
             ExecutionError: Nothing stores what the task returns.
         """
         given = handler_of_task(node.asset.step, task)
-        return self._resources.handler(given, f"the task {task!r}") or self._default_handler
+        return self._resources.handler(given, f"the task {task!r}") or self._default_handler()
 
     def build(
         self,

@@ -116,11 +116,14 @@ class CodeRepository:
         limits = pools.check_limits(pool_limits or {}, self._graph)
         self._retries = check_retries(retries)
         retry = check_retry("default_retry_policy", default_retry_policy, self._retries)
-        self._runtime = Runtime(
+        runtime = self._runtime = Runtime(
             executor, run_queue, limits, lease_seconds, shared,
             check_hooks(on_backfill_end), list(self._graph.nodes),
         )  # fmt: skip
-        builder = ProgramBuilder(self._graph, retry, executor.isolation, self._retries, shared)
+        builder = ProgramBuilder(
+            self._graph, retry, executor.isolation, self._retries, shared,
+            store=lambda: runtime.store,
+        )  # fmt: skip
         self._launcher = Launcher(self._runtime, self._graph, builder, clock)
 
     # -- the storage -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ use rivers_core::engine::{self, JobSpec};
 use crate::batch::Batch;
 use crate::context::{Call, CallBatch, CallContext, CallRun, Place};
 use crate::run::Run;
+use crate::values::{NoneRecorder, ValueRecorder};
 use crate::vectorcall::{Sent, call, new_without_init, send_none};
 use crate::worker::WorkerBatch;
 
@@ -44,6 +45,20 @@ struct DirectOutput {
     note_none: Option<Py<PyAny>>,
     note_values: Option<Py<PyAny>>,
     is_none_only: bool,
+}
+
+impl DirectOutput {
+    /// What stores that the output is `None` at once; `None`: nothing does.
+    fn none_recorder<'a>(&'a self, py: Python<'a>) -> Option<&'a NoneRecorder> {
+        let recorder = self.note_none.as_ref()?.bind(py).cast::<NoneRecorder>();
+        recorder.ok().map(Bound::get)
+    }
+
+    /// What stores a value of the output at once; `None`: nothing does.
+    fn value_recorder<'a>(&'a self, py: Python<'a>) -> Option<&'a ValueRecorder> {
+        let recorder = self.note_values.as_ref()?.bind(py).cast::<ValueRecorder>();
+        recorder.ok().map(Bound::get)
+    }
 }
 
 /// The steps of each layer; `None` for one that is not called from here.
@@ -301,6 +316,9 @@ impl Calls {
                 let outputs = direct.iter().flat_map(|direct| &direct.outputs);
                 for (which, output) in outputs.enumerate() {
                     let taken = std::mem::take(&mut locked(&self.pending)[layer][at][which]);
+                    if output.none_recorder(py).is_some() {
+                        continue; // It is stored already.
+                    }
                     if let Some(note) = &output.note_none
                         && !taken.nones.is_empty()
                     {
@@ -414,19 +432,17 @@ impl Calls {
         let has_one_partition = || self.spec().plan.run_len(number) == 1;
         if !direct.by_name {
             let output = &direct.outputs[0];
-            if value.is_none() {
-                if output.note_none.is_some() {
-                    locked(&self.pending)[layer][at][0].nones.push(number);
-                }
-                return Ok(output.note_none.is_some() || output.is_none_only);
+            if value.is_none() && output.note_none.is_none() {
+                return Ok(output.is_none_only);
             }
-            if output.note_values.is_none()
-                || !has_one_partition()
-                || !self.direct.get().is_plain(value)?
-            {
+            let is_kept = value.is_none()
+                || (output.note_values.is_some()
+                    && has_one_partition()
+                    && self.direct.get().is_plain(value)?);
+            if !is_kept || !self.store_at_once(output, number, value)? {
                 return Ok(false);
             }
-            locked(&self.pending)[layer][at][0].push(number, value);
+            self.push(direct, number, layer, at, std::slice::from_ref(value));
             return Ok(true);
         }
         let Ok(parts) = value.cast_exact::<PyDict>() else {
@@ -450,11 +466,54 @@ impl Calls {
             }
             values.push(part);
         }
-        let mut pending = locked(&self.pending);
-        for (own, part) in pending[layer][at].iter_mut().zip(&values) {
-            own.push(number, part);
+        for (output, part) in direct.outputs.iter().zip(&values) {
+            if !self.store_at_once(output, number, part)? {
+                return Ok(false);
+            }
         }
+        self.push(direct, number, layer, at, &values);
         Ok(true)
+    }
+
+    /// Stores what was returned for an output, before any thread can report the outcome of the run, if that is
+    /// what its handler does. Returns `false` if Python has to.
+    fn store_at_once(
+        &self,
+        output: &DirectOutput,
+        number: u64,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let py = value.py();
+        if value.is_none() {
+            if let Some(recorder) = output.none_recorder(py) {
+                recorder.note(&self.spec().plan, number);
+            }
+            return Ok(true);
+        }
+        match output.value_recorder(py) {
+            Some(recorder) => recorder.store(self.spec(), number, value),
+            None => Ok(true),
+        }
+    }
+
+    /// Keeps what was returned for the outputs of a step: until it is noted, or while the run lasts if it is
+    /// stored already.
+    fn push(
+        &self,
+        direct: &DirectCall,
+        number: u64,
+        layer: usize,
+        at: usize,
+        values: &[Bound<'_, PyAny>],
+    ) {
+        let mut pending = locked(&self.pending);
+        let kept = pending[layer][at].iter_mut().zip(&direct.outputs);
+        for ((own, output), value) in kept.zip(values) {
+            if output.none_recorder(value.py()).is_some() {
+                *own = Pending::default();
+            }
+            own.push(number, value);
+        }
     }
 
     /// Whether a call has said nothing about its run: no metadata, no partition that failed or was skipped.

@@ -22,6 +22,7 @@ mod run;
 mod selection;
 mod store;
 mod table;
+mod values;
 mod vectorcall;
 mod worker;
 
@@ -59,6 +60,8 @@ mod _rivers {
 
     #[pymodule_export]
     use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};
+    #[pymodule_export]
+    use crate::values::{NoneRecorder, ValueRecorder, ValueStore};
     #[pymodule_export]
     use crate::worker::{SharedRuns, WorkerBatch, WorkerLock};
 

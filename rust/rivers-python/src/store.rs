@@ -15,6 +15,7 @@ use crate::error::{Raised, Result};
 use crate::plan::Plan;
 use crate::records::{BackfillRecord, ErrorGroupRecord, EventRecord, RunRecord};
 use crate::selection::{Selection, Space};
+use crate::values::ValueStore;
 
 /// The name of an asset, and the type and message of its error; `None`: it was only blocked.
 type FailedAsset = (String, Option<(String, String)>);
@@ -89,6 +90,13 @@ impl Store {
     #[getter]
     fn path(&self) -> String {
         self.store.display_name()
+    }
+
+    /// Where the default handler keeps values; `None` if it keeps them in memory.
+    #[getter]
+    fn values(&self) -> Option<ValueStore> {
+        let values = self.store.values().map(Arc::clone);
+        values.map(|values| ValueStore { values })
     }
 
     fn backfill(&self, py: Python<'_>, id: &str) -> Result<Option<BackfillRecord>> {

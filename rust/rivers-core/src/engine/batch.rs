@@ -202,6 +202,11 @@ impl Batch {
 
     /// Passes the outcomes to the engine without blocking.
     fn report(&self) {
+        // A run that needs these finds their values.
+        if let Err(error) = self.shared.flush_values() {
+            self.shared.abort(self.key, error);
+            return;
+        }
         // Taken and applied in one step: what ends the worker by force finds an outcome in one place.
         let mut coordinator = self.shared.coordinator();
         let ended = self.assignment.take_outcomes();

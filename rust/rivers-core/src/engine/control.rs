@@ -119,15 +119,7 @@ impl Engine {
         if self.shared.is_parents() {
             return Ok(());
         }
-        let entry = self
-            .shared
-            .coordinator()
-            .abandon(key, Some(Error::Execution(reason)));
-        self.shared.notify();
-        self.shared.writer_caught_up.notify_all();
-        if let Some(entry) = entry {
-            self.shared.worker_left(entry);
-        }
+        self.shared.abort(key, Error::Execution(reason));
         Ok(())
     }
 

@@ -134,6 +134,29 @@ impl Shared {
         self.has_work.notify_one();
     }
 
+    /// Writes the values of the runs that have ended, so that others find them.
+    fn flush_values(&self) -> Result<()> {
+        self.store.values().map_or(Ok(()), |values| values.flush())
+    }
+
+    /// Makes the values of the runs that have ended durable.
+    fn sync_values(&self) -> Result<()> {
+        self.store.values().map_or(Ok(()), |values| {
+            values.flush()?;
+            values.sync()
+        })
+    }
+
+    /// Stops a backfill, for `reason`, and leaves it resumable.
+    fn abort(&self, key: Key, reason: Error) {
+        let entry = self.coordinator().abandon(key, Some(reason));
+        self.notify();
+        self.writer_caught_up.notify_all();
+        if let Some(entry) = entry {
+            self.worker_left(entry);
+        }
+    }
+
     fn end_preemption(&self) {
         self.coordinator().end_preemption();
         self.notify();

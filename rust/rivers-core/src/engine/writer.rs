@@ -34,7 +34,10 @@ pub(super) fn run(shared: &Shared) {
         let commits = {
             let mut coordinator = shared.coordinator();
             if ticks {
-                coordinator.flush_stalled(now);
+                coordinator.flush_stalled(now, || {
+                    // What cannot be written now is not committed either.
+                    let _ = shared.flush_values();
+                });
                 coordinator.end_forced(shared.threads.now());
             }
             let gathers = write_at.saturating_sub(shared.threads.now());
@@ -107,7 +110,10 @@ fn renew(shared: &Shared) {
 
 fn write(shared: &Shared, commits: &[Commit]) {
     let lease = shared.lease();
-    let outcome = shared.store.commit(&lease.terms, commits);
+    // Values before outcomes: each recorded outcome has its value.
+    let outcome = shared
+        .sync_values()
+        .and_then(|()| shared.store.commit(&lease.terms, commits));
     let mut coordinator = shared.coordinator();
     let mut aborted = Vec::new();
     match outcome {

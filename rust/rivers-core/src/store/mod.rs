@@ -1,7 +1,7 @@
 //! What is true after a crash?
 //!
-//! Four traits, one for each concern: [`Ledger`] (what the engine writes), [`Records`] (what readers
-//! read), [`DynamicKeys`] and [`Liveness`]; [`Store`] is their sum. Each method of `Ledger` is one
+//! Five traits, one for each concern: [`Ledger`] (what the engine writes), [`Records`] (what readers
+//! read), [`DynamicKeys`], [`Liveness`] and [`Values`]; [`Store`] is their sum. Each method of `Ledger` is one
 //! transaction. Only the folder of a database (`sqlite/`) contains SQL; rules that hold for each
 //! database are in `queries/` and `encoding`.
 //!
@@ -55,11 +55,20 @@ pub use records::{
     SegmentsBefore, StorageTime,
 };
 use segment::Segment;
+pub use sqlite::values::{Loaded, ValueStore};
 
 /// Where everything is recorded.
-pub trait Store: Ledger + Records + DynamicKeys + Liveness {}
+pub trait Store: Ledger + Records + DynamicKeys + Liveness + Values {}
 
-impl<T: Ledger + Records + DynamicKeys + Liveness> Store for T {}
+impl<T: Ledger + Records + DynamicKeys + Liveness + Values> Store for T {}
+
+/// Where the default handler keeps values.
+pub trait Values: Send + Sync {
+    /// The values beside the storage; `None` if it keeps none.
+    fn values(&self) -> Option<&Arc<ValueStore>> {
+        None
+    }
+}
 
 /// What the engine writes. Each method is one transaction: after an error nothing of it is written.
 pub trait Ledger: Send + Sync {

@@ -224,14 +224,20 @@ impl Coordinator {
     }
 
     /// Applies the outcomes that precede a stalled run, which its worker would only flush after it.
-    pub(super) fn flush_stalled(&mut self, now: Micros) {
+    ///
+    /// `flush_values` is called before they are applied, if there are any.
+    pub(super) fn flush_stalled(&mut self, now: Micros, flush_values: impl Fn()) {
         let assignments = self.live.iter().flat_map(|(&key, live)| {
             live.assignments
                 .iter()
                 .map(move |assignment| (key, live.entry, Arc::clone(assignment)))
         });
         for (key, entry, assignment) in assignments.collect::<Vec<_>>() {
-            self.apply_outcomes(key, entry, assignment.take_outcomes_if_stalled(now));
+            let ended = assignment.take_outcomes_if_stalled(now);
+            if !ended.is_empty() {
+                flush_values();
+            }
+            self.apply_outcomes(key, entry, ended);
         }
     }
 

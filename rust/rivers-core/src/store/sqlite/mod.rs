@@ -20,6 +20,7 @@ mod segment;
 mod segments_from_runs;
 mod skip;
 mod system_calls;
+pub(crate) mod values;
 
 use std::collections::HashSet;
 use std::mem::ManuallyDrop;
@@ -40,7 +41,7 @@ use super::records::{
     SegmentsBefore, StorageTime,
 };
 use super::segment::Segment;
-use super::{DynamicKeys, Ledger, Liveness, Records};
+use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values};
 use crate::backfill::{
     AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow,
 };
@@ -58,6 +59,7 @@ pub struct SqliteStore {
     /// The owners that this process has registered. In memory no other owner is alive: a forked child has a copy
     /// of the records and none of the parent's threads.
     owners: PerProcess<Mutex<HashSet<String>>>,
+    values: Option<Arc<ValueStore>>,
 }
 
 /// The connections of a database. Those to a file are opened again in a forked child.
@@ -129,7 +131,12 @@ impl Writer {
 
 impl SqliteStore {
     fn new(location: Location, access: Access) -> Self {
+        let values = match &location {
+            Location::File { path, .. } => Some(Arc::new(ValueStore::beside(path))),
+            Location::Memory => None,
+        };
         Self {
+            values,
             location,
             access,
             owners: PerProcess::new(Mutex::default()),
@@ -607,6 +614,12 @@ impl DynamicKeys for SqliteStore {
     fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {
         let keys = self.read(|connection| dynamic::select(connection, name))?;
         Labels::new(keys).map(Arc::new)
+    }
+}
+
+impl Values for SqliteStore {
+    fn values(&self) -> Option<&Arc<ValueStore>> {
+        self.values.as_ref()
     }
 }
 

@@ -1,0 +1,586 @@
+//! The values that the default handler keeps beside a file storage: a second SQLite file in a folder of its own.
+//!
+//! # Values before outcomes
+//!
+//! [`ValueStore::put`] only gathers values. The engine calls [`ValueStore::flush`] before it applies the
+//! outcomes of the runs that put them, and [`ValueStore::sync`] before it commits those outcomes. Therefore
+//!
+//! 1. a run finds the values of all runs that it needs in the database;
+//! 2. after a crash, the value of each recorded outcome is there;
+//! 3. a worker thread does not wait for the disk: the log is synced by the thread that commits outcomes.
+//!
+//! A value that was put by a run whose outcome was never recorded may be there, too. That run is executed again.
+
+mod database;
+mod identity;
+mod large;
+mod pending;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use self::database::{SharedBody, Stored};
+use self::large::LargeFiles;
+use self::pending::{Body, Entry, Partitions, Pending, Source};
+use super::connection::{self, Location};
+use super::files::Files;
+use crate::backfill::Request;
+use crate::clock::{Clock, Micros, SteadyClock};
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::space::{Members, PositionSet, Selection, Space};
+use crate::store::fork::{self, PerProcess};
+
+/// Marks a file as values of rivers: "rivv".
+const APPLICATION_ID: i64 = 0x7269_7676;
+/// The version of the schema.
+const VERSION: i64 = 1;
+/// Size of values that may wait for a flush, in bytes.
+const MAX_PENDING_BYTES: usize = 32 << 20;
+/// Maximum number of connections kept for reading.
+const MAX_READERS: usize = 8;
+/// How often reading checks that the files are still there.
+const CHECK_INTERVAL: Micros = 100_000;
+/// How often a value is looked up again that was replaced while it was being read.
+const MAX_LOOKUPS: u32 = 5;
+
+/// A value as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// The bytes that were put; values of several partitions that were put together share them.
+    Value(Arc<[u8]>),
+    /// The value is `None`.
+    None,
+    /// The latest value could not be stored.
+    Lost,
+    /// No value was stored.
+    Missing,
+}
+
+/// The values beside a storage.
+pub struct ValueStore {
+    folder: PathBuf,
+    storage: PathBuf,
+    state: PerProcess<State>,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Mutex<Pending>,
+    /// Held by the thread that writes what is pending.
+    flushing: Mutex<()>,
+    opened: Mutex<Option<Arc<Opened>>>,
+    /// Whether the log has what was not synced, and the folder of large values a new file.
+    has_unsynced: AtomicBool,
+    has_new_file: AtomicBool,
+}
+
+/// The connections of this process.
+struct Opened {
+    connections: ManuallyDrop<(Mutex<Connection>, Mutex<Vec<Connection>>)>,
+    files: Files,
+    checked_at: Mutex<Micros>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // Closing the connections would write their log into a file that is no longer theirs.
+        if self.files.moved().is_none() {
+            let _operation = fork::operation();
+            // SAFETY: they are dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.connections) };
+        }
+    }
+}
+
+/// A panic while something was locked leaves it usable: what was put is complete.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ValueStore {
+    /// The values beside the storage at this path. Nothing is opened or created before it is needed.
+    pub fn beside(storage: &Path) -> Self {
+        let storage = connection::real_path(storage);
+        let mut folder = storage.clone().into_os_string();
+        folder.push("-values");
+        Self {
+            folder: folder.into(),
+            storage,
+            state: PerProcess::new(State::default()),
+        }
+    }
+
+    /// The folder that has the values.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The storage that they belong to.
+    pub fn storage(&self) -> &Path {
+        &self.storage
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("values.db")
+    }
+
+    fn location(&self) -> Location {
+        Location::file(&self.path())
+    }
+
+    fn state(&self) -> &State {
+        let made = self.state.get_or(|| Ok(State::default()));
+        made.unwrap_or_else(|never: std::convert::Infallible| match never {})
+    }
+
+    fn large(&self) -> LargeFiles {
+        LargeFiles::new(self.folder.join("large"), self.is_private())
+    }
+
+    /// Whether only this user may read the storage.
+    fn is_private(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(&self.storage).map_or(true, |found| found.mode() & 0o077 == 0)
+        }
+        #[cfg(not(unix))]
+        false
+    }
+
+    // -- writing -----------------------------------------------------------------------------------
+
+    /// Gathers the pickled value that a run returned for an asset, for these partitions (`None`: all of the
+    /// run). Without a value, an earlier one exists no longer and none can be loaded.
+    ///
+    /// # Errors
+    /// `Storage` if it is large and its file cannot be written.
+    pub fn put(
+        &self,
+        asset: &Arc<str>,
+        run_id: &str,
+        partitions: Selection,
+        value: Option<&[u8]>,
+    ) -> Result<()> {
+        let body = match value {
+            None => Body::Lost,
+            Some(bytes) if bytes.len() < large::MIN_SIZE => Body::Inline(bytes.into()),
+            Some(bytes) => Body::File(self.write_large(bytes)?),
+        };
+        self.gather(Entry {
+            asset: Arc::clone(asset),
+            source: Source::Run(run_id.to_owned()),
+            partitions: Partitions::Several(partitions),
+            body,
+        })
+    }
+
+    /// Gathers the pickled value of one partition that a run of a request returned; it must not be large.
+    ///
+    /// # Errors
+    /// `Storage` if much is pending and cannot be written.
+    pub fn put_one(
+        &self,
+        asset: &Arc<str>,
+        request: &Arc<Request>,
+        space: &Arc<Space>,
+        partition: u64,
+        value: &[u8],
+    ) -> Result<()> {
+        self.gather(Entry {
+            asset: Arc::clone(asset),
+            source: Source::Request(Arc::clone(request)),
+            partitions: Partitions::One(Arc::clone(space), partition),
+            body: Body::Inline(value.into()),
+        })
+    }
+
+    /// Notes that an asset returned `None` for all partitions of a run of a plan.
+    pub fn note_none(&self, asset: &Arc<str>, plan: &Arc<Plan>, run: u64) {
+        lock(&self.state().pending).note_none(asset, plan, run);
+    }
+
+    /// Size below which `put_one` takes a value, in bytes.
+    pub const fn min_large_size() -> usize {
+        large::MIN_SIZE
+    }
+
+    fn gather(&self, entry: Entry) -> Result<()> {
+        let bytes = {
+            let mut pending = lock(&self.state().pending);
+            pending.push(entry);
+            pending.bytes
+        };
+        if bytes > MAX_PENDING_BYTES {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    fn write_large(&self, bytes: &[u8]) -> Result<String> {
+        let name = self.large().write(bytes).map_err(|error| {
+            let message = format!("a large value cannot be written: {error}");
+            self.location().refused(&message)
+        })?;
+        self.state().has_new_file.store(true, Ordering::Release);
+        Ok(name)
+    }
+
+    /// Writes what was put before the call, so that each process finds it.
+    ///
+    /// # Errors
+    /// `Storage`; then the values are still pending, and the next call tries again.
+    pub fn flush(&self) -> Result<()> {
+        let state = self.state();
+        if lock(&state.pending).is_empty() && state.flushing.try_lock().is_ok() {
+            return Ok(());
+        }
+        let _turn = lock(&state.flushing);
+        let pending = std::mem::take(&mut *lock(&state.pending));
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let written = self.write(|transaction| database::write(transaction, &pending));
+        match written {
+            Ok(files) => {
+                state.has_unsynced.store(true, Ordering::Release);
+                self.large().remove(&files);
+                Ok(())
+            }
+            Err(error) => {
+                lock(&state.pending).put_back(pending);
+                Err(error)
+            }
+        }
+    }
+
+    /// Has what was flushed survive a loss of power.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn sync(&self) -> Result<()> {
+        let state = self.state();
+        let failed = |error: std::io::Error| {
+            self.location()
+                .refused(&format!("it cannot be synced: {error}"))
+        };
+        if state.has_new_file.swap(false, Ordering::AcqRel) {
+            let synced = self.large().sync();
+            synced
+                .inspect_err(|_| state.has_new_file.store(true, Ordering::Release))
+                .map_err(failed)?;
+        }
+        if state.has_unsynced.swap(false, Ordering::AcqRel) {
+            let log = connection::log_path(&self.path());
+            let synced = File::open(log).and_then(|log| log.sync_data());
+            synced
+                .inspect_err(|_| state.has_unsynced.store(true, Ordering::Release))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the values that these backfills stored last.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn prune(&self, backfills: &[String]) -> Result<()> {
+        if !self.path().exists() {
+            return Ok(());
+        }
+        let files = self.write(|transaction| database::prune(transaction, backfills))?;
+        self.state().has_unsynced.store(true, Ordering::Release);
+        self.large().remove(&files);
+        Ok(())
+    }
+
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let location = self.location();
+        let opened = self.open()?;
+        let _operation = fork::operation();
+        let mut connection = lock(&opened.connections.0);
+        let result = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                let done = work(&transaction)?;
+                transaction.commit()?;
+                Ok(done)
+            });
+        let done = result.map_err(|error| location.error(&error));
+        let damage = opened.files.moved();
+        drop(connection);
+        drop(_operation);
+        match (damage, done) {
+            (None, done) => done,
+            (Some(damage), _) => {
+                *lock(&self.state().opened) = None;
+                Err(location.refused(&format!("{damage}; the values in it are lost")))
+            }
+        }
+    }
+
+    /// The connections to the file, which is created if it is missing.
+    fn open(&self) -> Result<Arc<Opened>> {
+        let mut opened = lock(&self.state().opened);
+        if let Some(opened) = &*opened {
+            return Ok(Arc::clone(opened));
+        }
+        let location = self.location();
+        let failed = |error: std::io::Error| {
+            location.refused(&format!("its directory cannot be made: {error}"))
+        };
+        large::create_folder(&self.folder, self.is_private()).map_err(failed)?;
+        super::private::create(&self.folder, &self.path()).map_err(failed)?;
+        let made = Arc::new(self.connect(OpenFlags::SQLITE_OPEN_CREATE)?);
+        *opened = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The connections to the file; `None` if it does not exist.
+    fn open_existing(&self) -> Result<Option<Arc<Opened>>> {
+        let mut opened = lock(&self.state().opened);
+        if let Some(found) = &*opened {
+            let now = SteadyClock.now();
+            let mut checked_at = lock(&found.checked_at);
+            if now - *checked_at < CHECK_INTERVAL {
+                drop(checked_at);
+                return Ok(Some(Arc::clone(found)));
+            }
+            *checked_at = now;
+            drop(checked_at);
+            match found.files.moved() {
+                None => return Ok(Some(Arc::clone(found))),
+                Some(damage) => {
+                    *opened = None;
+                    let message = format!("{damage}; the values in it are lost");
+                    return Err(self.location().refused(&message));
+                }
+            }
+        }
+        if !self.path().exists() {
+            return Ok(None);
+        }
+        let made = Arc::new(self.connect(OpenFlags::empty())?);
+        *opened = Some(Arc::clone(&made));
+        Ok(Some(made))
+    }
+
+    fn connect(&self, flags: OpenFlags) -> Result<Opened> {
+        let (location, path) = (self.location(), self.path());
+        let _operation = fork::operation();
+        let open = || -> rusqlite::Result<Connection> {
+            let mut writer = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | flags)?;
+            connection::prepare_writer(&writer)?;
+            // `sync` syncs the log; SQLite does before it moves the log into the file.
+            writer.pragma_update(None, "synchronous", "NORMAL")?;
+            create_tables(&mut writer, &location)?;
+            Ok(writer)
+        };
+        let writer = match connection::retry_while_busy(open) {
+            Ok(writer) => writer,
+            // In a place that cannot be written, values can be read.
+            Err(_) if flags.is_empty() => {
+                let read = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                    .and_then(|reader| check_version(&reader, &location).map(|_| reader));
+                let read = match read {
+                    Err(error) if connection::needs_immutable(&path, &error) => {
+                        connection::open_immutable(&path)
+                    }
+                    read => read,
+                };
+                read.map_err(|error| location.error(&error))?
+            }
+            Err(error) => return Err(location.error(&error)),
+        };
+        let files = Files::opened(&path, &writer);
+        Ok(Opened {
+            connections: ManuallyDrop::new((Mutex::new(writer), Mutex::default())),
+            files,
+            checked_at: Mutex::new(SteadyClock.now()),
+        })
+    }
+
+    // -- reading -----------------------------------------------------------------------------------
+
+    /// What is stored of an asset for each of these partitions, in their order.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn load(&self, asset: &str, partitions: &Selection) -> Result<Vec<Loaded>> {
+        let Some(opened) = self.open_existing()? else {
+            return Ok(vec![Loaded::Missing; partitions.len() as usize]);
+        };
+        for _ in 0..MAX_LOOKUPS {
+            if let Some(found) = self.look_up(&opened, asset, partitions)? {
+                return Ok(found);
+            }
+        }
+        Err(self.location().refused(&format!(
+            "the file of a large value of the asset {asset:?} is missing"
+        )))
+    }
+
+    /// `None` if a large value was replaced while it was being read.
+    fn look_up(
+        &self,
+        opened: &Opened,
+        asset: &str,
+        partitions: &Selection,
+    ) -> Result<Option<Vec<Loaded>>> {
+        let (stored, bodies) = self.read(opened, |connection| {
+            let Some(id) = database::asset_id(connection, asset)? else {
+                return Ok((Vec::new(), HashMap::new()));
+            };
+            let numbers = partitions.iter();
+            let stored = database::load(connection, id, partitions.space(), numbers)?;
+            let mut bodies = HashMap::new();
+            for each in &stored {
+                if let Stored::Shared(id) = each
+                    && !bodies.contains_key(id)
+                    && let Some(body) = database::shared(connection, *id)?
+                {
+                    bodies.insert(*id, body);
+                }
+            }
+            Ok((stored, bodies))
+        })?;
+        if stored.is_empty() {
+            return Ok(Some(vec![Loaded::Missing; partitions.len() as usize]));
+        }
+        let mut shared: HashMap<i64, Arc<[u8]>> = HashMap::new();
+        for (id, body) in bodies {
+            let bytes = match body {
+                SharedBody::Bytes(bytes) => Some(bytes),
+                SharedBody::File(name) => self.large().read(&name).map_err(|error| {
+                    let message = format!("a large value of {asset:?} cannot be read: {error}");
+                    self.location().refused(&message)
+                })?,
+            };
+            let Some(bytes) = bytes else {
+                return Ok(None);
+            };
+            shared.insert(id, bytes.into());
+        }
+        let loaded = stored.into_iter().map(|each| match each {
+            Stored::Inline(bytes) => Loaded::Value(bytes.into()),
+            Stored::Shared(id) => shared
+                .get(&id)
+                .map_or(Loaded::Missing, |bytes| Loaded::Value(Arc::clone(bytes))),
+            Stored::None => Loaded::None,
+            Stored::Lost => Loaded::Lost,
+            Stored::Missing => Loaded::Missing,
+        });
+        Ok(Some(loaded.collect()))
+    }
+
+    /// Those of the partitions of an asset that have a value which can be loaded.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn available(&self, asset: &str, partitions: &Selection) -> Result<Selection> {
+        self.select(asset, partitions, database::available)
+    }
+
+    /// Those of the partitions of an asset whose latest value could not be stored.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn lost(&self, asset: &str, partitions: &Selection) -> Result<Selection> {
+        self.select(asset, partitions, database::lost)
+    }
+
+    fn select(
+        &self,
+        asset: &str,
+        partitions: &Selection,
+        query: impl FnOnce(&Connection, i64, &Selection) -> rusqlite::Result<Vec<u64>>,
+    ) -> Result<Selection> {
+        let Some(opened) = self.open_existing()? else {
+            return Ok(Selection::empty(partitions.space()));
+        };
+        let found = self.read(&opened, |connection| {
+            match database::asset_id(connection, asset)? {
+                None => Ok(Vec::new()),
+                Some(id) => query(connection, id, partitions),
+            }
+        })?;
+        if found.len() as u64 == partitions.len() {
+            return Ok(partitions.clone());
+        }
+        let members = Members::Explicit(PositionSet::in_order(found));
+        Ok(Selection::new(Arc::clone(partitions.space()), members))
+    }
+
+    fn read<T>(
+        &self,
+        opened: &Opened,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let location = self.location();
+        let _operation = fork::operation();
+        let kept = lock(&opened.connections.1).pop();
+        let path = self.path();
+        let open = || connection::open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let reader = match kept {
+            Some(reader) => reader,
+            None => match open() {
+                Err(error) if connection::needs_immutable(&path, &error) => {
+                    connection::open_immutable(&path)
+                }
+                opened => opened,
+            }
+            .map_err(|error| location.error(&error))?,
+        };
+        let result = reader.unchecked_transaction().and_then(|transaction| {
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        });
+        let done = result.map_err(|error| location.error(&error))?;
+        let mut readers = lock(&opened.connections.1);
+        if readers.len() < MAX_READERS {
+            readers.push(reader);
+        }
+        Ok(done)
+    }
+}
+
+/// Creates the tables in a new file, and refuses a file of another kind or of a newer version.
+fn create_tables(connection: &mut Connection, location: &Location) -> rusqlite::Result<()> {
+    if check_version(connection, location)? == VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if check_version(&transaction, location)? == 0 {
+        transaction.execute_batch(include_str!("schema.sql"))?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.commit()
+}
+
+fn check_version(connection: &Connection, location: &Location) -> rusqlite::Result<i64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    if version > 0 && application != APPLICATION_ID {
+        return Err(location
+            .refused("it is a SQLite database of another program; move it away")
+            .into());
+    }
+    if version > VERSION {
+        return Err(location
+            .refused("it was written by a newer rivers; upgrade rivers")
+            .into());
+    }
+    Ok(version)
+}

@@ -1,0 +1,142 @@
+//! Values that were put and are not in the database yet.
+
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use crate::backfill::Request;
+use crate::plan::Plan;
+use crate::space::{Selection, Space};
+
+/// What is stored for some partitions.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// A pickled value.
+    Inline(Box<[u8]>),
+    /// The name of the file that has it.
+    File(String),
+    /// A value that cannot be stored: an earlier one exists no longer.
+    Lost,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A backfill or a manual run.
+    Request(Arc<Request>),
+    /// The id of a run; empty if it was stored by hand.
+    Run(String),
+}
+
+impl Source {
+    /// The id of the backfill.
+    pub(super) fn backfill(&self) -> &str {
+        match self {
+            Self::Request(request) => &request.id,
+            Self::Run(id) => id.rsplit_once('.').map_or(id.as_str(), |(id, _)| id),
+        }
+    }
+}
+
+/// The partitions that a value belongs to.
+#[derive(Debug, Clone)]
+pub(super) enum Partitions {
+    One(Arc<Space>, u64),
+    Several(Selection),
+}
+
+/// A value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) asset: Arc<str>,
+    pub(super) source: Source,
+    pub(super) partitions: Partitions,
+    pub(super) body: Body,
+}
+
+/// Runs of one plan in which an asset returned `None`, before any entry of that asset.
+#[derive(Debug, Clone)]
+pub(super) struct Nones {
+    pub(super) asset: Arc<str>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) runs: RoaringTreemap,
+}
+
+/// All of them, in the order in which they were put.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) entries: Vec<Entry>,
+    pub(super) nones: Vec<Nones>,
+    pub(super) bytes: usize,
+    /// The assets of `entries`.
+    assets: Vec<Arc<str>>,
+}
+
+/// The pickled form of `None`.
+pub(super) const NONE: &[u8] = b"\x80\x04N.";
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.nones.is_empty()
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        if let Body::Inline(bytes) = &entry.body {
+            self.bytes += bytes.len();
+        }
+        if !self.has_entry_of(&entry.asset) {
+            self.assets.push(Arc::clone(&entry.asset));
+        }
+        self.entries.push(entry);
+    }
+
+    fn has_entry_of(&self, asset: &Arc<str>) -> bool {
+        let mut assets = self.assets.iter().rev();
+        assets.any(|known| Arc::ptr_eq(known, asset) || known == asset)
+    }
+
+    /// Notes that an asset returned `None` in a run.
+    pub(super) fn note_none(&mut self, asset: &Arc<str>, plan: &Arc<Plan>, run: u64) {
+        if self.has_entry_of(asset) {
+            self.push(Entry {
+                asset: Arc::clone(asset),
+                source: Source::Run(String::new()),
+                partitions: Partitions::Several(plan.run(run)),
+                body: Body::Inline(NONE.into()),
+            });
+            return;
+        }
+        if let Some(last) = self.nones.last_mut()
+            && Arc::ptr_eq(&last.asset, asset)
+            && Arc::ptr_eq(&last.plan, plan)
+        {
+            last.runs.insert(run);
+            return;
+        }
+        let known = self.nones.iter_mut();
+        let mut same =
+            known.filter(|nones| nones.asset == *asset && Arc::ptr_eq(&nones.plan, plan));
+        if let Some(nones) = same.next() {
+            nones.runs.insert(run);
+            return;
+        }
+        self.nones.push(Nones {
+            asset: Arc::clone(asset),
+            plan: Arc::clone(plan),
+            runs: RoaringTreemap::from_iter([run]),
+        });
+    }
+
+    /// Puts back, in front, what could not be written.
+    pub(super) fn put_back(&mut self, mut failed: Self) {
+        for asset in self.assets.drain(..) {
+            if !failed.has_entry_of(&asset) {
+                failed.assets.push(asset);
+            }
+        }
+        failed.entries.append(&mut self.entries);
+        failed.nones.append(&mut self.nones);
+        failed.bytes += self.bytes;
+        *self = failed;
+    }
+}
