@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{RENEWALS, Shared};
 use crate::clock::Micros;
 use crate::error::Error;
+use crate::store::failpoint::{Bug, is_planted};
 use crate::store::{Commit, Committed};
 
 /// How often the writer polls for control requests and records the runs in flight.
@@ -22,7 +23,7 @@ pub(super) fn run(shared: &Shared) {
     loop {
         let now = shared.clock.now();
         let until = shared.leased_until.load(Ordering::Acquire);
-        if until - now < shared.lease - shared.lease / RENEWALS {
+        if until.saturating_sub(now) < shared.lease - shared.lease / RENEWALS {
             renew(shared);
         }
         let ticks = now - ticked_at >= TICK.as_micros() as Micros;
@@ -82,11 +83,17 @@ fn renew(shared: &Shared) {
     let aborted: Vec<_> = lost
         .filter_map(|key| coordinator.abandon(key, Some(lease_lost())))
         .collect();
+    // What became live meanwhile may have a lease that ends earlier.
+    if { coordinator.live_keys() }
+        .iter()
+        .all(|key| renewed.contains(key))
+    {
+        shared.leased(&coordinator, &lease);
+    }
     drop(coordinator);
     aborted
         .into_iter()
         .for_each(|entry| shared.worker_left(entry));
-    shared.leased(&lease);
     shared.writer_caught_up.notify_all();
 }
 
@@ -94,17 +101,26 @@ fn write(shared: &Shared, commits: &[Commit]) {
     let lease = shared.lease();
     let outcome = shared.store.commit(&lease.terms, commits);
     let mut coordinator = shared.coordinator();
+    coordinator.answered();
     let mut aborted = Vec::new();
     match outcome {
         Ok(verdicts) => {
             for (commit, verdict) in commits.iter().zip(verdicts) {
                 match verdict {
                     Committed::Kept => coordinator.committed(commit),
+                    Committed::LeaseLost if is_planted(Bug::IgnoreLostLease) => {
+                        coordinator.committed(commit);
+                    }
                     Committed::LeaseLost => {
                         aborted.extend(coordinator.failed(commit, &lease_lost()))
                     }
                 }
             }
+        }
+        Err(_) if is_planted(Bug::PublishFailedCommit) => {
+            commits
+                .iter()
+                .for_each(|commit| coordinator.committed(commit));
         }
         Err(error) => {
             aborted.extend(
@@ -171,7 +187,7 @@ impl Drop for PollingTurn<'_> {
     }
 }
 
-fn lease_lost() -> Error {
+pub(super) fn lease_lost() -> Error {
     Error::Execution(
         "this process lost the lease of the backfill: it was not renewed in time and another process took \
          the backfill over; nothing more was recorded here"
