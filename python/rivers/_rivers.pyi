@@ -2,6 +2,10 @@
 
 from rivers._execution import (
     Batch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -28,17 +32,29 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
+    BackfillCells,
+    CellCounts,
     Store,
     backfill_partitions,
     backfill_runs,
     backfills,
+    now,
     partition_status,
+    process_id,
 )
 
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
+    "BackfillCells",
     "Batch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
+    "CellCounts",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "PartitionKey",
@@ -62,7 +78,9 @@ __all__ = [
     "decode_selection",
     "decode_space",
     "mapping_refusal",
+    "now",
     "partition_status",
+    "process_id",
 ]
 
 DEBUG_BUILD: bool

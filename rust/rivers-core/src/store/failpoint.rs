@@ -29,6 +29,8 @@ pub enum Work {
     Change,
     /// Keys of a dynamic dimension, registered or deleted.
     Dynamic,
+    /// A report about an asset.
+    Report,
 }
 
 /// How far a transaction has come.
@@ -90,8 +92,6 @@ bugs! {
     ForgetCancel,
     /// A retry does not wait until it is due.
     RetryAtOnce,
-    /// The runs of a worker that is ended by force stay in flight.
-    KeepRevokedRuns,
 }
 
 /// Whether a test has planted this bug in the engine of this thread.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rivers_core::backfill::{
-    Cause, Change, Control, Failure, FailurePolicy, Kind, Request, RequestedAsset, RunEnd, Status,
+    Cause, Change, Control, Failure, FailurePolicy, Kept, Kind, Request, RequestedAsset, RunEnd,
+    Session, Status,
 };
 use rivers_core::engine::{Batch, Execution, Placement};
 use rivers_core::plan::{Link, Plan, Strategy};
@@ -218,6 +219,7 @@ fn submit(world: &Rc<World>, process: &Rc<Process>) {
         code_version: None,
         partitioned: true,
         step: None,
+        kept: Kept::Stored,
     };
     let request = Request {
         id: id.clone(),
@@ -235,6 +237,8 @@ fn submit(world: &Rc<World>, process: &Rc<Process>) {
         retry: None,
         created_at: process.engine.now(),
         control: Control::default(),
+        sessions: Vec::new(),
+        launch: None,
     };
     let size = if one_in(3) { 60 } else { 12 };
     let plan = plan(1 + below(size), layered);
@@ -291,7 +295,7 @@ pub(crate) fn use_it(world: &Rc<World>, process: &Rc<Process>, until: u64) {
                 let change = Change {
                     max_concurrency: Some(1 + below(3) as u32),
                     priority: Some(below(20) as i64 - 10),
-                    max_failures: None,
+                    ..Change::default()
                 };
                 // Its limit may apply from now on, or the earlier one may.
                 if let Some(behaviour) = world.behaviours.borrow_mut().get_mut(&id) {
@@ -351,9 +355,10 @@ pub(crate) fn resume_orphans(world: &Rc<World>, process: &Rc<Process>) {
         if !live {
             world.resumed(process, key, requested && row.status == Status::InProgress);
         }
-        let resumed = process
-            .engine
-            .resume(&row.request.id, execution(&behaviour), &[]);
+        let resumed =
+            process
+                .engine
+                .resume(&row.request.id, execution(&behaviour), Session::default());
         if resumed.is_ok() {
             wait(world, process, key);
         }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rivers_core::backfill::{
-    AttemptRow, Cause, Change, Counts, FailureRow, MetadataRow, Request, RunRow, SkipRow, Status,
+    AttemptRow, Cause, Change, Counts, FailureRow, MetadataRow, Report, Request, RunRow, SkipRow,
+    Status,
 };
 use rivers_core::error::{Error, Result};
 use rivers_core::plan::Plan;
@@ -350,6 +351,10 @@ impl Ledger for SimulatedStore {
         })
     }
 
+    fn report(&self, _report: &Report) -> Result<()> {
+        Self::no_reports()
+    }
+
     fn change(&self, key: Key, change: &Change) -> Result<bool> {
         self.operation("change", |model| {
             let recorded = model.in_progress(key);
@@ -362,7 +367,18 @@ impl Ledger for SimulatedStore {
     }
 }
 
+impl SimulatedStore {
+    /// Users record nothing by hand here.
+    fn no_reports<T>() -> Result<T> {
+        Err(failed("reports are not simulated"))
+    }
+}
+
 impl Records for SimulatedStore {
+    fn reports(&self, _asset: &str) -> Result<Vec<Report>> {
+        Self::no_reports()
+    }
+
     fn display_name(&self) -> String {
         "simulated".into()
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::{Coordinator, bounded};
 use crate::backfill::{Event, Request, Stop};
 use crate::engine::live_backfill::LiveBackfill;
-use crate::store::failpoint::{Bug, is_planted};
 use crate::store::{ControlRequest, Key};
 
 impl Coordinator {
@@ -66,10 +65,7 @@ impl Coordinator {
             let (ends, left) = assignment.revoke();
             self.apply_outcomes(key, entry, ends);
             if let Some(live) = self.live.get_mut(&key) {
-                let left = left
-                    .into_iter()
-                    .filter(|_| !is_planted(Bug::KeepRevokedRuns));
-                left.for_each(|runs| live.yielded(runs));
+                left.into_iter().for_each(|runs| live.yielded(runs));
                 live.state.apply(Event::Released);
             }
             self.queue.release(entry);
