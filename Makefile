@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build demo test test-rust test-python torture check docs docs-serve lint types bench bench-peers fmt lock clean
+.PHONY: help .venv build demo test test-rust test-python simulate torture check docs docs-serve lint types bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -66,6 +66,10 @@ test-rust:
 
 test-python: build
 	python -m pytest
+
+simulate: ## Simulate the engine with a million seeds; SEED=... is the first
+	SIMULATIONS=1000000 SIMULATION_SEED=$(or $(SEED),0) cargo test --release -p rivers-core --features failpoints \
+		$(CARGO_FLAGS) --test simulation -- --nocapture every_seed
 
 torture: build ## Kill backfills a thousand times; SEED=... repeats what was printed
 	python tests/durability/torture.py --kills 1000 $(if $(SEED),--seed $(SEED))

@@ -85,7 +85,10 @@ pub struct RetryQueue {
 impl RetryQueue {
     /// The retries of the runs that have not ended, from the records. What the attempts did besides
     /// failing is not recorded, so the next attempt executes all assets.
-    pub fn from_records(rows: &[AttemptRow], has_ended: impl Fn(u64) -> bool) -> Self {
+    ///
+    /// The times in the records are those of another process, whose clock may differ from this one's, which shows
+    /// `now`: a run waits no longer than it was meant to wait from the beginning of its attempt.
+    pub fn from_records(rows: &[AttemptRow], now: Micros, has_ended: impl Fn(u64) -> bool) -> Self {
         let mut retries = Self::default();
         let mut due: HashMap<u64, Micros> = HashMap::new();
         for row in rows.iter().filter(|row| !has_ended(row.run)) {
@@ -96,8 +99,10 @@ impl RetryQueue {
             let prior = Arc::make_mut(prior);
             prior.attempts = prior.attempts.max(row.attempt);
             prior.failed_attempts.push(row.asset);
-            let at = due.entry(row.run).or_insert(row.due_at);
-            *at = row.due_at.max(*at);
+            let longest = row.due_at.saturating_sub(row.started_at).max(0);
+            let due_at = row.due_at.min(now.saturating_add(longest));
+            let at = due.entry(row.run).or_insert(due_at);
+            *at = due_at.max(*at);
         }
         retries.due = due.into_iter().map(|(run, at)| (at, run)).collect();
         retries
@@ -266,7 +271,7 @@ mod tests {
             cause: 1,
         };
         let rows = [row(3, 1, 10), row(3, 2, 30), row(4, 1, 20), row(5, 1, 5)];
-        let retries = RetryQueue::from_records(&rows, |run| run == 5);
+        let retries = RetryQueue::from_records(&rows, 0, |run| run == 5);
         assert_eq!(retries.scheduled().collect::<Vec<_>>(), [4, 3]);
         let known = retries.prior_attempts(&(3..4));
         assert_eq!((known[0].attempts, known[0].failed_attempts(1)), (2, 2));

@@ -13,6 +13,7 @@ use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::EntryId;
 use crate::store::Key;
+use crate::store::failpoint::{Bug, is_planted};
 
 /// After this time a run no longer holds back those behind it in its batch.
 pub(super) const STALLED_AFTER: Duration = Duration::from_millis(25);
@@ -77,7 +78,9 @@ impl Assignment {
 
     /// Whether a run may start: the backfill was not stopped, and its lease surely holds.
     fn may_start(&self, now: Micros) -> bool {
-        !self.stop.load(Ordering::Acquire) && now < self.leased_until.load(Ordering::Acquire)
+        let leased =
+            now < self.leased_until.load(Ordering::Acquire) || is_planted(Bug::StartWithoutLease);
+        !self.stop.load(Ordering::Acquire) && leased
     }
 
     /// Ends the current run and begins the next; `None` when no run is left or may start.
@@ -203,6 +206,11 @@ impl Assignment {
     /// Stops the backfill: no further run starts from any of its assignments.
     pub(super) fn stop_all(&self) {
         self.stop.store(true, Ordering::Release);
+    }
+
+    /// Whether the worker was ended by force.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.runs().revoked
     }
 
     /// The run that is executed, and since when.

@@ -290,7 +290,8 @@ impl Batch {
             .shared
             .coordinator()
             .released(self.key, self.entry, &self.assignment);
-        if !is_live {
+        // Who was ended by force is not counted any more.
+        if !is_live && !self.assignment.is_revoked() {
             self.shared.worker_left(self.entry);
         }
         self.shared.notify();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live_backfill::ResumePoint;
-use super::{Engine, Execution, RequestedLease, writer};
+use super::{Engine, Execution, RequestedLease, Shared, writer};
 use crate::backfill::{
     Change, Event, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
 };
 use crate::error::{Error, Remedy, Result};
+use crate::store::failpoint::{Bug, is_planted};
 use crate::store::queries::backfills::LiveOwners;
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
@@ -140,18 +141,19 @@ impl Engine {
                 remedy: Remedy::Rerun(id.to_owned()),
             });
         }
-        if self.has_live_owner(&row)? || self.shared.coordinator().is_draining(row.key) {
-            return Err(Error::Refused {
-                message: format!("the backfill {id:?} is running"),
-                remedy: Remedy::Cancel(id.to_owned()),
-            });
+        let running = || Error::Refused {
+            message: format!("the backfill {id:?} is running"),
+            remedy: Remedy::Cancel(id.to_owned()),
+        };
+        let _takeover = Takeover::begin(&self.shared, row.key).ok_or_else(running)?;
+        if self.owner_is_live(&row)? {
+            return Err(running());
         }
         self.check_open()?;
         self.wait_for_workers(&row)?;
         let Some(lease) = self.take_over(&row)? else {
             return Err(taken_over(id));
         };
-        self.shared.leased_first(&lease);
         let executed_again = session.executed_again.clone();
         let session = Some(Session {
             since: self.now(),
@@ -180,7 +182,7 @@ impl Engine {
         };
         let attempts = self.shared.store.attempts(row.key)?;
         let has_ended = |run| ended.binary_search_by_key(&run, |row| row.run).is_ok();
-        let retries = RetryQueue::from_records(&attempts, has_ended);
+        let retries = RetryQueue::from_records(&attempts, self.now(), has_ended);
         let resume_point = ResumePoint {
             pending: PendingRuns::new(&plan, pending, &failures),
             retries,
@@ -188,11 +190,12 @@ impl Engine {
             skips,
         };
         // A backfill that was stopping when its process died starts nothing more.
-        let canceled = row.cancel_requested.then_some(Stop::Canceled);
+        let is_canceled = row.cancel_requested && !is_planted(Bug::ForgetCancel);
+        let canceled = is_canceled.then_some(Stop::Canceled);
         // A cancel by a process that was abandoned does not apply to the resumed backfill.
         let recorded = row.stop.filter(|&stop| stop != Stop::Canceled);
         let stopped = recorded.or(canceled).or(row.request.stop_at(&row.counts));
-        self.admit(row.key, |coordinator| {
+        self.admit(row.key, lease, |coordinator| {
             coordinator.admit(row.key, row.request, plan, resume_point, execution);
             coordinator.set_revision(row.key, row.revision);
             coordinator.set_paused(row.key, row.paused);
@@ -226,18 +229,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a process that is alive runs the backfill.
+    /// Whether a process that is alive runs the backfill, or is about to.
     ///
     /// # Errors
     /// `Storage`.
     pub fn has_live_owner(&self, row: &BackfillRow) -> Result<bool> {
+        let is_taken_over = self.shared.coordinator().takeovers.contains(&row.key);
+        Ok(is_taken_over || self.owner_is_live(row)?)
+    }
+
+    fn owner_is_live(&self, row: &BackfillRow) -> Result<bool> {
         let own = |lease: &Lease| lease.owner == self.shared.owner;
-        if row.lease.as_ref().is_some_and(own)
-            && self.shared.coordinator().aborted.contains_key(&row.key)
         {
-            return Ok(self.shared.coordinator().is_draining(row.key));
+            let coordinator = self.shared.coordinator();
+            if coordinator.is_draining(row.key) {
+                return Ok(true);
+            }
+            if row.lease.as_ref().is_some_and(own) && coordinator.aborted.contains_key(&row.key) {
+                return Ok(false);
+            }
         }
-        Ok(LiveOwners::now(&*self.shared.store)?.run(row))
+        let owners = LiveOwners::now(&*self.shared.store)?;
+        Ok(owners.run(row) && !is_planted(Bug::TakeOverFromLiveOwner))
     }
 
     /// The backfills that have not ended and that no process runs.
@@ -256,6 +269,9 @@ impl Engine {
 
     /// Ends a backfill that no process runs: what was not recorded as ended is canceled.
     fn end_orphan(&self, row: BackfillRow) -> Result<()> {
+        let Some(_takeover) = Takeover::begin(&self.shared, row.key) else {
+            return Ok(());
+        };
         // Another process was faster: it has ended the backfill, or resumed it and finds the request.
         let Some(lease) = self.take_over(&row)? else {
             return Ok(());
@@ -300,6 +316,27 @@ impl Engine {
     fn row(&self, id: &str) -> Result<BackfillRow> {
         let store = Arc::clone(&self.shared.store);
         store.find(id)?.ok_or_else(|| Self::not_found(id))
+    }
+}
+
+/// The right of one thread to take a backfill over for this process. The storage cannot tell two of them apart:
+/// both come from one owner.
+struct Takeover<'a> {
+    shared: &'a Shared,
+    key: Key,
+}
+
+impl<'a> Takeover<'a> {
+    /// `None`: another thread takes it over.
+    fn begin(shared: &'a Shared, key: Key) -> Option<Self> {
+        let is_first = shared.coordinator().takeovers.insert(key);
+        is_first.then_some(Self { shared, key })
+    }
+}
+
+impl Drop for Takeover<'_> {
+    fn drop(&mut self) {
+        self.shared.coordinator().takeovers.remove(&self.key);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::backfill::{
 use crate::clock::Micros;
 use crate::plan::{Link, Plan};
 use crate::queue::{EntryId, TokenBucket};
+use crate::store::failpoint::{Bug, is_planted};
 
 /// How large the batches of a worker are.
 struct Sizing {
@@ -268,6 +269,11 @@ impl LiveBackfill {
     /// Lets the retries start that are due. Returns whether there were any.
     pub(super) fn start_due(&mut self, now: Micros) -> bool {
         let mut woken = false;
+        let now = if is_planted(Bug::RetryAtOnce) {
+            Micros::MAX
+        } else {
+            now
+        };
         while self.state.phase() == Phase::Running {
             let Some(run) = self.retries.pop_due(now) else {
                 break;

@@ -42,6 +42,7 @@ use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{EntryId, Limits};
+use crate::store::failpoint::{Bug, is_planted};
 use crate::store::{Key, LeaseTerms, Store, fork};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
@@ -131,7 +132,9 @@ impl Shared {
     /// than it takes, it wakes the next.
     fn notify(&self) {
         self.changed.notify_all();
-        self.has_work.notify_one();
+        if !is_planted(Bug::MissWakeUp) {
+            self.has_work.notify_one();
+        }
     }
 
     /// Writes the values of the runs that have ended, so that others find them.
@@ -173,17 +176,20 @@ impl Shared {
         }
     }
 
-    /// A lease was written for a backfill that will be admitted. If other backfills are live, only the
+    /// A lease was written for a backfill that is about to be admitted. If other backfills are live, only the
     /// writer's renewal extends `leased_until`: their leases may have been lost since the last one.
-    fn leased_first(&self, lease: &RequestedLease) {
-        let coordinator = self.coordinator();
-        if coordinator.live_keys().is_empty() {
-            self.leased(lease);
+    fn leased_first(&self, coordinator: &Coordinator, lease: &RequestedLease) {
+        if coordinator.live_keys().is_empty() || is_planted(Bug::ExtendAllLeases) {
+            self.leased(coordinator, lease);
+        } else {
+            self.leased_until
+                .fetch_min(lease.valid_until, Ordering::AcqRel);
         }
     }
 
-    /// A lease was written.
-    fn leased(&self, lease: &RequestedLease) {
+    /// A lease was written. It takes the coordinator's lock, without which a worker that has just found the
+    /// lease expired, and is about to wait, would miss the signal.
+    fn leased(&self, _coordinator: &Coordinator, lease: &RequestedLease) {
         self.leased_until
             .store(lease.valid_until, Ordering::Release);
         self.notify();
@@ -257,7 +263,6 @@ impl Engine {
                 .store
                 .create(&request, &plan, lease.as_ref().map(|lease| &lease.terms))?;
         if let Some(lease) = lease {
-            self.shared.leased_first(&lease);
             let plan = Arc::new(plan);
             let resume_point = ResumePoint {
                 pending: PendingRuns::new(&plan, RunSet::all(plan.num_runs()), &[]),
@@ -266,7 +271,7 @@ impl Engine {
                 skips: Vec::new(),
             };
             let priority = request.priority;
-            self.admit(key, |coordinator| {
+            self.admit(key, lease, |coordinator| {
                 coordinator.admit(key, request, plan, resume_point, execution);
                 coordinator.preemption_queued(priority, self.now());
             })?;
@@ -291,19 +296,39 @@ impl Engine {
     }
 
     /// Puts a recorded backfill in the queue. If the engine was closed meanwhile, it can be resumed.
-    fn admit(&self, key: Key, admit: impl FnOnce(&mut Coordinator)) -> Result<()> {
+    /// The storage may have answered so late that its lease has expired since: then it is renewed first, and
+    /// another owner may have it. Or another thread has found it orphaned and resumed it: then it is live.
+    fn admit(
+        &self,
+        key: Key,
+        mut lease: RequestedLease,
+        admit: impl FnOnce(&mut Coordinator),
+    ) -> Result<()> {
         if let Err(error) = self.ensure_writer() {
             self.shared.store.release(key, &self.shared.owner)?;
             return Err(error);
         }
-        let mut coordinator = self.shared.coordinator();
-        if coordinator.closed {
+        loop {
+            let mut coordinator = self.shared.coordinator();
+            if coordinator.closed {
+                drop(coordinator);
+                self.shared.store.release(key, &self.shared.owner)?;
+                return Err(closed());
+            }
+            if coordinator.is_live(key) {
+                return Ok(());
+            }
+            if self.now() < lease.valid_until {
+                self.shared.leased_first(&coordinator, &lease);
+                admit(&mut coordinator);
+                break;
+            }
             drop(coordinator);
-            self.shared.store.release(key, &self.shared.owner)?;
-            return Err(closed());
+            lease = self.shared.lease();
+            if self.shared.store.renew(&lease.terms, &[key])? != [key] {
+                return Err(writer::lease_lost());
+            }
         }
-        admit(&mut coordinator);
-        drop(coordinator);
         self.shared.notify();
         self.shared.to_write.notify_all();
         Ok(())
@@ -347,13 +372,15 @@ impl Engine {
         let deadline = self.shared.threads.now().saturating_add(timeout);
         let mut coordinator = self.shared.coordinator();
         coordinator.idle_workers += 1;
-        let batch = loop {
+        let (batch, next_start) = loop {
             let now = self.shared.clock.now();
             coordinator.reclaim_stalled(now);
             let due = coordinator.start_due(now);
-            let leased = now < self.shared.leased_until.load(Ordering::Acquire);
+            let leased = now < self.shared.leased_until.load(Ordering::Acquire)
+                || is_planted(Bug::StartWithoutLease);
             // A worker that cannot wait would not be there when the gate opens.
             let gate = coordinator.min_priority(now).filter(|_| !timeout.is_zero());
+            let next = due.into_iter().chain(gate.map(|(_, at)| at)).min();
             let min_priority = gate.map_or(i64::MIN, |(priority, _)| priority);
             if let Some(dispatch) = leased
                 .then(|| coordinator.dispatch(&self.shared.leased_until, min_priority))
@@ -362,7 +389,7 @@ impl Engine {
                 let blocked_by = dispatch.blocked_by;
                 let batch = Batch::new(&self.shared, dispatch);
                 let Some(link) = blocked_by else {
-                    break Some(batch);
+                    break (Some(batch), next);
                 };
                 drop(coordinator);
                 batch.fail_blocked(link);
@@ -374,14 +401,13 @@ impl Engine {
             let watches =
                 !timeout.is_zero() && !coordinator.is_watched && coordinator.has_unclaimed();
             if coordinator.closed || (left.is_zero() && !watches) {
-                break None;
+                break (None, next);
             }
             let sleep = if watches {
                 assignment::STALLED_AFTER
             } else {
                 left
             };
-            let next = due.into_iter().chain(gate.map(|(_, at)| at)).min();
             let sleep = next.map_or(sleep, |at| sleep.min(until(at, now)));
             coordinator.is_watched |= watches;
             coordinator = self
@@ -392,8 +418,10 @@ impl Engine {
             }
         };
         coordinator.idle_workers -= 1;
+        // Another worker sleeps until the next start in place of this one.
         let is_more = coordinator.idle_workers > 0
-            && (coordinator.can_dispatch()
+            && (next_start.is_some()
+                || coordinator.can_dispatch()
                 || (!coordinator.is_watched && coordinator.has_unclaimed()));
         drop(coordinator);
         if is_more {
@@ -497,9 +525,11 @@ impl Engine {
         self.shared.clock.now()
     }
 
+    /// Starts the writer, unless it was started before or the engine is closed: `close` waits for one writer, and a
+    /// second would commit beside it.
     fn ensure_writer(&self) -> Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.is_none() {
+        if writer.is_none() && !self.shared.coordinator().closed {
             let shared = Arc::clone(&self.shared);
             let run = move || writer::run(&shared);
             *writer = Some(self.shared.threads.spawn("rivers-writer", run)?);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{RENEWALS, Shared};
 use crate::clock::Micros;
 use crate::error::Error;
+use crate::store::failpoint::{Bug, is_planted};
 use crate::store::{Commit, Committed, StorageTime};
 
 /// How often the writer polls for control requests and records the runs in flight.
@@ -27,7 +28,7 @@ pub(super) fn run(shared: &Shared) {
         let now = shared.clock.now();
         let until = shared.leased_until.load(Ordering::Acquire);
         let ticks = now - ticked_at >= TICK.as_micros() as Micros;
-        let is_due = until - now < shared.lease - shared.lease / RENEWALS;
+        let is_due = until.saturating_sub(now) < shared.lease - shared.lease / RENEWALS;
         if is_due || (ticks && storage_clock_was_set(shared, now, &mut ahead)) {
             renew(shared);
         }
@@ -100,11 +101,17 @@ fn renew(shared: &Shared) {
     let aborted: Vec<_> = lost
         .filter_map(|key| coordinator.abandon(key, Some(lease_lost())))
         .collect();
+    // What became live meanwhile may have a lease that ends earlier.
+    if { coordinator.live_keys() }
+        .iter()
+        .all(|key| renewed.contains(key))
+    {
+        shared.leased(&coordinator, &lease);
+    }
     drop(coordinator);
     aborted
         .into_iter()
         .for_each(|entry| shared.worker_left(entry));
-    shared.leased(&lease);
     shared.writer_caught_up.notify_all();
 }
 
@@ -115,17 +122,26 @@ fn write(shared: &Shared, commits: &[Commit]) {
         .sync_values()
         .and_then(|()| shared.store.commit(&lease.terms, commits));
     let mut coordinator = shared.coordinator();
+    coordinator.answered();
     let mut aborted = Vec::new();
     match outcome {
         Ok(verdicts) => {
             for (commit, verdict) in commits.iter().zip(verdicts) {
                 match verdict {
                     Committed::Kept => coordinator.committed(commit),
+                    Committed::LeaseLost if is_planted(Bug::IgnoreLostLease) => {
+                        coordinator.committed(commit);
+                    }
                     Committed::LeaseLost => {
                         aborted.extend(coordinator.failed(commit, &lease_lost()))
                     }
                 }
             }
+        }
+        Err(_) if is_planted(Bug::PublishFailedCommit) => {
+            commits
+                .iter()
+                .for_each(|commit| coordinator.committed(commit));
         }
         Err(error) => {
             aborted.extend(
@@ -192,7 +208,7 @@ impl Drop for PollingTurn<'_> {
     }
 }
 
-fn lease_lost() -> Error {
+pub(super) fn lease_lost() -> Error {
     Error::Execution(
         "this process lost the lease of the backfill: it was not renewed in time and another process took \
          the backfill over; nothing more was recorded here"

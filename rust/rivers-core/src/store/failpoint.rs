@@ -1,5 +1,7 @@
 //! Points where a test aborts the process: before, within and after every transaction that writes.
 //!
+//! The same feature lets a test plant a [`Bug`] in the engine, to see whether it is found.
+//!
 //! Without the feature `failpoints` a `hit` compiles to nothing. With it, a test arms one point by a
 //! call, and the process aborts when the point is hit for the n-th time: no destructor runs and no
 //! buffer is flushed, as if the process had been killed.
@@ -53,8 +55,80 @@ pub(super) fn hit(_work: Work, _step: Step) {
     armed::hit(_work, _step);
 }
 
+/// Defines the bugs that a test can plant, and a list of all.
+macro_rules! bugs {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// A mistake that the engine makes while a test has planted it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Bug {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+        }
+    };
+}
+
+bugs! {
+    /// What could not be committed is published.
+    PublishFailedCommit,
+    /// An engine that has lost a lease goes on.
+    IgnoreLostLease,
+    /// A run starts although the lease may have expired.
+    StartWithoutLease,
+    /// The lease of a new backfill counts for all others.
+    ExtendAllLeases,
+    /// A slot of the queue is not returned.
+    KeepSlot,
+    /// A backfill gets one slot more than its limit.
+    ExceedConcurrency,
+    /// A worker that waits is not woken.
+    MissWakeUp,
+    /// The lease of an aborted backfill is released while workers still execute its runs.
+    ForgetWorkers,
+    /// A backfill is taken over although its owner is alive.
+    TakeOverFromLiveOwner,
+    /// A resume forgets a cancel that was requested.
+    ForgetCancel,
+    /// A retry does not wait until it is due.
+    RetryAtOnce,
+}
+
+/// Whether a test has planted this bug in the engine of this thread.
+#[inline]
+pub(crate) fn is_planted(_bug: Bug) -> bool {
+    #[cfg(feature = "failpoints")]
+    return planted::is_planted(_bug);
+    #[cfg(not(feature = "failpoints"))]
+    false
+}
+
 #[cfg(feature = "failpoints")]
 pub use armed::arm;
+#[cfg(feature = "failpoints")]
+pub use planted::plant;
+
+#[cfg(feature = "failpoints")]
+mod planted {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug in the engines that this thread executes, in place of any other.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    pub(super) fn is_planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
 
 #[cfg(feature = "failpoints")]
 mod armed {

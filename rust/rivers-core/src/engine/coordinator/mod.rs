@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::assignment::{Assignment, Dispatch};
 use super::live_backfill::{LiveBackfill, ResumePoint};
@@ -20,6 +20,7 @@ use crate::clock::Micros;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::queue::{Entry, EntryId, Limits, Queue};
+use crate::store::failpoint::{Bug, is_planted};
 use crate::store::{Commit, Key};
 
 /// Number of uncommitted outcomes from which on workers wait for the writer.
@@ -52,6 +53,10 @@ pub(super) struct Coordinator {
     /// are done the lease is kept.
     draining: BTreeMap<EntryId, (Key, usize)>,
     pub(super) closed: bool,
+    /// Backfills with a commit that the storage has not answered yet.
+    writing: Vec<Key>,
+    /// Backfills that threads are taking over from other owners.
+    pub(super) takeovers: HashSet<Key>,
     /// A thread reads and applies control requests.
     pub(super) is_polling: bool,
     /// New backfills are refused unless a run launches them.
@@ -81,6 +86,8 @@ impl Coordinator {
             finished: Vec::new(),
             draining: BTreeMap::new(),
             closed: false,
+            writing: Vec::new(),
+            takeovers: HashSet::new(),
             is_polling: false,
             closing: false,
             submissions: 0,
@@ -102,7 +109,8 @@ impl Coordinator {
             priority,
             tags: request.tags.clone(),
             pools: execution.pools.clone(),
-            max_concurrency: bounded(request.max_concurrency, execution.capacity),
+            max_concurrency: bounded(request.max_concurrency, execution.capacity)
+                + u32::from(is_planted(Bug::ExceedConcurrency)),
         });
         self.aborted.remove(&key);
         self.by_entry.insert(entry, key);
@@ -293,7 +301,9 @@ impl Coordinator {
             .into_iter()
             .for_each(|runs| live.yielded(runs));
         live.state.apply(Event::Released);
-        self.queue.release(entry);
+        if !is_planted(Bug::KeepSlot) {
+            self.queue.release(entry);
+        }
         self.settle(key);
         true
     }
@@ -328,8 +338,12 @@ impl Coordinator {
             self.by_entry.remove(&live.entry);
             self.unwritten -= live.outbox.len();
             if reason.is_some() {
-                self.draining
-                    .insert(live.entry, (key, live.assignments.len() + 1));
+                let workers = if is_planted(Bug::ForgetWorkers) {
+                    1
+                } else {
+                    live.assignments.len() + 1
+                };
+                self.draining.insert(live.entry, (key, workers));
                 entry = Some(live.entry);
             }
         }
@@ -371,7 +385,13 @@ impl Coordinator {
                 finished: ended.then(|| (counts.final_status(), now)),
             });
         }
+        self.writing = commits.iter().map(|commit| commit.key).collect();
         commits
+    }
+
+    /// The storage has answered.
+    pub(super) fn answered(&mut self) {
+        self.writing.clear();
     }
 
     /// A commit is on disk: its counts may be published.
@@ -425,9 +445,11 @@ impl Coordinator {
         self.live.contains_key(&key)
     }
 
-    /// Whether a worker still executes a run of a backfill that was aborted here.
+    /// Whether a worker still executes a run of a backfill that was aborted here, or a commit of it may still
+    /// be written: a resume would execute what that records.
     pub(super) fn is_draining(&self, key: Key) -> bool {
-        self.draining.values().any(|(other, _)| *other == key)
+        let is_written = !self.is_live(key) && self.writing.contains(&key);
+        is_written || self.draining.values().any(|(other, _)| *other == key)
     }
 
     pub(super) fn draining_keys(&self) -> Vec<Key> {
