@@ -28,6 +28,8 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetState,
+    Staleness,
     Store,
     backfill_partitions,
     backfill_runs,
@@ -40,6 +42,7 @@ from rivers._storage import (
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetState",
     "Batch",
     "Engine",
     "JobSpec",
@@ -51,6 +54,7 @@ __all__ = [
     "Selection",
     "SharedRuns",
     "Space",
+    "Staleness",
     "Store",
     "StoredStrategy",
     "WorkerBatch",

@@ -68,6 +68,7 @@ class BackfillOptions(TypedDict, total=False):
     overlap: Overlap
     canary: int | None
     timeout: float | None
+    only_stale: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class BackfillRequest:
         overlap: Whether another unfinished backfill may cover the same partitions.
         canary: Number of runs that go first; the others start when those have succeeded.
         timeout: Maximum duration of a call, in seconds; `None` for what the assets declare.
+        only_stale: Whether to leave out partitions that are materialized and up to date.
         rerun_of: Id of the backfill whose partitions this one runs again.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else -10.
 
@@ -122,6 +124,7 @@ class BackfillRequest:
     overlap: Overlap = "allow"
     canary: int | None = None
     timeout: float | None = None
+    only_stale: bool = False
     rerun_of: str | None = None
     priority: int = BACKFILL_PRIORITY
 
@@ -226,6 +229,7 @@ class RunRequest:
         config: Values of the assets' config models, by asset.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else 0.
         retry: How failing assets are retried; `None` for what the assets or the repository declare.
+        max_concurrency: Maximum number of runs in flight.
 
     Raises:
         ConfigurationError: An option has a value that is not allowed.
@@ -235,6 +239,7 @@ class RunRequest:
     config: Mapping[str, Mapping[str, Any]] | None = None
     priority: int = 0
     retry: RetryPolicy | None = None
+    max_concurrency: int = 1
     timeout: None = None
 
     def __post_init__(self) -> None:
@@ -252,7 +257,7 @@ class RunRequest:
             "assets": _stored_assets(nodes, kept),
             "sessions": _session(clock_ahead),
             "failure_policy": "Continue",
-            "max_concurrency": 1,
+            "max_concurrency": self.max_concurrency,
             "priority": self.priority,
             "tags": list(self.tags or ()),
             "config": config,

@@ -318,6 +318,7 @@ class CodeRepository:
         overlap: Overlap = "allow",
         canary: int | None = None,
         timeout: float | None = None,
+        only_stale: bool = False,
     ) -> BackfillResult:
         """Launches a backfill: executes assets for many partitions, in runs that are recorded.
 
@@ -342,7 +343,9 @@ class CodeRepository:
             block: Whether to wait for the end of the backfill; Ctrl-C then cancels it.
             dry_run: Whether to check and plan only; nothing is stored.
             only_missing: Whether to leave out partitions that are materialized for each of the assets;
-                if none remains, the backfill is empty and completed.
+                if none remains, the backfill is empty and completed. A partition whose run started
+                before the end of its window is selected again, and so is one whose value was in the
+                memory of a process that is gone.
             include_upstream: Whether to add all partitions that the selected ones need, directly or
                 not; for an asset that needs its own earlier partitions, all earlier ones. With
                 `only_missing`, only those that are missing are added.
@@ -370,6 +373,12 @@ class CodeRepository:
             timeout: Maximum duration of each call of a function, in seconds; it goes before
                 `Asset(timeout=)`. After that the call fails with `TimeoutError`, and is retried like
                 other failures. It is stored with the backfill.
+            only_stale: Whether to leave out partitions that are materialized and up to date. A partition
+                is stale if the run that materialized it started before its window's end, if its asset
+                declares another `code_version` now, or if an upstream partition that it needs was
+                materialized later, or is by this backfill. Missing partitions are selected as with
+                `only_missing`. With `include_upstream`, stale partitions that the selected ones need are
+                added.
 
         Returns:
             How the backfill ended; for a background backfill or a dry run, what is planned.
@@ -385,7 +394,7 @@ class CodeRepository:
         request = BackfillRequest(
             selection, partition_keys, partition_range, strategy, failure_policy, max_concurrency,
             tags, config, only_missing, include_upstream, include_downstream, policy, max_failures,
-            order, max_starts_per_second, overlap, canary, timeout,
+            order, max_starts_per_second, overlap, canary, timeout, only_stale,
         )  # fmt: skip
         return self._launcher.backfill(request, block=block, dry_run=dry_run)
 
@@ -673,7 +682,10 @@ class CodeRepository:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
             failed, in_progress, skipped), of the last materialization `last_materialized_at` (Datetime),
             `backfill_id` (String), `run` (UInt64) and `code_version` (String), and `skip_reason` (String:
-            why it was skipped).
+            why it was skipped), `stale` (Boolean: whether it is out of date) and `stale_reason` (Enum:
+            `early`, its run started before the end of its window; `code_version`, another version of the
+            asset's code materialized it; `upstream`, an upstream partition that it needs was materialized
+            later). Values that were in the memory of a process that is gone are missing.
 
         Raises:
             AssetNotFoundError: There is no such asset.
@@ -681,8 +693,12 @@ class CodeRepository:
             ConfigurationError: There is no such state.
         """
         node, *_ = select_assets(self._graph, [asset])
-        space = self._launcher.spaces()(node)
-        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
+        spaces = self._launcher.spaces()
+        states = self._launcher.states(spaces)
+        return tables.partition_status(
+            self._runtime.store, asset, spaces(node), status, states.of(node), states.stale(node),
+            metadata=metadata,
+        )  # fmt: skip
 
     @property
     def _client(self) -> BackfillClient:

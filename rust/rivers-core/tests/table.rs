@@ -89,7 +89,13 @@ fn too_many_rows_are_refused_before_any_is_built() {
         run_id: false,
     };
     assert_eq!(partitions(&plan, 0, &view, &filter).unwrap().num_rows(), 1);
-    assert!(partition_status(&space, &[], &causes, None, false).is_err());
+    let none = Selection::empty(&space);
+    let verdict = Verdict {
+        reports: &[],
+        gone: &none,
+        stale: [&none; 3],
+    };
+    assert!(partition_status(&space, &[], verdict, &causes, None, false).is_err());
 }
 
 #[test]

@@ -194,6 +194,7 @@ proptest! {
                 metadata: Vec::new(),
                 failures: records.failures.into_iter().collect(),
                 skips: Skips::default(),
+                sessions: Vec::new(),
             }
         }).collect();
         let mut expected = Vec::new();
@@ -240,9 +241,13 @@ proptest! {
             row.push(done.map_or_else(dash, |(.., run)| run.to_string()));
             row.push(done.and_then(|(_, b, _)| b.code_version.clone()).unwrap_or_else(dash));
             row.push(dash()); // Nothing is skipped.
+            row.extend(["false".to_owned(), dash()]); // Nothing is stale.
             expected.push(row);
         }
-        let table = partition_status(&space, &history, &causes(), kept.as_deref(), false).unwrap();
+        let none = Selection::empty(&space);
+        let verdict = Verdict { reports: &[], gone: &none, stale: [&none; 3] };
+        let table =
+            partition_status(&space, &history, verdict, &causes(), kept.as_deref(), false).unwrap();
         prop_assert_eq!(rows(&table), expected);
     }
 }

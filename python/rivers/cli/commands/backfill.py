@@ -113,6 +113,11 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
     is_flag=True,
     help="Leave out materialized partitions; without a selection, of all partitions.",
 )
+@click.option(
+    "--only-stale",
+    is_flag=True,
+    help="Leave out partitions that are materialized and up to date; like --only-missing.",
+)
 @upstream_option
 @downstream_option
 @click.option(
@@ -143,6 +148,7 @@ def backfill(
     retry: int | None,
     timeout: float | None,
     only_missing: bool,
+    only_stale: bool,
     include_upstream: bool,
     include_downstream: bool,
     tags: tuple[str, ...],
@@ -166,11 +172,13 @@ def backfill(
     from rivers.policies.retry import RetryPolicy  # noqa: PLC0415  (few commands need it)
 
     with load_repository(module, open_storage(storage)) as repo:
-        chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
+        chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys,
+                             can_be_all=only_missing or only_stale)  # fmt: skip
         _execute(repo, module, storage, partial(
             repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags),
             config=values, dry_run=dry_run, only_missing=only_missing,
+            only_stale=only_stale,
             include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=parse.parse_max_failures(max_failures),
             order=cast("Order", parse.parse_order(order)),
@@ -257,7 +265,8 @@ def _partitions(
     ranges: tuple[str, ...],
     partitions: tuple[str, ...],
     keys: Path | None,
-    only_missing: bool,
+    *,
+    can_be_all: bool,
 ) -> dict[str, Any]:
     """Returns the selected partitions as the argument of `backfill()` that fits how they were named."""
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
@@ -271,7 +280,7 @@ def _partitions(
         "--keys": keys is not None,
     }
     ways = [way for way, is_given in given.items() if is_given]
-    if len(ways) > 1 or not (ways or only_missing):
+    if len(ways) > 1 or not (ways or can_be_all):
         what = f"not {' with '.join(ways)}" if ways else "or --only-missing for all that is missing"
         raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
     if is_range:
