@@ -2,6 +2,10 @@
 
 from rivers._execution import (
     Batch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -28,7 +32,10 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
     AssetState,
+    BackfillCells,
+    CellCounts,
     Staleness,
     Store,
     backfill_partitions,
@@ -42,8 +49,15 @@ from rivers._storage import (
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
     "AssetState",
+    "BackfillCells",
     "Batch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
+    "CellCounts",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "PartitionKey",

@@ -17,7 +17,7 @@ from rivers.planning.grouping import choose_strategy
 from rivers.planning.lost_inputs import lost_inputs
 from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
-from rivers.planning.request import BackfillRequest, RunRequest
+from rivers.planning.request import BackfillRequest, Keeping, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun, plan_runs
 from rivers.planning.selection import stored_assets
 from rivers.planning.states import AssetStates
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
     from rivers.planning.expansion import Parts
-    from rivers.planning.request import Kept
     from rivers.planning.selection import Materialized
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
@@ -99,10 +98,14 @@ class Launcher:
         shown = shown.replace(tzinfo=dt.UTC) if shown.tzinfo is None else shown
         return (shown - _EPOCH) // dt.timedelta(microseconds=1) - now()
 
-    def _kept(self, nodes: list[Node]) -> list[Kept]:
-        """Where the values of each asset are kept."""
+    def _kept(self, nodes: list[Node]) -> list[Keeping]:
+        """How the values of each asset are kept."""
         isolation = self.runtime.executor.isolation
-        return [kept(node, self.builder.handler(node), isolation) for node in nodes]
+        handlers = [self.builder.handler(node) for node in nodes]
+        return [
+            Keeping(kept(node, handler, isolation), handler._known_facts())  # noqa: SLF001  (not for users)
+            for node, handler in zip(nodes, handlers, strict=True)
+        ]
 
     def states(self, spaces: Spaces) -> AssetStates:
         """What is materialized now, and what of it is out of date."""
@@ -135,9 +138,25 @@ class Launcher:
             result._fill(self._record(result.backfill_id))  # noqa: SLF001
 
     def rerun(
-        self, backfill_id: str, error_type: str | None, *, block: bool, dry_run: bool
+        self,
+        backfill_id: str,
+        error_type: str | None,
+        part: list[Selection] | None = None,
+        *,
+        again: bool = False,
+        block: bool,
+        dry_run: bool,
     ) -> BackfillResult:
-        """See `CodeRepository.rerun_backfill`."""
+        """See `CodeRepository.rerun_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+            error_type: Only partitions that failed with this type of error.
+            part: The partitions of each layer, if they are chosen.
+            again: Whether they are executed for assets that are materialized, too.
+            block: Whether to wait for the end.
+            dry_run: Whether to plan only.
+        """
         refuse_while_importing("rerun_backfill")
         record = self._record(backfill_id)
         if record["status"] == "in_progress":
@@ -146,7 +165,7 @@ class Launcher:
         store = self.runtime.store
         request = self._stored_request(backfill_id).rerun_options(backfill_id)
         spaces = self.spaces()
-        left = store.uncompleted(backfill_id)
+        left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
@@ -158,7 +177,8 @@ class Launcher:
             made = made.intersection(states.materialized(node.name, selection.space))
             return self._loadable(node, made.intersection(selection))
 
-        plan = leave_out_materialized(plan, nodes, done)
+        if not again:
+            plan = leave_out_materialized(plan, nodes, done)
         lost = lost_inputs(self.graph, _executed(plan, nodes), spaces, states)
         if lost and not dry_run:
             self._materialize_again(lost, spaces, request)
@@ -339,12 +359,12 @@ class Launcher:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
             waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
-        store = self.runtime.store
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
-        result.__dict__["_table"] = lambda: tables.backfill_partitions(
-            store, backfill_id, None, run_id=False, errors=False
+        client = self.runtime.connect().client
+        result.__dict__["_cells"] = lambda width, height: client.cells(
+            backfill_id, width=width, height=height
         )
         return result
 

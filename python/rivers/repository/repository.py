@@ -8,14 +8,14 @@ from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
 from rivers.assets.asset_graph import Graph
 from rivers.assets.graph_asset import check_tasks
-from rivers.exceptions import AssetDefinitionError
+from rivers.exceptions import AssetDefinitionError, ConfigurationError
 from rivers.execution.executor import Executor
 from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
 from rivers.policies.run_queue import RunQueueConfig
-from rivers.repository import single_runs
+from rivers.repository import reports, single_runs
 from rivers.repository.launch import Launcher
 from rivers.repository.program_builder import ProgramBuilder
 from rivers.repository.runtime import Runtime
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.run_handle import RunHandle
+    from rivers.status.grid import Bounds
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
 
     StatusFilter = str | Sequence[str] | None
@@ -439,6 +440,9 @@ class CodeRepository:
         dry_run: bool = False,
         *,
         error_type: str | None = None,
+        where: PartitionKeyRange | Bounds | None = None,
+        status: StatusFilter = None,
+        asset: str | None = None,
     ) -> BackfillResult:
         """Launches the failed and canceled partitions of a backfill again, as a new backfill.
 
@@ -451,13 +455,31 @@ class CodeRepository:
             dry_run: Whether to plan only.
             error_type: Only partitions that failed with this type of error, as `backfill_errors()`
                 names it; canceled partitions are left out.
+            where: Only partitions in this part: a range of keys, or coordinates as in
+                `BackfillClient.cells()`.
+            status: Partitions with these statuses, instead of `"failed"` and `"canceled"`. Completed
+                ones are executed again.
+            asset: Where assets have runs of their own: the asset that `where` and `status` are about.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
-            ConfigurationError: No partition failed with `error_type`.
+            AssetNotFoundError: The backfill does not contain `asset`.
+            ConfigurationError: No partition failed with `error_type`, there is no such status, or
+                `error_type` is given together with one.
             ExecutionError: The backfill has not ended, or none of its partitions is defined any more.
         """
-        return self._launcher.rerun(backfill_id, error_type, block=block, dry_run=dry_run)
+        part = None
+        if where is not None or status is not None:
+            if error_type is not None:
+                msg = "give error_type, or where and status: not both"
+                raise ConfigurationError(msg)
+            part = self._client.select_partitions(
+                backfill_id, where=where, status=status or ["failed", "canceled"], asset=asset
+            )
+        # What is chosen by its status is executed again, also if it is materialized.
+        return self._launcher.rerun(
+            backfill_id, error_type, part, again=bool(status), block=block, dry_run=dry_run
+        )
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id.
@@ -699,6 +721,84 @@ class CodeRepository:
             self._runtime.store, asset, spaces(node), status, states.of(node), states.stale(node),
             metadata=metadata,
         )  # fmt: skip
+
+    def report_materialized(
+        self,
+        asset: str,
+        partition_keys: Sequence[PartitionKey] | None = None,
+        partition_range: PartitionKeyRange | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Records partitions as materialized without running anything, such as files that others wrote.
+
+        From now on they count as materialized by the asset's present code; what happens later overrules
+        the report. The cost is that of describing the partitions: a range costs the same at any length.
+
+        Args:
+            asset: The asset, which may be external.
+            partition_keys: The partitions, as in `backfill()`; nothing for an unpartitioned asset.
+            partition_range: Or a range of them.
+            metadata: Facts about the partitions by name, as in `context.add_output_metadata()`.
+
+        Returns:
+            Number of partitions.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            PartitionValidationError: A partition does not exist.
+            ExecutionError: No partitions are named, or some of an asset that has none.
+            TypeError: A fact about the partitions has a type that metadata cannot have.
+
+        Example:
+            >>> import rivers as rs
+            >>> january = rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01")
+            >>> files = rs.Asset.external(
+            ...     "files", io_handler=rs.InMemoryIOHandler(), partitions_def=january
+            ... )
+            >>> repo = rs.CodeRepository([files]).resolve(rs.Storage.memory())
+            >>> month = rs.PartitionKeyRange.single("2024-01-01", "2024-01-31")
+            >>> repo.report_materialized("files", partition_range=month)
+            31
+        """
+        return reports.report_materialized(
+            self._launcher, asset, partition_keys, partition_range, metadata
+        )
+
+    def forget_partitions(
+        self,
+        asset: str,
+        partition_keys: Sequence[PartitionKey] | None = None,
+        partition_range: PartitionKeyRange | None = None,
+    ) -> int:
+        """Records that partitions are missing, whatever materialized or skipped them before.
+
+        Their values stay where they are. The cost is that of describing the partitions.
+
+        Args:
+            asset: The asset, which may be external.
+            partition_keys: The partitions, as in `backfill()`; nothing for an unpartitioned asset.
+            partition_range: Or a range of them.
+
+        Returns:
+            Number of partitions.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            PartitionValidationError: A partition does not exist.
+            ExecutionError: No partitions are named, or some of an asset that has none.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu"]))
+            ... def sales() -> None: ...
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> _ = repo.backfill(partition_range=rs.PartitionKeyRange.single("us", "eu"))
+            >>> repo.forget_partitions("sales", [rs.PartitionKey.single("us")])
+            1
+            >>> repo.partition_status("sales")["status"].to_list()
+            ['missing', 'materialized']
+        """
+        return reports.forget_partitions(self._launcher, asset, partition_keys, partition_range)
 
     @property
     def _client(self) -> BackfillClient:

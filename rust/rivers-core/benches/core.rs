@@ -231,6 +231,7 @@ mod store {
 
     fn request() -> Request {
         let asset = RequestedAsset {
+            facts: None,
             kept: rivers_core::backfill::Kept::Stored,
             name: "noop".into(),
             code_version: None,
@@ -248,6 +249,7 @@ mod store {
             tags: Vec::new(),
             config: None,
             retry: None,
+            launch: None,
             created_at: 1,
             control: Control::default(),
         }

@@ -66,6 +66,7 @@ impl Scene {
             tags: tags.iter().map(owned).collect(),
             config: None,
             retry: None,
+            launch: None,
             control: Control::default(),
             created_at: self.clock.now(),
         };

@@ -38,6 +38,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         tags: Vec::new(),
         config: None,
         retry: None,
+        launch: None,
         created_at: NOW,
         control: Control {
             max_starts_per_second: Some(per_second),

@@ -11,7 +11,7 @@ use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::{Axis, Definition, Dimension, Members, Selection, Space};
 use rivers_core::store::OneFailure;
 use rivers_core::table::{
-    BackfillEntry, BackfillView, PartitionFilter, PartitionStatus, RunStatus, backfills,
+    BackfillEntry, BackfillView, PartitionFilter, PartitionStatus, RunStatus, Verdict, backfills,
     partition_status, partitions, runs, selection,
 };
 use table_support::{DAY, backfill, causes, days, names, rows, space, texts};

@@ -6,9 +6,9 @@ mod table_support;
 use proptest::prelude::*;
 use rivers_core::backfill::{AttemptRow, FailureRow, Failures, RunRow, Skips, Status};
 use rivers_core::plan::Plan;
-use rivers_core::space::{Axis, Space};
+use rivers_core::space::{Axis, Selection, Space};
 use rivers_core::table::{
-    AssetHistory, BackfillView, MaterializationStatus, PartitionFilter, PartitionStatus,
+    AssetHistory, BackfillView, MaterializationStatus, PartitionFilter, PartitionStatus, Verdict,
     partition_status, partitions, selection,
 };
 use table_support::{any_plan, causes, days, names, rows, space};
@@ -186,6 +186,7 @@ proptest! {
             let records = records(&plan, &fates);
             AssetHistory {
                 backfill_id: format!("a-backfill-with-a-long-id-{n}"),
+                facts: None,
                 code_version: (n % 2 == 0).then(|| format!("v{n}")),
                 plan,
                 asset: 0,

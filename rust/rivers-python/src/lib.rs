@@ -6,6 +6,9 @@ mod asset_state;
 mod batch;
 mod calendar;
 mod calendar_text;
+mod calls;
+mod cells;
+mod context;
 mod convert;
 mod definition;
 mod definition_kind;
@@ -20,6 +23,7 @@ mod run;
 mod selection;
 mod store;
 mod table;
+mod vectorcall;
 mod worker;
 
 /// The Rust core of rivers.
@@ -31,6 +35,12 @@ mod _rivers {
     use crate::asset_state::{AssetState, Staleness};
     #[pymodule_export]
     use crate::batch::Batch;
+    #[pymodule_export]
+    use crate::calls::{Calls, DirectCalls};
+    #[pymodule_export]
+    use crate::cells::{AssetCells, BackfillCells, CellCounts};
+    #[pymodule_export]
+    use crate::context::CallContext;
     #[pymodule_export]
     use crate::definition::{decode_definition, mapping_refusal};
     #[pymodule_export]

@@ -211,7 +211,7 @@ pub(crate) fn partition_status(
     Ok(table.into())
 }
 
-fn histories(
+pub(crate) fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
     metadata: bool,
@@ -225,6 +225,10 @@ fn histories(
         reasons.extend(skips.iter().map(|skip| skip.reason));
         histories.push(AssetHistory {
             code_version: row.request.assets[place as usize].code_version.clone(),
+            facts: row.request.assets[place as usize]
+                .facts
+                .as_deref()
+                .map(Arc::from),
             plan: store.plan(row.key)?,
             asset: place,
             runs: store.runs(row.key, 0..u64::MAX)?,

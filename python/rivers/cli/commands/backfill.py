@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from rich.markup import escape
 
 from rivers.cli import display, exit_codes, parse
+from rivers.cli.chosen_partitions import chosen_partitions
 from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.load import find_backfill, load_repository
@@ -170,10 +171,13 @@ def backfill(
     grouping = parse.parse_strategy(strategy)
     values = parse.read_config(config)
     from rivers.policies.retry import RetryPolicy  # noqa: PLC0415  (few commands need it)
+    from rivers.repository.internals import partition_definition  # noqa: PLC0415
 
     with load_repository(module, open_storage(storage)) as repo:
-        chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys,
-                             can_be_all=only_missing or only_stale)  # fmt: skip
+        chosen = chosen_partitions(
+            partial(partition_definition, repo, names), from_key, to_key, ranges, partitions, keys,
+            can_be_all=only_missing or only_stale, all_of="--only-missing for all that is missing",
+        )  # fmt: skip
         _execute(repo, module, storage, partial(
             repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags),
@@ -255,49 +259,6 @@ def _detach(storage: str | None, dry_run: bool = False) -> None:
     if dry_run:
         raise ConfigurationError("give --detach or --dry-run, not both")
     start_detached(storage)
-
-
-def _partitions(
-    repo: "CodeRepository",
-    names: list[str] | None,
-    from_key: str | None,
-    to_key: str | None,
-    ranges: tuple[str, ...],
-    partitions: tuple[str, ...],
-    keys: Path | None,
-    *,
-    can_be_all: bool,
-) -> dict[str, Any]:
-    """Returns the selected partitions as the argument of `backfill()` that fits how they were named."""
-    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
-    from rivers.repository.internals import partition_definition  # noqa: PLC0415
-
-    is_range = from_key is not None or to_key is not None
-    given = {
-        "--from and --to": is_range,
-        "--range": bool(ranges),
-        "--partitions": bool(partitions),
-        "--keys": keys is not None,
-    }
-    ways = [way for way, is_given in given.items() if is_given]
-    if len(ways) > 1 or not (ways or can_be_all):
-        what = f"not {' with '.join(ways)}" if ways else "or --only-missing for all that is missing"
-        raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
-    if is_range:
-        return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
-    if ranges:
-        return {"partition_range": parse.parse_range(ranges)}
-    if keys is not None:
-        return {"partition_keys": parse.read_table(keys)}
-    definition = partition_definition(repo, names)
-    if partitions:
-        return {"partition_keys": parse.parse_keys(partitions, definition.dimension_names())}
-    return {"partition_keys": definition.select()}
-
-
-def _either(ways: dict[str, bool]) -> str:
-    *first, last = ways
-    return f"{', '.join(first)} or {last}"
 
 
 def _execute(

@@ -39,6 +39,9 @@ pub struct RequestedAsset {
     /// Where its values are kept.
     #[serde(default)]
     pub kept: Kept,
+    /// Facts about each value of it, a JSON object: runs record only others. They say so, too, if there are none.
+    #[serde(default)]
+    pub facts: Option<String>,
 }
 
 /// What a user requested, fixed at submission. The plan holds the partitions.
@@ -63,6 +66,9 @@ pub struct Request {
     /// The retry policy as JSON, if the request has one of its own.
     #[serde(default)]
     pub retry: Option<String>,
+    /// What only the caller reads, as JSON: the module of the assets, and whom to notify of the end.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// When it was submitted.
     pub created_at: Micros,
     /// Limits beyond concurrency and failure policy.

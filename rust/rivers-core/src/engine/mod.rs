@@ -8,6 +8,7 @@ mod assignment;
 mod batch;
 mod control;
 mod coordinator;
+mod current_run;
 mod history;
 mod live_backfill;
 mod nested_calls;

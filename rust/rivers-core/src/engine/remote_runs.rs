@@ -17,6 +17,9 @@ pub(super) trait RemoteRuns: Debug + Send + Sync {
     /// Notes that the run that was claimed last has ended, on the worker's side.
     fn end(&self) {}
 
+    /// Notes which step of the run that was claimed last begins, on the worker's side.
+    fn set_step(&self, _step: u32) {}
+
     /// Takes back the runs that have not begun, as far as the engine can tell.
     fn yield_unclaimed(&self) -> Range<u64>;
 

@@ -178,6 +178,7 @@ pub(crate) fn backfill(
     ended_at: Option<i64>,
 ) -> BackfillRow {
     let asset = |name: &str| RequestedAsset {
+        facts: None,
         kept: rivers_core::backfill::Kept::Stored,
         name: name.into(),
         code_version: None,
@@ -197,6 +198,7 @@ pub(crate) fn backfill(
             tags: vec![("team".into(), "a".into()), ("why".into(), "b".into())],
             config: None,
             retry: None,
+            launch: None,
             created_at: 1_000_000,
             control: Control::default(),
         },
