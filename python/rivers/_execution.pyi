@@ -55,8 +55,8 @@ class Engine:
     ) -> int:
         """Continues a backfill whose process is dead; returns its number in the storage.
 
-        The session is how far the repository's clock is ahead of `now()`, in microseconds, and the assets
-        that are executed also where the plan says that they are materialized already.
+        The session is how far the repository's clock is ahead of `now()`, in microseconds, and the
+        assets that are executed also where the plan says that they are materialized already.
         """
 
     def next_batch(self, timeout: float) -> Batch | None:

@@ -83,6 +83,9 @@ class Selection:
     def table(self) -> ArrowTable:
         """Returns one row per partition."""
 
+    def same_in(self, other: Space) -> Selection:
+        """Returns the partitions of another space with equal keys and equal windows."""
+
     def union(self, other: Selection) -> Selection: ...
     def intersection(self, other: Selection) -> Selection: ...
     def difference(self, other: Selection) -> Selection: ...

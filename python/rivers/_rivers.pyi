@@ -33,9 +33,11 @@ from rivers._planning import (
 )
 from rivers._storage import (
     AssetCells,
+    AssetState,
     BackfillCells,
     CellCounts,
     NoneRecorder,
+    Staleness,
     Store,
     ValueRecorder,
     ValueStore,
@@ -51,6 +53,7 @@ __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
     "AssetCells",
+    "AssetState",
     "BackfillCells",
     "Batch",
     "CallContext",
@@ -69,6 +72,7 @@ __all__ = [
     "Selection",
     "SharedRuns",
     "Space",
+    "Staleness",
     "Store",
     "StoredStrategy",
     "ValueRecorder",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias, TypedDict, final, type_check_only
 
 from rivers._execution import Engine
-from rivers._partitions import PartitionKey
+from rivers._partitions import PartitionKey, PartitionMapping
 from rivers._planning import ArrowTable, Plan, Selection, Space
 from rivers.partitions import PartitionKeyRange
 
@@ -298,8 +298,11 @@ class Store:
     def uncompleted(self, id: str) -> list[Selection]:
         """Returns the partitions that a rerun of a backfill executes, for each layer."""
 
-    def materialized(self, asset: str, space: Space) -> Selection:
-        """Returns the partitions of a space for which an asset is materialized."""
+    def pending(self, id: str) -> list[Selection]:
+        """Returns the partitions that a resume of a backfill executes, for each layer."""
+
+    def asset_state(self, asset: str, space: Space) -> AssetState:
+        """Returns for which partitions of a space an asset is materialized, by what and since when."""
 
     def skipped(self, asset: str, space: Space) -> Selection | None:
         """Returns the partitions of a space that the latest backfill of each skipped.
@@ -350,6 +353,40 @@ class Store:
     def dynamic(self, name: str) -> list[str]:
         """Returns the keys of a dynamic dimension, in order of registration."""
 
+@final
+class AssetState:
+    """For which partitions of a space an asset is materialized, by what and since when."""
+
+    def materialized(self) -> Selection:
+        """Returns the partitions that are materialized or skipped, and whose values are not gone."""
+
+    def here(self) -> Selection:
+        """Returns the partitions whose values are, or were, in the memory of this process."""
+
+    def gone(self) -> Selection:
+        """Returns the partitions whose values are gone."""
+
+    def skipped(self) -> Selection:
+        """Returns the partitions that were skipped last."""
+
+    def stale(
+        self,
+        code_version: str | None,
+        upstreams: Sequence[tuple[AssetState, PartitionMapping | None]],
+    ) -> Staleness:
+        """Returns the partitions that are out of date, given the assets that this one needs."""
+
+@final
+class Staleness:
+    """The partitions of an asset that are out of date, by reason."""
+
+    @property
+    def early(self) -> Selection:
+        """Those whose run started before their window's end."""
+
+    def all(self) -> Selection:
+        """Returns all of them."""
+
 def process_id() -> str:
     """Returns the name of this process, which no other one has."""
 
@@ -375,7 +412,13 @@ def backfills(
     """Returns the table of `BackfillClient.backfills`."""
 
 def partition_status(
-    store: Store, asset: str, space: Space, status: Sequence[str] | None, metadata: bool
+    store: Store,
+    asset: str,
+    space: Space,
+    status: Sequence[str] | None,
+    metadata: bool,
+    state: AssetState,
+    stale: Staleness,
 ) -> ArrowTable:
     """Returns the table of `CodeRepository.partition_status`."""
 

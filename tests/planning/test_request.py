@@ -23,7 +23,7 @@ STORED = {
     "timeout": 30,
 }
 PLANNED = {
-    "partition_keys", "partition_range", "strategy", "only_missing", "include_upstream",
+    "partition_keys", "partition_range", "strategy", "only_missing", "only_stale", "include_upstream",
     "include_downstream", "order",
 }  # fmt: skip
 """Options that are stored as the plan that they lead to."""

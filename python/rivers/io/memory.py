@@ -115,13 +115,19 @@ class InMemoryIOHandler(BaseIOHandler):
 
     def _held(self, asset: str, partitions: Selection) -> Selection:
         """Those of the partitions whose values are in memory; see `BaseIOHandler._held`."""
-        keys = partitions.keys()
         with self._lock:
             self._list_noted(asset)
-            kept = [
-                key for key in keys if (asset, key) in self._values or self._is_none(asset, [key])
-            ]
-        return partitions if len(kept) == len(keys) else partitions.space.select_keys(kept)
+            noted = self._noted.get(asset)
+            if not partitions.space.dimensions():
+                is_held = (asset, None) in self._values or self._is_none(asset, [None])
+                return partitions if is_held else partitions.difference(partitions)
+            whole = noted.among(partitions) if noted else partitions.difference(partitions)
+            left = partitions.difference(whole)
+            keys = left.keys() if asset in self._has_values else []
+            kept = [key for key in keys if (asset, key) in self._values]
+        if not kept:
+            return whole
+        return whole.union(left if len(kept) == len(keys) else left.space.select_keys(kept))
 
     def forget(self) -> None:
         """Drop all values: a worker process keeps them for one run only."""
@@ -265,6 +271,13 @@ class _Noted:
             for selection, value in zip(map(plan.run, numbers), items, strict=False):
                 keys = selection.keys() if selection.space.dimensions() else [None]
                 yield keys, value
+
+    def among(self, partitions: Selection) -> Selection:
+        """Those of the partitions that belong to plans whose runs are all noted."""
+        found = partitions.difference(partitions)
+        for selection in self._whole:
+            found = found.union(selection.same_in(partitions.space).intersection(partitions))
+        return found
 
     def hold(self, keys: Sequence[PartitionKey | None]) -> bool:
         """Whether all of the keys are those of noted runs."""

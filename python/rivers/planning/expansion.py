@@ -174,7 +174,7 @@ def _add(
     both = chosen.union(found) if chosen and found else chosen or found
     if both is None:
         return
-    reached = _within_asset(node, both, direction)
+    reached = within_asset(node, both, direction)
     if chosen is None:
         kept = keep(reached, node)
     elif reached.num_partitions == chosen.num_partitions:
@@ -185,7 +185,7 @@ def _add(
         parts[node.name] = kept
 
 
-def _within_asset(node: Node, selection: Selection, direction: Direction) -> Selection:
+def within_asset(node: Node, selection: Selection, direction: Direction) -> Selection:
     """The selection with all partitions of the asset that it leads to through its mapping to itself."""
     mapping = node.mappings.get(node.name)
     while mapping is not None:

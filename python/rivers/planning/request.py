@@ -82,6 +82,7 @@ class BackfillOptions(TypedDict, total=False):
     overlap: Overlap
     canary: int | None
     timeout: float | None
+    only_stale: bool
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class BackfillRequest:
         overlap: Whether another unfinished backfill may cover the same partitions.
         canary: Number of runs that go first; the others start when those have succeeded.
         timeout: Maximum duration of a call, in seconds; `None` for what the assets declare.
+        only_stale: Whether to leave out partitions that are materialized and up to date.
         rerun_of: Id of the backfill whose partitions this one runs again.
         launch: How it was launched.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else -10.
@@ -137,6 +139,7 @@ class BackfillRequest:
     overlap: Overlap = "allow"
     canary: int | None = None
     timeout: float | None = None
+    only_stale: bool = False
     rerun_of: str | None = None
     launch: LaunchInfo = NO_LAUNCH_INFO
     priority: int = BACKFILL_PRIORITY
@@ -259,6 +262,7 @@ class RunRequest:
         config: Values of the assets' config models, by asset.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else 0.
         retry: How failing assets are retried; `None` for what the assets or the repository declare.
+        max_concurrency: Maximum number of runs in flight.
 
     Raises:
         ConfigurationError: An option has a value that is not allowed.
@@ -268,6 +272,7 @@ class RunRequest:
     config: Mapping[str, Mapping[str, Any]] | None = None
     priority: int = 0
     retry: RetryPolicy | None = None
+    max_concurrency: int = 1
     timeout: None = None
 
     def __post_init__(self) -> None:
@@ -285,7 +290,7 @@ class RunRequest:
             "assets": _stored_assets(nodes, kept),
             "sessions": _session(clock_ahead),
             "failure_policy": "Continue",
-            "max_concurrency": 1,
+            "max_concurrency": self.max_concurrency,
             "priority": self.priority,
             "tags": list(self.tags or ()),
             "config": config,

@@ -19,6 +19,7 @@ from rivers.planning.selection import (
     select_partitions,
     stored_assets,
 )
+from rivers.planning.stale import up_to_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,24 +29,26 @@ if TYPE_CHECKING:
     from rivers.planning.expansion import Parts, SpaceOf
     from rivers.planning.request import BackfillRequest
     from rivers.planning.selection import Materialized
+    from rivers.planning.states import AssetStates
     from rivers.policies.strategy import BackfillStrategy
 
     Strategy = BackfillStrategy | StoredStrategy
 
 
 def plan_backfill(
-    request: BackfillRequest, graph: Graph, space_of: SpaceOf, materialized: Materialized
-) -> tuple[list[Node], Plan]:
+    request: BackfillRequest, graph: Graph, space_of: SpaceOf, states: AssetStates
+) -> tuple[list[Node], Plan, Materialized | None]:
     """The assets and the runs that a request asks for.
 
     Args:
         request: The options of `backfill()`.
         graph: All assets.
         space_of: The partitions of an asset.
-        materialized: Looks up what is materialized.
+        states: What is materialized, and what of it is out of date.
 
     Returns:
-        The assets to execute, in dependency order, and their runs.
+        The assets to execute, in dependency order, their runs, and what looks up the partitions for which
+        an asset need not be executed; `None` if all are executed.
 
     Raises:
         RiversError: As `CodeRepository.backfill()`.
@@ -53,11 +56,18 @@ def plan_backfill(
     nodes = select_assets(graph, request.selection)
     chosen = select_partitions(space_of(nodes[0]), request.partition_keys, request.partition_range)
     parts = map_to_assets(graph, nodes, chosen, space_of)
-    if request.only_missing:
-        parts = drop_materialized(parts, graph, materialized)
+    left_out: Materialized | None = None
+    if request.only_stale:
+        left_out = up_to_date(
+            graph, parts, space_of, states, include_upstream=request.include_upstream
+        )
+    elif request.only_missing:
+        left_out = states.complete
+    if left_out is not None:
+        parts = drop_materialized(parts, graph, left_out)
 
     def keep(found: Selection, node: Node) -> Selection:
-        return only_missing(found, [node], materialized) if request.only_missing else found
+        return found if left_out is None else only_missing(found, [node], left_out)
 
     parts = expand(
         graph, parts, space_of, upstream=request.include_upstream,
@@ -68,7 +78,7 @@ def plan_backfill(
         lambda selection: in_order(selection, request.order),
     )  # fmt: skip
     check_canary(plan, request.canary)
-    return graph.in_order(parts), plan
+    return graph.in_order(parts), plan, left_out
 
 
 def plan_rerun(

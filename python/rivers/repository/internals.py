@@ -73,6 +73,15 @@ def partition_definition(
     return definition
 
 
+def asset_definition(repository: CodeRepository, asset: str) -> PartitionsDefinition | None:
+    """The definition of an asset's partitions; `None` for an unpartitioned asset.
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+    """
+    return repository._graph[asset].definition
+
+
 def asset_spaces(repository: CodeRepository) -> list[tuple[Node, Space | None]]:
     """All assets of a repository with their partitions as they are now; `None` for assets without."""
     spaces = repository._launcher.spaces()

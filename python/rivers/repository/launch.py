@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.execution.log_context import follow
 from rivers.planning.checks import check_memory_inputs, check_same_keys
+from rivers.planning.grouping import choose_strategy
 from rivers.planning.launch_info import LaunchInfo
+from rivers.planning.lost_inputs import lost_inputs
 from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, Keeping, RunRequest
-from rivers.planning.runs import plan_backfill, plan_rerun
+from rivers.planning.runs import plan_backfill, plan_rerun, plan_runs
 from rivers.planning.selection import stored_assets
+from rivers.planning.states import AssetStates
 from rivers.repository import waiting
 from rivers.repository.at_exit import keep_until_idle
 from rivers.repository.importing import refuse_while_importing
@@ -28,14 +32,18 @@ from rivers.status import tables
 from rivers.status.results import BackfillResult, run_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from rivers._rivers import Plan, Selection, Space
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
+    from rivers.planning.expansion import Parts
+    from rivers.planning.selection import Materialized
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
+
+_log = logging.getLogger("rivers")
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,10 @@ class Launcher:
             for node, handler in zip(nodes, handlers, strict=True)
         ]
 
+    def states(self, spaces: Spaces) -> AssetStates:
+        """What is materialized now, and what of it is out of date."""
+        return AssetStates(self.runtime.store, self.graph, spaces, self.builder.handler)
+
     # -- the verbs ---------------------------------------------------------------------------------
 
     def backfill(self, request: BackfillRequest, *, block: bool, dry_run: bool) -> BackfillResult:
@@ -112,10 +124,18 @@ class Launcher:
         refuse_while_importing("backfill")
         request = replace(request, launch=self.launch)
         spaces = self.spaces()
-        nodes, plan = plan_backfill(request, self.graph, spaces, self._kept_materialized)
-        if request.only_missing:
-            plan = leave_out_materialized(plan, nodes, self._done)
-        return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
+        states = self.states(spaces)
+        nodes, plan, left_out = plan_backfill(request, self.graph, spaces, states)
+        if left_out is not None:
+            lookup = left_out
+
+            def done(node: Node, selection: Selection) -> Selection:
+                made = lookup(node.name, selection.space).intersection(selection)
+                return self._loadable(node, made)
+
+            plan = leave_out_materialized(plan, nodes, done)
+        prepared = self.prepare(request, nodes, plan, spaces, states.materialized)
+        return self._launch(request, prepared, block, dry_run)
 
     async def wait_async(self, result: BackfillResult) -> None:
         """Waits for the end of a backfill without blocking the event loop, and updates its result."""
@@ -164,14 +184,26 @@ class Launcher:
             left = self._failed_with(backfill_id, error_type)
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
         origins = self._origins(backfill_id)
+        states = self.states(spaces)
 
         def done(node: Node, selection: Selection) -> Selection:
             made = store.materialized_in(origins, node.name, selection.space)
+            made = made.intersection(states.materialized(node.name, selection.space))
             return self._loadable(node, made.intersection(selection))
 
         if not again:
             plan = leave_out_materialized(plan, nodes, done)
-        return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
+        lost = lost_inputs(self.graph, _executed(plan, nodes), spaces, states)
+        if lost and not dry_run:
+            self._materialize_again(lost, spaces, request)
+            states = self.states(spaces)
+
+        def materialized(name: str, space: Space) -> Selection:
+            made = states.materialized(name, space)
+            return made.union(lost[name].same_in(space)) if name in lost else made
+
+        prepared = self.prepare(request, nodes, plan, spaces, materialized)
+        return self._launch(request, prepared, block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
         """See `CodeRepository.resume_backfill`."""
@@ -191,13 +223,24 @@ class Launcher:
             follow(program)
         if block:
             self.refuse_blocking_the_loop(program)
-        lost = unavailable(plan, nodes, self._loadable)
+        states = self.states(spaces)
+
+        def held(node: Node, done: Selection) -> Selection:
+            made = states.materialized(node.name, done.space).intersection(done)
+            return self._loadable(node, made)
+
+        again = unavailable(plan, nodes, held)
+        if backfill_id in self.runtime.store.interrupted():
+            pending = self.runtime.store.pending(backfill_id)
+            inputs = lost_inputs(self.graph, _executed(plan, nodes, pending, again), spaces, states)
+            if inputs:
+                self._materialize_again(inputs, spaces, request)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
-                (self._clock_ahead(), lost),
+                (self._clock_ahead(), again),
             )  # fmt: skip
             connection.event_log.expect(backfill_id, request.launch.notify)
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
@@ -206,8 +249,32 @@ class Launcher:
 
     # -- their steps -------------------------------------------------------------------------------
 
+    def _materialize_again(self, lost: Parts, spaces: Spaces, request: BackfillRequest) -> None:
+        """Materializes inputs again whose values are gone, and waits for that; they count for no backfill."""
+        nodes = self.graph.in_order(lost)
+        plan = plan_runs(self.graph, lost, lambda nodes: choose_strategy(None, nodes))
+        known = {name for node in nodes for name in (node.name, node.asset.step.name)}
+        config = {name: own for name, own in (request.config or {}).items() if name in known}
+        again = RunRequest(
+            request.tags, config, request.priority, request.retry, request.max_concurrency
+        )
+        _log.info(
+            "values of %d partitions went with the memory of a process and are materialized again: %s",
+            plan.num_partitions, ", ".join(lost),
+        )  # fmt: skip
+        prepared = self.prepare(again, nodes, plan, spaces)
+        self.refuse_blocking_the_loop(prepared.program)
+        key, request_id = self.submit(prepared)
+        advice = "call it again for what is missing"
+        waiting.wait(self.runtime, key, request_id, plan.num_partitions, advice)
+
     def prepare(
-        self, request: BackfillRequest | RunRequest, nodes: list[Node], plan: Plan, spaces: Spaces
+        self,
+        request: BackfillRequest | RunRequest,
+        nodes: list[Node],
+        plan: Plan,
+        spaces: Spaces,
+        materialized: Materialized | None = None,
     ) -> Prepared:
         """Makes all checks that are left when the plan is made, and builds the program.
 
@@ -227,7 +294,8 @@ class Launcher:
                 # What holds the partitions is the better reason than inputs that do not exist.
                 self.runtime.store.refuse_overlap([node.name for node in nodes], plan)
             handler_of = self.builder.input_handler
-            check_inputs_exist(self.graph, nodes, plan, spaces, self._materialized, handler_of)
+            known = materialized or self.states(spaces).materialized
+            check_inputs_exist(self.graph, nodes, plan, spaces, known, handler_of)
         program = self.builder.build(
             nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
         )
@@ -289,21 +357,6 @@ class Launcher:
         return _planned(
             "", plan, "dry_run", names, lambda: self._estimate(names, plan, request.max_concurrency)
         )
-
-    def _materialized(self, asset: str, space: Space) -> Selection:
-        return self.runtime.store.materialized(asset, space)
-
-    def _kept_materialized(self, asset: str, space: Space) -> Selection:
-        """What is materialized of an asset, without partitions whose value could not be stored."""
-        made = self._materialized(asset, space)
-        if not made.num_partitions or not self.graph[asset].asset.has_value:
-            return made
-        return made.difference(self.builder.handler(self.graph[asset])._lost(asset, made))  # noqa: SLF001
-
-    def _done(self, node: Node, selection: Selection) -> Selection:
-        """Those of the partitions for which an asset need not be executed again."""
-        made = self._materialized(node.name, selection.space).intersection(selection)
-        return self._loadable(node, made)
 
     def _loadable(self, node: Node, done: Selection) -> Selection:
         """Those of an asset's materialized partitions whose values a run can load."""
@@ -374,6 +427,29 @@ class Launcher:
             msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
             raise ConfigurationError(msg)
         return failed
+
+
+def _executed(
+    plan: Plan,
+    nodes: list[Node],
+    left: list[Selection] | None = None,
+    again: Collection[int] = (),
+) -> Parts:
+    """The partitions for which runs execute assets.
+
+    Args:
+        plan: The runs.
+        nodes: The assets of the request, in its order.
+        left: By layer, the partitions whose runs are left; by default all.
+        again: Indices of the assets that are executed also where the plan says that they are materialized.
+    """
+    parts: Parts = {}
+    for at, (selection, _, indices) in enumerate(plan.layers):
+        own = selection if left is None else left[at]
+        for index in range(len(nodes)) if indices is None else indices:
+            done = None if index in again else plan.materialized(index)
+            parts[nodes[index].name] = own if done is None else own.difference(done)
+    return parts
 
 
 def _check_still_defined(program: Program, plan: Plan, spaces: Spaces) -> None:

@@ -15,7 +15,7 @@ from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
 from rivers.policies.run_queue import RunQueueConfig
-from rivers.repository import single_runs
+from rivers.repository import reports, single_runs
 from rivers.repository.launch import Launcher
 from rivers.repository.program_builder import ProgramBuilder
 from rivers.repository.runtime import Runtime
@@ -332,6 +332,7 @@ class CodeRepository:
         overlap: Overlap = "allow",
         canary: int | None = None,
         timeout: float | None = None,
+        only_stale: bool = False,
     ) -> BackfillResult:
         """Launches a backfill: executes assets for many partitions, in runs that are recorded.
 
@@ -356,7 +357,9 @@ class CodeRepository:
             block: Whether to wait for the end of the backfill; Ctrl-C then cancels it.
             dry_run: Whether to check and plan only; nothing is stored.
             only_missing: Whether to leave out partitions that are materialized for each of the assets;
-                if none remains, the backfill is empty and completed.
+                if none remains, the backfill is empty and completed. A partition whose run started
+                before the end of its window is selected again, and so is one whose value was in the
+                memory of a process that is gone.
             include_upstream: Whether to add all partitions that the selected ones need, directly or
                 not; for an asset that needs its own earlier partitions, all earlier ones. With
                 `only_missing`, only those that are missing are added.
@@ -384,6 +387,12 @@ class CodeRepository:
             timeout: Maximum duration of each call of a function, in seconds; it goes before
                 `Asset(timeout=)`. After that the call fails with `TimeoutError`, and is retried like
                 other failures. It is stored with the backfill.
+            only_stale: Whether to leave out partitions that are materialized and up to date. A partition
+                is stale if the run that materialized it started before its window's end, if its asset
+                declares another `code_version` now, or if an upstream partition that it needs was
+                materialized later, or is by this backfill. Missing partitions are selected as with
+                `only_missing`. With `include_upstream`, stale partitions that the selected ones need are
+                added.
 
         Returns:
             How the backfill ended; for a background backfill or a dry run, what is planned.
@@ -399,7 +408,7 @@ class CodeRepository:
         request = BackfillRequest(
             selection, partition_keys, partition_range, strategy, failure_policy, max_concurrency,
             tags, config, only_missing, include_upstream, include_downstream, policy, max_failures,
-            order, max_starts_per_second, overlap, canary, timeout,
+            order, max_starts_per_second, overlap, canary, timeout, only_stale,
         )  # fmt: skip
         return self._launcher.backfill(request, block=block, dry_run=dry_run)
 
@@ -713,7 +722,10 @@ class CodeRepository:
             A column per dimension (see `rivers.status.tables`), `status` (Enum: missing, materialized,
             failed, in_progress, skipped), of the last materialization `last_materialized_at` (Datetime),
             `backfill_id` (String), `run` (UInt64) and `code_version` (String), and `skip_reason` (String:
-            why it was skipped).
+            why it was skipped), `stale` (Boolean: whether it is out of date) and `stale_reason` (Enum:
+            `early`, its run started before the end of its window; `code_version`, another version of the
+            asset's code materialized it; `upstream`, an upstream partition that it needs was materialized
+            later). Values that were in the memory of a process that is gone are missing.
 
         Raises:
             AssetNotFoundError: There is no such asset.
@@ -721,8 +733,90 @@ class CodeRepository:
             ConfigurationError: There is no such state.
         """
         node, *_ = select_assets(self._graph, [asset])
-        space = self._launcher.spaces()(node)
-        return tables.partition_status(self._runtime.store, asset, space, status, metadata=metadata)
+        spaces = self._launcher.spaces()
+        states = self._launcher.states(spaces)
+        return tables.partition_status(
+            self._runtime.store, asset, spaces(node), status, states.of(node), states.stale(node),
+            metadata=metadata,
+        )  # fmt: skip
+
+    def report_materialized(
+        self,
+        asset: str,
+        partition_keys: Sequence[PartitionKey] | None = None,
+        partition_range: PartitionKeyRange | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Records partitions as materialized without running anything, such as files that others wrote.
+
+        From now on they count as materialized by the asset's present code; what happens later overrules
+        the report. The cost is that of describing the partitions: a range costs the same at any length.
+
+        Args:
+            asset: The asset, which may be external.
+            partition_keys: The partitions, as in `backfill()`; nothing for an unpartitioned asset.
+            partition_range: Or a range of them.
+            metadata: Facts about the partitions by name, as in `context.add_output_metadata()`.
+
+        Returns:
+            Number of partitions.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            PartitionValidationError: A partition does not exist.
+            ExecutionError: No partitions are named, or some of an asset that has none.
+            TypeError: A fact about the partitions has a type that metadata cannot have.
+
+        Example:
+            >>> import rivers as rs
+            >>> january = rs.PartitionsDefinition.daily("2024-01-01", end="2024-02-01")
+            >>> files = rs.Asset.external(
+            ...     "files", io_handler=rs.InMemoryIOHandler(), partitions_def=january
+            ... )
+            >>> repo = rs.CodeRepository([files]).resolve(rs.Storage.memory())
+            >>> month = rs.PartitionKeyRange.single("2024-01-01", "2024-01-31")
+            >>> repo.report_materialized("files", partition_range=month)
+            31
+        """
+        return reports.report_materialized(
+            self._launcher, asset, partition_keys, partition_range, metadata
+        )
+
+    def forget_partitions(
+        self,
+        asset: str,
+        partition_keys: Sequence[PartitionKey] | None = None,
+        partition_range: PartitionKeyRange | None = None,
+    ) -> int:
+        """Records that partitions are missing, whatever materialized or skipped them before.
+
+        Their values stay where they are. The cost is that of describing the partitions.
+
+        Args:
+            asset: The asset, which may be external.
+            partition_keys: The partitions, as in `backfill()`; nothing for an unpartitioned asset.
+            partition_range: Or a range of them.
+
+        Returns:
+            Number of partitions.
+
+        Raises:
+            AssetNotFoundError: There is no such asset.
+            PartitionValidationError: A partition does not exist.
+            ExecutionError: No partitions are named, or some of an asset that has none.
+
+        Example:
+            >>> import rivers as rs
+            >>> @rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["us", "eu"]))
+            ... def sales() -> None: ...
+            >>> repo = rs.CodeRepository([sales]).resolve(rs.Storage.memory())
+            >>> _ = repo.backfill(partition_range=rs.PartitionKeyRange.single("us", "eu"))
+            >>> repo.forget_partitions("sales", [rs.PartitionKey.single("us")])
+            1
+            >>> repo.partition_status("sales")["status"].to_list()
+            ['missing', 'materialized']
+        """
+        return reports.forget_partitions(self._launcher, asset, partition_keys, partition_range)
 
     @property
     def _client(self) -> BackfillClient:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._rivers import ArrowTable, Engine, Space, Store
+    from rivers._rivers import ArrowTable, AssetState, Engine, Space, Staleness, Store
     from rivers._storage import ErrorGroup
 
 
@@ -92,11 +92,15 @@ def partition_status(
     asset: str,
     space: Space,
     status: str | Sequence[str] | None,
+    state: AssetState,
+    stale: Staleness,
     *,
     metadata: bool = False,
 ) -> pl.DataFrame:
     """See `CodeRepository.partition_status`."""
-    return frame(_rivers.partition_status(store, asset, space, _states(status), metadata))
+    return frame(
+        _rivers.partition_status(store, asset, space, _states(status), metadata, state, stale)
+    )
 
 
 def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::{Axis, Definition, Dimension, Members, Selection, Space};
 use rivers_core::store::OneFailure;
 use rivers_core::table::{
-    BackfillEntry, BackfillView, PartitionFilter, PartitionStatus, RunStatus, backfills,
+    BackfillEntry, BackfillView, PartitionFilter, PartitionStatus, RunStatus, Verdict, backfills,
     partition_status, partitions, runs, selection,
 };
 use table_support::{DAY, backfill, causes, days, names, rows, space, texts};
@@ -89,7 +89,13 @@ fn too_many_rows_are_refused_before_any_is_built() {
         run_id: false,
     };
     assert_eq!(partitions(&plan, 0, &view, &filter).unwrap().num_rows(), 1);
-    assert!(partition_status(&space, &[], &causes, None, false).is_err());
+    let none = Selection::empty(&space);
+    let verdict = Verdict {
+        reports: &[],
+        gone: &none,
+        stale: [&none; 3],
+    };
+    assert!(partition_status(&space, &[], verdict, &causes, None, false).is_err());
 }
 
 #[test]

@@ -6,9 +6,9 @@ mod table_support;
 use proptest::prelude::*;
 use rivers_core::backfill::{AttemptRow, FailureRow, Failures, RunRow, Skips, Status};
 use rivers_core::plan::Plan;
-use rivers_core::space::{Axis, Space};
+use rivers_core::space::{Axis, Selection, Space};
 use rivers_core::table::{
-    AssetHistory, BackfillView, MaterializationStatus, PartitionFilter, PartitionStatus,
+    AssetHistory, BackfillView, MaterializationStatus, PartitionFilter, PartitionStatus, Verdict,
     partition_status, partitions, selection,
 };
 use table_support::{any_plan, causes, days, names, rows, space};
@@ -195,6 +195,7 @@ proptest! {
                 metadata: Vec::new(),
                 failures: records.failures.into_iter().collect(),
                 skips: Skips::default(),
+                sessions: Vec::new(),
             }
         }).collect();
         let mut expected = Vec::new();
@@ -241,9 +242,13 @@ proptest! {
             row.push(done.map_or_else(dash, |(.., run)| run.to_string()));
             row.push(done.and_then(|(_, b, _)| b.code_version.clone()).unwrap_or_else(dash));
             row.push(dash()); // Nothing is skipped.
+            row.extend(["false".to_owned(), dash()]); // Nothing is stale.
             expected.push(row);
         }
-        let table = partition_status(&space, &history, &causes(), kept.as_deref(), false).unwrap();
+        let none = Selection::empty(&space);
+        let verdict = Verdict { reports: &[], gone: &none, stale: [&none; 3] };
+        let table =
+            partition_status(&space, &history, verdict, &causes(), kept.as_deref(), false).unwrap();
         prop_assert_eq!(rows(&table), expected);
     }
 }

@@ -9,6 +9,7 @@ use rivers_core::Error;
 use rivers_core::plan::Plan;
 use rivers_core::space::RangeSpec;
 use rivers_core::store;
+use rivers_core::store::queries::asset_state::asset_state;
 use rivers_core::table::cells::{self, Grid, Recorded, Window};
 use rivers_core::table::{MaterializationStatus, PartitionStatus, partition_states};
 
@@ -253,7 +254,9 @@ impl AssetCells {
     fn new(py: Python<'_>, store: &Store, asset: &str, space: &Space) -> Result<Self> {
         let states = py.detach(|| {
             let (histories, _) = histories(&*store.store, asset, false)?;
-            partition_states(&space.space, &histories)
+            let gone = asset_state(&*store.store, asset, &space.space)?.gone();
+            let reports = store.store.reports(asset)?;
+            partition_states(&space.space, &histories, &reports, &gone)
         })?;
         Ok(Self {
             space: Arc::clone(&space.space),

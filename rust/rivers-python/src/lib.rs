@@ -2,6 +2,7 @@
 //! No logic, no SQL.
 
 mod arrow;
+mod asset_state;
 mod batch;
 mod calendar;
 mod calendar_text;
@@ -31,6 +32,8 @@ mod worker;
 mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
+    #[pymodule_export]
+    use crate::asset_state::{AssetState, Staleness};
     #[pymodule_export]
     use crate::batch::Batch;
     #[pymodule_export]

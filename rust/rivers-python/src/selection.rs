@@ -241,8 +241,13 @@ impl Selection {
         PyList::new(py, keys?)
     }
 
+    /// The partitions of another space that are the same: with equal keys and equal windows.
+    fn same_in(&self, py: Python<'_>, other: &Space) -> Self {
+        py.detach(|| self.selection.same_in(&other.space)).into()
+    }
+
     fn union(&self, other: &Self) -> Self {
-        self.selection.union(&other.selection).into()
+        self.selection.plus(&other.selection).into()
     }
 
     fn intersection(&self, other: &Self) -> Self {
@@ -251,9 +256,7 @@ impl Selection {
 
     /// The members that are not in `other`, in their present order.
     fn difference(&self, other: &Self) -> Self {
-        self.selection
-            .difference(&other.selection.to_treemap())
-            .into()
+        self.selection.minus(&other.selection).into()
     }
 
     /// The selection in reverse order.

@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use rivers_core::backfill::{Cause, Report, ReportKind};
 use rivers_core::clock::{Clock, SteadyClock};
 use rivers_core::store::queries::runs::RunStatus;
-use rivers_core::store::queries::{backfills, error_groups, events, rates, runs};
+use rivers_core::store::queries::{asset_state, backfills, error_groups, events, rates, runs};
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow};
 
+use crate::asset_state::AssetState;
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
 use crate::records::{BackfillRecord, ErrorGroupRecord, EventRecord, RunRecord};
@@ -192,14 +193,25 @@ impl Store {
             .map(selections)
     }
 
-    fn materialized(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Selection> {
-        let selection = py.detach(|| backfills::materialized(&*self.store, asset, &space.space))?;
-        Ok(selection.into())
+    fn pending(&self, py: Python<'_>, id: &str) -> Result<Vec<Selection>> {
+        self.of_backfill(py, id, |store, row| backfills::pending(store, row))
+            .map(selections)
+    }
+
+    fn asset_state(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<AssetState> {
+        let state = py.detach(|| asset_state::asset_state(&*self.store, asset, &space.space))?;
+        Ok(AssetState::new(state, &self.store))
     }
 
     fn skipped(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Option<Selection>> {
-        let skipped = py.detach(|| backfills::skipped(&*self.store, asset, &space.space))?;
-        Ok(skipped.map(Selection::from))
+        let skipped = py.detach(|| {
+            let store = &*self.store;
+            if store.skipping(asset)?.is_empty() {
+                return Ok(None);
+            }
+            asset_state::asset_state(store, asset, &space.space).map(|state| Some(state.skipped()))
+        });
+        Ok(skipped?.map(Selection::from))
     }
 
     fn materialized_in(
@@ -211,12 +223,12 @@ impl Store {
     ) -> Result<Selection> {
         let (store, space) = (&*self.store, &space.space);
         Ok(py
-            .detach(|| backfills::materialized_in(store, &ids, asset, space))?
+            .detach(|| asset_state::materialized_in(store, &ids, asset, space))?
             .into())
     }
 
     fn ever_materialized(&self, py: Python<'_>, asset: &str) -> Result<Vec<Selection>> {
-        let spaces = py.detach(|| backfills::ever_materialized(&*self.store, asset))?;
+        let spaces = py.detach(|| asset_state::ever_materialized(&*self.store, asset))?;
         Ok(selections(spaces))
     }
 

@@ -11,10 +11,11 @@ use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
     self, AssetHistory, BackfillEntry, BackfillView, MaterializationStatus, PartitionFilter,
-    PartitionStatus, RunStatus,
+    PartitionStatus, RunStatus, Verdict,
 };
 
 use crate::arrow::ArrowTable;
+use crate::asset_state::{AssetState, Staleness};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::selection::{Selection, Space};
@@ -187,13 +188,21 @@ pub(crate) fn partition_status(
     space: &Space,
     status: Option<Vec<String>>,
     metadata: bool,
+    state: &AssetState,
+    stale: &Staleness,
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let filter = states(status, MaterializationStatus::parse)?;
         let (histories, reasons) = histories(&*store.store, asset, metadata)?;
+        let verdict = Verdict {
+            reports: &store.store.reports(asset)?,
+            gone: &state.state.gone(),
+            stale: stale.stale.by_reason(),
+        };
         table::partition_status(
             &space.space,
             &histories,
+            verdict,
             &reasons,
             filter.as_deref(),
             metadata,
@@ -231,6 +240,7 @@ pub(crate) fn histories(
                 Vec::new()
             },
             skips: skips.into_iter().collect(),
+            sessions: row.request.sessions,
             backfill_id: row.request.id,
         });
     }

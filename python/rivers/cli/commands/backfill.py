@@ -5,17 +5,17 @@ import logging
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from rich.markup import escape
 
 from rivers.cli import completion, display, exit_codes, parse
+from rivers.cli.chosen_partitions import chosen_partitions
 from rivers.cli.detach import announce, start_detached
 from rivers.cli.display import count, errors, output
 from rivers.cli.load import load_for_backfill, load_repository, looks_like_module
@@ -145,6 +145,11 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
     is_flag=True,
     help="Leave out materialized partitions; without a selection, of all partitions.",
 )
+@click.option(
+    "--only-stale",
+    is_flag=True,
+    help="Leave out partitions that are materialized and up to date; like --only-missing.",
+)
 @upstream_option
 @downstream_option
 @click.option(
@@ -179,6 +184,7 @@ def backfill(
     retry: int | None,
     timeout: float | None,
     only_missing: bool,
+    only_stale: bool,
     include_upstream: bool,
     include_downstream: bool,
     tags: tuple[str, ...],
@@ -204,13 +210,18 @@ def backfill(
     grouping = parse.parse_strategy(strategy)
     values = parse.read_config(config)
     from rivers.policies.retry import RetryPolicy  # noqa: PLC0415  (few commands need it)
+    from rivers.repository.internals import partition_definition  # noqa: PLC0415
 
     with load_repository(module, open_storage(storage)) as repo:
-        chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
+        chosen = chosen_partitions(
+            partial(partition_definition, repo, names), from_key, to_key, ranges, partitions, keys,
+            can_be_all=only_missing or only_stale, all_of="--only-missing for all that is missing",
+        )  # fmt: skip
         _execute(repo, module, storage, RunOptions(notify, keep_logs, log_format, as_json), partial(
             repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
             max_concurrency=max_concurrency, tags=parse.parse_pairs("--tag", tags),
             config=values, dry_run=dry_run, only_missing=only_missing,
+            only_stale=only_stale,
             include_upstream=include_upstream, include_downstream=include_downstream,
             max_failures=max_failures,
             order=cast("Order", parse.parse_order(order)),
@@ -331,51 +342,6 @@ def _detach(storage: str | None, dry_run: bool = False) -> None:
     if dry_run:
         raise ConfigurationError("give --detach or --dry-run, not both")
     start_detached(storage)
-
-
-def _partitions(
-    repo: "CodeRepository",
-    names: list[str] | None,
-    from_key: str | None,
-    to_key: str | None,
-    ranges: tuple[str, ...],
-    partitions: tuple[str, ...],
-    keys: Path | None,
-    only_missing: bool,
-) -> dict[str, Any]:
-    """Returns the selected partitions as the argument of `backfill()` that fits how they were named."""
-    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
-    from rivers.repository.internals import partition_definition  # noqa: PLC0415
-
-    is_range = from_key is not None or to_key is not None
-    given = {
-        "--from and --to": is_range,
-        "--range": bool(ranges),
-        "--partitions": bool(partitions),
-        "--keys": keys is not None,
-    }
-    ways = [way for way, is_given in given.items() if is_given]
-    if len(ways) > 1 or not (ways or only_missing):
-        what = f"not {' with '.join(ways)}" if ways else "or --only-missing for all that is missing"
-        raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
-    if is_range:
-        return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
-    if ranges:
-        return {"partition_range": parse.parse_range(ranges)}
-    definition = partition_definition(repo, names)
-    if keys is not None and str(keys) != "-":
-        return {"partition_keys": parse.read_table(keys)}
-    if keys is not None:
-        dimensions = definition.dimension_names()
-        return {"partition_keys": parse.read_keys(sys.stdin.read(), dimensions)}
-    if partitions:
-        return {"partition_keys": parse.parse_keys(partitions, definition.dimension_names())}
-    return {"partition_keys": definition.select()}
-
-
-def _either(ways: dict[str, bool]) -> str:
-    *first, last = ways
-    return f"{', '.join(first)} or {last}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use roaring::RoaringTreemap;
 
 use crate::clock::Micros;
-use crate::plan::Plan;
+use crate::plan::{Plan, Strategy};
 
 /// The record of a run that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +122,8 @@ impl Failures {
     }
 }
 
-/// The partitions of a layer's ended runs in which nothing failed (`asset` is `None`), or that `asset`
-/// materialized or skipped.
+/// The partitions of a layer's ended runs in which nothing failed (`asset` is `None`), or in which `asset` did
+/// not fail: it materialized or skipped them, or was materialized before.
 pub fn done(
     plan: &Plan,
     layer: usize,
@@ -132,7 +132,31 @@ pub fn done(
     asset: Option<u32>,
 ) -> RoaringTreemap {
     let mut done = RoaringTreemap::new();
-    for row in rows_of(ended, &plan.runs_of(layer)) {
+    let runs = plan.runs_of(layer);
+    let own = &plan.layers()[layer];
+    // Runs in order that did not fail are taken together, where each is a span of the selection.
+    let per_run = match own.strategy() {
+        Strategy::MultiRun => Some(1),
+        Strategy::Chunked { n } => Some(n.get()),
+        Strategy::SingleRun | Strategy::PerDimension { .. } => None,
+    };
+    let mut span: Range<u64> = 0..0;
+    let add = |span: &Range<u64>, done: &mut RoaringTreemap| {
+        if let (Some(per_run), false) = (per_run, span.is_empty()) {
+            let positions = span.start * per_run..(span.end * per_run).min(own.selection().len());
+            *done |= own.selection().span(positions).to_treemap();
+        }
+    };
+    for row in rows_of(ended, &runs) {
+        if row.failed == 0 && per_run.is_some() {
+            let run = row.run - runs.start;
+            if run != span.end {
+                add(&span, &mut done);
+                span = run..run;
+            }
+            span.end = run + 1;
+            continue;
+        }
         let failed_part = if row.failed == 0 {
             FailedPart::None
         } else {
@@ -148,9 +172,7 @@ pub fn done(
                 .filter(|&partition| !failed_part.has(partition)),
         );
     }
-    if let Some(before) = asset.and_then(|asset| plan.materialized(asset)) {
-        done -= before.to_treemap();
-    }
+    add(&span, &mut done);
     done
 }
 

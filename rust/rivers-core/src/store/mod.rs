@@ -30,7 +30,7 @@ mod encoding;
 pub mod failpoint;
 pub mod fork;
 pub mod liveness;
-mod process;
+pub(crate) mod process;
 pub mod queries;
 mod records;
 pub mod segment;

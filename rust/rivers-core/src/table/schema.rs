@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
-use super::states::{BACKFILL_STATUS, MaterializationStatus, PartitionStatus, RunStatus};
+use super::states::{
+    BACKFILL_STATUS, MaterializationStatus, PartitionStatus, RunStatus, STALE_REASONS,
+};
 
 /// The metadata key of an Enum in Polars (1.20 and later): the length of each value in bytes, `;`,
 /// the value.
@@ -115,6 +117,10 @@ pub fn partition_status() -> Vec<Field> {
         Field::new("code_version", DataType::Utf8View, true),
         // String: why it was skipped; null where the state is another one.
         Field::new("skip_reason", DataType::Utf8View, true),
+        // Boolean: whether it is materialized or skipped, and out of date.
+        Field::new("stale", DataType::Boolean, false),
+        // Enum of `STALE_REASONS`: why it is out of date; null where it is not.
+        states("stale_reason", STALE_REASONS).with_nullable(true),
     ]
 }
 
@@ -138,6 +144,8 @@ pub const RESERVED: &[&str] = &[
     "code_version",
     "metadata",
     "skip_reason",
+    "stale",
+    "stale_reason",
 ];
 
 /// An asset's name in a list.

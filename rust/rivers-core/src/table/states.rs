@@ -88,6 +88,9 @@ states! {
     }
 }
 
+/// Why a partition is out of date, in the order of precedence.
+pub const STALE_REASONS: &[&str] = &["early", "code_version", "upstream"];
+
 /// The names of `backfill::Status`, in its order.
 pub const BACKFILL_STATUS: &[&str] = &["in_progress", "completed", "failed", "canceled"];
 
@@ -102,5 +105,13 @@ fn unknown(name: &str, names: &[&str]) -> Error {
 pub(super) fn state_column(codes: Vec<u8>, names: &[&str]) -> Result<ArrayRef> {
     let values = Arc::new(LargeStringArray::from_iter_values(names));
     let column = DictionaryArray::<UInt8Type>::try_new(UInt8Array::from(codes), values);
+    Ok(Arc::new(column.map_err(unreadable)?))
+}
+
+/// Builds a column of reasons from their numbers, counted from 1; 0 is null.
+pub(super) fn reason_column(codes: &[u8], names: &[&str]) -> Result<ArrayRef> {
+    let values = Arc::new(LargeStringArray::from_iter_values(names));
+    let keys = codes.iter().map(|code| code.checked_sub(1));
+    let column = DictionaryArray::<UInt8Type>::try_new(keys.collect::<UInt8Array>(), values);
     Ok(Arc::new(column.map_err(unreadable)?))
 }

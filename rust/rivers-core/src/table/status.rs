@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use hashbrown::HashMap;
 
@@ -12,11 +12,12 @@ use super::dimensions::Columns;
 use super::layout::Layout;
 use super::locator::Locator;
 use super::schema;
-use super::states::{self, MaterializationStatus};
+use super::states::{self, MaterializationStatus, STALE_REASONS};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::{Cause, Failures, MetadataRow, RunRow, Skips};
+use crate::backfill::session::session_at;
+use crate::backfill::{Cause, Failures, MetadataRow, Report, ReportKind, RunRow, Session, Skips};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -45,6 +46,19 @@ pub struct AssetHistory {
     pub metadata: Vec<(MetadataRow, Arc<str>)>,
     /// What was skipped.
     pub skips: Skips,
+    /// Which processes ran the backfill.
+    pub sessions: Vec<Session>,
+}
+
+/// What the table shows besides the records of backfills.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict<'a> {
+    /// What users reported about the asset.
+    pub reports: &'a [Report],
+    /// The partitions whose values are gone, which are missing.
+    pub gone: &'a Selection,
+    /// The partitions that are out of date: early, by another version of the code, and before an upstream.
+    pub stale: [&'a Selection; 3],
 }
 
 /// One row per partition of an asset's space, in its order (columns: `schema::partition_status`,
@@ -60,6 +74,7 @@ pub struct AssetHistory {
 pub fn partition_status(
     space: &Arc<Space>,
     history: &[AssetHistory],
+    verdict: Verdict<'_>,
     reasons: &HashMap<i64, Cause>,
     status: Option<&[MaterializationStatus]>,
     metadata: bool,
@@ -68,7 +83,12 @@ pub fn partition_status(
     for backfill in history {
         marks.add(space, backfill, reasons)?;
     }
+    for report in verdict.reports.iter().rev() {
+        marks.report(space, report);
+    }
+    marks.lose(verdict.gone);
     let states = marks.states();
+    let stale = stale_codes(&states, verdict.stale);
     let layout = Layout::of_selection(&Selection::all(Arc::clone(space)));
     let ranges = match status {
         None => std::iter::once(0..space.len()).collect(),
@@ -79,20 +99,63 @@ pub fn partition_status(
     };
     let mut table = Columns::default();
     table.add_dimensions(space, &layout, &ranges)?;
-    marks.finish(states, &ranges, table)
+    marks.finish(states, stale, &ranges, table)
+}
+
+/// For each partition, why it is out of date: 0 if it is not, otherwise the number of a reason, from 1.
+fn stale_codes(states: &[u8], stale: [&Selection; 3]) -> Vec<u8> {
+    let mut codes = vec![0; states.len()];
+    // The first reason is shown, so it is written last.
+    for (partitions, code) in stale.into_iter().zip([1, 2, 3]).rev() {
+        for_each_span(partitions, |span| codes[span].fill(code));
+    }
+    let shown = [
+        MaterializationStatus::Materialized as u8,
+        MaterializationStatus::Skipped as u8,
+    ];
+    if stale.iter().any(|partitions| !partitions.is_empty()) {
+        for (code, state) in codes.iter_mut().zip(states) {
+            if !shown.contains(state) {
+                *code = 0;
+            }
+        }
+    }
+    codes
+}
+
+/// Calls `visit` with the spans of consecutive members of a selection.
+fn for_each_span(partitions: &Selection, mut visit: impl FnMut(Range<usize>)) {
+    let members = partitions.to_treemap();
+    for (high, bitmap) in members.bitmaps() {
+        let mut spans = bitmap.iter();
+        while let Some(span) = spans.next_range() {
+            let first = (u64::from(high) << 32) | u64::from(*span.start());
+            let len = u64::from(span.end() - span.start()) + 1;
+            visit(first as usize..(first + len) as usize);
+        }
+    }
 }
 
 /// The state of each partition of an asset's space, in its order: indices in `MaterializationStatus::ALL`.
-/// `history` is ordered from the newest backfill.
+/// `history` is ordered from the newest backfill, `reports` from the newest one; the values of `gone` are.
 ///
 /// # Errors
 /// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
 /// does not fit its space.
-pub fn partition_states(space: &Space, history: &[AssetHistory]) -> Result<Vec<u8>> {
+pub fn partition_states(
+    space: &Arc<Space>,
+    history: &[AssetHistory],
+    reports: &[Report],
+    gone: &Selection,
+) -> Result<Vec<u8>> {
     let mut marks = Marks::new(check_rows(space.len(), "")?, false);
     for backfill in history {
         marks.add(space, backfill, &HashMap::new())?;
     }
+    for report in reports.iter().rev() {
+        marks.report(space, report);
+    }
+    marks.lose(gone);
     Ok(marks.states())
 }
 
@@ -178,24 +241,31 @@ impl Marks {
         let facts = self.metadata.is_some().then(|| self.bodies.by_run(history));
         let known = history.facts.as_deref().filter(|_| facts.is_some());
         let known = known.map_or(0, |text| self.bodies.texts.write(text));
-        // What was materialized before is not part of this backfill.
+        // What was materialized before is not part of this backfill, unless it was executed again.
         let before = history.plan.materialized(history.asset);
-        let is_before = |partition| before.is_some_and(|before| before.contains(partition));
+        let was_before = |partition| before.is_some_and(|before| before.contains(partition));
+        let again_in = |session: Option<&Session>| {
+            session.is_some_and(|own| own.executed_again.contains(&history.asset))
+        };
+        let again_now = again_in(history.sessions.last());
         walk(runs, &history.runs, &[], |span| match span {
             Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
-                if before.is_none() {
+                if before.is_none() || again_now {
                     return here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
                 }
                 there.for_each(rows_of(runs), |row_number, partition| {
                     if let Some(at) = here.partition(row_number) {
-                        self.held[at as usize] |= !is_before(partition);
+                        self.held[at as usize] |= !was_before(partition);
                     }
                 });
             }
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
                 let rows = rows_of(row.run..row.run + 1);
+                let session = session_at(&history.sessions, row.started_at);
+                let again = before.is_some() && again_in(history.sessions.get(session));
+                let is_before = |partition| !again && was_before(partition);
                 let facts = facts.as_ref().and_then(|facts| facts.get(&row.run));
                 let mut done = |at: u64, partition: Option<u64>| {
                     let at = at as usize;
@@ -214,7 +284,8 @@ impl Marks {
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
                 let skips = history.skips.has_run(row.run);
-                let is_uniform = failed_part == FailedPart::None && !skips && before.is_none();
+                let is_all = before.is_none() || again;
+                let is_uniform = failed_part == FailedPart::None && !skips && is_all;
                 if is_uniform && facts.is_none_or(RunBodies::is_shared) {
                     return here.for_each(rows, |_, at| done(at, None));
                 }
@@ -252,6 +323,47 @@ impl Marks {
         Ok(())
     }
 
+    /// Applies what a user said, if nothing happened since.
+    fn report(&mut self, space: &Arc<Space>, report: &Report) {
+        let version = report.code_version.as_deref();
+        let version = version.map_or(0, |text| self.versions.write(text));
+        let facts = match &report.metadata {
+            Some(text) if self.metadata.is_some() => self.bodies.texts.write(text),
+            _ => 0,
+        };
+        for_each_span(&report.selection.same_in(space), |span| {
+            for at in span {
+                for times in [&mut self.skipped, &mut self.failed] {
+                    if let Some(time) = times.get_mut(at).filter(|time| **time <= report.at) {
+                        *time = NEVER;
+                    }
+                }
+                if self.last[at] > report.at {
+                    continue;
+                }
+                self.last[at] = match report.kind {
+                    ReportKind::Materialized => report.at,
+                    ReportKind::Forgotten => NEVER,
+                };
+                (self.backfill[at], self.run[at], self.version[at]) = (0, 0, version);
+                if let Some(metadata) = &mut self.metadata {
+                    metadata[at] = facts;
+                }
+            }
+        });
+    }
+
+    /// Makes partitions missing whose values are gone.
+    fn lose(&mut self, gone: &Selection) {
+        for_each_span(gone, |span| {
+            self.last[span.clone()].fill(NEVER);
+            self.version[span.clone()].fill(0);
+            if let Some(metadata) = &mut self.metadata {
+                metadata[span].fill(0);
+            }
+        });
+    }
+
     fn states(&self) -> Vec<u8> {
         let mut states: Vec<u8> = Vec::with_capacity(self.last.len());
         let of = |last: Micros| match last {
@@ -286,10 +398,12 @@ impl Marks {
     fn finish(
         mut self,
         mut states: Vec<u8>,
+        mut stale: Vec<u8>,
         ranges: &[Range<u64>],
         mut table: Columns,
     ) -> Result<RecordBatch> {
         keep(&mut states, ranges);
+        keep(&mut stale, ranges);
         keep(&mut self.last, ranges);
         keep(&mut self.backfill, ranges);
         keep(&mut self.run, ranges);
@@ -309,16 +423,20 @@ impl Marks {
             (nulls.null_count() > 0).then_some(nulls)
         };
         let done = nulls(&|at| self.last[at] != NEVER);
+        let ran = nulls(&|at| self.last[at] != NEVER && self.backfill[at] != 0);
+        let is_stale = BooleanBuffer::collect_bool(rows, |at| stale[at] != 0);
         let skipped = nulls(&|at| states[at] == skipped);
         let versioned = nulls(&|at| self.version[at] != 0);
         table.fields.extend(schema::partition_status());
         table.columns.extend([
             states::state_column(states, MaterializationStatus::NAMES)?,
-            timestamps(self.last, done.clone()),
-            self.ids.column(self.backfill, done.clone())?,
-            Arc::new(UInt64Array::new(self.run.into(), done)),
+            timestamps(self.last, done),
+            self.ids.column(self.backfill, ran.clone())?,
+            Arc::new(UInt64Array::new(self.run.into(), ran)),
             self.versions.column(self.version, versioned)?,
             self.reasons.column(self.reason, skipped)?,
+            Arc::new(BooleanArray::new(is_stale, None)),
+            states::reason_column(&stale, STALE_REASONS)?,
         ]);
         if let Some(metadata) = self.metadata {
             let described = nulls(&|at| metadata[at] != 0);

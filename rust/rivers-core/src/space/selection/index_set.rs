@@ -112,12 +112,29 @@ impl IndexSet {
     /// The positions that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
+        if let (Self::Range(own), Self::Range(other)) = (self, other) {
+            if other.start <= own.start && other.end > own.start {
+                let left = other.end.min(own.end)..own.end;
+                return Self::Range(if left.is_empty() { 0..0 } else { left });
+            }
+            if other.end >= own.end && other.start < own.end {
+                return Self::Range(own.start..other.start);
+            }
+        }
         Self::from_bitmap(self.to_bitmap() - other.to_bitmap())
     }
 
     /// The positions in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
+        if let (Self::Range(a), Self::Range(b)) = (self, other)
+            && a.start <= b.end
+            && b.start <= a.end
+            && !a.is_empty()
+            && !b.is_empty()
+        {
+            return Self::Range(a.start.min(b.start)..a.end.max(b.end));
+        }
         Self::from_bitmap(self.to_bitmap() | other.to_bitmap())
     }
 }

@@ -1,11 +1,14 @@
 //! A set of partitions of one space, with an order: a product of index sets, a compressed set of
 //! numbers, or a single partition.
 
+mod algebra;
 mod arrange;
 mod covering_key;
 mod index_set;
 mod nesting;
+mod open_windows;
 mod position_set;
+mod same_partitions;
 mod time_window;
 
 use std::ops::Range;

@@ -1,14 +1,11 @@
-//! What the records of one or several backfills say: errors in words, live owners, materialized partitions.
+//! What the records of one or several backfills say: errors in words, live owners, what did not complete.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-
-use roaring::RoaringTreemap;
 
 use crate::backfill::{Cause, FailureRow, Failures, Status, outcome};
 use crate::error::Result;
-use crate::space::{Members, PositionSet, Selection, Space};
-use crate::store::records::{BackfillRow, Key, OneFailure, StorageTime};
+use crate::space::Selection;
+use crate::store::records::{BackfillRow, OneFailure, StorageTime};
 use crate::store::{Records, Store};
 
 /// The error of a failed backfill in words: the first failure, the number of failed partitions, and why it
@@ -150,101 +147,19 @@ pub fn failed_assets(
         .collect())
 }
 
-/// The partitions of a backfill that an asset materialized or skipped, in the space of that time.
-fn materialized_by(
-    store: &dyn Records,
-    key: Key,
-    asset: u32,
-) -> Result<(Arc<Space>, RoaringTreemap)> {
-    let plan = store.plan(key)?;
-    let layer = plan.layer_with(asset);
-    let failures: Failures = store.failures(key, None)?.into_iter().collect();
-    let ended = store.runs(key, plan.runs_of(layer))?;
-    let done = outcome::done(&plan, layer, &ended, &failures, Some(asset));
-    Ok((Arc::clone(plan.layers()[layer].selection().space()), done))
-}
-
-/// The partitions of a backfill that an asset skipped, of those that it materialized or skipped, in the
-/// space of that time.
-fn skipped_by(
-    store: &dyn Records,
-    key: Key,
-    asset: u32,
-    done: &RoaringTreemap,
-) -> Result<RoaringTreemap> {
-    let rows = store.skips(key, None)?;
-    if rows.is_empty() {
-        return Ok(RoaringTreemap::new());
-    }
-    let plan = store.plan(key)?;
-    let mut skipped = RoaringTreemap::new();
-    for row in rows.iter().filter(|row| row.asset == asset) {
-        match row.partition {
-            Some(partition) => _ = skipped.insert(partition),
-            None => skipped |= plan.run(row.run).to_treemap(),
-        }
-    }
-    Ok(skipped & done)
-}
-
-/// The partitions of another space that are those of the space of that time: with equal keys, and equal
-/// windows in time.
-fn translated(then: &Space, space: &Space, partitions: RoaringTreemap) -> RoaringTreemap {
-    if *then == *space {
-        return partitions;
-    }
-    let there = |partition| then.same_partition(space, partition);
-    partitions.iter().filter_map(there).collect()
-}
-
-/// The partitions of the space that the latest backfill which executed `asset` for them skipped. `None`:
-/// no backfill ever skipped one.
+/// The partitions that a resume of a backfill executes, because their runs have not ended: for each layer.
 ///
 /// # Errors
 /// `Storage`.
-pub fn skipped(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Result<Option<Selection>> {
-    let skipping = store.skipping(asset)?;
-    let Some(oldest) = skipping.iter().min().copied() else {
-        return Ok(None);
-    };
-    let (mut seen, mut skipped) = (RoaringTreemap::new(), RoaringTreemap::new());
-    for row in store.list(Some(asset), None)? {
-        let Some(asset_index) = row.request.partitioned_asset(asset) else {
-            continue;
-        };
-        if row.key < oldest {
-            break;
-        }
-        let (then, done) = materialized_by(store, row.key, asset_index)?;
-        let own = skipped_by(store, row.key, asset_index, &done)?;
-        skipped |= translated(&then, space, own) - &seen;
-        seen |= translated(&then, space, done);
-    }
-    let members = Members::Explicit(PositionSet::ascending(skipped));
-    Ok(Some(Selection::new(Arc::clone(space), members)))
-}
-
-/// The partitions of the space for which the asset was materialized by one of these backfills.
-///
-/// # Errors
-/// `Storage`.
-pub fn materialized_in(
-    store: &dyn Records,
-    ids: &[String],
-    asset: &str,
-    space: &Arc<Space>,
-) -> Result<Selection> {
-    let mut all = RoaringTreemap::new();
-    for id in ids {
-        let Some(row) = store.find(id)? else { continue };
-        let Some(asset_index) = row.request.partitioned_asset(asset) else {
-            continue;
-        };
-        let (then, done) = materialized_by(store, row.key, asset_index)?;
-        all |= translated(&then, space, done);
-    }
-    let members = Members::Explicit(PositionSet::ascending(all));
-    Ok(Selection::new(Arc::clone(space), members))
+pub fn pending(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selection>> {
+    let plan = store.plan(row.key)?;
+    let mut ended = store.runs(row.key, 0..u64::MAX)?;
+    ended.iter_mut().for_each(|run| run.failed = 0);
+    let layers = plan.layers().iter().enumerate().map(|(at, layer)| {
+        let done = outcome::done(&plan, at, &ended, &Failures::default(), None);
+        layer.selection().difference(&done)
+    });
+    Ok(layers.collect())
 }
 
 /// The partitions that a rerun of a backfill executes, because they did not complete: for each layer, in the
@@ -264,63 +179,4 @@ pub fn uncompleted(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selecti
             .arranged_as(layer.selection())
     });
     layers.collect()
-}
-
-/// All partitions for which the asset was ever materialized, not only skipped, under any definition: one selection for each
-/// space, the newest first. Each key is in one of them only.
-///
-/// # Errors
-/// `Storage`.
-pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selection>> {
-    let mut spaces: Vec<(Arc<Space>, RoaringTreemap)> = Vec::new();
-    for row in store.list(Some(asset), None)? {
-        let Some(asset_index) = row.request.partitioned_asset(asset) else {
-            continue;
-        };
-        let (then, done) = materialized_by(store, row.key, asset_index)?;
-        let done = &done - skipped_by(store, row.key, asset_index, &done)?;
-        if let Some((_, known)) = spaces.iter_mut().find(|(space, _)| **space == *then) {
-            *known |= done;
-            continue;
-        }
-        let mut own = RoaringTreemap::new();
-        for partition in done {
-            let newer = spaces.iter_mut().find_map(|(space, known)| {
-                then.same_partition(space, partition)
-                    .map(|there| (known, there))
-            });
-            match newer {
-                Some((known, there)) => known.insert(there),
-                None => own.insert(partition),
-            };
-        }
-        spaces.push((then, own));
-    }
-    let selection =
-        |(space, set)| Selection::new(space, Members::Explicit(PositionSet::ascending(set)));
-    Ok(spaces.into_iter().map(selection).collect())
-}
-
-/// The partitions of the space for which the asset is materialized, or which it skipped.
-///
-/// # Errors
-/// `Storage`.
-pub fn materialized(store: &dyn Records, asset: &str, space: &Arc<Space>) -> Result<Selection> {
-    let mut all = RoaringTreemap::new();
-    let is_partitioned = !space.dims().is_empty();
-    for row in store.list(Some(asset), None)? {
-        let Some(asset_index) = row.request.asset_index(asset, is_partitioned) else {
-            continue;
-        };
-        let (then, done) = materialized_by(store, row.key, asset_index)?;
-        if is_partitioned {
-            all |= translated(&then, space, done);
-        } else if !done.is_empty() {
-            // A run of other assets' partitions made it, once.
-            all.insert(0);
-            break;
-        }
-    }
-    let members = Members::Explicit(PositionSet::ascending(all));
-    Ok(Selection::new(Arc::clone(space), members))
 }

@@ -1,5 +1,6 @@
 //! Questions answered from the records, in each database alike.
 
+pub mod asset_state;
 pub mod backfills;
 pub mod consistency;
 pub mod ended_runs;

@@ -264,7 +264,7 @@ impl BackfillRecords<'_> {
         if whole.is_some_and(|own| own.cause.is_none()) {
             return drafts; // It needs what failed, and was not executed.
         }
-        if self.was_materialized_before(run.number, asset) {
+        if self.was_materialized_before(run, asset) {
             return drafts;
         }
         let first = run.attempts.iter().map(|own| own.started_at).min();
@@ -311,7 +311,7 @@ impl BackfillRecords<'_> {
         let own = run.failures.iter().filter(|own| own.asset == draft.asset);
         let mut failed: HashSet<u64> = own.filter_map(|own| own.partition).collect();
         failed.extend(skips().filter_map(|own| own.partition));
-        let before = self.plan.materialized(draft.asset);
+        let before = self.before(run, draft.asset);
         let is_before = |partition| before.is_some_and(|before| before.contains(partition));
         // Those that are left out do not count for the limit.
         let mut looked_at = (limit as u64).saturating_add(failed.len() as u64);
@@ -327,12 +327,20 @@ impl BackfillRecords<'_> {
         }));
     }
 
+    /// The partitions for which a run did not execute an asset.
+    fn before(&self, run: &RunRecords, asset: u32) -> Option<&Selection> {
+        let started = run.ended.map(|row| row.started_at).or(run.since);
+        let session = started.and_then(|at| self.row.request.session_of(at));
+        let again = session.is_some_and(|own| own.executed_again.contains(&asset));
+        self.plan.materialized(asset).filter(|_| !again)
+    }
+
     /// Whether an asset was already materialized for all partitions of a run, and so not executed.
-    fn was_materialized_before(&self, run: u64, asset: u32) -> bool {
-        let Some(before) = self.plan.materialized(asset) else {
+    fn was_materialized_before(&self, run: &RunRecords, asset: u32) -> bool {
+        let Some(before) = self.before(run, asset) else {
             return false;
         };
-        let partitions = self.plan.run(run);
+        let partitions = self.plan.run(run.number);
         partitions.iter().all(|own| before.contains(own))
     }
 

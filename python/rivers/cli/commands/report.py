@@ -1,0 +1,122 @@
+"""The commands that record what is materialized without running anything: report, forget."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rivers.cli import display, parse
+from rivers.cli.chosen_partitions import chosen_partitions
+from rivers.cli.display import output
+from rivers.cli.load import load_repository
+from rivers.cli.options import FILE, module_argument, storage_option
+from rivers.cli.settings import open_storage
+from rivers.exceptions import ConfigurationError
+
+_asset_argument = click.argument("asset")
+
+
+def _partitions_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that name partitions."""
+    for option in (
+        click.option("--from", "from_key", metavar="KEY", help="First key of a range."),
+        click.option("--to", "to_key", metavar="KEY", help="Last key of a range."),
+        click.option(
+            "--range",
+            "ranges",
+            multiple=True,
+            metavar="DIM=A..B|DIM=A,B",
+            help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
+        ),
+        click.option(
+            "--partitions",
+            multiple=True,
+            metavar="KEYS",
+            help="Single partitions: 'a,b', or with dimensions 'date=2024-01-01|region=us,eu'.",
+        ),
+        click.option(
+            "--keys",
+            type=FILE,
+            metavar="FILE",
+            help="A csv or Parquet table of partitions, a column per dimension.",
+        ),
+        click.option("--all", "is_all", is_flag=True, help="All partitions."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+@click.command(epilog="Example: rivers report pipeline.py sales --from 2024-01-01 --to 2024-01-31")
+@module_argument
+@_asset_argument
+@_partitions_options
+@click.option(
+    "--metadata",
+    "facts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A fact about the partitions; may be repeated.",
+)
+@storage_option
+def report(
+    module: str, asset: str, facts: tuple[str, ...], storage: str | None, **partitions: Any
+) -> None:
+    """Record partitions of ASSET as materialized, without running anything.
+
+    Whatever happens to them later overrules that. An unpartitioned asset takes no partitions.
+    """
+    with load_repository(module, open_storage(storage)) as repo:
+        chosen = _chosen(repo, asset, **partitions)
+        metadata: dict[str, Any] = dict(parse.parse_pairs("--metadata", facts))
+        number = repo.report_materialized(asset, **chosen, metadata=metadata or None)
+    output.print(
+        f"{asset}: {display.count(number, 'partition')} reported as materialized", soft_wrap=True
+    )
+
+
+@click.command(epilog="Example: rivers forget pipeline.py sales --partitions 2024-01-07")
+@module_argument
+@_asset_argument
+@_partitions_options
+@storage_option
+def forget(module: str, asset: str, storage: str | None, **partitions: Any) -> None:
+    """Record that partitions of ASSET are missing.
+
+    Their values stay where they are. An unpartitioned asset takes no partitions.
+    """
+    with load_repository(module, open_storage(storage)) as repo:
+        number = repo.forget_partitions(asset, **_chosen(repo, asset, **partitions))
+    output.print(f"{asset}: {display.count(number, 'partition')} forgotten", soft_wrap=True)
+
+
+def _chosen(
+    repo: Any,
+    asset: str,
+    *,
+    from_key: str | None,
+    to_key: str | None,
+    ranges: tuple[str, ...],
+    partitions: tuple[str, ...],
+    keys: Path | None,
+    is_all: bool,
+) -> dict[str, Any]:
+    """The partitions as arguments of the repository's methods; none for an unpartitioned asset."""
+    from rivers.repository.internals import asset_definition  # noqa: PLC0415
+
+    is_named = bool(from_key or to_key or ranges or partitions or keys)
+    definition = asset_definition(repo, asset)
+    if definition is None and not is_named:
+        return {}
+    if definition is None:
+        raise ConfigurationError(
+            f"the asset {asset!r} is not partitioned: leave the partitions out"
+        )
+    own = definition
+    return chosen_partitions(
+        lambda: own, from_key, to_key, ranges, partitions, keys,
+        can_be_all=is_all and not is_named, all_of="--all",
+    )  # fmt: skip
+
+
+COMMANDS = {"report": report, "forget": forget}

@@ -1,0 +1,186 @@
+//! What one backfill or report says about the partitions of an asset.
+
+use std::sync::{Arc, OnceLock};
+
+use roaring::RoaringTreemap;
+
+use super::Outcome;
+use super::source::{Origin, Source};
+use crate::backfill::session::session_at;
+use crate::backfill::{Failures, Kept, Report, ReportKind, RunRow, SkipRow, Status, outcome};
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::space::{Members, PositionSet, Selection, Space};
+use crate::store::Records;
+use crate::store::records::BackfillRow;
+
+/// What one backfill or report says.
+pub(super) struct Account {
+    pub(super) source: Arc<Source>,
+    /// Disjoint sets of partitions.
+    pub(super) parts: Vec<Part>,
+}
+
+/// Partitions with one outcome.
+pub(super) struct Part {
+    pub(super) outcome: Outcome,
+    /// The session of the backfill in which their runs started.
+    pub(super) session: usize,
+    pub(super) partitions: Selection,
+}
+
+impl Account {
+    pub(super) fn of_report(report: Report, space: &Arc<Space>) -> Self {
+        let part = Part {
+            outcome: match report.kind {
+                ReportKind::Materialized => Outcome::Made,
+                ReportKind::Forgotten => Outcome::Forgotten,
+            },
+            session: 0,
+            partitions: report.selection.same_in(space),
+        };
+        let source = Source {
+            origin: Origin::Report,
+            code_version: report.code_version,
+            from: report.at,
+            to: report.at,
+            sessions: Vec::new(),
+            kept: Kept::Stored,
+        };
+        Self {
+            source: Arc::new(source),
+            parts: vec![part],
+        }
+    }
+
+    pub(super) fn of_backfill(
+        store: &dyn Records,
+        row: &BackfillRow,
+        asset: u32,
+        space: &Arc<Space>,
+    ) -> Result<Self> {
+        let plan = store.plan(row.key)?;
+        let layer = plan.layer_with(asset);
+        let skips = match store.skips(row.key, None)? {
+            rows if rows.iter().any(|skip| skip.asset == asset) => rows,
+            _ => Vec::new(),
+        };
+        let runs = OnceLock::new();
+        let request = &row.request;
+        let mut parts = Vec::new();
+        if is_complete(row) && request.sessions.len() < 2 && skips.is_empty() {
+            let own = plan.layers()[layer].selection().sorted();
+            let again = request.sessions.first();
+            let made = without_before(&plan, asset, own, again.map(|own| &own.executed_again[..]));
+            parts.push(Part {
+                outcome: Outcome::Made,
+                session: 0,
+                partitions: made,
+            });
+        } else {
+            let rows = store.runs(row.key, plan.runs_of(layer))?;
+            let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
+            let mut rest = &rows[..];
+            let mut by_session: Vec<Vec<RunRow>> = vec![Vec::new(); request.sessions.len().max(1)];
+            if by_session.len() == 1 {
+                by_session[0] = rest.to_vec();
+                rest = &[];
+            }
+            for own in rest {
+                by_session[session_at(&request.sessions, own.started_at)].push(*own);
+            }
+            for (session, own) in by_session.iter().enumerate() {
+                let done = outcome::done(&plan, layer, own, &failures, Some(asset));
+                let again = request.sessions.get(session);
+                let again = again.map(|own| &own.executed_again[..]);
+                let space = Arc::clone(plan.layers()[layer].selection().space());
+                let done = Selection::new(space, ascending(done));
+                let done = without_before(&plan, asset, done, again);
+                let skipped = skipped(&plan, asset, &skips, own, &done);
+                parts.push(Part {
+                    outcome: Outcome::Made,
+                    session,
+                    partitions: done.minus(&skipped),
+                });
+                parts.push(Part {
+                    outcome: Outcome::Skipped,
+                    session,
+                    partitions: skipped,
+                });
+            }
+            let _ = runs.set(rows);
+        }
+        for part in &mut parts {
+            part.partitions = if !space.dims().is_empty() {
+                part.partitions.same_in(space)
+            } else if part.partitions.is_empty() {
+                Selection::empty(space)
+            } else {
+                // A run of other assets' partitions made it, once.
+                Selection::all(Arc::clone(space))
+            };
+        }
+        parts.retain(|part| !part.partitions.is_empty());
+        let source = Source {
+            code_version: request.assets[asset as usize].code_version.clone(),
+            from: request.created_at,
+            to: row.ended_at.unwrap_or(i64::MAX),
+            sessions: request.sessions.clone(),
+            kept: request.assets[asset as usize].kept,
+            origin: Origin::Backfill {
+                key: row.key,
+                plan: Box::new(plan),
+                layer,
+                runs,
+            },
+        };
+        Ok(Self {
+            source: Arc::new(source),
+            parts,
+        })
+    }
+}
+
+/// Whether all runs of a backfill have ended and nothing failed.
+fn is_complete(row: &BackfillRow) -> bool {
+    let counts = &row.counts;
+    row.status == Status::Completed
+        && counts.runs_ended == row.num_runs
+        && counts.completed == row.num_partitions
+}
+
+/// Those of the partitions for which runs executed an asset: it was not materialized before.
+fn without_before(plan: &Plan, asset: u32, done: Selection, again: Option<&[u32]>) -> Selection {
+    match plan.materialized(asset) {
+        Some(before) if !again.is_some_and(|again| again.contains(&asset)) => done.minus(before),
+        _ => done,
+    }
+}
+
+/// Those of the partitions that these runs skipped.
+fn skipped(
+    plan: &Plan,
+    asset: u32,
+    skips: &[SkipRow],
+    runs: &[RunRow],
+    done: &Selection,
+) -> Selection {
+    let mut skipped = RoaringTreemap::new();
+    for skip in skips.iter().filter(|skip| skip.asset == asset) {
+        if runs.binary_search_by_key(&skip.run, |row| row.run).is_err() {
+            continue;
+        }
+        match skip.partition {
+            Some(partition) => _ = skipped.insert(partition),
+            None => skipped |= plan.run(skip.run).to_treemap(),
+        }
+    }
+    done.common(&Selection::new(
+        Arc::clone(done.space()),
+        ascending(skipped),
+    ))
+}
+
+fn ascending(partitions: RoaringTreemap) -> Members {
+    Members::Explicit(PositionSet::ascending(partitions))
+}

@@ -1,0 +1,118 @@
+//! What determines the state of partitions: a backfill or a report.
+
+use std::sync::OnceLock;
+
+use super::account::Part;
+use super::{Availability, Outcome};
+use crate::backfill::{Kept, RunRow, Session};
+use crate::clock::Micros;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::space::Space;
+use crate::store::Records;
+use crate::store::records::Key;
+
+/// A backfill or a report.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) origin: Origin,
+    /// The version of the asset's code then.
+    pub(super) code_version: Option<String>,
+    /// No run began before that.
+    pub(super) from: Micros,
+    /// No run ended after that.
+    pub(super) to: Micros,
+    /// Which processes ran the backfill.
+    pub(super) sessions: Vec<Session>,
+    /// Where the values were kept.
+    pub(super) kept: Kept,
+}
+
+#[derive(Debug)]
+pub(super) enum Origin {
+    Report,
+    Backfill {
+        key: Key,
+        plan: Box<Plan>,
+        /// The layer whose runs execute the asset.
+        layer: usize,
+        /// Its ended runs, read when they are needed.
+        runs: OnceLock<Vec<RunRow>>,
+    },
+}
+
+impl Source {
+    /// The order of sources at equal times: backfills by number, then reports.
+    pub(super) fn order(&self) -> i64 {
+        match &self.origin {
+            Origin::Report => i64::MAX,
+            Origin::Backfill { key, .. } => *key,
+        }
+    }
+
+    /// The backfill; `None` for a report.
+    pub(super) fn backfill(&self) -> Option<Key> {
+        match &self.origin {
+            Origin::Report => None,
+            Origin::Backfill { key, .. } => Some(*key),
+        }
+    }
+
+    /// From where `process` can load the values of a part.
+    pub(super) fn availability(&self, part: &Part, process: &str) -> Availability {
+        if part.outcome != Outcome::Made {
+            return Availability::Stored;
+        }
+        match self.kept {
+            Kept::Stored => Availability::Stored,
+            Kept::Run => Availability::Gone,
+            Kept::Process => match self.sessions.get(part.session) {
+                Some(session) if session.process == process => Availability::Here,
+                _ => Availability::Gone,
+            },
+        }
+    }
+
+    /// When the run of a partition of `space` began and ended.
+    pub(super) fn times(
+        &self,
+        store: &dyn Records,
+        space: &Space,
+        partition: u64,
+    ) -> Result<(Micros, Micros)> {
+        let Origin::Backfill {
+            key,
+            plan,
+            layer,
+            runs,
+        } = &self.origin
+        else {
+            return Ok((self.from, self.to));
+        };
+        let numbers = plan.runs_of(*layer);
+        let rows = match runs.get() {
+            Some(rows) => rows,
+            None => {
+                let read = store.runs(*key, numbers.clone())?;
+                runs.get_or_init(|| read)
+            }
+        };
+        let of = |row: &RunRow| (row.started_at, row.ended_at);
+        if space.dims().is_empty() {
+            // Runs of other assets' partitions made it.
+            let last = rows.iter().max_by_key(|row| row.ended_at);
+            return Ok(last.map_or((self.from, self.to), of));
+        }
+        let own = &plan.layers()[*layer];
+        let then = own.selection().space();
+        let there = if **then == *space {
+            Some(partition)
+        } else {
+            space.same_partition(then, partition)
+        };
+        let run = there.and_then(|there| own.run_of(there));
+        let run = run.map(|run| numbers.start + run);
+        let at = run.and_then(|run| rows.binary_search_by_key(&run, |row| row.run).ok());
+        Ok(at.map_or((self.from, self.to), |at| of(&rows[at])))
+    }
+}
