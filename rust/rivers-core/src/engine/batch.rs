@@ -1,7 +1,7 @@
 //! A batch of runs on the engine's side: one worker executes them one after another.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::assignment::{Assignment, Dispatch};
 use super::history::History;
@@ -169,9 +169,7 @@ impl Batch {
         {
             coordinator = self
                 .shared
-                .writer_caught_up
-                .wait(coordinator)
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait(&self.shared.writer_caught_up, coordinator, None);
         }
         drop(coordinator);
         self.report();

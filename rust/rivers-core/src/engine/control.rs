@@ -1,7 +1,7 @@
 //! Control of submitted backfills: cancel, pause, change, abandon, abort, resume.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::live_backfill::ResumePoint;
 use super::{Engine, Execution, RequestedLease, writer};
@@ -47,7 +47,7 @@ impl Engine {
         {
             let mut coordinator = self.shared.coordinator();
             if coordinator.stop(row.key, Stop::Canceled) {
-                coordinator.force_after(row.key, after);
+                coordinator.force_after(row.key, after, self.shared.threads.now());
                 drop(coordinator);
                 self.shared.notify();
                 self.shared.to_write.notify_all();
@@ -206,9 +206,10 @@ impl Engine {
             return Ok(());
         };
         let store = &self.shared.store;
-        let deadline = Instant::now() + WORKER_EXIT_TIMEOUT;
+        let threads = &self.shared.threads;
+        let deadline = threads.now() + WORKER_EXIT_TIMEOUT;
         while !store.is_alive(owner) && store.has_workers(owner) {
-            if Instant::now() > deadline {
+            if threads.now() > deadline {
                 return Err(Error::Execution(format!(
                     "the process that ran the backfill {:?} is dead, but a worker process of it is still \
                      in a function that holds the interpreter; resume the backfill when that has ended, \
@@ -216,7 +217,7 @@ impl Engine {
                     row.request.id
                 )));
             }
-            std::thread::sleep(POLL_INTERVAL);
+            threads.sleep(POLL_INTERVAL);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::assignment::Assignment;
 use super::history::History;
@@ -85,8 +85,8 @@ pub(super) struct LiveBackfill {
     pub(super) revision: u64,
     /// Maximum number of runs in flight where the program is executed.
     pub(super) capacity: Option<u32>,
-    /// When runs in flight are ended by force, and the delay that was asked for.
-    pub(super) force: Option<(Instant, Duration)>,
+    /// When runs in flight are ended by force, by `Threads::now`, and the delay that was asked for.
+    pub(super) force: Option<(Duration, Duration)>,
     /// The slots that each run takes, by pool.
     pub(super) pools: Vec<(String, u32)>,
     placement: Placement,

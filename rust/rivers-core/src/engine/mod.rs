@@ -19,6 +19,7 @@ mod run_failures;
 mod run_metadata;
 mod run_skips;
 mod shared_runs;
+mod threads;
 mod types;
 mod worker_batch;
 mod writer;
@@ -26,14 +27,14 @@ mod writer;
 pub use batch::Batch;
 pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
+pub use threads::Scheduler;
 pub use types::{Execution, Placement, Program, Progress, Snapshot, new_id};
 pub use worker_batch::WorkerBatch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::backfill::{Counts, PendingRuns, Request, RetryQueue, RunSet};
 use crate::clock::{Clock, Micros, SECOND};
@@ -43,6 +44,7 @@ use crate::queue::{EntryId, Limits};
 use crate::store::{Key, LeaseTerms, Store, fork};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
+use threads::{Signal, Thread, Threads};
 
 /// Default duration of a lease that is not renewed.
 pub const LEASE: Micros = 15 * SECOND;
@@ -52,7 +54,7 @@ const RENEWALS: Micros = 5;
 /// Runs the backfills of one storage in this process.
 pub struct Engine {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<Thread>>,
 }
 
 /// State shared by the engine, its batches and its writer.
@@ -67,17 +69,18 @@ struct Shared {
     _alive: Box<dyn Send + Sync>,
     /// The process that made it, see [`fork::generation`].
     generation: u64,
+    threads: Threads,
     coordinator: Mutex<Coordinator>,
-    /// Held while control requests are read and applied.
-    polling: Mutex<()>,
     /// Signals anything that callers may wait for: there are few of them.
-    changed: Condvar,
+    changed: Signal,
     /// Signals one of the workers that wait for a run: there may be thousands.
-    has_work: Condvar,
+    has_work: Signal,
     /// Signals that there is something to commit.
-    to_write: Condvar,
+    to_write: Signal,
     /// Signals that the writer has caught up.
-    writer_caught_up: Condvar,
+    writer_caught_up: Signal,
+    /// Signals that control requests have been read and applied.
+    polled: Signal,
 }
 
 /// A lease that this process asks for. It is valid from before the request on, so that this process stops
@@ -100,6 +103,16 @@ impl Shared {
         self.coordinator
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the coordinator's lock until `signal` is given, or `timeout` is over.
+    fn wait<'a>(
+        &'a self,
+        signal: &Signal,
+        coordinator: MutexGuard<'a, Coordinator>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, Coordinator> {
+        signal.wait(&self.coordinator, coordinator, timeout)
     }
 
     /// A lease to ask the storage for.
@@ -169,6 +182,21 @@ impl Engine {
         limits: Limits,
         lease: Micros,
     ) -> Result<Self> {
+        Self::scheduled(store, clock, limits, lease, None)
+    }
+
+    /// Like `new`, with threads and waits that `scheduler` controls, if it is given.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn scheduled(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        lease: Micros,
+        scheduler: Option<Arc<dyn Scheduler>>,
+    ) -> Result<Self> {
+        let threads = Threads::new(scheduler);
         let owner = uuid::Uuid::now_v7().simple().to_string();
         let alive = store.register_owner(&owner)?;
         let shared = Shared {
@@ -180,11 +208,12 @@ impl Engine {
             _alive: alive,
             generation: fork::generation(),
             coordinator: Mutex::new(Coordinator::new(limits)),
-            polling: Mutex::new(()),
-            changed: Condvar::new(),
-            has_work: Condvar::new(),
-            to_write: Condvar::new(),
-            writer_caught_up: Condvar::new(),
+            changed: threads.signal(),
+            has_work: threads.signal(),
+            to_write: threads.signal(),
+            writer_caught_up: threads.signal(),
+            polled: threads.signal(),
+            threads,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -239,7 +268,10 @@ impl Engine {
 
     /// Puts a recorded backfill in the queue. If the engine was closed meanwhile, it can be resumed.
     fn admit(&self, key: Key, admit: impl FnOnce(&mut Coordinator)) -> Result<()> {
-        self.ensure_writer();
+        if let Err(error) = self.ensure_writer() {
+            self.shared.store.release(key, &self.shared.owner)?;
+            return Err(error);
+        }
         let mut coordinator = self.shared.coordinator();
         if coordinator.closed {
             drop(coordinator);
@@ -288,7 +320,7 @@ impl Engine {
         if self.shared.is_parents() {
             return None;
         }
-        let deadline = Instant::now() + timeout;
+        let deadline = self.shared.threads.now().saturating_add(timeout);
         let mut coordinator = self.shared.coordinator();
         coordinator.idle_workers += 1;
         let batch = loop {
@@ -313,7 +345,7 @@ impl Engine {
                 coordinator = self.shared.coordinator();
                 continue;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(self.shared.threads.now());
             // One worker is enough to watch for stalled runs; without an idle one, the next would start.
             let watches =
                 !timeout.is_zero() && !coordinator.is_watched && coordinator.has_unclaimed();
@@ -328,8 +360,9 @@ impl Engine {
             let next = due.into_iter().chain(gate.map(|(_, at)| at)).min();
             let sleep = next.map_or(sleep, |at| sleep.min(until(at, now)));
             coordinator.is_watched |= watches;
-            let waited = self.shared.has_work.wait_timeout(coordinator, sleep);
-            coordinator = waited.unwrap_or_else(PoisonError::into_inner).0;
+            coordinator = self
+                .shared
+                .wait(&self.shared.has_work, coordinator, Some(sleep));
             if watches {
                 coordinator.is_watched = false;
             }
@@ -368,7 +401,7 @@ impl Engine {
     /// # Errors
     /// The reason for which it will not end here: the storage failed, or the lease was lost.
     pub fn wait(&self, key: Key, timeout: Duration) -> Result<bool> {
-        let deadline = Instant::now() + timeout;
+        let deadline = self.shared.threads.now().saturating_add(timeout);
         let mut coordinator = self.shared.coordinator();
         loop {
             if let Some(error) = coordinator
@@ -381,26 +414,29 @@ impl Engine {
             if !coordinator.is_live(key) && !coordinator.is_draining(key) {
                 return Ok(true);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(self.shared.threads.now());
             if left.is_zero() {
                 return Ok(false);
             }
-            let waited = self.shared.changed.wait_timeout(coordinator, left);
-            coordinator = waited.unwrap_or_else(PoisonError::into_inner).0;
+            coordinator = self
+                .shared
+                .wait(&self.shared.changed, coordinator, Some(left));
         }
     }
 
     /// Waits up to `timeout` until `drain_finished` has a result, or the engine is closed.
     pub fn wait_finished(&self, timeout: Duration) {
-        let coordinator = self.shared.coordinator();
-        let nothing = |coordinator: &mut Coordinator| {
-            coordinator.unpublished().next().is_none() && !coordinator.closed
-        };
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(coordinator, timeout, nothing);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let deadline = self.shared.threads.now().saturating_add(timeout);
+        let mut coordinator = self.shared.coordinator();
+        while coordinator.unpublished().next().is_none() && !coordinator.closed {
+            let left = deadline.saturating_sub(self.shared.threads.now());
+            if left.is_zero() {
+                return;
+            }
+            coordinator = self
+                .shared
+                .wait(&self.shared.changed, coordinator, Some(left));
+        }
     }
 
     /// The backfills that have ended or stopped here since the last call; each is returned once.
@@ -437,12 +473,14 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    fn ensure_writer(&self) {
+    fn ensure_writer(&self) -> Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
             let shared = Arc::clone(&self.shared);
-            *writer = Some(std::thread::spawn(move || writer::run(&shared)));
+            let run = move || writer::run(&shared);
+            *writer = Some(self.shared.threads.spawn("rivers-writer", run)?);
         }
+        Ok(())
     }
 
     /// Ends the writer. Backfills that are live stay resumable, and `wait` says so.
@@ -462,7 +500,7 @@ impl Engine {
             .take();
         if let Some(writer) = writer {
             // A writer that panicked has left its backfills resumable; there is nothing to add.
-            let _ = writer.join();
+            writer.join();
         }
         let live = self.shared.coordinator().live_keys();
         for key in live {

@@ -4,8 +4,7 @@
 //! concurrency of its own backfill, but lends its slots of the run queue and of tag limits, since it does
 //! nothing itself. Slots of pools stay taken: they stand for something that the function holds.
 
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Engine;
 use crate::error::Result;
@@ -32,15 +31,14 @@ impl Engine {
         };
         coordinator.want_back();
         while !coordinator.take_back(entry) {
-            let waited = self.shared.changed.wait(coordinator);
-            coordinator = waited.unwrap_or_else(PoisonError::into_inner);
+            coordinator = self.shared.wait(&self.shared.changed, coordinator, None);
         }
     }
 
     /// Refuses new backfills from now on, unless they are launched in a run; then waits up to `timeout` until
     /// nothing is live. Returns whether nothing is: then nothing can become live any more.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = self.shared.threads.now().saturating_add(timeout);
         let mut coordinator = self.shared.coordinator();
         coordinator.closing = true;
         loop {
@@ -48,12 +46,13 @@ impl Engine {
                 coordinator.closed = true;
                 return true;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(self.shared.threads.now());
             if left.is_zero() {
                 return false;
             }
-            let waited = self.shared.changed.wait_timeout(coordinator, left);
-            coordinator = waited.unwrap_or_else(PoisonError::into_inner).0;
+            coordinator = self
+                .shared
+                .wait(&self.shared.changed, coordinator, Some(left));
         }
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! While it commits, more outcomes gather: the busier the backfill, the larger the transactions.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{RENEWALS, Shared};
 use crate::clock::Micros;
@@ -19,7 +18,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Commits until the engine is closed.
 pub(super) fn run(shared: &Shared) {
     let mut ticked_at = shared.clock.now();
-    let mut write_at = Instant::now();
+    let mut write_at = shared.threads.now();
     loop {
         let now = shared.clock.now();
         let until = shared.leased_until.load(Ordering::Acquire);
@@ -31,12 +30,11 @@ pub(super) fn run(shared: &Shared) {
             let mut coordinator = shared.coordinator();
             if ticks {
                 coordinator.flush_stalled(now);
-                coordinator.end_forced(Instant::now());
+                coordinator.end_forced(shared.threads.now());
             }
-            let gathers = write_at.saturating_duration_since(Instant::now());
+            let gathers = write_at.saturating_sub(shared.threads.now());
             if !gathers.is_zero() && !ticks && !coordinator.must_write_now() {
-                let waited = shared.to_write.wait_timeout(coordinator, gathers);
-                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                drop(shared.wait(&shared.to_write, coordinator, Some(gathers)));
                 continue;
             }
             let commits = coordinator.collect(now, !ticks);
@@ -47,25 +45,15 @@ pub(super) fn run(shared: &Shared) {
                 // Without a live backfill there is no lease to renew: sleep until there is one.
                 let nothing =
                     coordinator.live_keys().is_empty() && coordinator.draining_keys().is_empty();
-                let sleep = if nothing { Duration::MAX } else { TICK };
-                if sleep == Duration::MAX {
-                    drop(
-                        shared
-                            .to_write
-                            .wait(coordinator)
-                            .unwrap_or_else(PoisonError::into_inner),
-                    );
-                } else {
-                    let waited = shared.to_write.wait_timeout(coordinator, sleep);
-                    drop(waited.unwrap_or_else(PoisonError::into_inner));
-                }
+                let sleep = (!nothing).then_some(TICK);
+                drop(shared.wait(&shared.to_write, coordinator, sleep));
                 continue;
             }
             commits
         };
         if !commits.is_empty() {
             write(shared, &commits);
-            write_at = Instant::now() + GATHER;
+            write_at = shared.threads.now() + GATHER;
         }
         if ticks {
             ticked_at = now;
@@ -137,10 +125,7 @@ fn write(shared: &Shared, commits: &[Commit]) {
 /// Reads the control requests of this process's backfills and applies them. Only one thread does so at a
 /// time, so that an older reading never undoes a newer one.
 pub(super) fn poll_control_requests(shared: &Shared) {
-    let _guard = shared
-        .polling
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let _turn = PollingTurn::new(shared);
     // A storage that cannot be read now may be readable at the next poll.
     let Ok(requests) = shared.store.control_requests(&shared.owner) else {
         return;
@@ -150,10 +135,11 @@ pub(super) fn poll_control_requests(shared: &Shared) {
         .into_iter()
         .filter_map(|key| shared.store.get(key).ok()?)
         .collect();
+    let now = shared.threads.now();
     let mut coordinator = shared.coordinator();
     let mut applied = requests
         .into_iter()
-        .filter(|&request| coordinator.apply_control_request(request))
+        .filter(|&request| coordinator.apply_control_request(request, now))
         .count();
     for row in rows {
         applied += usize::from(coordinator.change(row.key, row.request, row.revision));
@@ -161,6 +147,27 @@ pub(super) fn poll_control_requests(shared: &Shared) {
     drop(coordinator);
     if applied > 0 {
         shared.notify();
+    }
+}
+
+/// The right to read and apply control requests.
+struct PollingTurn<'a>(&'a Shared);
+
+impl<'a> PollingTurn<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let mut coordinator = shared.coordinator();
+        while coordinator.is_polling {
+            coordinator = shared.wait(&shared.polled, coordinator, None);
+        }
+        coordinator.is_polling = true;
+        Self(shared)
+    }
+}
+
+impl Drop for PollingTurn<'_> {
+    fn drop(&mut self) {
+        self.0.coordinator().is_polling = false;
+        self.0.polled.notify_one();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Coordinator, bounded};
 use crate::backfill::{Event, Request, Stop};
@@ -21,29 +21,33 @@ impl Coordinator {
     }
 
     /// Applies a control request. Returns whether it changed a live backfill.
-    pub(in crate::engine) fn apply_control_request(&mut self, request: ControlRequest) -> bool {
+    pub(in crate::engine) fn apply_control_request(
+        &mut self,
+        request: ControlRequest,
+        now: Duration,
+    ) -> bool {
         let paused = self.set_paused(request.key, request.pause);
         let canceled = request.cancel && self.stop(request.key, Stop::Canceled);
         if let Some(after) = request.force_after {
-            self.force_after(request.key, after);
+            self.force_after(request.key, after, now);
         }
         canceled || paused
     }
 
-    /// Has the runs in flight of a live backfill, which is being canceled, end by force after a while. Asked
+    /// Has the runs in flight of a live backfill, which is being canceled, end by force `after` the present time, `now`. Asked
     /// with the same delay again, as each poll does, it keeps to the first time.
-    pub(in crate::engine) fn force_after(&mut self, key: Key, after: Duration) {
+    pub(in crate::engine) fn force_after(&mut self, key: Key, after: Duration, now: Duration) {
         let Some(live) = self.live.get_mut(&key) else {
             return;
         };
         if live.force.is_none_or(|(_, known)| known != after) {
-            live.force = Instant::now().checked_add(after).map(|at| (at, after));
+            live.force = Some((now.saturating_add(after), after));
         }
     }
 
     /// Ends the runs in flight of backfills for which it is time: they are canceled. Their workers may
     /// still execute them, but nothing of it counts.
-    pub(in crate::engine) fn end_forced(&mut self, now: Instant) {
+    pub(in crate::engine) fn end_forced(&mut self, now: Duration) {
         let due = |live: &LiveBackfill| live.force.is_some_and(|(at, _)| at <= now);
         let keys = self.live.iter().filter(|(_, live)| due(live));
         for key in keys.map(|(&key, _)| key).collect::<Vec<_>>() {

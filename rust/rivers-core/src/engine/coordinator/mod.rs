@@ -4,6 +4,7 @@ mod control_requests;
 mod nested_calls;
 mod preemption;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -33,7 +34,8 @@ const SCAN_INTERVAL: Micros = 5_000;
 /// All live backfills, and the queue that decides among them.
 pub(super) struct Coordinator {
     queue: Queue,
-    live: HashMap<Key, LiveBackfill>,
+    /// In order of their keys, so that equal events lead to equal decisions.
+    live: BTreeMap<Key, LiveBackfill>,
     by_entry: HashMap<EntryId, Key>,
     unwritten: usize,
     /// A worker waits for stalled runs.
@@ -48,8 +50,10 @@ pub(super) struct Coordinator {
     pub(super) finished: Vec<Key>,
     /// Backfills that were aborted here, and how many workers still execute a run of each: until those
     /// are done the lease is kept.
-    draining: HashMap<EntryId, (Key, usize)>,
+    draining: BTreeMap<EntryId, (Key, usize)>,
     pub(super) closed: bool,
+    /// A thread reads and applies control requests.
+    pub(super) is_polling: bool,
     /// New backfills are refused unless a run launches them.
     pub(super) closing: bool,
     /// Number of submissions that have been let in and are not live yet.
@@ -67,7 +71,7 @@ impl Coordinator {
         Self {
             pool_limits: limits.pools.iter().cloned().collect(),
             queue: Queue::new(limits),
-            live: HashMap::new(),
+            live: BTreeMap::new(),
             by_entry: HashMap::new(),
             unwritten: 0,
             is_watched: false,
@@ -75,8 +79,9 @@ impl Coordinator {
             idle_workers: 0,
             aborted: HashMap::new(),
             finished: Vec::new(),
-            draining: HashMap::new(),
+            draining: BTreeMap::new(),
             closed: false,
+            is_polling: false,
             closing: false,
             submissions: 0,
             nested_waits: NestedWaits::default(),
