@@ -2,6 +2,7 @@
 
 from rivers._execution import (
     Batch,
+    BatchWatch,
     Engine,
     JobSpec,
     Run,
@@ -39,6 +40,7 @@ __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
     "Batch",
+    "BatchWatch",
     "Engine",
     "JobSpec",
     "PartitionKey",

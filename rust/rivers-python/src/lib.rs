@@ -27,7 +27,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
     #[pymodule_export]
-    use crate::batch::Batch;
+    use crate::batch::{Batch, BatchWatch};
     #[pymodule_export]
     use crate::definition::{decode_definition, mapping_refusal};
     #[pymodule_export]

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod batch;
+mod batch_watch;
 mod control;
 mod coordinator;
 mod history;
@@ -14,6 +15,7 @@ mod nested_calls;
 mod nested_waits;
 mod priority_gate;
 mod remote_runs;
+mod report;
 mod run;
 mod run_failures;
 mod run_metadata;
@@ -25,6 +27,7 @@ mod worker_batch;
 mod writer;
 
 pub use batch::Batch;
+pub use batch_watch::BatchWatch;
 pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
 pub use threads::Scheduler;

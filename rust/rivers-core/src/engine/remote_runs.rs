@@ -197,10 +197,9 @@ impl RemoteRuns for SentRuns {
             // No run has stalled: it is asked again when one may have.
             if sent.asked == Recall::IfStalled {
                 sent.asked = Recall::No;
-                sent.wanted = sent.wanted.max(Recall::IfStalled);
-                if sent.wanted == Recall::IfStalled {
-                    sent.wanted = Recall::No;
-                }
+            }
+            if sent.wanted == Recall::IfStalled {
+                sent.wanted = Recall::No;
             }
             return None;
         };
@@ -283,7 +282,10 @@ mod tests {
         assert!(sent.extend(&(14..20)));
         assert_eq!(sent.recall(false), None);
         sent.yield_unclaimed();
-        assert_eq!((sent.recall(false), sent.recall(true)), (Some((7, true)), None));
+        assert_eq!(
+            (sent.recall(false), sent.recall(true)),
+            (Some((7, true)), None)
+        );
         assert_eq!(sent.given_up(6, Some(12)), None);
         assert_eq!(sent.given_up(7, Some(12)), Some(12..20));
         assert_eq!(sent.given_up(7, Some(12)), None);
@@ -295,7 +297,10 @@ mod tests {
     fn a_worker_whose_run_has_not_stalled_is_asked_again() {
         let sent = SentRuns::new(7, 10..14, 5);
         sent.yield_if_stalled(9);
-        assert_eq!((sent.recall(false), sent.current()), (Some((7, false)), (10, 9)));
+        assert_eq!(
+            (sent.recall(false), sent.current()),
+            (Some((7, false)), (10, 9))
+        );
         assert_eq!(sent.given_up(7, None), None);
         assert_eq!(sent.recall(false), None);
         sent.yield_if_stalled(50);
@@ -317,7 +322,10 @@ mod tests {
         assert_eq!(received.claim(6), Some(10));
         assert_eq!(received.give_up(5, 10), None);
         assert_eq!(received.give_up(5, 11), Some(11));
-        assert_eq!((received.claim(12), received.give_up(0, 12)), (None, Some(11)));
+        assert_eq!(
+            (received.claim(12), received.give_up(0, 12)),
+            (None, Some(11))
+        );
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::SharedRuns;
+use super::assignment::STALLED_AFTER;
 use super::history::History;
-use super::remote_runs::{RemoteRuns, SentRuns};
+use super::remote_runs::{Claimable, ReceivedRuns};
+use super::report;
 use super::run::{JobSpec, Run};
 use crate::backfill::{FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SteadyClock};
@@ -17,10 +19,12 @@ const REPORT_INTERVAL: Micros = 100_000;
 /// Runs that a remote worker claims and executes one after another.
 pub struct WorkerBatch {
     spec: JobSpec,
-    runs: Arc<dyn RemoteRuns>,
+    runs: Arc<dyn Claimable>,
     history: History,
     current: Option<Arc<Run>>,
     ended: Vec<RunEnd>,
+    /// Number of bytes of their texts.
+    text_bytes: usize,
     report_at: Micros,
     clock: SteadyClock,
 }
@@ -31,8 +35,7 @@ impl WorkerBatch {
     /// # Errors
     /// `Execution` if the prior attempts cannot be read.
     pub fn new(spec: JobSpec, runs: Range<u64>, prior_attempts: &[u8]) -> Result<Self> {
-        let sent = SentRuns::new(runs, SteadyClock.now());
-        Self::claiming(spec, Arc::new(sent), prior_attempts)
+        Self::claiming(spec, Arc::new(ReceivedRuns::new(runs)), prior_attempts)
     }
 
     /// A batch of the runs that `Batch::share` put into shared memory, with the result of
@@ -48,7 +51,7 @@ impl WorkerBatch {
         Self::claiming(spec, shared, prior_attempts)
     }
 
-    fn claiming(spec: JobSpec, runs: Arc<dyn RemoteRuns>, prior_attempts: &[u8]) -> Result<Self> {
+    fn claiming(spec: JobSpec, runs: Arc<dyn Claimable>, prior_attempts: &[u8]) -> Result<Self> {
         let clock = SteadyClock;
         Ok(Self {
             spec,
@@ -56,6 +59,7 @@ impl WorkerBatch {
             history: postcard::from_bytes(prior_attempts).map_err(unreadable)?,
             current: None,
             ended: Vec::new(),
+            text_bytes: 0,
             report_at: clock.now() + REPORT_INTERVAL,
             clock,
         })
@@ -72,8 +76,10 @@ impl WorkerBatch {
                 || request.control.max_failures.is_some();
             // What may stop the backfill, or is retried, cannot wait for the rest of the batch.
             let is_urgent = (end.failed > 0 && counts) || end.retry.is_some();
+            self.text_bytes += report::text_bytes(&end);
             self.ended.push(end);
-            if is_urgent || now >= self.report_at {
+            let is_large = self.text_bytes > report::MAX_TEXT_BYTES;
+            if is_urgent || is_large || now >= self.report_at {
                 return None;
             }
         }
@@ -83,12 +89,20 @@ impl WorkerBatch {
         Some(run)
     }
 
+    /// Gives up the runs that have not begun; with `if_stalled` only if the current run holds them back.
+    /// Returns the first of them, for `BatchWatch::given_up`; `None`: they stay here.
+    pub fn give_up(&self, if_stalled: bool) -> Option<u64> {
+        let stalled_after = STALLED_AFTER.as_micros() as Micros;
+        let min_age = if if_stalled { stalled_after } else { 0 };
+        self.runs.give_up(min_age, self.clock.now())
+    }
+
     /// The outcomes of the runs that have ended, encoded for `Batch::receive`.
     ///
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn report(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.ended).map_err(unreadable)
+        report::encode(&self.ended, self.clock.now())
     }
 }
 
