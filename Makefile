@@ -44,9 +44,17 @@ $(EXTENSION): $(ENVIRONMENT) $(RUST)
 	touch $@
 
 demo: build ## Run the examples on real data
-	python examples/flights.py
-	python examples/weather.py
-	python examples/time_zones.py
+	@echo '== A year of flights: odd data fails, is corrected and rerun =='
+	@python examples/flights.py
+	@rivers list --storage data/flights/rivers.db
+	@echo '== The first backfill as a map: rivers grid ID =='
+	@rivers grid "$$(rivers list --storage data/flights/rivers.db --json | python -c \
+		'import json, sys; print(next(row["backfill_id"] for row in json.load(sys.stdin) if row["failed"]))')" \
+		--storage data/flights/rivers.db
+	@echo '== Hours, days and running totals, each run as soon as its dependencies have ended =='
+	@python examples/weather.py
+	@echo '== Hours in UTC on the days of three time zones =='
+	@python examples/time_zones.py
 
 test: test-rust test-python ## Run all tests
 

@@ -100,9 +100,13 @@ def make_repository(folder):
             flights=pl.len(), mean_delay=pl.col("arr_delay").mean()
         )  # A carrier without flights on that day gets a file without rows.
 
-    storage = rs.Storage.embedded(folder / "rivers.db")
-    return rs.CodeRepository([flights, delays, carriers]).resolve(storage)
+    return rs.CodeRepository([flights, delays, carriers])
 
+
+FOLDER = Path("data/flights")
+repo = make_repository(
+    FOLDER
+)  # `rivers check examples/flights.py` and other commands find it here.
 
 # -- What is called. -------------------------------------------------------------------------------
 
@@ -123,7 +127,8 @@ def main(folder):
     began = time.perf_counter()
     year = rs.PartitionKeyRange.multi({"date": ("2013-01-01", "2013-12-31")})  # All airports.
 
-    with make_repository(folder) as repo:
+    storage = rs.Storage.embedded(folder / "rivers.db")
+    with make_repository(folder).resolve(storage) as repo:
         print("1. A dry run checks and plans: one run per day, all airports in it.")
         per_day = rs.BackfillStrategy.per_dimension(multi_run=["date"], single_run=["origin"])
         request = {
@@ -176,4 +181,4 @@ def main(folder):
 
 if __name__ == "__main__":
     pl.Config(fmt_str_lengths=60, tbl_width_chars=120, tbl_hide_dataframe_shape=True)
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data/flights"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

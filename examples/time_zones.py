@@ -6,6 +6,7 @@ forward, 25 when they are put back. Run it with `make demo`, or `python examples
 """
 
 import csv
+import functools
 import importlib.util
 import io
 import sys
@@ -29,6 +30,7 @@ SHORT_DAY, LONG_DAY = "2013-03-10", "2013-11-03"
 # -- The data set: flights that left New York in 2013, with the zone of the airport where they go. --
 
 
+@functools.cache
 def read_flights():
     """The hour of departure in UTC, and the zone of the destination, of each flight."""
     # The package is not imported, only its files are read: importing it would need pandas.
@@ -51,16 +53,20 @@ def read_flights():
 # -- What is declared: hours in UTC, days in three zones. ------------------------------------------
 
 
-def make_repository(flights):
+@functools.cache
+def count_flights():
+    """The number of flights by the text of their hour and by zone."""
+    rows = read_flights().select("hour", "zone").iter_rows()
+    return Counter((f"{hour:%Y-%m-%dT%H:%M}", zone) for hour, zone in rows)
+
+
+def make_repository():
     """The assets: `departures`, and the days of each zone."""
-    counts = Counter(
-        (f"{hour:%Y-%m-%dT%H:%M}", zone)
-        for hour, zone in flights.select("hour", "zone").iter_rows()
-    )
 
     @rs.Asset(partitions_def=rs.PartitionsDefinition.hourly("2013-01-01", end="2014-01-02"))
     def departures(context: rs.AssetExecutionContext):
         """The number of flights of an hour, by the zone of their destination."""
+        counts = count_flights()
         return {
             key: {zone: counts[str(key), zone] for zone in ZONES.values()}
             for key in context.partition.keys
@@ -81,8 +87,10 @@ def make_repository(flights):
         return count_day
 
     assets = [departures, *(days_of(name, zone) for name, zone in ZONES.items())]
-    return rs.CodeRepository(assets).resolve(rs.Storage.memory())
+    return rs.CodeRepository(assets)
 
+
+repo = make_repository()  # `rivers check examples/time_zones.py` and other commands find it here.
 
 # -- What is called. -------------------------------------------------------------------------------
 
@@ -97,7 +105,7 @@ def expected_days(flights, zone):
 def main():
     began = time.perf_counter()
     flights = read_flights()
-    with make_repository(flights) as repo:
+    with repo.resolve(rs.Storage.memory()):
         hours = repo.backfill(
             ["departures"],
             partition_range=rs.PartitionKeyRange.single(None, None),

@@ -104,9 +104,13 @@ def make_repository(folder):
         before = so_far or dict.fromkeys(day, 0)  # Before the first day there is none.
         return {name: before[name] + count for name, count in day.items()}
 
-    storage = rs.Storage.embedded(folder / "rivers.db")
-    return rs.CodeRepository([weather, flights, day, so_far]).resolve(storage)
+    return rs.CodeRepository([weather, flights, day, so_far])
 
+
+FOLDER = Path("data/weather")
+repo = make_repository(
+    FOLDER
+)  # `rivers check examples/weather.py` and other commands find it here.
 
 # -- What is called. -------------------------------------------------------------------------------
 
@@ -120,7 +124,8 @@ def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
 
-    with make_repository(folder) as repo:
+    storage = rs.Storage.embedded(folder / "rivers.db")
+    with make_repository(folder).resolve(storage) as repo:
         print(
             "1. January: what `so_far` needs is added, and each run starts when all it needs is there."
         )
@@ -169,4 +174,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data/weather"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

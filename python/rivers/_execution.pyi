@@ -1,15 +1,18 @@
 """The part of the Rust core that executes runs, as `rivers._rivers` exports it. Users never see it."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, Self, TypeAlias, final
 
 from rivers._partitions import PartitionKey
 from rivers._planning import Plan, Selection, Space
 from rivers._storage import BackfillSnapshot, Store
+from rivers.execution.direct import DirectCall
 from rivers.execution.executor import Executor
 from rivers.execution.runner import Program
+from rivers.execution.steps import Step
+from rivers.io.output_metadata import OutputMetadata
 from rivers.policies.run_queue import TagConcurrencyLimit
 
 @final
@@ -48,11 +51,12 @@ class Engine:
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
-        unavailable: Sequence[int],
+        session: tuple[int, Sequence[int]],
     ) -> int:
         """Continues a backfill whose process is dead; returns its number in the storage.
 
-        The assets `unavailable` are executed also where the plan says that they are materialized already.
+        The session is how far the repository's clock is ahead of `now()`, in microseconds, and the assets
+        that are executed also where the plan says that they are materialized already.
         """
 
     def next_batch(self, timeout: float) -> Batch | None:
@@ -217,6 +221,76 @@ class Batch:
 
     def close(self) -> None:
         """Passes all outcomes to the engine and gives back what has not begun."""
+
+CallOutcome: TypeAlias = tuple[
+    CallContext | None, Any, BaseException | None, tuple[Coroutine[Any, Any, Any], Any] | None
+]
+"""The context of a call, and what it returned or raised, or the coroutine and what that waits for."""
+
+@final
+class DirectCalls:
+    """The functions of the steps of each layer that Rust calls."""
+
+    def __new__(cls, layers: Sequence[Sequence[DirectCall | None]]) -> Self:
+        """Creates it.
+
+        Args:
+            layers: By layer and step, how its function is called; `None`: Rust does not call it.
+        """
+
+@final
+class Calls:
+    """The runs of a batch whose functions Rust calls."""
+
+    def __new__(cls, direct: DirectCalls, batch: Batch | WorkerBatch) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[Run, int, CallOutcome | None]:
+        """Executes runs until one is to be continued in Python.
+
+        Returns:
+            The run, the position of the step that it is at, and what became of the call of that step;
+            `None`: it was not called.
+        """
+
+    @property
+    def current(self) -> tuple[Step, Run] | None:
+        """The step and the run that are being executed; `None`: none has begun."""
+
+    def note(self) -> None:
+        """Passes on the runs in which functions returned `None`."""
+
+class CallContext:
+    """The base class of the context of a call, which costs nothing until something of it is asked for."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def _enter(
+        self, step: Step, run: Run | None = None, selection: Selection | None = None
+    ) -> None:
+        """Says what the context is about.
+
+        Args:
+            step: The step.
+            run: The run; `None` for a context that is made by hand.
+            selection: The partitions that the step is executed for; `None`: all of the run.
+        """
+
+    @property
+    def _step(self) -> Step:
+        """The step."""
+
+    @property
+    def _run(self) -> Run | None:
+        """The run; `None` if the context was made by hand."""
+
+    @property
+    def _selection(self) -> Selection | None:
+        """The partitions that the step is executed for; `None`: all of the run."""
+
+    def _only_text(self) -> str | None:
+        """The text of the only partition; `None` if there are several, or the context was made by hand."""
+
+    _metadata: OutputMetadata | None
+    """What the function has added about what it produces. It is set once, and changed in place."""
 
 @final
 class BatchWatch:

@@ -25,5 +25,5 @@ class LazyAttributes:
     def __getstate__(self) -> dict[str, Any]:
         for name in self.__dict__.get("_thunks", {}):
             getattr(self, name)
-        left_out = ("_thunks", "_table")
+        left_out = ("_thunks", "_cells")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}

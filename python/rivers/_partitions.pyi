@@ -2,8 +2,8 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, TypeAlias, final, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Self, TypeAlias, final, overload
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -12,7 +12,7 @@ from typing_extensions import disjoint_base
 from rivers._planning import Space
 from rivers.partitions import PartitionKeyRange
 from rivers.partitions.dynamic_keys import DynamicKeySource
-from rivers.partitions.key_range import RangePart
+from rivers.partitions.key_range import RangeEnd, RangePart
 from rivers.partitions.partition_set import Exclude, PartitionSet
 
 _Excluded: TypeAlias = dt.date | str | PartitionKey | tuple[dt.date | str, dt.date | str]
@@ -86,6 +86,19 @@ class PartitionKey:
         @property
         def keys(self) -> dict[str, list[str]]:
             """The distinct values by dimension, in the order given."""
+
+        def __getitem__(self, dimension: str, /) -> str:
+            """Returns the value of a dimension: `key["date"]`.
+
+            Raises:
+                KeyError: The key has no such dimension; it is a `PartitionValidationError`, too.
+                PartitionValidationError: The key has several values of it; `keys` has them all.
+
+            Example:
+                >>> from rivers import PartitionKey
+                >>> PartitionKey.multi({"date": "2024-01-01", "region": "us"})["region"]
+                'us'
+            """
 
     @staticmethod
     def single(key: str | list[str] | tuple[str, ...]) -> PartitionKey.Single:
@@ -619,6 +632,46 @@ class PartitionsDefinition:
             >>> from rivers import PartitionsDefinition
             >>> PartitionsDefinition.daily("2024-01-01", end="2025-01-01").to_polars().shape
             (366, 2)
+        """
+
+    def __len__(self) -> int:
+        """Returns the number of partitions; a time dimension without an end extends to the present.
+
+        Raises:
+            DynamicPartitionsError: The keys live in a storage; `get_partition_keys(storage=)` has them.
+
+        Example:
+            >>> from rivers import PartitionsDefinition
+            >>> days = PartitionsDefinition.daily("2024-01-01", end="2025-01-01")
+            >>> len(days), "2024-02-29" in days, days[0], days[-1]
+            (366, True, PartitionKey("2024-01-01"), PartitionKey("2024-12-31"))
+        """
+
+    def __bool__(self) -> Literal[True]: ...
+    def __iter__(self) -> Iterator[PartitionKey]: ...
+    def __contains__(self, key: object, /) -> bool:
+        """Returns whether there is such a partition: a key, a text, a dict of dimensions or a date."""
+
+    @overload
+    def __getitem__(self, at: int, /) -> PartitionKey: ...
+    @overload
+    def __getitem__(self, at: slice[str | dt.date, RangeEnd, None], /) -> PartitionSet: ...
+    @overload
+    def __getitem__(self, at: slice[None, str | dt.date, None], /) -> PartitionSet: ...
+    @overload
+    def __getitem__(self, at: slice[int | None, int | None, int | None], /) -> list[PartitionKey]:
+        """Returns the key at a position, the keys at a slice of positions, or a set of partitions.
+
+        As in a `PartitionKeyRange`, both ends of a slice of keys are part of the set.
+
+        Raises:
+            IndexError: There is no such position.
+
+        Example:
+            >>> from rivers import PartitionsDefinition
+            >>> days = PartitionsDefinition.daily("2024-01-01", end="2025-01-01")
+            >>> len(days["2024-02":"2024-02"].keys()), days[:2]
+            (29, [PartitionKey("2024-01-01"), PartitionKey("2024-01-02")])
         """
 
     def validate_partition_key(

@@ -3,6 +3,10 @@
 from rivers._execution import (
     Batch,
     BatchWatch,
+    CallContext,
+    CallOutcome,
+    Calls,
+    DirectCalls,
     Engine,
     JobSpec,
     Run,
@@ -29,18 +33,30 @@ from rivers._planning import (
     decode_space,
 )
 from rivers._storage import (
+    AssetCells,
+    BackfillCells,
+    CellCounts,
     Store,
     backfill_partitions,
     backfill_runs,
     backfills,
+    now,
     partition_status,
+    process_id,
 )
 
 __all__ = [
     "DEBUG_BUILD",
     "ArrowTable",
+    "AssetCells",
+    "BackfillCells",
     "Batch",
     "BatchWatch",
+    "CallContext",
+    "CallOutcome",
+    "Calls",
+    "CellCounts",
+    "DirectCalls",
     "Engine",
     "JobSpec",
     "PartitionKey",
@@ -64,7 +80,9 @@ __all__ = [
     "decode_selection",
     "decode_space",
     "mapping_refusal",
+    "now",
     "partition_status",
+    "process_id",
 ]
 
 DEBUG_BUILD: bool

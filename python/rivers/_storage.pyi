@@ -3,11 +3,12 @@
 import datetime as dt
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal, TypeAlias, TypedDict, final, type_check_only
+from typing import Literal, Self, TypeAlias, TypedDict, final, type_check_only
 
 from rivers._execution import Engine
 from rivers._partitions import PartitionKey
 from rivers._planning import ArrowTable, Plan, Selection, Space
+from rivers.partitions import PartitionKeyRange
 
 _BackfillState: TypeAlias = Literal["in_progress", "completed", "failed", "canceled"]
 """Status of a backfill as it is stored."""
@@ -74,6 +75,10 @@ class BackfillRecord(BackfillSnapshot):
     """Number of runs that must succeed before the others start."""
     timeout: float | None
     """Maximum duration of a call of a function, in seconds."""
+    running: int
+    """Number of runs in flight at the last commit."""
+    owner: str | None
+    """Name of the process that has the right to run it, if it has not ended."""
 
 @type_check_only
 class RunData(TypedDict):
@@ -241,6 +246,16 @@ class Store:
     def latest_materialization(self, asset: str, partition: str | None) -> EventData | None:
         """Returns the newest materialization of an asset; of the partition with this text, if given."""
 
+    def report(
+        self,
+        asset: str,
+        selection: Selection,
+        materialized: bool,
+        code_version: str | None,
+        metadata: str | None,
+    ) -> None:
+        """Records partitions of an asset as materialized or, without `materialized`, as missing."""
+
     def run_progress(self, id: str) -> tuple[int, int] | None:
         """Returns the steps of a run that have ended, and all; `None` for an unknown run."""
 
@@ -252,6 +267,12 @@ class Store:
 
     def dynamic(self, name: str) -> list[str]:
         """Returns the keys of a dynamic dimension, in order of registration."""
+
+def process_id() -> str:
+    """Returns the name of this process, which no other one has."""
+
+def now() -> int:
+    """Returns the time of the clock that times runs, in microseconds since 1970."""
 
 def backfill_partitions(
     store: Store,
@@ -275,3 +296,89 @@ def partition_status(
     store: Store, asset: str, space: Space, status: Sequence[str] | None, metadata: bool
 ) -> ArrowTable:
     """Returns the table of `CodeRepository.partition_status`."""
+
+@final
+class CellCounts:
+    """The counts of a map."""
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+
+    @property
+    def per_column(self) -> int:
+        """Number of keys of a column."""
+
+    @property
+    def per_row(self) -> int:
+        """Number of keys of a row; 0 where the cells continue row by row."""
+
+    def totals(self) -> list[int]:
+        """Returns the number of partitions in each status."""
+
+    def cell(self, row: int, column: int) -> list[int]:
+        """Returns the number of a cell's partitions in each status."""
+
+    def to_bytes(self, order: Sequence[int], done: Sequence[int]) -> bytes:
+        """Returns three bytes for each cell: its first status of `order`, and two shares up to 255.
+
+        Args:
+            order: The statuses, by index; 255 stands for a cell without partitions.
+            done: The statuses whose share is the third byte; the second is that of the first byte.
+        """
+
+_Dimension: TypeAlias = tuple[str, int, bool]
+"""Name of a dimension, number of its keys, and whether they are time windows."""
+
+_Window: TypeAlias = tuple[int | None, int | None, Sequence[tuple[int, int]], int, int]
+"""Dimensions of rows and columns by index, bounds of each dimension, maximum width and height."""
+
+@final
+class BackfillCells:
+    """The map of a backfill; it keeps what it has read, and reads what is new."""
+
+    def __new__(cls, store: Store, id: str) -> Self: ...
+    def refresh(self) -> None:
+        """Reads what was recorded since the last call."""
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers of the plan."""
+
+    def dimensions(self, layer: int) -> list[_Dimension]:
+        """Returns the dimensions of a layer."""
+
+    def labels(self, layer: int, dim: int, coordinates: Sequence[int]) -> list[str]:
+        """Returns the keys at coordinates of a dimension; those that do not exist are left out."""
+
+    def bounds(self, layer: int, range: PartitionKeyRange) -> list[tuple[int, int]]:
+        """Returns the coordinates of a range of keys, for each dimension."""
+
+    def count(self, layer: int, window: _Window) -> CellCounts:
+        """Counts the partitions of a layer by status."""
+
+    def select(
+        self, layer: int, bounds: Sequence[tuple[int, int]], states: Sequence[str]
+    ) -> Selection:
+        """Returns the partitions within bounds that have one of these statuses."""
+
+@final
+class AssetCells:
+    """The map of an asset, of its partitions as they were when it was made."""
+
+    def __new__(cls, store: Store, asset: str, space: Space) -> Self: ...
+    def dimensions(self) -> list[_Dimension]:
+        """Returns the dimensions of the asset."""
+
+    def labels(self, dim: int, coordinates: Sequence[int]) -> list[str]:
+        """Returns the keys at coordinates of a dimension; those that do not exist are left out."""
+
+    def count(self, window: _Window) -> CellCounts:
+        """Counts all partitions by status."""
+
+    def select(self, bounds: Sequence[tuple[int, int]], states: Sequence[str]) -> Selection:
+        """Returns the partitions within bounds that have one of these statuses, ascending."""

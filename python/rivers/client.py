@@ -7,7 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rivers._rivers import Engine
+from rivers._rivers import BackfillCells, Engine
+from rivers._text import did_you_mean, listed
 from rivers._validation import (
     check_count,
     check_delay,
@@ -15,7 +16,12 @@ from rivers._validation import (
     check_priority,
     check_seconds,
 )
-from rivers.exceptions import BackfillNotFoundError, ConfigurationError, ExecutionError
+from rivers.exceptions import (
+    AssetNotFoundError,
+    BackfillNotFoundError,
+    ConfigurationError,
+    ExecutionError,
+)
 from rivers.status import tables
 from rivers.status.backfill_view import BackfillView, seconds_left, view_of
 from rivers.status.results import BackfillStatus, run_ids
@@ -26,8 +32,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._rivers import Store
+    from rivers._rivers import Selection, Store
     from rivers._storage import BackfillRecord, BackfillSnapshot
+    from rivers.partitions import PartitionKeyRange
+    from rivers.status.grid import Bounds, Cells, Grid
     from rivers.storage.run_record import RunRecord
 
 STATUSES = ("in_progress", "completed", "failed", "canceled")
@@ -38,6 +46,9 @@ _MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.001, 0.25
 
 _LIVE_WAIT_SECONDS = 1.0
 """Seconds of one wait for a backfill of this process."""
+
+_MAX_KNOWN_GRIDS = 8
+"""Number of backfills whose recorded outcomes a client keeps, so that a map reads only what is new."""
 
 _LEASE_SECONDS = 15.0
 """Lease of the engine that writes a control request; it holds a backfill only to end one at once."""
@@ -91,7 +102,7 @@ class BackfillClient:
     Methods that act are verbs, `get_` returns an object or `None`, and plural nouns return Polars tables.
 
     Args:
-        storage: The storage, or the path of its file.
+        storage: The storage, or the path of its file; `Storage.default()` if it is left out.
         live: The backfills of this process, if it runs any; a `CodeRepository` passes its own.
 
     Raises:
@@ -114,8 +125,13 @@ class BackfillClient:
     """
 
     def __init__(
-        self, storage: Storage | str | os.PathLike[str], *, live: LiveBackfills | None = None
+        self,
+        storage: Storage | str | os.PathLike[str] | None = None,
+        *,
+        live: LiveBackfills | None = None,
     ) -> None:
+        if storage is None:
+            storage = Storage.default()
         if isinstance(storage, str | os.PathLike):
             storage = Storage.open(storage)
         if not isinstance(storage, Storage):
@@ -123,6 +139,8 @@ class BackfillClient:
             raise TypeError(msg)
         self._storage = storage
         self._live = live
+        # By process as well: a forked child shares no locks with its parent.
+        self._known_cells: dict[tuple[int, str], BackfillCells] = {}
 
     @property
     def storage(self) -> Storage:
@@ -170,7 +188,9 @@ class BackfillClient:
             rate=lambda: store.rate(backfill_id) if in_progress else None,
             eta=lambda: seconds_left(left, status.rate),
         )
-        status.__dict__["_table"] = lambda: self.backfill_partitions(backfill_id, errors=False)
+        status.__dict__["_cells"] = lambda width, height: self.cells(
+            backfill_id, width=width, height=height
+        )
         return status
 
     def get_view(self, backfill_id: str) -> BackfillView | None:
@@ -335,6 +355,194 @@ class BackfillClient:
         """
         self._record(backfill_id)
         return tables.causes(self._store.error_groups(backfill_id))
+
+    # -- maps --------------------------------------------------------------------------------------
+
+    def cells(
+        self,
+        backfill_id: str,
+        *,
+        rows: str | None = None,
+        columns: str | None = None,
+        where: PartitionKeyRange | Bounds | None = None,
+        width: int = 80,
+        height: int = 24,
+        asset: str | None = None,
+    ) -> Cells:
+        """Counts the partitions of a backfill into the cells of a map, by status.
+
+        The cost depends on the number of cells and on what has happened, not on the number of
+        partitions: 10^8 are counted in less than half a second. A second call reads only what was
+        recorded since the first.
+
+        Args:
+            backfill_id: The id of the backfill, which may be in progress in another process.
+            rows: The dimension from top to bottom; by default the first that is not time.
+            columns: The dimension from left to right; by default that of time.
+            where: The partitions that are counted: a range of keys or, for each dimension, the first index
+                among its keys and the one behind the last. Dimensions that are neither rows nor columns
+                are added up within it.
+            width: Maximum number of columns.
+            height: Maximum number of rows.
+            asset: Where assets have runs of their own: the asset whose partitions are counted; by default
+                the first.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            AssetNotFoundError: The backfill does not contain the asset.
+            ConfigurationError: There is no such dimension, or a map of that size is not made.
+            PartitionValidationError: A key of the range does not exist.
+
+        Example:
+            >>> import rivers as rs
+            >>> grid = rs.PartitionsDefinition.multi(
+            ...     {
+            ...         "date": rs.PartitionsDefinition.daily("2024-01-01", end="2025-01-01"),
+            ...         "region": rs.PartitionsDefinition.static_(["us", "eu", "asia"]),
+            ...     }
+            ... )
+            >>> @rs.Asset(partitions_def=grid)
+            ... def sales() -> int:
+            ...     return 1
+            >>> with rs.CodeRepository([sales]).resolve(rs.Storage.memory()) as repo:
+            ...     result = repo.backfill(partition_keys=grid.select())
+            ...     client = rs.BackfillClient(repo.storage)
+            ...     cells = client.cells(result.backfill_id, width=61)
+            >>> cells.shape, cells.width, cells.height
+            ('rows: region; columns: date (6 to a cell)', 61, 3)
+            >>> cells.counts(0, 0)["completed"]
+            6
+        """
+        from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+
+        grid = self.grid(backfill_id, asset=asset)
+        if isinstance(where, PartitionKeyRange):
+            where = self._bounds_of(backfill_id, asset, where)
+        return grid.cells(rows, columns, where, width, height)
+
+    def grid(self, backfill_id: str, *, asset: str | None = None) -> Grid:
+        """Returns the partitions of a backfill as a grid: its dimensions, their keys, and its cells.
+
+        It shows what was recorded when it was made.
+
+        Args:
+            backfill_id: The id of the backfill.
+            asset: Where assets have runs of their own: the asset whose partitions are meant.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            AssetNotFoundError: The backfill does not contain the asset.
+        """
+        from rivers.status.grid import grid_of_layer  # noqa: PLC0415  (few commands draw a map)
+
+        cells, layer = self._cells_of(backfill_id, asset)
+        return grid_of_layer(cells, layer)
+
+    def grid_bounds(
+        self, backfill_id: str, where: PartitionKeyRange, *, asset: str | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """Returns the coordinates of a range of keys in the grid of a backfill, by dimension.
+
+        Args:
+            backfill_id: The id of the backfill.
+            where: The range; keys that the backfill does not contain are left out.
+            asset: Where assets have runs of their own: the asset whose partitions are meant.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            AssetNotFoundError: The backfill does not contain the asset.
+            ConfigurationError: The range leaves out keys in between.
+            PartitionValidationError: A key of the range does not exist.
+        """
+        return self._bounds_of(backfill_id, asset, where)
+
+    def grid_assets(self, backfill_id: str) -> list[list[str]]:
+        """Returns the assets of each grid of a backfill: several where assets have runs of their own.
+
+        Args:
+            backfill_id: The id of the backfill.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+        """
+        record = self._record(backfill_id)
+        layers = self._store.plan(record["key"]).layers
+        names = record["assets"]
+        return [
+            names if places is None else [names[place] for place in places]
+            for _, _, places in layers
+        ]
+
+    def select_partitions(
+        self,
+        backfill_id: str,
+        *,
+        where: PartitionKeyRange | Bounds | None = None,
+        status: str | Sequence[str] | None = None,
+        asset: str | None = None,
+    ) -> list[Selection]:
+        """Returns partitions of a backfill, for each of its grids; they are not listed.
+
+        Args:
+            backfill_id: The id of the backfill.
+            where: Only partitions in this part, as in `cells()`.
+            status: Only partitions with one of these statuses.
+            asset: Where assets have runs of their own: the asset whose partitions are meant; those of the
+                other grids are left out. By default the first.
+
+        Raises:
+            BackfillNotFoundError: No backfill has the id.
+            AssetNotFoundError: The backfill does not contain the asset.
+            ConfigurationError: There is no such dimension or status.
+            PartitionValidationError: A key of the range does not exist.
+        """
+        from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+        from rivers.status.grid import grid_of_layer  # noqa: PLC0415
+
+        cells, wanted = self._cells_of(backfill_id, asset)
+        if isinstance(where, PartitionKeyRange):
+            where = self._bounds_of(backfill_id, asset, where)
+        status = [status] if isinstance(status, str) else status
+        chosen = []
+        for layer in range(cells.num_layers):
+            grid = grid_of_layer(cells, layer)
+            # An empty choice of statuses selects nothing.
+            chosen.append(grid.select(where, status) if layer == wanted else grid.select(None, []))
+        return chosen
+
+    def _bounds_of(
+        self, backfill_id: str, asset: str | None, where: PartitionKeyRange
+    ) -> dict[str, tuple[int, int]]:
+        from rivers.status.grid import grid_of_layer  # noqa: PLC0415
+
+        cells, layer = self._cells_of(backfill_id, asset)
+        names = [dimension.name for dimension in grid_of_layer(cells, layer).dimensions]
+        return dict(zip(names, cells.bounds(layer, where), strict=True))
+
+    def _cells_of(self, backfill_id: str, asset: str | None) -> tuple[BackfillCells, int]:
+        """Returns the counter of a backfill, which has read all that is recorded, and a layer."""
+        assets = self.grid_assets(backfill_id)
+        layer = 0
+        if asset is not None:
+            containing = [at for at, names in enumerate(assets) if asset in names]
+            if not containing:
+                there = [name for names in assets for name in names]
+                msg = (
+                    f"the backfill {backfill_id!r} has no asset {asset!r}; it has "
+                    f"{listed(map(repr, there))}{did_you_mean(asset, there)}"
+                )
+                raise AssetNotFoundError(msg)
+            layer = containing[0]
+        key = (os.getpid(), backfill_id)
+        known = self._known_cells.pop(key, None)
+        if known is None:
+            known = BackfillCells(self._store, backfill_id)
+        else:
+            known.refresh()
+        self._known_cells[key] = known
+        while len(self._known_cells) > _MAX_KNOWN_GRIDS:
+            self._known_cells.pop(next(iter(self._known_cells)), None)
+        return known, layer
 
     def get_runs(self, limit: int | None = None, status: str | None = None) -> list[RunRecord]:
         """Returns the latest runs that have started, of the newest backfill first.

@@ -61,7 +61,7 @@ def test_set_changes_a_backfill_of_another_process(shell):
 def test_check_lists_the_assets_of_a_valid_repository(shell):
     out = shell.run("check", "grid.py")
     assert "grid: 30 partitions (date x region)" in out
-    assert "sound: 3 assets" in out
+    assert "ok: 3 assets" in out
     told = json.loads(shell.run("check", "grid.py", "--json"))
     assert [asset["partitions"] for asset in told] == [10, 30, 10]
 

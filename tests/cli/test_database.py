@@ -64,9 +64,9 @@ def test_each_earlier_schema_is_migrated_and_nothing_is_lost(shell, file, versio
 
 
 def test_check_accepts_an_intact_storage(shell, file):
-    assert "sound: 1 backfill or manual run in .rivers/rivers.db" in shell.run("db", "check")
+    assert "ok: 1 backfill or manual run in .rivers/rivers.db" in shell.run("db", "check")
     told = json.loads(shell.run("db", "check", "--json"))
-    assert told == {"path": ".rivers/rivers.db", "sound": True, "wrong": []}
+    assert told == {"path": ".rivers/rivers.db", "ok": True, "wrong": []}
 
 
 def test_a_storage_is_intact_while_a_backfill_runs_and_after_it_was_killed(shell):
@@ -108,7 +108,7 @@ def test_check_reports_a_damaged_file(shell, file):
     body[4096 * 2 :] = b"\xa5" * len(body[4096 * 2 :])
     file.write_bytes(body)
     told = json.loads(shell.run("db", "check", "--json", code=1))
-    assert not told["sound"]
+    assert not told["ok"]
     assert told["wrong"]
 
 

@@ -39,7 +39,10 @@ def test_what_is_shown_of_a_failed_backfill(failed):
     assert "2024-01-02" in rows
     assert "2024-01-01" not in rows
     told = failed.run("errors", "latest")
-    assert "2 failures, 1 cause\n2 x  ValueError: no data for …\n    such as 2024-01-0" in told
+    assert (
+        "2 failures, 1 distinct error\n2 x  ValueError: no data for …\n    such as 2024-01-0"
+        in told
+    )
     drawn = failed.run("grid", "latest")
     assert "2024-01-01 █XX█" in drawn
     assert "2 completed" in drawn
@@ -168,6 +171,29 @@ def test_a_map_of_a_million_partitions_counts_each_once(shell):
     lines = shell.run("grid", "latest").splitlines()
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 100
-    assert "rows: left (40 to a cell); columns: right (11 to a cell)" in lines[0]
+    assert "rows: left (42 to a cell); columns: right (11 to a cell)" in lines[0]
+    assert lines[1].split()[0] == "|k000"
     (bad,) = [line for line in lines if "x█" in line]
-    assert bad.startswith("k480 x█")
+    assert bad.startswith("k462 x█")
+
+
+def test_a_range_of_the_map_shows_single_partitions(failed):
+    drawn = failed.run("grid", "latest", "--range", "2024-01-02..2024-01-03")
+    assert "2024-01-02 XX" in drawn
+    assert "2 failed" in drawn
+    assert "completed" not in drawn
+    told = json.loads(failed.run("grid", "latest", "--range", "partition=2024-01-04", "--json"))
+    assert told["totals"]["completed"] == sum(told["totals"].values()) == 1
+    assert "no partitions" in failed.run("grid", "latest", "--range", "2024-01-09")
+    assert "2024-13" in failed.run("grid", "latest", "--range", "2024-13", code=2)
+
+
+def test_a_map_is_followed_to_the_end_of_its_backfill(shell):
+    process = shell.begin_slow()
+    watching = shell.start("grid", "latest", "--watch", "--json")
+    first = json.loads(watching.stdout.readline())
+    assert first["totals"]["completed"] == 0
+    shell.open_gate()
+    shell.end(process, 0)
+    out, _ = shell.end(watching, 0)
+    assert json.loads(out.splitlines()[-1])["totals"]["completed"] == 10

@@ -3,6 +3,41 @@
 import pytest
 
 import rivers as rs
+from rivers.execution.direct import OFF
+
+CALLED_BOTH_WAYS = {
+    "test_context",
+    "test_failures",
+    "test_generators",
+    "test_hooks",
+    "test_input_forms",
+    "test_mark_failed",
+    "test_materialize",
+    "test_output_metadata",
+    "test_outputs",
+    "test_pending_values",
+    "test_retry",
+    "test_running",
+    "test_skips",
+}
+"""Modules that say what executing a run means: each test is executed with functions called by Rust and by
+Python."""
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.module.__name__.rpartition(".")[2] in CALLED_BOTH_WAYS:
+        metafunc.fixturenames.append("called_by")
+        metafunc.parametrize("called_by", ["rust", "python"], indirect=True)
+
+
+@pytest.fixture
+def called_by(request, monkeypatch):
+    """Which language calls the functions of assets."""
+    if request.param == "python":
+        monkeypatch.setenv(OFF, "1")
+    else:
+        monkeypatch.delenv(OFF, raising=False)
+    return request.param
 
 
 @pytest.fixture

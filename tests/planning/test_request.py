@@ -50,10 +50,12 @@ def test_a_stored_request_is_read_back_as_it_was(max_failures):
     nodes = list(rs.CodeRepository([asset])._graph.nodes.values())
     config = '{"x": {"depth": 2}}'
     request = BackfillRequest(["x"], **{**STORED, "max_failures": max_failures})
-    read = BackfillRequest.from_json(request.to_json(nodes, config))
+    read = BackfillRequest.from_json(request.to_json(nodes, config, ["stored"], 0))
     assert read == request
     assert type(read.max_failures) is type(max_failures)
-    again = BackfillRequest.from_json(request.rerun_options("0190").to_json(nodes, config))
+    again = BackfillRequest.from_json(
+        request.rerun_options("0190").to_json(nodes, config, ["stored"], 0)
+    )
     assert again == dataclasses.replace(request, rerun_of="0190")
 
 

@@ -198,7 +198,21 @@ def test_refused_at_backfill_with_an_unknown_dimension(repo, multi_run, single_r
 
 def test_no_strategy_is_refused(repo):
     with pytest.raises(TypeError, match="strategy must be a BackfillStrategy"):
-        repo(GRID).backfill(partition_range=ALL, strategy="multi_run")
+        repo(GRID).backfill(partition_range=ALL, strategy=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_runs"), [("single_run", 1), ("chunked(3)", 3), ("a=multi,b=single", 2)]
+)
+def test_a_strategy_may_be_a_text(repo, text, num_runs):
+    assert (
+        repo(GRID).backfill(partition_range=ALL, strategy=text, dry_run=True).num_runs == num_runs
+    )
+
+
+def test_a_text_that_is_no_strategy_is_refused(repo):
+    with pytest.raises(ConfigurationError, match=r"strategy is multi_run, .*got 'both'"):
+        repo(GRID).backfill(partition_range=ALL, strategy="both")
 
 
 def test_there_are_no_other_kinds():

@@ -11,10 +11,10 @@ import click
 from rivers._text import did_you_mean
 from rivers.cli.display import errors, output, say_error, warnings
 from rivers.cli.exit_codes import WRONG_USAGE
-from rivers.cli.settings import project_settings
 from rivers.exceptions import RiversError
 
 _MODULE_OF = {
+    "init": "init",
     "backfill": "backfill", "rerun": "backfill", "resume": "backfill",
     "list": "status", "status": "status",
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",
@@ -77,6 +77,8 @@ def app() -> None:
 
 def _defaults() -> dict[str, Any]:
     """Returns the settings of pyproject.toml as the defaults of every command, as click takes them."""
+    from rivers.storage.lookup import project_settings  # noqa: PLC0415
+
     settings = project_settings()
     of_database = dict.fromkeys(("check", "migrate"), settings)
     return {name: settings | (of_database if name == "db" else {}) for name in _MODULE_OF}

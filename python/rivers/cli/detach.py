@@ -23,9 +23,11 @@ def start_detached(storage: str | None) -> None:
     Args:
         storage: The path that was given, if one was; logs are written to a folder `logs` beside it.
     """
-    from rivers.storage.location import DEFAULT_PATH, StorageLocation  # noqa: PLC0415
+    from rivers.storage.location import StorageLocation  # noqa: PLC0415
+    from rivers.storage.lookup import find_storage  # noqa: PLC0415
 
-    folder = StorageLocation.parse(storage or DEFAULT_PATH).make_log_folder()
+    found = StorageLocation.parse(storage) if storage else find_storage()
+    folder = found.make_log_folder()
     log = folder / f"starting-{os.getpid()}.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]
     reading, writing = os.pipe()

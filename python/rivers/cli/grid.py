@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-import polars as pl
 from rich.text import Text
 
 from rivers.cli.display import STYLES
-from rivers.status.grid import STATES, Cells
+from rivers.status.grid import DONE, STATES
+
+if TYPE_CHECKING:
+    from rivers.status.grid import Bounds, Cells, Grid
 
 SIGNS = {
     "failed": "X",
@@ -18,45 +20,121 @@ SIGNS = {
     "completed": "█",
     "skipped": "s",
 }
-_PARTLY_DONE = "▄"
-LINES_AROUND = 5
-"""Lines around the map: one above it, a legend of two lines below, and the prompt."""
+"""A sign of its own for each status, so that a map can be read without its colours."""
+
+_PARTLY_FAILED = "x"
+_PARTLY_DONE = "▁▂▃▄▅▆▇"
+"""Signs of a cell whose partitions are partly done, by their share."""
+
+LINES_AROUND = 6
+"""Lines around the map: two above it, a legend of two lines below, a blank line and the prompt."""
+
+_MAX_LABEL = 32
+"""Maximum width of a label, in characters; a longer key is cut."""
 
 
-def draw(cells: Cells) -> Text:
-    """Returns the map in colours, with a legend."""
-    width = max(map(len, cells.labels), default=0)
-    lines: list[list[tuple[str, str]]] = [
-        [(" ", "")] * cells.columns for _ in range(len(cells.labels))
-    ]
-    for cell in cells.counts.iter_rows(named=True):
-        lines[cell["row"]][cell["column"]] = _sign(cell)
-    if not cells.labels:
+def fit(
+    grid: Grid, rows: str | None, columns: str | None, bounds: Bounds | None, size: tuple[int, int]
+) -> Cells:
+    """Counts the cells of a map that fits a window, with single partitions where there is room for them.
+
+    Args:
+        grid: The partitions.
+        rows: The dimension of the rows, if it is chosen.
+        columns: The dimension of the columns, if it is chosen.
+        bounds: The coordinates that are shown, for the dimensions that are restricted.
+        size: Width and height of the window, in characters.
+    """
+    width, height = size[0], max(size[1] - LINES_AROUND, 1)
+    rows, columns = grid.arrangement(rows, columns)
+    within = grid.bounds(bounds)
+    labels = _label_width(grid, rows or columns, within)
+    room = max(width - labels - 2, 1)
+    if rows is not None and columns is not None:
+        start, end = within[columns]
+        lines = _length(within[rows])
+        bands = -(-(end - start) // room)
+        # The columns continue in further bands below, each with a line of its own for their keys.
+        if bands > 1 and bands * (lines + 1) <= height:
+            room = max(end - start, 1)
+    return grid.cells(rows, columns, bounds, room, height)
+
+
+def draw(cells: Cells, width: int) -> Text:
+    """Returns the map in colours, with a legend.
+
+    Args:
+        cells: The counts.
+        width: Width of the window, in characters.
+    """
+    if not sum(cells.totals.values()):
         return Text("no partitions")
+    labels = [_cut(label) for label in cells.row_labels()]
+    margin = max(map(len, labels), default=0)
+    room = max(width - margin - 2, 1)
+    keys = cells.column_labels()
     text = Text(no_wrap=True, overflow="crop", end="")
     text.append(cells.shape + "\n", "bright_black")
-    for label, line in zip(cells.labels, lines, strict=True):
-        text.append(f"{label:>{width}} ", "bright_black")
-        for sign, style in line:
-            text.append(sign, style)
-        text.append("\n")
-    totals = cells.counts.select(pl.sum(*STATES)).row(0, named=True)
-    for state in reversed(STATES):
-        if totals[state]:
-            text.append(SIGNS[state], STYLES[state])
-            text.append(f" {totals[state]:,} {state}  ")
-    if cells.counts.height < sum(totals.values()):
+    for first in range(0, cells.width, room):
+        last = min(first + room, cells.width)
+        if keys:
+            text.append(" " * (margin + 1) + _keys_line(keys[first:last]) + "\n", "bright_black")
+        for row, label in enumerate(labels):
+            text.append(f"{label:>{margin}} ", "bright_black")
+            for column in range(first, last):
+                text.append(*_sign(cells.counts(row, column)))
+            text.append("\n")
+    present = [state for state in reversed(STATES) if cells.totals[state]]
+    for at, state in enumerate(present):
+        text.append("  " if at else "")
+        text.append(SIGNS[state], STYLES[state])
+        text.append(f" {cells.totals[state]:,} {state}")
+    if max(cells.per_row, 1) * cells.per_column > 1 or sum(cells.totals.values()) > (
+        cells.width * cells.height
+    ):
         text.append("\na cell shows the worst; small x: not all failed", "bright_black")
     text.append("\n")
     return text
 
 
-def _sign(cell: dict[str, Any]) -> tuple[str, str]:
-    """Returns sign and style of a cell: its worst status; `x` if not all failed, half if some completed."""
-    state = next(state for state in STATES if cell[state])
-    done = cell["completed"]
-    if state == "failed" and any(cell[other] for other in STATES[1:]):
-        return "x", STYLES["failed"]
-    if state == "pending" and done:
-        return _PARTLY_DONE, STYLES["completed"]
+def _sign(counts: dict[str, int]) -> tuple[str, str]:
+    """Returns sign and style of a cell: its worst status, or its share that is done if some is pending."""
+    state = next((state for state in STATES if counts[state]), None)
+    if state is None:
+        return " ", ""
+    total = sum(counts.values())
+    if state == "failed" and counts[state] < total:
+        return _PARTLY_FAILED, STYLES["failed"]
+    done = sum(counts[state] for state in DONE if state in counts)
+    if state in ("running", "pending") and done:
+        share = _PARTLY_DONE[min(done * len(_PARTLY_DONE) // total, len(_PARTLY_DONE) - 1)]
+        return share, STYLES["running" if state == "running" else "completed"]
     return SIGNS[state], STYLES[state]
+
+
+def _keys_line(keys: list[str]) -> str:
+    """Returns a line with the first key of the columns, and more where there is room."""
+    line = ""
+    for at, key in enumerate(keys):
+        shown = f"|{_cut(key)}"
+        if at >= len(line) + (1 if line else 0) and at + len(shown) <= len(keys):
+            line = line.ljust(at) + shown
+    return line or keys[0][: len(keys)]
+
+
+def _label_width(grid: Grid, dimension: str | None, within: dict[str, tuple[int, int]]) -> int:
+    """Returns the width of a dimension's keys, from some of them where there are many."""
+    if dimension is None:
+        return 0
+    start, end = within[dimension]
+    step = max((end - start) // 1000, 1)
+    keys = grid.labels(dimension, list(range(start, end, step)))
+    return max((len(_cut(key)) for key in keys), default=0)
+
+
+def _length(part: tuple[int, int]) -> int:
+    return part[1] - part[0]
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _MAX_LABEL else label[: _MAX_LABEL - 1] + "…"

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rivers.exceptions import BackfillNotFoundError, ConfigurationError
+from rivers.exceptions import BackfillNotFoundError, ConfigurationError, RiversError
 
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
@@ -71,14 +71,19 @@ def _import(name: str) -> Any:
 
 
 def _imported(name: str, given: str) -> Any:
+    from rivers.repository.importing import importing  # noqa: PLC0415  (few commands need it)
+
     try:
-        return importlib.import_module(name)
+        with importing(given):
+            return importlib.import_module(name)
     except Exception as error:
-        # Show the line of the user's own code, not those of the import system.
+        # Show the line of the user's own code, not those of this package or of what comes with Python.
+        hidden = ("<", str(Path(__file__).parents[1]), str(Path(importlib.__file__).parents[1]))
         frames = traceback.extract_tb(error.__traceback__)
-        inside = [frame for frame in frames if not frame.filename.startswith("<")][2:]
+        inside = [frame for frame in frames if not frame.filename.startswith(hidden)]
         where = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
-        msg = f"{given} cannot be imported: {type(error).__name__}: {error}{where}"
+        kind = "" if isinstance(error, RiversError) else f"{type(error).__name__}: "
+        msg = f"{given} cannot be imported: {kind}{error}{where}"
         raise ConfigurationError(msg) from error
 
 

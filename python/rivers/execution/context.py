@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from rivers._rivers import PartitionKey
+from rivers._rivers import CallContext, PartitionKey
 from rivers._text import listed, message_of, storable
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.execution.call_log import CallLog
@@ -31,7 +31,7 @@ else:
     ConfigT = TypeVar("ConfigT")
 
 
-_new = object.__new__
+_new = CallContext.__new__
 
 MARKED = "mark_partition_failed"
 """The error type of a partition that was marked as failed with a message, not an exception."""
@@ -57,7 +57,7 @@ def _partition_text(selection: Selection) -> str:
     return selection.text(0) + (f" and {count - 1} more" if count > 1 else "")
 
 
-class AssetExecutionContext(Generic[ConfigT]):
+class AssetExecutionContext(CallContext, Generic[ConfigT]):
     """A function's view of its run; `AssetExecutionContext[Model]` has a `config` of that model.
 
     A function gets it by naming a parameter `context` or annotating one with this class. Make one by
@@ -96,23 +96,10 @@ class AssetExecutionContext(Generic[ConfigT]):
         'aa'
     """
 
-    __slots__ = (
-        "_first_mark",
-        "_log",
-        "_metadata",
-        "_missing_inputs",
-        "_partition",
-        "_run",
-        "_selection",
-        "_step",
-    )
+    __slots__ = ("_first_mark", "_log", "_missing_inputs", "_partition")
 
-    _step: Step
-    _run: Run | None
-    _selection: Selection | None
-    _partition: PartitionContext | None
-    _metadata: OutputMetadata | None
     # Set when they are first needed: a run that needs none of them pays nothing.
+    _partition: PartitionContext | None
     _log: CallLog
     _missing_inputs: Mapping[str, list[PartitionKey]]
     _first_mark: str
@@ -130,7 +117,7 @@ class AssetExecutionContext(Generic[ConfigT]):
         output_selection: Sequence[str] | None = None,
         config: ConfigT | None = None,
     ) -> None:
-        self._step = Step(
+        step = Step(
             name=checked_name("asset_name", asset_name),
             outputs=[],
             by_name=is_multi_asset,
@@ -145,10 +132,8 @@ class AssetExecutionContext(Generic[ConfigT]):
             output_selection=list(output_selection or ()),
             labels=Labels(tags, [kinds] if isinstance(kinds, str) else kinds, group, code_version),
         )
-        self._run = None
-        self._selection = None
+        self._enter(step)
         self._partition = partition
-        self._metadata = None
 
     # -- the asset ---------------------------------------------------------------------------------
 
@@ -267,12 +252,13 @@ class AssetExecutionContext(Generic[ConfigT]):
         Raises:
             PartitionValidationError: The run has several partitions, or the asset is not partitioned.
         """
+        text = self._only_text()
+        if text is not None and self._step.definition is not None:
+            return text
         if self._run is None or self._step.definition is None:
             return only_key(self.partition, f"the asset {self._step.name!r}")
         selection = self._selection or self._run.partitions
-        if selection.num_partitions != 1:
-            raise PartitionValidationError(_several(selection.num_partitions))
-        return selection.text(0)
+        raise PartitionValidationError(_several(selection.num_partitions))
 
     @property
     def partition_time_window(self) -> tuple[datetime, datetime] | MaybeNone:
@@ -447,10 +433,7 @@ def context_of_run(step: Step, run: Run, selection: Selection | None) -> AssetEx
         selection: The partitions that the step is executed for; `None`: all of the run.
     """
     context: AssetExecutionContext[Any] = _new(AssetExecutionContext)
-    context._step = step  # noqa: SLF001  (made without `__init__`, which is for contexts by hand)
-    context._run = run  # noqa: SLF001
-    context._selection = selection  # noqa: SLF001
-    context._metadata = None  # noqa: SLF001
+    context._enter(step, run, selection)  # noqa: SLF001  (made without `__init__`, which is for contexts by hand)
     return context
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from rivers._rivers import JobSpec, Run
+    from rivers._rivers import Calls, JobSpec, Run
     from rivers.execution.steps import Step
 
 _PARENT_CHECK_SECONDS = 0.1
@@ -35,7 +35,8 @@ class _Worker:
         forwarder: Sends log records to the parent.
         programs: The programs that were read, by file.
         shared: What runs are claimed from, by file; only the last.
-        current: The step and the run that are being executed.
+        current: The step and the run that are being executed, if Python calls their function.
+        calls: The calls that Rust makes.
     """
 
     def __init__(self, lock: WorkerLock | None, log: Connection) -> None:
@@ -44,6 +45,7 @@ class _Worker:
         self.programs: dict[Path, tuple[Program, JobSpec]] = {}
         self.shared: dict[Path, SharedRuns] = {}
         self.current: tuple[Step, Run] | None = None
+        self.calls: Calls | None = None
 
     def program(self, file: Path) -> tuple[Program, JobSpec]:
         known = self.programs.get(file)
@@ -58,7 +60,11 @@ class _Worker:
         return self.shared[file]
 
     def _extra(self) -> dict[str, Any]:
-        return {} if self.current is None else log_extra(*self.current)
+        current = self.current
+        direct = None if self.calls is None else self.calls.current
+        if direct is not None and (current is None or current[1].number != direct[1].number):
+            current = direct
+        return {} if current is None else log_extra(*current)
 
 
 _worker: _Worker | None = None
@@ -131,11 +137,15 @@ def execute_runs(
     def on_call(seconds: float | None) -> None:
         shared.deadline = 0 if seconds is None else int((time.monotonic() + seconds) * 1e6)
 
+    def on_calls(calls: Calls) -> None:
+        worker.calls = calls
+
     batch = WorkerBatch(spec, shared, prior_attempts)
     try:
-        return execute_batch(program, batch, on_step, on_call), timeouts.num_abandoned > 0
+        report = execute_batch(program, batch, on_step, on_call, on_calls)
+        return report, timeouts.num_abandoned > 0
     finally:
-        worker.current = None
+        worker.current = worker.calls = None
         worker.forwarder.flush_to(number)
 
 

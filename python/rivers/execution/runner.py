@@ -6,14 +6,17 @@ import functools
 import inspect
 import itertools
 import logging
+import sys
 import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rivers._rivers import Calls
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
+from rivers.execution.direct import Begun, direct_calls, ignore_nones
 from rivers.execution.event_loop import NoThreadError
 from rivers.execution.generators import (
     END,
@@ -37,9 +40,17 @@ from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator
 
-    from rivers._rivers import Plan, Run, Selection
+    from rivers._rivers import (
+        Batch,
+        CallOutcome,
+        DirectCalls,
+        Plan,
+        Run,
+        Selection,
+        WorkerBatch,
+    )
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepOutput
@@ -69,6 +80,8 @@ class Program:
         on_step: Called with a step and the run before the step is executed.
         on_call: If set, called with the timeout before a call that has one, and with `None` after it:
             what executes the program ends a call that takes too long. Otherwise the program does.
+        on_calls: Called with the `Calls` of a batch whose functions are called from Rust: for these steps
+            `on_step` is not called.
         repeated: Indices of the outputs whose steps each attempt of a run executes, because their
             values are lost with the attempt.
         first_error: The first exception of a step that was executed in this process.
@@ -80,14 +93,17 @@ class Program:
     pickled: bytes = b""
     on_step: Callable[[Step, Run], None] | None = None
     on_call: Callable[[float | None], None] | None = None
+    on_calls: Callable[[Calls], None] | None = None
     repeated: list[int] = field(default_factory=list)
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
     resources: Resources | None = field(default=None, repr=False, compare=False)
+    direct: DirectCalls | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for step in self.steps:
             step.note_none = _none_recorder(step, self.plan)
+        self.direct = direct_calls(self.layers, is_async=self.is_async)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -108,11 +124,6 @@ class Program:
         return [step for layer in self.layers for step in layer]
 
     @property
-    def _only_layer(self) -> list[Step] | None:
-        """The steps of each run, if all runs have the same."""
-        return self.layers[0] if len(self.layers) == 1 else None
-
-    @property
     def is_async(self) -> bool:
         """Whether a step's function is a coroutine function: then runs are executed on an event loop."""
         return any(step.is_async for step in self.steps)
@@ -121,52 +132,100 @@ class Program:
     def _has_hooks(self) -> bool:
         return any(step.hooks for step in self.steps)
 
-    def execute(self, runs: Iterable[Run]) -> None:
-        """Executes runs one after another, in this thread."""
-        only = self._only_layer
-        execute_step = self._step_with_hooks if self._has_hooks else self._step
-        for run in runs:
-            for step in only or self.layers[run.layer]:
-                for called, arguments in execute_step(step, run):
-                    try:
-                        if step.timeout is None:
-                            called.value = called.step.fn(**arguments)
-                        else:
-                            called.value = self._call_in_time(
-                                called.step.fn, step, step.timeout, arguments
-                            )
-                    except NoThreadError:
-                        raise
-                    except BaseException as error:  # noqa: BLE001  (it fails this run only)
-                        called.error = error
+    def execute(
+        self, batch: Batch | WorkerBatch, end_run: Callable[[], None] | None = None
+    ) -> None:
+        """Executes the runs of a batch one after another, in this thread.
 
-    async def execute_async(self, runs: Iterable[Run]) -> None:
-        """Executes runs one after another on the event loop; plain functions in a thread."""
-        only = self._only_layer
+        Args:
+            batch: The runs.
+            end_run: Called after each run of which this is more than the calls of functions that return
+                nothing.
+        """
+        for step, called, arguments in self._calls(batch, end_run):
+            try:
+                if step.timeout is None:
+                    called.value = called.step.fn(**arguments)
+                else:
+                    called.value = self._call_in_time(called.step.fn, step, step.timeout, arguments)
+            except NoThreadError:
+                raise
+            except BaseException as error:  # noqa: BLE001  (it fails this run only)
+                called.error = error
+
+    async def execute_async(
+        self, batch: Batch | WorkerBatch, end_run: Callable[[], None] | None = None
+    ) -> None:
+        """Executes runs as `execute` does, on the event loop; plain functions in a thread."""
+        for step, called, arguments in self._calls(batch, end_run):
+            try:
+                if step.timeout is not None and self.on_call is not None:
+                    # The process is killed only if the coroutine cannot be canceled.
+                    self.on_call(step.timeout + GRACE_SECONDS)
+                if not called.step.is_async:
+                    called.value, called.error = await outcome_in_time(
+                        called.step.fn, arguments, step.timeout, step.title
+                    )
+                elif step.timeout is None:
+                    called.value = await called.step.fn(**arguments)
+                else:
+                    call = called.step.fn(**arguments)
+                    called.value = await await_in_time(call, step.timeout, step.title)
+            except NoThreadError:
+                raise
+            except BaseException as error:  # noqa: BLE001  (it fails this run only)
+                called.error = error
+            finally:
+                if step.timeout is not None and self.on_call is not None:
+                    self.on_call(None)
+
+    def _calls(
+        self, batch: Batch | WorkerBatch, end_run: Callable[[], None] | None
+    ) -> Generator[tuple[Step, _Called, dict[str, Any]]]:
+        """The calls of the functions of a batch's runs, which the caller makes: sync or async.
+
+        Where Rust calls the functions, these are the rest of the runs that have more to do.
+        """
         execute_step = self._step_with_hooks if self._has_hooks else self._step
-        for run in runs:
-            for step in only or self.layers[run.layer]:
+        for run, at, outcome in self._runs(batch):
+            steps = self.layers[run.layer][at:]
+            if outcome is not None:
+                step = steps.pop(0)
+                for called, arguments in self._outcome(step, run, outcome):
+                    yield step, called, arguments
+            for step in steps:
                 for called, arguments in execute_step(step, run):
-                    try:
-                        if step.timeout is not None and self.on_call is not None:
-                            # The process is killed only if the coroutine cannot be canceled.
-                            self.on_call(step.timeout + GRACE_SECONDS)
-                        if not called.step.is_async:
-                            called.value, called.error = await outcome_in_time(
-                                called.step.fn, arguments, step.timeout, step.title
-                            )
-                        elif step.timeout is None:
-                            called.value = await called.step.fn(**arguments)
-                        else:
-                            call = called.step.fn(**arguments)
-                            called.value = await await_in_time(call, step.timeout, step.title)
-                    except NoThreadError:
-                        raise
-                    except BaseException as error:  # noqa: BLE001  (it fails this run only)
-                        called.error = error
-                    finally:
-                        if step.timeout is not None and self.on_call is not None:
-                            self.on_call(None)
+                    yield step, called, arguments
+            if end_run is not None:
+                end_run()
+
+    def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, int, CallOutcome | None]]:
+        """The runs that have something left to do: from which step on, and what its call has led to."""
+        if self.direct is None:
+            for run in batch:
+                yield run, 0, None
+            return
+        calls = Calls(self.direct, batch)
+        if self.on_calls is not None:
+            self.on_calls(calls)
+        try:
+            yield from calls
+        finally:
+            calls.note()
+
+    def _outcome(
+        self, step: Step, run: Run, outcome: CallOutcome
+    ) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Ends a step whose function Rust has called; the caller makes what other calls are left."""
+        context, value, error, pending = outcome
+        called = _Called(step)
+        called.value, called.error = value, error
+        arguments = {} if step.context_param is None else {step.context_param: context}
+        if pending is not None:
+            waiting = _Called(Begun(*pending))
+            yield waiting, {}
+            called.value, called.error = waiting.value, waiting.error
+        yield from self._end_call(step, called, run, None, arguments)
 
     def _call_in_time(
         self, fn: Callable[..., Any], step: Step, seconds: float, arguments: dict[str, Any]
@@ -202,6 +261,17 @@ class Program:
             self.fail(step, run, error)
             return
         yield called, arguments
+        yield from self._end_call(step, called, run, selection, arguments)
+
+    def _end_call(
+        self,
+        step: Step,
+        called: _Called,
+        run: Run,
+        selection: Selection | None,
+        arguments: dict[str, Any],
+    ) -> Generator[tuple[_Called, dict[str, Any]]]:
+        """Stores what the function of a step returned, or records that it raised."""
         try:
             if called.error is None:
                 note = step.note_none
@@ -213,7 +283,7 @@ class Program:
                     and given is None
                     and run.has_no_failures
                 ):
-                    note(run.number)
+                    note(run.number.to_bytes(8, sys.byteorder))
                 elif is_generator(called.value):
                     yield from self._generated(step, called, run, selection, arguments)
                 else:
@@ -455,7 +525,7 @@ class _Called:
     selection: Selection | None
     yielded: YieldedPartitions | YieldedOutputs
 
-    def __init__(self, step: Step | Pull) -> None:
+    def __init__(self, step: Step | Pull | Begun) -> None:
         self.step = step
         self.value: Any = None
         self.error: BaseException | None = None
@@ -534,18 +604,14 @@ def _store_yielded(
         record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
-def _none_recorder(step: Step, plan: Plan | None) -> Callable[[int], None] | None:
-    """What to call with the number of a run in which a step returned `None`, if that is cheap."""
+def _none_recorder(step: Step, plan: Plan | None) -> Callable[[bytes], object] | None:
+    """What to call with the numbers of runs in which a step returned `None`, if that is cheap."""
     output = step.outputs[0]
     if step.by_name:
         return None
     if not output.has_value:
-        return _ignore
+        return ignore_nones
     return output.handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
-
-
-def _ignore(number: int) -> None:
-    """A function without a value: nothing is stored for it."""
 
 
 def _output_context(

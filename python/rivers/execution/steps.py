@@ -136,8 +136,8 @@ class Step:
         defined: Its current partitions, if the plan has some that are no longer defined.
         timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
         compute: What it needs of the machine that executes it; `None`: the default.
-        note_none: Called with the number of a run in which the function returned `None` for all its
-            partitions, in place of the handler; `None`: the handler is called.
+        note_none: Called with the numbers of runs in which the function returned `None` for all their
+            partitions, 8 bytes each, in place of the handler; `None`: the handler is called.
         is_guarded: Whether a run checks which partitions it is executed for even if nothing has failed.
     """
 
@@ -164,7 +164,7 @@ class Step:
 
     upstreams: list[Upstream] = field(default_factory=list, init=False)
     is_guarded: bool = field(default=False, init=False)
-    note_none: Callable[[int], None] | None = field(default=None, init=False)
+    note_none: Callable[[bytes], object] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.

@@ -9,9 +9,9 @@ from rivers.execution.event_loop import run_to_end
 from rivers.io import InMemoryIOHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from rivers._rivers import Run, WorkerBatch
+    from rivers._rivers import Calls, Run, WorkerBatch
     from rivers.execution.runner import Program
     from rivers.execution.steps import Step
 
@@ -21,6 +21,7 @@ def execute_batch(
     batch: WorkerBatch,
     on_step: Callable[[Step, Run], None] | None = None,
     on_call: Callable[[float | None], None] | None = None,
+    on_calls: Callable[[Calls], None] | None = None,
 ) -> bytes:
     """Executes runs until it is time to report.
 
@@ -28,8 +29,8 @@ def execute_batch(
         program: What executes the runs. It belongs to this worker: no other thread uses it.
         batch: The runs.
         on_step: Called with each step and its run before the step is executed.
-
         on_call: Called around each call that has a timeout; see `Program.on_call`.
+        on_calls: Called with the calls that Rust makes; see `Program.on_calls`.
 
     Returns:
         The report for `Batch.receive`.
@@ -38,20 +39,18 @@ def execute_batch(
     handlers = {id(output.handler): output.handler for output in outputs}.values()
     in_memory = [handler for handler in handlers if isinstance(handler, InMemoryIOHandler)]
 
-    def runs() -> Iterator[Run]:
-        for run in batch:
-            yield run
-            for handler in in_memory:
-                handler.forget()
+    def end_run() -> None:
+        for handler in in_memory:
+            handler.forget()
 
-    program.on_step, program.on_call = on_step, on_call
+    program.on_step, program.on_call, program.on_calls = on_step, on_call, on_calls
     program.repeated = [
         output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
     ]
     if program.is_async:
-        run_to_end(_event_loop(), program.execute_async(runs()))
+        run_to_end(_event_loop(), program.execute_async(batch, end_run))
     else:
-        program.execute(runs())
+        program.execute(batch, end_run)
     return batch.report()
 
 

@@ -103,7 +103,7 @@ class BaseIOHandler(ABC):
         self,
         asset: str,  # noqa: ARG002  (for handlers that override it)
         plan: Plan | None,  # noqa: ARG002
-    ) -> Callable[[int], None] | None:
+    ) -> Callable[[bytes], None] | None:
         """Return what is called, in place of `handle_output`, for runs that return `None`.
 
         Args:
@@ -111,6 +111,6 @@ class BaseIOHandler(ABC):
             plan: The plan of the runs; `None` in a worker process.
 
         Returns:
-            A function of the run's number; `None` if `handle_output` is to be called.
+            A function of the numbers of the runs, 8 bytes each; `None` if `handle_output` is to be called.
         """
         return None

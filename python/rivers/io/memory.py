@@ -156,7 +156,7 @@ class InMemoryIOHandler(BaseIOHandler):
         found = selection.space.select_keys(lacking_keys) if lacking_keys else None
         return found or selection.difference(selection)
 
-    def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[int], None] | None:
+    def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[bytes], None] | None:
         """Keep the runs' numbers, 8 bytes each; their partitions are listed when they are needed."""
         if type(self).handle_output is not InMemoryIOHandler.handle_output:
             return None
@@ -198,15 +198,15 @@ class _Nones:
         noted = any(numbers for _, numbers in self.plans)
         return noted or bool(self._whole) or self._in_this_run
 
-    def recorder(self, plan: Plan | None) -> Callable[[int], None]:
-        """Return what notes the number of a run of a plan."""
+    def recorder(self, plan: Plan | None) -> Callable[[bytes], None]:
+        """Return what notes the numbers of runs of a plan."""
         if plan is None:
             return self._note_this_run
         numbers = array("Q")
         self.plans.append((plan, numbers))
-        return numbers.append
+        return numbers.frombytes
 
-    def _note_this_run(self, number: int) -> None:  # noqa: ARG002  (a worker knows its only run)
+    def _note_this_run(self, numbers: bytes) -> None:  # noqa: ARG002  (a worker knows its only run)
         self._in_this_run = True
 
     def forget(self) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Node
     from rivers.execution.executor import Isolation
     from rivers.io.base import BaseIOHandler
+    from rivers.planning.request import Kept
 
     Done = Callable[[Node, Selection], Selection]
     """Those of the partitions for which an asset is materialized and its value can be loaded."""
@@ -45,6 +46,19 @@ def unavailable(
         if done is not None and loadable(node, done).num_partitions < done.num_partitions:
             lost.append(index)
     return lost
+
+
+def kept(node: Node, handler: BaseIOHandler, isolation: Isolation) -> Kept:
+    """Where the values that runs make of an asset are kept.
+
+    Args:
+        node: The asset.
+        handler: What stores its values.
+        isolation: What separates the workers that execute the runs from this process.
+    """
+    if handler.reach != "process" or not node.asset.has_value:
+        return "stored"
+    return "process" if isolation == "none" else "run"
 
 
 def loadable(

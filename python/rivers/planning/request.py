@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
+from rivers._rivers import process_id
 from rivers._text import is_storable
 from rivers._validation import LARGEST_PRIORITY, check_count, check_max_failures, check_timeout
 from rivers.exceptions import ConfigurationError
@@ -29,6 +30,9 @@ Overlap: TypeAlias = Literal["allow", "refuse"]
 
 Order: TypeAlias = Literal["definition", "reverse"] | list[str]
 """The order in which partitions are run; a list names dimensions, the slowest first."""
+
+Kept: TypeAlias = Literal["stored", "process", "run"]
+"""Where values are kept: where others find them, in the memory of a process, or until a run ends."""
 
 RERUN_TAG = "rivers/rerun_of"
 """The tag of a rerun: the id of the backfill whose partitions it runs again."""
@@ -127,6 +131,8 @@ class BackfillRequest:
         check_count("max_concurrency", self.max_concurrency)
         if self.selection is not None:
             object.__setattr__(self, "selection", asset_names(self.selection))
+        if isinstance(self.strategy, str):
+            object.__setattr__(self, "strategy", BackfillStrategy.parse(self.strategy))
         if self.strategy is not None and not isinstance(self.strategy, BackfillStrategy):
             msg = (
                 "strategy must be a BackfillStrategy, such as BackfillStrategy.multi_run(), "
@@ -144,12 +150,16 @@ class BackfillRequest:
         object.__setattr__(self, "tags", tags)
         object.__setattr__(self, "priority", priority)
 
-    def to_json(self, nodes: Sequence[Node], config: str | None) -> str:
+    def to_json(
+        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Kept], clock_ahead: int
+    ) -> str:
         """The request as it is stored; which partitions and runs it has is stored as its plan.
 
         Args:
             nodes: The assets that are executed, in order.
             config: `config` as JSON, checked against the assets.
+            kept: Where the values of each asset are kept.
+            clock_ahead: How far the repository's clock is ahead of the machine's, in microseconds.
         """
         max_failures = self.max_failures
         kind = "Count" if isinstance(max_failures, int) else "Share"
@@ -157,7 +167,8 @@ class BackfillRequest:
         rerun = [] if self.rerun_of is None else [(RERUN_TAG, self.rerun_of)]
         return json.dumps({
             "kind": "Backfill",
-            "assets": _stored_assets(nodes),
+            "assets": _stored_assets(nodes, kept),
+            "sessions": _session(clock_ahead),
             "failure_policy": _STORED_POLICIES[self.failure_policy],
             "max_concurrency": self.max_concurrency,
             "priority": self.priority,
@@ -234,11 +245,14 @@ class RunRequest:
         object.__setattr__(self, "tags", tags)
         object.__setattr__(self, "priority", priority)
 
-    def to_json(self, nodes: Sequence[Node], config: str | None) -> str:
+    def to_json(
+        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Kept], clock_ahead: int
+    ) -> str:
         """The request as it is stored; the arguments are those of `BackfillRequest.to_json`."""
         return json.dumps({
             "kind": "Manual",
-            "assets": _stored_assets(nodes),
+            "assets": _stored_assets(nodes, kept),
+            "sessions": _session(clock_ahead),
             "failure_policy": "Continue",
             "max_concurrency": 1,
             "priority": self.priority,
@@ -329,13 +343,19 @@ def _check_order(value: object) -> None:
     raise ConfigurationError(msg)
 
 
-def _stored_assets(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+def _session(clock_ahead: int) -> list[dict[str, Any]]:
+    """Which process runs the request: what it keeps in memory ends with it."""
+    return [{"process": process_id(), "clock_ahead": clock_ahead}]
+
+
+def _stored_assets(nodes: Sequence[Node], kept: Sequence[Kept]) -> list[dict[str, Any]]:
     return [
         {
             "name": node.name,
             "code_version": node.asset.code_version,
             "partitioned": node.definition is not None,
             "step": node.asset.step.name if node.asset.step.kind == "multi" else None,
+            "kept": where,
         }
-        for node in nodes
+        for node, where in zip(nodes, kept, strict=True)
     ]

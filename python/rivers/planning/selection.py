@@ -9,13 +9,16 @@ from rivers._rivers import Space
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.partitions import PartitionKey, PartitionKeyRange
 from rivers.partitions.from_table import select_rows
+from rivers.partitions.key_forms import select_key_likes
 from rivers.partitions.partition_set import PartitionSet
+from rivers.planning.selectors import expand_selectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Graph, Node
+    from rivers.partitions.key_forms import KeyLike
 
     Materialized = Callable[[str, Space], Selection]
     """The partitions of a space for which the asset of this name is materialized."""
@@ -24,7 +27,7 @@ _log = logging.getLogger("rivers")
 
 
 def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
-    """The assets to backfill, in the order given, each once.
+    """The assets to backfill, in the order given, each once; see `expand_selectors` for what texts mean.
 
     Raises:
         AssetNotFoundError: There is no such asset.
@@ -36,7 +39,7 @@ def select_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
             msg = "no asset of the repository is partitioned, so there is nothing to backfill"
             raise ExecutionError(msg)
         return nodes
-    nodes = graph.to_run(asset_names(selection))
+    nodes = graph.to_run(expand_selectors(graph, asset_names(selection), partitioned=True))
     for node in nodes:
         if node.definition is None:
             msg = (
@@ -56,16 +59,16 @@ def stored_assets(graph: Graph, selection: Sequence[str] | None) -> list[Node]:
     return select_assets(graph, None) if selection is None else graph.to_run(list(selection))
 
 
-def asset_names(selection: Sequence[str]) -> list[str]:
-    """The names of a selection, each once.
+def asset_names(selection: Sequence[str] | str) -> list[str]:
+    """The names of a selection, each once; a text is one name.
 
     Raises:
         TypeError: `selection` is no list of names.
         ExecutionError: `selection` is empty.
     """
-    names = [] if isinstance(selection, str) else list(selection)
-    if isinstance(selection, str) or not all(isinstance(name, str) for name in names):
-        msg = f"selection must be a list of asset names, got {selection!r}"
+    names = [selection] if isinstance(selection, str) else list(selection)
+    if not all(isinstance(name, str) for name in names):
+        msg = f"selection must be the name of an asset or a list of names, got {selection!r}"
         raise TypeError(msg)
     if not names:
         msg = "selection is empty; leave it out to select all assets"
@@ -75,7 +78,7 @@ def asset_names(selection: Sequence[str]) -> list[str]:
 
 def select_partitions(
     space: Space,
-    partition_keys: Sequence[PartitionKey] | None,
+    partition_keys: Sequence[KeyLike] | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
     """The partitions that the keys or the range name.
@@ -97,18 +100,18 @@ def select_partitions(
         return _not_empty(partition_keys.resolve_in(space))
     if hasattr(partition_keys, "__arrow_c_stream__"):
         return _not_empty(select_rows(space, partition_keys))
-    if isinstance(partition_keys, str | PartitionKey):
-        msg = f"partition_keys must be a list of PartitionKey, got {partition_keys!r}"
+    if isinstance(partition_keys, str | PartitionKey | dict):
+        msg = f"partition_keys must be a list of keys, got {partition_keys!r}"
         raise TypeError(msg)
     keys = list(partition_keys or ())
     if not keys:
         msg = "partition_keys is empty; name at least one partition, or use partition_range"
         raise ExecutionError(msg)
-    return space.select_keys(keys)
+    return select_key_likes(space, keys)
 
 
 def select_for_run(
-    partitioned: Sequence[tuple[Node, Space]], partition_key: PartitionKey | None
+    partitioned: Sequence[tuple[Node, Space]], partition_key: KeyLike | None
 ) -> Selection:
     """The partitions that the key of a manual run names, checked for each of the assets.
 
@@ -129,7 +132,7 @@ def select_for_run(
     if partition_key is None:
         msg = f"the asset {first.name!r} is partitioned: give a partition_key, or use backfill()"
         raise ExecutionError(msg)
-    chosen = space.select_keys([partition_key])
+    chosen = select_key_likes(space, [partition_key])
     for node, other in others:
         chosen.check_in(other, node.name)
     return chosen

@@ -7,17 +7,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.planning.checks import check_memory_inputs, check_same_keys
-from rivers.planning.materialized import leave_out_materialized, loadable, unavailable
+from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import stored_assets
 from rivers.repository import waiting
 from rivers.repository.at_exit import keep_until_idle
+from rivers.repository.importing import refuse_while_importing
 from rivers.repository.nested import refuse_blocking_the_loop, submission
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
+    from rivers.planning.request import Kept
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
 
@@ -74,15 +77,30 @@ class Launcher:
         self.graph = graph
         self.builder = builder
         self._clock = clock or _utc_now
+        self._has_own_clock = clock is not None
 
     def spaces(self) -> Spaces:
         """The partitions of all assets as they are now."""
         return Spaces(self._clock(), self.runtime)
 
+    def _clock_ahead(self) -> int:
+        """How far the repository's clock is ahead of the one that times runs, in microseconds."""
+        if not self._has_own_clock:
+            return 0
+        shown = self._clock()
+        shown = shown.replace(tzinfo=dt.UTC) if shown.tzinfo is None else shown
+        return (shown - _EPOCH) // dt.timedelta(microseconds=1) - now()
+
+    def _kept(self, nodes: list[Node]) -> list[Kept]:
+        """Where the values of each asset are kept."""
+        isolation = self.runtime.executor.isolation
+        return [kept(node, self.builder.handler(node), isolation) for node in nodes]
+
     # -- the verbs ---------------------------------------------------------------------------------
 
     def backfill(self, request: BackfillRequest, *, block: bool, dry_run: bool) -> BackfillResult:
         """See `CodeRepository.backfill`."""
+        refuse_while_importing("backfill")
         spaces = self.spaces()
         nodes, plan = plan_backfill(request, self.graph, spaces, self._materialized)
         if request.only_missing:
@@ -97,9 +115,26 @@ class Launcher:
             result._fill(self._record(result.backfill_id))  # noqa: SLF001
 
     def rerun(
-        self, backfill_id: str, error_type: str | None, *, block: bool, dry_run: bool
+        self,
+        backfill_id: str,
+        error_type: str | None,
+        part: list[Selection] | None = None,
+        *,
+        again: bool = False,
+        block: bool,
+        dry_run: bool,
     ) -> BackfillResult:
-        """See `CodeRepository.rerun_backfill`."""
+        """See `CodeRepository.rerun_backfill`.
+
+        Args:
+            backfill_id: The backfill.
+            error_type: Only partitions that failed with this type of error.
+            part: The partitions of each layer, if they are chosen.
+            again: Whether they are executed for assets that are materialized, too.
+            block: Whether to wait for the end.
+            dry_run: Whether to plan only.
+        """
+        refuse_while_importing("rerun_backfill")
         record = self._record(backfill_id)
         if record["status"] == "in_progress":
             msg = f"the backfill {backfill_id!r} has not ended"
@@ -107,7 +142,7 @@ class Launcher:
         store = self.runtime.store
         request = self._stored_request(backfill_id).rerun_options(backfill_id)
         spaces = self.spaces()
-        left = store.uncompleted(backfill_id)
+        left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
         nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
@@ -117,11 +152,13 @@ class Launcher:
             made = store.materialized_in(origins, node.name, selection.space)
             return self._loadable(node, made.intersection(selection))
 
-        plan = leave_out_materialized(plan, nodes, done)
+        if not again:
+            plan = leave_out_materialized(plan, nodes, done)
         return self._launch(request, self.prepare(request, nodes, plan, spaces), block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
         """See `CodeRepository.resume_backfill`."""
+        refuse_while_importing("resume_backfill")
         record = self._record(backfill_id)
         connection = self.runtime.connect()
         request = self._stored_request(backfill_id)
@@ -140,8 +177,9 @@ class Launcher:
         left = record["num_partitions"] - record["completed"] - record["failed"]
         with submission(connection.engine), connection.event_log.lock:
             key = connection.engine.resume(
-                backfill_id, program, self.runtime.executor, pools.needs(nodes), lost
-            )
+                backfill_id, program, self.runtime.executor, pools.needs(nodes),
+                (self._clock_ahead(), lost),
+            )  # fmt: skip
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
         return self._result(key, backfill_id, plan, block)
@@ -187,7 +225,10 @@ class Launcher:
         # The lock is held so that the end of the backfill is not logged before its start.
         with submission(connection.engine), connection.event_log.lock:
             key, request_id = connection.engine.submit(
-                request.to_json(prepared.nodes, prepared.config), plan, program,
+                request.to_json(
+                    prepared.nodes, prepared.config, self._kept(prepared.nodes), self._clock_ahead()
+                ),
+                plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
             )  # fmt: skip
             if isinstance(request, BackfillRequest):
@@ -255,12 +296,12 @@ class Launcher:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
             waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice)
-        store = self.runtime.store
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
-        result.__dict__["_table"] = lambda: tables.backfill_partitions(
-            store, backfill_id, None, run_id=False, errors=False
+        client = self.runtime.connect().client
+        result.__dict__["_cells"] = lambda width, height: client.cells(
+            backfill_id, width=width, height=height
         )
         return result
 
@@ -337,6 +378,9 @@ def _planned(
         estimate=estimate,
     )
     return result
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def _utc_now() -> dt.datetime:

@@ -8,7 +8,7 @@ from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
 from rivers.assets.asset_graph import Graph
 from rivers.assets.graph_asset import check_tasks
-from rivers.exceptions import AssetDefinitionError
+from rivers.exceptions import AssetDefinitionError, ConfigurationError
 from rivers.execution.executor import Executor
 from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.run_handle import RunHandle
+    from rivers.status.grid import Bounds
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
 
     StatusFilter = str | Sequence[str] | None
@@ -117,8 +118,7 @@ class CodeRepository:
     def resolve(self, storage: Storage | None = None) -> Self:
         """Connects the repository to its storage.
 
-        It is called at first use otherwise, with the default storage: the one that `RIVERS_STORAGE`
-        names, or `.rivers/rivers.db` in the working directory.
+        It is called at first use otherwise, with `Storage.default()`.
 
         Args:
             storage: Where runs and backfills are recorded.
@@ -431,6 +431,9 @@ class CodeRepository:
         dry_run: bool = False,
         *,
         error_type: str | None = None,
+        where: PartitionKeyRange | Bounds | None = None,
+        status: StatusFilter = None,
+        asset: str | None = None,
     ) -> BackfillResult:
         """Launches the failed and canceled partitions of a backfill again, as a new backfill.
 
@@ -443,13 +446,31 @@ class CodeRepository:
             dry_run: Whether to plan only.
             error_type: Only partitions that failed with this type of error, as `backfill_errors()`
                 names it; canceled partitions are left out.
+            where: Only partitions in this part: a range of keys, or coordinates as in
+                `BackfillClient.cells()`.
+            status: Partitions with these statuses, instead of `"failed"` and `"canceled"`. Completed
+                ones are executed again.
+            asset: Where assets have runs of their own: the asset that `where` and `status` are about.
 
         Raises:
             BackfillNotFoundError: There is no such backfill.
-            ConfigurationError: No partition failed with `error_type`.
+            AssetNotFoundError: The backfill does not contain `asset`.
+            ConfigurationError: No partition failed with `error_type`, there is no such status, or
+                `error_type` is given together with one.
             ExecutionError: The backfill has not ended, or none of its partitions is defined any more.
         """
-        return self._launcher.rerun(backfill_id, error_type, block=block, dry_run=dry_run)
+        part = None
+        if where is not None or status is not None:
+            if error_type is not None:
+                msg = "give error_type, or where and status: not both"
+                raise ConfigurationError(msg)
+            part = self._client.select_partitions(
+                backfill_id, where=where, status=status or ["failed", "canceled"], asset=asset
+            )
+        # What is chosen by its status is executed again, also if it is materialized.
+        return self._launcher.rerun(
+            backfill_id, error_type, part, again=bool(status), block=block, dry_run=dry_run
+        )
 
     def resume_backfill(self, backfill_id: str, *, block: bool = True) -> BackfillResult:
         """Continues a backfill whose process died, under the same id.

@@ -10,13 +10,16 @@ from rivers.io import InputContext
 from rivers.partitions.partition_context import context_of
 from rivers.planning.checks import check_one_run
 from rivers.planning.selection import asset_names, select_for_run
+from rivers.planning.selectors import expand_selectors
 from rivers.policies.strategy import BackfillStrategy
 from rivers.repository import waiting
+from rivers.repository.importing import refuse_while_importing
 from rivers.repository.run_handle import RunHandle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rivers.assets.asset_graph import Graph, Node
     from rivers.partitions import PartitionKey
     from rivers.partitions.partition_context import PartitionContext
     from rivers.planning.request import RunRequest
@@ -33,6 +36,7 @@ def materialize(
     raise_on_error: bool,
 ) -> RunResult:
     """See `CodeRepository.materialize`."""
+    refuse_while_importing("materialize")
     key, request_id, program = _submit(launcher, selection, partition_key, request, block=True)
     advice = f"the run is {request_id}.0; call materialize() again for what is missing"
     waiting.wait(launcher.runtime, key, request_id, 1, advice)
@@ -49,6 +53,7 @@ def submit(
     request: RunRequest,
 ) -> RunHandle:
     """See `CodeRepository.submit`."""
+    refuse_while_importing("submit")
     return RunHandle(
         launcher.runtime, *_submit(launcher, selection, partition_key, request, block=False)
     )
@@ -59,7 +64,7 @@ def expanded(launcher: Launcher, selection: Sequence[str] | None) -> list[str] |
     if selection is None:
         return None
     graph = launcher.graph
-    names = [node.name for node in graph.to_run(asset_names(selection))]
+    names = [node.name for node in _selected(graph, selection)]
     upstream = [graph[name] for name in graph.all_upstream_of(names)]
     needed = [node.name for node in upstream if not node.asset.is_external]
     return [node.name for node in graph.in_order([*names, *needed])]
@@ -92,6 +97,10 @@ def load_node(
     return handler.load_input(context)
 
 
+def _selected(graph: Graph, selection: Sequence[str]) -> list[Node]:
+    return graph.to_run(expand_selectors(graph, asset_names(selection)))
+
+
 def _submit(
     launcher: Launcher,
     selection: Sequence[str] | None,
@@ -101,7 +110,7 @@ def _submit(
     block: bool,
 ) -> tuple[int, str, Any]:
     graph = launcher.graph
-    nodes = graph.runnable() if selection is None else graph.to_run(asset_names(selection))
+    nodes = graph.runnable() if selection is None else _selected(graph, selection)
     engine = launcher.runtime.engine
     # While compute-bound functions hold the GIL, first place in the queue is not enough: stop
     # dispatching lower priorities now.

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rivers._rivers import Store
 
 
+_LIMITS = ("max_failures", "max_starts_per_second", "canary", "timeout", "stop_on_failure")
+
+
 @dataclass(frozen=True)
 class BackfillView:
     """How a backfill stands, derived once for the command line, the live displays and web pages.
@@ -34,6 +37,10 @@ class BackfillView:
         paused: Whether no new run starts until `unpause_backfill()`.
         interrupted: Whether it is in progress and the process that ran it is dead.
         rate: Partitions that ended per second lately; `None` where that is not known.
+        running: Number of runs in flight at the last commit.
+        owner: Name of the process that runs it, or ran it when it was interrupted; `None` once it has ended.
+        limits: What holds the backfill back: `max_failures`, `max_starts_per_second`, `canary`, `timeout`
+            and `stop_on_failure`, where they are set.
     """
 
     backfill_id: str
@@ -53,6 +60,9 @@ class BackfillView:
     paused: bool
     interrupted: bool
     rate: float | None
+    running: int
+    owner: str | None
+    limits: dict[str, float | bool]
 
     @property
     def is_running(self) -> bool:
@@ -116,4 +126,7 @@ def view_of(store: Store, record: Mapping[str, Any], *, interrupted: bool) -> Ba
         paused=record["paused"],
         interrupted=in_progress and interrupted,
         rate=store.rate(record["backfill_id"]) if in_progress else None,
+        running=record["running"] if in_progress else 0,
+        owner=record["owner"] if in_progress else None,
+        limits={name: record[name] for name in _LIMITS if record[name]},
     )

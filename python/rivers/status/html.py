@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from rivers.status.grid import STATES, dimensions_of, gather
+from rivers.status.grid import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import polars as pl
+    from rivers.status.grid import Cells
 
 COLOURS = {
     "completed": "#2e8b57",
@@ -21,10 +21,24 @@ COLOURS = {
     "skipped": "#9db8a7",
 }
 
-_COLUMNS, _ROWS = 80, 16
-_CELL = 7
-_LABEL = 6.5
-"""Width of a character of a label, in pixels."""
+MAP_COLUMNS, MAP_ROWS = 72, 18
+"""Maximum number of cells of a map."""
+
+_MAX_WIDTH, _MAX_HEIGHT = 860, 320
+"""Size of a map that has many cells, in pixels."""
+
+_MIN_PITCH, _MAX_PITCH = 5, 18
+"""Minimum width of a cell, and its maximum width and height, in pixels."""
+
+_FONT, _LINE, _LABEL, _GAP = 11, 13, 6.7, 8
+"""Size of the text, minimum height of a row, width of a character and distance of the labels, in pixels."""
+
+_PALEST = 0.45
+"""Opacity of a cell of which hardly any partition has the status that is shown."""
+
+_MARKS = {"failed": "cross", "canceled": "bar"}
+_MIN_MARKED = 9
+"""Minimum size of a cell that is large enough for a mark, in pixels."""
 
 
 def facts(rows: Mapping[str, str]) -> str:
@@ -49,29 +63,62 @@ def bar(counts: Mapping[str, int], total: int) -> str:
     )
 
 
-def grid(frame: pl.DataFrame) -> str:
-    """Returns the map of a backfill's partitions; empty if there are none."""
-    if not frame.height:
+def grid(cells: Cells) -> str:
+    """Returns the map of a backfill's partitions as SVG; empty if there are none."""
+    if not sum(cells.totals.values()):
         return ""
-    cells = gather(frame, dimensions_of(frame), _COLUMNS, _ROWS)
-    left = _LABEL * max(map(len, cells.labels)) + _CELL
+    labels = cells.row_labels()
+    left = _LABEL * max(map(len, labels)) + _GAP
+    pitch_x = max(min((_MAX_WIDTH - left) / cells.width, _MAX_PITCH), _MIN_PITCH)
+    pitch_y = max(min(_MAX_HEIGHT / cells.height, _MAX_PITCH), _LINE)
     parts = [
-        f'<text x="0" y="{row * _CELL + _CELL - 1}">{escape(label)}</text>'
-        for row, label in enumerate(cells.labels)
+        f'<text x="0" y="{row * pitch_y + pitch_y / 2 + _LINE / 3:g}">{escape(label)}</text>'
+        for row, label in enumerate(labels)
     ]
-    for cell in cells.counts.iter_rows(named=True):
-        worst = next(state for state in STATES if cell[state])
-        text = ", ".join(f"{cell[state]:,} {state}" for state in STATES if cell[state])
+    columns = cells.column_labels()
+    for row, column, counts in cells.filled():
+        where = f"{labels[row]}, {columns[column]}" if columns else labels[row]
         parts.append(
-            f'<rect x="{left + cell["column"] * _CELL:g}" y="{cell["row"] * _CELL}" '
-            f'width="{_CELL - 1}" height="{_CELL - 1}" fill="{COLOURS[worst]}">'
-            f"<title>{escape(cells.labels[cell['row']])}: {text}</title></rect>"
+            _cell(counts, left + column * pitch_x, row * pitch_y, (pitch_x, pitch_y), where)
         )
-    across = cells.counts["column"].max()
-    width = left + (int(str(across)) + 1) * _CELL
-    height = len(cells.labels) * _CELL
+    width, height = left + cells.width * pitch_x, cells.height * pitch_y
     return (
         f"<div>{escape(cells.shape)}</div>"
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height}" '
-        f'style="font:{_CELL + 1}px monospace;fill:currentColor">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" role="img" '
+        f'style="font:{_FONT}px monospace;fill:currentColor">{"".join(parts)}</svg>{_legend(cells)}'
     )
+
+
+def _cell(
+    counts: Mapping[str, int], x: float, y: float, pitch: tuple[float, float], where: str
+) -> str:
+    """Returns a cell in the colour of its worst status, the paler the smaller the status's share."""
+    total = sum(counts.values())
+    worst = next(state for state in STATES if counts[state])
+    share = _PALEST + (1 - _PALEST) * counts[worst] / total
+    text = ", ".join(f"{counts[state]:,} {state}" for state in STATES if counts[state])
+    size = f'width="{pitch[0] - 1:g}" height="{pitch[1] - 1:g}"'
+    opacity = "" if counts[worst] == total else f' fill-opacity="{share:.2f}"'
+    rect = (
+        f'<rect x="{x:g}" y="{y:g}" {size} fill="{COLOURS[worst]}"{opacity}>'
+        f"<title>{escape(where)}: {text}</title></rect>"
+    )
+    if worst not in _MARKS or min(pitch) < _MIN_MARKED:
+        return rect
+    # A mark as well as a colour, for those who cannot tell the colours apart.
+    left, top, right, bottom = x + 2, y + 2, x + pitch[0] - 3, y + pitch[1] - 3
+    if _MARKS[worst] == "cross":
+        lines = f"M{left:g} {top:g}L{right:g} {bottom:g}M{right:g} {top:g}L{left:g} {bottom:g}"
+    else:
+        lines = f"M{left:g} {(top + bottom) / 2:g}H{right:g}"
+    return f'{rect}<path d="{lines}" stroke="#fff" pointer-events="none"/>'
+
+
+def _legend(cells: Cells) -> str:
+    items = "".join(
+        f'<span style="margin-right:1em"><span style="color:{COLOURS[state]}">&#9632;</span> '
+        f"{cells.totals[state]:,} {state}</span>"
+        for state in reversed(STATES)
+        if cells.totals[state]
+    )
+    return f"<div>{items}</div>"

@@ -14,19 +14,17 @@ if TYPE_CHECKING:
     from rivers.partitions import PartitionKey
 
 
-_MAX_DRAWN = 2_000_000
-"""Maximum number of partitions that a notebook draws a map of; tables have no limit."""
-
-
 class _Shown(LazyAttributes):
     """A result that a notebook shows as words, a bar and a map."""
 
     def _show(self, facts: dict[str, str], counts: dict[str, int], total: int) -> str:
-        """Returns the HTML of a result; the map is left out above `_MAX_DRAWN` partitions."""
-        from rivers.status import html  # noqa: PLC0415  (Polars is loaded where a table is wanted)
+        """Returns the HTML of a result."""
+        from rivers.status import html  # noqa: PLC0415  (only a notebook needs it)
 
-        table = self.__dict__.get("_table")
-        drawn = html.grid(table()) if table is not None and total <= _MAX_DRAWN else ""
+        cells = self.__dict__.get("_cells")
+        drawn = (
+            html.grid(cells(html.MAP_COLUMNS, html.MAP_ROWS)) if cells is not None and total else ""
+        )
         return html.facts(facts) + html.bar(counts, total) + drawn
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from rivers.exceptions import ConfigurationError
 
 DEFAULT_PATH = Path(".rivers") / "rivers.db"
-"""The file that is used if no storage is named, relative to the working directory."""
+"""The file that is used if no storage is named or found, relative to the working directory."""
 
 MEMORY: Final = "memory"
 """The name of a storage that lives as long as its object."""

@@ -13,6 +13,7 @@ from rivers._validation import check_count
 from rivers.exceptions import ConfigurationError
 from rivers.storage.events import StoredEvent, event_of
 from rivers.storage.location import DEFAULT_PATH, StorageLocation
+from rivers.storage.lookup import find_storage
 from rivers.storage.network_mounts import network_file_system
 from rivers.storage.run_record import LaunchedBy, RunRecord, block_reason
 
@@ -41,7 +42,7 @@ class Storage:
     """
 
     DEFAULT_PATH = DEFAULT_PATH
-    """The file that is used if no storage is named."""
+    """The file that is used if no storage is named or found, relative to the working directory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -107,15 +108,17 @@ class Storage:
 
     @staticmethod
     def default() -> Storage:
-        """Opens the storage that `RIVERS_STORAGE` names: a path, or `memory`.
+        """Opens the storage that is meant where none is named.
 
-        Without that variable it is `.rivers/rivers.db` in the working directory.
+        It is the first of these: what the variable `RIVERS_STORAGE` names; `storage` in `[tool.rivers]` of
+        the nearest pyproject.toml upwards; the nearest folder `.rivers` upwards that belongs to this user;
+        `.rivers/rivers.db` in the working directory. The command line finds it in the same way.
 
         Raises:
-            ConfigurationError: `RIVERS_STORAGE` is a URL of an unknown kind.
-            StorageError: The storage cannot be opened.
+            ConfigurationError: What names the storage cannot be read, or is not valid.
+            StorageError: The storage cannot be opened, or `.rivers` belongs to another user.
         """
-        return Storage.open(os.environ.get("RIVERS_STORAGE") or DEFAULT_PATH)
+        return Storage.open(find_storage())
 
     @property
     def path(self) -> str:

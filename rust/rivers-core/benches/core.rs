@@ -231,12 +231,14 @@ mod store {
 
     fn request() -> Request {
         let asset = RequestedAsset {
+            kept: rivers_core::backfill::Kept::Stored,
             name: "noop".into(),
             code_version: None,
             partitioned: true,
             step: None,
         };
         Request {
+            sessions: Vec::new(),
             id: "bench".into(),
             kind: Kind::Backfill,
             assets: vec![asset],
@@ -246,6 +248,7 @@ mod store {
             tags: Vec::new(),
             config: None,
             retry: None,
+            launch: None,
             created_at: 1,
             control: Control::default(),
         }

@@ -14,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// The version that is written now.
-const NEWEST: i64 = 8;
+const NEWEST: i64 = 9;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -104,7 +104,7 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("../src/store/sqlite/migrations/0001.sql"),
     include_str!("../src/store/sqlite/migrations/0002.sql"),
     include_str!("../src/store/sqlite/migrations/0003.sql"),
@@ -112,6 +112,7 @@ const STEPS: [&str; 7] = [
     include_str!("../src/store/sqlite/migrations/0005.sql"),
     include_str!("../src/store/sqlite/migrations/0006.sql"),
     include_str!("../src/store/sqlite/migrations/0007.sql"),
+    include_str!("../src/store/sqlite/migrations/0008.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.
@@ -157,6 +158,7 @@ fn a_backfill_of_an_earlier_schema_is_kept_and_can_be_steered() {
         );
         assert!(store.set_paused(row.key, true).unwrap());
         let change = Change {
+            session: None,
             max_concurrency: Some(8),
             ..Change::default()
         };

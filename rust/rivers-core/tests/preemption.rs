@@ -56,6 +56,7 @@ impl Scene {
         let plan = Plan::new(Selection::all(space), Strategy::MultiRun).unwrap();
         let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
         let request = Request {
+            sessions: Vec::new(),
             id: new_id(),
             kind: Kind::Backfill,
             assets: Vec::new(),
@@ -65,6 +66,7 @@ impl Scene {
             tags: tags.iter().map(owned).collect(),
             config: None,
             retry: None,
+            launch: None,
             control: Control::default(),
             created_at: self.clock.now(),
         };

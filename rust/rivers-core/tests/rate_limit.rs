@@ -28,6 +28,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
     };
     let space = Arc::new(Space::try_from(vec![dim]).unwrap());
     let request = Request {
+        sessions: Vec::new(),
         id: "limited".into(),
         kind: Kind::Backfill,
         assets: Vec::new(),
@@ -37,6 +38,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         tags: Vec::new(),
         config: None,
         retry: None,
+        launch: None,
         created_at: NOW,
         control: Control {
             max_starts_per_second: Some(per_second),

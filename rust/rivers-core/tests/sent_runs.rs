@@ -27,12 +27,14 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
     };
     let space = Arc::new(Space::try_from(vec![dim]).unwrap());
     let asset = RequestedAsset {
+        kept: rivers_core::backfill::Kept::Stored,
         name: "asset".into(),
         code_version: None,
         partitioned: true,
         step: None,
     };
     let request = Request {
+        sessions: Vec::new(),
         id: new_id(),
         kind: Kind::Backfill,
         assets: vec![asset],
@@ -42,6 +44,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
         tags: Vec::new(),
         config: None,
         retry: None,
+        launch: None,
         created_at: engine.now(),
         control: Control::default(),
     };

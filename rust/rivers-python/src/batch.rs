@@ -1,6 +1,6 @@
 //! Batches of runs on the engine's side.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -14,13 +14,13 @@ use crate::worker::SharedRuns;
 /// Runs assigned to one worker; iterating executes them.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct Batch {
-    batch: Mutex<engine::Batch>,
+    pub(crate) batch: Arc<Mutex<engine::Batch>>,
 }
 
 impl Batch {
     pub(crate) fn new(batch: engine::Batch) -> Self {
         Self {
-            batch: Mutex::new(batch),
+            batch: Arc::new(Mutex::new(batch)),
         }
     }
 

@@ -232,6 +232,45 @@ impl PartitionsDefinition {
             .call1((table,))
     }
 
+    /// The number of partitions; a time dimension without an end extends to the present.
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let count = self.resolve(py, None, None)?.space.len();
+        usize::try_from(count).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// A definition is true, even one without partitions.
+    #[expect(clippy::unused_self, reason = "the form of the method is Python's")]
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    /// The keys of all partitions one by one, in definition order.
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let keys = self.resolve(py, None, None)?.all().keys(py)?;
+        Ok(keys.try_iter()?.into_any())
+    }
+
+    /// Whether the definition has the partition that is named: by a key, a text, a date or a dict.
+    fn __contains__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<bool> {
+        slf.py()
+            .import("rivers.partitions.key_forms")?
+            .getattr("contains")?
+            .call1((slf, key))?
+            .extract()
+    }
+
+    /// The key at a position, the keys at a slice of positions, or the set of the partitions from one key
+    /// through another one: `definition["2024-01-01":"2024-01-31"]`.
+    fn __getitem__<'py>(
+        slf: &Bound<'py, Self>,
+        at: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("rivers.partitions.key_forms")?
+            .getattr("item")?
+            .call1((slf, at))
+    }
+
     /// Whether the definition has the partition that `key` names, or all of them if it names several.
     #[pyo3(signature = (key, *, storage=None, now=None))]
     fn validate_partition_key<'py>(

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::{Change, Kind, Request, Status};
+use rivers_core::backfill::{Change, Kind, Request, Session, Status};
 use rivers_core::clock::SteadyClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::Limits;
+use rivers_core::store::process_id;
 
 use crate::batch::Batch;
 use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit};
@@ -121,11 +122,18 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
-        unavailable: Vec<u32>,
+        session: (i64, Vec<u32>),
     ) -> PyResult<i64> {
+        let (clock_ahead, executed_again) = session;
+        let session = Session {
+            process: process_id(),
+            clock_ahead,
+            executed_again,
+            ..Session::default()
+        };
         let execution = execution(program, &executor, pools)?;
         Ok(py
-            .detach(|| self.engine.resume(id, execution, &unavailable))
+            .detach(|| self.engine.resume(id, execution, session))
             .map_err(Raised)?)
     }
 
@@ -226,6 +234,7 @@ impl Engine {
         max_failures: Option<MaxFailures>,
     ) -> Result<()> {
         let change = Change {
+            session: None,
             max_concurrency,
             priority,
             max_failures: max_failures.map(Into::into),

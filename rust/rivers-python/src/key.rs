@@ -271,6 +271,15 @@ impl MultiKey {
         Ok(PyClassInitializer::from(PartitionKey { repr }).add_subclass(Self))
     }
 
+    /// The value of a dimension: `key["date"]`. Raises KeyError for an unknown
+    /// dimension, and PartitionValidationError if the key has several values of it.
+    fn __getitem__<'py>(slf: &Bound<'py, Self>, dimension: &str) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("rivers.partitions.key_forms")?
+            .getattr("value_of")?
+            .call1((slf, dimension))
+    }
+
     /// The distinct values of each dimension, in the order given.
     #[getter]
     fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {

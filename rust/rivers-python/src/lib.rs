@@ -5,6 +5,9 @@ mod arrow;
 mod batch;
 mod calendar;
 mod calendar_text;
+mod calls;
+mod cells;
+mod context;
 mod convert;
 mod definition;
 mod definition_kind;
@@ -19,6 +22,7 @@ mod run;
 mod selection;
 mod store;
 mod table;
+mod vectorcall;
 mod worker;
 
 /// The Rust core of rivers.
@@ -28,6 +32,12 @@ mod _rivers {
     use crate::arrow::ArrowTable;
     #[pymodule_export]
     use crate::batch::{Batch, BatchWatch};
+    #[pymodule_export]
+    use crate::calls::{Calls, DirectCalls};
+    #[pymodule_export]
+    use crate::cells::{AssetCells, BackfillCells, CellCounts};
+    #[pymodule_export]
+    use crate::context::CallContext;
     #[pymodule_export]
     use crate::definition::{decode_definition, mapping_refusal};
     #[pymodule_export]
@@ -45,7 +55,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::selection::{Selection, Space, decode_selection, decode_space};
     #[pymodule_export]
-    use crate::store::Store;
+    use crate::store::{Store, now, process_id};
 
     #[pymodule_export]
     use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};

@@ -40,6 +40,8 @@ pub(crate) struct BackfillRecord {
     refuse_overlap: bool,
     canary: Option<u32>,
     timeout: Option<f64>,
+    running: u64,
+    owner: Option<String>,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -71,6 +73,8 @@ impl From<BackfillRow> for BackfillRecord {
             created_at: datetime(request.created_at),
             ended_at: row.ended_at.map(datetime),
             paused,
+            running: row.in_flight.len() as u64,
+            owner: row.lease.map(|lease| lease.owner),
             backfill_id: request.id,
         }
     }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::Cause;
+use rivers_core::backfill::{Cause, Report, ReportKind};
+use rivers_core::clock::{Clock, SteadyClock};
 use rivers_core::store::queries::runs::RunStatus;
 use rivers_core::store::queries::{backfills, error_groups, events, rates, runs};
 use rivers_core::store::sqlite::SqliteStore;
@@ -45,6 +46,18 @@ impl Store {
             None => Ok(T::default()),
         })?)
     }
+}
+
+/// The name of this process, which no other one has.
+#[pyfunction]
+pub(crate) fn process_id() -> String {
+    store::process_id()
+}
+
+/// The present time of the clock that times runs, in microseconds since 1970.
+#[pyfunction]
+pub(crate) fn now() -> i64 {
+    SteadyClock.now()
 }
 
 fn selections(layers: Vec<rivers_core::space::Selection>) -> Vec<Selection> {
@@ -254,6 +267,33 @@ impl Store {
             .detach(|| events::latest_materialization(&*self.store, asset, partition))
             .map_err(Raised)?;
         found.map(|event| EventRecord::new(py, event)).transpose()
+    }
+
+    /// Records what a user says about partitions of an asset: that they are materialized or, without
+    /// `materialized`, that they are missing.
+    fn report(
+        &self,
+        py: Python<'_>,
+        asset: String,
+        selection: &Selection,
+        materialized: bool,
+        code_version: Option<String>,
+        metadata: Option<String>,
+    ) -> Result<()> {
+        let kind = if materialized {
+            ReportKind::Materialized
+        } else {
+            ReportKind::Forgotten
+        };
+        let report = Report {
+            asset,
+            kind,
+            at: SteadyClock.now(),
+            selection: rivers_core::space::Selection::clone(&selection.selection),
+            code_version,
+            metadata,
+        };
+        Ok(py.detach(|| self.store.report(&report))?)
     }
 
     fn run_progress(&self, py: Python<'_>, id: &str) -> Result<Option<(u64, u64)>> {

@@ -202,7 +202,7 @@ pub(crate) fn partition_status(
     Ok(table.into())
 }
 
-fn histories(
+pub(crate) fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
     metadata: bool,

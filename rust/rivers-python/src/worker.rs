@@ -33,7 +33,7 @@ impl SharedRuns {
     }
 
     fn set_step(&self, step: u32) {
-        self.shared.set_step(step);
+        self.shared.set_current_step(step);
     }
 
     #[getter]
@@ -67,7 +67,7 @@ enum Runs<'py> {
 /// Runs that a worker process claims; iterating executes them.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct WorkerBatch {
-    batch: Mutex<engine::WorkerBatch>,
+    pub(crate) batch: Arc<Mutex<engine::WorkerBatch>>,
 }
 
 impl WorkerBatch {
@@ -89,7 +89,7 @@ impl WorkerBatch {
             Runs::Sent((first, end)) => engine::WorkerBatch::new(spec, first..end, prior_attempts)?,
         };
         Ok(Self {
-            batch: Mutex::new(batch),
+            batch: Arc::new(Mutex::new(batch)),
         })
     }
 

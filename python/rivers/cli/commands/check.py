@@ -39,7 +39,7 @@ def check(module: str, as_json: bool, storage: str | None) -> None:
         text += ", external" if asset["external"] else ""
         text += f", from {', '.join(asset['inputs'])}" if asset["inputs"] else ""
         output.print(escape(f"{asset['asset']}: {text}"), soft_wrap=True)
-    output.print(f"sound: {count(len(found), 'asset')}")
+    output.print(f"ok: {count(len(found), 'asset')}")
 
 
 def _asset(node: "Node", space: "Space | None") -> dict[str, Any]:

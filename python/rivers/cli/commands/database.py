@@ -21,7 +21,7 @@ def database() -> None:
 @json_option
 @storage_option
 def check(as_json: bool, storage: str | None) -> None:
-    """Check that the storage is sound.
+    """Check that the storage is intact.
 
     The file is checked, and its counts are compared with its records. Other processes may use it
     meanwhile. The exit code is 1 if something is wrong.
@@ -37,13 +37,13 @@ def check(as_json: bool, storage: str | None) -> None:
     except StorageError as error:
         wrong = [str(error)]
     if as_json:
-        write_json(json.dumps({"path": str(file), "sound": not wrong, "wrong": wrong}))
+        write_json(json.dumps({"path": str(file), "ok": not wrong, "wrong": wrong}))
     elif wrong:
         for text in wrong:
             output.print(f"[bold red]wrong:[/] {escape(text)}", soft_wrap=True)
     else:
         records = count(num_records, "backfill or manual run")
-        output.print(f"sound: {records} in {escape(str(file))}", soft_wrap=True)
+        output.print(f"ok: {records} in {escape(str(file))}", soft_wrap=True)
     if wrong:
         raise click.exceptions.Exit(UNHEALTHY)
 

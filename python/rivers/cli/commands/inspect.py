@@ -1,5 +1,6 @@
 """The commands that look into a backfill: partitions, errors, grid. They only read the storage."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,21 @@ from rivers.cli.options import (
     statuses_option,
     storage_option,
 )
-from rivers.cli.parse import parse_names
+from rivers.cli.parse import parse_names, parse_range
 from rivers.cli.settings import open_client
+from rivers.cli.tables import print_table
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
+
+    from rivers.client import BackfillClient
+    from rivers.partitions import PartitionKeyRange
+
+_POLL_SECONDS = 0.5
+"""Time between two reads of `--watch`."""
 
 
 @click.command(epilog="Example: rivers partitions latest --status failed --out failed.csv")
@@ -81,46 +91,107 @@ def errors(backfill_id: str, as_json: bool, storage: str | None) -> None:
         write_json(groups.write_json())
         return
     num_failures = display.count(int(groups["count"].sum()), "failure")
-    output.print(f"{num_failures}, {display.count(groups.height, 'cause')}")
+    output.print(f"{num_failures}, {display.count(groups.height, 'distinct error')}")
     for group in groups.iter_rows(named=True):
         text = f"{group['count']:,} x  {group['error_type']}: {group['message']}"
         output.print(Text(text, "red"), soft_wrap=True)
         output.print(Text(f"    such as {group['partition']}", "bright_black"), soft_wrap=True)
 
 
-@click.command(epilog="Example: rivers grid latest")
+@click.command(epilog="Example: rivers grid latest --range date=2024-01..2024-03 --watch")
 @id_argument
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="DIM=A..B",
+    help="Show only these keys of a dimension; repeat it for others.",
+)
+@click.option("--rows", metavar="DIM", help="The dimension from top to bottom.")
+@click.option("--columns", metavar="DIM", help="The dimension from left to right; by default time.")
+@click.option("--asset", metavar="NAME", help="Where assets have runs of their own: which one.")
+@click.option("--watch", is_flag=True, help="Follow the backfill to its end.")
 @json_option
 @storage_option
-def grid(backfill_id: str, as_json: bool, storage: str | None) -> None:
+def grid(
+    backfill_id: str,
+    ranges: tuple[str, ...],
+    rows: str | None,
+    columns: str | None,
+    asset: str | None,
+    watch: bool,
+    as_json: bool,
+    storage: str | None,
+) -> None:
     """Draw the partitions of a backfill as a map.
 
-    It fits the window: a cell may stand for many partitions.
+    It fits the window: time runs from left to right, and a cell may stand for many partitions. A cell
+    shows the worst status of its partitions. --range shows a part in more detail.
     ID is the id of a backfill, the start of one, or 'latest'.
     """
-    from rivers.cli.grid import LINES_AROUND, draw  # noqa: PLC0415  (it imports Polars)
-    from rivers.status.grid import dimensions_of, gather  # noqa: PLC0415
-
     client = open_client(storage)
     found = find_backfill(client, backfill_id).backfill_id
-    frame = client.backfill_partitions(found, errors=False)
-    size = output.size
-    cells = gather(frame, dimensions_of(frame), size.width, size.height - LINES_AROUND)
-    if as_json:
-        write_json(cells.to_json())
-    else:
-        output.print(draw(cells))
+    names = [dimension.name for dimension in client.grid(found, asset=asset).dimensions]
+    bounds = None
+    if ranges:
+        where = _range_of(ranges, is_single=names == ["partition"])
+        bounds = client.grid_bounds(found, where, asset=asset)
+
+    def picture() -> "Text | str":
+        from rivers.cli.grid import draw, fit  # noqa: PLC0415  (other commands need none)
+
+        size = (output.size.width, output.size.height)
+        cells = fit(client.grid(found, asset=asset), rows, columns, bounds, size)
+        return cells.to_json() if as_json else draw(cells, size[0])
+
+    if watch and not as_json and output.is_terminal:
+        _watch(client, found, picture)
+        return
+    while True:
+        running = watch and _is_running(client, found)
+        shown = picture()
+        write_json(shown) if isinstance(shown, str) else output.print(shown)
+        if not running:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _range_of(ranges: tuple[str, ...], *, is_single: bool) -> "PartitionKeyRange":
+    """Parses the options of a range; a single dimension has no name, or the name `partition`."""
+    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+
+    if not is_single:
+        return parse_range(ranges)
+    if len(ranges) > 1:
+        raise ConfigurationError("--range is given once for partitions of a single dimension")
+    first, dots, last = ranges[0].removeprefix("partition=").partition("..")
+    return PartitionKeyRange.single(first or None, (last if dots else first) or None)
+
+
+def _watch(client: "BackfillClient", backfill_id: str, picture: "Callable[[], Any]") -> None:
+    """Redraws a map in place until its backfill stops."""
+    from rich.live import Live  # noqa: PLC0415  (it is for terminals alone)
+
+    with Live(picture(), console=output, auto_refresh=False) as live:
+        while _is_running(client, backfill_id):
+            time.sleep(_POLL_SECONDS)
+            live.update(picture(), refresh=True)
+        live.update(picture(), refresh=True)
+
+
+def _is_running(client: "BackfillClient", backfill_id: str) -> bool:
+    view = client.get_view(backfill_id)
+    return view is not None and view.is_running
 
 
 def _print_rows(frame: "pl.DataFrame", limit: int) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in frame.columns:
-        table.add_column(name)
-    for row in frame.head(limit).iter_rows(named=True):
-        table.add_row(*(_cell(name, value) for name, value in row.items()))
-    output.print(table)
+    if not output.is_terminal:
+        limit = frame.height  # A program wants all rows.
+    rows = (
+        [_cell(name, value) for name, value in row.items()]
+        for row in frame.head(limit).iter_rows(named=True)
+    )
+    print_table(frame.columns, rows, whole=[name for name in frame.columns if name != "error"])
     if frame.height > limit:
         output.print(f"... {frame.height - limit:,} more; --out FILE writes them all")
 

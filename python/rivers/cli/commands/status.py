@@ -20,13 +20,11 @@ from rivers.cli.options import (
 )
 from rivers.cli.parse import parse_names
 from rivers.cli.settings import open_client
+from rivers.cli.tables import Cell, print_storage, print_table
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Group
-    from rich.table import Table
 
     from rivers.client import BackfillClient
     from rivers.status.backfill_view import BackfillView
@@ -48,36 +46,30 @@ def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: 
     for name in wanted:
         if name not in STATUSES:
             raise ConfigurationError(f"--status is one of {', '.join(STATUSES)}, not {name!r}")
-    views = open_client(storage).list_views(status=wanted, limit=limit)
+    client = open_client(storage)
+    views = client.list_views(status=wanted, limit=limit)
     if as_json:
         write_json(json.dumps([_json_of(view) for view in views]))
-    else:
-        output.print(_table(views) if views else "no backfills")
+        return
+    print_storage(client.storage.path)
+    if not views:
+        output.print("no backfills")
+        return
+    columns = ("backfill", "status", "completed", "failed", "started (UTC)", "assets")
+    print_table(
+        columns, map(_row, views), whole=("backfill", "status"), numbers=("completed", "failed")
+    )
 
 
-def _table(views: "Sequence[BackfillView]") -> "Table":
-    from rich.table import Table  # noqa: PLC0415  (JSON and an empty list need none)
-
-    states = [display.state_of(view) for view in views]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    # A narrow window cuts the other columns: an id is there to be copied.
-    id_width = max(len(view.backfill_id) for view in views)
-    table.add_column("backfill", no_wrap=True, min_width=id_width)
-    table.add_column("status", no_wrap=True, min_width=max(map(len, states)))
-    table.add_column("completed", justify="right", no_wrap=True)
-    table.add_column("failed", justify="right", no_wrap=True)
-    table.add_column("started (UTC)", no_wrap=True)
-    table.add_column("assets", overflow="ellipsis")
-    for view, state in zip(views, states, strict=True):
-        table.add_row(
-            view.backfill_id,
-            state,
-            f"{view.completed:,}/{view.num_partitions:,}",
-            f"{view.failed:,}",
-            f"{view.created_at:%m-%d %H:%M}",
-            Text(", ".join(view.assets)),
-        )
-    return table
+def _row(view: "BackfillView") -> tuple[Cell, ...]:
+    return (
+        view.backfill_id,
+        display.state_of(view),
+        f"{view.completed:,}/{view.num_partitions:,}",
+        f"{view.failed:,}",
+        f"{view.created_at:%m-%d %H:%M}",
+        ", ".join(view.assets),
+    )
 
 
 @click.command(epilog="Example: rivers status latest --watch")

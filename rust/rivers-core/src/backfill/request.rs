@@ -1,6 +1,7 @@
 //! What a user asked for: the request of a backfill, and the ids of its runs.
 
 use super::progress::Counts;
+use super::session::{Kept, Session, session_at};
 use super::stop_rules::{Control, MaxFailures, Stop};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
@@ -35,6 +36,9 @@ pub struct RequestedAsset {
     /// The step that makes it, if that makes several assets.
     #[serde(default)]
     pub step: Option<String>,
+    /// Where its values are kept.
+    #[serde(default)]
+    pub kept: Kept,
 }
 
 /// What a user requested, fixed at submission. The plan holds the partitions.
@@ -59,18 +63,24 @@ pub struct Request {
     /// The retry policy as JSON, if the request has one of its own.
     #[serde(default)]
     pub retry: Option<String>,
+    /// What only the caller reads, as JSON: the module of the assets, and whom to notify of the end.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// When it was submitted.
     pub created_at: Micros,
     /// Limits beyond concurrency and failure policy.
     #[serde(default)]
     pub control: Control,
+    /// Which processes ran it, in order of time.
+    #[serde(default)]
+    pub sessions: Vec<Session>,
 }
 
 /// The tag that holds the priority.
 pub const PRIORITY_TAG: &str = "rivers/priority";
 
-/// Options of a request that can be changed while it is executed; `None` leaves one as it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// What can be changed while a request is executed; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Change {
     /// Maximum number of runs in flight.
     pub max_concurrency: Option<u32>,
@@ -78,6 +88,8 @@ pub struct Change {
     pub priority: Option<i64>,
     /// The failures at which the backfill stops.
     pub max_failures: Option<MaxFailures>,
+    /// A process that continues it.
+    pub session: Option<Session>,
 }
 
 impl Request {
@@ -110,6 +122,12 @@ impl Request {
         if change.max_failures.is_some() {
             self.control.max_failures = change.max_failures;
         }
+        self.sessions.extend(change.session.clone());
+    }
+
+    /// The session in which a run started; `None` if an earlier version recorded the request.
+    pub fn session_of(&self, started_at: Micros) -> Option<&Session> {
+        self.sessions.get(session_at(&self.sessions, started_at))
     }
 
     /// Why no further runs start when `counts` have ended; `None`: they do.

@@ -116,6 +116,21 @@ pub struct RunEnd {
 const INTERRUPT: &str = "KeyboardInterrupt";
 
 impl RunEnd {
+    /// The end of a run of which there is nothing to say but that it was executed.
+    pub fn plain(run: u64, started_at: Micros, ended_at: Micros, partitions: u64) -> Self {
+        Self {
+            run,
+            started_at,
+            ended_at,
+            partitions,
+            failed: 0,
+            failures: Vec::new(),
+            skips: Vec::new(),
+            retry: None,
+            metadata: Vec::new(),
+        }
+    }
+
     /// Whether an asset failed because something in it was interrupted, as by Ctrl-C.
     pub fn was_interrupted(&self) -> bool {
         let mut causes = self

@@ -95,6 +95,22 @@ impl Assignment {
         Some(run)
     }
 
+    /// Keeps the outcome of the current run and begins the next, as `keep` and `claim` do. Returns the next
+    /// run, and how many outcomes are kept.
+    pub(super) fn advance(&self, end: RunEnd, now: Micros) -> (Option<u64>, usize) {
+        let mut runs = self.runs();
+        if !runs.revoked {
+            runs.outcomes.push(end);
+        }
+        let next = if self.may_start(now) {
+            runs.unclaimed.next()
+        } else {
+            None
+        };
+        runs.current = next.map(|run| (run, now));
+        (next, runs.outcomes.len())
+    }
+
     /// Moves up to `max_runs` unclaimed runs to memory shared with another process. Returns `false` if
     /// no run is left or may start.
     pub(super) fn share(&self, shared: &Arc<SharedRuns>, max_runs: u64, now: Micros) -> bool {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::assignment::{Assignment, Dispatch};
+use super::current_run::CurrentRun;
 use super::history::History;
 use super::run::{JobSpec, Run};
 use super::{BatchWatch, Program, Shared, SharedRuns, report, worker_batch};
@@ -27,7 +28,7 @@ pub struct Batch {
     assignment: Arc<Assignment>,
     history: History,
     program: Program,
-    current: Option<Arc<Run>>,
+    current: Option<CurrentRun>,
     flushed_at: Micros,
     due: bool,
     closed: bool,
@@ -81,18 +82,42 @@ impl Batch {
     /// Ends the current run, if any, and begins the next. It never blocks: call `flush` when
     /// `should_flush`.
     pub fn advance(&mut self) -> Option<Arc<Run>> {
+        self.begin_next()?;
+        self.current_run()
+    }
+
+    /// Like `advance`, but returns the run's number: a `Run` is made of it when `current_run` is called.
+    pub fn begin_next(&mut self) -> Option<u64> {
         if self.shared.is_parents() {
             return None;
         }
         let now = self.shared.clock.now();
-        self.end_current(now);
-        let run = self
-            .assignment
-            .claim(now)
-            .map(|number| Run::new(self.spec.clone(), number, now, &self.history));
-        self.current.clone_from(&run);
+        let number = match self.current.take() {
+            Some(current) if current.is_plain() => {
+                let (number, kept) = self.assignment.advance(current.end(&self.spec, now), now);
+                self.due = now - self.flushed_at >= FLUSH_INTERVAL || kept >= MAX_UNFLUSHED;
+                number
+            }
+            current => {
+                self.current = current;
+                self.end_current(now);
+                self.assignment.claim(now)
+            }
+        };
+        self.current = number.map(|number| CurrentRun::new(number, now));
         self.end_preemption();
-        run
+        number
+    }
+
+    /// The run that was begun last, while it has not ended.
+    pub fn current_run(&mut self) -> Option<Arc<Run>> {
+        let current = self.current.as_mut()?;
+        Some(current.run(&self.spec, &self.history))
+    }
+
+    /// Whether nothing that happened before matters to the batch's runs: each executes all that it has.
+    pub fn is_plain(&self) -> bool {
+        self.history.is_empty() && !self.spec.plan.has_materialized()
     }
 
     /// The first run has begun, or will not begin.
@@ -126,10 +151,10 @@ impl Batch {
     }
 
     fn end_current(&mut self, now: Micros) {
-        let Some(run) = self.current.take() else {
+        let Some(current) = self.current.take() else {
             return;
         };
-        let end = run.end(now);
+        let end = current.end(&self.spec, now);
         let stops = self.stops_on(&end);
         if stops {
             self.assignment.stop_all();

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::live_backfill::ResumePoint;
 use super::{Engine, Execution, RequestedLease, writer};
-use crate::backfill::{Change, Event, PendingRuns, RetryQueue, RunSet, State, Status, Stop};
+use crate::backfill::{
+    Change, Event, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
+};
 use crate::error::{Error, Remedy, Result};
 use crate::store::queries::backfills::LiveOwners;
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
@@ -129,13 +131,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Continues a backfill whose owner is dead. The values of the assets in `unavailable` that the plan
-    /// says are materialized already cannot be loaded any more: these assets are executed.
+    /// Continues a backfill whose owner is dead. `session` describes this process; it begins now. What the
+    /// plan says is materialized already is executed again for its assets `executed_again`.
     ///
     /// # Errors
     /// `BackfillNotFound`; `Execution` if it has ended, its owner is alive, or a worker process of a
     /// dead owner does not exit; `Storage`.
-    pub fn resume(&self, id: &str, execution: Execution, unavailable: &[u32]) -> Result<Key> {
+    pub fn resume(&self, id: &str, execution: Execution, session: Session) -> Result<Key> {
         let row = self.row(id)?;
         if row.status != Status::InProgress {
             return Err(Error::Refused {
@@ -158,10 +160,20 @@ impl Engine {
             return Err(taken_over(id));
         };
         self.shared.leased_first(&lease);
+        let executed_again = session.executed_again.clone();
+        let session = Some(Session {
+            since: self.now(),
+            ..session
+        });
+        let change = Change {
+            session,
+            ..Change::default()
+        };
+        self.shared.store.change(row.key, &change)?;
         // The owner may have recorded more between our read and the takeover.
         let row = self.row(id)?;
         let plan = self.shared.store.plan(row.key)?;
-        let plan = Arc::new(plan.without_materialized(unavailable));
+        let plan = Arc::new(plan.without_materialized(&executed_again));
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let pending = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
         let failures = if plan.links().is_empty() {

@@ -12,3 +12,10 @@ pub(super) struct History {
     /// What earlier runs of the backfill skipped of assets that later runs need.
     pub(super) skipped: Arc<SkippedPartitions>,
 }
+
+impl History {
+    /// Whether nothing happened before.
+    pub(super) fn is_empty(&self) -> bool {
+        self.prior_attempts.is_empty() && self.skipped.is_empty()
+    }
+}

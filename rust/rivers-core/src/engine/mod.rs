@@ -9,6 +9,7 @@ mod batch;
 mod batch_watch;
 mod control;
 mod coordinator;
+mod current_run;
 mod history;
 mod live_backfill;
 mod nested_calls;

@@ -15,6 +15,9 @@ pub(super) trait Claimable: Debug + Send + Sync {
     /// Notes that the run that was claimed last has ended.
     fn end(&self) {}
 
+    /// Notes which step of the run that was claimed last begins.
+    fn set_step(&self, _step: u32) {}
+
     /// Gives up the runs that have not begun, if the current run began at least `min_age` ago. Returns
     /// the first run that was given up. `None`: the runs stay here, or the engine takes them itself.
     fn give_up(&self, _min_age: Micros, _now: Micros) -> Option<u64> {

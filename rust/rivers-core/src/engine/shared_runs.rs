@@ -104,8 +104,8 @@ impl SharedRuns {
     }
 
     /// Records which step of the current run begins.
-    pub fn set_step(&self, step: u32) {
-        self.word(STEP).store(u64::from(step), Ordering::Release);
+    pub fn set_current_step(&self, step: u32) {
+        self.set_step(step);
     }
 
     /// Records until when the present call of a function may take; 0: for ever, or there is none.
@@ -141,6 +141,10 @@ impl Claimable for SharedRuns {
 
     fn end(&self) {
         self.word(ENDED).fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn set_step(&self, step: u32) {
+        self.word(STEP).store(u64::from(step), Ordering::Release);
     }
 }
 

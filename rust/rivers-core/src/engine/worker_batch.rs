@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::SharedRuns;
 use super::assignment::STALLED_AFTER;
+use super::current_run::CurrentRun;
 use super::history::History;
 use super::remote_runs::{Claimable, ReceivedRuns};
 use super::report;
@@ -21,7 +22,7 @@ pub struct WorkerBatch {
     spec: JobSpec,
     runs: Arc<dyn Claimable>,
     history: History,
-    current: Option<Arc<Run>>,
+    current: Option<CurrentRun>,
     ended: Vec<RunEnd>,
     /// Number of bytes of their texts.
     text_bytes: usize,
@@ -67,9 +68,15 @@ impl WorkerBatch {
 
     /// Ends the current run, if any, and begins the next. `None`: it is time to report.
     pub fn advance(&mut self) -> Option<Arc<Run>> {
+        self.begin_next()?;
+        self.current_run()
+    }
+
+    /// Like `advance`, but returns the run's number: a `Run` is made of it when `current_run` is called.
+    pub fn begin_next(&mut self) -> Option<u64> {
         let now = self.clock.now();
-        if let Some(run) = self.current.take() {
-            let end = run.end(now);
+        if let Some(current) = self.current.take() {
+            let end = current.end(&self.spec, now);
             self.runs.end();
             let request = &self.spec.request;
             let counts = request.failure_policy == FailurePolicy::StopOnFailure
@@ -84,9 +91,29 @@ impl WorkerBatch {
             }
         }
         let number = self.runs.claim(now)?;
-        let run = Run::new(self.spec.clone(), number, now, &self.history);
-        self.current = Some(Arc::clone(&run));
-        Some(run)
+        self.current = Some(CurrentRun::new(number, now));
+        Some(number)
+    }
+
+    /// The run that was begun last, while it has not ended.
+    pub fn current_run(&mut self) -> Option<Arc<Run>> {
+        let current = self.current.as_mut()?;
+        Some(current.run(&self.spec, &self.history))
+    }
+
+    /// Whether nothing that happened before matters to the batch's runs: each executes all that it has.
+    pub fn is_plain(&self) -> bool {
+        self.history.is_empty() && !self.spec.plan.has_materialized()
+    }
+
+    /// Records which step of the current run begins, for the parent.
+    pub fn set_step(&self, step: u32) {
+        self.runs.set_step(step);
+    }
+
+    /// The plan and the request of the backfill.
+    pub fn spec(&self) -> &JobSpec {
+        &self.spec
     }
 
     /// Gives up the runs that have not begun; with `if_stalled` only if the current run holds them back.

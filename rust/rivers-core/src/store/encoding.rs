@@ -1,9 +1,10 @@
 //! How values are stored, in each database alike: requests, plans, runs in flight and statuses.
 
-use crate::backfill::{Request, Status};
+use crate::backfill::{Report, ReportKind, Request, Status};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
-use crate::plan::{Plan, codec};
+use crate::plan::{Plan, Strategy, codec};
+use crate::space::Selection;
 
 /// A request and its plan as they are stored. They are encoded before the transaction begins.
 pub(super) struct EncodedBackfill {
@@ -21,6 +22,46 @@ impl EncodedBackfill {
             space: codec::encode_space(plan.selection().space())?,
             plan: codec::encode_plan(plan)?,
         })
+    }
+}
+
+/// The partitions of a report as they are stored: a plan of one run.
+pub(super) struct EncodedReport {
+    pub(super) space: Vec<u8>,
+    pub(super) partitions: Vec<u8>,
+}
+
+impl EncodedReport {
+    pub(super) fn new(report: &Report) -> Result<Self> {
+        let plan = Plan::new(report.selection.clone(), Strategy::SingleRun)?;
+        Ok(Self {
+            space: codec::encode_space(report.selection.space())?,
+            partitions: codec::encode_plan(&plan)?,
+        })
+    }
+}
+
+pub(super) fn decode_selection(space: &[u8], partitions: &[u8]) -> Result<Selection> {
+    let plan = decode_plan(space, partitions)?;
+    Ok(Selection::clone(plan.selection()))
+}
+
+/// The number of a kind of report in the storage.
+pub(super) fn report_kind_code(kind: ReportKind) -> i64 {
+    match kind {
+        ReportKind::Materialized => 0,
+        ReportKind::Forgotten => 1,
+    }
+}
+
+/// The kind of report with this number.
+pub(super) fn report_kind(code: i64) -> Result<ReportKind> {
+    match code {
+        0 => Ok(ReportKind::Materialized),
+        1 => Ok(ReportKind::Forgotten),
+        _ => Err(Error::Execution(format!(
+            "a stored report is damaged: there is no kind {code}"
+        ))),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Work {
     Change,
     /// Keys of a dynamic dimension, registered or deleted.
     Dynamic,
+    /// A report about an asset.
+    Report,
 }
 
 /// How far a transaction has come.

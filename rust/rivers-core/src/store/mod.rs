@@ -30,6 +30,7 @@ mod encoding;
 pub mod failpoint;
 pub mod fork;
 pub mod liveness;
+mod process;
 pub mod queries;
 mod records;
 pub mod sqlite;
@@ -39,13 +40,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunRow, SkipRow,
 };
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::Labels;
 
 pub use liveness::Liveness;
+pub use process::process_id;
 pub use records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
     StorageTime,
@@ -125,6 +127,12 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn change(&self, key: Key, change: &Change) -> Result<bool>;
+
+    /// Records what a user says about partitions of an asset. The cost is that of describing the partitions.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn report(&self, report: &Report) -> Result<()>;
 }
 
 /// What readers read.
@@ -205,6 +213,12 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn skipping(&self, asset: &str) -> Result<Vec<Key>>;
+
+    /// What users recorded about an asset without running anything, the newest first.
+    ///
+    /// # Errors
+    /// `Storage`; `Execution` if it is damaged.
+    fn reports(&self, asset: &str) -> Result<Vec<Report>>;
 
     /// The failed attempts of a backfill that were followed by another, by run and attempt.
     ///

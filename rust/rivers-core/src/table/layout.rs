@@ -57,34 +57,21 @@ impl Layout {
     /// The rows of a layer: by run, then in the order within the run.
     pub(super) fn of_layer(layer: &Layer) -> Result<Self> {
         let selection = layer.selection();
-        Ok(match (layer.strategy(), selection.members()) {
-            (Strategy::MultiRun, _) => Self::of_selection(selection),
-            (Strategy::SingleRun, _) => {
-                let rows = Self::of_selection(&selection.sorted()).rows;
-                Self {
-                    rows,
-                    runs: RunRows::Even(selection.len()),
-                }
-            }
-            // An order that differs from the definition's applies between runs, not within them.
-            (Strategy::Chunked { n }, Members::Product(_)) if !selection.is_arranged() => Self {
-                rows: Self::of_selection(selection).rows,
-                runs: RunRows::Even(n.get()),
+        if let (Members::Product(sets), Some((levels, per_run))) =
+            (selection.members(), nesting_of(layer)?)
+        {
+            return Ok(Self {
+                rows: grid(sets, &levels),
+                runs: RunRows::Even(per_run),
+            });
+        }
+        Ok(match layer.strategy() {
+            Strategy::MultiRun => Self::of_selection(selection),
+            Strategy::SingleRun => Self {
+                rows: Self::of_selection(&selection.sorted()).rows,
+                runs: RunRows::Even(selection.len()),
             },
-            (Strategy::PerDimension { .. }, Members::Product(sets)) => {
-                let across = layer.strategy().run_dimensions(selection.space())?;
-                let mut levels = selection.nesting().levels().to_vec();
-                levels.retain(|level| across.contains(&level.dim));
-                let mut batched = Nesting::definition(sets.len()).levels().to_vec();
-                batched.retain(|level| !across.contains(&level.dim));
-                let per_run = batched.iter().map(|level| sets[level.dim].len()).product();
-                levels.extend(batched);
-                Self {
-                    rows: grid(sets, &levels),
-                    runs: RunRows::Even(per_run),
-                }
-            }
-            (Strategy::PerDimension { .. } | Strategy::Chunked { .. }, _) => {
+            Strategy::PerDimension { .. } | Strategy::Chunked { .. } => {
                 let mut listed = Vec::with_capacity(selection.len() as usize);
                 let mut starts = Vec::with_capacity(layer.num_runs() as usize + 1);
                 starts.push(0);
@@ -133,6 +120,32 @@ impl Layout {
             }
         }
     }
+}
+
+/// The order of a product's rows, and the number of rows of each run; `None`: the rows are listed.
+pub(super) fn nesting_of(layer: &Layer) -> Result<Option<(Vec<Level>, u64)>> {
+    let selection = layer.selection();
+    let Members::Product(sets) = selection.members() else {
+        return Ok(None);
+    };
+    let definition = || Nesting::definition(sets.len()).levels().to_vec();
+    Ok(match layer.strategy() {
+        Strategy::MultiRun => Some((selection.nesting().levels().to_vec(), 1)),
+        Strategy::SingleRun => Some((definition(), selection.len())),
+        // An order that differs from the definition's applies between runs, not within them.
+        Strategy::Chunked { .. } if selection.is_arranged() => None,
+        Strategy::Chunked { n } => Some((definition(), n.get())),
+        Strategy::PerDimension { .. } => {
+            let across = layer.strategy().run_dimensions(selection.space())?;
+            let mut levels = selection.nesting().levels().to_vec();
+            levels.retain(|level| across.contains(&level.dim));
+            let mut batched = definition();
+            batched.retain(|level| !across.contains(&level.dim));
+            let per_run = batched.iter().map(|level| sets[level.dim].len()).product();
+            levels.extend(batched);
+            Some((levels, per_run))
+        }
+    })
 }
 
 fn grid(sets: &[IndexSet], levels: &[Level]) -> Rows {

@@ -9,6 +9,7 @@
 mod attempts;
 pub mod backfills;
 mod batch;
+pub mod cells;
 pub mod dimensions;
 mod layout;
 mod locator;
@@ -28,4 +29,4 @@ pub use dimensions::selection;
 pub use partitions::{BackfillView, PartitionFilter, partitions};
 pub use runs::runs;
 pub use states::{MaterializationStatus, PartitionStatus, RunStatus};
-pub use status::{AssetHistory, partition_status};
+pub use status::{AssetHistory, partition_states, partition_status};

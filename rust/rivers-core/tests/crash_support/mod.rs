@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use rivers_core::backfill::RequestedAsset;
-use rivers_core::backfill::{Cause, Control, FailurePolicy, Kind, Request, Status};
+use rivers_core::backfill::{Cause, Control, FailurePolicy, Kind, Request, Session, Status};
 use rivers_core::clock::{Clock, SystemClock};
 use rivers_core::engine::{Engine, Execution, Placement};
 use rivers_core::plan::{Plan, Strategy};
@@ -53,12 +53,14 @@ fn plan(strategy: &str) -> Plan {
 
 fn request(policy: FailurePolicy) -> Request {
     let asset = |name: &str| RequestedAsset {
+        kept: rivers_core::backfill::Kept::Stored,
         name: name.into(),
         code_version: None,
         partitioned: true,
         step: None,
     };
     Request {
+        sessions: Vec::new(),
         id: ID.into(),
         kind: Kind::Backfill,
         assets: vec![asset("raw"), asset("clean")],
@@ -68,6 +70,7 @@ fn request(policy: FailurePolicy) -> Request {
         tags: Vec::new(),
         config: None,
         retry: None,
+        launch: None,
         created_at: SystemClock.now(),
         control: Control::default(),
     }
@@ -264,7 +267,7 @@ pub(crate) fn act() {
     }
     let key = match store.find(ID).unwrap() {
         Some(row) if row.status != Status::InProgress => return,
-        Some(_) => engine.resume(ID, execution, &[]).unwrap(),
+        Some(_) => engine.resume(ID, execution, Session::default()).unwrap(),
         None => {
             let stop = argument("STOP") == "true";
             let policy = if stop {

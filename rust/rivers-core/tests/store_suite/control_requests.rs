@@ -42,6 +42,7 @@ pub(crate) fn a_change_is_recorded_with_a_new_revision(fixture: &impl Fixture) {
     let key = created(&*store, "b", 3, "o");
     let before = row(&*store, key);
     let change = Change {
+        session: None,
         max_concurrency: Some(9),
         priority: None,
         max_failures: Some(MaxFailures::Count(2)),

@@ -9,6 +9,7 @@ pub(crate) mod ledger;
 pub(crate) mod liveness;
 pub(crate) mod metadata;
 pub(crate) mod records;
+pub(crate) mod reports;
 
 use std::sync::Arc;
 
@@ -70,6 +71,8 @@ macro_rules! store_suite {
             metadata: metadata_of_an_attempt_that_is_made_again_is_not_recorded,
             metadata: metadata_of_another_process_is_refused_with_its_commit,
             metadata: metadata_is_there_after_reopening,
+            reports: reports_are_read_newest_first_for_each_asset,
+            reports: a_report_on_a_part_of_a_dimension_keeps_its_space,
             dynamic_keys: keys_keep_the_order_of_their_registration,
             dynamic_keys: a_deleted_key_is_gone_and_returns_last,
             dynamic_keys: a_key_that_cannot_be_one_is_refused_with_all_others,

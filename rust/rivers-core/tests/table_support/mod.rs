@@ -178,6 +178,7 @@ pub(crate) fn backfill(
     ended_at: Option<i64>,
 ) -> BackfillRow {
     let asset = |name: &str| RequestedAsset {
+        kept: rivers_core::backfill::Kept::Stored,
         name: name.into(),
         code_version: None,
         partitioned: true,
@@ -186,6 +187,7 @@ pub(crate) fn backfill(
     BackfillRow {
         key: 1,
         request: Request {
+            sessions: Vec::new(),
             id: id.into(),
             kind: Kind::Backfill,
             assets: vec![asset("raw"), asset("clean")],
@@ -195,6 +197,7 @@ pub(crate) fn backfill(
             tags: vec![("team".into(), "a".into()), ("why".into(), "b".into())],
             config: None,
             retry: None,
+            launch: None,
             created_at: 1_000_000,
             control: Control::default(),
         },

@@ -58,7 +58,7 @@ pub(super) fn create(
     Ok(key)
 }
 
-fn space_id(transaction: &Transaction<'_>, body: &[u8]) -> Result<i64> {
+pub(super) fn space_id(transaction: &Transaction<'_>, body: &[u8]) -> Result<i64> {
     let digest = digest(body);
     let known = transaction
         .prepare_cached("SELECT id FROM space WHERE digest = ?1 AND body = ?2")?

@@ -14,6 +14,7 @@ mod inspect;
 mod metadata;
 mod migrate;
 mod private;
+mod report;
 mod run;
 mod schema;
 mod skip;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::encoding::EncodedBackfill;
+use super::encoding::{EncodedBackfill, EncodedReport};
 use super::failpoint::{Step, Work, hit};
 use super::fork::{self, PerProcess};
 use super::liveness::lock_file::{self, Registration, Unlocked};
@@ -39,7 +40,7 @@ use super::records::{
 };
 use super::{DynamicKeys, Ledger, Liveness, Records};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Request, RunRow, SkipRow,
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunRow, SkipRow,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -466,6 +467,13 @@ impl Ledger for SqliteStore {
             backfill::change(transaction, key, change)
         })
     }
+
+    fn report(&self, report: &Report) -> Result<()> {
+        let encoded = EncodedReport::new(report)?;
+        self.write(Work::Report, |transaction| {
+            report::insert(transaction, report, &encoded)
+        })
+    }
 }
 
 impl Records for SqliteStore {
@@ -520,6 +528,10 @@ impl Records for SqliteStore {
 
     fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
         self.read(|connection| skip::skipping(connection, asset))
+    }
+
+    fn reports(&self, asset: &str) -> Result<Vec<Report>> {
+        self.read(|connection| report::select(connection, asset))
     }
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {

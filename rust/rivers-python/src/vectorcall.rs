@@ -1,0 +1,82 @@
+//! Calls of Python functions without a tuple or a dict for their arguments.
+
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+unsafe extern "C" {
+    // It is part of the stable interface from Python 3.12 on; 3.11 has it with the same signature.
+    fn PyObject_Vectorcall(
+        callable: *mut ffi::PyObject,
+        args: *const *mut ffi::PyObject,
+        nargsf: usize,
+        kwnames: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+}
+
+/// The place before the arguments may be used by the function that is called.
+const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
+
+/// Calls a function with one positional argument, or none.
+pub(crate) fn call<'py>(
+    py: Python<'py>,
+    function: &Py<PyAny>,
+    argument: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let first = argument.map_or(ptr::null_mut(), Bound::as_ptr);
+    let arguments = [ptr::null_mut(), first];
+    let count = usize::from(argument.is_some()) | ARGUMENTS_OFFSET;
+    // SAFETY: the interpreter is attached, `arguments` has a free place before `count` borrowed references
+    // that live until the call returns, and the result is a new reference or null with an exception set.
+    unsafe {
+        let returned = PyObject_Vectorcall(
+            function.as_ptr(),
+            arguments.as_ptr().add(1),
+            count,
+            ptr::null_mut(),
+        );
+        Bound::from_owned_ptr_or_err(py, returned)
+    }
+}
+
+/// What a coroutine did when it was resumed.
+pub(crate) enum Sent<'py> {
+    /// It returned.
+    Returned(Bound<'py, PyAny>),
+    /// It waits for this.
+    Waits(Bound<'py, PyAny>),
+}
+
+/// Resumes a coroutine with `None`.
+pub(crate) fn send_none<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Sent<'py>> {
+    let py = coroutine.py();
+    let mut result = ptr::null_mut();
+    // SAFETY: the interpreter is attached; `result` is a new reference unless an exception is set.
+    unsafe {
+        match ffi::PyIter_Send(coroutine.as_ptr(), py.None().as_ptr(), &raw mut result) {
+            ffi::PySendResult::PYGEN_RETURN => {
+                Ok(Sent::Returned(Bound::from_owned_ptr(py, result)))
+            }
+            ffi::PySendResult::PYGEN_NEXT => Ok(Sent::Waits(Bound::from_owned_ptr(py, result))),
+            ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+        }
+    }
+}
+
+/// Makes an object of a subclass of a class of this binding, without its `__init__`.
+pub(crate) fn new_without_init<'py>(
+    class: &Bound<'py, pyo3::types::PyType>,
+    empty: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let class = class.as_type_ptr();
+    // SAFETY: the class inherits the slot of a class of this binding, which takes the class, a tuple and
+    // null for no keywords, and returns a new reference, or null with an exception set.
+    unsafe {
+        let slot = ffi::PyType_GetSlot(class, ffi::Py_tp_new);
+        let new: ffi::newfunc = std::mem::transmute(slot);
+        Bound::from_owned_ptr_or_err(py, new(class, empty.as_ptr(), ptr::null_mut()))
+    }
+}
