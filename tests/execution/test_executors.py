@@ -6,7 +6,6 @@ import sys
 import time
 
 import cloudpickle
-import pytest
 from tests.support import counts, key, keys, letters, wait_until
 
 import rivers as rs
@@ -105,9 +104,7 @@ def test_a_failure_fails_its_partition_and_those_that_need_it(on_each_executor, 
 
 def test_the_first_failure_stops_the_backfill(on_each_executor, notes):
     repo = on_each_executor(failing_at("c", notes=notes))
-    result = repo.backfill(
-        partition_range=ALL, max_concurrency=1, failure_policy="stop_on_failure"
-    )
+    result = repo.backfill(partition_range=ALL, max_concurrency=1, failure_policy="stop_on_failure")
     assert counts(result) == (2, 1, 5)
     assert [line[0] for line in notes.lines()] == ["a", "b", "c"]
 
@@ -184,9 +181,7 @@ def test_a_pool_bounds_the_runs_of_two_backfills(on_each_executor, notes, tmp_pa
         rs.Asset(use, name=name, partitions_def=EIGHT, pool="db") for name in ("one", "two")
     )
     repo = on_each_executor(one, two, pool_limits={"db": 1})
-    launched = [
-        repo.backfill([name], partition_range=ALL, block=False) for name in ("one", "two")
-    ]
+    launched = [repo.backfill([name], partition_range=ALL, block=False) for name in ("one", "two")]
     for each in launched:
         assert counts(repo.wait_backfill(each.backfill_id)) == (8, 0, 0)
     assert {line[0] for line in notes.lines()} == {"1"}

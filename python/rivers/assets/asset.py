@@ -147,8 +147,8 @@ class Asset(Generic[P, R]):
         self.io_handler = io_handler
         self.deps, self.upstream_defs = read_deps(upstreams)
         self.tags = read_tags(tags)
-        self.kinds = read_kinds(kinds)
-        self.group = group
+        self.kinds: list[str] = read_kinds(kinds)
+        self.group: str | None = group
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry

@@ -126,9 +126,7 @@ class Executor(ABC):
         if runtime_env is not None and not isinstance(runtime_env, Mapping):
             msg = f"runtime_env must be a dict as ray.init takes it, got {runtime_env!r}"
             raise ConfigurationError(msg)
-        return RayExecutor(
-            address, max_workers, check_count("max_deaths", max_deaths), runtime_env
-        )
+        return RayExecutor(address, max_workers, check_count("max_deaths", max_deaths), runtime_env)
 
 
 @dataclass(frozen=True, repr=False)

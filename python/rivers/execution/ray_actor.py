@@ -67,13 +67,16 @@ def _actor_class() -> Any:
         def start(self, version: str) -> tuple[str | None, str, str, int]:
             import os  # noqa: PLC0415
 
-            where = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+            address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            where = ray.get_runtime_context().get_node_id(), address
             install = f"install rivers=={version} there, or have Ray do so with runtime_env="
             try:
                 import rivers  # noqa: PLC0415
                 from rivers.execution.ray_worker import RayWorker  # noqa: PLC0415
             except ImportError as error:
-                problem = f"rivers cannot be imported on the Ray node {where[1]} ({error}); {install}"
+                problem = (
+                    f"rivers cannot be imported on the Ray node {where[1]} ({error}); {install}"
+                )
                 return problem, *where, os.getpid()
             if rivers.__version__ != version:
                 problem = (
@@ -101,8 +104,12 @@ def _actor_class() -> Any:
         def ask(self, method: str, *arguments: Any) -> Any:
             return getattr(self.worker, method)(*arguments)
 
-    groups = {"work": 1, "control": 4}
-    return ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups=groups)(RiversWorker)
+    options: dict[str, Any] = {
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "concurrency_groups": {"work": 1, "control": 4},
+    }
+    return ray.remote(**options)(RiversWorker)
 
 
 class RayActor:
@@ -214,8 +221,10 @@ class RayActor:
         return ref
 
     def _is_frozen(self) -> bool:
-        """Whether its process is stopped, or its node does not answer. A function that holds the
-        interpreter for long keeps a worker from answering, too."""
+        """Whether its process is stopped, or its node does not answer.
+
+        A function that holds the interpreter for long keeps a worker from answering, too.
+        """
         if self.started is None:
             raise AssertionError  # Only actors that have started are sent runs.
         strategy = NodeAffinitySchedulingStrategy(self.started.node, soft=False)

@@ -53,7 +53,7 @@ class Cluster:
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes that are alive, as `ray.nodes` describes them."""
-        return [node for node in ray.nodes() if node["Alive"]]
+        return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
     def unmet(self, compute: Compute) -> str | None:
         """Why no node can have a worker with these resources; `None`: one can, if it is free."""

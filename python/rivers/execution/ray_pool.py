@@ -136,9 +136,7 @@ class RayPool:
         """Ends what is not needed, and reports a requirement that no node can meet; once a second."""
         now = time.monotonic()
         with self._lock:
-            unneeded = [
-                actor for actor in self._idle if now - actor.idle_since > IDLE_SECONDS
-            ]
+            unneeded = [actor for actor in self._idle if now - actor.idle_since > IDLE_SECONDS]
             for actor in unneeded:
                 self._idle.remove(actor)
             too_many = max(len(self._starting) - len(self._waiting), 0)

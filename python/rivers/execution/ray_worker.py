@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,14 +15,16 @@ from rivers.execution.runner import Program
 from rivers.execution.worker import execute_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-    from rivers._rivers import JobSpec, Run
+    from rivers._rivers import Calls, JobSpec, Run
     from rivers.execution.steps import Step
 
 _MAX_LOG_BYTES = 60_000
 """Size up to which log records travel in one message: Ray puts larger ones into its object store."""
+
+_ANNOUNCE_SECONDS = 5.0
+"""Maximum time that a step waits for the coordinator to know of it."""
 
 Stream = tuple[int, int]
 """Ranges that are sent one after another: the number of the batch, and that of the stream in it."""
@@ -58,6 +61,7 @@ class RayWorker:
         self._reached = 0
         self._cut: Stream | None = None
         self._current: tuple[Step, Run] | None = None
+        self._calls: Calls | None = None
         self._steps: _Steps | None = None
 
     # -- the group that executes runs --------------------------------------------------------------
@@ -101,21 +105,25 @@ class RayWorker:
             if self._stream != stream:
                 self._stream, self._reached = stream, sent[0]
             if self._cut == stream:
-                return Outcome(_nothing(batch), [], is_spent=False)
+                return Outcome(batch.report(), [], is_spent=False)
             self._batch = batch
+        direct = program.direct
         if announces_steps:
             self._steps = _Steps()
-        runs = _Runs(batch, sent[0])
+            program.direct = None  # Each step is to be known before it begins.
+        # An abandoned call goes on in its thread: nothing more begins here.
+        timeouts.on_abandoned = functools.partial(batch.give_up, if_stalled=False)
         try:
-            report = execute_batch(program, runs, self._on_step)  # type: ignore[arg-type]
+            report = execute_batch(program, batch, self._on_step, on_calls=self._on_calls)
         finally:
-            self._current = None
+            program.direct = direct
+            self._current = self._calls = timeouts.on_abandoned = None
             if self._steps is not None:
                 self._steps.close()
                 self._steps = None
             with self._lock:
-                self._batch, self._reached = None, runs.reached
-                if runs.reached < sent[1]:
+                self._batch, self._reached = None, batch.give_up(if_stalled=False) or 0
+                if self._reached < sent[1]:
                     self._cut = stream
         return Outcome(report, self._log.take(), timeouts.num_abandoned > 0)
 
@@ -171,38 +179,15 @@ class RayWorker:
         if self._steps is not None:
             self._steps.announce(step.index)
 
+    def _on_calls(self, calls: Calls) -> None:
+        self._calls = calls
+
     def _extra(self) -> dict[str, Any]:
         current = self._current
+        direct = None if self._calls is None else self._calls.current
+        if direct is not None and (current is None or current[1].number != direct[1].number):
+            current = direct
         return {} if current is None else log_extra(*current)
-
-
-class _Runs:
-    """The runs of a batch, up to the first whose call was abandoned: its thread goes on.
-
-    Attributes:
-        reached: The run after the last that has begun.
-    """
-
-    def __init__(self, batch: WorkerBatch, first: int) -> None:
-        self._batch = batch
-        self.reached = first
-
-    def __iter__(self) -> Iterator[Run]:
-        abandoned = timeouts.num_abandoned
-        for run in self._batch:
-            self.reached = run.number + 1
-            yield run
-            if timeouts.num_abandoned > abandoned:
-                # The report has the run's end only if the batch has ended it.
-                self._batch.give_up(if_stalled=False)
-
-    def report(self) -> bytes:
-        return self._batch.report()
-
-
-def _nothing(batch: WorkerBatch) -> bytes:
-    """The report of a batch of which no run has begun."""
-    return batch.report()
 
 
 class _Steps:
@@ -231,10 +216,6 @@ class _Steps:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-
-_ANNOUNCE_SECONDS = 5.0
-"""Maximum time that a step waits for the coordinator to know of it."""
 
 
 class _Log:
