@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rivers import __version__
 from rivers.execution.log_forwarding import handle
 from rivers.execution.ray_worker import Outcome
 
@@ -64,12 +64,12 @@ def _actor_class() -> Any:
             self.worker: Any = None
 
         @ray.method(concurrency_group="control")
-        def start(self, version: str) -> tuple[str | None, str, str, int]:
+        def start(self, expected: str) -> tuple[str | None, str, str, int]:
             import os  # noqa: PLC0415
 
             address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
             where = ray.get_runtime_context().get_node_id(), address
-            install = f"install rivers=={version} there, or have Ray do so with runtime_env="
+            install = f"install rivers=={expected} there, or have Ray do so with runtime_env="
             try:
                 import rivers  # noqa: PLC0415
                 from rivers.execution.ray_worker import RayWorker  # noqa: PLC0415
@@ -78,10 +78,10 @@ def _actor_class() -> Any:
                     f"rivers cannot be imported on the Ray node {where[1]} ({error}); {install}"
                 )
                 return problem, *where, os.getpid()
-            if rivers.__version__ != version:
+            if rivers.__version__ != expected:
                 problem = (
                     f"the Ray node {where[1]} has rivers {rivers.__version__}, but this process has "
-                    f"{version}; {install}"
+                    f"{expected}; {install}"
                 )
                 return problem, *where, os.getpid()
             self.worker = RayWorker()
@@ -133,7 +133,7 @@ class RayActor:
 
     def start(self) -> ObjectRef[Any]:
         """Returns a reference to what becomes `started`."""
-        ref: ObjectRef[Any] = self._handle.start.remote(__version__)
+        ref: ObjectRef[Any] = self._handle.start.remote(version("rivers"))
         return ref
 
     def is_alive(self) -> bool:

@@ -19,8 +19,9 @@ from rivers.execution.ray_programs import Programs
 from rivers.execution.workers import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rivers._rivers import Batch, Engine
-    from rivers.execution.executor import RayExecutor
     from rivers.execution.runner import Program
 
 _log = logging.getLogger("rivers")
@@ -32,11 +33,29 @@ _CHECK_SECONDS = 1.0
 
 
 class RayWorkers(Workers):
-    """Actors on a Ray cluster, requested when they are needed and replaced when they die."""
+    """Actors on a Ray cluster, requested when they are needed and replaced when they die.
 
-    def __init__(self, engine: Engine, executor: RayExecutor) -> None:
+    Args:
+        engine: The engine whose runs they execute.
+        address: The cluster, as `ray.init` takes it.
+        max_workers: Maximum number of actors of each kind; `None`: as many as the cluster has room for.
+        max_deaths: Number of actors that a run may take down before it fails.
+        runtime_env: Environment of the actors, as `ray.init` takes it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        address: str | None,
+        max_workers: int | None,
+        max_deaths: int,
+        runtime_env: Mapping[str, Any] | None,
+    ) -> None:
         super().__init__(engine)
-        self._executor = executor
+        self._address = address
+        self._max_workers = max_workers
+        self._max_deaths = max_deaths
+        self._runtime_env = runtime_env
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
         self._pools: dict[Compute, RayPool] = {}
@@ -60,7 +79,7 @@ class RayWorkers(Workers):
         number = next(self._numbers)
         executed = RayBatch(
             batch, program, self._programs.loaded(program, batch), number, self._losses,
-            self._executor.max_deaths,
+            self._max_deaths,
         )  # fmt: skip
         with self._lock:
             self._batches[number] = executed
@@ -104,7 +123,7 @@ class RayWorkers(Workers):
     def _connected(self) -> Cluster:
         with self._lock:
             if self._cluster is None:
-                self._cluster = Cluster(self._executor.address, self._executor.runtime_env)
+                self._cluster = Cluster(self._address, self._runtime_env)
                 self._closed = False
                 threading.Thread(target=self._watch, name="rivers-ray", daemon=True).start()
             return self._cluster
@@ -112,7 +131,7 @@ class RayWorkers(Workers):
     def _pool(self, cluster: Cluster, compute: Compute) -> RayPool:
         with self._lock:
             if compute not in self._pools:
-                self._pools[compute] = RayPool(cluster, compute, self._executor.max_workers)
+                self._pools[compute] = RayPool(cluster, compute, self._max_workers)
             return self._pools[compute]
 
     def _forget_program(self, key: int) -> None:

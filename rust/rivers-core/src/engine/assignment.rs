@@ -314,6 +314,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::remote_runs::Claimable;
 
     const STALLED: Micros = STALLED_AFTER.as_micros() as Micros + 1;
 

@@ -7,7 +7,7 @@ use super::assignment::{Assignment, Dispatch};
 use super::current_run::CurrentRun;
 use super::history::History;
 use super::run::{JobSpec, Run};
-use super::{BatchWatch, Program, Shared, SharedRuns, report, worker_batch};
+use super::{BatchWatch, Program, Shared, SharedRuns, report};
 use crate::backfill::{Cause, FailurePolicy, RunEnd};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -71,7 +71,7 @@ impl Batch {
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn prior_attempts(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.history).map_err(worker_batch::unreadable)
+        postcard::to_stdvec(&self.history).map_err(report::unreadable)
     }
 
     /// The program that was submitted to execute the runs.

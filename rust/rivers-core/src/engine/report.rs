@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::worker_batch::unreadable;
 use crate::backfill::RunEnd;
 use crate::clock::{Micros, SECOND};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Number of bytes of texts after which a worker reports, so that a report stays a small message.
 pub(super) const MAX_TEXT_BYTES: usize = 32_768;
@@ -120,6 +119,13 @@ pub(super) fn text_bytes(end: &RunEnd) -> usize {
         .map(|cause| cause.message.len() + cause.traceback.as_ref().map_or(0, String::len));
     let facts = end.metadata.iter().map(|facts| facts.body.len());
     texts.chain(facts).sum()
+}
+
+/// The engine and a worker cannot read each other's messages.
+pub(super) fn unreadable(error: postcard::Error) -> Error {
+    Error::Execution(format!(
+        "a worker process and its parent do not understand each other: {error}"
+    ))
 }
 
 #[cfg(test)]

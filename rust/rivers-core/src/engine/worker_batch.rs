@@ -12,7 +12,7 @@ use super::report;
 use super::run::{JobSpec, Run};
 use crate::backfill::{FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SteadyClock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How long a remote worker executes runs before it reports.
 const REPORT_INTERVAL: Micros = 100_000;
@@ -57,7 +57,7 @@ impl WorkerBatch {
         Ok(Self {
             spec,
             runs,
-            history: postcard::from_bytes(prior_attempts).map_err(unreadable)?,
+            history: postcard::from_bytes(prior_attempts).map_err(report::unreadable)?,
             current: None,
             ended: Vec::new(),
             text_bytes: 0,
@@ -131,11 +131,4 @@ impl WorkerBatch {
     pub fn report(&self) -> Result<Vec<u8>> {
         report::encode(&self.ended, self.clock.now())
     }
-}
-
-/// The engine and a worker cannot read each other's messages.
-pub(super) fn unreadable(error: postcard::Error) -> Error {
-    Error::Execution(format!(
-        "a worker process and its parent do not understand each other: {error}"
-    ))
 }

@@ -53,6 +53,7 @@ fn plan(strategy: &str) -> Plan {
 
 fn request(policy: FailurePolicy) -> Request {
     let asset = |name: &str| RequestedAsset {
+        facts: None,
         kept: rivers_core::backfill::Kept::Stored,
         name: name.into(),
         code_version: None,
