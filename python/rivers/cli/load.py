@@ -13,6 +13,7 @@ from rivers.exceptions import BackfillNotFoundError, ConfigurationError, RiversE
 
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
+    from rivers.execution.executor import Executor
     from rivers.repository.repository import CodeRepository
     from rivers.status.backfill_view import BackfillView
     from rivers.storage.storage import Storage
@@ -21,12 +22,15 @@ _SHOWN_IDS = 3
 """Number of ids that a message lists."""
 
 
-def load_repository(given: str, storage: Storage | None) -> CodeRepository:
+def load_repository(
+    given: str, storage: Storage | None, executor: Executor | None = None
+) -> CodeRepository:
     """Loads the repository of a module, and connects it to the storage that was named, if one was.
 
     Args:
         given: `MODULE` or `MODULE:NAME`; a module's name, or the path of a .py file.
         storage: Where backfills are recorded; `None` for the repository's own storage.
+        executor: Where runs are executed; `None` for the repository's own executor.
 
     Raises:
         ConfigurationError: The module cannot be imported, or it is not clear which repository is meant.
@@ -34,7 +38,7 @@ def load_repository(given: str, storage: Storage | None) -> CodeRepository:
     from rivers.repository.repository import CodeRepository  # noqa: PLC0415  (few commands need it)
 
     name, _, wanted = given.partition(":")
-    module = _import(name)
+    module = _import(name, executor)
     there = {key: value for key, value in vars(module).items() if isinstance(value, CodeRepository)}
     if wanted and wanted not in there:
         near = difflib.get_close_matches(wanted, there, 1)
@@ -50,10 +54,10 @@ def load_repository(given: str, storage: Storage | None) -> CodeRepository:
     return there[wanted or next(iter(there))].resolve(storage)
 
 
-def _import(name: str) -> Any:
+def _import(name: str, executor: Executor | None) -> Any:
     if not name.endswith(".py"):
         sys.path.insert(0, str(Path.cwd()))  # As `python -m` does.
-        return _imported(name, name)
+        return _imported(name, name, executor)
     path = Path(name).resolve()
     if not path.is_file():
         raise ConfigurationError(f"there is no file {name!r}")
@@ -63,18 +67,18 @@ def _import(name: str) -> Any:
     while (folder / "__init__.py").exists():
         parts, folder = [folder.name, *parts], folder.parent
     sys.path.insert(0, str(folder))
-    module = _imported(".".join(parts), name)
+    module = _imported(".".join(parts), name, executor)
     if Path(module.__file__ or "").resolve() != path:
         msg = f"the file {name!r} has the name of another module, {module.__name__}; rename it"
         raise ConfigurationError(msg)
     return module
 
 
-def _imported(name: str, given: str) -> Any:
+def _imported(name: str, given: str, executor: Executor | None) -> Any:
     from rivers.repository.importing import importing  # noqa: PLC0415  (few commands need it)
 
     try:
-        with importing(given):
+        with importing(given, executor):
             return importlib.import_module(name)
     except Exception as error:
         # Show the line of the user's own code, not those of this package or of what comes with Python.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rivers._text import did_you_mean
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -13,9 +14,31 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from rivers.execution.executor import Executor
     from rivers.partitions import PartitionKey, PartitionKeyRange
     from rivers.partitions.key_range import RangePart
     from rivers.policies.strategy import BackfillStrategy
+
+
+def parse_executor(given: str | None) -> Executor | None:
+    """Parses where runs are executed; `None`: where the repository says.
+
+    Raises:
+        ConfigurationError: There is no such executor.
+    """
+    if given is None:
+        return None
+    from rivers.execution.executor import Executor  # noqa: PLC0415  (few commands need it)
+
+    name, _, address = given.partition(":")
+    if name == "ray":
+        return Executor.ray(address or None)
+    if given == "threads":
+        return Executor.in_process()
+    if given == "processes":
+        return Executor.parallel()
+    msg = f"--executor takes threads, processes, ray or ray:ADDRESS, got {given!r}"
+    raise ConfigurationError(msg + did_you_mean(given, ["threads", "processes", "ray"]))
 
 
 def parse_names(given: Sequence[str] | None) -> list[str] | None:

@@ -212,9 +212,7 @@ class RayExecutor(Executor):
         """Returns workers on the cluster; this process connects to it with the first submission."""
         from rivers.execution.ray_workers import RayWorkers  # noqa: PLC0415  (it imports ray)
 
-        return RayWorkers(
-            engine, self.address, self.max_workers, self.max_deaths, self.runtime_env
-        )
+        return RayWorkers(engine, self.address, self.max_workers, self.max_deaths, self.runtime_env)
 
     def __repr__(self) -> str:
         given = [] if self.address is None else [repr(self.address)]

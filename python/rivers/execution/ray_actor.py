@@ -66,13 +66,14 @@ def _actor_class() -> Any:
         @ray.method(concurrency_group="control")
         def start(self, expected: str) -> tuple[str | None, str, str, int]:
             import os  # noqa: PLC0415
+            from importlib import import_module  # noqa: PLC0415
 
             address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
             where = ray.get_runtime_context().get_node_id(), address
             install = f"install rivers=={expected} there, or have Ray do so with runtime_env="
             try:
-                import rivers  # noqa: PLC0415
-                from rivers.execution.ray_worker import RayWorker  # noqa: PLC0415
+                rivers = import_module("rivers")
+                worker_class = import_module("rivers.execution.ray_worker").RayWorker
             except ImportError as error:
                 problem = (
                     f"rivers cannot be imported on the Ray node {where[1]} ({error}); {install}"
@@ -84,7 +85,7 @@ def _actor_class() -> Any:
                     f"{expected}; {install}"
                 )
                 return problem, *where, os.getpid()
-            self.worker = RayWorker()
+            self.worker = worker_class()
             return None, *where, os.getpid()
 
         @ray.method(concurrency_group="work")

@@ -11,7 +11,7 @@ from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
-from rivers.planning.checks import check_memory_inputs, check_same_keys
+from rivers.planning.checks import check_memory_inputs, check_outputs_reach, check_same_keys
 from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, Keeping, RunRequest
@@ -205,6 +205,7 @@ class Launcher:
         if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
             check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
+            check_outputs_reach(nodes, self.builder.handler, isolation)
         if isinstance(request, BackfillRequest):
             if request.overlap == "refuse":
                 # What holds the partitions is the better reason than inputs that do not exist.

@@ -22,6 +22,7 @@ from rivers.cli.options import (
     detach_option,
     downstream_option,
     dry_run_option,
+    executor_option,
     id_argument,
     max_failures_option,
     module_argument,
@@ -108,6 +109,7 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 @canary_option
 @retry_option
 @timeout_option
+@executor_option
 @click.option(
     "--only-missing",
     is_flag=True,
@@ -142,6 +144,7 @@ def backfill(
     canary: int | None,
     retry: int | None,
     timeout: float | None,
+    executor: str | None,
     only_missing: bool,
     include_upstream: bool,
     include_downstream: bool,
@@ -165,7 +168,8 @@ def backfill(
     values = parse.read_config(config)
     from rivers.policies.retry import RetryPolicy  # noqa: PLC0415  (few commands need it)
 
-    with load_repository(module, open_storage(storage)) as repo:
+    where = parse.parse_executor(executor)
+    with load_repository(module, open_storage(storage), where) as repo:
         chosen = _partitions(repo, names, from_key, to_key, ranges, partitions, keys, only_missing)
         _execute(repo, module, storage, partial(
             repo.backfill, names, strategy=grouping, failure_policy=cast("FailurePolicy", on_failure),
@@ -189,6 +193,7 @@ def backfill(
     help="Only what failed with this error type; see 'rivers errors'.",
 )
 @dry_run_option
+@executor_option
 @detach_option
 @storage_option
 def rerun(
@@ -196,6 +201,7 @@ def rerun(
     module: str,
     error_type: str | None,
     dry_run: bool,
+    executor: str | None,
     detach: bool,
     storage: str | None,
 ) -> None:
@@ -209,7 +215,7 @@ def rerun(
     if detach:
         _detach(storage, dry_run)
         return
-    with load_repository(module, open_storage(storage)) as repo:
+    with load_repository(module, open_storage(storage), parse.parse_executor(executor)) as repo:
         found = _find(repo, backfill_id)
         again = partial(repo.rerun_backfill, found, dry_run=dry_run, error_type=error_type)
         _execute(repo, module, storage, again)
@@ -218,9 +224,12 @@ def rerun(
 @click.command(epilog="Example: rivers resume 0190f7 flights.py")
 @id_argument
 @module_argument
+@executor_option
 @detach_option
 @storage_option
-def resume(backfill_id: str, module: str, detach: bool, storage: str | None) -> None:
+def resume(
+    backfill_id: str, module: str, executor: str | None, detach: bool, storage: str | None
+) -> None:
     """Continue a backfill whose process died.
 
     ID is the id of a backfill, the start of one, or 'latest'.
@@ -231,7 +240,7 @@ def resume(backfill_id: str, module: str, detach: bool, storage: str | None) -> 
         return
     # The library's warning about a dead process is the reason for this command.
     display.warnings.is_quiet = True
-    with load_repository(module, open_storage(storage)) as repo:
+    with load_repository(module, open_storage(storage), parse.parse_executor(executor)) as repo:
         found = _find(repo, backfill_id)
         _execute(repo, module, storage, partial(repo.resume_backfill, found))
 

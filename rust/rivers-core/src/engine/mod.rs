@@ -6,7 +6,6 @@
 
 mod assignment;
 mod batch;
-mod batch_watch;
 mod control;
 mod coordinator;
 mod current_run;
@@ -27,8 +26,7 @@ mod types;
 mod worker_batch;
 mod writer;
 
-pub use batch::Batch;
-pub use batch_watch::BatchWatch;
+pub use batch::{Batch, BatchWatch};
 pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
 pub use threads::Scheduler;
