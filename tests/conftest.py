@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from tests.cli.shell import Shell
+from tests.ray_cluster import TestCluster
 
 import rivers as rs
 
@@ -66,3 +67,11 @@ def shell(tmp_path):
     made = Shell(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray cluster of three nodes with two processors each, which this process is connected to."""
+    cluster = TestCluster(num_nodes=3, num_cpus=2)
+    yield cluster
+    cluster.close()

@@ -176,7 +176,9 @@ class Batch:
         """Moves up to `max_runs` runs to memory shared with a worker; `False`: none may start."""
 
     def send(self, max_runs: int) -> tuple[int, int] | None:
-        """Moves up to `max_runs` runs to a worker that shares no memory.
+        """Moves up to `max_runs` runs of one layer to a worker that shares no memory.
+
+        Ranges that were sent before may still be there, as long as the worker reports all of each.
 
         Returns:
             The number of the first run and the one after the last, for `WorkerBatch`; `None`: no run
@@ -186,8 +188,28 @@ class Batch:
     def prior_attempts(self) -> bytes:
         """What earlier attempts and runs leave to the batch's runs, for `WorkerBatch`."""
 
-    def receive(self, report: bytes) -> None:
-        """Applies the report of a worker; runs that it did not begin can be shared or sent again."""
+    def receive(self, report: bytes) -> int:
+        """Applies the report of a worker, and returns the number of runs in it.
+
+        Runs that it did not begin can be shared or sent again, unless they were asked for.
+        """
+
+    @property
+    def priority(self) -> int:
+        """The priority of the backfill."""
+
+    @property
+    def backfill_id(self) -> str:
+        """The id of the backfill."""
+
+    def next_unsent(self) -> tuple[int, int] | None:
+        """The run that would be sent next, and its layer; `None`: none is left or may start."""
+
+    def in_flight(self) -> tuple[int, int, int] | None:
+        """What was sent and not reported: number of the stream, first run, one after the last."""
+
+    def watch(self) -> BatchWatch:
+        """A view for the thread that asks the worker to give up runs."""
 
     def reclaim(self) -> int | None:
         """Takes back all runs of a worker that died.
@@ -273,6 +295,24 @@ class CallContext:
 
     _metadata: OutputMetadata | None
     """What the function has added about what it produces. It is set once, and changed in place."""
+
+@final
+class BatchWatch:
+    """A batch whose runs were sent, as a thread sees it that does not wait for the report."""
+
+    def has_next(self) -> bool:
+        """Whether a run is left that may be sent."""
+
+    def recall(self) -> tuple[int, bool] | None:
+        """What to ask the worker for, if that is new.
+
+        Returns:
+            The number of the stream of ranges, and whether it must give up what it has not begun even
+            if its current run has not stalled.
+        """
+
+    def given_up(self, stream: int, first: int | None) -> None:
+        """Lets others execute the runs of the stream from `first` on; `None`: the worker keeps them."""
 
 @final
 class Run:
@@ -438,6 +478,13 @@ class WorkerBatch:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Run:
         """Ends the current run, if any, and begins the next, unless it is time to report."""
+
+    def give_up(self, if_stalled: bool) -> int | None:
+        """Gives up the runs that have not begun; with `if_stalled` only if the current run stalls them.
+
+        Returns:
+            The first of them, for `BatchWatch.given_up`; `None`: they stay here.
+        """
 
     def report(self) -> bytes:
         """The outcomes of the runs that have ended, for `Batch.receive`."""

@@ -2,6 +2,7 @@
 
 from rivers._execution import (
     Batch,
+    BatchWatch,
     CallContext,
     CallOutcome,
     Calls,
@@ -56,6 +57,7 @@ __all__ = [
     "AssetState",
     "BackfillCells",
     "Batch",
+    "BatchWatch",
     "CallContext",
     "CallOutcome",
     "Calls",

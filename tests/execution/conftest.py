@@ -1,4 +1,4 @@
-"""Fixtures for tests of worker processes."""
+"""Fixtures for tests of executors."""
 
 import pytest
 
@@ -55,6 +55,29 @@ def parallel():
     yield make
     for repo in made:
         repo.close()
+
+
+@pytest.fixture(params=["threads", "processes", "ray"])
+def on_each_executor(request):
+    """Makes a repository whose runs are executed in threads, in two processes, or on a Ray cluster."""
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+    make_executor = {
+        "threads": rs.Executor.in_process,
+        "processes": lambda: rs.Executor.parallel(2),
+        "ray": rs.Executor.ray,
+    }
+    made = []
+
+    def make(*assets, **options):
+        executor = make_executor[request.param]()
+        repository = rs.CodeRepository(list(assets), default_executor=executor, **options)
+        made.append(repository)
+        return repository.resolve(rs.Storage.memory())
+
+    yield make
+    for repository in made:
+        repository.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from rivers.assets.step_def import StepDef
 from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
+from rivers.execution.compute import Compute
 from rivers.execution.steps import Labels
 from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
@@ -66,6 +67,10 @@ class Asset(Generic[P, R]):
             holds the largest number that one of its assets needs of each pool, from start to end.
         pool_slots: Number of slots; with several pools also a dict by pool. One by default.
         hooks: What is called when a run has executed the asset: see `Hook`.
+        compute: What the asset needs of the machine that executes it, where the executor has several:
+            a dict with `num_cpus` (one by default), `num_gpus`, `memory` in bytes, `resources` (amounts by
+            name) or `accelerator_type`, as Ray names them. A run takes the largest amount of each that one
+            of its assets needs. Executors on this machine do not look at it.
 
     Raises:
         AssetDefinitionError: An argument or the function's signature is invalid.
@@ -124,6 +129,7 @@ class Asset(Generic[P, R]):
         pool: str | Iterable[str] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
         hooks: Iterable[Hook] | None = None,
+        compute: Mapping[str, Any] | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Asset decorates a function, got {fn!r}; its arguments are keywords"
@@ -134,19 +140,21 @@ class Asset(Generic[P, R]):
             "io_handler": io_handler, "deps": upstreams, "tags": tags, "kinds": kinds,
             "group": group, "metadata": metadata, "code_version": code_version, "retry": retry,
             "timeout": timeout, "pool": pool, "pool_slots": pool_slots, "hooks": hooks,
+            "compute": compute,
         }  # fmt: skip
         self.partitions_def = partitions_def
         self.backfill_strategy = backfill_strategy
         self.io_handler = io_handler
         self.deps, self.upstream_defs = read_deps(upstreams)
         self.tags = read_tags(tags)
-        self.kinds = read_kinds(kinds)
-        self.group = group
+        self.kinds: list[str] = read_kinds(kinds)
+        self.group: str | None = group
         self.metadata = dict(metadata or {})
         self.code_version = code_version
         self.retry = retry
         self.timeout = check_timeout("timeout", timeout)
         self.hooks = read_hooks(hooks)
+        self.compute = Compute.read("an asset" if name is None else f"the asset {name!r}", compute)
         self.pool = list(slots_by_pool(pool, pool_slots).items())
         self._check_options()
         if fn is not None:
@@ -450,7 +458,7 @@ class Asset(Generic[P, R]):
             raise AssetDefinitionError(msg)
         step.retry, step.timeout = self.retry, self.timeout
         step.pools, step.metadata = self.pools, self.metadata
-        step.hooks = self.hooks
+        step.hooks, step.compute = self.hooks, self.compute
         step.labels = Labels(self.tags, self.kinds, self.group, self.code_version)
         check_upstream_defs(name, self.upstream_defs, step.signature.inputs)
         functools.update_wrapper(self, fn, updated=())  # Its attributes are not the asset's.

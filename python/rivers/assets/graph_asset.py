@@ -27,6 +27,7 @@ from rivers.exceptions import (
     ExecutionError,
     TaskDefinitionError,
 )
+from rivers.execution.compute import Compute
 from rivers.execution.returned import is_coroutine_callable
 from rivers.io.base import BaseIOHandler
 from rivers.policies.retry import RetryPolicy
@@ -55,6 +56,9 @@ class Task(Generic[R]):
             the `node_io_handler` of `Asset.from_graph`.
         retry: Whether and when this task alone is retried, without the tasks before it; the run waits
             for it. A policy, or the name of one in `CodeRepository(retries=)`.
+        timeout: Maximum duration of a call of the function, in seconds, as for `Asset`.
+        compute: What the task needs of the machine that executes it, as for `Asset`. The run executes
+            all tasks in one worker, which has the largest amount of each resource that one of them needs.
 
     Raises:
         TaskDefinitionError: An argument is invalid, or `fn` has `*args`, `**kwargs` or positional-only
@@ -96,6 +100,7 @@ class Task(Generic[R]):
         io_handler: BaseIOHandler | str | None = None,
         retry: RetryPolicy | str | None = None,
         timeout: float | None = None,
+        compute: Mapping[str, Any] | None = None,
     ) -> None:
         if fn is not None and not callable(fn):
             msg = f"@Task decorates a function, got {fn!r}; its arguments are keywords"
@@ -117,11 +122,13 @@ class Task(Generic[R]):
             "io_handler": io_handler,
             "retry": retry,
             "timeout": timeout,
+            "compute": compute,
         }
         self.tags = read_tags(tags)
         self.io_handler = io_handler
         self.retry = retry
         self.timeout = check_timeout("timeout", timeout)
+        self.compute = Compute.read("a task" if name is None else f"the task {name!r}", compute)
         self.fn = fn
         if fn is None:
             return
@@ -163,6 +170,7 @@ class Task(Generic[R]):
                 self.timeout,
                 self.name,
                 self.tags,
+                self.compute,
             )
         )
 

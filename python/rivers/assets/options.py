@@ -49,6 +49,7 @@ class AssetOptions(TypedDict, total=False):
     pool: str | Iterable[str] | None
     pool_slots: int | Mapping[str, int] | None
     hooks: Iterable[Hook] | None
+    compute: Mapping[str, Any] | None
 
 
 class SingleAssetOptions(AssetOptions, total=False):
@@ -65,3 +66,4 @@ class TaskOptions(TypedDict, total=False):
     io_handler: BaseIOHandler | str | None
     retry: RetryPolicy | str | None
     timeout: float | None
+    compute: Mapping[str, Any] | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.assets.multi_asset import collect_outputs
 from rivers.assets.signature import Signature
+from rivers.execution.compute import Compute
 from rivers.execution.steps import Labels
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class StepDef:
         metadata: Metadata of the one asset, or of the multi-asset.
         labels: Tags, kinds, group and code version of the one asset, or of the multi-asset.
         hooks: What is called after each execution.
+        compute: What it needs of the machine that executes it; `None`: the default.
         traced: The recorded task calls of a `"graph"` step.
     """
 
@@ -61,7 +63,15 @@ class StepDef:
     metadata: dict[str, Any] = field(default_factory=dict)
     labels: Labels = field(default_factory=Labels)
     hooks: list[Hook] = field(default_factory=list)
+    compute: Compute | None = None
     traced: TracedFunction | None = None
+
+    @property
+    def compute_of_all(self) -> Compute | None:
+        """What it and its tasks need together; `None`: the default."""
+        calls = [] if self.traced is None else self.traced.calls
+        needed = [self.compute, *(call.compute for call in calls)]
+        return None if needed.count(None) == len(needed) else Compute.of_all(needed)
 
     def call_for(
         self, selected: list[str], retries: Mapping[str, RetryPolicy], handler_of: HandlerOf

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
     from rivers.assets.signature import Signature
+    from rivers.execution.compute import Compute
     from rivers.io.base import BaseIOHandler
     from rivers.policies.retry import RetryPolicy
 
@@ -56,6 +57,7 @@ class TaskCall:
         timeout: Maximum duration of a call, in seconds; `None`: for ever.
         task_name: Name of the task, without a number.
         tags: Tags of the task.
+        compute: What the task needs of the machine that executes it; `None`: the default.
     """
 
     name: str
@@ -68,6 +70,7 @@ class TaskCall:
     timeout: float | None = None
     task_name: str = ""
     tags: Mapping[str, str] | Iterable[str] | None = None
+    compute: Compute | None = None
 
 
 @dataclass

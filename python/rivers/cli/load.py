@@ -13,6 +13,7 @@ from rivers.exceptions import BackfillNotFoundError, ConfigurationError
 
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
+    from rivers.execution.executor import Executor
     from rivers.repository.repository import CodeRepository
     from rivers.status.backfill_view import BackfillView
     from rivers.storage.storage import Storage
@@ -21,25 +22,32 @@ _SHOWN_IDS = 3
 """Number of ids that a message lists."""
 
 
-def load_repository(given: str, storage: Storage | None) -> CodeRepository:
+def load_repository(
+    given: str, storage: Storage | None, executor: Executor | None = None
+) -> CodeRepository:
     """Loads the repository of a module, and connects it to the storage that was named, if one was.
 
     Args:
         given: `MODULE` or `MODULE:NAME`; a module's name, or the path of a .py file.
         storage: Where backfills are recorded; `None` for the repository's own storage.
+        executor: Where runs are executed; `None` for the repository's own executor.
 
     Raises:
         ConfigurationError: The module cannot be imported, or it is not clear which repository is meant.
     """
     from rivers.repository.internals import remember_module  # noqa: PLC0415
 
-    repository = import_repository(given).resolve(storage)
+    repository = import_repository(given, executor).resolve(storage)
     remember_module(repository, _absolute(given), str(Path.cwd()))
     return repository
 
 
 def load_for_backfill(
-    backfill_id: str, module: str | None, default: str | None, storage: str | None
+    backfill_id: str,
+    module: str | None,
+    default: str | None,
+    storage: str | None,
+    executor: Executor | None = None,
 ) -> tuple[CodeRepository, str, str]:
     """Loads the repository that continues a backfill.
 
@@ -48,6 +56,7 @@ def load_for_backfill(
         module: The module that was named; `None` for the one that the backfill was launched from.
         default: The module of the settings, for a backfill that was not launched from one.
         storage: The storage that was named.
+        executor: Where runs are executed; `None` for the repository's own executor.
 
     Returns:
         The repository, connected; the id of the backfill; the module.
@@ -60,7 +69,7 @@ def load_for_backfill(
     from rivers.client import BackfillClient  # noqa: PLC0415
 
     if module is not None:
-        repository = load_repository(module, open_storage(storage))
+        repository = load_repository(module, open_storage(storage), executor)
         found = find_backfill(BackfillClient(repository.storage), backfill_id)
         return repository, found.backfill_id, module
     client = open_client(storage)
@@ -72,7 +81,7 @@ def load_for_backfill(
             f"not known; name it: rivers {{verb}} {view.backfill_id} MODULE"
         )
         raise ConfigurationError(msg.replace("{verb}", sys.argv[1] if sys.argv[1:] else "rerun"))
-    return load_repository(known, client.storage), view.backfill_id, known
+    return load_repository(known, client.storage, executor), view.backfill_id, known
 
 
 def remembered_module(client: BackfillClient, backfill_id: str) -> str | None:
@@ -89,7 +98,7 @@ def looks_like_module(text: str) -> bool:
     return "." in text or ":" in text
 
 
-def import_repository(given: str) -> CodeRepository:
+def import_repository(given: str, executor: Executor | None = None) -> CodeRepository:
     """Imports the repository of a module, without a storage; the arguments are those of `load_repository`.
 
     Raises:
@@ -98,7 +107,7 @@ def import_repository(given: str) -> CodeRepository:
     from rivers.repository.repository import CodeRepository  # noqa: PLC0415  (few commands need it)
 
     name, _, wanted = given.partition(":")
-    module = _import(name)
+    module = _import(name, executor)
     there = {key: value for key, value in vars(module).items() if isinstance(value, CodeRepository)}
     if wanted and wanted not in there:
         near = difflib.get_close_matches(wanted, there, 1)
@@ -120,10 +129,10 @@ def _absolute(given: str) -> str:
     return f"{Path(name).resolve() if name.endswith('.py') else name}{colon}{wanted}"
 
 
-def _import(name: str) -> Any:
+def _import(name: str, executor: Executor | None) -> Any:
     if not name.endswith(".py"):
         sys.path.insert(0, str(Path.cwd()))  # As `python -m` does.
-        return _imported(name, name)
+        return _imported(name, name, executor)
     path = Path(name).resolve()
     if not path.is_file():
         raise ConfigurationError(f"there is no file {name!r}")
@@ -133,18 +142,18 @@ def _import(name: str) -> Any:
     while (folder / "__init__.py").exists():
         parts, folder = [folder.name, *parts], folder.parent
     sys.path.insert(0, str(folder))
-    module = _imported(".".join(parts), name)
+    module = _imported(".".join(parts), name, executor)
     if Path(module.__file__ or "").resolve() != path:
         msg = f"the file {name!r} has the name of another module, {module.__name__}; rename it"
         raise ConfigurationError(msg)
     return module
 
 
-def _imported(name: str, given: str) -> Any:
+def _imported(name: str, given: str, executor: Executor | None) -> Any:
     from rivers.repository.importing import importing  # noqa: PLC0415  (few commands need it)
 
     try:
-        with importing(given):
+        with importing(given, executor):
             return importlib.import_module(name)
     except Exception as error:
         # Show the line of the user's own code, not those of this package or of what comes with Python.

@@ -134,6 +134,12 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="Maximum duration of each call of a function.",
 )
+executor_option = click.option(
+    "--executor",
+    metavar="WHERE",
+    envvar="RIVERS_EXECUTOR",
+    help="threads, processes, ray or ray:ADDRESS; by default what the repository says.",
+)
 canary_option = click.option(
     "--canary",
     type=click.IntRange(1, MAX_CANARY),

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from rivers._text import did_you_mean
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import click
     import polars as pl
 
+    from rivers.execution.executor import Executor
     from rivers.partitions import PartitionKey, PartitionKeyRange
     from rivers.partitions.key_range import RangePart
     from rivers.policies.strategy import BackfillStrategy
@@ -24,6 +26,27 @@ def setting(ctx: click.Context, name: str) -> str | None:
     """A setting of the environment or of pyproject.toml, for a command that may do without it."""
     value = os.environ.get(f"RIVERS_{name.upper()}") or (ctx.default_map or {}).get(f"_{name}")
     return None if value is None else str(value)
+
+
+def parse_executor(given: str | None) -> Executor | None:
+    """Parses where runs are executed; `None`: where the repository says.
+
+    Raises:
+        ConfigurationError: There is no such executor.
+    """
+    if given is None:
+        return None
+    from rivers.execution.executor import Executor  # noqa: PLC0415  (few commands need it)
+
+    name, _, address = given.partition(":")
+    if name == "ray":
+        return Executor.ray(address or None)
+    if given == "threads":
+        return Executor.in_process()
+    if given == "processes":
+        return Executor.parallel()
+    msg = f"--executor takes threads, processes, ray or ray:ADDRESS, got {given!r}"
+    raise ConfigurationError(msg + did_you_mean(given, ["threads", "processes", "ray"]))
 
 
 def parse_names(given: Sequence[str] | None) -> list[str] | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from rivers._validation import check_count
+from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from rivers._rivers import Engine
@@ -20,7 +22,7 @@ Isolation: TypeAlias = Literal["none", "process", "machine"]
 
 
 class Executor(ABC):
-    """Where runs are executed. Make one with `in_process` or `parallel`.
+    """Where runs are executed. Make one with `in_process`, `parallel` or `ray`.
 
     An executor is a value: it can be given to several repositories. `start` returns the workers that
     execute runs for one engine.
@@ -43,6 +45,8 @@ class Executor(ABC):
     """The class of `Executor.in_process()`."""
     Parallel: ClassVar[type[ParallelExecutor]]
     """The class of `Executor.parallel()`."""
+    Ray: ClassVar[type[RayExecutor]]
+    """The class of `Executor.ray()`."""
 
     @property
     @abstractmethod
@@ -83,6 +87,46 @@ class Executor(ABC):
         if max_workers is None:
             max_workers = os.cpu_count() or 1
         return ParallelExecutor(check_count("max_workers", max_workers))
+
+    @staticmethod
+    def ray(
+        address: str | None = None,
+        *,
+        max_workers: int | None = None,
+        max_deaths: int = 3,
+        runtime_env: Mapping[str, Any] | None = None,
+    ) -> RayExecutor:
+        """Workers on the machines of a Ray cluster (needs `pip install 'rivers[ray]'`).
+
+        This process plans, assigns and records; the workers call the functions. A value goes from one
+        run to another only through an IO handler that reaches every machine, such as
+        `PickleIOHandler` over an object store, or over a shared folder with `shared=True`. As many
+        workers are requested as there are runs to execute; `Asset(compute=)` says what each needs.
+
+        Args:
+            address: The cluster, as `ray.init` takes it: `"auto"` for the one that this machine belongs
+                to, or `"host:port"`. By default `RAY_ADDRESS`, otherwise a cluster that runs on this
+                machine, otherwise a new one on this machine, which ends with the repository. Where
+                this process is connected to a cluster already, that one is used.
+            max_workers: Maximum number of workers; by default as many as the cluster has room for.
+            max_deaths: Number of workers that a run may take down before it fails. Other runs that
+                were lost with a worker are executed again.
+            runtime_env: Environment of the workers, as `ray.init` takes it, such as
+                `{"py_modules": ["./helpers"], "pip": ["rivers"]}`. Where this process is connected to
+                a cluster already, it is given to each worker.
+
+        Raises:
+            ConfigurationError: An argument has the wrong type or is not positive.
+        """
+        if address is not None and (not isinstance(address, str) or not address):
+            msg = f"address of a Ray cluster must be a str such as 'auto', got {address!r}"
+            raise ConfigurationError(msg)
+        if max_workers is not None:
+            check_count("max_workers", max_workers)
+        if runtime_env is not None and not isinstance(runtime_env, Mapping):
+            msg = f"runtime_env must be a dict as ray.init takes it, got {runtime_env!r}"
+            raise ConfigurationError(msg)
+        return RayExecutor(address, max_workers, check_count("max_deaths", max_deaths), runtime_env)
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,5 +182,45 @@ class ParallelExecutor(Executor):
         return f"Executor.parallel(max_workers={self.max_workers})"
 
 
+@dataclass(frozen=True, repr=False)
+class RayExecutor(Executor):
+    """Executes runs on the machines of a Ray cluster.
+
+    Attributes:
+        address: The cluster, as `ray.init` takes it.
+        max_workers: Maximum number of workers; `None`: as many as the cluster has room for.
+        max_deaths: Number of workers that a run may take down before it fails.
+        runtime_env: Environment of the workers, as `ray.init` takes it.
+    """
+
+    address: str | None = None
+    max_workers: int | None = None
+    max_deaths: int = 3
+    runtime_env: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def capacity(self) -> int | None:
+        """One run per worker; the cluster may grow, so its present size is no limit."""
+        return self.max_workers
+
+    @property
+    def isolation(self) -> Literal["machine"]:
+        """Each worker may be on a machine of its own."""
+        return "machine"
+
+    def start(self, engine: Engine) -> Workers:
+        """Returns workers on the cluster; this process connects to it with the first submission."""
+        from rivers.execution.ray_workers import RayWorkers  # noqa: PLC0415  (it imports ray)
+
+        return RayWorkers(engine, self.address, self.max_workers, self.max_deaths, self.runtime_env)
+
+    def __repr__(self) -> str:
+        given = [] if self.address is None else [repr(self.address)]
+        if self.max_workers is not None:
+            given.append(f"max_workers={self.max_workers}")
+        return f"Executor.ray({', '.join(given)})"
+
+
 Executor.InProcess = InProcessExecutor
 Executor.Parallel = ParallelExecutor
+Executor.Ray = RayExecutor

@@ -28,19 +28,26 @@ class Forwarder(logging.Handler):
     Args:
         connection: The worker's end of the pipe.
         extra: Returns what describes the current call, for the attributes of each record.
+        leaves_out: Name of a logger that is left as it is, with those below it.
     """
 
-    def __init__(self, connection: Connection, extra: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        extra: Callable[[], Mapping[str, Any]],
+        leaves_out: str | None = None,
+    ) -> None:
         super().__init__()
         self._connection = connection
         self._extra = extra
         self._process = os.getpid()
+        self._leaves_out = leaves_out
 
     def install(self) -> None:
         """Takes the place of all handlers: those that a reimported main module has set up, too."""
         loggers = [logging.root, *logging.root.manager.loggerDict.values()]
         for logger in loggers:
-            if isinstance(logger, logging.Logger):
+            if isinstance(logger, logging.Logger) and not self._is_left_out(logger):
                 logger.propagate = True
                 for handler in list(logger.handlers):
                     if handler is not self:
@@ -48,6 +55,9 @@ class Forwarder(logging.Handler):
         if self not in logging.root.handlers:
             logging.root.addHandler(self)
         warnings.showwarning = self._forward_warning
+
+    def _is_left_out(self, logger: logging.Logger) -> bool:
+        return self._leaves_out is not None and logger.name.split(".")[0] == self._leaves_out
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends a record."""
@@ -146,19 +156,27 @@ class Receiver:
             self._connection.close()
 
     def _handle(self, data: bytes) -> None:
-        try:
-            kind, content = pickle.loads(data)  # noqa: S301  (a worker of this process sent it)
-            if kind == "mark":
-                with self._changed:
-                    self._marked = content
-                    self._changed.notify_all()
-            elif kind == "warning":
-                message, category, filename, lineno = content
-                warnings.showwarning(message, category, filename, lineno)
-            else:
-                record = logging.makeLogRecord(content)
-                logger = logging.getLogger(record.name)
-                if logger.isEnabledFor(record.levelno):
-                    logger.handle(record)
-        except Exception:  # noqa: BLE001  (a record that cannot be read or handled fails nothing)
-            _log.debug("a log record of a worker process was lost", exc_info=True)
+        marked = handle(data)
+        if marked is not None:
+            with self._changed:
+                self._marked = marked
+                self._changed.notify_all()
+
+
+def handle(data: bytes) -> int | None:
+    """Handles, in the calling process, what a `Forwarder` sent; returns the number of a mark."""
+    try:
+        kind, content = pickle.loads(data)  # noqa: S301  (a worker of this process sent it)
+        if kind == "mark":
+            return int(content)
+        if kind == "warning":
+            message, category, filename, lineno = content
+            warnings.showwarning(message, category, filename, lineno)
+        else:
+            record = logging.makeLogRecord(content)
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+    except Exception:  # noqa: BLE001  (a record that cannot be read or handled fails nothing)
+        _log.debug("a log record of a worker process was lost", exc_info=True)
+    return None

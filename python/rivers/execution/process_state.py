@@ -12,6 +12,7 @@ import locale
 import logging
 import os
 import pickle
+import re
 import sys
 import warnings
 from typing import Any, TypedDict
@@ -74,10 +75,16 @@ _applied: bytes | None = None
 _set_levels: set[str] = set()
 
 
-def apply(captured: bytes) -> None:
+def apply(captured: bytes, *, is_elsewhere: bool = False) -> None:
     """Applies what `capture` returned in the calling process; does nothing if that has not changed.
 
     What a function changes itself stays until then.
+
+    Args:
+        captured: What `capture` returned.
+        is_elsewhere: Whether this process may be on another machine: it keeps the variables that
+            describe its machine, its own import path behind the caller's, and its folder if the
+            caller's does not exist here.
 
     Raises:
         OSError: The working directory cannot be entered.
@@ -86,12 +93,15 @@ def apply(captured: bytes) -> None:
     if captured == _applied:
         return
     state: ProcessState = pickle.loads(captured)  # noqa: S301  (the calling process made it)
-    for name in os.environ.keys() - state["environ"].keys():
-        del os.environ[name]
-    os.environ.update(state["environ"])
-    if state["folder"] is not None and state["folder"] != _folder():
-        os.chdir(state["folder"])
-    sys.path[:] = state["path"]
+    if is_elsewhere:
+        _apply_elsewhere(state)
+    else:
+        for name in os.environ.keys() - state["environ"].keys():
+            del os.environ[name]
+        os.environ.update(state["environ"])
+        if state["folder"] is not None and state["folder"] != _folder():
+            os.chdir(state["folder"])
+        sys.path[:] = state["path"]
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_ALL, state["locale"])
     _apply_levels(state)
@@ -99,6 +109,32 @@ def apply(captured: bytes) -> None:
         warnings.filters[:] = state["warning_filters"]  # type: ignore[index]
         warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001  (as `simplefilter` does)
     _applied = captured
+
+
+_OF_MACHINE = re.compile(
+    "(RAY|CUDA|NVIDIA|ROCR|HIP|SLURM|KUBERNETES|LD)_.*|(OMP|MKL|OPENBLAS|NUMEXPR)_NUM_THREADS"
+    "|PATH|HOME|USER|LOGNAME|HOSTNAME|SHELL|PWD|OLDPWD|TMPDIR|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|_"
+)
+"""Environment variables that describe a machine, or the share of it that a process may use."""
+_own_path: list[str] = []
+_set_variables: set[str] = set()
+
+
+def _apply_elsewhere(state: ProcessState) -> None:
+    if not _own_path:
+        _own_path.extend(sys.path)
+    given = {
+        name: value for name, value in state["environ"].items() if not _OF_MACHINE.fullmatch(name)
+    }
+    for name in _set_variables - given.keys():
+        os.environ.pop(name, None)
+    os.environ.update(given)
+    _set_variables.clear()
+    _set_variables.update(given)
+    if state["folder"] is not None and state["folder"] != _folder():
+        with contextlib.suppress(OSError):
+            os.chdir(state["folder"])
+    sys.path[:] = dict.fromkeys([*state["path"], *_own_path])
 
 
 def _apply_levels(state: ProcessState) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rivers._rivers import PartitionMapping, PartitionsDefinition, Selection, Space
+    from rivers.execution.compute import Compute
     from rivers.io.base import BaseIOHandler, NoteNone
     from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
@@ -136,6 +137,7 @@ class Step:
         resources: Names of the resources that it uses, as parameters or as handlers.
         defined: Its current partitions, if the plan has some that are no longer defined.
         timeout: Maximum duration of a call of `fn`, in seconds; `None`: for ever.
+        compute: What it needs of the machine that executes it; `None`: the default.
         note_none: Called with the numbers of runs in which the function returned `None` for all their
             partitions, 8 bytes each, in place of the handler; `None`: the handler is called.
         is_guarded: Whether a run checks which partitions it is executed for even if nothing has failed.
@@ -160,6 +162,7 @@ class Step:
     resources: list[str] = field(default_factory=list)
     defined: Space | None = None
     timeout: float | None = None
+    compute: Compute | None = None
 
     upstreams: list[Upstream] = field(default_factory=list, init=False)
     is_guarded: bool = field(default=False, init=False)

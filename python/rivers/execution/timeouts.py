@@ -24,6 +24,9 @@ _abandoned: set[asyncio.Task[Any]] = set()
 num_abandoned = 0
 """Number of threads and coroutines of this process that were abandoned."""
 
+on_abandoned: Callable[[], object] | None = None
+"""Called when one is abandoned."""
+
 
 def timed_out(what: str, seconds: float, end: str) -> TimeoutError:
     """The error of a call that took too long.
@@ -130,3 +133,5 @@ async def outcome_in_time(
 def _abandon() -> None:
     global num_abandoned  # noqa: PLW0603  (it describes the process)
     num_abandoned += 1
+    if on_abandoned is not None:
+        on_abandoned()

@@ -88,10 +88,11 @@ def _set_up_here(packed: PackedValue) -> dict[str, BaseException]:
 @functools.cache
 def _tear_down_at_exit() -> None:
     """Has the resources of this worker process torn down when it ends; once."""
-    atexit.register(_tear_down_here)
+    atexit.register(tear_down_here)
 
 
-def _tear_down_here() -> None:
+def tear_down_here() -> None:
+    """Tears down the resources of this worker process."""
     for found in reversed(_of_process.values()):
         if found.is_set_up:
             found.is_set_up = False

@@ -61,6 +61,7 @@ class ParquetIOHandler(FrameIOHandler):
             gives one frame with all columns, null where a partition lacks one, in the wider type;
             `"strict"` refuses them. Text beside numbers is always refused.
         sync: Whether a file is on disk when its partition is recorded; see `PickleIOHandler`.
+        shared: Whether all machines mount the folder at the same path; see `PickleIOHandler`.
 
     Raises:
         TypeError: If `partition_by` is neither a name nor a dict of names.
@@ -88,11 +89,12 @@ class ParquetIOHandler(FrameIOHandler):
         storage_options: Mapping[str, Any] | None = None,
         schema: SchemaRule = "merge",
         sync: bool = True,
+        shared: bool = False,
     ) -> None:
         super().__init__(partition_by, schema)
         self._files = files_at(base_dir, storage_options, store=store, prefix=prefix, sync=sync)
         self._prefix = prefix
-        self.reach = self._files.reach
+        self.reach = "anywhere" if shared else self._files.reach
 
     def __repr__(self) -> str:
         prefix = f", prefix={self._prefix!r}" if self._prefix else ""

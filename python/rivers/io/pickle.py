@@ -52,6 +52,8 @@ class PickleIOHandler(BaseIOHandler):
         sync: Whether a value is on disk, and not only in the operating system's memory, when its
             partition is recorded as materialized. `False` is faster with many small values, which a
             loss of power may then lose. Object stores need no sync.
+        shared: Whether all machines mount the folder at the same path, so that workers on other
+            machines (`Executor.ray`) can use it. Object stores are shared anyway.
 
     Raises:
         ConfigurationError: If `obstore` is missing, the store cannot be opened with these options, or
@@ -76,10 +78,11 @@ class PickleIOHandler(BaseIOHandler):
         prefix: str = "",
         storage_options: Mapping[str, Any] | None = None,
         sync: bool = True,
+        shared: bool = False,
     ) -> None:
         self._files = files_at(base_dir, storage_options, store=store, prefix=prefix, sync=sync)
         self._prefix = prefix
-        self.reach = self._files.reach
+        self.reach = "anywhere" if shared else self._files.reach
 
     def __repr__(self) -> str:
         prefix = f", prefix={self._prefix!r}" if self._prefix else ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rivers.assets.asset_graph import SAME_KEYS
 from rivers.exceptions import ExecutionError, PartitionValidationError
+from rivers.io.base import BaseIOHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rivers._rivers import Plan, Selection, Space
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.executor import Isolation
-    from rivers.io.base import BaseIOHandler, Reach
+    from rivers.io.base import Reach
 
 _SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
     "none": ("process", "machine", "anywhere"),
@@ -30,7 +31,8 @@ _KEPT: dict[Reach, str] = {
 _NEEDED: dict[Isolation, str] = {
     "none": "of any kind",
     "process": "that processes share, such as PickleIOHandler or ParquetIOHandler",
-    "machine": "that all machines reach, such as PickleIOHandler over an object store",
+    "machine": "that all machines reach, such as PickleIOHandler over an object store, or over a folder "
+    "that they share: PickleIOHandler(folder, shared=True)",
 }
 
 
@@ -120,6 +122,40 @@ def check_same_keys(
                 except PartitionValidationError as error:
                     msg = f"the asset {node.name!r} needs the same partitions of {name!r}: {error}"
                     raise PartitionValidationError(msg) from None
+
+
+def check_outputs_reach(
+    nodes: Sequence[Node], handler_of: Callable[[Node], BaseIOHandler], isolation: Isolation
+) -> None:
+    """Refuses handlers that keep values on the machine of a worker, where nothing else finds them.
+
+    A handler that does not say how far it reaches may do anything; only inputs from other runs are
+    refused for it.
+
+    Args:
+        nodes: The assets that are executed.
+        handler_of: The handler that stores the value of an asset.
+        isolation: What separates the executor's workers from each other.
+
+    Raises:
+        ExecutionError: Names the asset and a handler that would do.
+    """
+    if isolation != "machine":
+        return
+    for node in nodes:
+        handler = handler_of(node)
+        if handler.reach == "machine" and _declares_reach(handler) and node.asset.has_value:
+            msg = (
+                f"the asset {node.name!r} is executed on other machines, but {type(handler).__name__} keeps "
+                f"its values {_KEPT['machine']}; give it an io_handler {_NEEDED['machine']}"
+            )
+            raise ExecutionError(msg)
+
+
+def _declares_reach(handler: BaseIOHandler) -> bool:
+    """Whether a handler or its class sets `reach`, besides the default."""
+    declared = (vars(base) for base in type(handler).__mro__ if base is not BaseIOHandler)
+    return "reach" in vars(handler) or any("reach" in names for names in declared)
 
 
 def check_memory_inputs(

@@ -13,7 +13,7 @@ from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.execution.log_context import follow
-from rivers.planning.checks import check_memory_inputs, check_same_keys
+from rivers.planning.checks import check_memory_inputs, check_outputs_reach, check_same_keys
 from rivers.planning.grouping import choose_strategy
 from rivers.planning.launch_info import LaunchInfo
 from rivers.planning.lost_inputs import lost_inputs
@@ -289,6 +289,7 @@ class Launcher:
         if isolation != "none":
             layers = [indices or range(len(nodes)) for _, _, indices in plan.layers]
             check_memory_inputs(self.graph, nodes, layers, self.builder.input_handler, isolation)
+            check_outputs_reach(nodes, self.builder.handler, isolation)
         if isinstance(request, BackfillRequest):
             if request.overlap == "refuse":
                 # What holds the partitions is the better reason than inputs that do not exist.

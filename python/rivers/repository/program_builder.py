@@ -210,6 +210,7 @@ class ProgramBuilder:
             hooks=step.hooks,
             resources=self._used_by(call, taken.values(), inputs, outputs),
             timeout=timeout or step.timeout,
+            compute=step.compute_of_all,
         )
 
     def _used_by(

@@ -16,6 +16,7 @@ from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
 from rivers.policies.run_queue import RunQueueConfig
 from rivers.repository import reports, single_runs
+from rivers.repository.importing import executor_of_command
 from rivers.repository.launch import Launcher
 from rivers.repository.program_builder import ProgramBuilder
 from rivers.repository.runtime import Runtime
@@ -109,7 +110,7 @@ class CodeRepository:
     ) -> None:
         _check_kinds(default_executor, partition_defs, run_queue, clock)
         check_tasks(tasks)
-        executor = default_executor or Executor.in_process()
+        executor = executor_of_command() or default_executor or Executor.in_process()
         shared = Resources(resources, travel=executor.isolation != "none")
         self._declared = list(assets), dict(partition_defs or {}), list(shared)
         self._graph = Graph(*self._declared)

@@ -17,7 +17,8 @@ def prometheus_text(client: BackfillClient) -> str:
     """Returns the metrics of a storage in the text format of Prometheus.
 
     `rivers_backfills` counts backfills by status; the other metrics are of the backfills in progress, by id:
-    partitions by status, those left, partitions per second, seconds left, whether it is paused or interrupted.
+    partitions by status, those left, partitions per second, seconds left, whether it is paused or
+    interrupted.
 
     Args:
         client: The client of the storage.

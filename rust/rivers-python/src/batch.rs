@@ -84,8 +84,36 @@ impl Batch {
         Ok(PyBytes::new(py, &self.batch().prior_attempts()?))
     }
 
-    fn receive(&self, py: Python<'_>, report: &[u8]) -> Result<()> {
+    fn receive(&self, py: Python<'_>, report: &[u8]) -> Result<usize> {
         Ok(py.detach(|| self.batch().receive(report))?)
+    }
+
+    #[getter]
+    fn priority(&self) -> i64 {
+        self.batch().spec().request.priority
+    }
+
+    #[getter]
+    fn backfill_id(&self) -> String {
+        self.batch().spec().request.id.clone()
+    }
+
+    /// The run that would be sent next, and its layer.
+    fn next_unsent(&self) -> Option<(u64, usize)> {
+        self.batch().next_unsent()
+    }
+
+    /// The stream of the runs that were sent and not reported, the first of them, and the one after the
+    /// last.
+    fn in_flight(&self) -> Option<(u64, u64, u64)> {
+        let (stream, runs) = self.batch().in_flight()?;
+        Some((stream, runs.start, runs.end))
+    }
+
+    fn watch(&self) -> BatchWatch {
+        BatchWatch {
+            watch: self.batch().watch(),
+        }
     }
 
     /// Takes back the runs of a dead worker; how many of them had ended, where that is known.
@@ -95,5 +123,28 @@ impl Batch {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.batch().close());
+    }
+}
+
+/// A batch as the thread sees it that asks its worker to give up runs.
+#[pyclass(frozen, module = "rivers._rivers")]
+pub(crate) struct BatchWatch {
+    watch: engine::BatchWatch,
+}
+
+#[pymethods]
+impl BatchWatch {
+    fn has_next(&self) -> bool {
+        self.watch.has_next()
+    }
+
+    /// The stream to ask for, and whether it must be given up even if no run has stalled.
+    fn recall(&self) -> Option<(u64, bool)> {
+        self.watch.recall()
+    }
+
+    #[pyo3(signature = (stream, first))]
+    fn given_up(&self, py: Python<'_>, stream: u64, first: Option<u64>) {
+        py.detach(|| self.watch.given_up(stream, first));
     }
 }

@@ -35,7 +35,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::asset_state::{AssetState, Staleness};
     #[pymodule_export]
-    use crate::batch::Batch;
+    use crate::batch::{Batch, BatchWatch};
     #[pymodule_export]
     use crate::calls::{Calls, DirectCalls};
     #[pymodule_export]

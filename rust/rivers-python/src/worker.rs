@@ -102,6 +102,11 @@ impl WorkerBatch {
         self.batch().advance().map(|run| Run { run })
     }
 
+    /// The first of the runs that were given up; `None`: they stay here.
+    fn give_up(&self, if_stalled: bool) -> Option<u64> {
+        self.batch().give_up(if_stalled)
+    }
+
     fn report<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.batch().report()?))
     }

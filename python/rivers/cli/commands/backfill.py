@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich.markup import escape
@@ -28,6 +28,7 @@ from rivers.cli.options import (
     detach_option,
     downstream_option,
     dry_run_option,
+    executor_option,
     id_argument,
     json_option,
     max_failures_option,
@@ -140,6 +141,7 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 @canary_option
 @retry_option
 @timeout_option
+@executor_option
 @click.option(
     "--only-missing",
     is_flag=True,
@@ -183,6 +185,7 @@ def backfill(
     canary: int | None,
     retry: int | None,
     timeout: float | None,
+    executor: str | None,
     only_missing: bool,
     only_stale: bool,
     include_upstream: bool,
@@ -212,7 +215,7 @@ def backfill(
     from rivers.policies.retry import RetryPolicy  # noqa: PLC0415  (few commands need it)
     from rivers.repository.internals import partition_definition  # noqa: PLC0415
 
-    with load_repository(module, open_storage(storage)) as repo:
+    with load_repository(module, open_storage(storage), parse.parse_executor(executor)) as repo:
         chosen = chosen_partitions(
             partial(partition_definition, repo, names), from_key, to_key, ranges, partitions, keys,
             can_be_all=only_missing or only_stale, all_of="--only-missing for all that is missing",
@@ -244,6 +247,7 @@ def backfill(
 @notify_option
 @log_options
 @dry_run_option
+@executor_option
 @detach_option
 @json_option
 @verbosity_options
@@ -260,6 +264,7 @@ def rerun(
     keep_logs: bool,
     log_format: str,
     dry_run: bool,
+    executor: str | None,
     detach: bool,
     as_json: bool,
     storage: str | None,
@@ -276,7 +281,11 @@ def rerun(
         return
     backfill_id, module = _id_and_module(backfill_id, module)
     repo, found, module = load_for_backfill(
-        backfill_id, module, parse.setting(ctx, "module"), storage
+        backfill_id,
+        module,
+        parse.setting(ctx, "module"),
+        storage,
+        parse.parse_executor(executor),
     )
     with repo:
         again = partial(
@@ -293,6 +302,7 @@ def rerun(
 @new_concurrency_option
 @max_failures_option
 @log_options
+@executor_option
 @detach_option
 @json_option
 @verbosity_options
@@ -306,6 +316,7 @@ def resume(
     max_failures: float | None,
     keep_logs: bool,
     log_format: str,
+    executor: str | None,
     detach: bool,
     as_json: bool,
     storage: str | None,
@@ -322,7 +333,11 @@ def resume(
     display.warnings.is_quiet = True
     backfill_id, module = _id_and_module(backfill_id, module)
     repo, found, module = load_for_backfill(
-        backfill_id, module, parse.setting(ctx, "module"), storage
+        backfill_id,
+        module,
+        parse.setting(ctx, "module"),
+        storage,
+        parse.parse_executor(executor),
     )
     with repo:
         if max_runs is not None or max_failures is not None:

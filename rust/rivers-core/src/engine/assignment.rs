@@ -46,6 +46,8 @@ struct Runs {
     current: Option<(u64, Micros)>,
     /// The runs that another process executes.
     remote: Option<Arc<dyn RemoteRuns>>,
+    /// Number of streams of ranges that were sent.
+    num_streams: u64,
     /// Outcomes that the engine has not applied yet.
     outcomes: Vec<RunEnd>,
     /// The worker was ended by force: what it still reports is dropped.
@@ -62,6 +64,7 @@ impl Assignment {
             unclaimed,
             current: None,
             remote: None,
+            num_streams: 0,
             outcomes: Vec::new(),
             revoked: false,
         };
@@ -114,43 +117,85 @@ impl Assignment {
     /// Moves up to `max_runs` unclaimed runs to memory shared with another process. Returns `false` if
     /// no run is left or may start.
     pub(super) fn share(&self, shared: &Arc<SharedRuns>, max_runs: u64, now: Micros) -> bool {
-        let fill = |sent: Range<u64>| {
-            shared.fill(&sent, now);
-            Arc::clone(shared) as Arc<dyn RemoteRuns>
-        };
-        self.move_to_remote(max_runs, now, fill).is_some()
-    }
-
-    /// Moves up to `max_runs` unclaimed runs to another process that gets their numbers. `None`: no run
-    /// is left or may start.
-    pub(super) fn send(&self, max_runs: u64, now: Micros) -> Option<Range<u64>> {
-        self.move_to_remote(max_runs, now, |sent| Arc::new(SentRuns::new(sent, now)))
-    }
-
-    fn move_to_remote(
-        &self,
-        max_runs: u64,
-        now: Micros,
-        claimed: impl FnOnce(Range<u64>) -> Arc<dyn RemoteRuns>,
-    ) -> Option<Range<u64>> {
         let mut runs = self.runs();
+        let Some(next) = self.next(&runs, max_runs, now) else {
+            return false;
+        };
+        shared.fill(&next, now);
+        runs.unclaimed.start = next.end;
+        runs.remote = Some(Arc::clone(shared) as Arc<dyn RemoteRuns>);
+        true
+    }
+
+    /// Moves up to `max_runs` unclaimed runs to another process that gets their numbers; what it was sent
+    /// before may still be there. `None`: no run is left or may start.
+    pub(super) fn send(&self, max_runs: u64, now: Micros) -> Option<Range<u64>> {
+        let mut runs = self.runs();
+        let next = self.next(&runs, max_runs, now)?;
+        match &runs.remote {
+            Some(remote) if !remote.extend(&next) => return None,
+            Some(_) => {}
+            None => {
+                runs.num_streams += 1;
+                let sent = SentRuns::new(runs.num_streams, next.clone(), now);
+                runs.remote = Some(Arc::new(sent));
+            }
+        }
+        runs.unclaimed.start = next.end;
+        Some(next)
+    }
+
+    /// The next of up to `max_runs` unclaimed runs, if they may start.
+    fn next(&self, runs: &Runs, max_runs: u64, now: Micros) -> Option<Range<u64>> {
         if !self.may_start(now) || runs.unclaimed.is_empty() {
             return None;
         }
         let first = runs.unclaimed.start;
-        let sent = first..runs.unclaimed.end.min(first.saturating_add(max_runs));
-        runs.unclaimed.start = sent.end;
-        runs.remote = Some(claimed(sent.clone()));
-        Some(sent)
+        Some(first..runs.unclaimed.end.min(first.saturating_add(max_runs)))
+    }
+
+    /// The first run that would be sent; `None`: no run is left or may start.
+    pub(super) fn first_unsent(&self, now: Micros) -> Option<u64> {
+        self.next(&self.runs(), 1, now).map(|next| next.start)
+    }
+
+    /// The number of the stream that the remote worker's ranges belong to, and its runs.
+    pub(super) fn in_flight(&self) -> Option<(u64, Range<u64>)> {
+        let runs = self.runs();
+        let remote = runs.remote.as_ref()?;
+        let (first, _) = remote.current();
+        let (begun, others) = remote.counts();
+        Some((remote.stream(), first..first + begun + others))
+    }
+
+    /// What to ask the remote worker for; see `RemoteRuns::recall`.
+    pub(super) fn recall(&self, now: Micros) -> Option<(u64, bool)> {
+        let runs = self.runs();
+        let stops = !self.may_start(now) || runs.revoked;
+        runs.remote.as_ref()?.recall(stops)
+    }
+
+    /// The remote worker has answered; see `RemoteRuns::given_up`.
+    pub(super) fn given_up(&self, stream: u64, first: Option<u64>) -> Option<Range<u64>> {
+        let runs = self.runs();
+        if runs.revoked {
+            return None;
+        }
+        runs.remote.as_ref()?.given_up(stream, first)
     }
 
     /// Takes back the runs that the remote worker did not begin, after it reported `num_ended` runs.
-    pub(super) fn settle_remote(&self, num_ended: u64) {
+    /// Returns those that are to start elsewhere.
+    pub(super) fn settle_remote(&self, num_ended: u64, now: Micros) -> Option<Range<u64>> {
         let mut runs = self.runs();
-        if let Some(remote) = runs.remote.take() {
-            let rest = remote.rest_after(num_ended);
-            runs.put_back(rest);
+        let remote = runs.remote.as_ref()?;
+        let (rest, is_recalled) = remote.settle(num_ended, now)?;
+        runs.remote = None;
+        if is_recalled && !runs.revoked {
+            return Some(rest).filter(|rest| !rest.is_empty());
         }
+        runs.put_back(rest);
+        None
     }
 
     /// Takes back all runs of a remote worker that died. Returns how many of them it had ended without
@@ -247,7 +292,7 @@ impl Assignment {
         }
         let mut runs = self.runs();
         let begun = runs.remote.as_ref().filter(|remote| remote.counts().0 > 0);
-        let remote = begun.map_or(0..0, |remote| remote.yield_unclaimed());
+        let remote = begun.map_or(0..0, |remote| remote.yield_if_stalled(now));
         let local = runs.take_unclaimed();
         (!remote.is_empty() || !local.is_empty()).then_some([remote, local])
     }
@@ -277,6 +322,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::remote_runs::Claimable;
 
     const STALLED: Micros = STALLED_AFTER.as_micros() as Micros + 1;
 
@@ -303,15 +349,44 @@ mod tests {
     fn sent_runs_are_not_taken_back_but_those_behind_them_are() {
         let assignment = assignment(1..9);
         assert_eq!(assignment.send(3, 0), Some(1..4));
-        assert_eq!(assignment.unclaimed(), 5);
+        assert_eq!(assignment.unclaimed(), 7);
         assert_eq!(assignment.yield_if_stalled(STALLED), Some([4..4, 4..9]));
         assert_eq!(assignment.yield_if_stalled(STALLED), None);
-        assert_eq!(assignment.unclaimed(), 0);
+        assert_eq!(assignment.unclaimed(), 2, "the worker may give them up");
         // The worker reported the first of three runs: the others start again.
-        assignment.settle_remote(1);
+        assert_eq!(assignment.settle_remote(1, 1), None);
         assert_eq!(assignment.send(u64::MAX, 1), Some(2..4));
-        assignment.settle_remote(2);
+        assert_eq!(assignment.settle_remote(2, 1), None);
         assert_eq!(assignment.send(u64::MAX, 2), None);
+    }
+
+    #[test]
+    fn two_ranges_are_in_flight_and_what_is_asked_for_starts_elsewhere() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.send(3, 0), Some(1..4));
+        assert_eq!(assignment.send(3, 0), Some(4..7));
+        assert_eq!(assignment.in_flight(), Some((1, 1..7)));
+        assert_eq!(assignment.first_unsent(0), Some(7));
+        assert_eq!(assignment.recall(0), None);
+        assert_eq!(assignment.yield_unclaimed(), [7..7, 7..9]);
+        assert_eq!(assignment.recall(0), Some((1, true)));
+        assert_eq!(assignment.given_up(1, Some(3)), Some(3..7));
+        assert_eq!(assignment.settle_remote(2, 1), None);
+        assert_eq!(assignment.settle_remote(0, 1), None);
+        assert_eq!(
+            (assignment.in_flight(), assignment.first_unsent(1)),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn a_report_that_comes_before_the_answer_gives_the_rest_back() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.send(8, 0), Some(1..9));
+        assignment.yield_unclaimed();
+        assert_eq!(assignment.recall(0), Some((1, true)));
+        assert_eq!(assignment.settle_remote(2, 1), Some(3..9));
+        assert_eq!(assignment.given_up(1, Some(3)), None);
     }
 
     #[test]
@@ -356,7 +431,7 @@ mod tests {
         let assignment = assignment(1..9);
         assert_eq!(assignment.send(3, 0), Some(1..4));
         assert_eq!(assignment.revoke(), (Vec::new(), vec![1..4, 4..9]));
-        assignment.settle_remote(2);
+        assert_eq!(assignment.settle_remote(2, 1), None);
         assert_eq!(assignment.reclaim_remote(), None);
         assert_eq!(assignment.claim(0), None);
     }

@@ -7,7 +7,7 @@ use super::assignment::{Assignment, Dispatch};
 use super::current_run::CurrentRun;
 use super::history::History;
 use super::run::{JobSpec, Run};
-use super::{Program, Shared, SharedRuns, worker_batch};
+use super::{Program, Shared, SharedRuns, report};
 use crate::backfill::{Cause, FailurePolicy, RunEnd};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -71,7 +71,7 @@ impl Batch {
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn prior_attempts(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.history).map_err(worker_batch::unreadable)
+        postcard::to_stdvec(&self.history).map_err(report::unreadable)
     }
 
     /// The program that was submitted to execute the runs.
@@ -232,13 +232,17 @@ impl Batch {
         is_shared
     }
 
-    /// Ends the current run, if any, and returns up to `max_runs` of the next runs, to be executed by a
-    /// `WorkerBatch` that shares no memory with the engine. `None`: no run is left or may start.
+    /// Ends the current run, if any, and returns up to `max_runs` of the next runs of one layer, to be
+    /// executed by a `WorkerBatch` that shares no memory with the engine. `None`: no run is left or may
+    /// start. Ranges that were sent before may still be at the worker, as long as it reports all of each.
     pub fn send(&mut self, max_runs: u64) -> Option<Range<u64>> {
         if self.shared.is_parents() {
             return None;
         }
         let now = self.end_before_sending();
+        let first = self.assignment.first_unsent(now)?;
+        let in_layer = self.spec.plan.runs_of(self.spec.plan.layer_of(first)).end - first;
+        let max_runs = max_runs.min(in_layer);
         let sent = self.assignment.send(max_runs, now);
         self.end_preemption();
         sent
@@ -253,13 +257,34 @@ impl Batch {
         now
     }
 
-    /// Applies the report of a `WorkerBatch`; the runs that it did not begin can be sent again.
+    /// The run that would be sent next, and its layer of the plan. `None`: no run is left or may start.
+    pub fn next_unsent(&self) -> Option<(u64, usize)> {
+        let first = self.assignment.first_unsent(self.shared.clock.now())?;
+        Some((first, self.spec.plan.layer_of(first)))
+    }
+
+    /// The number of the stream that the worker's ranges belong to, and the runs that it did not report.
+    pub fn in_flight(&self) -> Option<(u64, Range<u64>)> {
+        self.assignment.in_flight()
+    }
+
+    /// A view of the batch for the thread that asks its worker to give up runs.
+    pub fn watch(&self) -> BatchWatch {
+        BatchWatch::new(&self.shared, self.key, self.entry, &self.assignment)
+    }
+
+    /// Applies the report of a `WorkerBatch`, and returns the number of runs in it. The runs that the
+    /// worker did not begin can be sent again, unless they were asked for.
     ///
     /// # Errors
     /// `Execution` if the report cannot be read.
-    pub fn receive(&mut self, report: &[u8]) -> Result<()> {
-        let ended: Vec<RunEnd> = postcard::from_bytes(report).map_err(worker_batch::unreadable)?;
-        self.assignment.settle_remote(ended.len() as u64);
+    pub fn receive(&mut self, report: &[u8]) -> Result<usize> {
+        let now = self.shared.clock.now();
+        let ended = report::decode(report, now)?;
+        let num_ended = ended.len();
+        if let Some(rest) = self.assignment.settle_remote(num_ended as u64, now) {
+            self.watch().give_back(rest);
+        }
         if ended.iter().any(|end| self.stops_on(end)) {
             self.assignment.stop_all();
         }
@@ -267,7 +292,7 @@ impl Batch {
             self.assignment.keep(end);
         }
         self.flush();
-        Ok(())
+        Ok(num_ended)
     }
 
     /// Takes back all runs of a worker that died, to be executed again. Returns how many of them it had
@@ -304,5 +329,62 @@ impl Drop for Batch {
         // A run that has begun and not ended is lost with its worker: nothing of it is recorded.
         self.current = None;
         self.close();
+    }
+}
+
+/// What is wanted back from the worker of a batch whose runs were sent. It is used while another thread
+/// waits for the worker's report.
+#[derive(Clone)]
+pub struct BatchWatch {
+    shared: Arc<Shared>,
+    key: Key,
+    entry: EntryId,
+    assignment: Arc<Assignment>,
+}
+
+impl BatchWatch {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        key: Key,
+        entry: EntryId,
+        assignment: &Arc<Assignment>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            key,
+            entry,
+            assignment: Arc::clone(assignment),
+        }
+    }
+
+    /// Whether a run is left that may be sent.
+    pub fn has_next(&self) -> bool {
+        let now = self.shared.clock.now();
+        self.assignment.first_unsent(now).is_some()
+    }
+
+    /// What to ask the worker for, if that is new: the number of the stream of its ranges, and whether
+    /// it must give up what it has not begun even if its current run has not stalled.
+    pub fn recall(&self) -> Option<(u64, bool)> {
+        self.assignment.recall(self.shared.clock.now())
+    }
+
+    /// The worker has given up the runs of the stream from `first` on, so others may execute them;
+    /// `None`: it keeps them.
+    pub fn given_up(&self, stream: u64, first: Option<u64>) {
+        if self.shared.is_parents() {
+            return;
+        }
+        if let Some(runs) = self.assignment.given_up(stream, first) {
+            self.give_back(runs);
+        }
+    }
+
+    /// Lets other workers execute runs that this one gave up.
+    pub(super) fn give_back(&self, runs: Range<u64>) {
+        self.shared
+            .coordinator()
+            .given_back(self.key, self.entry, runs);
+        self.shared.notify();
     }
 }

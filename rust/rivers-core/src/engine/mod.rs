@@ -15,6 +15,7 @@ mod nested_calls;
 mod nested_waits;
 mod priority_gate;
 mod remote_runs;
+mod report;
 mod run;
 mod run_failures;
 mod run_metadata;
@@ -25,7 +26,7 @@ mod types;
 mod worker_batch;
 mod writer;
 
-pub use batch::Batch;
+pub use batch::{Batch, BatchWatch};
 pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
 pub use threads::Scheduler;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::remote_runs::RemoteRuns;
+use super::remote_runs::{Claimable, RemoteRuns};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 
@@ -124,7 +124,7 @@ impl SharedRuns {
     }
 }
 
-impl RemoteRuns for SharedRuns {
+impl Claimable for SharedRuns {
     fn claim(&self, now: Micros) -> Option<u64> {
         self.word(SINCE)
             .store(now.cast_unsigned(), Ordering::Release);
@@ -146,7 +146,9 @@ impl RemoteRuns for SharedRuns {
     fn set_step(&self, step: u32) {
         self.word(STEP).store(u64::from(step), Ordering::Release);
     }
+}
 
+impl RemoteRuns for SharedRuns {
     fn yield_unclaimed(&self) -> Range<u64> {
         let cut = |word| {
             let (claimed, _) = unpack(word);
@@ -174,8 +176,8 @@ impl RemoteRuns for SharedRuns {
         )
     }
 
-    fn rest_after(&self, _num_ended: u64) -> Range<u64> {
-        self.yield_unclaimed()
+    fn settle(&self, _num_ended: u64, _now: Micros) -> Option<(Range<u64>, bool)> {
+        Some((self.yield_unclaimed(), false))
     }
 
     fn reclaim(&self) -> (Range<u64>, Option<u64>) {

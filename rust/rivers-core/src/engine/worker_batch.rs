@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::SharedRuns;
+use super::assignment::STALLED_AFTER;
 use super::current_run::CurrentRun;
 use super::history::History;
-use super::remote_runs::{RemoteRuns, SentRuns};
+use super::remote_runs::{Claimable, ReceivedRuns};
+use super::report;
 use super::run::{JobSpec, Run};
 use crate::backfill::{FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SteadyClock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How long a remote worker executes runs before it reports.
 const REPORT_INTERVAL: Micros = 100_000;
@@ -18,10 +20,12 @@ const REPORT_INTERVAL: Micros = 100_000;
 /// Runs that a remote worker claims and executes one after another.
 pub struct WorkerBatch {
     spec: JobSpec,
-    runs: Arc<dyn RemoteRuns>,
+    runs: Arc<dyn Claimable>,
     history: History,
     current: Option<CurrentRun>,
     ended: Vec<RunEnd>,
+    /// Number of bytes of their texts.
+    text_bytes: usize,
     report_at: Micros,
     clock: SteadyClock,
 }
@@ -32,8 +36,7 @@ impl WorkerBatch {
     /// # Errors
     /// `Execution` if the prior attempts cannot be read.
     pub fn new(spec: JobSpec, runs: Range<u64>, prior_attempts: &[u8]) -> Result<Self> {
-        let sent = SentRuns::new(runs, SteadyClock.now());
-        Self::claiming(spec, Arc::new(sent), prior_attempts)
+        Self::claiming(spec, Arc::new(ReceivedRuns::new(runs)), prior_attempts)
     }
 
     /// A batch of the runs that `Batch::share` put into shared memory, with the result of
@@ -49,14 +52,15 @@ impl WorkerBatch {
         Self::claiming(spec, shared, prior_attempts)
     }
 
-    fn claiming(spec: JobSpec, runs: Arc<dyn RemoteRuns>, prior_attempts: &[u8]) -> Result<Self> {
+    fn claiming(spec: JobSpec, runs: Arc<dyn Claimable>, prior_attempts: &[u8]) -> Result<Self> {
         let clock = SteadyClock;
         Ok(Self {
             spec,
             runs,
-            history: postcard::from_bytes(prior_attempts).map_err(unreadable)?,
+            history: postcard::from_bytes(prior_attempts).map_err(report::unreadable)?,
             current: None,
             ended: Vec::new(),
+            text_bytes: 0,
             report_at: clock.now() + REPORT_INTERVAL,
             clock,
         })
@@ -79,8 +83,10 @@ impl WorkerBatch {
                 || request.control.max_failures.is_some();
             // What may stop the backfill, or is retried, cannot wait for the rest of the batch.
             let is_urgent = (end.failed > 0 && counts) || end.retry.is_some();
+            self.text_bytes += report::text_bytes(&end);
             self.ended.push(end);
-            if is_urgent || now >= self.report_at {
+            let is_large = self.text_bytes > report::MAX_TEXT_BYTES;
+            if is_urgent || is_large || now >= self.report_at {
                 return None;
             }
         }
@@ -110,18 +116,19 @@ impl WorkerBatch {
         &self.spec
     }
 
+    /// Gives up the runs that have not begun; with `if_stalled` only if the current run holds them back.
+    /// Returns the first of them, for `BatchWatch::given_up`; `None`: they stay here.
+    pub fn give_up(&self, if_stalled: bool) -> Option<u64> {
+        let stalled_after = STALLED_AFTER.as_micros() as Micros;
+        let min_age = if if_stalled { stalled_after } else { 0 };
+        self.runs.give_up(min_age, self.clock.now())
+    }
+
     /// The outcomes of the runs that have ended, encoded for `Batch::receive`.
     ///
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn report(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(&self.ended).map_err(unreadable)
+        report::encode(&self.ended, self.clock.now())
     }
-}
-
-/// The engine and a worker cannot read each other's messages.
-pub(super) fn unreadable(error: postcard::Error) -> Error {
-    Error::Execution(format!(
-        "a worker process and its parent do not understand each other: {error}"
-    ))
 }

@@ -5,6 +5,7 @@ mod nested_calls;
 mod preemption;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -277,6 +278,14 @@ impl Coordinator {
         let count = live.apply_outcomes(ends);
         self.unwritten += count;
         self.settle(key);
+    }
+
+    /// Takes back runs that the worker of a live assignment gave up.
+    pub(super) fn given_back(&mut self, key: Key, entry: EntryId, runs: Range<u64>) {
+        if let Some(live) = self.still_live(key, entry) {
+            live.yielded(runs);
+            self.settle(key);
+        }
     }
 
     /// Ends an assignment and takes back what its worker did not begin. Returns `false` if the backfill

@@ -1,0 +1,84 @@
+"""The connection of this process to a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rivers.execution.compute import Compute
+
+_lock = threading.Lock()
+_num_users = 0
+"""Number of clusters of this process that use a connection which this module has opened."""
+
+
+class Cluster:
+    """A Ray cluster; this process connects to it when the first one is made.
+
+    Args:
+        address: The cluster, as `ray.init` takes it.
+        runtime_env: Environment of the workers, as `ray.init` takes it.
+
+    Attributes:
+        options: Options that each actor needs.
+    """
+
+    def __init__(self, address: str | None, runtime_env: Mapping[str, Any] | None) -> None:
+        global _num_users  # noqa: PLW0603  (it describes the process)
+        self.options: dict[str, Any] = {}
+        with _lock:
+            self._shares = _num_users > 0 or not ray.is_initialized()
+            if not ray.is_initialized():
+                _connect(address, runtime_env)
+            elif runtime_env:
+                self.options["runtime_env"] = dict(runtime_env)
+            _num_users += self._shares
+
+    def close(self) -> None:
+        """Ends the connection, if this module has opened it and nothing else uses it."""
+        global _num_users  # noqa: PLW0603  (it describes the process)
+        with _lock:
+            if self._shares:
+                self._shares = False
+                _num_users -= 1
+                if _num_users == 0:
+                    ray.shutdown()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that are alive, as `ray.nodes` describes them."""
+        return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+    def unmet(self, compute: Compute) -> str | None:
+        """Why no node can have a worker with these resources; `None`: one can, if it is free."""
+        nodes = self.nodes()
+        missing = [compute.missing_of(node["Resources"]) for node in nodes]
+        if any(not names for names in missing):
+            return None
+        if not missing:
+            return "the cluster has no nodes"
+        fewest = min(missing, key=len)
+        of_all = {name: max(node["Resources"].get(name, 0.0) for node in nodes) for name in fewest}
+        largest = " and ".join(f"{amount:g} {name}" for name, amount in of_all.items())
+        return f"of {len(nodes)} nodes none has {compute}; the largest has {largest}"
+
+
+def _connect(address: str | None, runtime_env: Mapping[str, Any] | None) -> None:
+    """Connects as `ray.init` does, without its handler of SIGTERM: what a signal means is the program's."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if is_main else None
+    try:
+        ray.init(
+            address=address,
+            runtime_env=None if runtime_env is None else dict(runtime_env),
+            logging_level=logging.WARNING,
+        )
+    finally:
+        if is_main and before is not None:
+            signal.signal(signal.SIGTERM, before)
