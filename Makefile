@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build demo test test-rust test-python simulate torture check docs docs-serve lint types bench bench-peers fmt lock clean
+.PHONY: help .venv build wheel new-user demo test test-rust test-python simulate torture check docs docs-serve lint types bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -90,6 +90,14 @@ check: ## All that CI checks: lints, types, the documentation, tests, all exampl
 	$(MAKE) docs
 	$(MAKE) test
 	$(MAKE) demo
+	$(MAKE) new-user
+
+wheel: $(ENVIRONMENT) ## Build the wheel for this system into dist/
+	rm -f dist/rivers-*.whl
+	maturin build --release --quiet $(CARGO_FLAGS) --out dist
+
+new-user: wheel ## Go from an install to a rerun, in a fresh environment
+	bash tests/new_user.sh dist/rivers-*.whl
 
 # The theme's notice about its successor is no warning of ours.
 docs docs-serve: export NO_MKDOCS_2_WARNING := 1

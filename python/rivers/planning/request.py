@@ -112,7 +112,6 @@ class BackfillRequest:
         timeout: Maximum duration of a call, in seconds; `None` for what the assets declare.
         only_stale: Whether to leave out partitions that are materialized and up to date.
         rerun_of: Id of the backfill whose partitions this one runs again.
-        launch: How it was launched.
         priority: Place in the queue, higher first; by default the tag `rivers/priority`, else -10.
 
     Raises:
@@ -141,7 +140,6 @@ class BackfillRequest:
     timeout: float | None = None
     only_stale: bool = False
     rerun_of: str | None = None
-    launch: LaunchInfo = NO_LAUNCH_INFO
     priority: int = BACKFILL_PRIORITY
 
     def __post_init__(self) -> None:
@@ -170,7 +168,12 @@ class BackfillRequest:
         object.__setattr__(self, "priority", priority)
 
     def to_json(
-        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Keeping], clock_ahead: int
+        self,
+        nodes: Sequence[Node],
+        config: str | None,
+        kept: Sequence[Keeping],
+        clock_ahead: int,
+        launch: LaunchInfo = NO_LAUNCH_INFO,
     ) -> str:
         """The request as it is stored; which partitions and runs it has is stored as its plan.
 
@@ -179,6 +182,7 @@ class BackfillRequest:
             config: `config` as JSON, checked against the assets.
             kept: How the values of each asset are kept.
             clock_ahead: How far the repository's clock is ahead of the machine's, in microseconds.
+            launch: How it was launched.
         """
         max_failures = self.max_failures
         kind = "Count" if isinstance(max_failures, int) else "Share"
@@ -194,7 +198,7 @@ class BackfillRequest:
             "tags": [*(self.tags or ()), *rerun],
             "config": config,
             "retry": None if self.retry is None else self.retry.to_json(),
-            "launch": self.launch.to_json(),
+            "launch": launch.to_json(),
             "control": {
                 "max_failures": None if max_failures is None else {kind: max_failures},
                 "max_starts_per_second": None if rate is None else float(rate),
@@ -231,7 +235,6 @@ class BackfillRequest:
             canary=control["canary"],
             timeout=control["timeout"],
             rerun_of=dict(tags).get(RERUN_TAG),
-            launch=LaunchInfo.from_json(stored.get("launch")),
             priority=stored["priority"],
         )
 
@@ -282,9 +285,15 @@ class RunRequest:
         object.__setattr__(self, "priority", priority)
 
     def to_json(
-        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Keeping], clock_ahead: int
+        self,
+        nodes: Sequence[Node],
+        config: str | None,
+        kept: Sequence[Keeping],
+        clock_ahead: int,
+        launch: LaunchInfo = NO_LAUNCH_INFO,
     ) -> str:
         """The request as it is stored; the arguments are those of `BackfillRequest.to_json`."""
+        del launch  # A run by hand is not continued, and nobody is notified of its end.
         return json.dumps({
             "kind": "Manual",
             "assets": _stored_assets(nodes, kept),

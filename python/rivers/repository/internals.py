@@ -94,7 +94,8 @@ def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:
 
     An asset without partitions counts as one.
     """
-    store = repository._runtime.store
+    launcher = repository._launcher
+    states = launcher.states(launcher.spaces())
     found = []
     for node, space in asset_spaces(repository):
         whole = Space.unpartitioned() if space is None else space
@@ -105,6 +106,6 @@ def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:
             "inputs": list(node.deps),
             "dimensions": node.definition.dimension_names() if node.definition else [],
             "partitions": None if space is None else space.num_partitions,
-            "materialized": store.materialized(node.name, whole).num_partitions,
+            "materialized": states.materialized(node.name, whole).num_partitions,
         })  # fmt: skip
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValid
 from rivers.execution.log_context import follow
 from rivers.planning.checks import check_memory_inputs, check_outputs_reach, check_same_keys
 from rivers.planning.grouping import choose_strategy
-from rivers.planning.launch_info import LaunchInfo
+from rivers.planning.launch_info import NO_LAUNCH_INFO, LaunchInfo
 from rivers.planning.lost_inputs import lost_inputs
 from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
@@ -56,6 +57,7 @@ class Prepared:
         plan: The runs.
         program: What the runs execute.
         config: The configuration of the assets as JSON.
+        launch: How a backfill is launched.
     """
 
     request: BackfillRequest | RunRequest
@@ -63,6 +65,7 @@ class Prepared:
     plan: Plan
     program: Program
     config: str | None
+    launch: LaunchInfo = NO_LAUNCH_INFO
 
 
 class Launcher:
@@ -122,7 +125,6 @@ class Launcher:
     def backfill(self, request: BackfillRequest, *, block: bool, dry_run: bool) -> BackfillResult:
         """See `CodeRepository.backfill`."""
         refuse_while_importing("backfill")
-        request = replace(request, launch=self.launch)
         spaces = self.spaces()
         states = self.states(spaces)
         nodes, plan, left_out = plan_backfill(request, self.graph, spaces, states)
@@ -135,7 +137,7 @@ class Launcher:
 
             plan = leave_out_materialized(plan, nodes, done)
         prepared = self.prepare(request, nodes, plan, spaces, states.materialized)
-        return self._launch(request, prepared, block, dry_run)
+        return self._launch(request, replace(prepared, launch=self.launch), block, dry_run)
 
     async def wait_async(self, result: BackfillResult) -> None:
         """Waits for the end of a backfill without blocking the event loop, and updates its result."""
@@ -177,7 +179,7 @@ class Launcher:
         request = self._stored_request(backfill_id).rerun_options(
             backfill_id, max_concurrency, max_failures
         )
-        request = replace(request, launch=request.launch.updated(self.launch))
+        launch = self._stored_launch(backfill_id).updated(self.launch)
         spaces = self.spaces()
         left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
@@ -203,7 +205,7 @@ class Launcher:
             return made.union(lost[name].same_in(space)) if name in lost else made
 
         prepared = self.prepare(request, nodes, plan, spaces, materialized)
-        return self._launch(request, prepared, block, dry_run)
+        return self._launch(request, replace(prepared, launch=launch), block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
         """See `CodeRepository.resume_backfill`."""
@@ -242,7 +244,7 @@ class Launcher:
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
                 (self._clock_ahead(), again),
             )  # fmt: skip
-            connection.event_log.expect(backfill_id, request.launch.notify)
+            connection.event_log.expect(backfill_id, self._stored_launch(backfill_id).notify)
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
         return self._result(key, backfill_id, plan, block)
@@ -266,7 +268,7 @@ class Launcher:
         self.refuse_blocking_the_loop(prepared.program)
         key, request_id = self.submit(prepared)
         advice = "call it again for what is missing"
-        waiting.wait(self.runtime, key, request_id, plan.num_partitions, advice)
+        waiting.wait(self.runtime, key, request_id, plan.num_partitions, advice, advice)
 
     def prepare(
         self,
@@ -317,13 +319,14 @@ class Launcher:
         with submission(connection.engine), connection.event_log.lock:
             key, request_id = connection.engine.submit(
                 request.to_json(
-                    prepared.nodes, prepared.config, self._kept(prepared.nodes), self._clock_ahead()
+                    prepared.nodes, prepared.config, self._kept(prepared.nodes),
+                    self._clock_ahead(), prepared.launch,
                 ),
                 plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
             )  # fmt: skip
             if isinstance(request, BackfillRequest):
-                connection.event_log.expect(request_id, request.launch.notify)
+                connection.event_log.expect(request_id, prepared.launch.notify)
                 names = ", ".join(node.name for node in prepared.nodes)
                 connection.event_log.started(request_id, plan.num_partitions, plan.num_runs, names)
         self._start()
@@ -398,6 +401,10 @@ class Launcher:
         if text is None:
             raise AssertionError  # The caller has its record, and nothing is ever deleted.
         return BackfillRequest.from_json(text)
+
+    def _stored_launch(self, backfill_id: str) -> LaunchInfo:
+        text = self.runtime.store.request(backfill_id)
+        return LaunchInfo.from_json(None if text is None else json.loads(text).get("launch"))
 
     def _estimate(self, names: list[str], plan: Plan, max_concurrency: int) -> float | None:
         """Seconds that the runs of a plan would take at the rate of the assets' latest runs."""

@@ -5,32 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from rivers.client import BackfillClient
     from rivers.status.backfill_view import BackfillView
 
 _STATES = ("completed", "failed", "canceled")
 
 
-def prometheus_text(client: BackfillClient) -> str:
+def prometheus_text(views: Sequence[BackfillView]) -> str:
     """Returns the metrics of a storage in the text format of Prometheus.
 
     `rivers_backfills` counts backfills by status; the other metrics are of the backfills in progress, by id:
-    partitions by status, those left, partitions per second, seconds left, whether it is paused or
-    interrupted.
+    partitions by status, those left, partitions per second, seconds left, and whether it is paused
+    or interrupted.
 
     Args:
-        client: The client of the storage.
+        views: The backfills of the storage: `BackfillClient.list_views()`.
 
     Example:
         >>> import rivers as rs
         >>> from rivers.status.metrics import prometheus_text
-        >>> text = prometheus_text(rs.BackfillClient(rs.Storage.memory()))
+        >>> text = prometheus_text(rs.BackfillClient(rs.Storage.memory()).list_views())
         >>> 'rivers_backfills{status="failed"} 0' in text
         True
     """
-    views = client.list_views()
     counts = {"in_progress": 0} | dict.fromkeys(_STATES, 0)
     for view in views:
         counts[view.status] += 1
