@@ -75,7 +75,7 @@ def execute(library: str, shapes: list[str]) -> None:
     import gc
     import logging
 
-    from benches.shapes import SHAPES, prepared
+    from shapes import SHAPES, prepared
 
     logging.disable()
     gc.disable()
@@ -109,8 +109,7 @@ def compare(measured: dict[str, int], known: dict[str, int]) -> list[str]:
 
 def main() -> None:
     """Measures, and compares or writes the table."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from benches.shapes import SHAPES
+    from shapes import SHAPES
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shapes", nargs="*", default=list(SHAPES), help="all by default")
