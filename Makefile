@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build wheel new-user demo test test-rust test-python simulate torture check docs docs-serve lint types bench bench-peers fmt lock clean
+.PHONY: help .venv build wheel new-user demo test test-rust test-python simulate torture check docs docs-serve lint types guard bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -84,11 +84,12 @@ types: build ## Check types, and the stubs against the binary
 	mypy
 	python tests/contract/stubtest.py
 
-check: ## All that CI checks: lints, types, the documentation, tests, all examples, the demo
+check: ## All that CI checks: lints, types, the documentation, tests, all examples, the guard, the demo
 	$(MAKE) lint
 	$(MAKE) types
 	$(MAKE) docs
 	$(MAKE) test
+	$(MAKE) guard
 	$(MAKE) demo
 	$(MAKE) new-user
 
@@ -110,6 +111,9 @@ docs-serve: $(ENVIRONMENT) ## Show the documentation while it is written
 
 bench: build ## Measure
 	python -m pytest benches --benchmark-only --ignore benches/peers
+
+guard: build ## Compare the instructions per run with what is committed; UPDATE=1 writes the table
+	python benches/guard.py $(if $(UPDATE),--update)
 
 bench-peers: build ## Measure the same work on the peers
 	python benches/peers/compare.py

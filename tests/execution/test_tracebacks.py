@@ -50,8 +50,8 @@ CASES = {
     "key": raising(lambda: KeyError("x")),
     "unprintable": raising(UnprintableError),
     "exit": raising(SystemExit),
-    "name": lambda: strr,  # noqa: F821
-    "attribute": lambda: "".splitt,
+    "name": lambda: strr,  # type: ignore[name-defined]  # noqa: F821
+    "attribute": lambda: "".splitt,  # type: ignore[attr-defined]
     "syntax": lambda: compile("a b", "file", "exec"),
     "group": raising(lambda: ExceptionGroup("several", [ValueError("x")])),
     "chained": chained,
