@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from rivers._rivers import AssetCells
 from rivers._text import listed
 from rivers.exceptions import AssetNotFoundError, ExecutionError
 from rivers.repository.internals import asset_spaces
-from rivers.status.grid import Cells, Grid, grid_of_asset
+from rivers.status.grid import Cells, Grid, grid_of_table
 from rivers.ui import schemas
 from rivers.ui.backfills import result_json, view_of
 from rivers.ui.endpoints import Endpoint
@@ -246,7 +245,7 @@ def _grid_of_asset(backend: Backend, asset: str) -> Grid:
     if space is None:
         msg = f"the asset {asset!r} is not partitioned"
         raise ExecutionError(msg)
-    grid = grid_of_asset(AssetCells(backend.client._store, asset, space))  # noqa: SLF001
+    grid = grid_of_table(space, backend.assets().partition_status(asset))
     with _known_lock:
         _known_assets.clear()
         _known_assets[key] = (time.monotonic(), grid)

@@ -82,20 +82,6 @@ pub fn partition_status(
     marks.finish(states, &ranges, table)
 }
 
-/// The state of each partition of an asset's space, in its order: indices in `MaterializationStatus::ALL`.
-/// `history` is ordered from the newest backfill.
-///
-/// # Errors
-/// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
-/// does not fit its space.
-pub fn partition_states(space: &Space, history: &[AssetHistory]) -> Result<Vec<u8>> {
-    let mut marks = Marks::new(check_rows(space.len(), "")?, false);
-    for backfill in history {
-        marks.add(space, backfill, &HashMap::new())?;
-    }
-    Ok(marks.states())
-}
-
 /// A time before all others, which means "never".
 const NEVER: Micros = Micros::MIN;
 
