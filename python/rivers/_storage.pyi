@@ -495,7 +495,14 @@ class BackfillCells:
 class AssetCells:
     """The map of an asset, of its partitions as they were when it was made."""
 
-    def __new__(cls, store: Store, asset: str, space: Space) -> Self: ...
+    def __new__(
+        cls, space: Space, states: bytes | None, sets: Sequence[tuple[Selection, int]]
+    ) -> Self:
+        """Makes a map of states by number, in definition order, or of sets with a state each.
+
+        Without `states`, a partition has the state of the last set that contains it, or 0.
+        """
+
     def dimensions(self) -> list[_Dimension]:
         """Returns the dimensions of the asset."""
 

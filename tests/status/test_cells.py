@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rivers as rs
+from rivers._rivers import AssetCells
 from rivers.exceptions import (
     AssetNotFoundError,
     BackfillNotFoundError,
     ConfigurationError,
     PartitionValidationError,
 )
-from rivers.status.grid import STATES
+from rivers.status.grid import ASSET_STATES, STATES
 
 DAYS = [f"2024-01-{day:02}" for day in range(1, 10)]
 REGIONS = ["us", "eu", "asia", "africa"]
@@ -358,3 +359,64 @@ def test_a_part_of_a_backfill_is_run_again_by_status():
             repo.rerun_backfill(first.backfill_id, where=where, error_type="ValueError")
         with pytest.raises(ConfigurationError, match='"done"'):
             repo.rerun_backfill(first.backfill_id, status="done")
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_cells_of_an_asset_agree_with_a_slow_oracle(data):
+    names = data.draw(st.permutations(sorted(DIMENSIONS)))[: data.draw(st.integers(1, 3))]
+    space = definition(names).resolve(None, None)
+    lens = [len(DIMENSIONS[name]) for name in names]
+    total = math.prod(lens)
+    states = data.draw(st.binary(min_size=total, max_size=total)).translate(
+        bytes(value % len(ASSET_STATES) for value in range(256))
+    )
+    cells = AssetCells(space, states, [])
+    shown = data.draw(st.permutations(range(len(names))))
+    down, across = data.draw(
+        st.sampled_from(
+            [(None, shown[0]), (None, None), *([(shown[0], shown[1])] if len(names) > 1 else [])]
+        )
+    )
+    bounds = []
+    for size in lens:
+        start = data.draw(st.integers(0, size))
+        bounds.append((start, data.draw(st.integers(start, size))))
+    width, height = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 5))
+    counted = cells.count((down, across, bounds, width, height))
+    expected, members = {}, 0
+    for number, state in enumerate(states):
+        place, rest = [], number
+        for size in reversed(lens):
+            place.insert(0, rest % size)
+            rest //= size
+        if not all(first <= at < last for at, (first, last) in zip(place, bounds, strict=True)):
+            continue
+        members += state == 2
+        x = 0 if across is None else (place[across] - bounds[across][0]) // counted.per_column
+        y = 0 if down is None else (place[down] - bounds[down][0]) // counted.per_row
+        where = divmod(x, width) if down is None and across is not None else (y, x)
+        expected.setdefault(where, [0] * len(ASSET_STATES))[state] += 1
+    found = {
+        (row, column): cell
+        for row in range(counted.height)
+        for column in range(counted.width)
+        if any(cell := counted.cell(row, column))
+    }
+    assert found == expected
+    assert cells.select(bounds, ["failed"]).num_partitions == members
+
+
+def test_an_asset_map_takes_sets_of_partitions_and_refuses_others():
+    space = GRID.resolve(None, None)
+    first, eu = GRID.select(date=["2024-01-01"]), GRID.select(region=["eu"])
+    sets = [(first.resolve_in(space), 1), (eu.resolve_in(space), 2)]
+    cells = AssetCells(space, None, sets)
+    whole = (None, None, [(0, 10), (0, 3)], 1, 1)
+    assert cells.count(whole).totals() == [18, 2, 10, 0, 0, 0]
+    with pytest.raises(ConfigurationError, match="2 states for 30 partitions"):
+        AssetCells(space, b"12", [])
+    with pytest.raises(ConfigurationError):
+        AssetCells(space, bytes([9]) * 30, [])
+    with pytest.raises(ConfigurationError):
+        AssetCells(definition(["date"]).resolve(None, None), None, sets)

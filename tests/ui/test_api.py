@@ -45,6 +45,9 @@ def test_tables_have_the_names_and_values_of_the_client(served):
     assert served.api("GET", "/backfills?status=completed")["total"] == 0
     assert served.api("GET", "/backfills?search=REPORT")["total"] == 1
     assert served.api("GET", "/backfills?asset=nothing")["total"] == 0
+    for search, count in (("report", 1), ("nothing", 0)):
+        answer = served.send("GET", f"/api/v1/backfills?format=arrow&search={search}")
+        assert pl.read_ipc_stream(answer.body).height == count
 
 
 def test_a_map_is_sent_as_bytes_and_not_again_while_nothing_has_changed(served):

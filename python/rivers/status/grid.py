@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+from rivers._rivers import AssetCells
 from rivers._text import did_you_mean
 from rivers.exceptions import ConfigurationError
 from rivers.partitions.key_range import PartitionKeyRange
@@ -13,19 +14,21 @@ from rivers.partitions.key_range import PartitionKeyRange
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rivers._rivers import AssetCells, BackfillCells, CellCounts, Selection
+    import polars as pl
+
+    from rivers._rivers import BackfillCells, CellCounts, Selection, Space
 
 STATES = ("failed", "canceled", "running", "pending", "completed", "skipped")
 """Statuses of a backfill's partitions, the worst first: a cell shows the worst status of its partitions."""
 
-ASSET_STATES = ("failed", "missing", "in_progress", "materialized", "skipped")
+ASSET_STATES = ("failed", "missing", "in_progress", "stale", "materialized", "skipped")
 """Statuses of an asset's partitions, the worst first."""
 
-DONE = ("completed", "skipped", "materialized")
+DONE = ("completed", "skipped", "materialized", "stale")
 """Statuses of partitions for which nothing is left to do."""
 
 _BACKFILL_ORDER = ("pending", "running", "completed", "failed", "canceled", "skipped")
-_ASSET_ORDER = ("missing", "materialized", "failed", "in_progress", "skipped")
+_ASSET_ORDER = ("missing", "materialized", "failed", "in_progress", "skipped", "stale")
 """The statuses in the order of the core's counts."""
 
 Bounds: TypeAlias = "Mapping[str, tuple[int, int]]"
@@ -345,8 +348,24 @@ class LayerCounter:
         return self._cells.select(self._layer, bounds, states)
 
 
-def grid_of_asset(cells: AssetCells) -> Grid:
-    """Returns the grid of an asset."""
+def grid_of_table(space: Space, table: pl.DataFrame) -> Grid:
+    """Returns the grid of an asset.
+
+    Args:
+        space: The partitions of the asset.
+        table: Its table as `CodeRepository.partition_status` returns it, with a row for each partition.
+    """
+    import polars as pl  # noqa: PLC0415
+
+    numbers = {state: number for number, state in enumerate(_ASSET_ORDER)}
+    state = pl.col("status").cast(pl.String).replace_strict(numbers, return_dtype=pl.UInt8)
+    if "stale" in table.columns:
+        is_stale = pl.col("status").cast(pl.String).is_in(["materialized"])
+        dtype = table.schema["stale"]
+        stale = pl.col("stale") if dtype == pl.Boolean else pl.col("stale").is_not_null()
+        state = pl.when(is_stale & stale).then(pl.lit(numbers["stale"], pl.UInt8)).otherwise(state)
+    states = bytes(table.select(state.alias("state"))["state"].to_list())
+    cells = AssetCells(space, states, [])
     return Grid(cells, cells.dimensions(), of_asset=True)
 
 

@@ -10,9 +10,10 @@ from rivers.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
     from rivers.repository.repository import CodeRepository
+    from rivers.status.grid import Grid
 
 
-@dataclass(frozen=True)
+@dataclass
 class Backend:
     """The data behind the page.
 
@@ -21,12 +22,14 @@ class Backend:
         repository: The assets, if the server knows them; they are needed to launch, rerun and resume.
         module: What the user named, `MODULE` or `MODULE:NAME`, for commands that are copied.
         read_only: Whether nothing can be changed.
+        known_grid: The asset whose map was asked for last, when its states were read, and its grid.
     """
 
     client: BackfillClient
     repository: CodeRepository | None = None
     module: str | None = None
     read_only: bool = False
+    known_grid: tuple[str, float, Grid] | None = None
 
     @property
     def controls(self) -> BackfillClient | CodeRepository:

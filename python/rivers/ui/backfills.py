@@ -51,14 +51,16 @@ def list_backfills(call: Call) -> Any:
     """Lists backfills, live ones first, then the newest first."""
     query: schemas.BackfillsQuery = call.query
     status: Sequence[str] = query.status or STATUSES
-    if query.format == "arrow":
-        return table(call.backend.client.backfills(status=status, limit=query.limit), "arrow")
     views = call.backend.client.list_views(status=status)
     if query.asset is not None:
         views = [view for view in views if query.asset in view.assets]
     if query.search is not None:
         views = [view for view in views if _has_text(view, query.search.lower())]
     views.sort(key=lambda view: view.status != "in_progress")
+    if query.format == "arrow":
+        ids = [view.backfill_id for view in views[: query.limit]]
+        frame = call.backend.client.backfills(status=status)
+        return table(frame.filter(frame["backfill_id"].is_in(ids)), "arrow")
     return {"total": len(views), "backfills": [view_json(view) for view in views[: query.limit]]}
 
 

@@ -6,17 +6,15 @@ import hashlib
 import json
 import shlex
 import struct
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from rivers._rivers import AssetCells
 from rivers._text import listed
 from rivers.exceptions import AssetNotFoundError, ExecutionError
 from rivers.repository.internals import asset_spaces
-from rivers.status.grid import Cells, Grid, grid_of_asset
+from rivers.status.grid import Cells, Grid, grid_of_table
 from rivers.ui import schemas
 from rivers.ui.backfills import result_json, view_of
 from rivers.ui.endpoints import Endpoint
@@ -227,17 +225,11 @@ def materialize_missing(call: Call) -> Any:
     return result_json(result)
 
 
-_known_assets: dict[tuple[int, str], tuple[float, Grid]] = {}
-_known_lock = threading.Lock()
-
-
 def _grid_of_asset(backend: Backend, asset: str) -> Grid:
     """Returns the grid of an asset; its states are read at most once in `_ASSET_SECONDS`."""
-    key = (id(backend), asset)
-    with _known_lock:
-        known = _known_assets.get(key)
-    if known is not None and time.monotonic() - known[0] < _ASSET_SECONDS:
-        return known[1]
+    known = backend.known_grid
+    if known is not None and known[0] == asset and time.monotonic() - known[1] < _ASSET_SECONDS:
+        return known[2]
     spaces = {node.name: space for node, space in asset_spaces(backend.assets())}
     if asset not in spaces:
         msg = f"there is no asset {asset!r}; there are {listed(map(repr, spaces))}"
@@ -246,10 +238,8 @@ def _grid_of_asset(backend: Backend, asset: str) -> Grid:
     if space is None:
         msg = f"the asset {asset!r} is not partitioned"
         raise ExecutionError(msg)
-    grid = grid_of_asset(AssetCells(backend.client._store, asset, space))  # noqa: SLF001
-    with _known_lock:
-        _known_assets.clear()
-        _known_assets[key] = (time.monotonic(), grid)
+    grid = grid_of_table(space, backend.assets().partition_status(asset))
+    backend.known_grid = (asset, time.monotonic(), grid)
     return grid
 
 

@@ -96,6 +96,8 @@ class Server:
         """Serves until the process is interrupted or `stop()` is called."""
         try:
             self._server.run(sockets=[self._socket])
+        except KeyboardInterrupt:
+            pass  # It has ended as it should.
         finally:
             self._socket.close()
 

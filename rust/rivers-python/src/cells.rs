@@ -9,15 +9,13 @@ use rivers_core::Error;
 use rivers_core::plan::Plan;
 use rivers_core::space::RangeSpec;
 use rivers_core::store;
-use rivers_core::store::queries::asset_state::asset_state;
-use rivers_core::table::cells::{self, Grid, Recorded, Window};
-use rivers_core::table::{MaterializationStatus, PartitionStatus, partition_states};
+use rivers_core::table::PartitionStatus;
+use rivers_core::table::cells::{self, AssetStatus, Grid, Recorded, Window};
 
 use crate::error::Result;
 use crate::range::KeyRange;
 use crate::selection::{Selection, Space};
 use crate::store::Store;
-use crate::table::histories;
 
 /// A dimension of a map: its name, its number of keys, and whether they are time windows.
 type DimensionOf = (String, u32, bool);
@@ -250,18 +248,25 @@ pub(crate) struct AssetCells {
 
 #[pymethods]
 impl AssetCells {
+    /// From the state of each partition, in definition order; or, without them, from sets: a partition has
+    /// the state of the last set that contains it, and the first state if none does.
     #[new]
-    fn new(py: Python<'_>, store: &Store, asset: &str, space: &Space) -> Result<Self> {
-        let states = py.detach(|| {
-            let (histories, _) = histories(&*store.store, asset, false)?;
-            let gone = asset_state(&*store.store, asset, &space.space)?.gone();
-            let reports = store.store.reports(asset)?;
-            partition_states(&space.space, &histories, &reports, &gone)
+    fn new(
+        py: Python<'_>,
+        space: &Space,
+        states: Option<&[u8]>,
+        sets: Vec<(PyRef<'_, Selection>, u8)>,
+    ) -> Result<Self> {
+        let sets: Vec<(Arc<rivers_core::space::Selection>, u8)> = sets
+            .iter()
+            .map(|(set, state)| (Arc::clone(&set.selection), *state))
+            .collect();
+        let space = Arc::clone(&space.space);
+        let states = py.detach(|| match states {
+            Some(states) => cells::checked_states(&space, states.to_vec()),
+            None => cells::states_of(&space, &sets),
         })?;
-        Ok(Self {
-            space: Arc::clone(&space.space),
-            states,
-        })
+        Ok(Self { space, states })
     }
 
     /// The dimensions of the asset.
@@ -298,7 +303,7 @@ impl AssetCells {
         let selection = py.detach(|| {
             let states: Vec<u8> = states
                 .iter()
-                .map(|name| MaterializationStatus::parse(name).map(|state| state as u8))
+                .map(|name| AssetStatus::parse(name).map(|state| state as u8))
                 .collect::<rivers_core::Result<_>>()?;
             cells::asset_partitions_in(&self.space, &self.states, &bounds, &states)
         })?;

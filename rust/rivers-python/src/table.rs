@@ -211,7 +211,7 @@ pub(crate) fn partition_status(
     Ok(table.into())
 }
 
-pub(crate) fn histories(
+fn histories(
     store: &dyn rivers_core::store::Store,
     asset: &str,
     metadata: bool,

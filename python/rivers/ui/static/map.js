@@ -259,6 +259,7 @@ export class GridMap {
     const palette = data.states.map(colour);
     const done = colour("completed");
     const blank = colour("pending");
+    const card = colour("card");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, space, height);
     const gap = Math.min(pitch, line) >= 6 ? 1 : 0;
@@ -281,7 +282,8 @@ export class GridMap {
           const name = data.states[state];
           const waits = name === "pending" || name === "running" || name === "missing" || name === "in_progress";
           context.globalAlpha = 1;
-          context.fillStyle = waits ? blank : only >= 0 && state !== only ? blank : done;
+          const endedWell = name === "completed" || name === "materialized" || name === "skipped";
+          context.fillStyle = waits || (only >= 0 && state !== only) ? blank : endedWell ? done : card;
           context.fillRect(x, y, wide, tall);
           if (waits && ended && only < 0) {
             context.globalAlpha = 0.3 + (0.7 * ended) / 255;
@@ -292,7 +294,6 @@ export class GridMap {
             context.globalAlpha = waits && name !== "running" && name !== "in_progress" ? 0 : share === 255 ? 1 : 0.5 + (0.5 * share) / 255;
             context.fillStyle = palette[state];
             context.fillRect(x, y, wide, tall);
-            if (share !== 255 && (name === "failed" || name === "canceled")) context.globalAlpha = 1;
           }
           context.globalAlpha = 1;
           if (wide >= MARKED_CELL - 1 && tall >= MARKED_CELL - 1 && (only < 0 || state === only)) mark(context, name, x, y, wide, tall);
@@ -608,6 +609,8 @@ function mark(context, state, x, y, w, t) {
     context.moveTo(cx - size, cy); context.lineTo(cx + size, cy);
   } else if (state === "running" || state === "in_progress") {
     context.moveTo(cx - size * 0.7, cy - size); context.lineTo(cx + size, cy); context.lineTo(cx - size * 0.7, cy + size);
+  } else if (state === "stale") {
+    context.moveTo(cx, cy - size); context.lineTo(cx, cy + size * 0.3); context.moveTo(cx, cy + size * 0.8); context.lineTo(cx, cy + size);
   } else if (state === "skipped") {
     context.arc(cx, cy, size * 0.5, 0, 7);
   } else return;

@@ -29,4 +29,4 @@ pub use dimensions::selection;
 pub use partitions::{BackfillView, PartitionFilter, partitions};
 pub use runs::runs;
 pub use states::{MaterializationStatus, PartitionStatus, RunStatus};
-pub use status::{AssetHistory, Verdict, partition_states, partition_status};
+pub use status::{AssetHistory, Verdict, partition_status};

@@ -91,6 +91,24 @@ states! {
 /// Why a partition is out of date, in the order of precedence.
 pub const STALE_REASONS: &[&str] = &["early", "code_version", "upstream"];
 
+states! {
+    /// The state of an asset's partition on a map: that of the table, or that it is out of date.
+    AssetStatus {
+        /// The partition was never materialized.
+        Missing = "missing",
+        /// The last attempt materialized the partition.
+        Materialized = "materialized",
+        /// The last attempt failed.
+        Failed = "failed",
+        /// A running backfill includes the partition and has not finished it.
+        InProgress = "in_progress",
+        /// The last attempt skipped the partition.
+        Skipped = "skipped",
+        /// The partition is materialized and out of date.
+        Stale = "stale",
+    }
+}
+
 /// The names of `backfill::Status`, in its order.
 pub const BACKFILL_STATUS: &[&str] = &["in_progress", "completed", "failed", "canceled"];
 

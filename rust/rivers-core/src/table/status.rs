@@ -136,29 +136,6 @@ fn for_each_span(partitions: &Selection, mut visit: impl FnMut(Range<usize>)) {
     }
 }
 
-/// The state of each partition of an asset's space, in its order: indices in `MaterializationStatus::ALL`.
-/// `history` is ordered from the newest backfill, `reports` from the newest one; the values of `gone` are.
-///
-/// # Errors
-/// `Execution` for a space of more than `MAX_ROWS` partitions; `Configuration` when a plan's strategy
-/// does not fit its space.
-pub fn partition_states(
-    space: &Arc<Space>,
-    history: &[AssetHistory],
-    reports: &[Report],
-    gone: &Selection,
-) -> Result<Vec<u8>> {
-    let mut marks = Marks::new(check_rows(space.len(), "")?, false);
-    for backfill in history {
-        marks.add(space, backfill, &HashMap::new())?;
-    }
-    for report in reports.iter().rev() {
-        marks.report(space, report);
-    }
-    marks.lose(gone);
-    Ok(marks.states())
-}
-
 /// A time before all others, which means "never".
 const NEVER: Micros = Micros::MIN;
 

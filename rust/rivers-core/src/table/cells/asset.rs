@@ -5,20 +5,58 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
+use super::recorded::spans;
 use super::window::{Cells, Side, Tiling, Window, for_cells};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::space::{Members, PositionSet, Selection, Space};
-use crate::table::states::MaterializationStatus;
+use crate::table::batch::check_rows;
+use crate::table::states::AssetStatus;
+
+/// The states of all partitions of a space, if there is one for each.
+///
+/// # Errors
+/// `Configuration` for another number of states, or a number that is no state.
+pub fn checked_states(space: &Space, states: Vec<u8>) -> Result<Vec<u8>> {
+    let known = |&state: &u8| usize::from(state) < AssetStatus::ALL.len();
+    if states.len() as u64 == space.len() && states.iter().all(known) {
+        return Ok(states);
+    }
+    let (given, wanted) = (states.len(), space.len());
+    Err(Error::Configuration(format!(
+        "{given} states for {wanted} partitions"
+    )))
+}
+
+/// The states of all partitions of a space: that of the last set that contains the partition, and `Missing`
+/// where none does.
+///
+/// # Errors
+/// `Execution` for too many partitions; `Configuration` for a set of another space, or for a number that is
+/// no state.
+pub fn states_of(space: &Arc<Space>, sets: &[(Arc<Selection>, u8)]) -> Result<Vec<u8>> {
+    let mut states = vec![AssetStatus::Missing as u8; check_rows(space.len(), "")?];
+    for (set, state) in sets {
+        if **set.space() != **space || usize::from(*state) >= AssetStatus::ALL.len() {
+            return Err(Error::Configuration(
+                "a set of another space, or an unknown state".into(),
+            ));
+        }
+        for span in spans(&set.to_treemap(), 0..space.len()) {
+            states[span.start as usize..span.end as usize].fill(*state);
+        }
+    }
+    Ok(states)
+}
 
 /// Counts the states of all partitions of a space, in definition order: one plane for each of
-/// `MaterializationStatus::ALL`.
+/// `AssetStatus::ALL`.
 ///
 /// # Errors
 /// `Configuration` for a window that does not fit the space.
 pub fn asset_cells(space: &Space, states: &[u8], window: &Window) -> Result<Cells> {
     let lens: Vec<u32> = space.dims().iter().map(|dim| dim.axis.len()).collect();
     let tiling = Tiling::new(window, &lens)?;
-    let num_states = MaterializationStatus::ALL.len();
+    let num_states = AssetStatus::ALL.len();
     let cells = tiling.num_cells().max(tiling.columns.cells as usize);
     let mut counts = vec![0_u64; cells * num_states];
     let mut count = |row: u32, column: u32, states: &[u8]| {

@@ -11,7 +11,8 @@ mod grid;
 mod recorded;
 mod window;
 
-pub use asset::{asset_cells, asset_partitions_in};
+pub use super::states::AssetStatus;
+pub use asset::{asset_cells, asset_partitions_in, checked_states, states_of};
 pub use backfill::{backfill_cells, partitions_in};
 pub use grid::Grid;
 pub use recorded::Recorded;
