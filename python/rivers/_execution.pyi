@@ -1,6 +1,6 @@
 """The part of the Rust core that executes runs, as `rivers._rivers` exports it. Users never see it."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeAlias, final
@@ -209,11 +209,16 @@ CallOutcome: TypeAlias = tuple[
 class DirectCalls:
     """The functions of the steps of each layer that Rust calls."""
 
-    def __new__(cls, layers: Sequence[Sequence[DirectCall | None]]) -> Self:
+    def __new__(
+        cls,
+        layers: Sequence[Sequence[DirectCall | None]],
+        is_plain_type: Callable[[type], bool],
+    ) -> Self:
         """Creates it.
 
         Args:
             layers: By layer and step, how its function is called; `None`: Rust does not call it.
+            is_plain_type: Whether a value of a type stands for itself. It is called once for most types.
         """
 
 @final
@@ -222,12 +227,11 @@ class Calls:
 
     def __new__(cls, direct: DirectCalls, batch: Batch | WorkerBatch) -> Self: ...
     def __iter__(self) -> Self: ...
-    def __next__(self) -> tuple[Run, int, CallOutcome | None]:
+    def __next__(self) -> tuple[Run, list[CallOutcome]]:
         """Executes runs until one is to be continued in Python.
 
         Returns:
-            The run, the position of the step that it is at, and what became of the call of that step;
-            `None`: it was not called.
+            The run, and what has become of its first steps, which were called.
         """
 
     @property
@@ -235,7 +239,7 @@ class Calls:
         """The step and the run that are being executed; `None`: none has begun."""
 
     def note(self) -> None:
-        """Passes on the runs in which functions returned `None`."""
+        """Passes on what functions returned."""
 
 class CallContext:
     """The base class of the context of a call, which costs nothing until something of it is asked for."""

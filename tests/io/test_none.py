@@ -221,5 +221,5 @@ def test_memory_does_not_keep_a_plan_for_each_run(repo):
     repository = repo(changing(handler, [None] * 300, partitions_def=LETTERS))
     for _ in range(300):
         repository.materialize(partition_key=keys("a")[0])
-    assert len(handler._nones["changed"].plans) <= 65
+    assert len(handler._noted["changed"]._entries) <= 65
     assert len(handler._values) <= 1

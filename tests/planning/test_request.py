@@ -8,7 +8,7 @@ from tests.support import letters
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
-from rivers.planning.request import BackfillOptions, BackfillRequest
+from rivers.planning.request import BackfillOptions, BackfillRequest, Keeping
 
 STORED = {
     "failure_policy": "stop_on_failure",
@@ -50,11 +50,11 @@ def test_a_stored_request_is_read_back_as_it_was(max_failures):
     nodes = list(rs.CodeRepository([asset])._graph.nodes.values())
     config = '{"x": {"depth": 2}}'
     request = BackfillRequest(["x"], **{**STORED, "max_failures": max_failures})
-    read = BackfillRequest.from_json(request.to_json(nodes, config, ["stored"], 0))
+    read = BackfillRequest.from_json(request.to_json(nodes, config, [Keeping("stored", None)], 0))
     assert read == request
     assert type(read.max_failures) is type(max_failures)
     again = BackfillRequest.from_json(
-        request.rerun_options("0190").to_json(nodes, config, ["stored"], 0)
+        request.rerun_options("0190").to_json(nodes, config, [Keeping("stored", None)], 0)
     )
     assert again == dataclasses.replace(request, rerun_of="0190")
 

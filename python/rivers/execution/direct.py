@@ -1,28 +1,56 @@
 """Which functions Rust calls, without a frame of this package for each run.
 
 `Program` in `rivers.execution.runner` says what a step means. `rivers._rivers.Calls` only executes runs whose
-functions return nothing, and passes on every other one to it, as far as it has come: a value, an exception, a
-coroutine that waits, a partition that was marked, a step of another shape.
+functions return values that their handlers take in batches, and passes on every other one to it, as far as it
+has come: an exception, an `Output`, a coroutine that waits, a marked partition, a step of another shape.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rivers._rivers import DirectCalls
 from rivers.execution.context import AssetExecutionContext
+from rivers.execution.outputs import Materialization, Output
+from rivers.io.frame_types import wants_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
 
-    from rivers.execution.steps import Step
+    from rivers._rivers import Plan
+    from rivers.execution.steps import Step, StepInput, StepOutput
+    from rivers.io.base import NoteNone, NoteValues
 
 OFF = "RIVERS_NO_DIRECT_CALLS"
 """The environment variable that, if set, has every run executed in Python: the tests compare the two."""
+
+
+Argument: TypeAlias = "tuple[int, int] | bool"
+"""An argument of a call: what a step of the same run returned, by the positions of the step and its output;
+the context (`True`); or `None` (`False`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectOutput:
+    """How Rust passes on what a function returned for an output.
+
+    Attributes:
+        name: The output.
+        note_none: Takes the numbers of runs in which it was `None`; `None`: there is nothing that does.
+        note_values: Takes the numbers of runs in which it was something else, and the values; `None`: there
+            is nothing that does.
+        is_none_only: Whether `None` need not be noted: the function returns no value.
+    """
+
+    name: str
+    note_none: NoteNone | None
+    note_values: NoteValues | None
+    is_none_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +60,14 @@ class DirectCall:
     Attributes:
         step: The step.
         index: The index of its first asset in the request.
-        function: A plain function, or a coroutine function.
+        function: The function.
         is_async: Whether it is a coroutine function.
         context: The class of the context that it takes; `None`: it takes none.
-        note_none: Takes the numbers of runs in which it returned `None`; `None`: nothing has to be noted.
+        names: The names of the arguments; `None`: they are positional.
+        arguments: The arguments.
+        by_name: Whether it returns a dict of values by output.
+        outputs: What becomes of what it returns.
+        needs_one_partition: Whether Rust calls it in runs of one partition only.
     """
 
     step: Step
@@ -43,54 +75,140 @@ class DirectCall:
     function: Callable[..., Any]
     is_async: bool
     context: type[AssetExecutionContext[Any]] | None
-    note_none: Callable[[bytes], object] | None
+    names: tuple[str, ...] | None
+    arguments: list[Argument]
+    by_name: bool
+    outputs: list[DirectOutput]
+    needs_one_partition: bool
 
 
-def ignore_nones(numbers: bytes) -> None:
-    """Takes the runs of a function without a value: nothing is stored for it."""
-
-
-def direct_calls(layers: Sequence[Sequence[Step]], *, is_async: bool) -> DirectCalls | None:
+def direct_calls(
+    layers: Sequence[Sequence[Step]], plan: Plan | None, *, is_async: bool
+) -> DirectCalls | None:
     """What Rust needs to call the functions of these steps; `None`: it calls none of them.
 
     Args:
         layers: The steps of each layer.
+        plan: The plan of the runs; `None` in a worker process.
         is_async: Whether the runs are executed on an event loop.
     """
     if os.environ.get(OFF):
         return None
-    calls = [[_direct_call(step, is_async=is_async) for step in layer] for layer in layers]
+    calls = []
+    for layer in layers:
+        own: list[DirectCall | None] = []
+        for step in layer:
+            own.append(_direct_call(step, layer[: len(own)], own, plan, is_async=is_async))
+        calls.append(own)
     if not any(layer and layer[0] is not None for layer in calls):
         return None
-    return DirectCalls(calls)
+    return DirectCalls(calls, is_plain_type)
 
 
-def _direct_call(step: Step, *, is_async: bool) -> DirectCall | None:
-    """How Rust calls the function of a step; `None`: it does not."""
+def is_plain_type(kind: type) -> bool:
+    """Whether a value of a type stands for itself, for each handler.
+
+    A dict may hold a value for each partition, an `Output` says more about its value, and what can be awaited
+    or iterated once is none.
+    """
+    return not issubclass(kind, (dict, Output, Materialization)) and not any(
+        hasattr(kind, name) for name in ("__await__", "__next__", "__anext__")
+    )
+
+
+def _direct_call(
+    step: Step,
+    before: Sequence[Step],
+    calls: Sequence[DirectCall | None],
+    plan: Plan | None,
+    *,
+    is_async: bool,
+) -> DirectCall | None:
+    """How Rust calls the function of a step; `None`: it does not.
+
+    Args:
+        step: The step.
+        before: The steps before it in a run.
+        calls: How Rust calls those.
+        plan: The plan of the runs; `None` in a worker process.
+        is_async: Whether the runs are executed on an event loop.
+    """
     function = step.fn
+    plain = function.func if type(function) is functools.partial else function
     if (
-        type(function) is not types.FunctionType
+        type(plain) is not types.FunctionType
         or step.is_async is not is_async
-        or step.is_async is not inspect.iscoroutinefunction(function)
-        or step.note_none is None
-        or step.inputs
+        or step.is_async is not inspect.iscoroutinefunction(plain)
         or step.hooks
         or step.is_guarded
         or step.timeout is not None
-        or not _takes_only(function, step.context_param)
     ):
         return None
-    context = None if step.context_param is None else AssetExecutionContext
-    note = None if step.note_none is ignore_nones else step.note_none
-    return DirectCall(step, step.index, function, is_async, context, note)
+    arguments: dict[str, Argument] = {}
+    for wanted in step.inputs:
+        argument = _value_of(wanted, before, calls)
+        if argument is None:
+            return None
+        arguments[wanted.parameter] = argument
+    if step.context_param is not None:
+        arguments[step.context_param] = True
+    outputs = [_direct_output(output, plan) for output in step.outputs]
+    if not any(own.is_none_only or own.note_none or own.note_values for own in outputs):
+        return None
+    return DirectCall(
+        step=step,
+        index=step.index,
+        function=function,
+        is_async=is_async,
+        context=None if step.context_param is None else AssetExecutionContext,
+        names=None if _are_first(function, list(arguments)) else tuple(arguments),
+        arguments=list(arguments.values()),
+        by_name=step.by_name,
+        outputs=outputs,
+        needs_one_partition=bool(step.inputs),
+    )
 
 
-def _takes_only(function: types.FunctionType, parameter: str | None) -> bool:
-    """Whether a function can be called with the value of one parameter, or of none, by position."""
-    code = function.__code__
-    if parameter is None:
+def _direct_output(output: StepOutput, plan: Plan | None) -> DirectOutput:
+    if not output.has_value:
+        return DirectOutput(output.name, None, None, is_none_only=True)
+    handler = output.handler
+    note_none = handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
+    note_values = handler._value_recorder(output.name, plan)  # noqa: SLF001
+    return DirectOutput(output.name, note_none, note_values, is_none_only=False)
+
+
+def _value_of(
+    wanted: StepInput, before: Sequence[Step], calls: Sequence[DirectCall | None]
+) -> Argument | None:
+    """The argument for an input that a step of the same run returned; `None`: there is no such step."""
+    for at, (step, call) in enumerate(zip(before, calls, strict=True)):
+        for which, output in enumerate(step.outputs):
+            if output.name != wanted.parameter:
+                continue
+            if not wanted.has_value:
+                return False
+            if (
+                call is None
+                or wanted.mapping is not None
+                or wanted.gives_several
+                or wants_frame(wanted.type_hint)
+                or wanted.handler is not output.handler
+                or call.outputs[which].note_values is None
+            ):
+                return None
+            return at, which
+    return None
+
+
+def _are_first(function: Callable[..., Any], parameters: list[str]) -> bool:
+    """Whether these are the first parameters of a function, so that they can be given by position."""
+    if not parameters:
         return True
-    return code.co_argcount > 0 and code.co_varnames[0] == parameter
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return False
+    return list(code.co_varnames[: code.co_argcount][: len(parameters)]) == parameters
 
 
 class Begun:

@@ -31,7 +31,9 @@ def record_metadata(
     declared: dict[str, MetadataValue],
     stored: OutputMetadata | None,
 ) -> None:
-    """Records the metadata of an output; nothing is recorded where there is none.
+    """Records the metadata of an output.
+
+    Where there is none, nothing is recorded, unless something is known of each of its values.
 
     Args:
         run: The run.
@@ -44,7 +46,7 @@ def record_metadata(
     shared.update(declared)
     if stored is not None:
         shared.update(stored.shared)
-    if shared:
+    if shared or output.facts is not None:
         run.add_metadata(output.index, None, to_json(shared))
     keys = {} if given is None else dict.fromkeys(given.single)
     if stored is not None:
@@ -87,5 +89,5 @@ def record_of_partitions(
         if stored is not None:
             own.update(stored.shared)
             own.update(stored.single.get(key, {}))
-        if own:
+        if own or output.facts is not None:
             run.add_metadata(output.index, key, to_json(own))

@@ -16,7 +16,7 @@ from rivers._rivers import Calls
 from rivers._text import message_of, storable
 from rivers.exceptions import ExecutionError
 from rivers.execution.context import context_of_run
-from rivers.execution.direct import Begun, direct_calls, ignore_nones
+from rivers.execution.direct import Begun, direct_calls
 from rivers.execution.event_loop import NoThreadError
 from rivers.execution.generators import (
     END,
@@ -40,7 +40,7 @@ from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from rivers._rivers import (
         Batch,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rivers.execution.context import AssetExecutionContext
     from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepOutput
+    from rivers.io.base import NoteNone
     from rivers.io.metadata_value import MetadataValue
     from rivers.io.output_metadata import OutputMetadata
 
@@ -103,7 +104,7 @@ class Program:
     def __post_init__(self) -> None:
         for step in self.steps:
             step.note_none = _none_recorder(step, self.plan)
-        self.direct = direct_calls(self.layers, is_async=self.is_async)
+        self.direct = direct_calls(self.layers, self.plan, is_async=self.is_async)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -187,23 +188,22 @@ class Program:
         Where Rust calls the functions, these are the rest of the runs that have more to do.
         """
         execute_step = self._step_with_hooks if self._has_hooks else self._step
-        for run, at, outcome in self._runs(batch):
-            steps = self.layers[run.layer][at:]
-            if outcome is not None:
-                step = steps.pop(0)
+        for run, outcomes in self._runs(batch):
+            steps = self.layers[run.layer]
+            for step, outcome in zip(steps, outcomes, strict=False):
                 for called, arguments in self._outcome(step, run, outcome):
                     yield step, called, arguments
-            for step in steps:
+            for step in steps[len(outcomes) :]:
                 for called, arguments in execute_step(step, run):
                     yield step, called, arguments
             if end_run is not None:
                 end_run()
 
-    def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, int, CallOutcome | None]]:
-        """The runs that have something left to do: from which step on, and what its call has led to."""
+    def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, Sequence[CallOutcome]]]:
+        """The runs that have something left to do, and what has become of the steps that were called."""
         if self.direct is None:
             for run in batch:
-                yield run, 0, None
+                yield run, ()
             return
         calls = Calls(self.direct, batch)
         if self.on_calls is not None:
@@ -275,7 +275,8 @@ class Program:
         try:
             if called.error is None:
                 note = step.note_none
-                given = arguments[step.context_param]._metadata if step.context_param else None  # noqa: SLF001
+                context = arguments.get(step.context_param) if step.context_param else None
+                given = None if context is None else context._metadata  # noqa: SLF001
                 if (
                     note is not None
                     and called.value is None
@@ -541,7 +542,8 @@ def _store(
         stored = _store_part(step, run, output, selection, part, given)
         if stored is not None:
             declared, added = stored
-            if given is not None or declared or added is not None:
+            facts = output.facts
+            if given is not None or declared or added is not None or facts is not None:
                 record_metadata(run, output, given, declared, added)
 
 
@@ -576,7 +578,8 @@ def _store_part(
         # What the handler has added goes to the records.
         constant = context._constant  # noqa: SLF001
         if constant is not None and selection is None and given is None and not declared:
-            run.add_metadata(output.index, None, constant.json)
+            if constant.json != output.facts:
+                run.add_metadata(output.index, None, constant.json)
             return None
         added = context._all_added()  # noqa: SLF001
     return declared, added
@@ -596,7 +599,7 @@ def _store_yielded(
     if stored is None:
         return
     declared, added = stored
-    if given is None and not declared and added is None:
+    if given is None and not declared and added is None and output.facts is None:
         return
     if step.by_name or selection is None:
         record_metadata(run, output, given, declared, added)
@@ -604,14 +607,18 @@ def _store_yielded(
         record_of_partitions(run, output, selection.keys(), given, declared, added)
 
 
-def _none_recorder(step: Step, plan: Plan | None) -> Callable[[bytes], object] | None:
+def _none_recorder(step: Step, plan: Plan | None) -> NoteNone | None:
     """What to call with the numbers of runs in which a step returned `None`, if that is cheap."""
     output = step.outputs[0]
     if step.by_name:
         return None
     if not output.has_value:
-        return ignore_nones
+        return _ignore
     return output.handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
+
+
+def _ignore(numbers: bytes) -> None:
+    """Takes the runs of a function without a value: nothing is stored for it."""
 
 
 def _output_context(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rivers._rivers import PartitionMapping, PartitionsDefinition, Selection, Space
-    from rivers.io.base import BaseIOHandler
+    from rivers.io.base import BaseIOHandler, NoteNone
     from rivers.policies.hook import Hook
     from rivers.policies.retry import RetryPolicy
 
@@ -98,6 +98,7 @@ class StepOutput:
         metadata: The asset's metadata.
         type_hint: The function's return annotation; `None` if it has none.
         has_value: Whether the function returns a value: not if it is annotated `-> None`.
+        facts: What is known of each value, as JSON, so that runs record only other metadata; `None`: nothing.
     """
 
     index: int
@@ -106,6 +107,7 @@ class StepOutput:
     metadata: dict[str, Any]
     type_hint: Any = None
     has_value: bool = True
+    facts: str | None = None
 
 
 @dataclass
@@ -161,13 +163,17 @@ class Step:
 
     upstreams: list[Upstream] = field(default_factory=list, init=False)
     is_guarded: bool = field(default=False, init=False)
-    note_none: Callable[[bytes], object] | None = field(default=None, init=False)
+    note_none: NoteNone | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.
         self.outputs.sort(key=lambda output: output.index)
         self.indices = [output.index for output in self.outputs]
         self.index = self.indices[0] if self.indices else -1  # A context by hand has no outputs.
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to a worker process, where the program makes its own recorders."""
+        return {**vars(self), "note_none": None}
 
     def follow(self, upstreams: Iterable[Upstream]) -> None:
         """Has the runs skip what needs a skipped partition of one of these assets."""

@@ -51,6 +51,7 @@ def execute_batch(
         run_to_end(_event_loop(), program.execute_async(batch, end_run))
     else:
         program.execute(batch, end_run)
+    end_run()  # What the last runs have noted goes with them.
     return batch.report()
 
 

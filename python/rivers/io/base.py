@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
 
+NoteNone: TypeAlias = "Callable[[bytes], object]"
+"""Takes the numbers of runs that returned `None`, 8 bytes each."""
+NoteValues: TypeAlias = "Callable[[bytes, list[Any]], object]"
+"""Takes the numbers of runs of one partition, 8 bytes each, and their values, none of which is `None`."""
+
 Reach: TypeAlias = Literal["process", "machine", "anywhere"]
 """From where a stored value can be loaded: its process, its machine, or any machine."""
 
@@ -99,11 +104,15 @@ class BaseIOHandler(ABC):
             ExecutionError: If nothing is stored for one of the partitions.
         """
 
+    def _known_facts(self) -> str | None:
+        """Return what `handle_output` adds as metadata to each value, as JSON; `None` if it may differ."""
+        return None
+
     def _none_recorder(
         self,
         asset: str,  # noqa: ARG002  (for handlers that override it)
         plan: Plan | None,  # noqa: ARG002
-    ) -> Callable[[bytes], None] | None:
+    ) -> NoteNone | None:
         """Return what is called, in place of `handle_output`, for runs that return `None`.
 
         Args:
@@ -111,6 +120,25 @@ class BaseIOHandler(ABC):
             plan: The plan of the runs; `None` in a worker process.
 
         Returns:
-            A function of the numbers of the runs, 8 bytes each; `None` if `handle_output` is to be called.
+            `None` if `handle_output` is to be called.
+        """
+        return None
+
+    def _value_recorder(
+        self,
+        asset: str,  # noqa: ARG002  (for handlers that override it)
+        plan: Plan | None,  # noqa: ARG002
+    ) -> NoteValues | None:
+        """Return what is called, in place of `handle_output`, for runs that return plain values.
+
+        It is called before the outcomes of the runs are reported. What steps of the same run take does not
+        come from the handler.
+
+        Args:
+            asset: The asset.
+            plan: The plan of the runs; `None` in a worker process.
+
+        Returns:
+            `None` if `handle_output` is to be called.
         """
         return None

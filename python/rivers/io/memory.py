@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import pickle
 from array import array
 from contextlib import suppress
-from sys import getrefcount
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +17,17 @@ from rivers.io.output_metadata import ConstantMetadata
 from rivers.io.values import GroupValue, group, nothing_stored, ungroup, wanted_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rivers._rivers import PartitionKey, Plan, Selection
+    from rivers.io.base import NoteNone, NoteValues
     from rivers.io.frame_types import SchemaRule
 
 _ABSENT = object()
 _STORAGE = ConstantMetadata({"storage": "memory"})
 """The metadata of what is kept in memory."""
-_OWN_REFERENCES = 3
-"""References to a list of numbers while nothing but this module has one."""
 _MAX_PLANS = 64
-"""Maximum number of plans of an asset whose runs are kept by number."""
+"""Maximum number of times that the plan changes, or whether there are values, until keys are listed."""
 
 
 class InMemoryIOHandler(BaseIOHandler):
@@ -62,7 +61,7 @@ class InMemoryIOHandler(BaseIOHandler):
         self.schema = check_rule(schema)
         self.record_size = record_size
         self._values: dict[tuple[str, PartitionKey | None], object] = {}
-        self._nones: dict[str, _Nones] = {}
+        self._noted: dict[str, _Noted] = {}
         self._has_values: set[str] = set()
         self._lock = Lock()
 
@@ -85,7 +84,7 @@ class InMemoryIOHandler(BaseIOHandler):
             for partition in partitions
         }
         with self._lock:
-            self._list_nones(asset)
+            self._list_noted(asset)
             self._has_values.add(asset)
             self._values.update(new)
         context._add_constant(_STORAGE)  # noqa: SLF001  (not for users)
@@ -103,7 +102,7 @@ class InMemoryIOHandler(BaseIOHandler):
         wanted = wanted_keys(context)
         asset = context.asset_name
         with self._lock:
-            self._list_nones(asset)
+            self._list_noted(asset)
             stored = [self._values.get((asset, key), _ABSENT) for key in wanted]
             missing = [key for key, item in zip(wanted, stored, strict=True) if item is _ABSENT]
             if missing and self._is_none(asset, missing):
@@ -118,7 +117,7 @@ class InMemoryIOHandler(BaseIOHandler):
         """Those of the partitions whose values are in memory; see `BaseIOHandler._held`."""
         keys = partitions.keys()
         with self._lock:
-            self._list_nones(asset)
+            self._list_noted(asset)
             kept = [
                 key for key in keys if (asset, key) in self._values or self._is_none(asset, [key])
             ]
@@ -129,14 +128,14 @@ class InMemoryIOHandler(BaseIOHandler):
         with self._lock:
             self._values.clear()
             self._has_values.clear()
-            for nones in self._nones.values():
-                nones.forget()
+            for noted in self._noted.values():
+                noted.forget()
 
     def _has_any(self, asset: str) -> bool:
         """Whether there is a value for any partition of an asset."""
         with self._lock:
             return asset in self._has_values or (
-                asset in self._nones and self._nones[asset].has_noted
+                asset in self._noted and self._noted[asset].has_noted
             )
 
     def _lacking(self, asset: str, selection: Selection) -> Selection:
@@ -144,7 +143,7 @@ class InMemoryIOHandler(BaseIOHandler):
         is_partitioned = bool(selection.space.dimensions())
         keys: list[PartitionKey | None] = [*selection.keys()] if is_partitioned else [None]
         with self._lock:
-            self._list_nones(asset)
+            self._list_noted(asset)
             lacking = [
                 number
                 for number, key in enumerate(keys)
@@ -156,82 +155,116 @@ class InMemoryIOHandler(BaseIOHandler):
         found = selection.space.select_keys(lacking_keys) if lacking_keys else None
         return found or selection.difference(selection)
 
-    def _none_recorder(self, asset: str, plan: Plan | None) -> Callable[[bytes], None] | None:
+    def _known_facts(self) -> str | None:
+        is_ours = type(self).handle_output is InMemoryIOHandler.handle_output
+        return _STORAGE.json if is_ours else None
+
+    def _none_recorder(self, asset: str, plan: Plan | None) -> NoteNone | None:
         """Keep the runs' numbers, 8 bytes each; their partitions are listed when they are needed."""
         if type(self).handle_output is not InMemoryIOHandler.handle_output:
             return None
-        with self._lock:
-            nones = self._nones.setdefault(asset, _Nones())
-            if len(nones.plans) >= _MAX_PLANS:
-                self._list_nones(asset)
-            return nones.recorder(plan)
+        if plan is None:  # A worker process knows its only run.
+            return self._noted_of(asset).note_this_run
+        return functools.partial(self._note, asset, plan, values=None)
 
-    def _list_nones(self, asset: str) -> None:
-        """Store `None` for the partitions of the runs whose numbers were kept; needs the lock."""
-        nones = self._nones.get(asset)
-        if nones is None:
+    def _value_recorder(self, asset: str, plan: Plan | None) -> NoteValues | None:
+        """Keep the values by their runs' numbers; their partitions are listed when they are needed."""
+        own, ours = type(self), InMemoryIOHandler
+        is_ours = own.handle_output is ours.handle_output and own.load_input is ours.load_input
+        if not is_ours or self.record_size:
+            return None
+        if plan is None:
+            return _drop
+        return functools.partial(self._note, asset, plan)
+
+    def _noted_of(self, asset: str) -> _Noted:
+        with self._lock:
+            return self._noted.setdefault(asset, _Noted())
+
+    def _note(self, asset: str, plan: Plan, numbers: bytes, values: list[Any] | None) -> None:
+        noted = self._noted_of(asset)
+        with self._lock:
+            if noted.is_full:
+                self._list_noted(asset)
+            noted.add(plan, numbers, values)
+
+    def _list_noted(self, asset: str) -> None:
+        """Store the values of the runs whose numbers were kept; needs the lock."""
+        noted = self._noted.get(asset)
+        if noted is None:
             return
-        for keys in nones.take(as_whole=asset not in self._has_values):
-            value = None if len(keys) == 1 else GroupValue(tuple(keys), None)  # type: ignore[arg-type]
-            self._values.update(((asset, key), value) for key in keys)
+        for keys, value in noted.take(as_whole=asset not in self._has_values):
+            item = value if len(keys) == 1 else GroupValue(tuple(keys), value)  # type: ignore[arg-type]
+            self._values.update(((asset, key), item) for key in keys)
             self._has_values.add(asset)
 
     def _is_none(self, asset: str, keys: Sequence[PartitionKey | None]) -> bool:
-        nones = self._nones.get(asset)
-        return nones is not None and nones.hold(keys)
+        noted = self._noted.get(asset)
+        return noted is not None and noted.hold(keys)
 
 
-class _Nones:
-    """The runs in which an asset returned `None`.
+def _drop(numbers: bytes, values: list[Any]) -> None:
+    """Takes what runs of a worker process returned: it is lost with them."""
+
+
+class _Noted:
+    """What an asset returned, by the numbers of the runs, in the order in which it did.
 
     A backfill of a million functions that return nothing needs 8 MB, and no time to list its keys.
     """
 
     def __init__(self) -> None:
-        self.plans: list[tuple[Plan, array[int]]] = []
+        self._entries: list[tuple[Plan, array[int], list[Any] | None]] = []
         self._whole: list[Selection] = []
         self._in_this_run = False
 
     @property
+    def is_full(self) -> bool:
+        """Whether so many plans have been noted that their keys should be listed."""
+        return len(self._entries) >= _MAX_PLANS
+
+    @property
     def has_noted(self) -> bool:
         """Whether a run has been noted."""
-        noted = any(numbers for _, numbers in self.plans)
-        return noted or bool(self._whole) or self._in_this_run
+        return bool(self._entries) or bool(self._whole) or self._in_this_run
 
-    def recorder(self, plan: Plan | None) -> Callable[[bytes], None]:
-        """Return what notes the numbers of runs of a plan."""
-        if plan is None:
-            return self._note_this_run
-        numbers = array("Q")
-        self.plans.append((plan, numbers))
-        return numbers.frombytes
+    def add(self, plan: Plan, numbers: bytes, values: list[Any] | None) -> None:
+        """Note runs of a plan, and their values; `None`: all of them returned `None`."""
+        if self._entries:
+            last_plan, last_numbers, last_values = self._entries[-1]
+            if last_plan is plan and (last_values is None) == (values is None):
+                last_numbers.frombytes(numbers)
+                if last_values is not None and values is not None:
+                    last_values.extend(values)
+                return
+        self._entries.append((plan, array("Q", numbers), values))
 
-    def _note_this_run(self, numbers: bytes) -> None:  # noqa: ARG002  (a worker knows its only run)
+    def note_this_run(self, numbers: bytes) -> None:  # noqa: ARG002
+        """Note that the run of a worker process returned `None`."""
         self._in_this_run = True
 
     def forget(self) -> None:
         """Forget the run of a worker process."""
         self._in_this_run = False
 
-    def take(self, *, as_whole: bool) -> Iterator[Sequence[PartitionKey | None]]:
-        """Yield the keys of each run; keeps plans whose runs are all noted as they are.
+    def take(self, *, as_whole: bool) -> Iterator[tuple[Sequence[PartitionKey | None], object]]:
+        """Yield the keys and the value of each run; keeps plans whose runs all returned `None` as they are.
 
         Args:
             as_whole: Whether that is possible: not if the handler has other values of the asset.
         """
-        noted, self.plans = self.plans, []
-        for plan, numbers in noted:
-            if getrefcount(numbers) > _OWN_REFERENCES:  # A program may still note runs.
-                self.plans.append((plan, numbers))
-            taken = numbers[:]
-            del numbers[: len(taken)]
+        entries, self._entries = self._entries, []
+        for plan, numbers, values in entries:
             whole = plan.selection
-            is_whole = len(taken) == plan.num_runs == whole.num_partitions
+            is_whole = values is None and len(numbers) == plan.num_runs == whole.num_partitions
             if as_whole and is_whole and whole.space.dimensions():
                 self._whole.append(whole)
                 continue
-            for selection in map(plan.run, taken):
-                yield selection.keys() if selection.space.dimensions() else [None]
+            as_whole = False
+            items = itertools.repeat(None) if values is None else values
+            for selection, value in zip(map(plan.run, numbers), items, strict=False):
+                keys = selection.keys() if selection.space.dimensions() else [None]
+                yield keys, value
 
     def hold(self, keys: Sequence[PartitionKey | None]) -> bool:
         """Whether all of the keys are those of noted runs."""

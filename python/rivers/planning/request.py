@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from rivers._rivers import process_id
 from rivers._text import is_storable
@@ -33,6 +33,19 @@ Order: TypeAlias = Literal["definition", "reverse"] | list[str]
 
 Kept: TypeAlias = Literal["stored", "process", "run"]
 """Where values are kept: where others find them, in the memory of a process, or until a run ends."""
+
+
+class Keeping(NamedTuple):
+    """How the values of an asset are kept.
+
+    Attributes:
+        where: Where they are.
+        facts: What is known of each of them, as JSON; `None`: nothing.
+    """
+
+    where: Kept
+    facts: str | None
+
 
 RERUN_TAG = "rivers/rerun_of"
 """The tag of a rerun: the id of the backfill whose partitions it runs again."""
@@ -151,14 +164,14 @@ class BackfillRequest:
         object.__setattr__(self, "priority", priority)
 
     def to_json(
-        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Kept], clock_ahead: int
+        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Keeping], clock_ahead: int
     ) -> str:
         """The request as it is stored; which partitions and runs it has is stored as its plan.
 
         Args:
             nodes: The assets that are executed, in order.
             config: `config` as JSON, checked against the assets.
-            kept: Where the values of each asset are kept.
+            kept: How the values of each asset are kept.
             clock_ahead: How far the repository's clock is ahead of the machine's, in microseconds.
         """
         max_failures = self.max_failures
@@ -246,7 +259,7 @@ class RunRequest:
         object.__setattr__(self, "priority", priority)
 
     def to_json(
-        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Kept], clock_ahead: int
+        self, nodes: Sequence[Node], config: str | None, kept: Sequence[Keeping], clock_ahead: int
     ) -> str:
         """The request as it is stored; the arguments are those of `BackfillRequest.to_json`."""
         return json.dumps({
@@ -348,14 +361,15 @@ def _session(clock_ahead: int) -> list[dict[str, Any]]:
     return [{"process": process_id(), "clock_ahead": clock_ahead}]
 
 
-def _stored_assets(nodes: Sequence[Node], kept: Sequence[Kept]) -> list[dict[str, Any]]:
+def _stored_assets(nodes: Sequence[Node], kept: Sequence[Keeping]) -> list[dict[str, Any]]:
     return [
         {
             "name": node.name,
             "code_version": node.asset.code_version,
             "partitioned": node.definition is not None,
             "step": node.asset.step.name if node.asset.step.kind == "multi" else None,
-            "kept": where,
+            "kept": keeping.where,
+            "facts": keeping.facts,
         }
-        for node, where in zip(nodes, kept, strict=True)
+        for node, keeping in zip(nodes, kept, strict=True)
     ]

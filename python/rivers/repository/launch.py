@@ -14,7 +14,7 @@ from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValid
 from rivers.planning.checks import check_memory_inputs, check_same_keys
 from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
 from rivers.planning.missing_inputs import check_inputs_exist
-from rivers.planning.request import BackfillRequest, RunRequest
+from rivers.planning.request import BackfillRequest, Keeping, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import stored_assets
 from rivers.repository import waiting
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
-    from rivers.planning.request import Kept
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
 
@@ -91,10 +90,14 @@ class Launcher:
         shown = shown.replace(tzinfo=dt.UTC) if shown.tzinfo is None else shown
         return (shown - _EPOCH) // dt.timedelta(microseconds=1) - now()
 
-    def _kept(self, nodes: list[Node]) -> list[Kept]:
-        """Where the values of each asset are kept."""
+    def _kept(self, nodes: list[Node]) -> list[Keeping]:
+        """How the values of each asset are kept."""
         isolation = self.runtime.executor.isolation
-        return [kept(node, self.builder.handler(node), isolation) for node in nodes]
+        handlers = [self.builder.handler(node) for node in nodes]
+        return [
+            Keeping(kept(node, handler, isolation), handler._known_facts())  # noqa: SLF001  (not for users)
+            for node, handler in zip(nodes, handlers, strict=True)
+        ]
 
     # -- the verbs ---------------------------------------------------------------------------------
 

@@ -206,13 +206,15 @@ class ProgramBuilder:
 
     def _output(self, node: Node, index: int) -> StepOutput:
         step = node.asset.step
+        handler = self.handler(node)
         return StepOutput(
             index,
             node.name,
-            self.handler(node),
+            handler,
             node.asset.metadata,
             type_hint=None if step.kind == "multi" else item_hint(step.signature.return_hint),
             has_value=node.asset.has_value,
+            facts=handler._known_facts(),  # noqa: SLF001  (not for users)
         )
 
     def _upstream(

@@ -231,6 +231,7 @@ mod store {
 
     fn request() -> Request {
         let asset = RequestedAsset {
+            facts: None,
             kept: rivers_core::backfill::Kept::Stored,
             name: "noop".into(),
             code_version: None,

@@ -27,6 +27,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
     };
     let space = Arc::new(Space::try_from(vec![dim]).unwrap());
     let asset = RequestedAsset {
+        facts: None,
         kept: rivers_core::backfill::Kept::Stored,
         name: "asset".into(),
         code_version: None,

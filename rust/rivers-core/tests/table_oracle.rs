@@ -186,6 +186,7 @@ proptest! {
             let records = records(&plan, &fates);
             AssetHistory {
                 backfill_id: format!("a-backfill-with-a-long-id-{n}"),
+                facts: None,
                 code_version: (n % 2 == 0).then(|| format!("v{n}")),
                 plan,
                 asset: 0,

@@ -1,10 +1,10 @@
 //! The calls of a batch's runs: the path of a run that needs nothing but its functions.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use rivers_core::engine::{self, JobSpec};
 
 use crate::batch::Batch;
@@ -13,33 +13,121 @@ use crate::run::Run;
 use crate::vectorcall::{Sent, call, new_without_init, send_none};
 use crate::worker::WorkerBatch;
 
-/// A step whose function is called from here.
+/// A step whose function is called from here: `rivers.execution.direct.DirectCall`, with the same fields.
 #[derive(FromPyObject)]
 pub(crate) struct DirectCall {
-    /// The step.
     step: Py<PyAny>,
-    /// The index of its first asset in the request.
     index: u32,
-    /// A plain function, or a coroutine function.
     function: Py<PyAny>,
     is_async: bool,
-    /// The class of the context that it takes, if it takes one.
     context: Option<Py<PyType>>,
-    /// What takes the numbers of the runs in which it returned `None`, if something does.
+    names: Option<Py<PyTuple>>,
+    arguments: Vec<Argument>,
+    by_name: bool,
+    outputs: Vec<DirectOutput>,
+    needs_one_partition: bool,
+}
+
+/// An argument of a call.
+#[derive(FromPyObject)]
+enum Argument {
+    /// What a step of the same run returned: the positions of the step and of its output.
+    Value(usize, usize),
+    /// The context, as `True`, or `None`, as `False`.
+    Context(bool),
+}
+
+/// An output of a step: `rivers.execution.direct.DirectOutput`, with the same fields.
+#[derive(FromPyObject)]
+struct DirectOutput {
+    name: Py<PyString>,
     note_none: Option<Py<PyAny>>,
+    note_values: Option<Py<PyAny>>,
+    is_none_only: bool,
 }
 
 /// The steps of each layer; `None` for one that is not called from here.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct DirectCalls {
     layers: Vec<Vec<Option<DirectCall>>>,
+    /// Whether a value of a type can be stored as it is, by type.
+    plain_types: Mutex<Vec<(Py<PyType>, bool)>>,
+    /// Finds that out.
+    is_plain_type: Py<PyAny>,
 }
+
+/// Number of types that are remembered.
+const MAX_TYPES: usize = 32;
 
 #[pymethods]
 impl DirectCalls {
     #[new]
-    fn new(layers: Vec<Vec<Option<DirectCall>>>) -> Self {
-        Self { layers }
+    fn new(layers: Vec<Vec<Option<DirectCall>>>, is_plain_type: Py<PyAny>) -> Self {
+        Self {
+            layers,
+            plain_types: Mutex::default(),
+            is_plain_type,
+        }
+    }
+}
+
+impl DirectCalls {
+    fn is_plain(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let kind = value.get_type();
+        let mut types = locked(&self.plain_types);
+        if let Some((_, is_plain)) = types.iter().find(|(own, _)| own.is(&kind)) {
+            return Ok(*is_plain);
+        }
+        drop(types);
+        let is_plain = self
+            .is_plain_type
+            .bind(value.py())
+            .call1((&kind,))?
+            .extract()?;
+        types = locked(&self.plain_types);
+        if types.len() >= MAX_TYPES {
+            types.clear();
+        }
+        types.push((kind.unbind(), is_plain));
+        Ok(is_plain)
+    }
+}
+
+/// What steps returned for an output, until it is noted.
+#[derive(Default)]
+struct Pending {
+    /// The runs in which it was `None`.
+    nones: Vec<u64>,
+    /// The runs in which it was something else, with the values.
+    runs: Vec<u64>,
+    values: Vec<Py<PyAny>>,
+}
+
+impl Pending {
+    fn push(&mut self, number: u64, value: &Bound<'_, PyAny>) {
+        if value.is_none() {
+            self.nones.push(number);
+        } else {
+            self.runs.push(number);
+            self.values.push(value.clone().unbind());
+        }
+    }
+
+    /// What the run returned; `None` if there was nothing to note, since it was `None`.
+    fn last<'py>(&self, py: Python<'py>, number: u64) -> Option<Bound<'py, PyAny>> {
+        let is_last = self.runs.last() == Some(&number);
+        is_last.then(|| self.values.last().map(|own| own.bind(py).clone()))?
+    }
+
+    /// Takes back what the run returned.
+    fn pop<'py>(&mut self, py: Python<'py>, number: u64) -> Option<Bound<'py, PyAny>> {
+        if self.nones.last() == Some(&number) {
+            self.nones.pop();
+        } else if self.runs.last() == Some(&number) {
+            self.runs.pop();
+            return self.values.pop().map(|own| own.into_bound(py));
+        }
+        None
     }
 }
 
@@ -109,9 +197,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A run that is to be continued in Python: the run, the position of the step that it is at, and what has
-/// become of the call of that step, if it was called.
-type Handover<'py> = (Run, usize, Option<Outcome<'py>>);
+/// A run that is to be continued in Python, and what has become of the steps that were called.
+type Handover<'py> = (Run, Vec<Outcome<'py>>);
 
 /// The context of a call, and what it returned, what it raised, or the coroutine and what that waits for.
 type Outcome<'py> = (
@@ -129,8 +216,8 @@ pub(crate) struct Calls {
     place: Arc<Place>,
     /// Whether nothing that happened before matters to the runs.
     is_plain: bool,
-    /// By step, the runs in which it returned `None` that have not been noted yet.
-    nones: Mutex<Vec<Vec<Vec<u64>>>>,
+    /// By layer, step and output, what was returned.
+    pending: Mutex<Vec<Vec<Vec<Pending>>>>,
     /// The run that is executed, and the position of its step.
     number: AtomicU64,
     at: AtomicUsize,
@@ -141,12 +228,16 @@ impl Calls {
     #[new]
     fn new(direct: Py<DirectCalls>, batch: &Bound<'_, PyAny>) -> PyResult<Self> {
         let batch = Shared::of(batch)?;
+        let outputs = |step: &Option<DirectCall>| {
+            let count = step.as_ref().map_or(0, |step| step.outputs.len());
+            (0..count).map(|_| Pending::default()).collect()
+        };
         let layers = direct.get().layers.iter();
-        let nones = layers.map(|steps| vec![Vec::new(); steps.len()]).collect();
+        let pending = layers.map(|steps| steps.iter().map(outputs).collect());
         Ok(Self {
             place: Arc::new(batch.place()),
             is_plain: batch.is_plain(),
-            nones: Mutex::new(nones),
+            pending: Mutex::new(pending.collect()),
             number: AtomicU64::new(u64::MAX),
             at: AtomicUsize::new(0),
             direct,
@@ -161,7 +252,6 @@ impl Calls {
     /// Executes runs until one is to be continued in Python.
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Handover<'py>>> {
         let layers = &self.direct.get().layers;
-        let empty = PyTuple::empty(py);
         loop {
             let (number, due) = self.batch.begin_next();
             if due || number.is_none() {
@@ -174,26 +264,20 @@ impl Calls {
                 return Ok(None);
             };
             self.number.store(number, Ordering::Relaxed);
-            if matches!(self.batch, CallBatch::Remote(_)) {
-                // A worker process keeps what is in memory for one run.
-                locked(&self.nones)
-                    .iter_mut()
-                    .flatten()
-                    .for_each(Vec::clear);
-            }
-            let layer = self.spec().plan.layer_of(number);
+            let plan = &self.spec().plan;
+            let layer = plan.layer_of(number);
             for (at, direct) in layers[layer].iter().enumerate() {
-                let Some(direct) = direct.as_ref().filter(|_| self.is_plain) else {
-                    return self.hand_over(py, at, None);
+                let covers = |direct: &&DirectCall| {
+                    self.is_plain && (!direct.needs_one_partition || plan.run_len(number) == 1)
+                };
+                let Some(direct) = direct.as_ref().filter(covers) else {
+                    return self.hand_over(py, number, layer, at, None);
                 };
                 self.at.store(at, Ordering::Relaxed);
                 self.batch.set_step(direct.index);
-                let outcome = self.call(py, direct, number, &empty)?;
-                if let Some(outcome) = outcome {
-                    return self.hand_over(py, at, Some(outcome));
-                }
-                if direct.note_none.is_some() {
-                    locked(&self.nones)[layer][at].push(number);
+                let outcome = self.call(py, direct, number, layer, at)?;
+                if outcome.is_some() {
+                    return self.hand_over(py, number, layer, at, outcome);
                 }
             }
         }
@@ -210,18 +294,24 @@ impl Calls {
         Some((step, Run { run }))
     }
 
-    /// Notes the runs in which functions returned `None`; before that, their outcomes are not reported.
+    /// Passes on what functions returned: before that, the outcomes of their runs are not reported.
     fn note(&self, py: Python<'_>) -> PyResult<()> {
         for (layer, steps) in self.direct.get().layers.iter().enumerate() {
             for (at, direct) in steps.iter().enumerate() {
-                let Some(note) = direct.as_ref().and_then(|direct| direct.note_none.as_ref())
-                else {
-                    continue;
-                };
-                let numbers = std::mem::take(&mut locked(&self.nones)[layer][at]);
-                if !numbers.is_empty() {
-                    let bytes: Vec<u8> = numbers.iter().flat_map(|own| own.to_ne_bytes()).collect();
-                    note.call1(py, (PyBytes::new(py, &bytes),))?;
+                let outputs = direct.iter().flat_map(|direct| &direct.outputs);
+                for (which, output) in outputs.enumerate() {
+                    let taken = std::mem::take(&mut locked(&self.pending)[layer][at][which]);
+                    if let Some(note) = &output.note_none
+                        && !taken.nones.is_empty()
+                    {
+                        note.call1(py, (numbers(py, &taken.nones),))?;
+                    }
+                    if let Some(note) = &output.note_values
+                        && !taken.runs.is_empty()
+                    {
+                        let values = PyList::new(py, taken.values)?;
+                        note.call1(py, (numbers(py, &taken.runs), values))?;
+                    }
                 }
             }
         }
@@ -229,24 +319,31 @@ impl Calls {
     }
 }
 
+/// The numbers of runs, 8 bytes each.
+fn numbers<'py>(py: Python<'py>, runs: &[u64]) -> Bound<'py, PyBytes> {
+    let bytes: Vec<u8> = runs.iter().flat_map(|own| own.to_ne_bytes()).collect();
+    PyBytes::new(py, &bytes)
+}
+
 impl Calls {
     fn spec(&self) -> &JobSpec {
         &self.place.spec
     }
 
-    /// Calls a step's function. `None`: it returned `None`, and there is nothing else to say about it.
+    /// Calls a step's function. `None`: what it returned is pending, and there is nothing else to say about it.
     fn call<'py>(
         &self,
         py: Python<'py>,
         direct: &DirectCall,
         number: u64,
-        empty: &Bound<'py, PyTuple>,
+        layer: usize,
+        at: usize,
     ) -> PyResult<Option<Outcome<'py>>> {
         let context = match &direct.context {
             None => None,
             Some(class) => {
-                let context = new_without_init(class.bind(py), empty)?;
-                let run = CallRun::Lazy(Arc::clone(&self.place), number, Default::default());
+                let context = new_without_init(class.bind(py), &PyTuple::empty(py))?;
+                let run = CallRun::Lazy(Arc::clone(&self.place), number, OnceLock::new());
                 let step = direct.step.clone_ref(py);
                 let _ = context
                     .cast::<CallContext>()?
@@ -256,7 +353,27 @@ impl Calls {
                 Some(context)
             }
         };
-        let mut returned = call(py, &direct.function, context.as_ref());
+        let mut returned = match direct.arguments.as_slice() {
+            [] => call(py, &direct.function, &mut [None], None),
+            [Argument::Context(true)] => {
+                let arguments = &mut [None, context.clone()];
+                call(py, &direct.function, arguments, direct.names.as_ref())
+            }
+            arguments => {
+                let value = |argument: &Argument| match *argument {
+                    Argument::Context(true) => context.clone(),
+                    Argument::Context(false) => None,
+                    Argument::Value(step, output) => {
+                        locked(&self.pending)[layer][step][output].last(py, number)
+                    }
+                };
+                let values = arguments.iter().map(value);
+                let values =
+                    values.map(|own| Some(own.unwrap_or_else(|| py.None().into_bound(py))));
+                let mut values: Vec<_> = std::iter::once(None).chain(values).collect();
+                call(py, &direct.function, &mut values, direct.names.as_ref())
+            }
+        };
         if direct.is_async
             && let Ok(coroutine) = returned
         {
@@ -270,13 +387,74 @@ impl Calls {
             };
         }
         match returned {
-            Ok(value) if value.is_none() && self.is_silent(context.as_ref())? => Ok(None),
-            Ok(value) => Ok(Some((context, Some(value), None, None))),
+            Ok(value) => {
+                if self.is_silent(context.as_ref())?
+                    && self.keep(direct, number, layer, at, &value)?
+                {
+                    return Ok(None);
+                }
+                Ok(Some((context, Some(value), None, None)))
+            }
             Err(error) => {
                 let error = error.into_value(py).into_bound(py).into_any();
                 Ok(Some((context, None, Some(error), None)))
             }
         }
+    }
+
+    /// Keeps what a function returned until it is noted. Returns `false` if Python has to store it.
+    fn keep(
+        &self,
+        direct: &DirectCall,
+        number: u64,
+        layer: usize,
+        at: usize,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let has_one_partition = || self.spec().plan.run_len(number) == 1;
+        if !direct.by_name {
+            let output = &direct.outputs[0];
+            if value.is_none() {
+                if output.note_none.is_some() {
+                    locked(&self.pending)[layer][at][0].nones.push(number);
+                }
+                return Ok(output.note_none.is_some() || output.is_none_only);
+            }
+            if output.note_values.is_none()
+                || !has_one_partition()
+                || !self.direct.get().is_plain(value)?
+            {
+                return Ok(false);
+            }
+            locked(&self.pending)[layer][at][0].push(number, value);
+            return Ok(true);
+        }
+        let Ok(parts) = value.cast_exact::<PyDict>() else {
+            return Ok(false);
+        };
+        if parts.len() != direct.outputs.len() || !has_one_partition() {
+            return Ok(false);
+        }
+        let mut values = Vec::with_capacity(direct.outputs.len());
+        for output in &direct.outputs {
+            let Some(part) = parts.get_item(&output.name)? else {
+                return Ok(false);
+            };
+            let is_kept = if part.is_none() {
+                output.note_none.is_some()
+            } else {
+                output.note_values.is_some() && self.direct.get().is_plain(&part)?
+            };
+            if !is_kept {
+                return Ok(false);
+            }
+            values.push(part);
+        }
+        let mut pending = locked(&self.pending);
+        for (own, part) in pending[layer][at].iter_mut().zip(&values) {
+            own.push(number, part);
+        }
+        Ok(true)
     }
 
     /// Whether a call has said nothing about its run: no metadata, no partition that failed or was skipped.
@@ -290,14 +468,37 @@ impl Calls {
             && (!context.has_run() || run().is_none_or(|run| run.has_no_failures())))
     }
 
+    /// What Python needs to continue a run at a step, which was called or not: what the steps before it
+    /// returned, and its outcome.
     fn hand_over<'py>(
         &self,
         py: Python<'py>,
+        number: u64,
+        layer: usize,
         at: usize,
         outcome: Option<Outcome<'py>>,
     ) -> PyResult<Option<Handover<'py>>> {
-        self.note(py)?;
+        let mut outcomes = Vec::with_capacity(at + 1);
+        for step in 0..at {
+            let values: Vec<_> = locked(&self.pending)[layer][step]
+                .iter_mut()
+                .map(|own| own.pop(py, number))
+                .collect();
+            let direct = self.direct.get().layers[layer][step].as_ref();
+            let value = match direct {
+                Some(direct) if direct.by_name => {
+                    let parts = PyDict::new(py);
+                    for (output, value) in direct.outputs.iter().zip(values) {
+                        parts.set_item(&output.name, value)?;
+                    }
+                    Some(parts.into_any())
+                }
+                _ => values.into_iter().next().flatten(),
+            };
+            outcomes.push((None, value, None, None));
+        }
+        outcomes.extend(outcome);
         let run = self.batch.current_run();
-        Ok(run.map(|run| (Run { run }, at, outcome)))
+        Ok(run.map(|run| (Run { run }, outcomes)))
     }
 }

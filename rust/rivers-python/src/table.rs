@@ -216,6 +216,10 @@ pub(crate) fn histories(
         reasons.extend(skips.iter().map(|skip| skip.reason));
         histories.push(AssetHistory {
             code_version: row.request.assets[place as usize].code_version.clone(),
+            facts: row.request.assets[place as usize]
+                .facts
+                .as_deref()
+                .map(Arc::from),
             plan: store.plan(row.key)?,
             asset: place,
             runs: store.runs(row.key, 0..u64::MAX)?,

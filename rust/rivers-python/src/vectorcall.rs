@@ -19,23 +19,35 @@ unsafe extern "C" {
 /// The place before the arguments may be used by the function that is called.
 const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
 
-/// Calls a function with one positional argument, or none.
+/// Calls a function.
+///
+/// The first place of `arguments` is empty: the function that is called may use it. `names` are those of the
+/// arguments, if they are keyword arguments.
 pub(crate) fn call<'py>(
     py: Python<'py>,
     function: &Py<PyAny>,
-    argument: Option<&Bound<'py, PyAny>>,
+    arguments: &mut [Option<Bound<'py, PyAny>>],
+    names: Option<&Py<PyTuple>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let first = argument.map_or(ptr::null_mut(), Bound::as_ptr);
-    let arguments = [ptr::null_mut(), first];
-    let count = usize::from(argument.is_some()) | ARGUMENTS_OFFSET;
-    // SAFETY: the interpreter is attached, `arguments` has a free place before `count` borrowed references
-    // that live until the call returns, and the result is a new reference or null with an exception set.
+    const {
+        assert!(size_of::<Option<Bound<'_, PyAny>>>() == size_of::<*mut ffi::PyObject>());
+    }
+    let positional = if names.is_some() {
+        0
+    } else {
+        arguments.len() - 1
+    };
+    // SAFETY: the interpreter is attached. An optional reference is a pointer that may be null, so `arguments`
+    // has a free place before references that live until the call returns; which of them are positional, and
+    // the names of the others, are given. The result is a new reference or null with an exception set.
     unsafe {
+        let first = arguments.as_mut_ptr().cast::<*mut ffi::PyObject>().add(1);
+        let names = names.map_or(ptr::null_mut(), Py::as_ptr);
         let returned = PyObject_Vectorcall(
             function.as_ptr(),
-            arguments.as_ptr().add(1),
-            count,
-            ptr::null_mut(),
+            first,
+            positional | ARGUMENTS_OFFSET,
+            names,
         );
         Bound::from_owned_ptr_or_err(py, returned)
     }

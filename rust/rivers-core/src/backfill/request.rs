@@ -39,6 +39,9 @@ pub struct RequestedAsset {
     /// Where its values are kept.
     #[serde(default)]
     pub kept: Kept,
+    /// Facts about each value of it, a JSON object: runs record only others. They say so, too, if there are none.
+    #[serde(default)]
+    pub facts: Option<String>,
 }
 
 /// What a user requested, fixed at submission. The plan holds the partitions.

@@ -39,6 +39,8 @@ pub struct AssetHistory {
     pub in_progress: bool,
     /// The failures.
     pub failures: Failures,
+    /// The facts about each value of the asset, where runs have recorded no others.
+    pub facts: Option<Arc<str>>,
     /// The facts about what was materialized, with their texts.
     pub metadata: Vec<(MetadataRow, Arc<str>)>,
     /// What was skipped.
@@ -173,10 +175,9 @@ impl Marks {
             .code_version
             .as_deref()
             .map_or(0, |text| self.versions.write(text));
-        let facts = self
-            .metadata
-            .is_some()
-            .then(|| self.bodies.by_run(&history.metadata, history.asset));
+        let facts = self.metadata.is_some().then(|| self.bodies.by_run(history));
+        let known = history.facts.as_deref().filter(|_| facts.is_some());
+        let known = known.map_or(0, |text| self.bodies.texts.write(text));
         // What was materialized before is not part of this backfill.
         let before = history.plan.materialized(history.asset);
         let is_before = |partition| before.is_some_and(|before| before.contains(partition));
@@ -204,7 +205,7 @@ impl Marks {
                         self.run[at] = row.run;
                         self.version[at] = version;
                         if let Some(metadata) = &mut self.metadata {
-                            metadata[at] = facts.map_or(0, |own| own.of(partition));
+                            metadata[at] = facts.map_or(known, |own| own.of(partition, known));
                         }
                     }
                 };
@@ -340,7 +341,7 @@ struct Bodies {
 #[derive(Default)]
 struct RunBodies {
     /// Of all partitions that have none of their own.
-    shared: View,
+    shared: Option<View>,
     single: HashMap<u64, View>,
 }
 
@@ -349,25 +350,31 @@ impl RunBodies {
         self.single.is_empty()
     }
 
-    fn of(&self, partition: Option<u64>) -> View {
+    /// That of a partition; `known` if nothing was recorded.
+    fn of(&self, partition: Option<u64>, known: View) -> View {
         let single = partition.and_then(|own| self.single.get(&own));
-        single.copied().unwrap_or(self.shared)
+        single.copied().or(self.shared).unwrap_or(known)
     }
 }
 
 impl Bodies {
     /// The metadata of an asset by run.
-    fn by_run(&mut self, rows: &[(MetadataRow, Arc<str>)], asset: u32) -> HashMap<u64, RunBodies> {
+    fn by_run(&mut self, history: &AssetHistory) -> HashMap<u64, RunBodies> {
         let mut by_run: HashMap<u64, RunBodies> = HashMap::new();
-        for (row, text) in rows.iter().filter(|(row, _)| row.asset == asset) {
+        let rows = history.metadata.iter();
+        for (row, text) in rows.filter(|(row, _)| row.asset == history.asset) {
             let texts = &mut self.texts;
             let view = *self
                 .written
                 .entry(row.body)
-                .or_insert_with(|| texts.write(text));
+                .or_insert_with(|| match &**text {
+                    // A run that has recorded that there are no facts.
+                    "{}" => 0,
+                    text => texts.write(text),
+                });
             let run = by_run.entry(row.run).or_default();
             match row.partition {
-                None => run.shared = view,
+                None => run.shared = Some(view),
                 Some(partition) => _ = run.single.insert(partition, view),
             }
         }

@@ -178,6 +178,7 @@ pub(crate) fn backfill(
     ended_at: Option<i64>,
 ) -> BackfillRow {
     let asset = |name: &str| RequestedAsset {
+        facts: None,
         kept: rivers_core::backfill::Kept::Stored,
         name: name.into(),
         code_version: None,

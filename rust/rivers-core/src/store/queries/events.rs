@@ -265,7 +265,7 @@ fn resolve(
             partitions: records.partitions(draft),
             at: draft.at,
             error: draft.cause.and_then(|id| causes.get(&id)).map(error_text),
-            metadata: bodies.get(draft),
+            metadata: bodies.get(draft, asset),
             code_version: asset.code_version.clone(),
             run_id,
         }

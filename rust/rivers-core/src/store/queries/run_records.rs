@@ -378,8 +378,9 @@ impl Metadata {
         })
     }
 
-    /// The metadata of a materialization: that of its partition, or that of the whole run.
-    pub(super) fn get(&self, draft: &Draft) -> Option<String> {
+    /// The metadata of a materialization: that of its partition, that of the whole run, or what is known of
+    /// each value of the asset.
+    pub(super) fn get(&self, draft: &Draft, asset: &RequestedAsset) -> Option<String> {
         if draft.kind != EventKind::Materialization {
             return None;
         }
@@ -387,7 +388,11 @@ impl Metadata {
         let id = draft
             .partition
             .and_then(|own| of(Some(own)))
-            .or_else(|| of(None))?;
-        self.bodies.get(id).cloned()
+            .or_else(|| of(None));
+        match id {
+            // A run that has recorded that there are no facts.
+            Some(id) => self.bodies.get(id).filter(|body| *body != "{}").cloned(),
+            None => asset.facts.clone(),
+        }
     }
 }
