@@ -220,6 +220,7 @@ fn submit(world: &Rc<World>, process: &Rc<Process>) {
         partitioned: true,
         step: None,
         kept: Kept::Stored,
+        facts: None,
     };
     let request = Request {
         id: id.clone(),

@@ -246,7 +246,7 @@ impl State {
                 .filter(|&id| runs(&self.tasks[id]))
                 .collect();
             if !ready.is_empty() {
-                if self.random.next() % 16 == 0 {
+                if self.random.next().is_multiple_of(16) {
                     self.now += self.random.next() % 2_000;
                 }
                 let at = self.random.next() as usize % ready.len();

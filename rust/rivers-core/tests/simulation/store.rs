@@ -15,9 +15,10 @@ use rivers_core::backfill::{
 use rivers_core::error::{Error, Result};
 use rivers_core::plan::Plan;
 use rivers_core::space::labels::Labels;
+use rivers_core::store::segment::Segment;
 use rivers_core::store::{
     BackfillRow, Commit, Committed, ControlRequest, DynamicKeys, Key, Lease, LeaseTerms, Ledger,
-    Liveness, OneFailure, Overlap, Records, StorageTime,
+    Liveness, OneFailure, Overlap, Records, SegmentsBefore, StorageTime,
 };
 
 use super::scheduler::{below, note, now, one_in, sleep, violation, yield_now};
@@ -51,12 +52,12 @@ impl Model {
     }
 
     /// Writes a commit of the lease's owner, and checks that it is possible.
-    fn write(&mut self, lease: &Lease, commit: &Commit) -> Committed {
+    fn write(&mut self, owner: &str, commit: &Commit) -> Committed {
         let Some(recorded) = self.backfills.get_mut(&commit.key) else {
             return Committed::LeaseLost;
         };
         let row = &mut recorded.row;
-        if row.lease.as_ref().map(|lease| &lease.owner) != Some(&lease.owner) {
+        if row.lease.as_ref().map(|lease| lease.owner.as_str()) != Some(owner) {
             return Committed::LeaseLost;
         }
         let id = &row.request.id;
@@ -106,7 +107,6 @@ impl Model {
         row.counts = commit.counts;
         row.in_flight = commit.in_flight.clone();
         row.stop = commit.stop;
-        row.lease = Some(lease.clone());
         if let Some((status, at)) = commit.finished {
             row.status = status;
             row.ended_at = Some(at);
@@ -261,9 +261,10 @@ impl Ledger for SimulatedStore {
 
     fn commit(&self, lease: &LeaseTerms, commits: &[Commit]) -> Result<Vec<Committed>> {
         self.operation("commit", |model| {
-            let lease = self.lease(lease);
             let commits = commits.iter();
-            commits.map(|commit| model.write(&lease, commit)).collect()
+            commits
+                .map(|commit| model.write(&lease.owner, commit))
+                .collect()
         })
     }
 
@@ -424,16 +425,20 @@ impl Records for SimulatedStore {
         })
     }
 
-    fn run_before(&self, _key: Key, _number: u64) -> Result<Option<RunRow>> {
-        unreachable!("engines read all runs")
+    fn segments(&self, _key: Key, _numbers: &Range<u64>) -> Result<Vec<Segment>> {
+        unreachable!("the records are no segments")
     }
 
-    fn latest_runs(
+    fn segments_before(&self, _key: Key, _number: u64) -> Result<SegmentsBefore> {
+        unreachable!("the records are no segments")
+    }
+
+    fn latest_segments(
         &self,
         _failed: Option<bool>,
-        _limit: Option<u64>,
-    ) -> Result<Vec<(Key, RunRow)>> {
-        unreachable!("engines read the runs of one backfill")
+        _visit: &mut dyn FnMut(Key, Segment) -> Result<bool>,
+    ) -> Result<()> {
+        unreachable!("the records are no segments")
     }
 
     fn failures(&self, key: Key, _run: Option<u64>) -> Result<Vec<FailureRow>> {
