@@ -19,7 +19,7 @@ _MODULE_OF = {
     "list": "status", "status": "status",
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",
     "cancel": "control", "pause": "control", "unpause": "control", "set": "control",
-    "check": "check", "db": "database",
+    "ui": "ui", "check": "check", "db": "database",
 }  # fmt: skip
 """The module in `rivers.cli.commands` that has each command, in the order of the help."""
 
