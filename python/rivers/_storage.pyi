@@ -332,7 +332,6 @@ def backfills(
 def partition_status(
     store: Store,
     asset: str,
-    space: Space,
     status: Sequence[str] | None,
     metadata: bool,
     state: AssetState,
