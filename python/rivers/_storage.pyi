@@ -414,7 +414,6 @@ def backfills(
 def partition_status(
     store: Store,
     asset: str,
-    space: Space,
     status: Sequence[str] | None,
     metadata: bool,
     state: AssetState,

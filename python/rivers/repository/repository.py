@@ -737,7 +737,7 @@ class CodeRepository:
         spaces = self._launcher.spaces()
         states = self._launcher.states(spaces)
         return tables.partition_status(
-            self._runtime.store, asset, spaces(node), status, states.of(node), states.stale(node),
+            self._runtime.store, asset, status, states.of(node), states.stale(node),
             metadata=metadata,
         )  # fmt: skip
 

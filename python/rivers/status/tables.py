@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._rivers import ArrowTable, AssetState, Engine, Space, Staleness, Store
+    from rivers._rivers import ArrowTable, AssetState, Engine, Staleness, Store
     from rivers._storage import ErrorGroup
 
 
@@ -90,7 +90,6 @@ def backfills(
 def partition_status(
     store: Store,
     asset: str,
-    space: Space,
     status: str | Sequence[str] | None,
     state: AssetState,
     stale: Staleness,
@@ -98,9 +97,7 @@ def partition_status(
     metadata: bool = False,
 ) -> pl.DataFrame:
     """See `CodeRepository.partition_status`."""
-    return frame(
-        _rivers.partition_status(store, asset, space, _states(status), metadata, state, stale)
-    )
+    return frame(_rivers.partition_status(store, asset, _states(status), metadata, state, stale))
 
 
 def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:

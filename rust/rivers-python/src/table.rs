@@ -18,7 +18,7 @@ use crate::arrow::ArrowTable;
 use crate::asset_state::{AssetState, Staleness};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::selection::{Selection, Space};
+use crate::selection::Selection;
 use crate::store::Store;
 
 /// The states by which a table is filtered.
@@ -185,7 +185,6 @@ pub(crate) fn partition_status(
     py: Python<'_>,
     store: &Store,
     asset: &str,
-    space: &Space,
     status: Option<Vec<String>>,
     metadata: bool,
     state: &AssetState,
@@ -200,7 +199,7 @@ pub(crate) fn partition_status(
             stale: stale.stale.by_reason(),
         };
         table::partition_status(
-            &space.space,
+            state.state.space(),
             &histories,
             verdict,
             &reasons,
