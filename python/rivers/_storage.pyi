@@ -154,7 +154,7 @@ class Store:
         """Opens a file that exists, to read it only; it is neither migrated nor written."""
 
     @staticmethod
-    def postgres(url: str, locks: str | PathLike[str], read_only: bool) -> Store:  # noqa: FBT001
+    def postgres(url: str, locks: str | PathLike[str], read_only: bool) -> Store:
         """Opens a schema of a server; owners on this machine lock files in the folder `locks`."""
 
     @staticmethod
