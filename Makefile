@@ -62,6 +62,7 @@ test-rust:
 	if cargo nextest --version >/dev/null 2>&1; \
 		then cargo nextest run -p rivers-core --features failpoints $(CARGO_FLAGS); \
 		else cargo test -p rivers-core --features failpoints --lib --tests $(CARGO_FLAGS); fi
+	python tests/postgres_server.py cargo test -p rivers-core --test store_postgres $(CARGO_FLAGS)
 	cargo test --doc -p rivers-core $(CARGO_FLAGS)
 
 test-python: build

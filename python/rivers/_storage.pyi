@@ -232,6 +232,14 @@ class Store:
         """Opens a file that exists, to read it only; it is neither migrated nor written."""
 
     @staticmethod
+    def postgres(url: str, locks: str | PathLike[str], read_only: bool) -> Store:
+        """Opens a schema of a server; owners on this machine lock files in the folder `locks`."""
+
+    @staticmethod
+    def postgres_schema(url: str) -> tuple[int, int]:
+        """The version of a server's schema, 0 if it is not there, and the newest one known."""
+
+    @staticmethod
     def schema(path: str | PathLike[str]) -> tuple[int, int]:
         """Returns the version of a file's schema, and the newest version that this code knows."""
 

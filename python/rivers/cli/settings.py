@@ -1,12 +1,12 @@
 """The storage that a command uses: the flag, then what `rivers.storage.lookup` finds."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rivers.exceptions import StorageError
 
 if TYPE_CHECKING:
     from rivers.client import BackfillClient
+    from rivers.storage.location import StorageLocation
     from rivers.storage.storage import Storage
 
 
@@ -19,20 +19,21 @@ def open_storage(path: str | None) -> "Storage | None":
     return Storage.open(path)
 
 
-def storage_file(path: str | None) -> Path:
-    """Returns the path of an existing storage; reading one must not create it.
+def existing_storage(text: str | None) -> "StorageLocation":
+    """Returns the location of a storage that exists; reading one must not create it.
 
     Raises:
         StorageError: There is no such file.
     """
-    from rivers.storage.location import MEMORY, StorageLocation  # noqa: PLC0415
+    from rivers.storage.location import StorageLocation  # noqa: PLC0415
     from rivers.storage.lookup import find_storage  # noqa: PLC0415
 
-    file = (StorageLocation.parse(path) if path else find_storage()).path
-    if file is None or not file.exists():
-        msg = f"there is no storage {str(file or MEMORY)!r}; name it with --storage PATH or RIVERS_STORAGE"
+    location = StorageLocation.parse(text) if text else find_storage()
+    is_there = location.url is not None or (location.path is not None and location.path.exists())
+    if not is_there:
+        msg = f"there is no storage {location.display!r}; name it with --storage PATH or RIVERS_STORAGE"
         raise StorageError(msg)
-    return file
+    return location
 
 
 def open_client(path: str | None) -> "BackfillClient":
@@ -42,5 +43,6 @@ def open_client(path: str | None) -> "BackfillClient":
         StorageError: There is no such file, or it cannot be opened.
     """
     from rivers.client import BackfillClient  # noqa: PLC0415
+    from rivers.storage.storage import Storage  # noqa: PLC0415
 
-    return BackfillClient(storage_file(path))
+    return BackfillClient(Storage.open(existing_storage(path)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,21 +16,29 @@ DEFAULT_PATH = Path(".rivers") / "rivers.db"
 MEMORY: Final = "memory"
 """The name of a storage that lives as long as its object."""
 
+_POSTGRES = re.compile(r"postgres(ql)?://")
+"""The start of the URL of a PostgreSQL server."""
+
+_PASSWORD = re.compile(r"(?<=//)([^/@?]*?):[^/?]*@|(?<=[?&])password=[^&]*&?")
+"""What of such a URL is never shown."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 """The start of a URL. A scheme has two letters or more: one letter is a drive, as in `C:\\data`."""
 
 
 @dataclass(frozen=True)
 class StorageLocation:
-    """A file, or the memory of this process.
+    """A file, the memory of this process, or a schema of a PostgreSQL server.
 
     Attributes:
-        kind: `"file"` or `"memory"`.
-        path: The file as it was given, perhaps relative; `None` for memory.
+        kind: `"file"`, `"memory"` or `"postgres"`.
+        path: The file as it was given, perhaps relative; `None` for all others.
+        url: The server's URL, which may hold a password; `None` for all others.
     """
 
-    kind: Literal["file", "memory"]
+    kind: Literal["file", "memory", "postgres"]
     path: Path | None = None
+    url: str | None = field(default=None, repr=False)
 
     @staticmethod
     def parse(
@@ -39,11 +47,11 @@ class StorageLocation:
         """Reads a location.
 
         Args:
-            text: The path of a file, or `memory`.
+            text: The path of a file, `memory`, or a URL `postgresql://...`.
             relative_to: The folder that a relative path starts from; the working directory by default.
 
         Raises:
-            ConfigurationError: The text is empty, or a URL.
+            ConfigurationError: The text is empty, or a URL of another kind.
 
         Example:
             >>> from rivers.storage.location import StorageLocation
@@ -54,6 +62,8 @@ class StorageLocation:
         """
         if text == MEMORY:
             return StorageLocation("memory")
+        if isinstance(text, str) and _POSTGRES.match(text):
+            return StorageLocation("postgres", url=text)
         return StorageLocation.file(text, relative_to)
 
     @staticmethod
@@ -78,14 +88,18 @@ class StorageLocation:
             hint = f"; did you mean {MEMORY!r}?" if url[1] == MEMORY else ""
             msg = (
                 f"the storage is a URL ({url[0]}...), and there is no storage of the kind {url[1]!r}; "
-                f"it is the path of a file, or {MEMORY!r}{hint}"
+                f"it is the path of a file, {MEMORY!r}, or a URL postgresql://...{hint}"
             )
             raise ConfigurationError(msg)
         return StorageLocation("file", Path(relative_to or "") / text)
 
     @property
     def display(self) -> str:
-        """The location in messages: the path, or `memory`."""
+        """The location in messages: the path, `memory`, or the URL without its password."""
+        if self.url is not None:
+            return _PASSWORD.sub(
+                lambda found: f"{found[1]}@" if found[1] is not None else "", self.url
+            )
         return MEMORY if self.path is None else str(self.path)
 
     @property

@@ -100,7 +100,8 @@ def _read(path: Path) -> dict[str, Any]:
     if settings.get("module", "").partition(":")[0].endswith(".py"):
         settings["module"] = str(path.parent / settings["module"])
     if "storage" in settings:
-        settings["storage"] = StorageLocation.parse(settings["storage"], path.parent).display
+        location = StorageLocation.parse(settings["storage"], path.parent)
+        settings["storage"] = location.url or location.display
     return settings
 
 

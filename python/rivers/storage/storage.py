@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rivers._rivers import PartitionKey, Store
 from rivers._validation import check_count
-from rivers.exceptions import ConfigurationError
+from rivers.exceptions import ConfigurationError, StorageError
 from rivers.storage.events import StoredEvent, event_of
 from rivers.storage.location import DEFAULT_PATH, StorageLocation
 from rivers.storage.lookup import find_storage
@@ -28,6 +29,17 @@ PRIORITY_TAG = "rivers/priority"
 """The tag that overrides a backfill's priority."""
 
 STARTED_STATUSES = ("running", "completed", "failed")
+
+
+def _lock_folder() -> Path:
+    """The folder on this machine where owners of backfills show that they are alive."""
+    user = os.geteuid() if hasattr(os, "geteuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"rivers-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "geteuid") and folder.lstat().st_uid != user:
+        msg = f"{folder} belongs to another user"
+        raise StorageError(msg)
+    return folder
 
 
 class Storage:
@@ -54,8 +66,8 @@ class Storage:
         """Opens the storage at a location.
 
         Args:
-            location: The path of a file, or `"memory"`.
-            read_only: Whether the file is only read: it must exist, is not migrated, and nothing is
+            location: The path of a file, `"memory"`, or a URL `postgresql://...`; see `postgres`.
+            read_only: Whether the storage is only read: it must exist, is not migrated, and nothing is
                 written to it.
 
         Raises:
@@ -70,6 +82,8 @@ class Storage:
         """
         if not isinstance(location, StorageLocation):
             location = StorageLocation.parse(location)
+        if location.url is not None:
+            return Storage.postgres(location.url, read_only=read_only)
         if location.path is None:
             return Storage.memory()
         if read_only:
@@ -107,6 +121,28 @@ class Storage:
         return Storage(Store.memory())
 
     @staticmethod
+    def postgres(url: str, *, read_only: bool = False) -> Storage:
+        """Opens a schema of a PostgreSQL server, which processes on any number of machines may share.
+
+        The schema is created and migrated, by one process at a time. Of the URL, `schema` names it (by
+        default `rivers`); `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, several hosts and
+        `target_session_attrs` mean what they mean to libpq. The password is never shown.
+
+        Args:
+            url: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME`.
+            read_only: Whether nothing is written or migrated: a role that may only read suffices.
+
+        Raises:
+            ConfigurationError: The URL cannot be read.
+            StorageError: The server cannot be reached, or refuses the role; or the schema must be migrated
+                first, or was written by a newer rivers.
+        """
+        if StorageLocation.parse(url).url is None:
+            msg = "the URL of a server begins with postgresql://"
+            raise ConfigurationError(msg)
+        return Storage(Store.postgres(url, _lock_folder(), read_only))
+
+    @staticmethod
     def default() -> Storage:
         """Opens the storage that is meant where none is named.
 
@@ -126,16 +162,20 @@ class Storage:
         return self._store.path
 
     @staticmethod
-    def schema_versions(path: str | os.PathLike[str]) -> tuple[int, int]:
-        """Returns the version of a file's schema, and the newest version that this package knows.
+    def schema_versions(location: str | os.PathLike[str] | StorageLocation) -> tuple[int, int]:
+        """Returns the version of a storage's schema, and the newest version that this package knows.
 
         Args:
-            path: The file; it is not migrated.
+            location: The file, or a server's URL; it is not migrated.
 
         Raises:
             StorageError: It cannot be read, or is no storage of rivers.
         """
-        return Store.schema(os.path.abspath(path))  # noqa: PTH100
+        if not isinstance(location, StorageLocation):
+            location = StorageLocation.parse(location)
+        if location.url is not None:
+            return Store.postgres_schema(location.url)
+        return Store.schema((location.path or DEFAULT_PATH).absolute())
 
     def check(self) -> list[str]:
         """Checks the file and compares its counts with its records; others may use it meanwhile.

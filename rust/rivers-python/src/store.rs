@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use rivers_core::backfill::{Cause, Report, ReportKind};
 use rivers_core::clock::{Clock, SteadyClock};
+use rivers_core::store::postgres::PostgresStore;
 use rivers_core::store::queries::runs::RunStatus;
 use rivers_core::store::queries::{asset_state, backfills, error_groups, events, rates, runs};
 use rivers_core::store::sqlite::SqliteStore;
@@ -86,6 +87,23 @@ impl Store {
     #[staticmethod]
     fn memory() -> Result<Self> {
         Ok(SqliteStore::memory()?.into())
+    }
+
+    /// A schema of a server; owners on this machine lock files in the folder `locks`.
+    #[staticmethod]
+    fn postgres(py: Python<'_>, url: String, locks: PathBuf, read_only: bool) -> Result<Self> {
+        let open = || match read_only {
+            true => PostgresStore::open_read_only(&url, &locks),
+            false => PostgresStore::open(&url, &locks),
+        };
+        Ok(Self {
+            store: Arc::new(py.detach(open)?),
+        })
+    }
+
+    #[staticmethod]
+    fn postgres_schema(py: Python<'_>, url: String) -> Result<(i64, i64)> {
+        Ok(py.detach(|| PostgresStore::schema(&url))?)
     }
 
     #[getter]

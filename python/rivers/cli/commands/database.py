@@ -8,7 +8,7 @@ from rich.markup import escape
 from rivers.cli.display import count, output, write_json
 from rivers.cli.exit_codes import UNHEALTHY
 from rivers.cli.options import json_option, storage_option
-from rivers.cli.settings import storage_file
+from rivers.cli.settings import existing_storage
 from rivers.exceptions import StorageError
 
 
@@ -28,22 +28,22 @@ def check(as_json: bool, storage: str | None) -> None:
     """
     from rivers.storage.storage import Storage  # noqa: PLC0415  (--help opens no storage)
 
-    file = storage_file(storage)
+    location = existing_storage(storage)
     num_records = 0
     try:
-        opened = Storage.embedded(file)
+        opened = Storage.open(location)
         wrong = opened.check()
         num_records = 0 if wrong else opened.num_backfills()
     except StorageError as error:
         wrong = [str(error)]
     if as_json:
-        write_json(json.dumps({"path": str(file), "ok": not wrong, "wrong": wrong}))
+        write_json(json.dumps({"path": location.display, "ok": not wrong, "wrong": wrong}))
     elif wrong:
         for text in wrong:
             output.print(f"[bold red]wrong:[/] {escape(text)}", soft_wrap=True)
     else:
         records = count(num_records, "backfill or manual run")
-        output.print(f"ok: {records} in {escape(str(file))}", soft_wrap=True)
+        output.print(f"ok: {records} in {escape(location.display)}", soft_wrap=True)
     if wrong:
         raise click.exceptions.Exit(UNHEALTHY)
 
@@ -57,11 +57,11 @@ def migrate(storage: str | None) -> None:
     """
     from rivers.storage.storage import Storage  # noqa: PLC0415
 
-    file = storage_file(storage)
-    found, newest = Storage.schema_versions(file)
-    Storage.embedded(file)
+    location = existing_storage(storage)
+    found, newest = Storage.schema_versions(location)
+    Storage.open(location)
     moved = f"schema {found} -> {newest}" if found != newest else f"schema {newest} is the newest"
-    output.print(f"{moved}: {escape(str(file))}", soft_wrap=True)
+    output.print(f"{moved}: {escape(location.display)}", soft_wrap=True)
 
 
 COMMANDS = {"db": database}

@@ -30,6 +30,7 @@ mod encoding;
 pub mod failpoint;
 pub mod fork;
 pub mod liveness;
+pub mod postgres;
 pub(crate) mod process;
 pub mod queries;
 mod records;

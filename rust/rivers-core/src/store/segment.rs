@@ -120,6 +120,37 @@ impl Segment {
     }
 }
 
+/// After this many commits of a backfill, its small segments are merged.
+const MERGE_EVERY: i64 = 64;
+/// At the end of a backfill they are merged if there were at least this many commits.
+const MIN_MERGED_AT_END: i64 = 8;
+/// Number of the latest segments that are looked at: those before were looked at earlier.
+pub(super) const MAX_MERGED: i64 = 2 * MERGE_EVERY;
+/// Maximum number of runs in a segment that was merged.
+const MAX_RUNS: u64 = 16_384;
+
+/// Whether segments are to be merged after the commit with this number.
+pub(super) fn is_merge_due(seq: i64, has_ended: bool) -> bool {
+    seq % MERGE_EVERY == 0 || (has_ended && seq >= MIN_MERGED_AT_END)
+}
+
+/// Neighbours that fit into one segment, of segments (number and runs) from the newest on.
+pub(super) fn merge_groups(latest: &[(i64, u64)]) -> impl Iterator<Item = &[(i64, u64)]> {
+    let mut rest = latest;
+    let groups = std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fits = |(_, runs): &&(i64, u64)| {
+            sum += runs;
+            sum <= MAX_RUNS
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (group, after) = rest.split_at_checked(count)?;
+        rest = after;
+        Some(group)
+    });
+    groups.filter(|group| group.len() > 1)
+}
+
 /// Packs the first runs into `block`, without its header; how many they are.
 fn pack_block(runs: &[RunRow], block: &mut Vec<u8>) -> usize {
     block.clear();

@@ -1,6 +1,9 @@
 //! Whether the records of a backfill agree with each other.
 
+use roaring::RoaringTreemap;
+
 use crate::backfill::Status;
+use crate::error::Result;
 use crate::plan::Plan;
 use crate::store::queries::ended_runs::EndedRuns;
 use crate::store::records::BackfillRow;
@@ -82,4 +85,28 @@ pub fn of_runs(row: &BackfillRow, plan: &Plan, ended: &EndedRuns) -> Vec<String>
         problems.push(format!("{impossible} of its runs cannot have ended so"));
     }
     problems
+}
+
+/// Number of failed runs without a failure, and of failures and metadata without a run. Each record is the
+/// number of its run, and whether it is a failure.
+pub(in crate::store) fn unmatched(
+    ended: &EndedRuns,
+    recorded: impl IntoIterator<Item = (u64, bool)>,
+) -> Result<u64> {
+    let (mut runs, mut failed) = (RoaringTreemap::new(), RoaringTreemap::new());
+    for run in ended {
+        let run = run?;
+        runs.insert(run.run);
+        if run.failed > 0 {
+            failed.insert(run.run);
+        }
+    }
+    let mut unmatched = 0;
+    for (run, is_failure) in recorded {
+        unmatched += u64::from(!runs.contains(run));
+        if is_failure {
+            failed.remove(run);
+        }
+    }
+    Ok(unmatched + failed.len())
 }

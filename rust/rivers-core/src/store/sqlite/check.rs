@@ -1,7 +1,6 @@
 //! Whether the records are intact: what SQLite says of its file, and whether the counts of each backfill
 //! equal its records.
 
-use roaring::RoaringTreemap;
 use rusqlite::{Connection, Result};
 
 use super::{backfill, segment};
@@ -74,28 +73,18 @@ fn of_backfill(connection: &Connection, key: Key) -> Result<Vec<String>> {
 
 /// Number of failed runs without a failure, and of failures and metadata without a run.
 fn unmatched_failures(connection: &Connection, key: Key, ended: &EndedRuns) -> Result<u64> {
-    let mut runs = RoaringTreemap::new();
-    let mut failed = RoaringTreemap::new();
-    for run in ended {
-        let run = run?;
-        runs.insert(run.run);
-        if run.failed > 0 {
-            failed.insert(run.run);
-        }
-    }
-    let mut unmatched = 0;
-    for sql in [
-        "SELECT run FROM failure WHERE backfill = ?1",
-        "SELECT run FROM metadata WHERE backfill = ?1",
+    let mut recorded = Vec::new();
+    for (sql, is_failure) in [
+        ("SELECT DISTINCT run FROM failure WHERE backfill = ?1", true),
+        (
+            "SELECT DISTINCT run FROM metadata WHERE backfill = ?1",
+            false,
+        ),
     ] {
         let mut statement = connection.prepare_cached(sql)?;
         for run in statement.query_map([key], |row| row.get::<_, i64>(0))? {
-            unmatched += u64::from(!runs.contains(run?.cast_unsigned()));
+            recorded.push((run?.cast_unsigned(), is_failure));
         }
     }
-    let mut statement = connection.prepare_cached("SELECT run FROM failure WHERE backfill = ?1")?;
-    for run in statement.query_map([key], |row| row.get::<_, i64>(0))? {
-        failed.remove(run?.cast_unsigned());
-    }
-    Ok(unmatched + failed.len())
+    Ok(consistency::unmatched(ended, recorded)?)
 }

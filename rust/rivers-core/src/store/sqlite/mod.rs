@@ -40,7 +40,7 @@ use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
     SegmentsBefore, StorageTime,
 };
-use super::segment::Segment;
+use super::segment::{Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values};
 use crate::backfill::{
     AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow,
@@ -435,7 +435,7 @@ impl Ledger for SqliteStore {
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         for (commit, seq) in commits.iter().zip(&appended) {
-            if seq.is_some_and(|seq| segment::is_merge_due(seq, commit.finished.is_some())) {
+            if seq.is_some_and(|seq| is_merge_due(seq, commit.finished.is_some())) {
                 self.merge_segments(commit.key);
             }
         }

@@ -9,14 +9,7 @@ use crate::backfill::{Counts, RunEnd, RunRow, Stop};
 use crate::clock::Micros;
 use crate::store::encoding::encode_in_flight;
 use crate::store::records::{Commit, Key, SegmentsBefore};
-use crate::store::segment::Segment;
-
-/// After this many commits of a backfill, its small segments are merged.
-pub(super) const MERGE_EVERY: i64 = 64;
-/// At the end of a backfill they are merged if there were at least this many commits.
-const MIN_MERGED_AT_END: i64 = 8;
-/// Maximum number of runs in a segment that was merged.
-const MAX_RUNS: u64 = 16_384;
+use crate::store::segment::{MAX_MERGED, Segment, merge_groups};
 
 /// Appends the segment of a commit. Returns its number, or `None` if `owner` does not hold the lease.
 pub(super) fn append(
@@ -95,37 +88,21 @@ pub(super) fn newest(connection: &Connection, key: Key) -> Result<Option<Standin
         .optional()
 }
 
-/// Whether segments are to be merged after the commit with this number.
-pub(super) fn is_merge_due(seq: i64, has_ended: bool) -> bool {
-    seq % MERGE_EVERY == 0 || (has_ended && seq >= MIN_MERGED_AT_END)
-}
-
 /// Merges neighbours among the latest segments of a backfill into one, if some fit. Returns whether it did.
 pub(super) fn merge(transaction: &Transaction<'_>, key: Key) -> Result<bool> {
     let latest: Vec<(i64, u64)> = transaction
         .prepare_cached(
             "SELECT seq, runs FROM segment WHERE backfill = ?1 ORDER BY seq DESC LIMIT ?2",
         )?
-        .query_map([key, 2 * MERGE_EVERY], |row| {
+        .query_map([key, MAX_MERGED], |row| {
             Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
         })?
         .collect::<Result<_>>()?;
-    let mut rest = latest.as_slice();
-    while let Some(&(newest, _)) = rest.first() {
-        let mut sum = 0;
-        let fits = |(_, runs): &&(i64, u64)| {
-            sum += runs;
-            sum <= MAX_RUNS
-        };
-        let count = rest.iter().take_while(fits).count().max(1);
-        let oldest = rest[count - 1].0;
-        if count > 1 {
-            merge_into(transaction, key, oldest, newest)?;
-            return Ok(true);
-        }
-        rest = &rest[count..];
-    }
-    Ok(false)
+    let Some(group) = merge_groups(&latest).next() else {
+        return Ok(false);
+    };
+    merge_into(transaction, key, group[group.len() - 1].0, group[0].0)?;
+    Ok(true)
 }
 
 /// Moves the runs of the segments from `oldest` on into `newest`.
