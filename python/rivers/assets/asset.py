@@ -421,6 +421,19 @@ class Asset(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Asset {self.name!r}>" if self.is_declared else "<Asset without a function>"
 
+    def _repr_html_(self) -> str:
+        from rivers.partitions.notebook import facts_of, table  # noqa: PLC0415  (notebooks alone need it)
+
+        definition = self.partitions_def
+        facts = {"group": self.group or "", "kinds": ", ".join(self.kinds)}
+        if isinstance(definition, str):
+            facts["partitions"] = f"those called {definition!r}"
+        else:
+            facts |= (
+                {"partitions": "not partitioned"} if definition is None else facts_of(definition)
+            )
+        return table(repr(self), facts)
+
     # -- checks and declaration --------------------------------------------------------------------
 
     def _check_options(self) -> None:

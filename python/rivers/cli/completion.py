@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from click.shell_completion import CompletionItem
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import click
+    from click.shell_completion import CompletionItem
 
     from rivers.repository.repository import CodeRepository
 
@@ -31,11 +30,11 @@ def backfill_ids(
 
         views = open_client(ctx.params.get("storage")).list_views(limit=_MAX_IDS)
         items = [
-            CompletionItem(view.backfill_id, help=f"{view.state}, {', '.join(view.assets)}")
+            _item(view.backfill_id, help=f"{view.state}, {', '.join(view.assets)}")
             for view in views
             if view.backfill_id.startswith(incomplete)
         ]
-        words = [CompletionItem(word) for word in ("latest",) if word.startswith(incomplete)]
+        words = [_item(word) for word in ("latest",) if word.startswith(incomplete)]
         return words + items
     return []
 
@@ -43,7 +42,7 @@ def backfill_ids(
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Leaves the name of a module to the shell, which knows files."""
     del ctx, param
-    return [CompletionItem(incomplete, type="file")]
+    return [_item(incomplete, type="file")]
 
 
 def statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -112,4 +111,10 @@ def _repository(ctx: click.Context) -> Iterator[CodeRepository | None]:
 def _completed(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
     """The words that begin with the last of those that are separated by commas."""
     before, comma, last = incomplete.rpartition(",")
-    return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
+    return [_item(f"{before}{comma}{word}") for word in words if word.startswith(last)]
+
+
+def _item(value: str, **options: str) -> CompletionItem:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415  (commands start faster without it)
+
+    return CompletionItem(value, **options)

@@ -12,3 +12,13 @@ __all__ = [
     "PartitionsDefinition",
     "exclude",
 ]
+
+
+def _definition_html(definition: PartitionsDefinition) -> str:
+    from rivers.partitions.notebook import definition_html  # noqa: PLC0415  (notebooks alone need it)
+
+    return definition_html(definition)
+
+
+# The class comes from the binding, which knows no notebooks.
+PartitionsDefinition._repr_html_ = _definition_html  # type: ignore[attr-defined]

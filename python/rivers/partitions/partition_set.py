@@ -118,6 +118,11 @@ class PartitionSet:
     def __repr__(self) -> str:
         return self._text
 
+    def _repr_html_(self) -> str:
+        from rivers.partitions.notebook import set_html  # noqa: PLC0415  (notebooks alone need it)
+
+        return set_html(self._text, lambda: self._resolved(None, None))
+
 
 def select(
     definition: PartitionsDefinition, parts: object, dimensions: Mapping[str, object] | None

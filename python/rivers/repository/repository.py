@@ -819,6 +819,15 @@ class CodeRepository:
         """
         return reports.forget_partitions(self._launcher, asset, partition_keys, partition_range)
 
+    def __repr__(self) -> str:
+        count = len(self._graph.nodes)
+        return f"<CodeRepository of {count} asset{'' if count == 1 else 's'}>"
+
+    def _repr_html_(self) -> str:
+        from rivers.repository.notebook import repository_html  # noqa: PLC0415  (notebooks alone need it)
+
+        return repository_html(self, self._graph)
+
     @property
     def _client(self) -> BackfillClient:
         return self._runtime.connect().client
