@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -267,8 +268,10 @@ class RayActor:
             self._handle.ask.remote("drop", number)
 
     def kill(self) -> None:
-        """Ends its process, whatever it does."""
-        ray.kill(self._handle)
+        """Ends its process, whatever it does; does not wait for Ray, which may not answer."""
+        threading.Thread(
+            target=ray.kill, args=(self._handle,), name="rivers-ray-kill", daemon=True
+        ).start()
 
     def close(self) -> ObjectRef[Any]:
         """Tears down its resources; returns a reference that is ready when it may be killed."""

@@ -1,0 +1,121 @@
+"""Workers and nodes that die or freeze: what was lost is executed again, and recorded once."""
+
+import os
+import random
+import signal
+import sys
+import time
+
+import cloudpickle
+import pytest
+from tests.support import counts, letters, wait_until
+
+import rivers as rs
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+EIGHT = letters(8)
+ALL = rs.PartitionKeyRange.single("a", "h")
+FAULTS = int(os.environ.get("RAY_FAULTS", "30"))
+
+
+def test_a_run_that_kills_its_worker_fails_after_three_and_no_other_does(on_ray, notes):
+    @rs.Asset(partitions_def=EIGHT)
+    def asset(context):
+        notes.add(context.partition_key)
+        if context.partition_key == "f":
+            os._exit(3)
+
+    repo = on_ray(asset)
+    result = repo.backfill(partition_range=ALL, max_concurrency=1)
+    assert counts(result) == (7, 1, 0)
+    calls = [line[0] for line in notes.lines()]
+    assert calls.count("f") == 3
+    assert set(calls) == set("abcdefgh")
+    assert "worker process" in repo.get_backfill(result.backfill_id).error
+
+
+def test_the_asset_that_killed_its_worker_is_named(on_ray):
+    first = rs.Asset(lambda: None, name="first", partitions_def=EIGHT)
+    second = rs.Asset(lambda: os._exit(3), name="second", partitions_def=EIGHT, deps=["first"])
+    repo = on_ray(first, second, max_deaths=2)
+    result = repo.backfill(partition_keys=[rs.PartitionKey.single("a")])
+    assert counts(result) == (0, 1, 0)
+    assert '"second"' in repo.get_backfill(result.backfill_id).error
+
+
+def processes(notes):
+    return {int(line[1]) for line in notes.lines()}
+
+
+def noting(notes, count, seconds):
+    """Makes an asset whose runs note their partition and their process."""
+
+    def asset(context):
+        notes.add(context.partition_key, os.getpid())
+        time.sleep(seconds)
+
+    defined = rs.PartitionsDefinition.static_([str(number) for number in range(count)])
+    return rs.Asset(asset, partitions_def=defined)
+
+
+def test_a_worker_that_freezes_is_replaced(on_ray, notes, stopped):
+    repo = on_ray(noting(notes, 40, 0.05))
+    span = rs.PartitionKeyRange.single("0", "39")
+    launched = repo.backfill(partition_range=span, max_concurrency=2, block=False)
+    wait_until(lambda: len(processes(notes)) == 2)
+    frozen = processes(notes).pop()
+    stopped.append(frozen)
+    os.kill(frozen, signal.SIGSTOP)
+    assert counts(repo.wait_backfill(launched.backfill_id)) == (40, 0, 0)
+    assert {line[0] for line in notes.lines()} == {str(number) for number in range(40)}
+
+
+def test_a_node_that_dies_takes_no_run_with_it(on_ray, notes, ray_cluster):
+    node = ray_cluster.add_node(num_cpus=2, resources={"doomed": 2})
+    asset = rs.Asset(
+        noting(notes, 60, 0.05).step.fn, name="asset", compute={"resources": {"doomed": 1}},
+        partitions_def=rs.PartitionsDefinition.static_([str(number) for number in range(60)]),
+    )  # fmt: skip
+    repo = on_ray(asset)
+    span = rs.PartitionKeyRange.single("0", "59")
+    launched = repo.backfill(partition_range=span, max_concurrency=2, block=False)
+    wait_until(lambda: len(notes.lines()) > 5)
+    ray_cluster.cluster.remove_node(node, allow_graceful=False)
+    other = ray_cluster.add_node(num_cpus=2, resources={"doomed": 2})
+    try:
+        assert counts(repo.wait_backfill(launched.backfill_id)) == (60, 0, 0)
+    finally:
+        ray_cluster.cluster.remove_node(other)
+
+
+@pytest.mark.timeout(600)
+def test_workers_that_are_killed_and_frozen_at_random_cost_no_run(on_ray, notes, stopped):
+    """`RAY_FAULTS` sets the number of faults, `RAY_SEED` repeats what was printed."""
+    seed = int(os.environ.get("RAY_SEED", random.randrange(2**32)))
+    print("RAY_SEED", seed)
+    chance = random.Random(seed)
+    count = 1_000 * FAULTS
+    repo = on_ray(noting(notes, count, 0.0005), max_deaths=1_000)
+    span = rs.PartitionKeyRange.single("0", str(count - 1))
+    launched = repo.backfill(partition_range=span, max_concurrency=4, block=False)
+    faults = 0
+    while faults < FAULTS and repo.get_backfill(launched.backfill_id).status == "in_progress":
+        time.sleep(chance.uniform(0.05, 0.4))
+        alive = [int(line[1]) for line in notes.lines()[-50:]]
+        if not alive:
+            continue
+        process = chance.choice(alive)
+        freezes = chance.random() < 0.1
+        try:
+            os.kill(process, signal.SIGSTOP if freezes else signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        faults += 1
+        if freezes:
+            stopped.append(process)
+    status = repo.wait_backfill(launched.backfill_id)
+    assert counts(status) == (count, 0, 0)
+    table = repo.backfill_partitions(launched.backfill_id)
+    assert table["status"].to_list() == ["completed"] * count
+    assert faults
