@@ -44,7 +44,10 @@ class _SendingWorkers(Workers):
     """Executes what a worker process would, in a thread of this process, so that both sides are counted."""
 
     def execute(self, batch: Batch, program: Program) -> None:
-        own = Program.unpickle(program.pickled)
+        known = getattr(self, "_known", None)  # A worker process reads a program once.
+        if known is None or known[0] is not program:
+            known = self._known = program, Program.unpickle(program.pickled)
+        own = known[1]
         while (sent := batch.send(_ALL_RUNS)) is not None:
             batch.receive(execute_batch(own, WorkerBatch(batch.spec, sent, batch.prior_attempts())))
 
