@@ -12,12 +12,14 @@ import test_planning
 import test_recovery
 import test_tables
 import test_throughput
+import test_values
 from support import measure
 
 SECTIONS = {
     "planning": [*test_planning.ROWS, *test_memory.PLANNING],
     "tables": [*test_tables.ROWS, *test_memory.TABLES],
     "throughput": test_throughput.ROWS,
+    "values": test_values.ROWS,
     "recovery": test_recovery.ROWS,
     "memory": test_memory.RUNNING,
 }

@@ -385,3 +385,21 @@ def test_an_attempt_does_not_wait_for_the_slow_run_behind_it(repo, tmp_path, kin
     repository = repo(asset, default_executor=executor)
     everything = rs.PartitionKeyRange.single("0000", "0999")
     assert repository.backfill(partition_range=everything, max_concurrency=2).completed == 1_000
+
+
+def test_a_manual_run_takes_a_retry_policy_by_its_name(repo):
+    calls = []
+
+    @rs.Asset
+    def flaky():
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConnectionError("not yet")
+        return len(calls)
+
+    quick = rs.RetryPolicy(5, rs.Backoff.constant(0.001))
+    made = repo(flaky, retries={"net": quick})
+    assert made.materialize(retry="net").success
+    assert len(calls) == 3
+    with pytest.raises(rs.exceptions.ConfigurationError, match="net"):
+        made.materialize(retry="nett")

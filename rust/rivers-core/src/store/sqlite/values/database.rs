@@ -72,6 +72,9 @@ struct Asset {
     has_shared: bool,
 }
 
+/// A row to write: its asset, its identity, its source, which entry it is of, and its shared body.
+type Row = (Asset, Vec<u8>, i64, usize, Option<i64>);
+
 impl<'a> Writer<'a> {
     fn new(transaction: &'a Transaction<'a>) -> Self {
         Self {
@@ -182,8 +185,7 @@ impl<'a> Writer<'a> {
 
     fn write_entries(&mut self, entries: &[Entry]) -> Result<()> {
         // Rows in the order of the table touch each of its pages once. Of equal keys, the last one counts.
-        let mut rows: Vec<(Asset, Vec<u8>, i64, usize, Option<i64>)> =
-            Vec::with_capacity(entries.len());
+        let mut rows: Vec<Row> = Vec::with_capacity(entries.len());
         let mut identities: Option<(&Arc<Space>, Identities<'_>)> = None;
         for (at, entry) in entries.iter().enumerate() {
             let asset = self.asset(&entry.asset)?;
