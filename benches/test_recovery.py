@@ -40,7 +40,9 @@ def _look(path):
     """Id and completed runs of the backfill, once it is there."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            return database.execute("SELECT id, completed FROM backfill").fetchone() or ("", 0)
+            return database.execute(
+                "SELECT id, (SELECT max(completed) FROM segment) FROM backfill"
+            ).fetchone() or ("", 0)
     except sqlite3.OperationalError:  # There is no table yet, or no file.
         return "", 0
 

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.segments import recorded_runs
 
 from rivers import _rivers
 
@@ -31,6 +32,12 @@ def change(file, sql):
         database.executescript(sql)
 
 
+def other_body(body, last_run=3):
+    """Changes a recorded segment of four runs, one of which failed."""
+    newest = "DELETE FROM segment WHERE seq < (SELECT max(seq) FROM segment)"
+    return f"{newest}; UPDATE segment SET body = x'{body.hex()}', first_run = 0, last_run = {last_run}, runs = 4, failed_runs = 1"
+
+
 def made_by_version(version, new, old):
     """Copies the records of a storage into a file with an earlier schema."""
     with contextlib.closing(sqlite3.connect(old)) as database:
@@ -41,6 +48,11 @@ def made_by_version(version, new, old):
             "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
         )
         for (table,) in database.execute(tables).fetchall():
+            if table == "run":
+                database.executemany(
+                    "INSERT INTO main.run VALUES (?, ?, ?, ?, ?)", recorded_runs(database)
+                )
+                continue
             columns = database.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
             names = ", ".join(name for (name,) in columns)
             database.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM new.{table}")
@@ -82,8 +94,9 @@ def test_a_storage_is_intact_while_a_backfill_runs_and_after_it_was_killed(shell
     [
         ("UPDATE backfill SET completed = 2, canceled = 1", "it counts 3 partitions that have ended, its records say 4"),
         ("UPDATE backfill SET failed = 2, completed = 2", "it counts 2 failed partitions, its records say 1"),
-        ("DELETE FROM run WHERE run = 0", "it counts 4 runs that have ended, its records say 3"),
-        ("UPDATE run SET run = 9 WHERE run = 0", "1 of its runs cannot have ended so" ),
+        ("DELETE FROM segment", "it counts 4 runs that have ended, its records say 0"),
+        (other_body(b"\x01\x03\x07\0\0\0\0\0\0\0"), "1 of its segments are damaged"),
+        (other_body(b"\x01\x04\x0e\0\0\0\0\x01\0\0\x01\0\0\0\x0c\0\0", last_run=9), "1 of its runs cannot have ended so" ),
         ("DELETE FROM failure", "1 failures, metadata and failed runs do not match"),
         ("DELETE FROM cause", "the table failure names a row of cause that is not there"),
         ("UPDATE backfill SET completed = 9", "more partitions have ended than it has"),

@@ -18,7 +18,7 @@ STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 
 LAYERS = [
     "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
-    "io_handlers", "execution", "status", "storage", "testing", "client", "assets", "planning", "repository", "__init__", "cli",
+    "io_handlers", "execution", "status", "storage", "testing", "client", "assets", "planning", "repository", "__init__", "ui", "cli",
     "__main__",
 ]  # fmt: skip
 """The modules and folders of the package from the ground up: each uses only those before it."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.segments import unpacked
 from tests.support import TIMEOUT, wait_until
 
 PRELUDE = """
@@ -72,6 +73,11 @@ class Processes:
         command = [sys.executable, "-c", code, str(self.folder / name), query]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
+
+    def recorded_runs(self, name="rivers.db"):
+        """The numbers of the runs that are recorded as ended, backfill by backfill."""
+        bodies = self.sql("SELECT body FROM segment ORDER BY backfill, seq", name)
+        return [run for (body,) in bodies for run, *_ in unpacked(bytes.fromhex(body))]
 
     def check_integrity(self, name="rivers.db"):
         assert self.sql("PRAGMA integrity_check", name) == [["ok"]]

@@ -31,7 +31,7 @@ def _killed(processes, script, notes):
     process = processes.start(script)
     processes.wait_for_notes(notes)
     # A noted attempt is committed once the next run is in flight.
-    asked = "SELECT (SELECT count(*) FROM attempt), (SELECT count(*) FROM run)"
+    asked = "SELECT (SELECT count(*) FROM attempt), (SELECT sum(runs) FROM segment)"
     wait_until((processes.folder / "rivers.db").exists)
     attempts = notes - 2 if notes > 2 else 1
     wait_until(lambda: processes.sql(asked) == [[attempts, 1]])

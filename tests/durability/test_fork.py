@@ -124,7 +124,7 @@ note("done")
         processes.end(processes.start(script(body), used))
         done = sum(note == "done" for note in processes.notes())
         assert done == number
-    (count,) = processes.sql("SELECT count(*) FROM run")[0]
+    (count,) = processes.sql("SELECT sum(runs) FROM segment")[0]
     assert count == 21 * 60
     processes.check_integrity()
 

@@ -9,6 +9,7 @@ import subprocess
 from contextlib import closing
 
 import pytest
+from tests.segments import recorded_runs
 from tests.support import wait_until
 
 COUNT = 600
@@ -71,8 +72,9 @@ def disk(tmp_path):
 def _ended(disk):
     with closing(sqlite3.connect(disk / "rivers.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        runs = {run for (run,) in database.execute("SELECT run FROM run")}
-        counts = database.execute("SELECT failed, runs_ended FROM backfill").fetchone()
+        runs = {run for _, run, *_ in recorded_runs(database)}
+        newest = "SELECT failed, runs_ended FROM segment ORDER BY seq DESC LIMIT 1"
+        counts = database.execute(newest).fetchone()
         assert counts == (len(runs), len(runs))
         return runs
 

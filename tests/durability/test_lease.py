@@ -51,7 +51,7 @@ def _calls(processes, whose):
 
 
 def _records(processes):
-    return [processes.sql(f"SELECT * FROM {table}") for table in ("run", "failure", "backfill")]
+    return [processes.sql(f"SELECT * FROM {table}") for table in ("segment", "failure", "backfill")]
 
 
 def _suspend(processes, process):

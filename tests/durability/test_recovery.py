@@ -41,16 +41,17 @@ def test_a_million_runs_killed_halfway_resume_with_those_not_recorded(processes)
     path = processes.folder / "rivers.db"
     process = processes.start(SCRIPT)
     wait_until(path.exists)
-    asked = "SELECT coalesce(max(completed), 0) FROM backfill"
-    tables = "SELECT count(*) FROM sqlite_schema"
+    asked = "SELECT coalesce(max(completed), 0) FROM segment"
+    tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'segment'"
     wait_until(lambda: _look(path, tables)[0] > 0)
     wait_until(lambda: _look(path, asked)[0] >= RUNS // 2)
     processes.kill(process)
-    backfill_id, completed, status = _look(path, "SELECT id, completed, status FROM backfill")
+    backfill_id, status = _look(path, "SELECT id, status FROM backfill")
+    (completed,) = _look(path, asked)
     assert (completed < RUNS, status) == (True, 0)
 
     calls, status, all_completed = processes.end(processes.start(SCRIPT, backfill_id)).split()
     assert int(calls) == RUNS - completed
     assert (status, int(all_completed)) == ("completed", RUNS)
-    assert _look(path, "SELECT count(*) FROM run")[0] == RUNS
+    assert _look(path, "SELECT sum(runs) FROM segment")[0] == RUNS
     processes.check_integrity()

@@ -12,14 +12,14 @@ meddle = sys.argv[2]
 done = []
 
 def other_process():
-    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM run').fetchall(); c.close()"
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT sum(runs) FROM segment').fetchall(); c.close()"
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 def once():
     if meddle == "connect":
         sqlite3.connect(path).execute("SELECT 1").close()
         connection = sqlite3.connect(path)
-        connection.execute("SELECT count(*) FROM run").fetchall()
+        connection.execute("SELECT sum(runs) FROM segment").fetchall()
         connection.close()
         other_process()
     elif meddle == "read":
@@ -69,7 +69,7 @@ os._exit(0) if sys.argv[3] == "killed" else sys.exit(0)
 
 
 def recorded(processes, name):
-    (count,) = processes.sql("SELECT count(*) FROM run", name)[0]
+    (count,) = processes.sql("SELECT sum(runs) FROM segment", name)[0]
     return count
 
 

@@ -22,6 +22,9 @@ from pathlib import Path
 
 import rivers as rs
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # It is started as a file.
+from tests.segments import recorded_runs
+
 KILLS_A_ROUND = 50
 LONGEST_LIFE = 0.25
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
@@ -178,7 +181,11 @@ class Round:
 
     def check_backfill(self, database, row):
         key, backfill_id, status, completed, failed, canceled, runs_ended, total = row
-        rows = database.execute("SELECT run, failed FROM run WHERE backfill = ?", (key,)).fetchall()
+        newest = "SELECT completed, failed, canceled, runs_ended FROM segment WHERE backfill = ? ORDER BY seq DESC"
+        if status == IN_PROGRESS:
+            counts = database.execute(newest, (key,)).fetchone() or (0, 0, 0, 0)
+            completed, failed, canceled, runs_ended = counts
+        rows = [(run, failed) for _, run, _, _, failed in recorded_runs(database, key)]
         runs = dict(rows)
         assert len(runs) == len(rows) == runs_ended
         assert failed == sum(runs.values())

@@ -20,7 +20,7 @@ _MODULE_OF = {
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",
     "cancel": "control", "pause": "control", "unpause": "control", "set": "control",
     "report": "report", "forget": "report",
-    "check": "check", "db": "database",
+    "ui": "ui", "check": "check", "db": "database",
 }  # fmt: skip
 """The module in `rivers.cli.commands` that has each command, in the order of the help."""
 

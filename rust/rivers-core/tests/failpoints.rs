@@ -5,10 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod crash_support;
+mod old_files;
 
-use crash_support::{Death, STRATEGIES, Scene, act, deaths};
+use crash_support::{COMMITS, Death, STRATEGIES, Scene, act, deaths};
+use old_files::OldFile;
 use rivers_core::backfill::{FailurePolicy, Status};
+use rivers_core::store::Records;
 use rivers_core::store::failpoint::{Step, Work};
+use rivers_core::store::sqlite::SqliteStore;
 
 /// How often one backfill's process dies.
 const DEATHS: usize = 5;
@@ -49,8 +53,11 @@ fn nothing_is_lost(strategy: &'static str) {
         Work::SetPaused,
         Work::Release,
         Work::Dynamic,
+        Work::Merge,
     ];
-    points.retain(|(work, ..)| !other.contains(work));
+    points.retain(|(work, step, _)| {
+        !other.contains(work) && (*work, *step) != (Work::Migrate, Step::Between)
+    });
     let mut died = Vec::new();
     for first in 0..points.len() {
         let mut scene = Scene::new(strategy, FailurePolicy::Continue);
@@ -197,5 +204,47 @@ fn a_migration_happens_as_a_whole_or_not_at_all() {
         drop(connection);
         assert!(!scene.child("run", None));
         scene.check_complete();
+    }
+}
+
+#[test]
+fn a_merge_of_segments_that_dies_changes_nothing_that_is_read() {
+    for (work, moment, nth) in deaths() {
+        if work != Work::Merge {
+            continue;
+        }
+        let mut scene = Scene::new("multi_run", FailurePolicy::Continue);
+        let mut died = 0;
+        for _ in 0..DEATHS {
+            died += u64::from(scene.child("commits", Some((work, moment, nth))));
+            scene.check();
+        }
+        assert!(died > 0, "{moment:?} {nth}");
+        assert!(!scene.child("commits", None));
+        let row = scene.check().expect("the backfill is there");
+        assert_eq!(
+            (row.status, row.counts.runs_ended),
+            (Status::Completed, COMMITS)
+        );
+    }
+}
+
+#[test]
+fn a_migration_of_recorded_runs_that_dies_can_be_repeated() {
+    let points = [Step::Before, Step::Between, Step::Within, Step::After];
+    for (moment, nth) in points.into_iter().flat_map(|step| [(step, 1), (step, 2)]) {
+        let scene = Scene::new("multi_run", FailurePolicy::Continue);
+        let old = OldFile::write(&scene.database(), 8);
+        assert!(
+            scene.child("open", Some((Work::Migrate, moment, nth))),
+            "{moment:?} {nth}"
+        );
+        let store = SqliteStore::open(&old.path).unwrap();
+        assert_eq!(store.check(), Ok(vec![]));
+        for backfill in &old.backfills {
+            let row = store.find(backfill.id).unwrap().unwrap();
+            assert!(store.runs(row.key, 0..u64::MAX).unwrap() == backfill.runs);
+            assert_eq!(row.counts, backfill.counts);
+        }
     }
 }

@@ -8,24 +8,29 @@ use std::time::Duration;
 use super::{RENEWALS, Shared};
 use crate::clock::Micros;
 use crate::error::Error;
-use crate::store::{Commit, Committed};
+use crate::store::{Commit, Committed, StorageTime};
 
 /// How often the writer polls for control requests and records the runs in flight.
 const TICK: Duration = Duration::from_millis(200);
 /// How long outcomes may gather between two commits: a commit costs the same for one as for many.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// A storage's clock that moved by more microseconds against ours, between two looks, was set.
+const MAX_DRIFT: u64 = 1_000_000;
+
 /// Commits until the engine is closed.
 pub(super) fn run(shared: &Shared) {
     let mut ticked_at = shared.clock.now();
     let mut write_at = shared.threads.now();
+    let mut ahead = None;
     loop {
         let now = shared.clock.now();
         let until = shared.leased_until.load(Ordering::Acquire);
-        if until - now < shared.lease - shared.lease / RENEWALS {
+        let ticks = now - ticked_at >= TICK.as_micros() as Micros;
+        let is_due = until - now < shared.lease - shared.lease / RENEWALS;
+        if is_due || (ticks && storage_clock_was_set(shared, now, &mut ahead)) {
             renew(shared);
         }
-        let ticks = now - ticked_at >= TICK.as_micros() as Micros;
         let commits = {
             let mut coordinator = shared.coordinator();
             if ticks {
@@ -60,6 +65,16 @@ pub(super) fn run(shared: &Shared) {
             poll_control_requests(shared);
         }
     }
+}
+
+/// Whether the storage's clock was set since the last look: leases that it gave may look expired now. `ahead` is how
+/// far it was ahead of ours.
+fn storage_clock_was_set(shared: &Shared, now: Micros, ahead: &mut Option<Micros>) -> bool {
+    let Ok(StorageTime(storage)) = shared.store.now() else {
+        return false;
+    };
+    let before = ahead.replace(storage.saturating_sub(now));
+    before.is_some_and(|before| storage.saturating_sub(now).abs_diff(before) > MAX_DRIFT)
 }
 
 /// Renews the leases of live backfills, and aborts those that another process has taken over.

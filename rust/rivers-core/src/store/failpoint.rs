@@ -13,6 +13,8 @@ pub enum Work {
     Create,
     /// Outcomes and counts.
     Commit,
+    /// Segments merged into one.
+    Merge,
     /// Renewed leases.
     Renew,
     /// A released lease.
@@ -36,7 +38,7 @@ pub enum Work {
 pub enum Step {
     /// It has not begun.
     Before,
-    /// The counts of a backfill are written, the rows that they count are not.
+    /// The segment of a commit is written, its failures are not; or one backfill of several is migrated.
     Between,
     /// All is written and nothing is committed.
     Within,

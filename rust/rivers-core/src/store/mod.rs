@@ -33,6 +33,7 @@ pub mod liveness;
 pub(crate) mod process;
 pub mod queries;
 mod records;
+pub mod segment;
 pub mod sqlite;
 
 use std::ops::Range;
@@ -48,10 +49,12 @@ use crate::space::labels::Labels;
 
 pub use liveness::Liveness;
 pub use process::process_id;
+use queries::ended_runs::{self, EndedRuns};
 pub use records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
-    StorageTime,
+    SegmentsBefore, StorageTime,
 };
+use segment::Segment;
 
 /// Where everything is recorded.
 pub trait Store: Ledger + Records + DynamicKeys + Liveness {}
@@ -72,8 +75,10 @@ pub trait Ledger: Send + Sync {
     /// `Refused` if the request refuses to overlap with another backfill and does; `Storage`.
     fn create(&self, request: &Request, plan: &Plan, lease: Option<&LeaseTerms>) -> Result<Key>;
 
-    /// Records outcomes and counts of any number of backfills in one transaction, and renews their
-    /// leases. What the owner does not hold is refused alone: [`Committed::LeaseLost`].
+    /// Records outcomes and counts of any number of backfills in one transaction: a segment for each. What
+    /// the owner does not hold is refused alone: [`Committed::LeaseLost`].
+    ///
+    /// Nothing that others read is changed by it, unless the backfill ends; its lease stays as it is.
     ///
     /// # Errors
     /// `Storage`.
@@ -177,24 +182,62 @@ pub trait Records: Send + Sync {
     /// `Storage`; `Execution` if it is damaged.
     fn plan(&self, key: Key) -> Result<Plan>;
 
-    /// Ended runs whose number is in the range, in ascending order.
+    /// The segments of a backfill that may have runs in the range, in any order.
     ///
     /// # Errors
     /// `Storage`.
-    fn runs(&self, key: Key, numbers: Range<u64>) -> Result<Vec<RunRow>>;
+    fn segments(&self, key: Key, numbers: &Range<u64>) -> Result<Vec<Segment>>;
+
+    /// The segments of a backfill among which the last run below `number` is.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn segments_before(&self, key: Key, number: u64) -> Result<SegmentsBefore>;
+
+    /// Calls `visit` with the segments of the newest backfill first, and those of one backfill by their last
+    /// number, descending, until it returns `false`. With `failed`, segments without a run that failed
+    /// (`true`) or completed (`false`) may be left out.
+    ///
+    /// # Errors
+    /// `Storage`, and the errors of `visit`.
+    fn latest_segments(
+        &self,
+        failed: Option<bool>,
+        visit: &mut dyn FnMut(Key, Segment) -> Result<bool>,
+    ) -> Result<()>;
+
+    /// Ended runs whose number is in the range: the cheapest form to go through many of them.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn ended_runs(&self, key: Key, numbers: Range<u64>) -> Result<EndedRuns> {
+        Ok(EndedRuns::new(self.segments(key, &numbers)?, numbers))
+    }
+
+    /// Ended runs whose number is in the range, in ascending order.
+    ///
+    /// # Errors
+    /// `Storage`; `Execution` if the records are damaged.
+    fn runs(&self, key: Key, numbers: Range<u64>) -> Result<Vec<RunRow>> {
+        self.ended_runs(key, numbers)?.to_vec()
+    }
 
     /// The ended run with the highest number below `number`.
     ///
     /// # Errors
-    /// `Storage`.
-    fn run_before(&self, key: Key, number: u64) -> Result<Option<RunRow>>;
+    /// `Storage`; `Execution` if the records are damaged.
+    fn run_before(&self, key: Key, number: u64) -> Result<Option<RunRow>> {
+        ended_runs::before(&self.segments_before(key, number)?, number)
+    }
 
     /// The latest ended runs, those of the newest backfill first; only those with or without a failure, if
     /// `failed` is given.
     ///
     /// # Errors
     /// `Storage`.
-    fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>>;
+    fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>> {
+        ended_runs::latest(self, failed, limit)
+    }
 
     /// The failures of a backfill, in the order in which they were recorded; only those of `run`, if given.
     ///

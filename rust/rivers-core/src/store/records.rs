@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::backfill::{Cause, Counts, Request, RunEnd, Status, Stop};
 use crate::clock::Micros;
 use crate::error::{Error, Remedy};
+use crate::store::segment::Segment;
 
 /// A backfill's number in the storage; its id is text.
 pub type Key = i64;
@@ -134,6 +135,15 @@ pub enum Committed {
     Kept,
     /// Another engine holds the lease: nothing was written.
     LeaseLost,
+}
+
+/// The segments among which the last run below a number is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentsBefore {
+    /// Those that have runs below the number, and one that is not.
+    pub around: Vec<Segment>,
+    /// Of those whose runs are all below the number: the one with the highest.
+    pub below: Option<Segment>,
 }
 
 /// A backfill that has not ended, and the partitions that it shares with another.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use rivers_core::backfill::RequestedAsset;
-use rivers_core::backfill::{Cause, Control, FailurePolicy, Kind, Request, Session, Status};
+use rivers_core::backfill::{
+    Cause, Control, FailurePolicy, Kind, Request, RunEnd, Session, Status,
+};
 use rivers_core::clock::{Clock, SystemClock};
 use rivers_core::engine::{Engine, Execution, Placement};
 use rivers_core::plan::{Plan, Strategy};
@@ -20,7 +22,7 @@ use rivers_core::space::product::Dim;
 use rivers_core::space::{Axis, Selection, Space};
 use rivers_core::store::failpoint::{Step, Work, arm};
 use rivers_core::store::sqlite::SqliteStore;
-use rivers_core::store::{BackfillRow, Records, Store};
+use rivers_core::store::{BackfillRow, Commit, Committed, LeaseTerms, Records, Store};
 
 const ID: &str = "the-backfill";
 /// Short, so that it is renewed while so little runs.
@@ -244,6 +246,11 @@ pub(crate) fn act() {
     }
     let folder = Path::new(&folder);
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join("rivers.db")).unwrap());
+    match argument("TASK").as_str() {
+        "open" => return,
+        "commits" => return commit_each(&*store),
+        _ => (),
+    }
     let engine = Engine::new(
         Arc::clone(&store),
         Arc::new(SystemClock),
@@ -295,6 +302,59 @@ pub(crate) fn act() {
     });
 }
 
+/// Runs of a backfill that is recorded run by run.
+pub(crate) const COMMITS: u64 = 400;
+
+/// Records what is left of the backfill, a commit for each run.
+fn commit_each(store: &dyn Store) {
+    let lease = LeaseTerms {
+        owner: "child".into(),
+        duration: 60_000_000,
+    };
+    let key = match store.find(ID).unwrap() {
+        Some(row) => row.key,
+        None => {
+            let labels = Labels::new((0..COMMITS).map(|n| format!("k{n}"))).unwrap();
+            let axis = Axis::Labels(Arc::new(labels));
+            let dim = Dim {
+                name: "n".into(),
+                axis,
+            };
+            let space = Arc::new(Space::try_from(vec![dim]).unwrap());
+            let plan = Plan::new(Selection::all(space), Strategy::MultiRun).unwrap();
+            let request = request(FailurePolicy::Continue);
+            store.create(&request, &plan, Some(&lease)).unwrap()
+        }
+    };
+    let mut counts = store.get(key).unwrap().unwrap().counts;
+    while counts.runs_ended < COMMITS {
+        let run = counts.runs_ended;
+        counts.runs_ended += 1;
+        counts.completed += 1;
+        let end = RunEnd {
+            run,
+            started_at: 10,
+            ended_at: 20,
+            partitions: 1,
+            failed: 0,
+            failures: Vec::new(),
+            skips: Vec::new(),
+            retry: None,
+            metadata: Vec::new(),
+        };
+        let commit = Commit {
+            key,
+            ended: vec![end],
+            counts,
+            in_flight: vec![(run, 1)],
+            stop: None,
+            finished: (counts.runs_ended == COMMITS).then_some((Status::Completed, 30)),
+        };
+        let kept = store.commit(&lease, &[commit]).unwrap();
+        assert_eq!(kept, [Committed::Kept]);
+    }
+}
+
 fn work(engine: &Engine, folder: &Path, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
         let Some(mut batch) = engine.next_batch(Duration::from_millis(5)) else {
@@ -343,6 +403,7 @@ pub(crate) fn deaths() -> Vec<Death> {
         Work::Migrate,
         Work::Create,
         Work::Commit,
+        Work::Merge,
         Work::Renew,
         Work::TakeOver,
         Work::RequestCancel,
@@ -354,7 +415,7 @@ pub(crate) fn deaths() -> Vec<Death> {
     let mut all = Vec::new();
     for work in works {
         for step in steps {
-            if step != Step::Between || work == Work::Commit {
+            if step != Step::Between || [Work::Commit, Work::Migrate].contains(&work) {
                 all.extend((1..=3).map(|nth| (work, step, nth)));
             }
         }

@@ -10,6 +10,7 @@ pub(crate) mod liveness;
 pub(crate) mod metadata;
 pub(crate) mod records;
 pub(crate) mod reports;
+pub(crate) mod segments;
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ macro_rules! store_suite {
             ledger: a_backfill_is_found_as_it_was_created,
             ledger: a_backfill_without_a_lease_has_ended,
             ledger: two_backfills_cannot_have_one_id,
-            ledger: a_commit_of_the_owner_is_kept_and_renews_the_lease,
+            ledger: a_commit_of_the_owner_is_kept_and_leaves_the_lease,
             ledger: a_commit_of_another_process_changes_nothing,
             ledger: one_transaction_commits_several_backfills_and_refuses_only_those_that_were_lost,
             ledger: the_last_commit_ends_the_backfill_and_its_lease,
@@ -66,6 +67,14 @@ macro_rules! store_suite {
             records: counts_that_equal_their_records_pass_the_check,
             records: counts_that_do_not_equal_their_records_fail_the_check,
             records: everything_is_there_after_reopening,
+            segments: runs_of_overlapping_commits_are_read_in_order,
+            segments: the_last_run_before_a_number_is_found_among_overlapping_commits,
+            segments: the_latest_runs_of_overlapping_commits_come_in_descending_order,
+            segments: many_commits_of_a_run_each_are_read_as_one_record,
+            segments: commits_without_runs_say_how_a_backfill_stands,
+            segments: what_a_backfill_recorded_stays_when_it_ends,
+            segments: numbers_far_apart_are_read,
+            segments: a_record_that_was_made_twice_fails_the_check,
             metadata: metadata_is_read_by_run_in_the_order_in_which_it_was_added,
             metadata: equal_metadata_is_recorded_once,
             metadata: metadata_of_an_attempt_that_is_made_again_is_not_recorded,

@@ -1,7 +1,8 @@
 //! Whether the records of a backfill agree with each other.
 
-use crate::backfill::{RunRow, Status};
+use crate::backfill::Status;
 use crate::plan::Plan;
+use crate::store::queries::ended_runs::EndedRuns;
 use crate::store::records::BackfillRow;
 
 /// What is wrong with the record of a backfill, a sentence each.
@@ -38,9 +39,17 @@ pub fn of_record(row: &BackfillRow, plan: &Plan) -> Vec<String> {
 }
 
 /// What is wrong with the ended runs of a backfill, a sentence each.
-pub fn of_runs(row: &BackfillRow, plan: &Plan, ended: &[RunRow]) -> Vec<String> {
-    let (mut partitions, mut failed, mut impossible) = (0_u64, 0_u64, 0_u64);
+pub fn of_runs(row: &BackfillRow, plan: &Plan, ended: &EndedRuns) -> Vec<String> {
+    let (mut runs, mut partitions, mut failed, mut impossible) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let mut previous = None;
     for run in ended {
+        let run = match run {
+            Ok(run) => run,
+            Err(error) => return vec![format!("its runs cannot be read: {error}")],
+        };
+        let is_repeated = previous == Some(run.run);
+        previous = Some(run.run);
+        runs += 1;
         failed = failed.saturating_add(run.failed);
         let size = if run.run < plan.num_runs() {
             plan.run_len(run.run)
@@ -48,15 +57,13 @@ pub fn of_runs(row: &BackfillRow, plan: &Plan, ended: &[RunRow]) -> Vec<String> 
             0
         };
         partitions += size;
-        impossible += u64::from(size == 0 || run.failed > size || run.ended_at < run.started_at);
+        impossible += u64::from(
+            size == 0 || run.failed > size || run.ended_at < run.started_at || is_repeated,
+        );
     }
     let counts = &row.counts;
     let compared = [
-        (
-            "runs that have ended",
-            counts.runs_ended,
-            ended.len() as u64,
-        ),
+        ("runs that have ended", counts.runs_ended, runs),
         ("failed partitions", counts.failed, failed),
         (
             "partitions that have ended",

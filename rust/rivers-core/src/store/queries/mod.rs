@@ -3,6 +3,7 @@
 pub mod asset_state;
 pub mod backfills;
 pub mod consistency;
+pub mod ended_runs;
 pub mod error_groups;
 pub mod events;
 pub(super) mod overlap;

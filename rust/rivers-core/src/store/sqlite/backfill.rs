@@ -1,8 +1,9 @@
 //! The tables `backfill`, `backfill_asset` and `space`.
 
-use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, Transaction, params};
 use std::time::Duration;
 
+use super::segment;
 use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::clock::Micros;
 use crate::plan::Plan;
@@ -13,6 +14,8 @@ use crate::store::encoding::{
 };
 use crate::store::records::{BackfillRow, Commit, ControlRequest, Key, Lease, StorageTime};
 
+/// The counts, `in_flight` and `stop` are those of the end; while a backfill is in progress, its newest segment
+/// has them. (A join in one statement takes four times as long: SQLite prepares it again for each execution.)
 const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
                        canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
                        paused, revision, stop";
@@ -72,40 +75,30 @@ pub(super) fn space_id(transaction: &Transaction<'_>, body: &[u8]) -> Result<i64
     }
 }
 
-/// Writes the counts and renews the lease. Returns `false` if another engine holds the lease.
-pub(super) fn update(
-    transaction: &Transaction<'_>,
-    lease: &Lease,
-    commit: &Commit,
-) -> Result<bool> {
-    let in_flight = encode_in_flight(&commit.in_flight)?;
-    let (status, ended_at) = match commit.finished {
-        Some((status, at)) => (status, Some(at)),
-        None => (Status::InProgress, None),
+/// Records how a backfill ended, and ends its lease, if the commit is its last.
+pub(super) fn end(transaction: &Transaction<'_>, commit: &Commit) -> Result<()> {
+    let Some((status, ended_at)) = commit.finished else {
+        return Ok(());
     };
-    let keeps_lease = commit.finished.is_none();
-    let changed = transaction
+    transaction
         .prepare_cached(
-            "UPDATE backfill SET status = ?3, completed = ?4, failed = ?5, canceled = ?6, runs_ended = ?7,
-                                 in_flight = ?8, ended_at = ?9, owner = ?10, lease_expires_at = ?11,
-                                 stop = ?12
-             WHERE key = ?1 AND owner = ?2",
+            "UPDATE backfill SET status = ?2, completed = ?3, failed = ?4, canceled = ?5, runs_ended = ?6,
+                                 in_flight = ?7, ended_at = ?8, owner = NULL, lease_expires_at = NULL,
+                                 stop = ?9
+             WHERE key = ?1",
         )?
         .execute(params![
             commit.key,
-            lease.owner,
             status_code(status),
             commit.counts.completed.cast_signed(),
             commit.counts.failed.cast_signed(),
             commit.counts.canceled.cast_signed(),
             commit.counts.runs_ended.cast_signed(),
-            in_flight,
+            encode_in_flight(&commit.in_flight)?,
             ended_at,
-            keeps_lease.then_some(&lease.owner),
-            keeps_lease.then_some(lease.expires_at.0),
             commit.stop.map(|stop| stop as u8),
-        ])?;
-    Ok(changed == 1)
+        ])
+        .map(|_| ())
 }
 
 pub(super) fn renew(
@@ -237,27 +230,48 @@ pub(super) fn change(transaction: &Transaction<'_>, key: Key, change: &Change) -
 }
 
 pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<BackfillRow>> {
-    connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM backfill WHERE id = ?1"))?
-        .query_row([id], read)
-        .optional()
+    let sql = format!("SELECT {COLUMNS} FROM backfill WHERE id = ?1");
+    Ok(select(connection, &sql, &[&id])?.pop())
 }
 
 pub(super) fn get(connection: &Connection, key: Key) -> Result<Option<BackfillRow>> {
-    connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM backfill WHERE key = ?1"))?
-        .query_row([key], read)
-        .optional()
+    let sql = format!("SELECT {COLUMNS} FROM backfill WHERE key = ?1");
+    Ok(select(connection, &sql, &[&key])?.pop())
 }
 
 pub(super) fn unfinished(connection: &Connection) -> Result<Vec<BackfillRow>> {
     // The literal must equal the condition of a partial index; it is the code of `InProgress`.
-    connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM backfill WHERE status = 0 ORDER BY key DESC"
-        ))?
-        .query_map([], read)?
-        .collect()
+    let sql = format!("SELECT {COLUMNS} FROM backfill WHERE status = 0 ORDER BY key DESC");
+    select(connection, &sql, &[])
+}
+
+/// Reads backfills and, of those in progress, the newest segments, at one point in time.
+fn select(connection: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<Vec<BackfillRow>> {
+    let select = || -> Result<Vec<BackfillRow>> {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_map(bound, read)?.collect()
+    };
+    let is_live = |row: &BackfillRow| row.status == Status::InProgress;
+    let mut rows = select()?;
+    if !rows.iter().any(is_live) {
+        return Ok(rows);
+    }
+    // Inside a transaction everything is read at one point in time already.
+    let snapshot = match connection.is_autocommit() {
+        true => Some(connection.unchecked_transaction()?),
+        false => None,
+    };
+    if snapshot.is_some() {
+        rows = select()?;
+    }
+    for row in rows.iter_mut().filter(|row| is_live(row)) {
+        if let Some(standing) = segment::newest(connection, row.key)? {
+            (row.counts, row.in_flight) = (standing.counts, standing.in_flight);
+            row.stop = standing.stop;
+        }
+    }
+    drop(snapshot);
+    Ok(rows)
 }
 
 /// A limit for SQLite, where -1 means none.
@@ -271,19 +285,19 @@ pub(super) fn list(
     limit: Option<u64>,
 ) -> Result<Vec<BackfillRow>> {
     let limit = bound(limit);
-    let sql = match asset {
-        Some(_) => format!(
-            "SELECT {COLUMNS} FROM backfill_asset JOIN backfill ON key = backfill
-             WHERE asset = ?1 ORDER BY key DESC LIMIT ?2"
-        ),
-        None => {
-            format!("SELECT {COLUMNS} FROM backfill WHERE ?1 IS NULL ORDER BY key DESC LIMIT ?2")
+    match asset {
+        Some(asset) => {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM backfill_asset JOIN backfill ON key = backfill
+                 WHERE asset = ?1 ORDER BY backfill DESC LIMIT ?2"
+            );
+            select(connection, &sql, &[&asset, &limit])
         }
-    };
-    connection
-        .prepare_cached(&sql)?
-        .query_map(params![asset, limit], read)?
-        .collect()
+        None => {
+            let sql = format!("SELECT {COLUMNS} FROM backfill ORDER BY key DESC LIMIT ?1");
+            select(connection, &sql, &[&limit])
+        }
+    }
 }
 
 pub(super) fn plan(connection: &Connection, key: Key) -> Result<Plan> {
@@ -317,18 +331,25 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
             canceled: count(8)?,
             runs_ended: count(9)?,
         },
-        in_flight: decode_in_flight(row.get_ref(10)?.as_blob()?)
-            .map_err(|error| damaged(10, error))?,
+        in_flight: in_flight(row, 10)?,
         ended_at: row.get(11)?,
         cancel_requested: row.get(12)?,
         paused: row.get(15)?,
         revision: count(16)?,
-        stop: row.get::<_, Option<u8>>(17)?.and_then(Stop::from_number),
+        stop: stop(row, 17)?,
         lease: owner.zip(expires_at).map(|(owner, at)| Lease {
             owner,
             expires_at: StorageTime(at),
         }),
     })
+}
+
+pub(super) fn in_flight(row: &Row<'_>, at: usize) -> Result<Vec<(u64, Micros)>> {
+    decode_in_flight(row.get_ref(at)?.as_blob()?).map_err(|error| damaged(at, error))
+}
+
+pub(super) fn stop(row: &Row<'_>, at: usize) -> Result<Option<Stop>> {
+    Ok(row.get::<_, Option<u8>>(at)?.and_then(Stop::from_number))
 }
 
 fn damaged(

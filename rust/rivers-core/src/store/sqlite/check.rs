@@ -1,11 +1,13 @@
 //! Whether the records are intact: what SQLite says of its file, and whether the counts of each backfill
 //! equal its records.
 
+use roaring::RoaringTreemap;
 use rusqlite::{Connection, Result};
 
-use super::{backfill, run};
+use super::{backfill, segment};
 use crate::store::encoding::decode_plan;
 use crate::store::queries::consistency;
+use crate::store::queries::ended_runs::EndedRuns;
 use crate::store::records::Key;
 
 /// What is wrong, a sentence each. All is read at one point in time, while others write.
@@ -53,10 +55,15 @@ fn of_backfill(connection: &Connection, key: Key) -> Result<Vec<String>> {
         Ok(plan) => plan,
         Err(error) => return Ok(vec![format!("its plan cannot be read: {error}")]),
     };
-    let ended = run::select(connection, key, &(0..u64::MAX))?;
+    let segments = segment::select(connection, key, &(0..u64::MAX))?;
+    let damaged = segments.iter().filter(|own| own.unpack().is_err()).count();
+    if damaged > 0 {
+        return Ok(vec![format!("{damaged} of its segments are damaged")]);
+    }
+    let ended = EndedRuns::new(segments, 0..u64::MAX);
     let mut problems = consistency::of_record(&row, &plan);
     problems.extend(consistency::of_runs(&row, &plan, &ended));
-    let unmatched = unmatched_failures(connection, key)?;
+    let unmatched = unmatched_failures(connection, key, &ended)?;
     if unmatched > 0 {
         problems.push(format!(
             "{unmatched} failures, metadata and failed runs do not match"
@@ -66,15 +73,29 @@ fn of_backfill(connection: &Connection, key: Key) -> Result<Vec<String>> {
 }
 
 /// Number of failed runs without a failure, and of failures and metadata without a run.
-fn unmatched_failures(connection: &Connection, key: Key) -> Result<u64> {
-    connection
-        .prepare_cached(
-            "SELECT (SELECT count(*) FROM run WHERE backfill = ?1 AND failed > 0 AND NOT EXISTS
-                       (SELECT 1 FROM failure WHERE failure.backfill = ?1 AND failure.run = run.run))
-                  + (SELECT count(*) FROM failure WHERE backfill = ?1 AND NOT EXISTS
-                       (SELECT 1 FROM run WHERE run.backfill = ?1 AND run.run = failure.run))
-                  + (SELECT count(*) FROM metadata WHERE backfill = ?1 AND NOT EXISTS
-                       (SELECT 1 FROM run WHERE run.backfill = ?1 AND run.run = metadata.run))",
-        )?
-        .query_row([key], |row| row.get(0).map(i64::cast_unsigned))
+fn unmatched_failures(connection: &Connection, key: Key, ended: &EndedRuns) -> Result<u64> {
+    let mut runs = RoaringTreemap::new();
+    let mut failed = RoaringTreemap::new();
+    for run in ended {
+        let run = run?;
+        runs.insert(run.run);
+        if run.failed > 0 {
+            failed.insert(run.run);
+        }
+    }
+    let mut unmatched = 0;
+    for sql in [
+        "SELECT run FROM failure WHERE backfill = ?1",
+        "SELECT run FROM metadata WHERE backfill = ?1",
+    ] {
+        let mut statement = connection.prepare_cached(sql)?;
+        for run in statement.query_map([key], |row| row.get::<_, i64>(0))? {
+            unmatched += u64::from(!runs.contains(run?.cast_unsigned()));
+        }
+    }
+    let mut statement = connection.prepare_cached("SELECT run FROM failure WHERE backfill = ?1")?;
+    for run in statement.query_map([key], |row| row.get::<_, i64>(0))? {
+        failed.remove(run?.cast_unsigned());
+    }
+    Ok(unmatched + failed.len())
 }

@@ -23,7 +23,10 @@ pub(super) fn migrate(connection: &mut Connection, location: &Location) -> Resul
         let Some(migration) = number.and_then(|number| MIGRATIONS.get(number)) else {
             return Ok(());
         };
-        transaction.execute_batch(migration).map_err(failed)?;
+        transaction.execute_batch(migration.sql).map_err(failed)?;
+        if let Some(then) = migration.then {
+            then(&transaction).map_err(failed)?;
+        }
         transaction
             .pragma_update(None, "user_version", identity.version + 1)
             .map_err(failed)?;

@@ -15,8 +15,9 @@ mod metadata;
 mod migrate;
 mod private;
 mod report;
-mod run;
 mod schema;
+mod segment;
+mod segments_from_runs;
 mod skip;
 mod system_calls;
 
@@ -36,11 +37,12 @@ use super::liveness::lock_file::{self, Registration, Unlocked};
 use super::queries::overlap;
 use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
-    StorageTime,
+    SegmentsBefore, StorageTime,
 };
+use super::segment::Segment;
 use super::{DynamicKeys, Ledger, Liveness, Records};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunRow, SkipRow,
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -343,6 +345,14 @@ impl SqliteStore {
         })
     }
 
+    /// Merges the small segments of a backfill, each group in a transaction of its own. They hold what they held
+    /// if that fails: it is tried again after more commits.
+    fn merge_segments(&self, key: Key) {
+        while let Ok(true) = self.write(Work::Merge, |transaction| segment::merge(transaction, key))
+        {
+        }
+    }
+
     /// Where owners of this database lock files, and what a look does with files that are not locked.
     fn lock_files(&self) -> Option<(&Path, Unlocked)> {
         match (&self.location, &self.access) {
@@ -400,24 +410,33 @@ impl Ledger for SqliteStore {
     }
 
     fn commit(&self, lease: &LeaseTerms, commits: &[Commit]) -> Result<Vec<Committed>> {
-        let lease = self.lease(lease)?;
-        self.write(Work::Commit, |transaction| {
+        let appended = self.write(Work::Commit, |transaction| {
             commits
                 .iter()
                 .map(|commit| {
-                    if !backfill::update(transaction, &lease, commit)? {
-                        return Ok(Committed::LeaseLost);
-                    }
+                    let Some(seq) = segment::append(transaction, &lease.owner, commit)? else {
+                        return Ok(None);
+                    };
                     hit(Work::Commit, Step::Between);
-                    run::insert(transaction, commit.key, &commit.ended)?;
                     failure::insert(transaction, commit.key, &commit.ended)?;
                     skip::insert(transaction, commit.key, &commit.ended)?;
                     attempt::insert(transaction, commit.key, &commit.ended)?;
                     metadata::insert(transaction, commit.key, &commit.ended)?;
-                    Ok(Committed::Kept)
+                    backfill::end(transaction, commit)?;
+                    Ok(Some(seq))
                 })
-                .collect()
-        })
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        for (commit, seq) in commits.iter().zip(&appended) {
+            if seq.is_some_and(|seq| segment::is_merge_due(seq, commit.finished.is_some())) {
+                self.merge_segments(commit.key);
+            }
+        }
+        let outcome = |seq: Option<i64>| match seq {
+            Some(_) => Committed::Kept,
+            None => Committed::LeaseLost,
+        };
+        Ok(appended.into_iter().map(outcome).collect())
     }
 
     fn renew(&self, lease: &LeaseTerms, keys: &[Key]) -> Result<Vec<Key>> {
@@ -506,16 +525,20 @@ impl Records for SqliteStore {
         super::encoding::decode_plan(&space, &plan)
     }
 
-    fn runs(&self, key: Key, numbers: Range<u64>) -> Result<Vec<RunRow>> {
-        self.read(|connection| run::select(connection, key, &numbers))
+    fn segments(&self, key: Key, numbers: &Range<u64>) -> Result<Vec<Segment>> {
+        self.read(|connection| segment::select(connection, key, numbers))
     }
 
-    fn run_before(&self, key: Key, number: u64) -> Result<Option<RunRow>> {
-        self.read(|connection| run::before(connection, key, number))
+    fn segments_before(&self, key: Key, number: u64) -> Result<SegmentsBefore> {
+        self.read(|connection| segment::before(connection, key, number))
     }
 
-    fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>> {
-        self.read(|connection| run::latest(connection, failed, limit))
+    fn latest_segments(
+        &self,
+        failed: Option<bool>,
+        visit: &mut dyn FnMut(Key, Segment) -> Result<bool>,
+    ) -> Result<()> {
+        self.read(|connection| segment::latest(connection, failed, visit))
     }
 
     fn failures(&self, key: Key, run: Option<u64>) -> Result<Vec<FailureRow>> {

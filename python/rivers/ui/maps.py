@@ -1,0 +1,276 @@
+"""Endpoints for maps: the grids of backfills and assets, their keys, their cells and parts of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from rivers._rivers import AssetCells
+from rivers._text import listed
+from rivers.exceptions import AssetNotFoundError, ExecutionError
+from rivers.repository.internals import asset_spaces
+from rivers.status.grid import Cells, Grid, grid_of_asset
+from rivers.ui import schemas
+from rivers.ui.backfills import result_json, view_of
+from rivers.ui.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rivers.partitions import PartitionKeyRange
+    from rivers.ui.backend import Backend
+    from rivers.ui.endpoints import Call
+
+CELLS = "application/vnd.rivers.cells"
+"""A number of four bytes, little-endian; as many bytes of JSON; three bytes for each cell."""
+
+_ASSET_SECONDS = 2.0
+"""Time for which the states of an asset's partitions are used again."""
+
+
+def backfill_grids(call: Call) -> Any:
+    """Returns the grids of a backfill: their assets, and their dimensions."""
+    client, backfill_id = call.backend.client, call.path["id"]
+    return [
+        {
+            "assets": assets,
+            **_grid_json(client.grid(backfill_id, asset=assets[0] if assets else None)),
+        }
+        for assets in client.grid_assets(backfill_id)
+    ]
+
+
+def asset_grid(call: Call) -> Any:
+    """Returns the grid of an asset: its dimensions."""
+    return _grid_json(_grid_of_asset(call.backend, call.path["asset"]))
+
+
+def _grid_json(grid: Grid) -> dict[str, Any]:
+    rows, columns = grid.arrangement()
+    dimensions = [dimension._asdict() for dimension in grid.dimensions]
+    return {"dimensions": dimensions, "rows": rows, "columns": columns, "states": list(grid.states)}
+
+
+def backfill_labels(call: Call) -> Any:
+    """Returns keys of a dimension of a backfill's grid."""
+    query: schemas.LabelsQuery = call.query
+    return _labels(call.backend.client.grid(call.path["id"], asset=query.asset), query)
+
+
+def asset_labels(call: Call) -> Any:
+    """Returns keys of a dimension of an asset's grid."""
+    return _labels(_grid_of_asset(call.backend, call.path["asset"]), call.query)
+
+
+def _labels(grid: Grid, query: schemas.LabelsQuery) -> list[str]:
+    wanted = [query.start + index * query.step for index in range(query.count)]
+    return grid.labels(query.dimension, [at for at in wanted if at < 2**32])
+
+
+def backfill_find(call: Call) -> Any:
+    """Returns the coordinates of a range of keys in a backfill's grid."""
+    query: schemas.FindQuery = call.query
+    return call.backend.client.grid_bounds(
+        call.path["id"], _range(query.dimension, query.first, query.last), asset=query.asset
+    )
+
+
+def _range(dimension: str, first: str | None, last: str | None) -> PartitionKeyRange:
+    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+
+    if dimension == "partition":
+        return PartitionKeyRange.single(first, last)
+    return PartitionKeyRange.multi({dimension: (first, last)})
+
+
+def backfill_cells(call: Call) -> Response:
+    """Counts the partitions of a backfill into the cells of a map."""
+    query: schemas.CellsQuery = call.query
+    return _cells(call, call.backend.client.grid(call.path["id"], asset=query.asset))
+
+
+def asset_cells(call: Call) -> Response:
+    """Counts the partitions of an asset into the cells of a map."""
+    return _cells(call, _grid_of_asset(call.backend, call.path["asset"]))
+
+
+def _cells(call: Call, grid: Grid) -> Response:
+    query: schemas.CellsQuery = call.query
+    cells = grid.cells(query.rows, query.columns, _where(query.where), query.width, query.height)
+    if query.format == "json":
+        body, media = cells_json(cells).encode(), "application/json"
+    else:
+        body, media = packed(cells), CELLS
+    # A map that has not changed is not sent again.
+    tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if call.request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media, headers=headers)
+
+
+def cells_json(cells: Cells) -> str:
+    """Returns what a map shows as JSON, without its cells; with them if it has few."""
+    head = {
+        "rows": cells.rows,
+        "columns": cells.columns,
+        "width": cells.width,
+        "height": cells.height,
+        "per_row": cells.per_row,
+        "per_column": cells.per_column,
+        "where": cells.bounds,
+        "states": cells.states,
+        "totals": cells.totals,
+    }
+    return json.dumps(head)
+
+
+def packed(cells: Cells) -> bytes:
+    """Returns a map as bytes: the length of its JSON, its JSON, and three bytes for each cell."""
+    head = cells_json(cells).encode()
+    return struct.pack("<I", len(head)) + head + cells.to_bytes()
+
+
+def _where(given: list[str]) -> dict[str, tuple[int, int]]:
+    bounds = {}
+    for text in given:
+        name, _, part = text.rpartition(":")
+        start, _, end = part.partition("-")
+        bounds[name] = (min(int(start), 2**32 - 1), min(int(end), 2**32 - 1))
+    return bounds
+
+
+def backfill_part(call: Call) -> Any:
+    """Counts a part of a backfill, and says how it is named in Python and in a shell."""
+    query: schemas.PartQuery = call.query
+    backend, backfill_id = call.backend, call.path["id"]
+    view_of(backend, backfill_id)
+    grid = backend.client.grid(backfill_id, asset=query.asset)
+    where = _where(query.where)
+    totals = grid.cells(None, None, where, 1, 1).totals
+    states: Sequence[str] = query.states or grid.states
+    module = shlex.quote(backend.module or "MODULE")
+    part = grid.range_of(where)
+    return {
+        "totals": totals,
+        "count": sum(totals[state] for state in set(states)),
+        "python": f"repo.backfill(partition_range=rs.{part!r})",
+        "command": f"rivers backfill {module} {_range_options(part)}".rstrip(),
+        "rerun_python": _rerun_python(backfill_id, part, query.states),
+    }
+
+
+def _rerun_python(backfill_id: str, part: PartitionKeyRange, states: list[Any]) -> str:
+    status = "" if not states else f", status={sorted(states)!r}"
+    return f"repo.rerun_backfill({backfill_id!r}, where=rs.{part!r}{status})"
+
+
+def _range_options(part: PartitionKeyRange) -> str:
+    if part.dimensions is None:
+        if part.from_key is None and part.to_key is None:
+            return ""
+        return f"--from {shlex.quote(str(part.from_key))} --to {shlex.quote(str(part.to_key))}"
+    options = [f"{name}={keys[0]}..{keys[1]}" for name, keys in part.dimensions]
+    return " ".join(f"--range {shlex.quote(option)}" for option in options)
+
+
+def checked(where: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Returns coordinates within the numbers that the core takes."""
+    limit = 2**32 - 1
+    return {
+        name: (min(max(start, 0), limit), min(max(end, 0), limit))
+        for name, (start, end) in where.items()
+    }
+
+
+def list_assets(call: Call) -> Any:
+    """Returns all assets of the module: what they depend on, and their dimensions."""
+    repository = call.backend.assets()
+    found = []
+    for node, space in asset_spaces(repository):
+        dimensions = [] if space is None else space.dimensions()
+        metadata = {str(name): str(value) for name, value in (node.asset.metadata or {}).items()}
+        found.append({
+            "name": node.name,
+            "kind": type(node.asset).__name__,
+            "depends_on": list(dict.fromkeys([*node.deps])),
+            "num_partitions": None if space is None else space.num_partitions,
+            "dimensions": [
+                {"name": name or "partition", "size": size} for name, size, _ in dimensions
+            ],
+            "metadata": metadata,
+        })  # fmt: skip
+    return found
+
+
+def materialize_missing(call: Call) -> Any:
+    """Launches a backfill over the missing partitions of an asset, or plans one."""
+    body: schemas.MissingBody = call.body
+    asset = call.path["asset"]
+    grid = _grid_of_asset(call.backend, asset)
+    result = call.backend.assets().backfill(
+        [asset],
+        partition_range=grid.range_of(checked(body.where)),
+        only_missing=True,
+        include_upstream=body.include_upstream,
+        max_concurrency=body.max_concurrency,
+        block=False,
+        dry_run=body.dry_run,
+    )
+    return result_json(result)
+
+
+_known_assets: dict[tuple[int, str], tuple[float, Grid]] = {}
+_known_lock = threading.Lock()
+
+
+def _grid_of_asset(backend: Backend, asset: str) -> Grid:
+    """Returns the grid of an asset; its states are read at most once in `_ASSET_SECONDS`."""
+    key = (id(backend), asset)
+    with _known_lock:
+        known = _known_assets.get(key)
+    if known is not None and time.monotonic() - known[0] < _ASSET_SECONDS:
+        return known[1]
+    spaces = {node.name: space for node, space in asset_spaces(backend.assets())}
+    if asset not in spaces:
+        msg = f"there is no asset {asset!r}; there are {listed(map(repr, spaces))}"
+        raise AssetNotFoundError(msg)
+    space = spaces[asset]
+    if space is None:
+        msg = f"the asset {asset!r} is not partitioned"
+        raise ExecutionError(msg)
+    grid = grid_of_asset(AssetCells(backend.client._store, asset, space))  # noqa: SLF001
+    with _known_lock:
+        _known_assets.clear()
+        _known_assets[key] = (time.monotonic(), grid)
+    return grid
+
+
+_MAP = ("application/json", CELLS)
+ENDPOINTS = [
+    Endpoint("GET", "/backfills/{id}/grids", "Returns the grids of a backfill.", backfill_grids),
+    Endpoint("GET", "/backfills/{id}/labels", "Returns keys of a dimension.", backfill_labels,
+             query=schemas.LabelsQuery),
+    Endpoint("GET", "/backfills/{id}/find", "Returns the coordinates of keys.", backfill_find,
+             query=schemas.FindQuery),
+    Endpoint("GET", "/backfills/{id}/cells", "Counts partitions into the cells of a map.",
+             backfill_cells, query=schemas.CellsQuery, media=_MAP),
+    Endpoint("GET", "/backfills/{id}/part", "Counts a part of a backfill, and names it.",
+             backfill_part, query=schemas.PartQuery),
+    Endpoint("GET", "/assets", "Lists the assets of the module.", list_assets, needs_module=True),
+    Endpoint("GET", "/assets/{asset}/grid", "Returns the grid of an asset.", asset_grid,
+             needs_module=True),
+    Endpoint("GET", "/assets/{asset}/labels", "Returns keys of a dimension of an asset.",
+             asset_labels, query=schemas.LabelsQuery, needs_module=True),
+    Endpoint("GET", "/assets/{asset}/cells", "Counts an asset's partitions into cells.",
+             asset_cells, query=schemas.CellsQuery, media=_MAP, needs_module=True),
+    Endpoint("POST", "/assets/{asset}/missing", "Makes the missing partitions of an asset.",
+             materialize_missing, body=schemas.MissingBody, needs_module=True),
+]  # fmt: skip

@@ -1,0 +1,89 @@
+// Requests to the server, and its events.
+const BASE = "/api/v1";
+
+/** An answer that refuses a request. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** @param {Response} response */
+async function check(response) {
+  if (response.ok || response.status === 304) return response;
+  let message = `${response.status} ${response.statusText}`;
+  try {
+    message = (await response.json()).error.message;
+  } catch { /* not JSON: the status says enough */ }
+  throw new ApiError(response.status, message);
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} [query]
+ */
+export function address(path, query = {}) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== null && one !== undefined && one !== "") parameters.append(name, String(one));
+    }
+  }
+  const text = parameters.toString();
+  return BASE + path + (text ? `?${text}` : "");
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} [query]
+ * @param {AbortSignal} [signal]
+ */
+export async function get(path, query, signal) {
+  return (await check(await fetch(address(path, query), { signal }))).json();
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {any} [body]
+ */
+export async function send(method, path, body = {}) {
+  const options = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await check(await fetch(BASE + path, options));
+  return response.status === 204 ? null : response.json();
+}
+
+/**
+ * Reads a map; `null` if it has not changed since `tag`.
+ * @param {string} path @param {Record<string, any>} query @param {string | null} tag @param {AbortSignal} [signal]
+ */
+export async function cells(path, query, tag, signal) {
+  /** @type {Record<string, string>} */
+  const headers = tag ? { "If-None-Match": tag } : {};
+  const response = await check(await fetch(address(path, { ...query, format: "bytes" }), { headers, signal, cache: "no-store" }));
+  if (response.status === 304) return null;
+  const buffer = await response.arrayBuffer();
+  const size = new DataView(buffer).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
+  return { ...head, bytes: new Uint8Array(buffer, 4 + size), tag: response.headers.get("ETag") };
+}
+
+/**
+ * Follows events until the signal aborts.
+ * @param {Record<string, any>} query
+ * @param {(state: any) => void} on
+ * @param {AbortSignal} signal
+ */
+export function follow(query, on, signal) {
+  const source = new EventSource(address("/events", query));
+  source.onmessage = (event) => on(JSON.parse(event.data));
+  signal.addEventListener("abort", () => source.close());
+}
+
+/** @param {string} text */
+export const part = (text) => encodeURIComponent(text);

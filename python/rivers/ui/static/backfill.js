@@ -1,0 +1,230 @@
+// One backfill: its counts and verbs, its map, its errors, and its activity.
+import * as api from "./api.js";
+import { copy, dialog, h, put, s, toast } from "./dom.js";
+import { bar, count, duration, limits, pill, rate, shares, time, tone } from "./format.js";
+import { GridMap } from "./map.js";
+
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
+export async function show(view, page) {
+  const { signal, info } = page;
+  const id = page.path[1];
+  const path = `/backfills/${api.part(id)}`;
+  let [now, grids] = await Promise.all([api.get(path, {}, signal), api.get(`${path}/grids`, {}, signal)]);
+  const head = h("div", { class: "card stack" });
+  const selection = h("div", {});
+  const mapCard = h("section", { class: "card", "aria-label": "Map" });
+  const errors = h("section", { class: "card", id: "errors" });
+  const activity = h("section", { class: "card", id: "activity" });
+  put(view, h("div", { class: "stack" }, head, mapCard, h("div", { class: "two" }, errors, activity)));
+
+  let asset = page.state.get("asset") ?? "";
+  /** @type {GridMap} */
+  let map;
+  const makeMap = () => {
+    const own = grids.find((/** @type {any} */ grid) => grid.assets.includes(asset)) ?? grids[0];
+    asset = own === grids[0] ? "" : own.assets[0];
+    map = new GridMap(path, own, {
+      asset: asset || undefined, state: page.state, signal,
+      changed: (state) => { if (asset) state.set("asset", asset); page.save(state); },
+      selected: (part) => choose(part),
+    });
+    const chooser = grids.length > 1
+      ? h("label", { class: "row small muted" }, "Assets", h("select", { onchange: (/** @type {any} */ event) => { asset = event.target.value; page.state = new URLSearchParams(); makeMap(); } },
+          grids.map((/** @type {any} */ grid) => h("option", { value: grid.assets[0], selected: grid === own }, grid.assets.join(", ")))))
+      : null;
+    // The map reads its cells when it is laid out.
+    put(mapCard, chooser, map.element, selection);
+  };
+
+  const act = async (/** @type {string} */ verb, /** @type {any} */ body = {}) => {
+    try {
+      now = await api.send("POST", `${path}/${verb}`, body);
+      drawHead();
+    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+  };
+  const rerun = async (/** @type {any} */ body) => {
+    try {
+      const launched = await api.send("POST", `${path}/rerun`, body);
+      toast(`Launched ${count(launched.num_partitions)} partitions`);
+      location.hash = `#/backfills/${api.part(launched.backfill_id)}`;
+    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+  };
+  const cancel = async () => {
+    const force = h("input", { type: "number", min: 0, step: "any", placeholder: "never" });
+    const body = h("label", {}, "End runs in flight by force after seconds", force);
+    const left = now.num_partitions - now.completed - now.failed;
+    if (await dialog(`Cancel ${count(left)} partitions?`, body, "Cancel backfill")) act("cancel", { force_after: force.value === "" ? null : +force.value });
+  };
+  const change = async () => {
+    const field = (/** @type {string} */ name, /** @type {any} */ value, /** @type {any} */ more) => h("input", { type: "number", name, value: value ?? "", step: 1, ...more });
+    const fields = [field("max_concurrency", now.max_concurrency, { min: 1 }), field("priority", now.priority, {}), field("max_failures", now.limits.max_failures, { min: 0, step: "any" })];
+    const body = h("div", { class: "stack" }, ["Runs at once", "Priority", "Stop at failures (count or share)"].map((label, index) => h("label", {}, label, fields[index])));
+    if (!(await dialog("Limits", body, "Set"))) return;
+    try {
+      now = await api.send("PATCH", path, Object.fromEntries(fields.filter((input) => input.value !== "").map((input) => [input.name, +input.value])));
+      drawHead();
+    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+  };
+
+  function drawHead() {
+    document.title = `${now.assets.join(", ")} – rivers`;
+    const running = now.status === "in_progress";
+    const button = (/** @type {string} */ text, /** @type {() => any} */ on, more = {}) => h("button", { type: "button", onclick: on, ...more }, text);
+    const left = now.failed + now.canceled;
+    const verbs = info.read_only ? [] : [
+      running && !now.interrupted && !now.paused ? button("Pause", () => act("pause"), { title: "p" }) : null,
+      running && now.paused ? button("Unpause", () => act("unpause"), { class: "main", title: "p" }) : null,
+      running ? button("Set…", change, { title: "s" }) : null,
+      running ? button("Cancel…", cancel, { class: "danger", title: "c" }) : null,
+      running && now.interrupted && info.has_assets ? button("Resume", () => act("resume"), { class: "main" }) : null,
+      !running && left && info.has_assets ? button(`Rerun ${count(left)}`, () => rerun({}), { class: "main", title: "r" }) : null,
+    ];
+    const numbers = shares(now).filter(([state, value]) => value || state === "completed");
+    put(head,
+      h("div", { class: "row" }, h("h1", {}, now.assets.join(", ")), pill(now.state), h("span", { class: "grow" }), verbs),
+      bar(shares(now), "tall"),
+      h("div", { class: "numbers" },
+        numbers.map(([state, value]) => h("div", { "data-state": state }, h("b", {}, count(value)), h("span", {}, h("i", { class: "dot", style: { "--tone": tone(state) } }), state))),
+        h("div", {}, h("b", {}, count(now.num_partitions)), h("span", {}, "partitions")),
+        running ? h("div", {}, h("b", {}, rate(now.rate)), h("span", {}, "rate")) : null,
+        running ? h("div", {}, h("b", {}, duration(now.eta)), h("span", {}, "left")) : h("div", {}, h("b", {}, duration(now.duration)), h("span", {}, "took"))),
+      h("div", { class: "small muted" },
+        `${time(now.created_at)} · ${now.strategy} · ${limits(now)} · `,
+        now.interrupted ? "its process is gone" : running ? `runs in process ${String(now.owner ?? "").slice(0, 8)}, alive` : "ended", " · ",
+        h("button", { class: "quiet mono", type: "button", title: "Copy the id", onclick: () => copy(id) }, id),
+        now.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))));
+  }
+
+  async function choose(/** @type {Record<string, [number, number]> | null} */ part) {
+    if (!part) { put(selection); return; }
+    const where = Object.entries(part).map(([name, [start, end]]) => `${name}:${start}-${end}`);
+    const own = (page.selected = Symbol("selection"));
+    /** @type {any} */
+    let found;
+    try {
+      found = await api.get(`${path}/part`, { where, asset }, signal);
+    } catch (error) { toast(/** @type {Error} */ (error).message, true); return; }
+    if (page.selected !== own) return;
+    const { totals } = found;
+    const states = Object.keys(totals).filter((state) => totals[state]);
+    const body = { where: part, asset: asset || null };
+    const ended = now.status !== "in_progress";
+    const canRun = ended && info.has_assets && !info.read_only;
+    put(selection, h("div", { class: "selection", id: "selection" },
+      h("b", {}, `${count(found.count)} partitions`),
+      states.map((state) => h("span", { class: "row small" }, h("i", { class: "dot", style: { "--tone": tone(state) } }), `${count(totals[state])} ${state}`)),
+      h("span", { class: "grow" }),
+      canRun && totals.failed ? h("button", { type: "button", class: "main", id: "rerun-failed", onclick: () => rerun({ ...body, states: ["failed"] }) }, `Rerun ${count(totals.failed)} failed`) : null,
+      canRun ? h("button", { type: "button", id: "rerun-all", onclick: () => rerun({ ...body, states }) }, `Rerun all ${count(found.count)}`) : null,
+      h("button", { type: "button", onclick: () => map.show(part) }, "Zoom"),
+      h("button", { type: "button", onclick: () => copy(found.python) }, "Copy Python"),
+      h("button", { type: "button", onclick: () => copy(found.command) }, "Copy command"),
+      h("button", { type: "button", class: "quiet", onclick: () => map.select(null) }, "Clear")));
+  }
+
+  const drawErrors = (/** @type {any[]} */ groups) => {
+    const filter = h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter errors" });
+    const list = h("div", {});
+    const draw = () => {
+      const fitting = groups.filter((group) => `${group.error_type} ${group.message}`.toLowerCase().includes(filter.value.toLowerCase()));
+      put(list, fitting.slice(0, 100).map((group) => errorRow(group)));
+    };
+    const errorRow = (/** @type {any} */ group) => {
+      const open = h("div", { hidden: true });
+      const button = h("button", {
+        class: "error", type: "button", "aria-pressed": "false",
+        onclick: async () => {
+          const pressed = button.getAttribute("aria-pressed") !== "true";
+          list.querySelectorAll(".error").forEach((/** @type {Element} */ other) => other.setAttribute("aria-pressed", "false"));
+          button.setAttribute("aria-pressed", String(pressed));
+          open.hidden = !pressed;
+          map.only = pressed ? "failed" : null;
+          if (pressed) await locate(group.partition);
+          map.save();
+          map.draw();
+        },
+      },
+        h("span", { class: "count" }, count(group.count)),
+        h("span", {}, h("b", {}, group.error_type), `: ${group.message}`),
+        h("span", { class: "small muted count" }, now.failed ? `${Math.round((100 * group.count) / now.failed)}%` : ""),
+        h("span", { class: "small muted" }, `first ${time(group.first_at)}, last ${time(group.last_at)}, such as `, h("span", { class: "mono" }, group.partition)));
+      put(open, group.traceback ? h("pre", {}, group.traceback) : null);
+      return h("div", {}, button, open);
+    };
+    filter.addEventListener("input", draw);
+    put(errors, h("div", { class: "row" }, h("h2", {}, "Errors"), h("span", { class: "grow" }), groups.length > 3 ? filter : null),
+      groups.length ? list : h("p", { class: "muted" }, now.failed ? "Reading…" : "Nothing has failed."));
+    draw();
+  };
+  /**
+   * Marks a partition on the map.
+   * @param {string} text
+   */
+  const locate = async (text) => {
+    const own = new Map(text.includes("=") ? text.split("|").map((word) => /** @type {[string, string]} */ ([word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)])) : [["partition", text]]);
+    const { data } = map;
+    const at = async (/** @type {string | null} */ name) => {
+      if (name === null || !own.has(name)) return 0;
+      const found = await api.get(`${path}/find`, { dimension: name, first: own.get(name), last: own.get(name), asset });
+      return found[name][0] - map.part(name)[0];
+    };
+    try {
+      const [x, y] = await Promise.all([at(data.columns), at(data.rows)]);
+      const column = Math.floor(x / data.per_column);
+      map.cursor = data.per_row === 0 ? [column % data.width, Math.floor(column / data.width)] : [column, Math.floor(y / data.per_row)];
+      map.canvas.scrollIntoView({ block: "nearest" });
+    } catch { /* a key that is no longer there is not marked */ }
+  };
+
+  const readErrors = async () => { if (now.failed) drawErrors(await api.get(`${path}/errors`, {}, signal)); else drawErrors([]); };
+  const readActivity = async () => drawActivity(activity, await api.get(`${path}/activity`, {}, signal));
+
+  drawHead();
+  makeMap();
+  const slow = async () => { await Promise.all([readErrors(), readActivity()]).catch(() => {}); };
+  slow();
+  let read = Date.now();
+  if (now.status === "in_progress") {
+    api.follow({ backfill: id }, async (state) => {
+      const ended = now.status === "in_progress" && state.status !== "in_progress";
+      now = state;
+      drawHead();
+      map.refresh();
+      if (ended || Date.now() - read > 4000) { read = Date.now(); slow(); }
+    }, signal);
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey || info.read_only) return;
+    if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
+    const running = now.status === "in_progress";
+    if (event.key === "p" && running) act(now.paused ? "unpause" : "pause");
+    else if (event.key === "c" && running) cancel();
+    else if (event.key === "s" && running) change();
+    else if (event.key === "r" && !running && now.failed + now.canceled && info.has_assets) rerun({});
+    else if (event.key === "m") map.canvas.focus();
+    else return;
+    event.preventDefault();
+  }, { signal });
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {any} data
+ */
+function drawActivity(element, data) {
+  const top = Math.max(...data.bins.map((/** @type {number[]} */ bin) => bin[0]), 1);
+  const width = 100 / Math.max(data.bins.length, 1);
+  const rects = data.bins.flatMap(([ended, failed]=[0, 0], /** @type {number} */ index = 0) => [
+    s("rect", { x: index * width, y: 90 - (86 * ended) / top, width: width * 0.86, height: (86 * (ended - failed)) / top, fill: tone("completed") }),
+    failed ? s("rect", { x: index * width, y: 90 - Math.max((86 * failed) / top, 1.5), width: width * 0.86, height: Math.max((86 * failed) / top, 1.5), fill: tone("failed") }) : null,
+  ]);
+  const table = (/** @type {string} */ title, /** @type {any[]} */ rows) => (rows.length ? [h("h2", {}, title), h("div", { class: "scroll" }, h("table", {},
+    rows.map((row) => h("tr", {}, h("td", { class: "whole" }, h("a", { class: "link mono", href: `#/runs/${api.part(row.run_id)}` }, `run ${count(row.run)}`)), h("td", { class: "whole" }, row.status), h("td", { class: "num" }, duration(row.duration)), h("td", { class: "small" }, row.error ?? "")))))] : []);
+  put(element, h("h2", {}, "Runs over time"),
+    data.bins.length ? [s("svg", { class: "chart", viewBox: "0 0 100 92", preserveAspectRatio: "none", role: "img", "aria-label": "Runs that ended over time" }, rects),
+      h("div", { class: "row small muted" }, time(data.start), h("span", { class: "grow" }), `up to ${count(Math.round(top / data.seconds))} runs/s`)] : h("p", { class: "muted" }, "No run has ended, or there are too many to draw."),
+    table("Retries due", data.waiting), table("Longest runs", data.longest));
+}

@@ -1,0 +1,94 @@
+// Numbers, times and states in words.
+import { h } from "./dom.js";
+
+export const WORST_FIRST = ["failed", "canceled", "running", "in_progress", "pending", "missing", "completed", "materialized", "skipped"];
+
+/** @param {number} value */
+export const count = (value) => value.toLocaleString("en-US");
+
+/** @param {number | null | undefined} seconds */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${count(Math.round(minutes / 1440))} days`;
+}
+
+/** @param {number | null | undefined} value */
+export function rate(value) {
+  if (!value) return "–";
+  if (value >= 10) return `${count(Math.round(value))}/s`;
+  if (value >= 1) return `${value.toFixed(1)}/s`;
+  return value * 60 >= 1 ? `${(value * 60).toFixed(1)}/min` : `${(value * 3600).toFixed(1)}/h`;
+}
+
+/** @param {string | null | undefined} text */
+export function time(text) {
+  if (!text) return "–";
+  const at = new Date(text);
+  const pad = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+}
+
+/** @param {string | null | undefined} text */
+export function ago(text) {
+  if (!text) return "–";
+  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
+}
+
+/** @param {string} state */
+export const tone = (state) => `var(--${state})`;
+
+/**
+ * A state as a pill.
+ * @param {string} state
+ */
+export function pill(state) {
+  const shown = state === "in_progress" ? "running" : state;
+  return h("span", { class: "pill", style: { "--tone": tone(shown) } }, shown);
+}
+
+/**
+ * The counts of a backfill by state.
+ * @param {any} view
+ * @returns {[string, number][]}
+ */
+export function shares(view) {
+  const left = view.num_partitions - view.completed - view.failed - view.canceled;
+  const open = view.status === "in_progress" ? left : 0;
+  const running = Math.min(view.running || 0, open);
+  return [["completed", view.completed], ["failed", view.failed], ["canceled", view.canceled], ["running", running], ["pending", open - running]];
+}
+
+/**
+ * A bar of the shares of states.
+ * @param {[string, number][]} counts
+ * @param {string} [size]
+ */
+export function bar(counts, size = "") {
+  const total = counts.reduce((sum, [, value]) => sum + value, 0) || 1;
+  const label = counts.filter(([, value]) => value).map(([state, value]) => `${count(value)} ${state}`).join(", ");
+  return h("div", { class: `shares ${size}`, role: "img", "aria-label": label, title: label },
+    counts.filter(([, value]) => value).map(([state, value]) => h("i", { style: { width: `${(100 * value) / total}%`, background: tone(state) } })));
+}
+
+/**
+ * The limits that hold a backfill back.
+ * @param {any} view
+ */
+export function limits(view) {
+  const words = [`${view.max_concurrency} at once`];
+  const own = view.limits || {};
+  if (own.max_failures) words.push(own.max_failures < 1 ? `stops at ${own.max_failures * 100}% failures` : `stops at ${own.max_failures} failures`);
+  if (own.max_starts_per_second) words.push(`${own.max_starts_per_second} starts/s`);
+  if (own.canary) words.push(`canary of ${own.canary}`);
+  if (own.timeout) words.push(`timeout ${own.timeout} s`);
+  if (own.stop_on_failure) words.push("stops on failure");
+  if (view.paused) words.push("paused");
+  return words.join(" · ");
+}

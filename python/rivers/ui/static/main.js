@@ -1,0 +1,118 @@
+// Opens a session, and shows the view that the address names.
+import * as api from "./api.js";
+import * as assets from "./assets.js";
+import * as backfill from "./backfill.js";
+import * as backfills from "./backfills.js";
+import { dialog, h, put, toast } from "./dom.js";
+import * as runs from "./runs.js";
+
+const view = /** @type {HTMLElement} */ (document.getElementById("view"));
+/** @type {any} */
+let info = {};
+let abort = new AbortController();
+let shown = "";
+
+/** Exchanges the token of the link, and removes it from the address and the history. */
+async function openSession() {
+  const found = /^#token=([\w-]+)$/.exec(location.hash);
+  if (!found) return;
+  history.replaceState(null, "", `${location.pathname}#/`);
+  try {
+    await api.send("POST", "/session", { token: found[1] });
+  } catch (error) {
+    // A link that was used in this browser: its session may still be there.
+    if (!(error instanceof api.ApiError) || error.status !== 403) throw error;
+  }
+}
+
+function route() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const state = new URLSearchParams(query);
+  const [name = "backfills", id] = parts;
+  if (name === "backfills" && id) return { name, show: backfill.show, path: parts, state };
+  if (name === "runs") return { name, show: id ? runs.one : runs.list, path: parts, state };
+  if (name === "assets") return { name, show: id ? assets.one : assets.list, path: parts, state };
+  return { name: "backfills", show: backfills.show, path: parts, state };
+}
+
+async function render() {
+  if (location.hash === shown) return;
+  shown = location.hash;
+  const found = route();
+  abort.abort();
+  abort = new AbortController();
+  const { signal } = abort;
+  document.title = "rivers";
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("data-view") === found.name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const base = location.hash.split("?")[0] || "#/";
+  /**
+   * Keeps the state of the view in its address.
+   * @param {URLSearchParams} state
+   * @param {boolean} [anew]
+   */
+  const save = (state, anew = false) => {
+    const query = state.toString();
+    const hash = query ? `${base}?${query}` : base;
+    if (anew) { location.hash = hash; return; }
+    shown = hash;
+    history.replaceState(null, "", hash);
+  };
+  put(view, h("p", { class: "empty" }, "Loading…"));
+  try {
+    await found.show(view, { path: found.path, state: found.state, signal, save, info });
+    window.scrollTo(0, 0);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error instanceof api.ApiError && error.status === 401) { refused(); return; }
+    put(view, h("p", { class: "empty" }, /** @type {Error} */ (error).message));
+  }
+}
+
+function refused() {
+  put(view, h("div", { class: "empty" }, h("h1", {}, "This browser has no session"), h("p", {}, "Open the link that rivers ui printed. A link opens one browser; a browser that has a session can make another one.")));
+}
+
+function help() {
+  const keys = [["j k ↑ ↓", "move in the list"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
+  const table = h("table", {}, keys.map(([key, text]) => h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text))));
+  const link = h("button", { type: "button", onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
+  dialog("Keyboard", h("div", { class: "stack" }, table, info.read_only ? null : link));
+}
+
+async function start() {
+  try {
+    await openSession();
+    info = await api.get("/info");
+  } catch (error) {
+    if (error instanceof api.ApiError && error.status === 401) refused();
+    else put(view, h("p", { class: "empty" }, /** @type {Error} */ (error).message));
+    return;
+  }
+  put(/** @type {Element} */ (document.getElementById("storage")), info.storage);
+  /** @type {HTMLElement} */ (document.getElementById("mode")).hidden = !info.read_only;
+  document.getElementById("help-button")?.addEventListener("click", help);
+  window.addEventListener("hashchange", () => {
+    if (/^#token=/.test(location.hash)) location.reload();
+    else render();
+  });
+  window.addEventListener("unhandledrejection", (event) => {
+    if (event.reason?.name !== "AbortError") toast(String(event.reason?.message ?? event.reason), true);
+  });
+  let last = "";
+  document.addEventListener("keydown", (event) => {
+    if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "?") help();
+    if (last === "g" && event.key in { b: 1, a: 1, r: 1 }) {
+      event.stopImmediatePropagation();
+      location.hash = { b: "#/", a: "#/assets", r: "#/runs" }[event.key] ?? "#/";
+    }
+    last = event.key;
+  }, true);
+  await render();
+}
+
+start();

@@ -1,0 +1,627 @@
+// The map of a grid: cells on a canvas, with zoom, choice of dimensions, and selection of rectangles.
+import * as api from "./api.js";
+import { h, put, toast } from "./dom.js";
+import { count, tone } from "./format.js";
+
+const MIN_CELL = 3;
+const MAX_ROW = 22;
+const WRAP_CELL = 16;
+const MARKED_CELL = 8;
+const MAX_HEIGHT = 440;
+
+/** @typedef {{name: string, size: number, is_time: boolean}} Dimension */
+
+export class GridMap {
+  /**
+   * @param {string} path the address of the backfill or the asset
+   * @param {{dimensions: Dimension[], rows: string | null, columns: string | null, states: string[]}} grid
+   * @param {{asset?: string, state: URLSearchParams, signal: AbortSignal, changed: (state: URLSearchParams) => void, selected: (part: Record<string, [number, number]> | null) => void}} options
+   */
+  constructor(path, grid, options) {
+    this.path = path;
+    this.grid = grid;
+    this.options = options;
+    this.sizes = new Map(grid.dimensions.map((dimension) => [dimension.name, dimension.size]));
+    const { state } = options;
+    const known = (/** @type {string | null} */ name) => (name !== null && this.sizes.has(name) ? name : null);
+    this.columns = known(state.get("columns")) ?? grid.columns;
+    this.rows = known(state.get("rows")) ?? (grid.rows === this.columns ? grid.columns : grid.rows);
+    if (this.rows === this.columns) this.rows = null;
+    /** @type {Map<string, [number, number]>} */
+    this.bounds = new Map();
+    for (const text of state.getAll("where")) {
+      const match = /^(.*):(\d+)-(\d+)$/.exec(text);
+      const size = match ? this.sizes.get(match[1]) : undefined;
+      if (match && size !== undefined) this.bounds.set(match[1], [Math.min(+match[2], size), Math.min(+match[3], size)]);
+    }
+    this.only = state.get("only");
+    /** @type {any} */
+    this.data = null;
+    /** @type {[number, number] | null} */
+    this.cursor = null;
+    /** @type {[[number, number], [number, number]] | null} */
+    this.selection = null;
+    /** @type {[number, number] | null} */
+    this.drag = null;
+    /** @type {string[]} */
+    this.rowKeys = [];
+    /** @type {string[]} */
+    this.columnKeys = [];
+    this.rowStep = 1;
+    this.columnStep = 1;
+    this.wheel = 0;
+    this.place = { left: 0, top: 0, pitch: 1, line: 1 };
+    /** @type {string | null} */
+    this.tipAt = null;
+    this.controls = h("div", { class: "row" });
+    this.canvas = h("canvas", {
+      tabindex: 0, role: "application", "aria-label": "Map of partitions. Arrows move, plus and minus zoom, Shift and arrows select, Escape clears.",
+    });
+    this.tip = h("div", { class: "tip", hidden: true });
+    this.legend = h("div", { class: "legend" });
+    this.element = h("div", {}, this.controls, h("div", { class: "map" }, this.canvas, this.tip), this.legend);
+    /** @type {Map<string, Promise<string[]>>} */
+    this.keyCache = new Map();
+    this.listen();
+    this.drawControls();
+  }
+
+  /**
+   * @param {string} name
+   * @returns {[number, number]}
+   */
+  part(name) {
+    return this.bounds.get(name) ?? [0, this.sizes.get(name) ?? 0];
+  }
+
+  where() {
+    return [...this.bounds].map(([name, [start, end]]) => `${name}:${start}-${end}`);
+  }
+
+  save() {
+    const state = new URLSearchParams();
+    if (this.rows && this.rows !== this.grid.rows) state.set("rows", this.rows);
+    if (this.columns && this.columns !== this.grid.columns) state.set("columns", this.columns);
+    for (const text of this.where()) state.append("where", text);
+    if (this.only) state.set("only", this.only);
+    this.options.changed(state);
+  }
+
+  // -- what is shown ------------------------------------------------------------------------------
+
+  drawControls() {
+    const names = this.grid.dimensions.map((dimension) => dimension.name);
+    const choose = (/** @type {string} */ label, /** @type {"rows" | "columns"} */ which) =>
+      h("label", { class: "row small muted" }, label,
+        h("select", { "aria-label": label, onchange: (/** @type {any} */ event) => this.arrange(which, event.target.value) },
+          names.map((name) => h("option", { value: name, selected: name === this[which] }, name))));
+    const others = names.filter((name) => name !== this.rows && name !== this.columns);
+    put(this.controls,
+      names.length > 1 ? [choose("Rows", "rows"), choose("Columns", "columns")] : null,
+      others.map((name) => this.slider(name)),
+      h("span", { class: "grow" }),
+      h("button", { class: "quiet", type: "button", title: "Zoom in (+)", onclick: () => this.zoom(0.5) }, "+"),
+      h("button", { class: "quiet", type: "button", title: "Zoom out (−)", onclick: () => this.zoom(2) }, "−"),
+      h("button", { class: "quiet", type: "button", title: "Show all (0)", disabled: this.bounds.size === 0, onclick: () => this.reset() }, "Show all"));
+  }
+
+  /**
+   * A dimension that is not shown: all of it, or one key.
+   * @param {string} name
+   */
+  slider(name) {
+    const size = this.sizes.get(name) ?? 0;
+    const fixed = this.bounds.get(name);
+    const single = fixed && fixed[1] - fixed[0] === 1;
+    const label = h("span", { class: "mono" }, single ? "…" : fixed ? `${count(fixed[1] - fixed[0])} keys` : `all ${count(size)}`);
+    if (single) this.keys(name, fixed[0], 1, 1).then(([key]) => put(label, key ?? ""));
+    return h("label", { class: "row small muted" }, name,
+      h("input", {
+        type: "range", min: -1, max: size - 1, value: single ? fixed[0] : -1, "aria-label": `${name}: -1 adds all keys up`,
+        onchange: (/** @type {any} */ event) => {
+          const at = +event.target.value;
+          if (at < 0) this.bounds.delete(name);
+          else this.bounds.set(name, [at, at + 1]);
+          this.changed();
+        },
+      }), label);
+  }
+
+  /**
+   * @param {"rows" | "columns"} which
+   * @param {string} name
+   */
+  arrange(which, name) {
+    const other = which === "rows" ? "columns" : "rows";
+    if (this[other] === name) this[other] = this[which];
+    this[which] = name;
+    this.changed();
+  }
+
+  changed() {
+    this.select(null);
+    this.cursor = null;
+    this.drawControls();
+    this.save();
+    this.refresh(true);
+  }
+
+  reset() {
+    this.bounds.clear();
+    this.changed();
+  }
+
+  /**
+   * Reads the cells again, if anything has changed.
+   * @param {boolean} [anew]
+   */
+  async refresh(anew = false) {
+    if (this.loading && !anew) { this.again = true; return; }
+    if (anew) this.abort?.abort();
+    const abort = (this.abort = new AbortController());
+    this.loading = true;
+    try {
+      const space = this.canvas.parentElement.clientWidth || 800;
+      const query = { ...this.window(space), rows: this.rows, columns: this.columns, where: this.where(), asset: this.options.asset };
+      /** @type {any} */
+      const found = await api.cells(`${this.path}/cells`, query, anew ? null : this.data?.tag ?? null, abort.signal);
+      if (found) {
+        this.data = found;
+        await this.readRowKeys();
+        this.draw();
+      }
+    } catch (error) {
+      if (!abort.signal.aborted && !this.options.signal.aborted) toast(String(/** @type {Error} */ (error).message), true);
+    } finally {
+      if (this.abort === abort) {
+        this.loading = false;
+        if (this.again) { this.again = false; this.refresh(); }
+      }
+    }
+  }
+
+  /**
+   * The number of cells that fit.
+   * @param {number} space
+   */
+  window(space) {
+    if (this.rows === null || this.columns === null) {
+      const size = this.columns ? this.length(this.columns) : this.rows ? this.length(this.rows) : 1;
+      let cell = WRAP_CELL;
+      while (cell > MIN_CELL && Math.floor(space / cell) * Math.floor(MAX_HEIGHT / cell) < size) cell -= 1;
+      return { width: Math.max(Math.floor(space / cell), 1), height: Math.max(Math.floor(MAX_HEIGHT / cell), 1) };
+    }
+    const room = space - this.margin();
+    return { width: Math.max(Math.floor(room / MIN_CELL), 1), height: Math.min(this.length(this.rows), Math.floor(MAX_HEIGHT / 4)) || 1 };
+  }
+
+  /** @param {string} name */
+  length(name) {
+    const [start, end] = this.part(name);
+    return end - start;
+  }
+
+  margin() {
+    return this.rows === null || this.columns === null ? 0 : Math.min(130, Math.max((this.canvas.parentElement?.clientWidth || 800) * 0.22, 60));
+  }
+
+  async readRowKeys() {
+    const { data } = this;
+    this.rowKeys = [];
+    this.columnKeys = [];
+    if (!data || data.rows === null || data.columns === null) return;
+    const [start] = this.part(data.rows);
+    const step = Math.max(Math.ceil(data.height / 22), 1);
+    this.rowStep = step;
+    this.rowKeys = await this.keys(data.rows, start, data.per_row * step, Math.ceil(data.height / step));
+    const labels = Math.max(Math.floor((this.canvas.parentElement.clientWidth - this.margin()) / 120), 1);
+    this.columnStep = Math.max(Math.ceil(data.width / labels), 1);
+    this.columnKeys = await this.keys(data.columns, this.part(data.columns)[0], data.per_column * this.columnStep, Math.ceil(data.width / this.columnStep));
+  }
+
+  /**
+   * @param {string} dimension
+   * @param {number} start
+   * @param {number} step
+   * @param {number} number
+   * @returns {Promise<string[]>}
+   */
+  async keys(dimension, start, step, number) {
+    const query = { dimension, start, step, count: Math.min(number, 4096), asset: this.options.asset };
+    const name = JSON.stringify(query);
+    if (!this.keyCache.has(name)) {
+      if (this.keyCache.size > 500) this.keyCache.clear();
+      this.keyCache.set(name, api.get(`${this.path}/labels`, query).catch(() => []));
+    }
+    return this.keyCache.get(name) ?? [];
+  }
+
+  // -- painting -----------------------------------------------------------------------------------
+
+  draw() {
+    const { data, canvas } = this;
+    if (!data) return;
+    const space = canvas.parentElement.clientWidth;
+    const left = this.margin();
+    const top = this.columnKeys.length ? 20 : 0;
+    const wraps = data.per_row === 0;
+    const pitch = wraps ? Math.min(space / data.width, WRAP_CELL) : (space - left) / data.width;
+    const line = wraps ? pitch : Math.max(Math.min(MAX_HEIGHT / data.height, MAX_ROW), 4);
+    const height = Math.ceil(top + line * data.height);
+    const scale = window.devicePixelRatio || 1;
+    canvas.style.setProperty("height", `${height}px`);
+    canvas.width = Math.round(space * scale);
+    canvas.height = Math.round(height * scale);
+    this.place = { left, top, pitch, line };
+    const context = canvas.getContext("2d");
+    const style = getComputedStyle(document.documentElement);
+    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
+    const palette = data.states.map(colour);
+    const done = colour("completed");
+    const blank = colour("pending");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, space, height);
+    const gap = Math.min(pitch, line) >= 6 ? 1 : 0;
+    const only = this.only ? data.states.indexOf(this.only) : -1;
+    const { bytes } = data;
+    const edge = (/** @type {number} */ value) => Math.round(value * scale) / scale;
+    for (let row = 0; row < data.height; row += 1) {
+      const y = edge(top + row * line);
+      const tall = Math.max(edge(top + (row + 1) * line) - y - gap, 0.5);
+      let at = row * data.width * 3;
+      for (let column = 0; column < data.width;) {
+        const [state, share, ended] = [bytes[at], bytes[at + 1], bytes[at + 2]];
+        let next = column + 1;
+        let there = at + 3;
+        // Equal neighbours are painted as one where nothing separates them.
+        if (!gap) while (next < data.width && bytes[there] === state && bytes[there + 1] === share && bytes[there + 2] === ended) { next += 1; there += 3; }
+        if (state !== 255) {
+          const x = edge(left + column * pitch);
+          const wide = Math.max(edge(left + next * pitch) - x - gap, 0.5);
+          const name = data.states[state];
+          const waits = name === "pending" || name === "running" || name === "missing" || name === "in_progress";
+          context.globalAlpha = 1;
+          context.fillStyle = waits ? blank : only >= 0 && state !== only ? blank : done;
+          context.fillRect(x, y, wide, tall);
+          if (waits && ended && only < 0) {
+            context.globalAlpha = 0.3 + (0.7 * ended) / 255;
+            context.fillStyle = done;
+            context.fillRect(x, y, wide, tall);
+          }
+          if (only < 0 || state === only) {
+            context.globalAlpha = waits && name !== "running" && name !== "in_progress" ? 0 : share === 255 ? 1 : 0.5 + (0.5 * share) / 255;
+            context.fillStyle = palette[state];
+            context.fillRect(x, y, wide, tall);
+            if (share !== 255 && (name === "failed" || name === "canceled")) context.globalAlpha = 1;
+          }
+          context.globalAlpha = 1;
+          if (wide >= MARKED_CELL - 1 && tall >= MARKED_CELL - 1 && (only < 0 || state === only)) mark(context, name, x, y, wide, tall);
+        }
+        column = next;
+        at = there;
+      }
+    }
+    this.drawKeys(context, style, space);
+    this.drawSelection(context, colour("accent"));
+    this.drawLegend();
+    canvas.dataset.painted = String(Number(canvas.dataset.painted || 0) + 1);
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {CSSStyleDeclaration} style
+   * @param {number} space
+   */
+  drawKeys(context, style, space) {
+    const { left, top, pitch, line } = this.place;
+    context.font = "11px system-ui, sans-serif";
+    context.fillStyle = style.getPropertyValue("--soft").trim();
+    context.textBaseline = "middle";
+    context.textAlign = "right";
+    this.rowKeys.forEach((key, index) => {
+      context.fillText(cut(context, key, left - 12), left - 8, top + (index * this.rowStep + 0.5) * line);
+    });
+    context.textAlign = "left";
+    let free = 0;
+    this.columnKeys.forEach((key, index) => {
+      const x = left + index * this.columnStep * pitch;
+      const width = context.measureText(key).width;
+      if (x >= free && x + width <= space) {
+        context.fillText(key, x, 8);
+        free = x + width + 12;
+      }
+    });
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {string} accent
+   */
+  drawSelection(context, accent) {
+    const { left, top, pitch, line } = this.place;
+    context.strokeStyle = accent;
+    context.fillStyle = accent;
+    context.lineWidth = 2;
+    for (const [x0, y0, x1, y1] of this.boxes()) {
+      context.globalAlpha = 0.18;
+      context.fillRect(left + x0 * pitch, top + y0 * line, (x1 - x0) * pitch, (y1 - y0) * line);
+      context.globalAlpha = 1;
+      context.strokeRect(left + x0 * pitch, top + y0 * line, (x1 - x0) * pitch, (y1 - y0) * line);
+    }
+    if (this.cursor) {
+      const [x, y] = this.cursor;
+      context.strokeRect(left + x * pitch - 1, top + y * line - 1, Math.max(pitch, 3) + 2, Math.max(line, 3) + 2);
+    }
+  }
+
+  /**
+   * The boxes of cells that the selection covers.
+   * @returns {[number, number, number, number][]}
+   */
+  boxes() {
+    if (!this.selection || !this.data) return [];
+    const [[x0, y0], [x1, y1]] = this.selection;
+    const { width } = this.data;
+    if (this.data.per_row !== 0) return [[Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1) + 1, Math.max(y0, y1) + 1]];
+    const [first, last] = [y0 * width + x0, y1 * width + x1].sort((a, b) => a - b);
+    const [top, bottom] = [Math.floor(first / width), Math.floor(last / width)];
+    if (top === bottom) return [[first % width, top, (last % width) + 1, top + 1]];
+    const boxes = [[first % width, top, width, top + 1], [0, bottom, (last % width) + 1, bottom + 1]];
+    if (bottom - top > 1) boxes.push([0, top + 1, width, bottom]);
+    return /** @type {any} */ (boxes);
+  }
+
+  drawLegend() {
+    const { data } = this;
+    const shown = data.states.filter((/** @type {string} */ state) => data.totals[state]);
+    const each = Math.max(data.per_row, 1) * data.per_column;
+    put(this.legend,
+      [...shown].reverse().map((state) => h("span", {}, h("i", { class: "dot", style: { "--tone": tone(state) } }), `${count(data.totals[state])} ${state.replace("_", " ")}`)),
+      h("span", {}, each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the paler the smaller its share` : "single partitions"));
+  }
+
+  // -- input --------------------------------------------------------------------------------------
+
+  listen() {
+    const { canvas } = this;
+    const { signal } = this.options;
+    canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
+      event.preventDefault();
+      this.wheel += event.deltaY;
+      const at = this.cellAt(event, true);
+      clearTimeout(this.wheelTimer);
+      this.wheelTimer = setTimeout(() => {
+        this.zoom(Math.min(Math.max(1.0025 ** this.wheel, 0.1), 10), at);
+        this.wheel = 0;
+      }, 40);
+    }, { passive: false });
+    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
+      const at = this.cellAt(event);
+      if (!at || event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.drag = at;
+      this.cursor = null;
+      this.selection = [at, at];
+      this.draw();
+    });
+    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+      const at = this.cellAt(event, this.drag !== null);
+      if (this.drag && at) {
+        this.selection = [this.drag, at];
+        this.draw();
+      }
+      this.showTip(at);
+    });
+    canvas.addEventListener("pointerup", () => {
+      if (this.drag) this.select(this.selection);
+      this.drag = null;
+    });
+    canvas.addEventListener("pointercancel", () => { this.drag = null; this.select(null); });
+    canvas.addEventListener("pointerleave", () => this.showTip(null));
+    canvas.addEventListener("blur", () => this.showTip(null));
+    canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (this.key(event)) event.preventDefault(); });
+    let width = 0;
+    const observer = new ResizeObserver(() => {
+      const now = canvas.parentElement.clientWidth;
+      if (Math.abs(now - width) < 2) return;
+      width = now;
+      this.refresh(true);
+    });
+    observer.observe(this.element);
+    signal.addEventListener("abort", () => { observer.disconnect(); this.abort?.abort(); });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {boolean} whether the key means something here
+   */
+  key(event) {
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!this.data || event.ctrlKey || event.metaKey || event.altKey) return false;
+    if (move) {
+      const [x, y] = this.cursor ?? [-move[0], -move[1]].map((value) => Math.min(value, 0));
+      /** @type {[number, number]} */
+      const at = [Math.min(Math.max(x + move[0], 0), this.data.width - 1), Math.min(Math.max(y + move[1], 0), this.data.height - 1)];
+      const from = event.shiftKey ? this.selection?.[0] ?? this.cursor ?? at : null;
+      this.cursor = at;
+      if (from) this.select([from, at]);
+      this.draw();
+      this.showTip(at);
+      return true;
+    }
+    if (event.key === "+" || event.key === "=") this.zoom(0.5, this.cursor);
+    else if (event.key === "-") this.zoom(2, this.cursor);
+    else if (event.key === "0") this.reset();
+    else if (event.key === "Enter" && this.cursor) this.select([this.cursor, this.cursor]);
+    else if (event.key === "Escape") this.select(null);
+    else return false;
+    return true;
+  }
+
+  /**
+   * The cell at a pointer; clamped to the map if `near`.
+   * @param {MouseEvent} event
+   * @param {boolean} [near]
+   * @returns {[number, number] | null}
+   */
+  cellAt(event, near = false) {
+    if (!this.data) return null;
+    const box = this.canvas.getBoundingClientRect();
+    const { left, top, pitch, line } = this.place;
+    let x = Math.floor((event.clientX - box.left - left) / pitch);
+    let y = Math.floor((event.clientY - box.top - top) / line);
+    if (near) {
+      x = Math.min(Math.max(x, 0), this.data.width - 1);
+      y = Math.min(Math.max(y, 0), this.data.height - 1);
+    }
+    return x >= 0 && y >= 0 && x < this.data.width && y < this.data.height ? [x, y] : null;
+  }
+
+  /**
+   * The coordinates of a box of cells.
+   * @param {[number, number]} a
+   * @param {[number, number]} b
+   * @returns {Record<string, [number, number]>}
+   */
+  coordinates(a, b) {
+    const { data } = this;
+    const result = Object.fromEntries(this.bounds);
+    const span = (/** @type {string} */ name, /** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ per) => {
+      const [start, end] = this.part(name);
+      result[name] = [Math.min(start + Math.min(from, to) * per, end), Math.min(start + (Math.max(from, to) + 1) * per, end)];
+    };
+    if (data.per_row === 0) {
+      span(data.columns, a[1] * data.width + a[0], b[1] * data.width + b[0], data.per_column);
+    } else {
+      if (data.columns !== null) span(data.columns, a[0], b[0], data.per_column);
+      if (data.rows !== null) span(data.rows, a[1], b[1], data.per_row);
+    }
+    return result;
+  }
+
+  /** @param {[[number, number], [number, number]] | null} cells */
+  select(cells) {
+    this.selection = cells;
+    this.options.selected(cells ? this.coordinates(...cells) : null);
+    if (this.data) this.draw();
+  }
+
+  /**
+   * Shows a part alone.
+   * @param {Record<string, [number, number]>} part
+   */
+  show(part) {
+    for (const [name, own] of Object.entries(part)) {
+      if (own[0] === 0 && own[1] === this.sizes.get(name)) this.bounds.delete(name);
+      else this.bounds.set(name, own);
+    }
+    this.changed();
+  }
+
+  /**
+   * Zooms around a cell.
+   * @param {number} factor
+   * @param {[number, number] | null} [at]
+   */
+  zoom(factor, at) {
+    const { data } = this;
+    if (!data) return;
+    const [x, y] = at ?? [Math.floor(data.width / 2), Math.floor(data.height / 2)];
+    const wraps = data.per_row === 0;
+    const apply = (/** @type {string | null} */ name, /** @type {number} */ cell, /** @type {number} */ per, /** @type {number} */ cells) => {
+      if (name === null) return;
+      const size = this.sizes.get(name) ?? 0;
+      const [start, end] = this.part(name);
+      const length = Math.round(Math.min(Math.max((end - start) * factor, Math.min(8, size)), size));
+      const centre = start + (cell + 0.5) * per;
+      const first = Math.min(Math.max(Math.round(centre - (length * (cell + 0.5)) / cells), 0), size - length);
+      if (length === size) this.bounds.delete(name);
+      else this.bounds.set(name, [first, first + length]);
+    };
+    if (wraps) apply(data.columns, y * data.width + x, data.per_column, data.width * data.height);
+    else {
+      apply(data.columns, x, data.per_column, data.width);
+      // Few rows stay as they are: there is room for all of them.
+      if (data.rows !== null && (this.sizes.get(data.rows) ?? 0) > 24) apply(data.rows, y, data.per_row, data.height);
+    }
+    this.changed();
+  }
+
+  /**
+   * Shows what is in a cell.
+   * @param {[number, number] | null} at
+   */
+  showTip(at) {
+    clearTimeout(this.tipTimer);
+    if (!at) { this.tip.hidden = true; this.tipAt = null; return; }
+    const name = at.join();
+    if (name === this.tipAt) return;
+    this.tipAt = name;
+    this.tipTimer = setTimeout(async () => {
+      const part = this.coordinates(at, at);
+      const where = Object.entries(part).map(([key, [start, end]]) => `${key}:${start}-${end}`);
+      try {
+        const [{ totals }, ...keys] = await Promise.all([
+          api.get(`${this.path}/cells`, { where, width: 1, height: 1, asset: this.options.asset }),
+          ...[this.rows, this.columns].filter((key) => key !== null).map(async (key) => {
+            const [start, end] = part[/** @type {string} */ (key)];
+            const [first] = await this.keys(/** @type {string} */ (key), start, 1, 1);
+            const [last] = end - start > 1 ? await this.keys(/** @type {string} */ (key), end - 1, 1, 1) : [first];
+            return first === last ? first : `${first} … ${last}`;
+          }),
+        ]);
+        if (this.tipAt !== name) return;
+        put(this.tip, h("div", { class: "mono" }, keys.join("  ")),
+          Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("div", {}, `${count(/** @type {number} */ (value))} ${state.replace("_", " ")}`)));
+        this.tip.hidden = false;
+        const { left, top, pitch, line } = this.place;
+        const space = this.canvas.parentElement.clientWidth;
+        const x = Math.min(left + (at[0] + 1) * pitch + 8, space - this.tip.offsetWidth - 4);
+        this.tip.style.setProperty("left", `${Math.max(x, 0)}px`);
+        this.tip.style.setProperty("top", `${top + (at[1] + 1) * line + 6}px`);
+      } catch { /* the next cell is asked for again */ }
+    }, 90);
+  }
+}
+
+/**
+ * Marks a cell with a sign of its own, for those who cannot tell the colours apart.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} state
+ * @param {number} x
+ * @param {number} y
+ * @param {number} w
+ * @param {number} t
+ */
+function mark(context, state, x, y, w, t) {
+  const size = Math.min(w, t, 14) * 0.27;
+  const [cx, cy] = [x + w / 2, y + t / 2];
+  context.strokeStyle = "#fff";
+  context.fillStyle = "#fff";
+  context.lineWidth = 1.4;
+  context.beginPath();
+  if (state === "failed") {
+    context.moveTo(cx - size, cy - size); context.lineTo(cx + size, cy + size);
+    context.moveTo(cx + size, cy - size); context.lineTo(cx - size, cy + size);
+  } else if (state === "canceled") {
+    context.moveTo(cx - size, cy); context.lineTo(cx + size, cy);
+  } else if (state === "running" || state === "in_progress") {
+    context.moveTo(cx - size * 0.7, cy - size); context.lineTo(cx + size, cy); context.lineTo(cx - size * 0.7, cy + size);
+  } else if (state === "skipped") {
+    context.arc(cx, cy, size * 0.5, 0, 7);
+  } else return;
+  context.stroke();
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} text
+ * @param {number} width
+ */
+function cut(context, text, width) {
+  if (context.measureText(text).width <= width) return text;
+  let length = text.length;
+  while (length > 1 && context.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
+  return `${text.slice(0, length)}…`;
+}

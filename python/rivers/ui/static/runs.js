@@ -1,0 +1,58 @@
+// The latest runs, and one run: its steps, attempts, error and metadata.
+import * as api from "./api.js";
+import { h, put } from "./dom.js";
+import { ago, count, duration, pill, time } from "./format.js";
+
+/** @param {any} run */
+const seconds = (run) => (run.started_at && run.ended_at ? (Date.parse(run.ended_at) - Date.parse(run.started_at)) / 1000 : null);
+
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
+export async function list(view, { state, signal, save }) {
+  const status = state.get("status") ?? "";
+  const runs = await api.get("/runs", { status, limit: 200 }, signal);
+  const choice = h("select", { "aria-label": "Status", onchange: (/** @type {any} */ event) => {
+    save(new URLSearchParams(event.target.value ? { status: event.target.value } : {}), true);
+  } }, ["", "running", "completed", "failed"].map((name) => h("option", { value: name, selected: name === status }, name || "all")));
+  put(view, h("div", { class: "stack" },
+    h("div", { class: "row" }, h("h1", {}, "Latest runs"), h("span", { class: "grow" }), choice),
+    h("div", { class: "card scroll" }, runs.length ? h("table", {},
+      h("tr", {}, ["Run", "Status", "Assets", "Started"].map((name) => h("th", {}, name)), h("th", { class: "num" }, "Took"), h("th", {}, "Error")),
+      runs.map((/** @type {any} */ run) => h("tr", {},
+        h("td", {}, h("a", { class: "link mono", href: `#/runs/${api.part(run.run_id)}` }, run.run_id)),
+        h("td", {}, pill(run.status)), h("td", {}, run.assets.join(", ")), h("td", {}, ago(run.started_at)),
+        h("td", { class: "num" }, duration(seconds(run))), h("td", { class: "small" }, run.error ?? "")))) : h("p", { class: "empty" }, "No runs."))));
+}
+
+/**
+ * @param {HTMLElement} view
+ * @param {any} page
+ */
+export async function one(view, { path, signal }) {
+  const address = `/runs/${api.part(path[1])}`;
+  const [run, events, error] = await Promise.all([api.get(address, {}, signal), api.get(`${address}/events`, {}, signal), api.get(`${address}/error`, {}, signal)]);
+  document.title = `Run ${run.run_id} – rivers`;
+  const fact = (/** @type {string} */ name, /** @type {any} */ value) => [h("dt", {}, name), h("dd", {}, value)];
+  const attempts = 1 + events.filter((/** @type {any} */ event) => event.event_type === "StepRetry").length;
+  put(view, h("div", { class: "stack" },
+    h("div", { class: "row" }, h("h1", {}, "Run ", h("span", { class: "mono" }, run.run_id)), pill(run.status)),
+    h("div", { class: "two" },
+      h("section", { class: "card" }, h("dl", { class: "facts" },
+        fact("Assets", run.assets.join(", ")),
+        run.backfill_id ? fact("Backfill", h("a", { class: "link mono", href: `#/backfills/${api.part(run.backfill_id)}` }, run.backfill_id)) : null,
+        fact("Started", time(run.started_at)), fact("Took", duration(seconds(run))), fact("Attempts", attempts),
+        fact("Steps", `${run.steps_ended} of ${run.steps}`),
+        run.block_reason ? fact("Waits", run.block_reason) : null,
+        fact("Tags", run.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))))),
+      h("section", { class: "card" }, h("h2", {}, `${count(run.num_partitions)} partitions`),
+        h("div", { class: "mono" }, run.partition_keys.slice(0, 200).map((/** @type {string} */ key) => h("div", {}, key))))),
+    run.error ? h("section", { class: "card" }, h("h2", {}, "Error"), h("p", {}, run.error), error.traceback ? h("pre", { id: "traceback" }, error.traceback) : null) : null,
+    h("section", { class: "card scroll" }, h("h2", {}, "Events"), h("table", { id: "events" },
+      h("tr", {}, ["Time", "Event", "Asset", "Partition", "Metadata"].map((name) => h("th", {}, name))),
+      events.map((/** @type {any} */ event) => h("tr", {},
+        h("td", { class: "small" }, time(new Date(event.timestamp).toISOString())), h("td", {}, event.event_type), h("td", {}, event.asset_key),
+        h("td", { class: "mono" }, event.partition_key ?? ""),
+        h("td", { class: "small" }, event.metadata.map((/** @type {string[]} */ [name, text]) => h("div", {}, `${name}: ${text}`)))))))));
+}

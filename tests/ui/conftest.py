@@ -1,0 +1,132 @@
+"""A server of the web UI over a storage with backfills, and a way to send it any request."""
+
+import http.client
+import json
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+import rivers as rs
+
+pytest.importorskip("starlette")
+
+from rivers.ui import Server
+
+GRID = rs.PartitionsDefinition.multi({
+    "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-11"),
+    "region": rs.PartitionsDefinition.static_(["us", "eu", "asia"]),
+})  # fmt: skip
+HOSTILE = '<img src=x onerror="window.attacked=1">'
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class Served:
+    """A running server, and the backfill that failed for one partition."""
+
+    server: Server
+    repository: rs.CodeRepository
+    backfill_id: str
+    bad: set[str]
+    cookie: str | None = None
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.server.port}"
+
+    @property
+    def token(self):
+        return self.server.sessions.token
+
+    def send(self, method, path, body=None, *, auth=True, **headers):
+        """Sends a request with exactly these headers, besides Host, the content type and the token."""
+        sent = {"Host": self.host} | {
+            name.replace("_", "-"): text for name, text in headers.items()
+        }
+        if auth:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            body = body if isinstance(body, bytes | str) else json.dumps(body)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, text in sent.items():
+                if text is not None:
+                    connection.putheader(name, text)
+            data = body.encode() if isinstance(body, str) else body
+            if data is not None and "Content-Length" not in sent:
+                connection.putheader("Content-Length", str(len(data)))
+            connection.endheaders(data)
+            response = connection.getresponse()
+            found = {name.lower(): text for name, text in response.getheaders()}
+            return Answer(response.status, found, response.read())
+        finally:
+            connection.close()
+
+    def api(self, method, path, body=None, **headers):
+        """Sends a request of a script, and returns the JSON of its answer."""
+        if method != "GET" and body is None:
+            body = {}
+        answer = self.send(method, f"/api/v1{path}", body, **headers)
+        assert answer.status in (200, 204), answer.body
+        return answer.json if answer.body else None
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts servers; all of them are ended."""
+    servers = []
+
+    def start(client, **options):
+        server = Server(client, port=0, **options)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in servers:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def served(serve, tmp_path):
+    storage = rs.Storage.open(tmp_path / "rivers.db")
+    bad, gate = {"date=2024-01-03|region=eu"}, threading.Event()
+    gate.set()
+
+    @rs.Asset(partitions_def=GRID, metadata={"owner": HOSTILE})
+    def sales(context):
+        gate.wait(20)
+        context.add_output_metadata({"rows": 5, "note": HOSTILE})
+        if context.partition_key in bad:
+            raise ValueError(f"no data {HOSTILE}")
+        return 1
+
+    @rs.Asset(partitions_def=GRID)
+    def report(sales):
+        return sales
+
+    repository = rs.CodeRepository([sales, report]).resolve(storage)
+    result = repository.backfill(
+        partition_keys=GRID.select(), tags=[("team", HOSTILE)], max_concurrency=2
+    )
+    server = serve(rs.BackfillClient(repository.storage), repository=repository, module="sales.py")
+    yield Served(server, repository, result.backfill_id, bad, gate=gate)
+    gate.set()
+    repository.close()

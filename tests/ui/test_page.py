@@ -1,0 +1,295 @@
+"""The page in a real browser, against backfills that run meanwhile."""
+
+import os
+import re
+import shutil
+
+import pytest
+from tests.ui.conftest import GRID, HOSTILE
+
+import rivers as rs
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MISSING = "needs Chromium (Debian's package chromium) and Playwright"
+if os.environ.get("CI") == "true":
+    from playwright.sync_api import expect, sync_playwright
+else:
+    expect = pytest.importorskip("playwright.sync_api", reason=MISSING).expect
+    from playwright.sync_api import sync_playwright
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None and os.environ.get("CI") != "true":
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    """The list of backfills, opened by the link; nothing may be written to the console as an error."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: wrong.append(request.url) if served.host not in request.url else None,
+    )
+    page.goto(served.server.link)
+    page.wait_for_selector("a.item")
+    yield page
+    assert page.evaluate("window.attacked") is None
+    assert [line for line in wrong if "status of 4" not in line] == []
+    context.close()
+
+
+def open_backfill(page, served, backfill_id=None):
+    page.evaluate(
+        "id => { location.hash = `#/backfills/${id}` }", backfill_id or served.backfill_id
+    )
+    page.wait_for_selector("canvas[data-painted]")
+
+
+def launch(served, **options):
+    """Starts a backfill of `sales` whose functions wait for the gate."""
+    served.gate.clear()
+    served.bad.clear()
+    return served.repository.backfill(
+        ["sales"], partition_keys=GRID.select(), block=False, max_concurrency=2, **options
+    ).backfill_id
+
+
+def cell(page, column, row, columns=10, rows=3):
+    """The middle of a cell of the map, on the page."""
+    canvas = page.locator("canvas")
+    place = page.evaluate(
+        "([x, y]) => { const c = document.querySelector('canvas'); const w = c.parentElement.clientWidth;"
+        "const left = Math.min(130, Math.max(w * 0.22, 60)); const p = (w - left) / x;"
+        "return [left, p, 20, Math.max(Math.min(440 / y, 22), 4)] }", [columns, rows]
+    )  # fmt: skip
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    left, pitch, top, line = place
+    return box["x"] + left + (column + 0.5) * pitch, box["y"] + top + (row + 0.5) * line
+
+
+def drag(page, start, end):
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
+def test_the_link_opens_one_browser_and_leaves_no_token(page, served, browser):
+    assert served.token not in page.url
+    assert page.evaluate("document.cookie") == ""
+    assert served.token not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+    page.go_back()
+    assert served.token not in page.url
+    other = browser.new_page()
+    other.goto(served.server.link)
+    expect(other.locator("main")).to_contain_text("no session")
+    other.close()
+    page.goto(served.server.link)
+    page.wait_for_selector("a.item")
+
+
+def test_the_list_shows_live_backfills_first_and_follows_them(page, served):
+    expect(page.locator("a.item")).to_have_count(1)
+    expect(page.locator("a.item")).to_contain_text("30 of 30 · 1 failed")
+    launched = launch(served)
+    first = page.locator("a.item").first
+    expect(first).to_have_attribute("data-id", launched)
+    expect(first).to_contain_text("running")
+    served.gate.set()
+    expect(first).to_contain_text("30 of 30")
+    expect(first.locator(".pill")).to_have_text("completed")
+
+
+def test_the_list_is_filtered_and_its_address_can_be_shared(page, served):
+    page.get_by_role("button", name="completed").click()
+    expect(page.locator("main")).to_contain_text("No backfill fits")
+    page.get_by_role("button", name="completed").click()
+    page.keyboard.press("/")
+    page.keyboard.type("report")
+    expect(page.locator("a.item")).to_have_count(1)
+    expect(page).to_have_url(re.compile("search=report"))
+    page.reload()
+    expect(page.locator("a.item")).to_have_count(1)
+    expect(page.get_by_role("searchbox")).to_have_value("report")
+
+
+def test_the_list_is_used_by_keyboard(page, served):
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(served.backfill_id))
+    page.wait_for_selector("canvas[data-painted]")
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    expect(page.locator("h1")).to_have_text("Assets")
+    page.keyboard.press("?")
+    expect(page.locator("dialog")).to_contain_text("select")
+    page.keyboard.press("Escape")
+
+
+def test_texts_of_users_are_shown_as_text(page, served):
+    expect(page.locator("a.item")).to_contain_text(HOSTILE)
+    open_backfill(page, served)
+    page.locator(".error").click()
+    expect(page.locator("#errors")).to_contain_text(HOSTILE.replace("1", "…")[:9])
+    expect(page.locator("#errors pre")).to_contain_text("Traceback")
+    assert page.locator("main img").count() == 0
+
+
+def test_a_backfill_is_paused_changed_and_canceled_while_it_runs(page, served):
+    launched = launch(served)
+    open_backfill(page, served, launched)
+    expect(page.locator("main .pill").first).to_have_text("running")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_role("button", name="Unpause")).to_be_visible()
+    assert served.repository.get_backfill(launched).paused
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    assert not served.repository.get_backfill(launched).paused
+    page.keyboard.press("s")
+    page.get_by_label("Runs at once").fill("7")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_contain_text("7 at once")
+    page.keyboard.press("c")
+    expect(page.locator("dialog")).to_contain_text("Cancel 30 partitions?")
+    with page.expect_response("**/cancel"):
+        page.get_by_role("button", name="Cancel backfill").click()
+    served.gate.set()
+    expect(page.locator("main .pill").first).to_have_text("canceled")
+    assert served.repository.get_backfill(launched).status == "canceled"
+
+
+def test_the_map_follows_a_running_backfill(page, served):
+    launched = launch(served)
+    open_backfill(page, served, launched)
+    expect(page.locator(".legend")).to_contain_text("pending")
+    served.gate.set()
+    expect(page.locator(".legend")).to_contain_text("30 completed")
+    expect(page.locator(".legend")).not_to_contain_text("pending")
+
+
+def test_a_dragged_rectangle_is_counted_and_what_failed_in_it_is_run_again(page, served):
+    open_backfill(page, served)
+    drag(page, cell(page, 1, 0), cell(page, 4, 1))
+    expect(page.locator("#selection")).to_contain_text("8 partitions")
+    expect(page.locator("#selection")).to_contain_text("1 failed")
+    page.get_by_role("button", name="Copy Python").click()
+    assert "2024-01-02" in page.evaluate("navigator.clipboard.readText()")
+    page.get_by_role("button", name="Copy command").click()
+    assert "--range region=us..eu" in page.evaluate("navigator.clipboard.readText()")
+    sent = []
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+    served.bad.clear()
+    page.get_by_role("button", name="Rerun 1 failed").click()
+    expect(page).not_to_have_url(re.compile(served.backfill_id))
+    expect(page.locator("main .pill").first).to_have_text("completed")
+    assert served.repository.backfills().height == 2
+    assert not any("2024-01" in body for body in sent)
+
+
+def test_the_map_is_used_by_keyboard(page, served):
+    open_backfill(page, served)
+    page.keyboard.press("m")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".tip")).to_contain_text("eu")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("#selection")).to_contain_text("2 partitions")
+    page.keyboard.press("Escape")
+    expect(page.locator("#selection")).to_have_count(0)
+    page.keyboard.press("+")
+    expect(page).to_have_url(re.compile("where=date"))
+    page.keyboard.press("0")
+    expect(page).not_to_have_url(re.compile("where="))
+
+
+def test_the_wheel_zooms_and_rows_and_columns_are_chosen(page, served):
+    open_backfill(page, served)
+    page.mouse.move(*cell(page, 5, 1))
+    page.mouse.wheel(0, -400)
+    expect(page).to_have_url(re.compile("where=date%3A"))
+    page.reload()
+    page.wait_for_selector("canvas[data-painted]")
+    expect(page.get_by_role("button", name="Show all")).to_be_enabled()
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_label("Rows", exact=True).select_option("date")
+    expect(page.get_by_label("Columns", exact=True)).to_have_value("region")
+    expect(page).to_have_url(re.compile("rows=date"))
+
+
+def test_a_run_shows_its_error_with_the_traceback_and_its_metadata(page, served):
+    (row,) = served.api("GET", f"/backfills/{served.backfill_id}/runs?status=failed")
+    page.evaluate("id => { location.hash = `#/runs/${id}` }", row["run_id"])
+    expect(page.locator("#traceback")).to_contain_text("ValueError")
+    expect(page.locator("#events")).to_contain_text("StepFailure")
+    expect(page.locator("main")).to_contain_text("date=2024-01-03|region=eu")
+    (done, *_) = served.api("GET", f"/backfills/{served.backfill_id}/runs?status=completed&limit=1")
+    page.evaluate("id => { location.hash = `#/runs/${id}` }", done["run_id"])
+    expect(page.locator("#events")).to_contain_text("rows: 5")
+    page.evaluate("() => { location.hash = '#/runs' }")
+    expect(page.locator("h1")).to_have_text("Latest runs")
+
+
+def test_what_is_missing_of_an_asset_is_planned_and_made(page, served):
+    page.evaluate("() => { location.hash = '#/assets' }")
+    page.get_by_role("link", name="sales", exact=True).click()
+    page.wait_for_selector("canvas[data-painted]")
+    expect(page.locator(".legend")).to_contain_text("29 materialized")
+    served.bad.clear()
+    page.locator("#missing").click()
+    expect(page.locator("dialog")).to_contain_text("1 partitions in 1 runs")
+    page.get_by_role("button", name="Launch").click()
+    expect(page.locator("main .pill").first).to_have_text("completed")
+
+
+def test_in_read_only_mode_there_are_no_verbs(serve, served, browser):
+    launched = launch(served)
+    server = serve(
+        rs.BackfillClient(served.repository.storage), repository=served.repository, read_only=True
+    )
+    page = browser.new_page()
+    page.goto(server.link)
+    page.wait_for_selector("a.item")
+    expect(page.locator("#mode")).to_be_visible()
+    for backfill_id in (launched, served.backfill_id):
+        page.evaluate("id => { location.hash = `#/backfills/${id}` }", backfill_id)
+        page.wait_for_selector("canvas[data-painted]")
+        assert (
+            page.locator("main button", has_text=re.compile("Pause|Cancel|Rerun|Set")).count() == 0
+        )
+    served.gate.set()
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_every_view_without_scrolling_sideways(page, served, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 400, "height": 800})
+    for view in ("", f"backfills/{served.backfill_id}", "assets", "assets/sales", "runs"):
+        page.evaluate("view => { location.hash = `#/${view}` }", view)
+        page.wait_for_selector("h1, a.item")
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400, view
+
+
+def test_the_page_is_small_and_loads_what_it_needs_alone(page, served):
+    sizes = page.evaluate(
+        "performance.getEntriesByType('resource').filter(r => r.name.includes('/static/'))"
+        ".map(r => [r.name, r.decodedBodySize])"
+    )
+    assert sum(size for _, size in sizes) < 100_000
+    assert len(sizes) >= 10
