@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use super::fork;
+use super::fork::generation;
 
 /// The name of this process. No other process ever has it, on any machine, nor does a forked child.
 pub fn process_id() -> String {
     static FIRST: LazyLock<String> = LazyLock::new(|| uuid::Uuid::now_v7().simple().to_string());
     // A child may fork, too, so that siblings are told apart by their numbers.
-    match fork::generation() {
+    match generation() {
         0 => FIRST.clone(),
-        generation => format!("{}-{generation}-{}", *FIRST, std::process::id()),
+        forks => format!("{}-{forks}-{}", *FIRST, std::process::id()),
     }
 }

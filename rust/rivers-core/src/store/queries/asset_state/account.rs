@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::source::{Origin, Source};
 use crate::backfill::session::session_at;
 use crate::backfill::{Failures, Kept, Report, ReportKind, RunRow, SkipRow, Status, outcome};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Outcome;
 use super::account::{Account, Part};
+use super::outcome::Outcome;
 use crate::backfill::ReportKind;
 use crate::error::Result;
 use crate::space::{Selection, Space};

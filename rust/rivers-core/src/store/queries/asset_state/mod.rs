@@ -7,8 +7,10 @@
 
 mod account;
 mod history;
+mod outcome;
 mod source;
 mod stale;
+mod state;
 
 use std::sync::Arc;
 
@@ -17,95 +19,16 @@ use hashbrown::HashMap;
 use crate::backfill::Report;
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::space::{Selection, Space};
+use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::process::process_id;
 use crate::store::records::BackfillRow;
 use crate::store::{Records, Store};
 use account::{Account, Part};
-use source::Source;
 
 pub use history::{ever_materialized, materialized_in};
+pub use outcome::{Availability, Outcome};
 pub use stale::{Staleness, Upstream, stale};
-
-/// What happened to the partitions of a piece.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// They were materialized.
-    Made,
-    /// They were skipped: there is nothing to produce.
-    Skipped,
-    /// A user said that they are missing.
-    Forgotten,
-}
-
-/// From where the values of a piece can be loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Availability {
-    /// Through the asset's handler, in any process; or there is nothing to load.
-    Stored,
-    /// From the memory of this process.
-    Here,
-    /// They were in the memory of another process.
-    Gone,
-}
-
-/// Partitions whose state one backfill or one report determines.
-#[derive(Debug, Clone)]
-pub struct Piece {
-    /// The partitions, in the space of the state.
-    pub partitions: Selection,
-    /// Whether they were materialized or skipped.
-    pub outcome: Outcome,
-    /// From where their values can be loaded.
-    pub availability: Availability,
-    /// What determines their state.
-    source: Arc<Source>,
-    /// The session of the backfill in which their runs started.
-    session: usize,
-}
-
-/// The state of an asset over a space.
-#[derive(Debug, Clone)]
-pub struct AssetState {
-    space: Arc<Space>,
-    /// Disjoint, the newest first.
-    pieces: Vec<Piece>,
-}
-
-impl AssetState {
-    /// The space.
-    pub fn space(&self) -> &Arc<Space> {
-        &self.space
-    }
-
-    /// The partitions that are materialized or skipped, and whose values are not gone.
-    pub fn materialized(&self) -> Selection {
-        self.union(|piece| piece.availability != Availability::Gone)
-    }
-
-    /// The partitions that were skipped last.
-    pub fn skipped(&self) -> Selection {
-        self.union(|piece| piece.outcome == Outcome::Skipped)
-    }
-
-    /// The partitions whose values are in the memory of this process, or were.
-    pub fn here(&self) -> Selection {
-        self.union(|piece| piece.availability == Availability::Here)
-    }
-
-    /// The partitions whose values are gone.
-    pub fn gone(&self) -> Selection {
-        self.union(|piece| piece.availability == Availability::Gone)
-    }
-
-    fn union(&self, of: impl Fn(&Piece) -> bool) -> Selection {
-        let mut all = Selection::empty(&self.space);
-        for piece in self.pieces.iter().filter(|piece| of(piece)) {
-            all = all.plus(&piece.partitions);
-        }
-        all
-    }
-}
+pub use state::{AssetState, Piece};
 
 /// A backfill or a report, before its partitions are read.
 enum Header {
@@ -201,7 +124,11 @@ impl Builder<'_> {
                 self.pieces.push(Piece {
                     partitions: left,
                     outcome: part.outcome,
-                    availability: account.source.availability(&part, &self.process),
+                    availability: account.source.availability(
+                        part.outcome,
+                        part.session,
+                        &self.process,
+                    ),
                     source: Arc::clone(&account.source),
                     session: part.session,
                 });
@@ -238,8 +165,8 @@ impl Builder<'_> {
                     last.get(partition)
                         .is_some_and(|&(_, _, by, part)| (by, part) != (at, number))
                 });
-                let overruled = crate::space::PositionSet::ascending(overruled.collect());
-                let overruled = crate::space::Members::Explicit(overruled);
+                let overruled = PositionSet::ascending(overruled.collect());
+                let overruled = Members::Explicit(overruled);
                 *partitions = partitions.minus(&Selection::new(Arc::clone(self.space), overruled));
             }
         }

@@ -2,8 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::account::Part;
-use super::{Availability, Outcome};
+use super::outcome::{Availability, Outcome};
 use crate::backfill::{Kept, RunRow, Session};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -59,14 +58,19 @@ impl Source {
     }
 
     /// From where `process` can load the values of a part.
-    pub(super) fn availability(&self, part: &Part, process: &str) -> Availability {
-        if part.outcome != Outcome::Made {
+    pub(super) fn availability(
+        &self,
+        outcome: Outcome,
+        session: usize,
+        process: &str,
+    ) -> Availability {
+        if outcome != Outcome::Made {
             return Availability::Stored;
         }
         match self.kept {
             Kept::Stored => Availability::Stored,
             Kept::Run => Availability::Gone,
-            Kept::Process => match self.sessions.get(part.session) {
+            Kept::Process => match self.sessions.get(session) {
                 Some(session) if session.process == process => Availability::Here,
                 _ => Availability::Gone,
             },

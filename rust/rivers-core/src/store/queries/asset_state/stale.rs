@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::{AssetState, Piece};
+use super::state::{AssetState, Piece};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::space::{Mapping, Members, PositionSet, Selection};
