@@ -278,15 +278,15 @@ impl Connected<'_> {
     }
 
     pub(super) fn close(&mut self) {
-        if let Some(open) = self.slot.take() {
-            if open.generation == fork::generation() {
-                // A server that does not answer is not waited for.
-                let Open {
-                    runtime, client, ..
-                } = ManuallyDrop::into_inner(open);
-                drop(client);
-                runtime.shutdown_background();
-            }
+        if let Some(open) = self.slot.take()
+            && open.generation == fork::generation()
+        {
+            // A server that does not answer is not waited for.
+            let Open {
+                runtime, client, ..
+            } = ManuallyDrop::into_inner(open);
+            drop(client);
+            runtime.shutdown_background();
         }
     }
 }
