@@ -246,7 +246,7 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn latest_runs(&self, failed: Option<bool>, limit: Option<u64>) -> Result<Vec<(Key, RunRow)>> {
-        ended_runs::latest(self, failed, limit)
+        ended_runs::latest(failed, limit, |visit| self.latest_segments(failed, visit))
     }
 
     /// The failures of a backfill, in the order in which they were recorded; only those of `run`, if given.

@@ -14,8 +14,6 @@ use super::url::Address;
 use crate::error::{Error, Result};
 use crate::store::fork;
 
-/// How long connecting to a host may take.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement may take whose caller names no time.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two attempts to reach the server.
@@ -278,15 +276,15 @@ impl Connected<'_> {
     }
 
     pub(super) fn close(&mut self) {
-        if let Some(open) = self.slot.take() {
-            if open.generation == fork::generation() {
-                // A server that does not answer is not waited for.
-                let Open {
-                    runtime, client, ..
-                } = ManuallyDrop::into_inner(open);
-                drop(client);
-                runtime.shutdown_background();
-            }
+        if let Some(open) = self.slot.take()
+            && open.generation == fork::generation()
+        {
+            // A server that does not answer is not waited for.
+            let Open {
+                runtime, client, ..
+            } = ManuallyDrop::into_inner(open);
+            drop(client);
+            runtime.shutdown_background();
         }
     }
 }

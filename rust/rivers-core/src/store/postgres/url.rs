@@ -1,5 +1,7 @@
 //! A server's URL: what of it the driver does not know, and the URL without its password.
 
+use std::time::Duration;
+
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
@@ -35,6 +37,8 @@ pub(super) struct Address {
     pub(super) shown: String,
 }
 
+/// How long connecting to a host may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The schema of a storage whose URL names none.
 const DEFAULT_SCHEMA: &str = "rivers";
 /// PostgreSQL cuts longer names.
@@ -98,9 +102,9 @@ impl Address {
             config.application_name("rivers");
         }
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(super::session::CONNECT_TIMEOUT);
+            config.connect_timeout(CONNECT_TIMEOUT);
         }
-        config.keepalives_idle(super::session::CONNECT_TIMEOUT);
+        config.keepalives_idle(CONNECT_TIMEOUT);
         Ok(Self {
             shown: shown(&config, &schema),
             config,

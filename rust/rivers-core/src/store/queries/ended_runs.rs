@@ -6,9 +6,8 @@ use std::ops::Range;
 use crate::backfill::RunRow;
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::store::records::Key;
+use crate::store::records::{Key, SegmentsBefore};
 use crate::store::segment::{Rows, Segment};
-use crate::store::{Records, SegmentsBefore};
 
 /// The ended runs of a backfill whose number is in a range: number, start, end, and how many partitions failed.
 ///
@@ -118,7 +117,10 @@ impl Iterator for EndedRunsIter<'_> {
 }
 
 /// The ended run with the highest number below `number`.
-pub(in crate::store) fn before(found: &SegmentsBefore, number: u64) -> Result<Option<RunRow>> {
+///
+/// # Errors
+/// `Execution` if a segment is damaged.
+pub fn before(found: &SegmentsBefore, number: u64) -> Result<Option<RunRow>> {
     let mut best: Option<RunRow> = None;
     for segment in &found.around {
         for row in segment.rows(segment.first..number) {
@@ -138,12 +140,18 @@ pub(in crate::store) fn before(found: &SegmentsBefore, number: u64) -> Result<Op
     Ok(best)
 }
 
+/// What is called with each of the latest segments; `false`: no more are needed.
+pub type Visit<'a> = dyn FnMut(Key, Segment) -> Result<bool> + 'a;
+
 /// The latest ended runs, those of the newest backfill first; only those with or without a failure, if
-/// `failed` is given.
-pub(in crate::store) fn latest(
-    store: &(impl Records + ?Sized),
+/// `failed` is given. `for_each` calls its argument with the latest segments.
+///
+/// # Errors
+/// Those of `for_each`; `Execution` if a segment is damaged.
+pub fn latest(
     failed: Option<bool>,
     limit: Option<u64>,
+    for_each: impl FnOnce(&mut Visit<'_>) -> Result<()>,
 ) -> Result<Vec<(Key, RunRow)>> {
     let limit = limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
@@ -157,7 +165,7 @@ pub(in crate::store) fn latest(
     if limit == 0 {
         return Ok(latest.found);
     }
-    store.latest_segments(failed, &mut |key, segment| {
+    for_each(&mut |key, segment| {
         if key != latest.key {
             latest.take_above(None);
             latest.key = key;

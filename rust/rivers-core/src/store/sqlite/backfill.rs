@@ -3,14 +3,15 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, Transaction, params};
 use std::time::Duration;
 
+use super::columns::{damaged, in_flight, stop};
 use super::segment;
-use crate::backfill::{Change, Counts, Request, Status, Stop};
+use crate::backfill::{Change, Counts, Request, Status};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::store::digest::digest;
 use crate::store::encoding::{
-    EncodedBackfill, decode_in_flight, decode_plan, decode_request, encode_in_flight,
-    encode_request, status_code, status_from,
+    EncodedBackfill, decode_plan, decode_request, encode_in_flight, encode_request, status_code,
+    status_from,
 };
 use crate::store::records::{BackfillRow, Commit, ControlRequest, Key, Lease, StorageTime};
 
@@ -342,19 +343,4 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
             expires_at: StorageTime(at),
         }),
     })
-}
-
-pub(super) fn in_flight(row: &Row<'_>, at: usize) -> Result<Vec<(u64, Micros)>> {
-    decode_in_flight(row.get_ref(at)?.as_blob()?).map_err(|error| damaged(at, error))
-}
-
-pub(super) fn stop(row: &Row<'_>, at: usize) -> Result<Option<Stop>> {
-    Ok(row.get::<_, Option<u8>>(at)?.and_then(Stop::from_number))
-}
-
-fn damaged(
-    column: usize,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }

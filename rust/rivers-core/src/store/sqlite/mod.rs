@@ -6,6 +6,7 @@
 mod attempt;
 mod backfill;
 mod check;
+mod columns;
 mod connection;
 mod dynamic;
 mod failure;

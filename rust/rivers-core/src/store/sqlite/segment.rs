@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, params};
 
-use super::backfill;
+use super::columns;
 use crate::backfill::{Counts, RunEnd, RunRow, Stop};
 use crate::clock::Micros;
 use crate::store::encoding::encode_in_flight;
@@ -81,8 +81,8 @@ pub(super) fn newest(connection: &Connection, key: Key) -> Result<Option<Standin
                     canceled: count(row, 2)?,
                     runs_ended: count(row, 3)?,
                 },
-                in_flight: backfill::in_flight(row, 4)?,
-                stop: backfill::stop(row, 5)?,
+                in_flight: columns::in_flight(row, 4)?,
+                stop: columns::stop(row, 5)?,
             })
         })
         .optional()
