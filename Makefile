@@ -58,7 +58,7 @@ demo: build ## Run the examples on real data
 
 test: test-rust test-python ## Run all tests
 
-test-rust:
+test-rust: $(ENVIRONMENT)
 	if cargo nextest --version >/dev/null 2>&1; \
 		then cargo nextest run -p rivers-core --features failpoints $(CARGO_FLAGS); \
 		else cargo test -p rivers-core --features failpoints --lib --tests $(CARGO_FLAGS); fi

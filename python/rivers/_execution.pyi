@@ -1,16 +1,18 @@
 """The part of the Rust core that executes runs, as `rivers._rivers` exports it. Users never see it."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, TypeAlias, final
+from typing import Any, Self, final
+
+from typing_extensions import disjoint_base
 
 from rivers._partitions import PartitionKey
 from rivers._planning import Plan, Selection, Space
 from rivers._storage import BackfillSnapshot, Store
 from rivers.execution.direct import DirectCall
 from rivers.execution.executor import Executor
-from rivers.execution.runner import Program
+from rivers.execution.runner import CallOutcome, Program
 from rivers.execution.steps import Step
 from rivers.io.output_metadata import OutputMetadata
 from rivers.policies.run_queue import TagConcurrencyLimit
@@ -222,11 +224,6 @@ class Batch:
     def close(self) -> None:
         """Passes all outcomes to the engine and gives back what has not begun."""
 
-CallOutcome: TypeAlias = tuple[
-    CallContext | None, Any, BaseException | None, tuple[Coroutine[Any, Any, Any], Any] | None
-]
-"""The context of a call, and what it returned or raised, or the coroutine and what that waits for."""
-
 @final
 class DirectCalls:
     """The functions of the steps of each layer that Rust calls."""
@@ -263,6 +260,7 @@ class Calls:
     def note(self) -> None:
         """Passes on what functions returned."""
 
+@disjoint_base
 class CallContext:
     """The base class of the context of a call, which costs nothing until something of it is asked for."""
 

@@ -40,11 +40,11 @@ from rivers.io.base import OutputContext
 from rivers.partitions.partition_context import context_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Sequence
+    from collections.abc import Callable, Container, Coroutine, Generator, Sequence
 
     from rivers._rivers import (
         Batch,
-        CallOutcome,
+        CallContext,
         DirectCalls,
         Plan,
         Run,
@@ -59,6 +59,10 @@ if TYPE_CHECKING:
     from rivers.io.output_metadata import OutputMetadata
 
     Call = tuple["Step", dict[str, Any]]
+    # The context of a call, and what it returned or raised, or the coroutine and what that waits for.
+    CallOutcome = tuple[
+        CallContext | None, Any, BaseException | None, tuple[Coroutine[Any, Any, Any], Any] | None
+    ]
 
 _log = logging.getLogger("rivers")
 

@@ -30,6 +30,7 @@ try:
         with contextlib.suppress(TimeoutError):
             repo.wait_backfill(result.backfill_id, timeout=0.01)
         seen = repo.get_backfill(result.backfill_id)
+        assert seen is not None
         status = seen.status
         print("reported", seen.completed_partitions, flush=True)
 except StorageError as error:
