@@ -1,12 +1,16 @@
 //! Calls of Python functions without a tuple or a dict for their arguments.
 
+use std::mem;
 use std::ptr;
+use std::thread;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-unsafe extern "C" {
+// Python ends a daemon thread while the interpreter shuts down by unwinding its stack, through the functions
+// that these call.
+unsafe extern "C-unwind" {
     // It is part of the stable interface from Python 3.12 on; 3.11 has it with the same signature.
     fn PyObject_Vectorcall(
         callable: *mut ffi::PyObject,
@@ -14,6 +18,24 @@ unsafe extern "C" {
         nargsf: usize,
         kwnames: *mut ffi::PyObject,
     ) -> *mut ffi::PyObject;
+
+    fn PyIter_Send(
+        iterator: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+        result: *mut *mut ffi::PyObject,
+    ) -> ffi::PySendResult;
+}
+
+/// Stops a thread whose stack Python unwinds, since the frames of Rust above cannot be unwound: otherwise the
+/// process would be aborted. It ends with the process, as every daemon thread does.
+struct ParkIfUnwound;
+
+impl Drop for ParkIfUnwound {
+    fn drop(&mut self) {
+        loop {
+            thread::park();
+        }
+    }
 }
 
 /// The place before the arguments may be used by the function that is called.
@@ -43,12 +65,14 @@ pub(crate) fn call<'py>(
     unsafe {
         let first = arguments.as_mut_ptr().cast::<*mut ffi::PyObject>().add(1);
         let names = names.map_or(ptr::null_mut(), Py::as_ptr);
+        let park = ParkIfUnwound;
         let returned = PyObject_Vectorcall(
             function.as_ptr(),
             first,
             positional | ARGUMENTS_OFFSET,
             names,
         );
+        mem::forget(park);
         Bound::from_owned_ptr_or_err(py, returned)
     }
 }
@@ -67,7 +91,10 @@ pub(crate) fn send_none<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Sent<'py
     let mut result = ptr::null_mut();
     // SAFETY: the interpreter is attached; `result` is a new reference unless an exception is set.
     unsafe {
-        match ffi::PyIter_Send(coroutine.as_ptr(), py.None().as_ptr(), &raw mut result) {
+        let park = ParkIfUnwound;
+        let sent = PyIter_Send(coroutine.as_ptr(), py.None().as_ptr(), &raw mut result);
+        mem::forget(park);
+        match sent {
             ffi::PySendResult::PYGEN_RETURN => {
                 Ok(Sent::Returned(Bound::from_owned_ptr(py, result)))
             }
@@ -88,7 +115,7 @@ pub(crate) fn new_without_init<'py>(
     // null for no keywords, and returns a new reference, or null with an exception set.
     unsafe {
         let slot = ffi::PyType_GetSlot(class, ffi::Py_tp_new);
-        let new: ffi::newfunc = std::mem::transmute(slot);
+        let new: ffi::newfunc = mem::transmute(slot);
         Bound::from_owned_ptr_or_err(py, new(class, empty.as_ptr(), ptr::null_mut()))
     }
 }
