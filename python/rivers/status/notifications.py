@@ -6,16 +6,13 @@ So a process that dies in between leaves it to the next one that opens the repos
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import inspect
 import json
 import logging
 import os
 import re
-import subprocess
 import threading
-import urllib.request
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -199,11 +196,15 @@ def notify_target(target: str, end: BackfillEnd) -> None:
     """
     body = end.to_json().encode()
     if _URL.match(target):
+        import urllib.request  # noqa: PLC0415  (few processes notify)
+
         headers = {"Content-Type": "application/json", "Idempotency-Key": end.notification_id}
         request = urllib.request.Request(target, body, headers)  # noqa: S310  (its scheme was checked)
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             answer.read()
         return
+    import subprocess  # noqa: PLC0415  (few processes notify)
+
     own = {
         "RIVERS_BACKFILL_ID": end.backfill_id,
         "RIVERS_STATUS": end.status,
@@ -231,6 +232,8 @@ def _call(hook: Hook, end: BackfillEnd) -> None:
 
 def _await_in_thread(awaitable: Any) -> None:
     """Awaits in a thread of its own, since this one may have a running event loop."""
+    import asyncio  # noqa: PLC0415  (few processes notify)
+
     failure: list[BaseException] = []
 
     async def wait() -> None:
