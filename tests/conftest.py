@@ -75,3 +75,15 @@ def ray_cluster():
     cluster = TestCluster(num_nodes=3, num_cpus=2)
     yield cluster
     cluster.close()
+
+
+def pytest_collection_modifyitems(items):
+    """Moves the tests on a Ray cluster to the end: Ray changes the process that starts it."""
+    items.sort(key=_needs_ray)
+
+
+def _needs_ray(item):
+    if "ray_cluster" in getattr(item, "fixturenames", ()):
+        return True
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("on_each_executor") == "ray"
