@@ -9,8 +9,6 @@ import pytest
 from support import EVERYTHING, Row, first, grid, noop_asset, once, per, repository
 
 import rivers as rs
-from rivers.status import tables
-from rivers.status.grid import gather
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -84,11 +82,8 @@ def drawn():
     repo, result = all_failed()
 
     def work():
-        store = repo.storage._store
-        frame = tables.backfill_partitions(
-            store, result.backfill_id, None, run_id=False, errors=False
-        )
-        assert gather(frame, ["a", "b"], 100, 30).counts["failed"].sum() == 1_000_000
+        client = rs.BackfillClient(repo.storage)
+        assert client.cells(result.backfill_id, width=100, height=30).totals["failed"] == 1_000_000
 
     return once(work)
 
