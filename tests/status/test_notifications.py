@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from tests.support import wait_until
@@ -194,6 +195,7 @@ def test_a_cancel_from_elsewhere_is_notified_by_the_process_that_runs_it(program
     process = launch(program, "--max-concurrency", "1")
     wait_until((program.folder / "started").exists)
     program.run("cancel")
+    time.sleep(1)  # The process looks for such requests five times a second.
     (program.folder / "hold").unlink()
     program.end(process, 1)
     assert [end["status"] for end in ends_of(program)] == ["canceled"]

@@ -56,6 +56,7 @@ class InMemoryIOHandler(BaseIOHandler):
     """
 
     reach = "process"
+    _loads_only_from_runs = True
 
     def __init__(self, *, schema: SchemaRule = "merge", record_size: bool = False) -> None:
         self.schema = check_rule(schema)

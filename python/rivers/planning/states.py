@@ -92,4 +92,5 @@ class AssetStates:
         node = self._graph[name]
         state = self.of(node)
         early = state.stale(None, []).early
-        return state.materialized().difference(early).same_in(space)
+        made = state.materialized().difference(early).same_in(space)
+        return made.difference(self._unstored(node, made))

@@ -18,7 +18,7 @@ use rivers_core::space::labels::Labels;
 use rivers_core::store::segment::Segment;
 use rivers_core::store::{
     BackfillRow, Commit, Committed, ControlRequest, DynamicKeys, Key, Lease, LeaseTerms, Ledger,
-    Liveness, OneFailure, Overlap, Records, SegmentsBefore, StorageTime,
+    Liveness, OneFailure, Overlap, Records, SegmentsBefore, StorageTime, Values,
 };
 
 use super::scheduler::{below, note, now, one_in, sleep, violation, yield_now};
@@ -166,6 +166,8 @@ pub(crate) struct SimulatedStore {
     /// The process's engine.
     pub(crate) owner: Arc<Mutex<String>>,
 }
+
+impl Values for SimulatedStore {}
 
 fn failed(message: &str) -> Error {
     Error::Storage {
