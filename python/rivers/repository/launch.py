@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
+from rivers.client import BackfillClient
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
 from rivers.execution.log_context import follow
 from rivers.planning.checks import check_memory_inputs, check_outputs_reach, check_same_keys
@@ -387,8 +388,9 @@ class Launcher:
         record = self._record(backfill_id)
         result = _planned(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
-        client = self.runtime.connect().client
-        result.__dict__["_cells"] = lambda width, height: client.cells(
+        # The result holds the storage only: it must not keep the repository alive.
+        storage = self.runtime.connect().storage
+        result.__dict__["_cells"] = lambda width, height: BackfillClient(storage).cells(
             backfill_id, width=width, height=height
         )
         return result
