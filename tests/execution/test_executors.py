@@ -128,8 +128,9 @@ def test_partitions_of_a_run_are_marked_as_failed(on_each_executor):
 
 
 def test_skips_and_metadata_are_recorded(on_each_executor):
+    # A value would be in the memory of a worker process, so that its partition would be missing.
     @rs.Asset(partitions_def=EIGHT)
-    def asset(context):
+    def asset(context) -> None:
         if context.partition_key == "b":
             raise rs.Skip("nothing there")
         context.add_output_metadata({"rows": 5})

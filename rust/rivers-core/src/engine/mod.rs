@@ -27,6 +27,8 @@ mod worker_batch;
 mod writer;
 
 pub use batch::{Batch, BatchWatch};
+#[cfg(feature = "failpoints")]
+pub use report::encode as encode_report;
 pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
 pub use threads::Scheduler;

@@ -33,7 +33,10 @@ enum End {
 }
 
 /// Encodes outcomes on the worker's side.
-pub(super) fn encode(ends: &[RunEnd], now: Micros) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// `Execution` if they cannot be written.
+pub fn encode(ends: &[RunEnd], now: Micros) -> Result<Vec<u8>> {
     let mut last = (0, 0);
     let ends = ends.iter().map(|end| {
         let (expected, since): (u64, Micros) =

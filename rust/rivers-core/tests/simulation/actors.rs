@@ -9,7 +9,7 @@ use rivers_core::backfill::{
     Cause, Change, Control, Failure, FailurePolicy, Kept, Kind, Request, RequestedAsset, RunEnd,
     Session, Status,
 };
-use rivers_core::engine::{Batch, Execution, Placement};
+use rivers_core::engine::{Batch, Execution, Placement, encode_report};
 use rivers_core::plan::{Link, Plan, Strategy};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::{Axis, Dim, Mapping, Selection, Space};
@@ -125,7 +125,7 @@ fn execute_remotely(world: &World, process: &Process, mut batch: Batch, behaviou
         max_runs = u64::MAX;
         match remote_runs(world, process, key, behaviour, &batch, runs) {
             Some(ends) => {
-                let report = postcard::to_stdvec(&ends).expect("encodes");
+                let report = encode_report(&ends, process.engine.now()).expect("encodes");
                 batch.receive(&report).expect("decodes");
             }
             None => {
