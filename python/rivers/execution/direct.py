@@ -12,7 +12,7 @@ import inspect
 import os
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rivers._rivers import DirectCalls
 from rivers.execution.context import AssetExecutionContext
@@ -20,7 +20,7 @@ from rivers.execution.outputs import Materialization, Output
 from rivers.io.frame_types import wants_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 
     from rivers._rivers import Plan, ValueRecorder
     from rivers.execution.steps import Step, StepInput, StepOutput
@@ -97,8 +97,12 @@ def direct_calls(
     calls = []
     for layer in layers:
         own: list[DirectCall | None] = []
-        for step in layer:
-            own.append(_direct_call(step, layer[: len(own)], own, plan, is_async=is_async))
+        made: dict[str, _Made] = {}
+        for at, step in enumerate(layer):
+            call = _direct_call(step, made, plan, is_async=is_async)
+            own.append(call)
+            for which, output in enumerate(step.outputs):
+                made[output.name] = _Made((at, which), output, call)
         calls.append(own)
     if not any(layer and layer[0] is not None for layer in calls):
         return None
@@ -116,10 +120,17 @@ def is_plain_type(kind: type) -> bool:
     )
 
 
+class _Made(NamedTuple):
+    """An output of an earlier step of the same run: its position, and how Rust calls its step."""
+
+    at: tuple[int, int]
+    output: StepOutput
+    call: DirectCall | None
+
+
 def _direct_call(
     step: Step,
-    before: Sequence[Step],
-    calls: Sequence[DirectCall | None],
+    made: Mapping[str, _Made],
     plan: Plan | None,
     *,
     is_async: bool,
@@ -128,8 +139,7 @@ def _direct_call(
 
     Args:
         step: The step.
-        before: The steps before it in a run.
-        calls: How Rust calls those.
+        made: What the steps before it in a run make, by name.
         plan: The plan of the runs; `None` in a worker process.
         is_async: Whether the runs are executed on an event loop.
     """
@@ -146,7 +156,7 @@ def _direct_call(
         return None
     arguments: dict[str, Argument] = {}
     for wanted in step.inputs:
-        argument = _value_of(wanted, before, calls)
+        argument = _value_of(wanted, made)
         if argument is None:
             return None
         arguments[wanted.parameter] = argument
@@ -178,27 +188,24 @@ def _direct_output(output: StepOutput, plan: Plan | None) -> DirectOutput:
     return DirectOutput(output.name, note_none, note_values, is_none_only=False)
 
 
-def _value_of(
-    wanted: StepInput, before: Sequence[Step], calls: Sequence[DirectCall | None]
-) -> Argument | None:
+def _value_of(wanted: StepInput, made: Mapping[str, _Made]) -> Argument | None:
     """The argument for an input that a step of the same run returned; `None`: there is no such step."""
-    for at, (step, call) in enumerate(zip(before, calls, strict=True)):
-        for which, output in enumerate(step.outputs):
-            if output.name != wanted.parameter:
-                continue
-            if not wanted.has_value:
-                return False
-            if (
-                call is None
-                or wanted.mapping is not None
-                or wanted.gives_several
-                or wants_frame(wanted.type_hint)
-                or wanted.handler is not output.handler
-                or call.outputs[which].note_values is None
-            ):
-                return None
-            return at, which
-    return None
+    known = made.get(wanted.parameter)
+    if known is None:
+        return None
+    at, output, call = known
+    if not wanted.has_value:
+        return False
+    if (
+        call is None
+        or wanted.mapping is not None
+        or wanted.gives_several
+        or wants_frame(wanted.type_hint)
+        or wanted.handler is not output.handler
+        or call.outputs[at[1]].note_values is None
+    ):
+        return None
+    return at
 
 
 def _are_first(function: Callable[..., Any], parameters: list[str]) -> bool:

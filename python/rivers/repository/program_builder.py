@@ -147,10 +147,10 @@ class ProgramBuilder:
                 if indices is None or index_of[node.name] in indices:
                     outputs_of.setdefault(node.asset.step, []).append(node)
             steps = []
+            own = {node.name for group in outputs_of.values() for node in group}
             for step, outputs in outputs_of.items():
                 built = self._step(step, outputs, index_of, needs, configs, spaces, retry, timeout)
                 deps = {dep for node in outputs for dep in node.deps if dep not in step.outputs}
-                own = {node.name for nodes in outputs_of.values() for node in nodes}
                 built.follow(
                     self._upstream(
                         outputs[0], self._graph[dep], index_of, part_of, own, spaces, skipped

@@ -27,8 +27,6 @@ mod worker_batch;
 mod writer;
 
 pub use batch::{Batch, BatchWatch};
-#[cfg(feature = "failpoints")]
-pub use report::encode as encode_report;
 pub use run::{JobSpec, Run};
 pub use shared_runs::SharedRuns;
 pub use threads::Scheduler;
@@ -585,4 +583,13 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Encodes outcomes as a worker reports them, at a time of its clock; for simulated workers.
+///
+/// # Errors
+/// `Execution` if they cannot be written.
+#[cfg(feature = "failpoints")]
+pub fn encode_report(ends: &[crate::backfill::RunEnd], now: Micros) -> Result<Vec<u8>> {
+    report::encode(ends, now)
 }

@@ -33,10 +33,7 @@ enum End {
 }
 
 /// Encodes outcomes on the worker's side.
-///
-/// # Errors
-/// `Execution` if they cannot be written.
-pub fn encode(ends: &[RunEnd], now: Micros) -> Result<Vec<u8>> {
+pub(super) fn encode(ends: &[RunEnd], now: Micros) -> Result<Vec<u8>> {
     let mut last = (0, 0);
     let ends = ends.iter().map(|end| {
         let (expected, since): (u64, Micros) =
