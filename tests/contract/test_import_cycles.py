@@ -23,11 +23,6 @@ LAYERS = [
 ]  # fmt: skip
 """The modules and folders of the package from the ground up: each uses only those before it."""
 
-ALLOWED = {
-    ("engine.batch", "engine"): "takes the program from it, which is to have a file of its own",
-}
-"""Imports, as importing and imported module, that are not checked; with a reason each."""
-
 
 def find_cycle(edges):
     """Modules that import each other in a circle, the first repeated at the end; `[]`: there are none."""
@@ -201,17 +196,6 @@ class PythonTree:
         }
 
 
-def checked(edges):
-    """The edges without those that are allowed.
-
-    An `__init__` only passes names on: an import of such a name is one of the module that defines it.
-    """
-    return {
-        module: {used for used in uses if (".".join(module), ".".join(used)) not in ALLOWED}
-        for module, uses in edges.items()
-    }
-
-
 def upward(edges, layers):
     """Imports of a module from a folder above its own, and modules that are in no layer."""
     rank = {layer: at for at, layer in enumerate(layers)}
@@ -228,12 +212,12 @@ def upward(edges, layers):
 
 @pytest.fixture(scope="module")
 def core():
-    return checked(RustTree(CORE).edges())
+    return RustTree(CORE).edges()
 
 
 @pytest.fixture(scope="module")
 def package():
-    return checked(PythonTree(PACKAGE).edges())
+    return PythonTree(PACKAGE).edges()
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -256,16 +240,6 @@ def test_no_import_cycle_in_the_package(package):
 
 def test_folders_of_the_package_import_only_from_those_below(package):
     assert upward(package, LAYERS) == []
-
-
-def test_what_is_allowed_is_still_imported():
-    found = {
-        (".".join(module), ".".join(used))
-        for edges in (RustTree(CORE).edges(), PythonTree(PACKAGE).edges())
-        for module in edges
-        for used in edges[module]
-    }
-    assert set(ALLOWED) - found == set()
 
 
 def write(root, files):

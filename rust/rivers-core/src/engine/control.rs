@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live_backfill::ResumePoint;
-use super::{Engine, Execution, RequestedLease, Shared, writer};
+use super::shared::{RequestedLease, Shared};
+use super::{Engine, Execution, writer};
 use crate::backfill::{
     Change, Event, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
 };

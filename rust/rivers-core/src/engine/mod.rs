@@ -20,6 +20,7 @@ mod run;
 mod run_failures;
 mod run_metadata;
 mod run_skips;
+mod shared;
 mod shared_runs;
 mod threads;
 mod types;
@@ -35,19 +36,20 @@ pub use worker_batch::WorkerBatch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::backfill::{Counts, PendingRuns, Request, RetryQueue, RunSet};
 use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::queue::{EntryId, Limits};
+use crate::queue::Limits;
 use crate::store::failpoint::{Bug, is_planted};
-use crate::store::{Key, LeaseTerms, Store, fork};
+use crate::store::{Key, Store, fork};
 use coordinator::Coordinator;
 use live_backfill::ResumePoint;
-use threads::{Signal, Thread, Threads};
+use shared::{RequestedLease, Shared};
+use threads::{Thread, Threads};
 
 /// Default duration of a lease that is not renewed.
 pub const LEASE: Micros = 15 * SECOND;
@@ -58,143 +60,6 @@ const RENEWALS: Micros = 5;
 pub struct Engine {
     shared: Arc<Shared>,
     writer: Mutex<Option<Thread>>,
-}
-
-/// State shared by the engine, its batches and its writer.
-struct Shared {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    owner: String,
-    /// Duration of a lease.
-    lease: Micros,
-    /// Until when the leases of all live backfills are known to hold: no run starts later.
-    leased_until: Arc<AtomicI64>,
-    _alive: Box<dyn Send + Sync>,
-    /// The process that made it, see [`fork::generation`].
-    generation: u64,
-    threads: Threads,
-    coordinator: Mutex<Coordinator>,
-    /// Signals anything that callers may wait for: there are few of them.
-    changed: Signal,
-    /// Signals one of the workers that wait for a run: there may be thousands.
-    has_work: Signal,
-    /// Signals that there is something to commit.
-    to_write: Signal,
-    /// Signals that the writer has caught up.
-    writer_caught_up: Signal,
-    /// Signals that control requests have been read and applied.
-    polled: Signal,
-}
-
-/// A lease that this process asks for. It is valid from before the request on, so that this process stops
-/// relying on it before the storage, which has a clock of its own, regards it as expired.
-struct RequestedLease {
-    terms: LeaseTerms,
-    /// By this process's clock.
-    valid_until: Micros,
-}
-
-impl Shared {
-    /// Whether this process is a forked child of the one that made it. Its locks may be held there by threads
-    /// that the child does not have, and what it runs remains the parent's: the child leaves it alone.
-    fn is_parents(&self) -> bool {
-        self.generation != fork::generation()
-    }
-
-    /// Only a bug can poison the lock, and other threads may go on after it.
-    fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
-        self.coordinator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leaves the coordinator's lock until `signal` is given, or `timeout` is over.
-    fn wait<'a>(
-        &'a self,
-        signal: &Signal,
-        coordinator: MutexGuard<'a, Coordinator>,
-        timeout: Option<Duration>,
-    ) -> MutexGuard<'a, Coordinator> {
-        signal.wait(&self.coordinator, coordinator, timeout)
-    }
-
-    /// A lease to ask the storage for.
-    fn lease(&self) -> RequestedLease {
-        RequestedLease {
-            terms: LeaseTerms {
-                owner: self.owner.clone(),
-                duration: self.lease,
-            },
-            valid_until: self.clock.now() + self.lease,
-        }
-    }
-
-    /// Something has changed for callers, and perhaps for workers. One worker is woken: if it finds more
-    /// than it takes, it wakes the next.
-    fn notify(&self) {
-        self.changed.notify_all();
-        if !is_planted(Bug::MissWakeUp) {
-            self.has_work.notify_one();
-        }
-    }
-
-    /// Writes the values of the runs that have ended, so that others find them.
-    fn flush_values(&self) -> Result<()> {
-        self.store.values().map_or(Ok(()), |values| values.flush())
-    }
-
-    /// Makes the values of the runs that have ended durable.
-    fn sync_values(&self) -> Result<()> {
-        self.store.values().map_or(Ok(()), |values| {
-            values.flush()?;
-            values.sync()
-        })
-    }
-
-    /// Stops a backfill, for `reason`, and leaves it resumable.
-    fn abort(&self, key: Key, reason: Error) {
-        let entry = self.coordinator().abandon(key, Some(reason));
-        self.notify();
-        self.writer_caught_up.notify_all();
-        if let Some(entry) = entry {
-            self.worker_left(entry);
-        }
-    }
-
-    fn end_preemption(&self) {
-        self.coordinator().end_preemption();
-        self.notify();
-    }
-
-    /// A worker left an aborted backfill. The last one releases the lease, so that the backfill can be
-    /// resumed at once; if the storage cannot be written, the lease expires.
-    fn worker_left(&self, entry: EntryId) {
-        let last = self.coordinator().worker_left(entry);
-        if let Some(key) = last {
-            let _ = self.store.release(key, &self.owner);
-            self.coordinator().drained(entry);
-            self.notify();
-        }
-    }
-
-    /// A lease was written for a backfill that is about to be admitted. If other backfills are live, only the
-    /// writer's renewal extends `leased_until`: their leases may have been lost since the last one.
-    fn leased_first(&self, coordinator: &Coordinator, lease: &RequestedLease) {
-        if coordinator.live_keys().is_empty() || is_planted(Bug::ExtendAllLeases) {
-            self.leased(coordinator, lease);
-        } else {
-            self.leased_until
-                .fetch_min(lease.valid_until, Ordering::AcqRel);
-        }
-    }
-
-    /// A lease was written. It takes the coordinator's lock, without which a worker that has just found the
-    /// lease expired, and is about to wait, would miss the signal.
-    fn leased(&self, _coordinator: &Coordinator, lease: &RequestedLease) {
-        self.leased_until
-            .store(lease.valid_until, Ordering::Release);
-        self.notify();
-    }
 }
 
 /// Duration from `now` until `time`; zero if it has passed.

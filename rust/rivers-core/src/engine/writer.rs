@@ -5,7 +5,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{RENEWALS, Shared};
+use super::RENEWALS;
+use super::shared::Shared;
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::store::failpoint::{Bug, is_planted};
