@@ -9,6 +9,7 @@ import pytest
 from tests.support import TIMEOUT
 
 import rivers as rs
+from rivers.execution import log_context
 from rivers.execution.direct import OFF
 
 KEYS = [f"k{number:02}" for number in range(40)]
@@ -116,6 +117,12 @@ def recorded(make, hows, executor):
             statuses,
             callers,
         )
+
+
+@pytest.fixture(autouse=True)
+def no_filters(monkeypatch):
+    """Forgets filters of other tests and examples, for which runs would be followed in Python."""
+    monkeypatch.setattr(log_context, "filters", set())
 
 
 @pytest.mark.parametrize("make", [plain, on_a_loop])

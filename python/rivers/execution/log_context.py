@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from rivers.execution.context import log_extra
 
@@ -33,12 +34,9 @@ class RunFilter(logging.Filter):
         >>> handler.setFormatter(logging.Formatter("%(asset)s %(partition)s: %(message)s"))
     """
 
-    is_wanted = False
-    """Whether a filter was made: following runs costs time, which is only spent then."""
-
     def __init__(self) -> None:
         super().__init__()
-        RunFilter.is_wanted = True
+        filters.add(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Adds the attributes; every record passes."""
@@ -50,9 +48,13 @@ class RunFilter(logging.Filter):
         return True
 
 
+filters: WeakSet[RunFilter] = WeakSet()
+"""The filters that exist: following runs costs time, which is only spent if there are any."""
+
+
 def follow(program: Program) -> None:
     """Has a program that is executed in this process tell the filters which step it executes."""
-    if RunFilter.is_wanted:
+    if filters:
         program.on_step = _enter
         program.direct = None  # Rust does not say which step it executes.
 
