@@ -103,14 +103,17 @@ class Program:
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
     resources: Resources | None = field(default=None, repr=False, compare=False)
-    direct: DirectCalls | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for layer in self.layers:
             taken = {wanted.parameter for step in layer for wanted in step.inputs}
             for step in layer:
                 step.note_none = _none_recorder(step, self.plan, taken)
-        self.direct = direct_calls(self.layers, self.plan, is_async=self.is_async)
+
+    @functools.cached_property
+    def direct(self) -> DirectCalls | None:
+        """What Rust calls, made for the first batch: a dry run needs none."""
+        return direct_calls(self.layers, self.plan, is_async=self.is_async)
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
