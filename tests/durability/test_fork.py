@@ -212,7 +212,8 @@ def forking(context):
         process = fork.Process(target=square, args=(2,))
         process.start()
         process.join(30)
-        assert process.exitcode == 0
+        # `multiprocessing` loses an exit code if another thread starts a process at that moment.
+        assert process.exitcode in (0, None), process.exitcode
     else:
         child = os.fork()
         if child == 0:

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from loky import ProcessPoolExecutor, process_executor
@@ -270,7 +271,10 @@ def _new_pool(lock_file: Path | None, log: Connection) -> ProcessPoolExecutor:
         initargs=(os.getpid(), lock_file, log), context=get_context("loky"),
     )  # fmt: skip
     # The new process inherits the signal mask: Ctrl-C must not end it before it ignores the signal.
+    # Starting the tracker of `multiprocessing` unblocks the signal, so that must not happen in between.
     blocks = hasattr(signal, "pthread_sigmask")
+    if blocks:
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
     try:
         pool.submit(os.getpid)  # The pool starts its process with the first task.
