@@ -13,6 +13,8 @@ from rivers.io.folder import Folder
 from rivers.io.frame_types import as_wanted, wants_lazy
 from rivers.io.frames import FrameIOHandler
 from rivers.io.known_schemas import have_one_schema, note_schemas
+from rivers.io.lazy_objects import scan_object
+from rivers.io.objects import Objects
 from rivers.io.places import files_at, prefix_path
 from rivers.io.schemas import conform, merged
 from rivers.io.values import by_partition, label_of, nothing_stored, wanted_keys
@@ -200,6 +202,8 @@ class ParquetIOHandler(FrameIOHandler):
         self, asset: str, found: Sequence[tuple[PartitionKey | None, PurePath]], *, lazy: bool
     ) -> pl.LazyFrame:
         """Return the rows of files as one lazy frame; objects are fetched, unless it is to be `lazy`."""
+        if lazy and isinstance(self._files, Objects) and not self._files.has_urls:
+            return self._scan_objects(asset, self._files, found)
         sources = [self._source(path, lazy=lazy) for _, path in found]
         options = self._files.polars_options if lazy else None
         schemas = [_schema(source, options) for source in sources]
@@ -217,6 +221,14 @@ class ParquetIOHandler(FrameIOHandler):
             )
             scans.append(conform(scan, own, target))
         return scans[0] if len(scans) == 1 else pl.concat(scans)
+
+    def _scan_objects(
+        self, asset: str, objects: Objects, found: Sequence[tuple[PartitionKey | None, PurePath]]
+    ) -> pl.LazyFrame:
+        """Return the rows of objects to which Polars has no access as one lazy frame."""
+        scanned = [(label_of(key), *scan_object(objects, path)) for key, path in found]
+        target = merged(asset, [(label, own) for label, _, own in scanned], self.schema)
+        return pl.concat([conform(rows, own, target) for _, rows, own in scanned])
 
     def _source(self, path: PurePath, *, lazy: bool) -> Any:
         """Return a file as Polars reads it: by its path or URL, or as the bytes of an object."""
