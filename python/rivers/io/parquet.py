@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from rivers.io.frames import FrameIOHandler
 from rivers.io.known_schemas import have_one_schema, note_schemas
 from rivers.io.lazy_objects import scan_object
 from rivers.io.objects import Objects
+from rivers.io.paths import partition_name
 from rivers.io.places import files_at, prefix_path
 from rivers.io.schemas import conform, merged
 from rivers.io.values import by_partition, label_of, nothing_stored, wanted_keys
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from pathlib import PurePath
 
@@ -140,9 +141,16 @@ class ParquetIOHandler(FrameIOHandler):
                 one frame.
         """
         asset = context.asset_name
+        known = self._alike(context)
+        if known is not None:
+            scan = pl.scan_parquet(known, hive_partitioning=False, glob=False)
+            if wants_lazy(context.type_hint):
+                return scan
+            # A file may have been written by another program: then its schema is looked at below.
+            with suppress(pl.exceptions.PolarsError):
+                return as_wanted(scan.collect().lazy(), context.type_hint)
         found: list[tuple[PartitionKey | None, PurePath]] = []
         missing: list[PartitionKey | None] = []
-        is_current = True
         wanted = wanted_keys(context)
         for partition in wanted:
             path = self._path(asset, partition)
@@ -152,30 +160,28 @@ class ParquetIOHandler(FrameIOHandler):
                 former = self._files.former_path(asset, partition, _SUFFIX)
                 if former is not None and self._files.exists(former):
                     found.append((partition, former))
-                    is_current = False
                 else:
                     missing.append(partition)
         if missing:
             raise nothing_stored(context, missing, f"in {self._files}")
         if not found:
             return None if len(wanted) == 1 else as_wanted(pl.LazyFrame(), context.type_hint)
-        if is_current and self._have_one_schema(context):
-            scan = pl.scan_parquet(
-                [str(at) for _, at in found], hive_partitioning=False, glob=False
-            )
-            if wants_lazy(context.type_hint):
-                return scan
-            # A file may have been written by another program: then its schema is looked at below.
-            with suppress(pl.exceptions.PolarsError):
-                return as_wanted(scan.collect().lazy(), context.type_hint)
         scan = self._scan(asset, found, lazy=wants_lazy(context.type_hint))
         return as_wanted(scan, context.type_hint)
 
-    def _have_one_schema(self, context: InputContext) -> bool:
-        """Whether all files of the partitions are known to have one schema."""
-        if not isinstance(self._files, Folder) or not context.partitions:
-            return False
-        return have_one_schema(self._files, context.asset_name)
+    def _alike(self, context: InputContext) -> list[str] | None:
+        """Return the files of the partitions, if all are there and are known to have one schema.
+
+        There can be thousands, so that paths are texts here.
+        """
+        asset, files = context.asset_name, self._files
+        if not isinstance(files, Folder) or not context.partitions:
+            return None
+        if not have_one_schema(files, asset):
+            return None
+        folder = f"{files.base}/"
+        paths = [folder + partition_name(asset, key, _SUFFIX) for key in context.partitions]
+        return paths if all(map(os.path.exists, paths)) else None
 
     def _by_partition(
         self, context: OutputContext, value: object
