@@ -214,5 +214,6 @@ pub(crate) fn backfill(
         revision: 0,
         stop: None,
         lease: None,
+        workers: None,
     }
 }
