@@ -39,6 +39,9 @@ _DIGEST_CHARS = 64
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names of devices on Windows, whatever the suffix."""
 
+_DIGITS = re.compile(r"\d[\d-]{0,99}", re.ASCII)
+"""Usual keys that are their own names, such as days: thousands of them are looked up at once."""
+
 _ESCAPE = re.compile(r"%[0-9A-F]{2}")
 _USUALLY_UPPER = re.compile(r"(?<=\d)[tqwz](?=\d|$)|(?<=\d-)[qw](?=\d)")
 """Letters of time keys in lower case, as in `2024-01-01t05`, `2024-q1` and `2024-w05`."""
@@ -94,7 +97,9 @@ def _relative(asset: str, partition: PartitionKey, suffix: str, name: Callable[[
     folder = _asset_name(asset, name)
     values = dimensions(partition)
     if values is None:
-        return f"{folder}/{name(_escape(single_key(partition)))}{suffix}"
+        key = single_key(partition)
+        text = key if _DIGITS.fullmatch(key) else name(_escape(key))
+        return f"{folder}/{text}{suffix}"
     names = [name(f"{_escape(key)}={_escape(value)}") for key, value in values.items()]
     return "/".join((folder, *names, f"data{suffix}"))
 
