@@ -42,6 +42,27 @@ def test_datetimes_belong_to_the_window_that_holds_them(kind, unit, zone, tmp_pa
 
 
 @KINDS
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_days_of_a_zone_have_the_hours_of_its_clock(kind, zone, tmp_path):
+    days = rs.PartitionsDefinition.daily("2024-11-02", "2024-11-05", timezone="America/New_York")
+    handler = kind(tmp_path, partition_by="ts")
+    first, last = at("2024-11-02T04:00"), at("2024-11-05T05:00")  # Midnight in New York.
+    hours = pl.datetime_range(first, last, "1h", closed="left", eager=True)
+    column = hours.dt.replace_time_zone("UTC").dt.convert_time_zone(zone).alias("ts")
+    texts = ["2024-11-02", "2024-11-03", "2024-11-04"]
+    store, load = contexts(days, *texts)
+    handler.handle_output(store, pl.DataFrame([column]))
+    assert handler.load_input(load).height == 73
+    heights = [handler.load_input(contexts(days, text)[1]).height for text in texts]
+    assert heights == [24, 25, 24]
+    # A run replaces one of them.
+    store, load = contexts(days, "2024-11-03")
+    handler.handle_output(store, pl.DataFrame([column[24:25]]))
+    assert handler.load_input(load).height == 1
+    assert handler.load_input(contexts(days, *texts)[1]).height == 49
+
+
+@KINDS
 def test_a_run_replaces_the_rows_of_its_windows_alone(kind, tmp_path):
     handler = kind(tmp_path, partition_by="ts")
     frame = pl.DataFrame({"x": [1, 2, 3], "ts": [at(f"2024-01-0{day}T05:30") for day in (1, 2, 3)]})

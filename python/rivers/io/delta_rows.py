@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from rivers.io.key_windows import in_zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from rivers.io.key_windows import Windows
 
@@ -104,7 +104,13 @@ def _stored_type(dtype: pl.DataType) -> pl.DataType:
 
 def _in_windows(column: str, dtype: pl.DataType, windows: Windows) -> pl.Expr:
     times = in_zone_of(pl.col(column), dtype, windows)
-    starts, ends = zip(*windows.values(), strict=True)
+    # Where Polars skips files by their statistics, times compare in one zone only.
+    bounds = [
+        bound if bound.tzinfo is None else bound.astimezone(dt.UTC)
+        for window in windows.values()
+        for bound in window
+    ]
+    starts, ends = bounds[::2], bounds[1::2]
     return (times >= pl.lit(min(starts))) & (times < pl.lit(max(ends)))
 
 
@@ -126,7 +132,7 @@ def _condition(column: str, dtype: pl.DataType, text: str, windows: Windows | No
     return f"DATE '{escaped}'" if dtype == pl.Date else f"'{escaped}'"
 
 
-def _time_literal(dtype: pl.DataType, bound: datetime) -> str:
+def _time_literal(dtype: pl.DataType, bound: dt.datetime) -> str:
     if dtype == pl.Date:
         return f"DATE '{bound.date()}'"
     zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
