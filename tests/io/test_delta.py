@@ -291,3 +291,37 @@ def test_a_sync_that_fails_fails_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(OSError, match="input/output"):
         handler.handle_output(storing(*keys("a")), pl.DataFrame({"k": ["a"], "n": [1]}))
+
+
+# -- long keys -------------------------------------------------------------------------------------
+
+LONG = ["x" * 300, "x" * 299 + "y", "ü" * 60, "a"]
+
+
+def keyed_by(handler, definition):
+    def source(context: rs.AssetExecutionContext) -> pl.DataFrame:
+        (text,) = context.partition.key.key
+        return pl.DataFrame({"key": [text], "length": [len(text)]})
+
+    asset = rs.Asset(source, partitions_def=definition, io_handler=handler)
+    return rs.CodeRepository([asset]).resolve(rs.Storage.memory())
+
+
+def test_keys_of_any_length_are_kept(tmp_path):
+    repository = keyed_by(
+        rs.DeltaIOHandler(tmp_path, partition_by="key"), rs.PartitionsDefinition.static_(LONG[::-1])
+    )
+    result = repository.backfill(partition_keys=[rs.PartitionKey.single(text) for text in LONG])
+    assert result.completed == len(LONG), repository.get_backfill(result.backfill_id).error
+    for text in LONG:
+        loaded = repository.load_node("source", rs.PartitionKey.single(text))
+        assert loaded.rows() == [(text, len(text))]
+
+
+def test_a_long_key_that_comes_later_is_refused_by_name(tmp_path):
+    handler = rs.DeltaIOHandler(tmp_path, partition_by="k")
+    handler.handle_output(storing(*keys("a")), pl.DataFrame({"k": ["a"], "n": [1]}))
+    long = "x" * 300
+    with pytest.raises(ExecutionError, match=r"partitioned by 'k'.*too long"):
+        handler.handle_output(storing(*keys(long)), pl.DataFrame({"k": [long], "n": [1]}))
+    assert handler.load_input(loading(*keys("a"))).rows() == [("a", 1)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import polars as pl
 
-from rivers.exceptions import ConfigurationError
+from rivers._rivers import PartitionsDefinition
+from rivers.exceptions import ConfigurationError, ExecutionError
 from rivers.io.delta_rows import (
     HIVE_NULL,
     in_partitions,
@@ -33,7 +36,7 @@ from rivers.io.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from deltalake import DeltaTable
 
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from rivers.io.key_windows import Windows
 
 _INDEX = "__rivers_partition__"
+_MAX_NAME_BYTES = 250  # Of a folder; file systems allow 255.
 
 
 class DeltaIOHandler(FrameIOHandler):
@@ -252,11 +256,15 @@ class DeltaIOHandler(FrameIOHandler):
 
         def commit(uri: str, table: DeltaTable | None) -> None:
             if table is None:
-                if self._tables.make(uri, rows, columns):
+                short = [
+                    name for name in columns if not _has_long_keys(context, name, self._names(name))
+                ]
+                if self._tables.make(uri, rows, short):
                     return
                 table = self._tables.open(asset)
                 if table is None:
                     raise AssertionError  # `make` has found it.
+            _check_lengths(asset, table.metadata().partition_columns, stored)
             known = self._tables.scan(table).collect_schema()
             target = self._target(context, table, rows, known)
             options: dict[str, Any] = {"partition_by": table.metadata().partition_columns or None}
@@ -273,6 +281,13 @@ class DeltaIOHandler(FrameIOHandler):
 
         self._tables.mark_none(asset, none, empty)
         self._tables.commit(asset, commit)
+
+    def _names(self, column: str) -> str | None:
+        """Return the dimension that a column holds; None where the partitions have but one."""
+        if not isinstance(self.partition_by, Mapping):
+            return None if self.partition_by == column else column
+        found = [name for name, held in self.partition_by.items() if held == column]
+        return found[0] if found else column
 
     def _remove(self, context: OutputContext) -> None:
         """Remove the rows of partitions whose value is `None`."""
@@ -362,6 +377,47 @@ def _has_a_value_per_key(dtype: pl.DataType, windows: Windows | None) -> bool:
         return False
     day = dt.timedelta(days=1)
     return windows is None or all(end - start <= day for start, end in windows.values())
+
+
+def _is_too_long(column: str, text: str) -> bool:
+    """Whether a table cannot be partitioned by a text, as no file system has so long a name."""
+    # What is not a letter or a digit is encoded, twice in a folder.
+    encoded = quote(f"{column}={text}", safe="")
+    return len(encoded) + 2 * encoded.count("%") > _MAX_NAME_BYTES
+
+
+def _has_long_keys(context: OutputContext, column: str, dimension: str | None) -> bool:
+    """Whether a column holds keys by which a table cannot be partitioned, in this run or a later one."""
+    definition = None if context.partition is None else context.partition.definition
+    if isinstance(definition, PartitionsDefinition.Multi):
+        definition = dict(definition.dimensions).get(dimension or "")
+    texts: Iterable[str] = ()
+    if isinstance(definition, PartitionsDefinition.Static):
+        texts = definition.keys
+    else:
+        values = (dimensions(key) for key in context.run_partitions)
+        texts = [
+            single_key(key) if value is None else value[dimension or ""]
+            for key, value in zip(context.run_partitions, values, strict=True)
+        ]
+    return any(_is_too_long(column, text) for text in texts)
+
+
+def _check_lengths(asset: str, columns: Sequence[str], keys: Mapping[str, list[str]]) -> None:
+    """Check that the table's folders can have the names of the keys.
+
+    Raises:
+        ExecutionError: If one is too long.
+    """
+    for column in columns:
+        for text in keys.get(column, ()):
+            if _is_too_long(column, text):
+                msg = (
+                    f"the table of asset {asset!r} is partitioned by {column!r}, and the key {text!r} is "
+                    "too long for the name of a folder; use shorter keys, or remove the table so that it "
+                    "is made without"
+                )
+                raise ExecutionError(msg)
 
 
 def _text(partition: PartitionKey) -> str:
