@@ -1,2 +1,2 @@
--- A service starts many single runs: what lists backfills goes past them.
-CREATE INDEX backfill_not_manual ON backfill (key) WHERE instr(request, '"kind":"Manual"') = 0;
+-- What the executor of a backfill in progress says of its workers, as JSON; NULL where it says nothing.
+ALTER TABLE backfill ADD COLUMN workers TEXT;
