@@ -1,14 +1,31 @@
 """Fixtures that all tests share."""
 
 import datetime as dt
+import os
+import uuid
 
 import pytest
 from tests.cli.shell import Shell
+from tests.postgres_server import running_server
 from tests.ray_cluster import TestCluster
 
 import rivers as rs
 
 NOW = dt.datetime(2024, 1, 10, 12, 30)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _storage_kind():
+    """With `RIVERS_TEST_STORAGE=postgres`, each storage in memory is a schema of a server instead."""
+    if os.environ.get("RIVERS_TEST_STORAGE", "memory") != "postgres":
+        yield
+        return
+    memory = rs.Storage.memory
+    with running_server() as url:
+        made = staticmethod(lambda: rs.Storage.postgres(f"{url}?schema=t_{uuid.uuid4().hex}"))
+        rs.Storage.memory = made
+        yield
+        rs.Storage.memory = memory
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def server(*settings: str) -> Iterator[str]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         options = [f"-p {port}", f"-k {folder}", "-c listen_addresses=127.0.0.1"]
-        options += [f"-c {setting}" for setting in ("max_connections=200", *settings)]
+        options += [f"-c {setting}" for setting in ("max_connections=400", *settings)]
         log = folder / "log"
         run("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", " ".join(options), "start")
         try:

@@ -269,6 +269,9 @@ class Store:
     def backfills(self, asset: str | None = None, limit: int | None = None) -> list[BackfillRecord]:
         """Returns the latest backfills and manual runs, newest first; of one asset, if given."""
 
+    def num_backfills(self) -> int:
+        """Returns the number of backfills and manual runs."""
+
     def interrupted(self) -> list[str]:
         """Returns the ids of the backfills that have not ended and that no live process runs."""
 

@@ -318,7 +318,7 @@ class Storage:
 
     def num_backfills(self) -> int:
         """Returns the number of recorded backfills and manual runs."""
-        return len(self._store.backfills())
+        return self._store.num_backfills()
 
     def get_run(self, run_id: str) -> RunRecord | None:
         """Returns a run by its id; `None` if there is none.

@@ -147,6 +147,10 @@ impl Store {
         Ok(rows.into_iter().map(BackfillRecord::from).collect())
     }
 
+    fn num_backfills(&self, py: Python<'_>) -> Result<u64> {
+        Ok(py.detach(|| self.store.num_backfills())?)
+    }
+
     fn interrupted(&self, py: Python<'_>) -> Result<Vec<String>> {
         Ok(py.detach(|| backfills::interrupted(&*self.store))?)
     }

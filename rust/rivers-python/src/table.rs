@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
-use rivers_core::backfill::{Cause, Kind, MetadataRow, Status};
+use rivers_core::backfill::{Cause, MetadataRow, Status};
 use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
@@ -124,18 +124,14 @@ pub(crate) fn backfills(
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
         let wanted = states(status, parse_status)?;
-        let keep = |row: &BackfillRow| {
-            row.request.kind == Kind::Backfill
-                && wanted
-                    .as_ref()
-                    .is_none_or(|wanted| wanted.contains(&row.status))
+        let mut rows = match &wanted {
+            None => store.store.list_backfills(limit)?,
+            Some(_) => store.store.list_backfills(None)?,
         };
-        // Manual runs are recorded among the backfills, so the limit applies after they are filtered
-        // out.
-        let rows = store.store.list(None, None)?.into_iter().filter(keep);
-        let rows: Vec<BackfillRow> = rows
-            .take(limit.map_or(usize::MAX, |limit| limit as usize))
-            .collect();
+        if let Some(wanted) = wanted {
+            rows.retain(|row| wanted.contains(&row.status));
+            rows.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        }
         let owners = LiveOwners::now(&*store.store)?;
         let first = |row: &BackfillRow| match row.counts.failed {
             0 => Ok(None),

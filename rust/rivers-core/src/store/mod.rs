@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunRow, SkipRow,
+    AttemptRow, Cause, Change, FailureRow, Kind, MetadataRow, Report, Request, RunRow, SkipRow,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -193,6 +193,25 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn list(&self, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>>;
+
+    /// The latest backfills, newest first, without manual runs: their number does not count.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
+        let mut rows = self.list(None, None)?;
+        rows.retain(|row| row.request.kind == Kind::Backfill);
+        rows.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(rows)
+    }
+
+    /// Number of backfills and manual runs.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn num_backfills(&self) -> Result<u64> {
+        Ok(self.list(None, None)?.len() as u64)
+    }
 
     /// The backfills that have not ended, newest first.
     ///

@@ -64,6 +64,7 @@ macro_rules! store_suite {
             records: an_attempt_that_is_made_again_is_no_ended_run,
             records: skips_are_read_with_their_reasons,
             records: backfills_are_listed_newest_first,
+            records: backfills_are_listed_without_manual_runs,
             records: only_backfills_in_progress_are_unfinished,
             records: a_plan_is_read_as_it_was_stored,
             records: an_overlap_names_the_newest_backfill_in_progress,

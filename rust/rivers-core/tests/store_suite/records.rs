@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rivers_core::backfill::{Cause, Counts, Retry, RunEnd, Skip, Status};
+use rivers_core::backfill::{Cause, Counts, Kind, Retry, RunEnd, Skip, Status};
 use rivers_core::store::Store;
 
 use super::{
@@ -268,4 +268,25 @@ pub(crate) fn everything_is_there_after_reopening(fixture: &impl Fixture) {
     );
     assert_eq!(before, after);
     assert_eq!(store.check(), Ok(vec![]));
+}
+
+pub(crate) fn backfills_are_listed_without_manual_runs(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let mut manual = request("manual", &["a"]);
+    manual.kind = Kind::Manual;
+    created(&*store, "first", 3, "o");
+    store.create(&manual, &plan(1), Some(&lease("o"))).unwrap();
+    let second = created(&*store, "second", 3, "o");
+    record(&*store, "o", second, vec![completed(0)]);
+    let ids = |limit| -> Vec<String> {
+        let rows = store.list_backfills(limit).unwrap().into_iter();
+        rows.map(|row| row.request.id).collect()
+    };
+    assert_eq!(ids(None), ["second", "first"]);
+    assert_eq!(ids(Some(1)), ["second"]);
+    assert_eq!(store.num_backfills(), Ok(3));
+    assert_eq!(
+        store.list_backfills(Some(1)).unwrap()[0].counts.completed,
+        1
+    );
 }

@@ -500,6 +500,21 @@ impl Records for PostgresStore {
         }
     }
 
+    fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
+        let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        // The condition must equal that of a partial index.
+        self.select(
+            "WHERE position('\"kind\":\"Manual\"' IN request) = 0 ORDER BY key DESC LIMIT $1",
+            params![limit => INT8],
+        )
+    }
+
+    fn num_backfills(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM @backfill";
+        let row = self.read(|connected| connected.first(sql, &[]))?;
+        Ok(row.map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
+    }
+
     fn unfinished(&self) -> Result<Vec<BackfillRow>> {
         self.select("WHERE status = 0 ORDER BY key DESC", &[])
     }

@@ -313,6 +313,25 @@ pub(super) fn list(
     }
 }
 
+pub(super) fn list_backfills(
+    connection: &Connection,
+    limit: Option<u64>,
+) -> Result<Vec<BackfillRow>> {
+    // The condition must equal that of a partial index.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM backfill WHERE instr(request, '\"kind\":\"Manual\"') = 0
+         ORDER BY key DESC LIMIT ?1"
+    );
+    select(connection, &sql, &[&bound(limit)])
+}
+
+pub(super) fn count(connection: &Connection) -> Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM backfill")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
 pub(super) fn plan(connection: &Connection, key: Key) -> Result<Plan> {
     let (space, plan) = encoded_plan(connection, key)?;
     Ok(decode_plan(&space, &plan)?)

@@ -530,6 +530,14 @@ impl Records for SqliteStore {
         self.read(|connection| backfill::list(connection, asset, limit))
     }
 
+    fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
+        self.read(|connection| backfill::list_backfills(connection, limit))
+    }
+
+    fn num_backfills(&self) -> Result<u64> {
+        self.read(backfill::count)
+    }
+
     fn unfinished(&self) -> Result<Vec<BackfillRow>> {
         self.read(backfill::unfinished)
     }
