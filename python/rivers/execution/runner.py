@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rivers._lazy import ComputedOnce
 from rivers._rivers import Calls
 from rivers._text import message_of
 from rivers.exceptions import ExecutionError
@@ -110,7 +111,7 @@ class Program:
             for step in layer:
                 step.note_none = _none_recorder(step, self.plan, taken)
 
-    @functools.cached_property
+    @ComputedOnce
     def direct(self) -> DirectCalls | None:
         """What Rust calls, made for the first batch: a dry run needs none."""
         return direct_calls(self.layers, self.plan, is_async=self.is_async)
