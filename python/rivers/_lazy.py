@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+T = TypeVar("T")
+
+
+class ComputedOnce(Generic[T]):
+    """An attribute that a method computes on first access, and that can be set.
+
+    `functools.cached_property` of Python 3.11 has one lock for all objects, which a child that is forked
+    meanwhile would wait for without end. Without a lock, two threads may both compute the attribute.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> T:
+        value = self._compute(owner)
+        computed: T = owner.__dict__.setdefault(self._compute.__name__, value)
+        return computed
 
 
 class LazyAttributes:
@@ -25,5 +45,5 @@ class LazyAttributes:
     def __getstate__(self) -> dict[str, Any]:
         for name in self.__dict__.get("_thunks", {}):
             getattr(self, name)
-        left_out = ("_thunks", "_cells")
+        left_out = ("_thunks", "_cells", "_selections")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}

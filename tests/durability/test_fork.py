@@ -1,8 +1,12 @@
 """A forked child can use the repository and the storage of its parent."""
 
 import os
+import threading
 
 import pytest
+from tests.support import TIMEOUT
+
+from rivers._lazy import ComputedOnce
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 
@@ -246,3 +250,30 @@ print({row["status"] for row in repo.backfills().rows(named=True)})
 """
     assert processes.end(processes.start(script(body))) == "{'completed'}"
     assert len(processes.notes()) == 120
+
+
+def test_an_attribute_that_is_computed_holds_up_no_other_object():
+    # A child that is forked meanwhile would wait for a lock that its parent's thread held.
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        waits = False
+
+        @ComputedOnce
+        def value(self):
+            if self.waits:
+                begun.set()
+                go_on.wait(TIMEOUT)
+            return object()
+
+    slow, other = Slow(), Slow()
+    slow.waits = True
+    thread = threading.Thread(target=lambda: slow.value)
+    thread.start()
+    try:
+        assert begun.wait(TIMEOUT)
+        assert other.value is other.value
+    finally:
+        go_on.set()
+        thread.join()
+    assert slow.value is slow.value

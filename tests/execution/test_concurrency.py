@@ -8,7 +8,7 @@ from multiprocessing.connection import Client, Listener
 
 import cloudpickle
 import pytest
-from tests.support import TIMEOUT, counts
+from tests.support import TIMEOUT, counts, wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
@@ -252,3 +252,20 @@ def test_continue_counts_add_up(hold):
 
     result = hold(Meeting(), 200, fail, max_concurrency=4)
     assert (result.status, counts(result)) == ("failed", (171, 29, 0))
+
+
+def test_few_threads_wait_for_more_runs(repo, monkeypatch):
+    monkeypatch.setattr("rivers.execution.workers.IDLE_TIMEOUT_SECONDS", 1000.0)
+    num_runs = 150
+    together = threading.Barrier(num_runs)
+    keys = [str(number) for number in range(num_runs)]
+    waiting = rs.Asset(
+        lambda: together.wait(60), name="w", partitions_def=rs.PartitionsDefinition.static_(keys)
+    )
+    repository = repo(waiting)
+    result = repository.backfill(
+        partition_range=rs.PartitionKeyRange.single(keys[0], keys[-1]), max_concurrency=num_runs
+    )
+    assert result.completed == num_runs
+    # Each of them wakes up at its timeout, beside what else the process does by then.
+    wait_until(lambda: sum(own.name == "rivers-worker" for own in threading.enumerate()) <= 64)

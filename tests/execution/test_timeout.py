@@ -41,6 +41,11 @@ async def block_async(context):
     hang(context)
 
 
+async def block_for_a_while(context):
+    if context.partition_key in "be":
+        time.sleep(0.5)  # noqa: ASYNC251  (it keeps the event loop to itself)
+
+
 ignored = []
 
 
@@ -55,8 +60,12 @@ def failed_by_timeout(repository, result, word):
 
 
 @pytest.mark.parametrize(
-    ("fn", "word"), [(hang, "abandoned"), (hang_async, "canceled"), (ignore_async, "abandoned")]
-)
+    ("fn", "word"),
+    [
+        (hang, "abandoned"), (hang_async, "canceled"), (ignore_async, "abandoned"),
+        (block_for_a_while, "kept the event loop"),
+    ],
+)  # fmt: skip
 def test_a_call_in_this_process(repo, fn, word):
     repository = repo(rs.Asset(fn, name="hangs", partitions_def=DEFINED, timeout=0.2))
     failed_by_timeout(repository, repository.backfill(partition_range=ALL), word)
@@ -69,6 +78,35 @@ def test_a_call_in_a_worker_process(parallel, fn, word):
     repository = parallel(rs.Asset(fn, name="hangs", partitions_def=DEFINED, timeout=0.2))
     failed_by_timeout(repository, repository.backfill(partition_range=ALL), word)
     assert repository.backfill(partition_keys=[key("a")]).completed == 1
+
+
+def yield_and_hang(context):
+    for own in context.partition.keys:
+        if own == key("c"):
+            time.sleep(TIMEOUT)
+        yield own, str(own)
+
+
+async def yield_and_hang_async(context):
+    for own in context.partition.keys:
+        if own == key("c"):
+            await asyncio.sleep(TIMEOUT)
+        yield own, str(own)
+
+
+@pytest.mark.parametrize("fn", [yield_and_hang, yield_and_hang_async])
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_what_a_generator_yielded_before_its_timeout_is_kept(
+    repo, parallel, tmp_path, executor, fn
+):
+    make = parallel if executor == "processes" else repo
+    handler = rs.PickleIOHandler(tmp_path / "values")
+    hangs = rs.Asset(fn, name="hangs", partitions_def=DEFINED, timeout=0.5, io_handler=handler)
+    repository = make(hangs)
+    result = repository.backfill(partition_range=ALL, strategy=rs.BackfillStrategy.single_run())
+    assert counts(result) == (2, 4, 0)
+    assert "TimeoutError" in repository.get_backfill(result.backfill_id).error
+    assert [repository.load_node("hangs", key(own)) for own in "ab"] == ["a", "b"]
 
 
 def test_a_plain_function_beside_an_async_one(repo):

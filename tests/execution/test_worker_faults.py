@@ -1,6 +1,8 @@
 """What keeps worker processes from working, and is no fault of a run, fails no run."""
 
 import contextlib
+import errno
+import io
 import os
 import shutil
 import signal
@@ -67,6 +69,22 @@ def test_workers_that_are_killed_between_batches_fail_no_run(parallel):
     # The process may have been inside of a run: then it died of no other.
     assert status.failed_partitions <= 2
     assert status.completed_partitions == 60 - status.failed_partitions
+
+
+class _Broken(io.StringIO):
+    def flush(self):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+
+@pytest.mark.parametrize("stream", [None, _Broken()], ids=["absent", "broken"])
+def test_standard_streams_that_cannot_be_flushed_fail_nothing(parallel, monkeypatch, stream):
+    repository = parallel(rs.Asset(lambda: None, name="a", partitions_def=DEFINED))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
+        result = repository.backfill(partition_range=ALL)
+        assert sys.stderr is stream
+    assert counts(result) == (60, 0, 0)
 
 
 def test_a_cleaned_temporary_folder_fails_no_run(parallel, temporary):

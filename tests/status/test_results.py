@@ -10,6 +10,7 @@ from tests.support import counts
 
 import rivers as rs
 from rivers import PartitionKey, PartitionKeyRange, PartitionsDefinition
+from rivers.exceptions import ExecutionError
 
 REGIONS = PartitionsDefinition.static_(["us", "eu", "asia"])
 ALL = PartitionKeyRange.single("us", "asia")
@@ -143,6 +144,50 @@ def test_a_result_whose_keys_are_not_read_costs_nothing(repo):
     assert repr(result) == (
         "BackfillResult(dry run: 3,073,626,086,976 partitions in 3,073,626,086,976 runs)"
     )
+
+
+def test_dry_runs_are_compared_by_arithmetic(repo):
+    repository = repo(HUGE)
+
+    def dry_run(first, last):
+        chosen = PartitionKeyRange.multi({"a": (first, last)})
+        return repository.backfill(partition_range=chosen, dry_run=True)
+
+    early = [dry_run("1900-01-01T00:00", "1999-12-31T23:00") for _ in range(2)]
+    shifted = dry_run("1900-01-01T01:00", "2000-01-01T00:00")
+    assert early[0] == early[1]
+    assert early[0] != shifted
+    assert shifted.num_partitions == early[0].num_partitions > 10**12
+    assert not any("partition_keys" in vars(result) for result in (*early, shifted))
+
+
+def test_dry_runs_over_the_same_partitions_are_equal(repo):
+    repository = repo(REGIONS)
+    in_a_range = repository.backfill(partition_range=ALL, dry_run=True)
+    keys = in_a_range.partition_keys
+    assert in_a_range == repository.backfill(partition_keys=keys, dry_run=True)
+    assert in_a_range == pickle.loads(pickle.dumps(in_a_range))
+    assert in_a_range != repository.backfill(partition_keys=keys[:2], dry_run=True)
+    two = repository.backfill(partition_keys=keys[:2], dry_run=True)
+    assert two != repository.backfill(partition_keys=keys[1:], dry_run=True)
+
+
+def test_what_cannot_be_listed_is_refused(repo):
+    result = repo(HUGE).backfill(partition_range=PartitionKeyRange.multi({}), dry_run=True)
+    for listing in (lambda: result.partition_keys, lambda: pickle.dumps(result)):
+        with pytest.raises(ExecutionError, match="3,073,626,086,976 partitions cannot be listed"):
+            listing()
+
+
+def test_keys_that_represent_too_many_partitions_are_refused(repo):
+    dimensions = [f"d{number}" for number in range(30)]
+    two = PartitionsDefinition.static_(["a", "b"])
+    repository = repo(PartitionsDefinition.multi(dict.fromkeys(dimensions, two)))
+    key = PartitionKey.multi({name: ["a", "b"] for name in dimensions})
+    with pytest.raises(
+        ExecutionError, match="more than 100000000 partitions; give a partition_range"
+    ):
+        repository.backfill(partition_keys=[key], dry_run=True)
 
 
 def test_results_are_plain_dataclasses(repo, failing):

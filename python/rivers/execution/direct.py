@@ -12,7 +12,7 @@ import inspect
 import os
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from rivers._rivers import DirectCalls
 from rivers.execution.context import AssetExecutionContext
@@ -80,6 +80,16 @@ class DirectCall:
     by_name: bool
     outputs: list[DirectOutput]
     needs_one_partition: bool
+
+
+def _prepare() -> None:
+    """Has Rust look up the names of these fields now, since a child that is forked meanwhile could not."""
+    output = DirectOutput("", None, None, is_none_only=False)
+    call = DirectCall(
+        step=cast("Step", None), index=0, function=print, is_async=False, context=None, names=None,
+        arguments=[True, (0, 0)], by_name=False, outputs=[output], needs_one_partition=False,
+    )  # fmt: skip
+    DirectCalls([[call]], is_plain_type)
 
 
 def direct_calls(
@@ -251,3 +261,6 @@ class Begun:
                 what = resume(sent)
             except StopIteration as end:
                 return end.value
+
+
+_prepare()

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rivers._lazy import ComputedOnce
 from rivers._rivers import Calls
 from rivers._text import message_of
 from rivers.exceptions import ExecutionError
@@ -110,7 +111,7 @@ class Program:
             for step in layer:
                 step.note_none = _none_recorder(step, self.plan, taken)
 
-    @functools.cached_property
+    @ComputedOnce
     def direct(self) -> DirectCalls | None:
         """What Rust calls, made for the first batch: a dry run needs none."""
         return direct_calls(self.layers, self.plan, is_async=self.is_async)
@@ -157,7 +158,7 @@ class Program:
                 if step.timeout is None:
                     called.value = called.step.fn(**arguments)
                 else:
-                    called.value = self._call_in_time(called.step.fn, step, step.timeout, arguments)
+                    called.value = self._call_in_time(called.step, step, step.timeout, arguments)
             except NoThreadError:
                 raise
             except BaseException as error:  # noqa: BLE001  (it fails this run only)
@@ -237,13 +238,20 @@ class Program:
         yield from self._end_call(step, called, run, None, arguments)
 
     def _call_in_time(
-        self, fn: Callable[..., Any], step: Step, seconds: float, arguments: dict[str, Any]
+        self, call: Step | Pull | Begun, step: Step, seconds: float, arguments: dict[str, Any]
     ) -> Any:
         if self.on_call is None:
-            return call_in_time(fn, arguments, seconds, step.title)
-        self.on_call(seconds)
+            return call_in_time(call.fn, arguments, seconds, step.title)
+        if not isinstance(call, Pull):
+            self.on_call(seconds)
+            try:
+                return call.fn(**arguments)
+            finally:
+                self.on_call(None)
+        # What a generator has yielded is to be reported: the process is killed only if no thread can run.
+        self.on_call(seconds + GRACE_SECONDS)
         try:
-            return fn(**arguments)
+            return call_in_time(call.fn, arguments, seconds, step.title)
         finally:
             self.on_call(None)
 

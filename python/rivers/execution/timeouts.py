@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from rivers.execution.event_loop import NoThreadError, outcome_in_thread
@@ -93,11 +94,26 @@ async def await_in_time(coroutine: Coroutine[Any, Any, Any], seconds: float, wha
         TimeoutError: The coroutine has not returned within `seconds`. One that ignores its cancellation
             goes on, and what it returns is dropped.
     """
-    task = asyncio.ensure_future(coroutine)
+    began: list[float] = []
+
+    async def call() -> Any:
+        began.append(time.monotonic())
+        value = await coroutine
+        return value, time.monotonic()
+
+    task = asyncio.ensure_future(call())
     try:
         await asyncio.wait({task}, timeout=seconds)
         if task.done():
-            return await task
+            value, ended = await task
+            if ended - began[0] <= seconds:
+                return value
+            # Nothing could stop it: a function that does not await keeps the event loop to itself.
+            late = timed_out(
+                what, seconds, "it kept the event loop from canceling it until it returned"
+            )
+            _log.warning("%s", late)
+            raise late
         task.cancel()
         await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
     except asyncio.CancelledError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent import futures
@@ -23,7 +25,7 @@ from rivers.execution.parallel_worker import drop_program, execute_runs, initial
 from rivers.execution.timeouts import timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from concurrent.futures import Future
     from multiprocessing.connection import Connection
     from pathlib import Path
@@ -277,7 +279,8 @@ def _new_pool(lock_file: Path | None, log: Connection) -> ProcessPoolExecutor:
         resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
     try:
-        pool.submit(os.getpid)  # The pool starts its process with the first task.
+        with _flushable_streams():
+            pool.submit(os.getpid)  # The pool starts its process with the first task.
     except BaseException:
         pool.shutdown(wait=False, kill_workers=True)
         raise
@@ -285,6 +288,24 @@ def _new_pool(lock_file: Path | None, log: Connection) -> ProcessPoolExecutor:
         if before is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pool
+
+
+@contextlib.contextmanager
+def _flushable_streams() -> Generator[None]:
+    """Replaces standard streams that are absent or broken while a process starts: loky flushes them."""
+    replaced = {}
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            replaced[name] = stream
+            setattr(sys, name, io.StringIO())
+    try:
+        yield
+    finally:
+        for name, stream in replaced.items():
+            setattr(sys, name, stream)
 
 
 def _register_exit_once() -> None:

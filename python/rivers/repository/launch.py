@@ -31,7 +31,7 @@ from rivers.repository.importing import refuse_while_importing
 from rivers.repository.nested import refuse_blocking_the_loop, submission
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
-from rivers.status.results import BackfillResult, run_ids
+from rivers.status.results import BackfillResult, check_listed, run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
+    from rivers.partitions import PartitionKey
     from rivers.planning.expansion import Parts
     from rivers.planning.selection import Materialized
     from rivers.repository.program_builder import ProgramBuilder
@@ -488,9 +489,16 @@ def _planned(
         for selection, _, indices in layers
         for index in (indices or range(len(assets)))
     }
+    selections = result.__dict__["_selections"] = tuple(layer[0] for layer in layers)
+
+    def partition_keys() -> list[PartitionKey]:
+        instead = "to_polars() and the tables of a backfill need less memory"
+        check_listed("partitions", sum(own.num_partitions for own in selections), instead)
+        return [key for own in selections for key in own.keys()]  # noqa: SIM118
+
     result._later(  # noqa: SLF001
         run_ids=lambda: [] if dry else run_ids(backfill_id, plan.num_runs),
-        partition_keys=lambda: [key for layer in layers for key in layer[0].keys()],  # noqa: SIM118
+        partition_keys=partition_keys,
         to_polars=lambda: tables.of_layers(layers, assets, lambda at: layers[at][0].table()),
         estimate=estimate,
     )

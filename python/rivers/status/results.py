@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from rivers._lazy import LazyAttributes
+from rivers.exceptions import ExecutionError
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from rivers._planning import Selection
     from rivers._storage import BackfillRecord
     from rivers.execution.worker_counts import WorkerCounts
     from rivers.partitions import PartitionKey
@@ -29,14 +31,37 @@ class _Shown(LazyAttributes):
         return html.facts(facts) + html.bar(counts, total) + drawn
 
 
+MAX_LISTED = 100_000_000
+"""Maximum length of the lists that results have; their objects would not fit into memory."""
+
+
+def check_listed(what: str, count: int, instead: str) -> None:
+    """Refuses a list that would not fit into memory.
+
+    Args:
+        what: What is listed, in the plural.
+        count: How many there are.
+        instead: What needs no list.
+
+    Raises:
+        ExecutionError: There are more than `MAX_LISTED`.
+    """
+    if count > MAX_LISTED:
+        msg = f"{count:,} {what} cannot be listed, at most {MAX_LISTED:,}; {instead}"
+        raise ExecutionError(msg)
+
+
 def run_ids(backfill_id: str, num_runs: int) -> list[str]:
     """Returns the ids of a backfill's runs, which follow from its id."""
+    check_listed("run ids", num_runs, "the id of run N is the backfill's id and '.N'")
     return [f"{backfill_id}.{number}" for number in range(num_runs)]
 
 
-@dataclass
+@dataclass(eq=False)
 class BackfillResult(_Shown):
     """Returned by `CodeRepository.backfill()` and `rerun_backfill()`.
+
+    Two results are equal if all of this is, but for the estimate; nothing is listed for that.
 
     Attributes:
         backfill_id: Unique id of the backfill; `""` for a dry run.
@@ -68,6 +93,23 @@ class BackfillResult(_Shown):
     partition_keys: list[PartitionKey] = field(init=False)
     estimate: float | None = field(init=False)
     partitions_per_asset: dict[str, int] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BackfillResult):
+            return NotImplemented
+        compared = [each.name for each in fields(self) if each.name not in _COMPUTED]
+        if any(getattr(self, name) != getattr(other, name) for name in compared):
+            return False
+        # The partitions and runs of a backfill follow from its id.
+        return self is other or not self.is_dry_run or self._has_partitions_of(other)
+
+    __hash__ = None  # type: ignore[assignment]  # Status and counts change.
+
+    def _has_partitions_of(self, other: BackfillResult) -> bool:
+        mine, others = (result.__dict__.get("_selections") for result in (self, other))
+        if mine is None or others is None:  # A copy has lists.
+            return self.partition_keys == other.partition_keys
+        return len(mine) == len(others) and all(map(_are_same, mine, others))
 
     def _fill(self, record: BackfillRecord) -> None:
         """Takes status and counts from a record."""
@@ -101,6 +143,18 @@ class BackfillResult(_Shown):
         return f"{head}{self.status}, {size}, {_ended(self.completed, self.failed, self.canceled)})"
 
 
+def _are_same(one: Selection, other: Selection) -> bool:
+    """Whether two selections have the same partitions, by arithmetic."""
+    if one.equals(other):
+        return True
+    there = one.same_in(other.space)
+    is_part = one.num_partitions == there.num_partitions == other.num_partitions
+    return is_part and there.difference(other).num_partitions == 0
+
+
+_COMPUTED = ("run_ids", "partition_keys", "estimate")
+
+
 @dataclass
 class BackfillStatus(_Shown):
     """Returned by `get_backfill()`: how a backfill stands.
@@ -131,7 +185,7 @@ class BackfillStatus(_Shown):
     completed_partitions: int
     failed_partitions: int
     canceled_partitions: int
-    run_ids: list[str] = field(init=False)
+    run_ids: list[str] = field(init=False, compare=False)
     error: str | None
     tags: list[tuple[str, str]]
     paused: bool = False

@@ -30,6 +30,23 @@ impl Batch {
     }
 }
 
+/// Detaches from the interpreter only if `work` may block. Each thread that waits to attach again wakes up every
+/// 5 ms: where thousands return from a function together, they would leave no time for anything else.
+pub(crate) fn without_waiting(
+    py: Python<'_>,
+    batch: &Mutex<engine::Batch>,
+    work: impl FnOnce(&mut engine::Batch) + Send,
+) {
+    let locked = || batch.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut batch = locked();
+    if batch.may_block() {
+        drop(batch);
+        py.detach(|| work(&mut locked()));
+    } else {
+        work(&mut batch);
+    }
+}
+
 #[pymethods]
 impl Batch {
     #[getter]
@@ -63,8 +80,8 @@ impl Batch {
             let mut batch = self.batch();
             (batch.advance(), batch.should_flush())
         };
-        if due {
-            py.detach(|| self.batch().flush());
+        if due && run.is_some() {
+            without_waiting(py, &self.batch, engine::Batch::flush);
         }
         run.map(|run| Run { run })
     }
@@ -122,7 +139,7 @@ impl Batch {
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.batch().close());
+        without_waiting(py, &self.batch, engine::Batch::close);
     }
 }
 

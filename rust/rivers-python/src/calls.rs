@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use rivers_core::engine::{self, JobSpec};
 
-use crate::batch::Batch;
+use crate::batch::{self, Batch};
 use crate::context::{Call, CallBatch, CallContext, CallRun, Place};
 use crate::run::Run;
 use crate::values::{NoneRecorder, ValueRecorder};
@@ -202,9 +202,9 @@ impl Shared {
         }
     }
 
-    fn flush(&self) {
+    fn flush(&self, py: Python<'_>) {
         if let Self::Local(batch) = self {
-            locked(batch).flush();
+            batch::without_waiting(py, batch, engine::Batch::flush);
         }
     }
 
@@ -279,8 +279,8 @@ impl Calls {
             if due || number.is_none() {
                 self.note(py)?;
             }
-            if due {
-                py.detach(|| self.batch.flush());
+            if due && number.is_some() {
+                self.batch.flush(py);
             }
             let Some(number) = number else {
                 return Ok(None);

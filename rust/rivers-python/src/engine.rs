@@ -174,7 +174,11 @@ impl Engine {
     /// The next batch for a worker; `None` if there is none within `timeout` seconds.
     fn next_batch(&self, py: Python<'_>, timeout: f64) -> Option<Batch> {
         let timeout = convert::timeout(timeout);
-        py.detach(|| self.engine.next_batch(timeout))
+        // With thousands of threads, attaching again costs most of all: see `Batch::close`.
+        let at_once = (!timeout.is_zero()).then(|| self.engine.try_next_batch());
+        at_once
+            .flatten()
+            .or_else(|| py.detach(|| self.engine.next_batch(timeout)))
             .map(Batch::new)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use rivers_core::error::Error;
 use rivers_core::plan::{Plan, Strategy, codec};
 use rivers_core::space::{
     self, DimRange, IndexSet, Mapping, Members, Nesting, PositionSet, RangeSpec,
@@ -29,6 +30,9 @@ pub(crate) struct Selection {
 
 /// Minimum number of objects for which the cycle collector is paused.
 const MANY: u64 = 10_000;
+
+/// Maximum number of partitions that keys with several values represent; each takes 8 bytes.
+const MAX_EXPANDED: u64 = 100_000_000;
 
 /// Builds many objects that cannot be part of a cycle, with the cycle collector paused: it would
 /// repeatedly traverse all of them, which takes ten times as long as building them.
@@ -169,6 +173,17 @@ impl Space {
                 continue;
             }
             let located = key.key().locate(&self.space).map_err(Raised)?;
+            let count = located.iter().try_fold(1_u64, |count, positions| {
+                count.checked_mul(positions.len() as u64)
+            });
+            let total = count.and_then(|count| count.checked_add(numbers.len() as u64));
+            if total.is_none_or(|total| total > MAX_EXPANDED) {
+                let message = format!(
+                    "partition_keys represent more than {MAX_EXPANDED} partitions; give a \
+                     partition_range, which is not listed"
+                );
+                return Err(Raised(Error::Execution(message)).into());
+            }
             numbers.extend(space::product::product_in_order(&self.space, &located));
         }
         let members = Members::Explicit(PositionSet::in_order(numbers));

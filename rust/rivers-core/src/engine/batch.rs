@@ -15,7 +15,7 @@ use crate::backfill::{Cause, FailurePolicy, RunEnd};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::queue::EntryId;
-use crate::store::Key;
+use crate::store::{Key, ValueStore};
 
 /// Maximum run time between two flushes of outcomes.
 const FLUSH_INTERVAL: Micros = 20_000;
@@ -224,6 +224,19 @@ impl Batch {
         }
         drop(coordinator);
         self.report();
+    }
+
+    /// Whether `flush` and `close` would wait for a disk or for the writer, or release a lease.
+    pub fn may_block(&self) -> bool {
+        let has_values = |values: &Arc<ValueStore>| values.has_pending();
+        if self.closed || self.shared.is_parents() {
+            return false;
+        }
+        if self.shared.store.values().is_some_and(has_values) {
+            return true;
+        }
+        let coordinator = self.shared.coordinator();
+        coordinator.is_writer_behind() || !coordinator.is_live(self.key)
     }
 
     /// Passes the outcomes to the engine without blocking.

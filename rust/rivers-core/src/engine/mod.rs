@@ -56,6 +56,9 @@ pub const LEASE: Micros = 15 * SECOND;
 /// Number of renewals within the duration of a lease.
 const RENEWALS: Micros = 5;
 
+/// Number of workers that may wait for a batch: they wake up to end, at the cost of those that compute.
+const MAX_IDLE_WORKERS: usize = 64;
+
 /// Runs the backfills of one storage in this process.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -255,8 +258,17 @@ impl Engine {
     /// The next batch of runs for a worker, or `None` if there is none within `timeout`.
     ///
     /// With a timeout above zero, the wait goes on while another worker has unclaimed runs: they may have
-    /// to be taken over from behind a slow one.
+    /// to be taken over from behind a slow one. Where many workers wait already, it ends at once.
     pub fn next_batch(&self, timeout: Duration) -> Option<Batch> {
+        self.find_batch(timeout, true)
+    }
+
+    /// Like `next_batch` for a worker that could wait, but returns `None` instead of waiting.
+    pub fn try_next_batch(&self) -> Option<Batch> {
+        self.find_batch(Duration::MAX, false)
+    }
+
+    fn find_batch(&self, timeout: Duration, waits: bool) -> Option<Batch> {
         if self.shared.is_parents() {
             return None;
         }
@@ -283,6 +295,11 @@ impl Engine {
                     break (Some(batch), next);
                 };
                 drop(coordinator);
+                if !waits {
+                    drop(batch); // It gives the runs back: failing them takes long.
+                    coordinator = self.shared.coordinator();
+                    break (None, next);
+                }
                 batch.fail_blocked(link);
                 coordinator = self.shared.coordinator();
                 continue;
@@ -291,7 +308,8 @@ impl Engine {
             // One worker is enough to watch for stalled runs; without an idle one, the next would start.
             let watches =
                 !timeout.is_zero() && !coordinator.is_watched && coordinator.has_unclaimed();
-            if coordinator.closed || (left.is_zero() && !watches) {
+            let is_enough = left.is_zero() || coordinator.idle_workers > MAX_IDLE_WORKERS;
+            if coordinator.closed || !waits || (is_enough && !watches) {
                 break (None, next);
             }
             let sleep = if watches {

@@ -10,6 +10,8 @@ use crate::error::Error;
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Size in bytes of a write-ahead log from which on it is shortened once its content is in the database.
+const MAX_KEPT_LOG: i64 = 16 << 20;
 /// Pause before opening is retried, and maximum number of retries.
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 const MAX_RETRIES: u32 = 2_000;
@@ -138,6 +140,8 @@ pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // After slow readers have left, the log gives its space back.
+    connection.pragma_update(None, "journal_size_limit", MAX_KEPT_LOG)?;
     connection.pragma_update(None, "foreign_keys", false)
 }
 

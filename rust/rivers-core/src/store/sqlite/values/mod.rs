@@ -261,6 +261,12 @@ impl ValueStore {
         }
     }
 
+    /// Whether `flush` has something to write, or waits for another thread that does.
+    pub fn has_pending(&self) -> bool {
+        let state = self.state();
+        !lock(&state.pending).is_empty() || state.flushing.try_lock().is_err()
+    }
+
     /// Has what was flushed survive a loss of power.
     ///
     /// # Errors
