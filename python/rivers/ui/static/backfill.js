@@ -1,6 +1,7 @@
 // One backfill: its counts and verbs, its map, its errors, and its activity.
 import * as api from "./api.js";
-import { copy, dialog, h, put, s, toast } from "./dom.js";
+import { copy, dialog, h, put, toast } from "./dom.js";
+import { drawActivity } from "./activity.js";
 import { bar, count, duration, limits, pill, rate, shares, time, tone } from "./format.js";
 import { GridMap } from "./map.js";
 
@@ -17,8 +18,9 @@ export async function show(view, page) {
   const selection = h("div", {});
   const mapCard = h("section", { class: "card", "aria-label": "Map" });
   const errors = h("section", { class: "card", id: "errors" });
-  const activity = h("section", { class: "card", id: "activity" });
-  put(view, h("div", { class: "stack" }, head, mapCard, h("div", { class: "two" }, errors, activity)));
+  const activity = h("section", { class: "card", id: "activity", "aria-label": "Activity" }, h("h2", {}, "Runs over time"), h("p", { class: "muted" }, "Reading…"));
+  const longest = h("section", { class: "card", id: "longest" });
+  put(view, h("div", { class: "stack" }, head, mapCard, activity, h("div", { class: "two" }, errors, longest)));
 
   let asset = page.state.get("asset") ?? "";
   /** @type {GridMap} */
@@ -133,18 +135,20 @@ export async function show(view, page) {
       put(list, fitting.slice(0, 100).map((group) => errorRow(group)));
     };
     const errorRow = (/** @type {any} */ group) => {
-      const open = h("div", { hidden: true });
+      const open = h("div", { hidden: !map.isFiltered(group) });
       const button = h("button", {
-        class: "error", type: "button", "aria-pressed": "false",
+        class: "error", type: "button", "aria-pressed": String(map.isFiltered(group)),
         onclick: async () => {
           const pressed = button.getAttribute("aria-pressed") !== "true";
-          list.querySelectorAll(".error").forEach((/** @type {Element} */ other) => other.setAttribute("aria-pressed", "false"));
+          for (const other of list.children) {
+            other.querySelector(".error")?.setAttribute("aria-pressed", "false");
+            /** @type {any} */ (other.lastElementChild).hidden = true;
+          }
           button.setAttribute("aria-pressed", String(pressed));
           open.hidden = !pressed;
-          map.only = pressed ? "failed" : null;
+          // Every partition that failed with it is shown, and the first is marked.
+          map.filter(pressed ? { error_type: group.error_type, error_message: group.message } : null);
           if (pressed) await locate(group.partition);
-          map.save();
-          map.draw();
         },
       },
         h("span", { class: "count" }, count(group.count)),
@@ -180,20 +184,29 @@ export async function show(view, page) {
   };
 
   const readErrors = async () => { if (now.failed) drawErrors(await api.get(`${path}/errors`, {}, signal)); else drawErrors([]); };
-  const readActivity = async () => drawActivity(activity, await api.get(`${path}/activity`, {}, signal));
+  const readActivity = async () => drawActivity(activity, longest, await api.get(`${path}/activity`, {}, signal));
 
   drawHead();
   makeMap();
-  const slow = async () => { await Promise.all([readErrors(), readActivity()]).catch(() => {}); };
+  let [read, pause, reading] = [0, 0, false];
+  // What is read from all runs is read the less often, the longer it takes.
+  const slow = async () => {
+    if (reading) return;
+    reading = true;
+    const start = Date.now();
+    await Promise.all([readErrors(), readActivity()]).catch(() => {});
+    reading = false;
+    read = Date.now();
+    pause = Math.max(4000, 30 * (read - start));
+  };
   slow();
-  let read = Date.now();
   if (now.status === "in_progress") {
     api.follow({ backfill: id }, async (state) => {
       const ended = now.status === "in_progress" && state.status !== "in_progress";
       now = state;
       drawHead();
       map.refresh();
-      if (ended || Date.now() - read > 4000) { read = Date.now(); slow(); }
+      if (ended || Date.now() - read > pause) slow();
     }, signal);
   }
   document.addEventListener("keydown", (event) => {
@@ -208,23 +221,4 @@ export async function show(view, page) {
     else return;
     event.preventDefault();
   }, { signal });
-}
-
-/**
- * @param {HTMLElement} element
- * @param {any} data
- */
-function drawActivity(element, data) {
-  const top = Math.max(...data.bins.map((/** @type {number[]} */ bin) => bin[0]), 1);
-  const width = 100 / Math.max(data.bins.length, 1);
-  const rects = data.bins.flatMap(([ended, failed]=[0, 0], /** @type {number} */ index = 0) => [
-    s("rect", { x: index * width, y: 90 - (86 * ended) / top, width: width * 0.86, height: (86 * (ended - failed)) / top, fill: tone("completed") }),
-    failed ? s("rect", { x: index * width, y: 90 - Math.max((86 * failed) / top, 1.5), width: width * 0.86, height: Math.max((86 * failed) / top, 1.5), fill: tone("failed") }) : null,
-  ]);
-  const table = (/** @type {string} */ title, /** @type {any[]} */ rows) => (rows.length ? [h("h2", {}, title), h("div", { class: "scroll" }, h("table", {},
-    rows.map((row) => h("tr", {}, h("td", { class: "whole" }, h("a", { class: "link mono", href: `#/runs/${api.part(row.run_id)}` }, `run ${count(row.run)}`)), h("td", { class: "whole" }, row.status), h("td", { class: "num" }, duration(row.duration)), h("td", { class: "small" }, row.error ?? "")))))] : []);
-  put(element, h("h2", {}, "Runs over time"),
-    data.bins.length ? [s("svg", { class: "chart", viewBox: "0 0 100 92", preserveAspectRatio: "none", role: "img", "aria-label": "Runs that ended over time" }, rects),
-      h("div", { class: "row small muted" }, time(data.start), h("span", { class: "grow" }), `up to ${count(Math.round(top / data.seconds))} runs/s`)] : h("p", { class: "muted" }, "No run has ended, or there are too many to draw."),
-    table("Retries due", data.waiting), table("Longest runs", data.longest));
 }
