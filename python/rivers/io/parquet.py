@@ -13,7 +13,7 @@ from rivers.io.folder import Folder
 from rivers.io.frame_types import as_wanted, wants_lazy
 from rivers.io.frames import FrameIOHandler
 from rivers.io.known_schemas import have_one_schema, note_schemas
-from rivers.io.places import files_at
+from rivers.io.places import files_at, prefix_path
 from rivers.io.schemas import conform, merged
 from rivers.io.values import by_partition, label_of, nothing_stored, wanted_keys
 
@@ -93,7 +93,7 @@ class ParquetIOHandler(FrameIOHandler):
     ) -> None:
         super().__init__(partition_by, schema)
         self._files = files_at(base_dir, storage_options, store=store, prefix=prefix, sync=sync)
-        self._prefix = prefix
+        self._prefix = prefix_path(prefix).as_posix() if prefix else ""
         self.reach = "anywhere" if shared else self._files.reach
 
     def __repr__(self) -> str:

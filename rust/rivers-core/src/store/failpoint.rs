@@ -33,6 +33,10 @@ pub enum Work {
     Dynamic,
     /// A report about an asset.
     Report,
+    /// Removed records.
+    Prune,
+    /// The slots of a pool, or a share of them.
+    Pool,
 }
 
 /// How far a transaction has come.

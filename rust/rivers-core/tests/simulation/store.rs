@@ -18,7 +18,8 @@ use rivers_core::space::labels::Labels;
 use rivers_core::store::segment::Segment;
 use rivers_core::store::{
     BackfillRow, Commit, Committed, ControlRequest, DynamicKeys, Key, Lease, LeaseTerms, Ledger,
-    Liveness, OneFailure, Overlap, Records, SegmentsBefore, StorageTime, Values,
+    Liveness, Maintenance, OneFailure, Overlap, PoolNeed, PoolShare, Pools, Records,
+    SegmentsBefore, StorageTime, StoredPool, Values,
 };
 
 use super::scheduler::{below, note, now, one_in, sleep, violation, yield_now};
@@ -533,5 +534,45 @@ impl Liveness for SimulatedStore {
         self.model().alive.insert(owner.to_owned());
         owner.clone_into(&mut self.owner.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Box::new(Alive(Arc::clone(&self.model), owner.to_owned())))
+    }
+}
+
+impl Maintenance for SimulatedStore {
+    fn ended_before(&self, _: StorageTime, _: Key, _: usize) -> Result<Vec<(Key, String)>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn remove(&self, _keys: &[Key]) -> Result<Vec<Key>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn half_removed(&self) -> Result<Vec<Key>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn remove_unused(&self) -> Result<u64> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn reported_assets(&self) -> Result<Vec<String>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn dynamic_names(&self) -> Result<Vec<String>> {
+        unreachable!("engines do no maintenance")
+    }
+}
+
+impl Pools for SimulatedStore {
+    fn pools(&self) -> Result<Vec<StoredPool>> {
+        unreachable!("no run needs a pool")
+    }
+
+    fn set_pool(&self, _name: &str, _slots: Option<u32>) -> Result<()> {
+        unreachable!("no run needs a pool")
+    }
+
+    fn share_pools(&self, _: &LeaseTerms, _: &[PoolNeed]) -> Result<Vec<Option<PoolShare>>> {
+        unreachable!("no run needs a pool")
     }
 }

@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use super::digest::digest;
+use super::listen::{channel, notifying};
 use super::session::{Answer, Connected, Failure, Param, params};
 use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::error::{Error, Result};
@@ -178,7 +179,9 @@ pub(super) fn change(connected: &mut Connected<'_>, key: Key, change: &Change) -
     let mut request = decode_request(row.get(0)).map_err(Failure::Refused)?;
     request.change(change);
     let text = encode_request(&request).map_err(Failure::Refused)?;
-    let sql = "UPDATE @backfill SET request = $2, revision = revision + 1 WHERE key = $1";
-    connected.query(sql, params![key => INT8, text => TEXT])?;
+    let sql =
+        notifying("UPDATE @backfill SET request = $2, revision = revision + 1 WHERE key = $1");
+    let channel = channel(&connected.server().address.schema);
+    connected.query(&sql, params![key => INT8, text => TEXT, channel => TEXT])?;
     Ok(true)
 }
