@@ -81,7 +81,7 @@ export async function show(view, page) {
       running && now.paused ? button("Unpause", () => act("unpause"), { class: "main", title: "p" }) : null,
       running ? button("Set…", change, { title: "s" }) : null,
       running ? button("Cancel…", cancel, { class: "danger", title: "c" }) : null,
-      running && now.interrupted && info.has_assets ? button("Resume", () => act("resume"), { class: "main" }) : null,
+      running && now.interrupted && info.has_assets ? button("Resume", () => act("resume"), { class: "main", title: "u" }) : null,
       !running && left && info.has_assets ? button(`Rerun ${count(left)}`, () => rerun({}), { class: "main", title: "r" }) : null,
     ];
     const numbers = shares(now).filter(([state, value]) => value || state === "completed");
@@ -100,7 +100,19 @@ export async function show(view, page) {
         now.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))));
   }
 
+  /** @type {{count: number, python: string, command: string, body: any, failed: number} | null} */
+  let chosen = null;
+  /** Reruns the selected part, or all that did not complete, once its count has been confirmed. */
+  const rerunByKey = async () => {
+    const failed = chosen ? chosen.failed : now.failed + now.canceled;
+    const number = chosen ? chosen.failed || chosen.count : failed;
+    const what = chosen && !chosen.failed ? "selected" : chosen ? "failed" : "failed or canceled";
+    if (!number || !(await dialog(`Rerun ${count(number)} partitions?`, h("p", {}, `${count(number)} ${what} partition${number === 1 ? "" : "s"} of this backfill run again, as a new backfill.`), "Rerun"))) return;
+    rerun(chosen ? { ...chosen.body, states: chosen.failed ? ["failed"] : chosen.body.states } : {});
+  };
+
   async function choose(/** @type {Record<string, [number, number]> | null} */ part) {
+    chosen = null;
     if (!part) { put(selection); return; }
     const where = Object.entries(part).map(([name, [start, end]]) => `${name}:${start}-${end}`);
     const own = (page.selected = Symbol("selection"));
@@ -113,6 +125,7 @@ export async function show(view, page) {
     const { totals } = found;
     const states = Object.keys(totals).filter((state) => totals[state]);
     const body = { where: part, asset: asset || null };
+    chosen = { ...found, failed: totals.failed, body: { ...body, states } };
     const ended = now.status !== "in_progress";
     const canRun = ended && info.has_assets && !info.read_only;
     put(selection, h("div", { class: "selection", id: "selection" },
@@ -122,8 +135,8 @@ export async function show(view, page) {
       canRun && totals.failed ? h("button", { type: "button", class: "main", id: "rerun-failed", onclick: () => rerun({ ...body, states: ["failed"] }) }, `Rerun ${count(totals.failed)} failed`) : null,
       canRun ? h("button", { type: "button", id: "rerun-all", onclick: () => rerun({ ...body, states }) }, `Rerun all ${count(found.count)}`) : null,
       h("button", { type: "button", onclick: () => map.show(part) }, "Zoom"),
-      h("button", { type: "button", onclick: () => copy(found.python) }, "Copy Python"),
-      h("button", { type: "button", onclick: () => copy(found.command) }, "Copy command"),
+      h("button", { type: "button", title: "y", onclick: () => copy(found.python) }, "Copy Python"),
+      h("button", { type: "button", title: "Y", onclick: () => copy(found.command) }, "Copy command"),
       h("button", { type: "button", class: "quiet", onclick: () => map.select(null) }, "Clear")));
   }
 
@@ -210,14 +223,18 @@ export async function show(view, page) {
     }, signal);
   }
   document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey || info.read_only) return;
+    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
     const running = now.status === "in_progress";
-    if (event.key === "p" && running) act(now.paused ? "unpause" : "pause");
+    if (event.key === "m") map.canvas.focus();
+    else if (event.key === "y" && chosen) copy(chosen.python);
+    else if (event.key === "Y" && chosen) copy(chosen.command);
+    else if (info.read_only) return;
+    else if (event.key === "p" && running && !now.interrupted) act(now.paused ? "unpause" : "pause");
     else if (event.key === "c" && running) cancel();
     else if (event.key === "s" && running) change();
-    else if (event.key === "r" && !running && now.failed + now.canceled && info.has_assets) rerun({});
-    else if (event.key === "m") map.canvas.focus();
+    else if (event.key === "u" && now.interrupted && info.has_assets) act("resume");
+    else if (event.key === "r" && !running && info.has_assets) rerunByKey();
     else return;
     event.preventDefault();
   }, { signal });
