@@ -80,6 +80,8 @@ class BackfillRecord(BackfillSnapshot):
     """Number of runs in flight at the last commit."""
     owner: str | None
     """Name of the process that has the right to run it, if it has not ended."""
+    workers: str | None
+    """What its executor said last of its workers, as JSON, while it is in progress."""
 
 @type_check_only
 class RunData(TypedDict):

@@ -27,6 +27,8 @@ pub enum Work {
     RequestCancel,
     /// A request to pause or unpause.
     SetPaused,
+    /// What an executor says of its workers.
+    SetWorkers,
     /// A change of the request.
     Change,
     /// Keys of a dynamic dimension, registered or deleted.

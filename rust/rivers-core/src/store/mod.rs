@@ -132,6 +132,13 @@ pub trait Ledger: Send + Sync {
     /// `Storage`.
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool>;
 
+    /// Records what the executor of a backfill says of its workers: JSON, for readers. Has no effect on a
+    /// backfill that the owner does not hold; a takeover clears it.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()>;
+
     /// Asks the owner of a backfill to cancel it. Has no effect on one that has ended.
     ///
     /// # Errors

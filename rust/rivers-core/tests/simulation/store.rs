@@ -248,6 +248,7 @@ impl Ledger for SimulatedStore {
                 stop: None,
                 revision: 0,
                 lease: lease.map(|terms| self.lease(terms)),
+                workers: None,
             };
             let recorded = Recorded {
                 row,
@@ -316,6 +317,17 @@ impl Ledger for SimulatedStore {
         })
     }
 
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
+        self.operation("set_workers", |model| {
+            if let Some(recorded) = model.backfills.get_mut(&key) {
+                let row = &mut recorded.row;
+                if row.lease.as_ref().is_some_and(|lease| lease.owner == owner) {
+                    row.workers = workers.map(str::to_owned);
+                }
+            }
+        })
+    }
+
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool> {
         self.operation("take_over", |model| {
             let lease = self.lease(lease);
@@ -324,6 +336,7 @@ impl Ledger for SimulatedStore {
             let taken = same.is_some();
             if let Some(recorded) = same {
                 recorded.row.lease = Some(lease);
+                recorded.row.workers = None;
             }
             taken
         })

@@ -47,6 +47,7 @@ macro_rules! store_suite {
             ledger: one_of_many_processes_takes_a_backfill_over,
             ledger: a_backfill_that_has_ended_cannot_be_taken_over,
             ledger: after_a_takeover_the_former_owner_records_nothing,
+            ledger: what_the_owner_says_of_workers_is_there_until_a_takeover,
             ledger: a_backfill_that_refuses_to_overlap_is_not_created_beside_another,
             ledger: of_two_overlapping_requests_at_once_one_is_created,
             control_requests: a_cancel_reaches_the_owner,

@@ -212,5 +212,6 @@ pub(crate) fn backfill(
         revision: 0,
         stop: None,
         lease: None,
+        workers: None,
     }
 }

@@ -22,7 +22,8 @@ const SELECT: &str = "SELECT key, request, strategy, num_partitions, num_runs, s
         coalesce(newest.completed, backfill.completed), coalesce(newest.failed, backfill.failed),
         coalesce(newest.canceled, backfill.canceled), coalesce(newest.runs_ended, backfill.runs_ended),
         coalesce(newest.in_flight, backfill.in_flight), coalesce(newest.stop, backfill.stop),
-        ended_at, cancel_requested, paused, revision, backfill.owner, lease_expires_at
+        ended_at, cancel_requested, paused, revision, backfill.owner, lease_expires_at,
+        workers
     FROM @backfill AS backfill LEFT JOIN LATERAL (
         SELECT completed, failed, canceled, runs_ended, in_flight, stop FROM @segment AS segment
         WHERE segment.backfill = key AND status = 0 ORDER BY seq DESC LIMIT 1
@@ -67,6 +68,7 @@ fn read(row: &Row) -> Result<BackfillRow> {
             owner,
             expires_at: StorageTime(at),
         }),
+        workers: row.get(18),
     })
 }
 

@@ -379,7 +379,7 @@ impl Ledger for PostgresStore {
 
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool> {
         let sql = format!(
-            "UPDATE @backfill SET owner = $2, lease_expires_at = {NOW} + $3
+            "UPDATE @backfill SET owner = $2, lease_expires_at = {NOW} + $3, workers = NULL
              WHERE key = $1 AND status = {} AND (owner = $2 AND $4 OR owner IS NOT DISTINCT FROM $5
                    AND lease_expires_at IS NOT DISTINCT FROM $6) RETURNING key",
             status_code(Status::InProgress)
@@ -402,6 +402,15 @@ impl Ledger for PostgresStore {
             self.hold(key, self.newest_segment(key)?, asked_at, lease);
         }
         Ok(taken)
+    }
+
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
+        let sql = "UPDATE @backfill SET workers = $3 WHERE key = $1 AND owner = $2";
+        self.write(|connected| {
+            connected
+                .query(sql, params![key => INT8, owner => TEXT, workers => TEXT])
+                .map(drop)
+        })
     }
 
     fn request_cancel(&self, key: Key) -> Result<()> {

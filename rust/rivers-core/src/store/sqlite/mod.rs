@@ -475,6 +475,12 @@ impl Ledger for SqliteStore {
         })
     }
 
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
+        self.write(Work::SetWorkers, |transaction| {
+            backfill::set_workers(transaction, key, owner, workers)
+        })
+    }
+
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.write(Work::RequestCancel, |transaction| {
             backfill::request_cancel(transaction, key)
