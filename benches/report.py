@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import test_memory
+import test_page
 import test_planning
 import test_recovery
 import test_tables
@@ -22,6 +23,7 @@ SECTIONS = {
     "values": test_values.ROWS,
     "recovery": test_recovery.ROWS,
     "memory": test_memory.RUNNING,
+    "page": test_page.ROWS,
 }
 HEAD = ("work", "to reach", "measured", "plain alternative", "ratio")
 

@@ -122,6 +122,45 @@ class ErrorGroup(TypedDict):
     """Traceback of the first error, if it was an exception."""
 
 @type_check_only
+class RunError(TypedDict):
+    """An error of one run."""
+
+    asset: str
+    """Name of the asset."""
+    partition: str | None
+    """The partition as text, if a single one of the run failed."""
+    attempt: int | None
+    """Number of the attempt, from 1, if another one follows."""
+    due_at: dt.datetime | None
+    """When the attempt that follows is due (UTC)."""
+    error_type: str
+    """Type of the error."""
+    message: str
+    """Message of the error."""
+    traceback: str | None
+    """Traceback, if it was an exception."""
+
+@type_check_only
+class Activity(TypedDict):
+    """What the runs of a backfill did over time, in intervals of one length. Times are UTC."""
+
+    start: dt.datetime
+    """When the backfill was submitted: the start of the first interval."""
+    end: dt.datetime
+    """When it ended, or now: the end of the last interval."""
+    bins: list[tuple[int, int, int, int]]
+    """Number of runs that started, ended and failed in each interval, and microseconds that runs took."""
+    lanes: list[bytes] | None
+    """For each slot two bytes for each interval, from 0 to 255: the share of the time in which a run was
+    executed, and in which one was that failed; `None` if there is too much to place."""
+    num_lanes: int
+    """Number of slots, of which only the first may be in `lanes`."""
+    longest: list[tuple[int, dt.datetime, float, int]]
+    """The longest runs: number, start, seconds, and number of failed partitions."""
+    waiting: list[tuple[int, int, dt.datetime]]
+    """Retries that are due, the earliest first: run, attempt that failed, and when the next one is due."""
+
+@type_check_only
 class EventData(TypedDict):
     """Something that happened to an asset, derived from the records of a run."""
 
@@ -293,8 +332,17 @@ class Store:
     def error_groups(self, id: str) -> list[ErrorGroup]:
         """Returns the errors of a backfill in groups, that with the most partitions first."""
 
-    def failed_with(self, id: str, error_type: str) -> list[Selection]:
-        """Returns the partitions that failed with an error of this type, for each layer."""
+    def failed_with(self, id: str, error_type: str, message: str | None = None) -> list[Selection]:
+        """Returns the partitions that failed with an error of this type, for each layer.
+
+        With `message`, only those of the group with this message.
+        """
+
+    def run_errors(self, run_id: str) -> list[RunError]:
+        """Returns the errors of a run: those of attempts that were retried, then its own."""
+
+    def activity(self, id: str, now: int, num_bins: int, max_lanes: int) -> Activity:
+        """Returns what the runs of a backfill did over time; `now` is in microseconds since 1970 UTC."""
 
     def failed_assets(self, id: str) -> list[tuple[str, tuple[str, str] | None]]:
         """Returns the assets with a failure in a backfill, each with the error's type and message.
@@ -406,6 +454,9 @@ class AssetState:
 
     def skipped(self) -> Selection:
         """Returns the partitions that were skipped last."""
+
+    def cells(self, asset: str, stale: Staleness) -> AssetCells:
+        """Returns the map of the asset with this name, whose state this is."""
 
     def stale(
         self,
@@ -522,6 +573,9 @@ class BackfillCells:
 
     def count(self, layer: int, window: _Window) -> CellCounts:
         """Counts the partitions of a layer by status."""
+
+    def count_chosen(self, layer: int, window: _Window, chosen: Selection) -> CellCounts:
+        """Counts the partitions of a layer: these as failed, all others as completed."""
 
     def select(
         self, layer: int, bounds: Sequence[tuple[int, int]], states: Sequence[str]

@@ -1,12 +1,15 @@
 """The REST interface: what a script can read and do."""
 
+import base64
 import http.client
 import json
 import struct
 import time
+import urllib.parse
 
 import polars as pl
 import pytest
+from tests.ui.conftest import GRID
 
 import rivers as rs
 from rivers.ui.schemas import MAX_SIDE
@@ -228,3 +231,155 @@ def test_the_document_describes_every_endpoint(served):
     assert len(operations) >= 30
     ids = [own["operationId"] for methods in document["paths"].values() for own in methods.values()]
     assert len(set(ids)) == len(ids)
+
+
+def test_metrics_are_those_of_prometheus_and_are_guarded(served):
+    served.gate.clear()
+    launched = served.api("POST", "/backfills", {"selection": ["sales"]})["backfill_id"]
+    answer = served.send("GET", "/api/v1/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.body.decode().splitlines()
+    assert 'rivers_backfills{status="failed"} 1' in lines
+    assert 'rivers_backfills{status="in_progress"} 1' in lines
+    assert f'rivers_backfill_partitions_left{{backfill="{launched}"}} 30' in lines
+    assert served.send("GET", "/api/v1/metrics", auth=False).status == 401
+    served.gate.set()
+    wait(served, launched, status="failed")
+
+
+def test_what_failed_with_one_error_is_a_map_of_its_own(tmp_path, serve, served):
+    @rs.Asset(partitions_def=GRID)
+    def sales(context):
+        key = context.partition_key
+        if "eu" in key:
+            raise ValueError(f"no rate for {key}")
+        if "2024-01-05" in key:
+            raise KeyError("asia")
+        return 1
+
+    repository = rs.CodeRepository([sales]).resolve(rs.Storage.open(tmp_path / "errors.db"))
+    result = repository.backfill(partition_keys=GRID.select())
+    served.server = serve(rs.BackfillClient(repository.storage), repository=repository)
+    base = f"/backfills/{result.backfill_id}"
+    groups = served.api("GET", f"{base}/errors")
+    assert [(group["error_type"], group["count"]) for group in groups] == [
+        ("ValueError", 10), ("KeyError", 2)
+    ]  # fmt: skip
+    for group in groups:
+        query = urllib.parse.urlencode({
+            "error_type": group["error_type"], "error_message": group["message"],
+            "width": 10, "height": 3, "format": "bytes",
+        })  # fmt: skip
+        answer = served.send("GET", f"/api/v1{base}/cells?{query}")
+        (size,) = struct.unpack("<I", answer.body[:4])
+        head, cells = json.loads(answer.body[4 : 4 + size]), answer.body[4 + size :]
+        failed = head["states"].index("failed")
+        shown = {divmod(at // 3, 10) for at in range(0, 90, 3) if cells[at] == failed}
+        eu = {(1, column) for column in range(10)}
+        assert shown == (eu if group["error_type"] == "ValueError" else {(0, 4), (2, 4)})
+        assert head["totals"]["failed"] == group["count"]
+    none = served.api("GET", f"{base}/cells?error_type=ValueError&error_message=other")
+    assert none["totals"]["failed"] == 0
+    repository.close()
+
+
+def test_a_run_shows_each_of_its_errors_with_its_own_traceback(tmp_path, serve, served):
+    tries = []
+
+    @rs.Asset(partitions_def=GRID, retry=rs.RetryPolicy(max_retries=1))
+    def sales(context):
+        tries.append(context.partition_key)
+        if "eu" in context.partition_key:
+            raise ValueError(
+                f"attempt {tries.count(context.partition_key)} of {context.partition_key}"
+            )
+        return 1
+
+    repository = rs.CodeRepository([sales]).resolve(rs.Storage.open(tmp_path / "errors.db"))
+    result = repository.backfill(partition_keys=GRID.select(date=["2024-01-01", "2024-01-02"]))
+    served.server = serve(rs.BackfillClient(repository.storage), repository=repository)
+    failed = served.api("GET", f"/backfills/{result.backfill_id}/runs?status=failed")
+    assert len(failed) == 2
+    for row, day in zip(failed, ("2024-01-01", "2024-01-02"), strict=True):
+        found = served.api("GET", f"/runs/{row['run_id']}/error")
+        assert f"attempt 2 of date={day}|region=eu" in found["traceback"]
+        assert [error["attempt"] for error in found["errors"]] == [1, None]
+        first = found["errors"][0]
+        assert f"attempt 1 of date={day}" in first["traceback"]
+        assert (first["asset"], first["error_type"]) == ("sales", "ValueError")
+    repository.close()
+
+
+def test_a_run_shows_what_it_loads_and_what_it_logged(tmp_path, serve, served):
+    days = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-11")
+
+    @rs.Asset
+    def rates():
+        return 2
+
+    @rs.Asset(partitions_def=days)
+    def sales():
+        return 1
+
+    before = rs.PartitionMapping.time_window(start_offset=-2)
+
+    @rs.Asset(partitions_def=days, deps=[rs.AssetDef.input("sales", before)])
+    def week(context, sales, rates):
+        return 1
+
+    storage = rs.Storage.open(tmp_path / "inputs.db")
+    repository = rs.CodeRepository([rates, sales, week]).resolve(storage)
+    repository.materialize(["rates"])
+    result = repository.backfill(
+        ["sales", "week"], partition_range=rs.PartitionKeyRange.single("2024-01-01", "2024-01-10")
+    )
+    assert result.status == "completed"
+    served.server = serve(rs.BackfillClient(repository.storage), repository=repository)
+    runs = [served.api("GET", f"/runs/{run_id}") for run_id in result.run_ids]
+    run = next(
+        run for run in runs
+        if run["assets"] == ["week"] and run["partition_keys"] == ["2024-01-05"]
+    )  # fmt: skip
+    inputs = served.api("GET", f"/runs/{run['run_id']}/inputs")
+    by_name = {own["upstream"]: own for own in inputs}
+    assert by_name["sales"]["partition_keys"] == ["2024-01-03", "2024-01-04", "2024-01-05"]
+    assert by_name["rates"]["num_partitions"] == 0
+
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    line = {"time": "2024-01-01T00:00:00+00:00", "level": "INFO", "message": "read 5 rows"}
+    lines = [json.dumps(line | {"run": own["run_id"]}) for own in runs]
+    (folder / f"{result.backfill_id}.jsonl").write_text("\n".join([*lines, '{"cut'][:]))
+    kept = served.api("GET", f"/runs/{run['run_id']}/log")
+    assert [(own["run"], own["message"]) for own in kept] == [(run["run_id"], "read 5 rows")]
+    repository.close()
+
+
+def test_lanes_show_what_each_slot_did(tmp_path, serve, served):
+    days = rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-11")
+
+    @rs.Asset(partitions_def=days)
+    def sales(context):
+        time.sleep(0.02)
+        if context.partition_key == "2024-01-05":
+            raise ValueError("no data")
+
+    repository = rs.CodeRepository([sales]).resolve(rs.Storage.open(tmp_path / "lanes.db"))
+    result = repository.backfill(partition_keys=days.select(), max_concurrency=2)
+    served.server = serve(rs.BackfillClient(repository.storage))
+    activity = served.api("GET", f"/backfills/{result.backfill_id}/activity")
+    assert activity["num_lanes"] == 2
+    lanes = [base64.b64decode(lane) for lane in activity["lanes"]]
+    assert {len(lane) for lane in lanes} == {2 * len(activity["bins"])}
+    assert all(max(lane[::2]) > 0 for lane in lanes)
+    assert sum(max(lane[1::2]) > 0 for lane in lanes) == 1
+    assert sum(activity["started"]) == 10
+    assert sum(activity["busy"]) > 0
+    repository.close()
+
+
+def test_the_partitions_of_an_asset_are_a_table(served):
+    rows = served.api("GET", "/assets/sales/partitions?status=failed")
+    assert [(str(row["date"])[:10], row["region"]) for row in rows] == [("2024-01-03", "eu")]
+    answer = served.send("GET", "/api/v1/assets/sales/partitions?format=arrow&limit=7")
+    assert pl.read_ipc_stream(answer.body).height == 7

@@ -1,5 +1,6 @@
 """The page in a real browser, against backfills that run meanwhile."""
 
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,8 @@ import pytest
 from tests.ui.conftest import GRID, HOSTILE
 
 import rivers as rs
+from rivers.repository.internals import abandon
+from rivers.storage.location import StorageLocation
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "needs Chromium (Debian's package chromium) and Playwright"
@@ -229,6 +232,210 @@ def test_the_wheel_zooms_and_rows_and_columns_are_chosen(page, served):
     page.get_by_label("Rows", exact=True).select_option("date")
     expect(page.get_by_label("Columns", exact=True)).to_have_value("region")
     expect(page).to_have_url(re.compile("rows=date"))
+
+
+def other_server(serve, served, assets, storage):
+    """Serves another repository in place of that of the fixture."""
+    repository = rs.CodeRepository(assets).resolve(rs.Storage.open(storage))
+    server = serve(rs.BackfillClient(repository.storage), repository=repository, module="other.py")
+    return repository, server
+
+
+def test_a_click_on_an_error_shows_every_partition_that_failed_with_it(
+    browser, serve, served, tmp_path
+):
+    @rs.Asset(partitions_def=GRID)
+    def rates(context):
+        if "eu" in context.partition_key:
+            raise ValueError(f"no rate for {context.partition_key}")
+        if "2024-01-05" in context.partition_key:
+            raise KeyError("asia")
+
+    repository, server = other_server(serve, served, [rates], tmp_path / "other.db")
+    launched = repository.backfill(partition_keys=GRID.select()).backfill_id
+    page = browser.new_page()
+    page.goto(server.link)
+    page.wait_for_selector("a.item")
+    open_backfill(page, served, launched)
+    expect(page.locator(".error")).to_have_count(2)
+    page.locator(".error", has_text="ValueError").click()
+    expect(page.locator(".legend")).to_contain_text("10 failed with ValueError")
+    assert shown_failed(page) == {(1, column) for column in range(10)}
+    page.locator(".error", has_text="KeyError").click()
+    expect(page.locator(".legend")).to_contain_text("2 failed with KeyError")
+    assert shown_failed(page) == {(0, 4), (2, 4)}
+    expect(page).to_have_url(re.compile("error_type=KeyError"))
+    page.reload()
+    expect(page.locator(".legend")).to_contain_text("2 failed with KeyError")
+    expect(page.locator(".error", has_text="KeyError")).to_have_attribute("aria-pressed", "true")
+    page.locator(".error", has_text="KeyError").click()
+    expect(page.locator(".legend")).to_contain_text("12 failed")
+    page.close()
+    repository.close()
+
+
+def shown_failed(page):
+    """The cells whose middle is painted red: row and column."""
+    found = set()
+    for row in range(3):
+        for column in range(10):
+            colour = page.evaluate(
+                "([x, y]) => { const c = document.querySelector('canvas'), r = c.getBoundingClientRect();"
+                "const s = devicePixelRatio; const d = c.getContext('2d').getImageData("
+                "(x - r.left - 12) * s, (y - r.top - 5) * s, 1, 1).data; return [...d]; }",
+                list(cell(page, column, row)),
+            )
+            red, green, blue, _ = colour
+            if red > 180 and green < 120 and blue < 120:
+                found.add((row, column))
+    return found
+
+
+def test_three_dimensions_are_arranged_and_the_third_is_chosen_with_a_slider(
+    browser, serve, served, tmp_path
+):
+    cube = rs.PartitionsDefinition.multi({
+        "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-05"),
+        "region": rs.PartitionsDefinition.static_(["us", "eu", "asia"]),
+        "kind": rs.PartitionsDefinition.static_(["a", "b"]),
+    })  # fmt: skip
+
+    @rs.Asset(partitions_def=cube)
+    def parts(context):
+        if "kind=b" in context.partition_key and "2024-01-02" in context.partition_key:
+            raise ValueError("no data")
+
+    repository, server = other_server(serve, served, [parts], tmp_path / "cube.db")
+    launched = repository.backfill(partition_keys=cube.select()).backfill_id
+    page = browser.new_page()
+    page.goto(server.link)
+    page.wait_for_selector("a.item")
+    open_backfill(page, served, launched)
+    expect(page.locator(".legend")).to_contain_text("3 failed")
+    slider = page.get_by_role("slider")
+    expect(page.locator("label", has=slider)).to_contain_text("all 2")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("where=kind%3A0-1"))
+    expect(page.locator("label", has=page.get_by_role("slider"))).to_contain_text("a")
+    expect(page.locator(".legend")).not_to_contain_text("failed")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("where=kind%3A1-2"))
+    expect(page.locator(".legend")).to_contain_text("9 completed")
+    expect(page.locator(".legend")).to_contain_text("3 failed")
+    page.get_by_label("Rows", exact=True).select_option("kind")
+    expect(page).to_have_url(re.compile("rows=kind"))
+    expect(page.get_by_label("Columns", exact=True)).to_have_value("date")
+    expect(page.get_by_role("slider")).to_have_attribute("aria-label", re.compile("region"))
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_label("Columns", exact=True).select_option("region")
+    expect(page.get_by_role("slider")).to_have_attribute("aria-label", re.compile("date"))
+    expect(page.locator(".legend")).to_contain_text("21 completed")
+    page.reload()
+    expect(page.get_by_label("Rows", exact=True)).to_have_value("kind")
+    expect(page.get_by_label("Columns", exact=True)).to_have_value("region")
+    page.close()
+    repository.close()
+
+
+def test_lanes_show_the_slots_of_a_backfill(page, served):
+    open_backfill(page, served)
+    expect(page.locator("#lanes svg")).to_have_attribute("data-lanes", re.compile("^[12]$"))
+    expect(page.locator("#activity")).to_contain_text("1 failed")
+    expect(page.locator("#activity")).to_contain_text("0 of 30 wait")
+    assert page.locator("#lanes rect.idle").count() in (1, 2)
+    expect(page.locator("#longest tr")).to_have_count(10)
+
+
+def test_every_verb_of_a_backfill_has_a_key(page, served):
+    launched = launch(served)
+    open_backfill(page, served, launched)
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Unpause")).to_be_visible()
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    page.keyboard.press("s")
+    expect(page.locator("dialog")).to_be_visible()
+    page.keyboard.type("3")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).not_to_be_visible()
+    assert served.repository.get_backfill(launched).status == "in_progress"
+    page.keyboard.press("c")
+    expect(page.locator("dialog")).to_contain_text("Cancel")
+    with page.expect_response("**/cancel"):
+        page.keyboard.press("Enter")
+    served.gate.set()
+    expect(page.locator("main .pill").first).to_have_text("canceled")
+    page.keyboard.press("r")
+    expect(page.locator("dialog")).to_contain_text("partitions")
+    page.keyboard.press("Enter")
+    expect(page).not_to_have_url(re.compile(launched))
+    expect(page.locator("main .pill").first).to_have_text("completed")
+
+
+def test_a_selection_is_run_again_and_copied_by_keyboard(page, served):
+    open_backfill(page, served)
+    page.keyboard.press("m")
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    expect(page.locator("#selection")).to_contain_text("2 partitions")
+    page.keyboard.press("y")
+    expect(page.locator("#toasts")).to_contain_text("Copied")
+    assert "partition_range" in page.evaluate("navigator.clipboard.readText()")
+    page.keyboard.press("Y")
+    expect(page.locator("#toasts")).to_contain_text("rivers backfill")
+    assert "rivers backfill" in page.evaluate("navigator.clipboard.readText()")
+    served.bad.clear()
+    page.keyboard.press("r")
+    expect(page.locator("dialog")).to_contain_text("1 partition")
+    page.keyboard.press("Enter")
+    expect(page).not_to_have_url(re.compile(served.backfill_id))
+    expect(page.locator("main .pill").first).to_have_text("completed")
+
+
+def test_a_backfill_whose_process_died_is_resumed_by_its_key(page, served, tmp_path):
+    assets = [node.asset for node in served.repository._graph.nodes.values()]
+    storage = rs.Storage.open(served.repository.storage.path)
+    served.gate.clear()
+    served.bad.clear()
+    dying = rs.CodeRepository(assets).resolve(storage)
+    launched = dying.backfill(
+        ["sales"], partition_keys=GRID.select(), block=False, max_concurrency=2
+    ).backfill_id
+    abandon(dying)
+    served.gate.set()
+    open_backfill(page, served, launched)
+    expect(page.locator("main .pill").first).to_have_text("interrupted")
+    page.keyboard.press("u")
+    expect(page.locator("main .pill").first).to_have_text("completed")
+
+
+def test_what_is_missing_of_an_asset_is_made_by_keyboard(page, served):
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.get_by_role("link", name="sales", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("canvas[data-painted]")
+    served.bad.clear()
+    page.keyboard.press("b")
+    expect(page.locator("dialog")).to_contain_text("1 partitions in 1 runs")
+    page.keyboard.press("Enter")
+    expect(page.locator("main .pill").first).to_have_text("completed")
+
+
+def test_a_run_shows_what_it_loads_and_what_it_logged(page, served):
+    (row,) = served.api("GET", f"/backfills/{served.backfill_id}/runs?status=failed")
+    folder = StorageLocation.parse(served.repository.storage.path).log_folder
+    folder.mkdir(exist_ok=True)
+    line = {"time": "2024-01-01T00:00:00+00:00", "level": "WARNING", "run": row["run_id"]}
+    line |= {"message": f"few rows {HOSTILE}"}
+    (folder / f"{served.backfill_id}.jsonl").write_text(json.dumps(line) + "\n")
+    page.evaluate("id => { location.hash = `#/runs/${id}` }", row["run_id"])
+    expect(page.locator("#log")).to_contain_text(HOSTILE)
+    expect(page.locator("#inputs")).to_contain_text("date=2024-01-03|region=eu")
+    expect(page.locator("#inputs")).to_contain_text("made in this run")
+    expect(page.locator("#traceback")).to_contain_text("ValueError")
 
 
 def test_a_run_shows_its_error_with_the_traceback_and_its_metadata(page, served):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rivers._text import printable_json
 from rivers.execution.log_context import RunFilter
+from rivers.storage.kept_logs import file_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,27 +92,6 @@ class KeptLogs(logging.Handler):
                 file.close()
             self._files.clear()
         super().close()
-
-
-def file_of(folder: Path, backfill_id: str) -> Path:
-    """The file with the kept log lines of a backfill."""
-    return folder / f"{backfill_id}.jsonl"
-
-
-def read_kept(path: Path, run_id: str | None = None) -> list[dict[str, Any]]:
-    """Reads the kept records of a backfill, or of one of its runs; a line that was cut short is left out."""
-    if not path.is_file():
-        return []
-    found: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if run_id is None or record.get("run") == run_id:
-                found.append(record)
-    return found
 
 
 def install(handler: logging.Handler) -> None:

@@ -7,15 +7,19 @@ These functions are the only ones outside `CodeRepository` that read its private
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rivers._rivers import Space
+from rivers.exceptions import ExecutionError
 from rivers.io import InMemoryIOHandler
+from rivers.planning.expansion import needed_by
 from rivers.planning.selection import select_assets
+from rivers.status.grid import Grid, grid_of_asset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rivers._rivers import Selection
     from rivers.assets.asset_graph import Node
     from rivers.partitions import PartitionsDefinition
     from rivers.repository.repository import CodeRepository
@@ -87,6 +91,70 @@ def asset_spaces(repository: CodeRepository) -> list[tuple[Node, Space | None]]:
     spaces = repository._launcher.spaces()
     nodes = repository._graph.nodes.values()
     return [(node, spaces(node) if node.definition else None) for node in nodes]
+
+
+def grid_of(repository: CodeRepository, asset: str) -> Grid:
+    """The partitions of an asset with their states, as they are now.
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+        ExecutionError: It is not partitioned.
+    """
+    node, launcher = repository._graph[asset], repository._launcher
+    if node.definition is None:
+        msg = f"the asset {asset!r} is not partitioned"
+        raise ExecutionError(msg)
+    states = launcher.states(launcher.spaces())
+    return grid_of_asset(states.of(node).cells(node.name, states.stale(node)))
+
+
+class RunInput(NamedTuple):
+    """What an asset of a run loads from another.
+
+    Attributes:
+        asset: The asset.
+        upstream: The asset that it needs.
+        partitions: The partitions that it needs; `None` if the upstream has none.
+    """
+
+    asset: str
+    upstream: str
+    partitions: Selection | None
+
+
+def run_inputs(
+    repository: CodeRepository, assets: Sequence[str], partitions: Selection
+) -> list[RunInput]:
+    """What the assets of a run load, by the dependencies and the partitions of the assets as they are now.
+
+    Args:
+        repository: The assets; those of the run that it does not have are left out.
+        assets: Names of the assets of the run.
+        partitions: Partitions of the run.
+
+    Raises:
+        PartitionValidationError: An upstream does not have the partitions.
+    """
+    graph, spaces = repository._graph, repository._launcher.spaces()
+    found = []
+    for name in assets:
+        if name not in graph.nodes:
+            continue
+        node = graph[name]
+        for upstream in dict.fromkeys([*node.deps, *node.mappings]):
+            source = graph[upstream]
+            if source.definition is None:
+                found.append(RunInput(name, upstream, None))
+                continue
+            mapping = node.mapping_to(upstream)
+            space = spaces(source)
+            if node.definition is None or mapping is None:
+                needed = space.all()
+            else:
+                own = partitions.same_in(spaces(node))
+                needed = needed_by(node, own, upstream, space, mapping)
+            found.append(RunInput(name, upstream, needed))
+    return found
 
 
 def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:

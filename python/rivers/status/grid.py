@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from rivers._rivers import AssetCells
 from rivers._text import did_you_mean
 from rivers.exceptions import ConfigurationError
 from rivers.partitions.key_range import PartitionKeyRange
@@ -14,9 +13,7 @@ from rivers.partitions.key_range import PartitionKeyRange
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import polars as pl
-
-    from rivers._rivers import BackfillCells, CellCounts, Selection, Space
+    from rivers._rivers import AssetCells, BackfillCells, CellCounts, Selection
 
 STATES = ("failed", "canceled", "running", "pending", "completed", "skipped")
 """Statuses of a backfill's partitions, the worst first: a cell shows the worst status of its partitions."""
@@ -329,9 +326,10 @@ class Grid:
 class LayerCounter:
     """Counts the cells of one layer of a backfill."""
 
-    def __init__(self, cells: BackfillCells, layer: int) -> None:
+    def __init__(self, cells: BackfillCells, layer: int, chosen: Selection | None) -> None:
         self._cells = cells
         self._layer = layer
+        self._chosen = chosen
 
     def labels(self, dim: int, coordinates: list[int], /) -> list[str]:
         """Returns the keys at coordinates of a dimension."""
@@ -341,6 +339,8 @@ class LayerCounter:
         self, window: tuple[int | None, int | None, list[tuple[int, int]], int, int], /
     ) -> CellCounts:
         """Counts the partitions of a window."""
+        if self._chosen is not None:
+            return self._cells.count_chosen(self._layer, window, self._chosen)
         return self._cells.count(self._layer, window)
 
     def select(self, bounds: list[tuple[int, int]], states: list[str], /) -> Selection:
@@ -348,30 +348,20 @@ class LayerCounter:
         return self._cells.select(self._layer, bounds, states)
 
 
-def grid_of_table(space: Space, table: pl.DataFrame) -> Grid:
-    """Returns the grid of an asset.
-
-    Args:
-        space: The partitions of the asset.
-        table: Its table as `CodeRepository.partition_status` returns it, with a row for each partition.
-    """
-    import polars as pl  # noqa: PLC0415
-
-    numbers = {state: number for number, state in enumerate(_ASSET_ORDER)}
-    state = pl.col("status").cast(pl.String).replace_strict(numbers, return_dtype=pl.UInt8)
-    if "stale" in table.columns:
-        is_stale = pl.col("status").cast(pl.String).is_in(["materialized"])
-        dtype = table.schema["stale"]
-        stale = pl.col("stale") if dtype == pl.Boolean else pl.col("stale").is_not_null()
-        state = pl.when(is_stale & stale).then(pl.lit(numbers["stale"], pl.UInt8)).otherwise(state)
-    states = bytes(table.select(state.alias("state"))["state"].to_list())
-    cells = AssetCells(space, states, [])
+def grid_of_asset(cells: AssetCells) -> Grid:
+    """Returns the grid of an asset from the map of its states."""
     return Grid(cells, cells.dimensions(), of_asset=True)
 
 
-def grid_of_layer(cells: BackfillCells, layer: int) -> Grid:
-    """Returns the grid of a layer of a backfill."""
-    return Grid(LayerCounter(cells, layer), cells.dimensions(layer), of_asset=False)
+def grid_of_layer(cells: BackfillCells, layer: int, chosen: Selection | None = None) -> Grid:
+    """Returns the grid of a layer of a backfill.
+
+    Args:
+        cells: Counts its partitions.
+        layer: The layer.
+        chosen: If it is given, only these partitions count as failed, and all others as completed.
+    """
+    return Grid(LayerCounter(cells, layer, chosen), cells.dimensions(layer), of_asset=False)
 
 
 def _each(number: int) -> str:

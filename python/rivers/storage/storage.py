@@ -22,6 +22,7 @@ from rivers.storage.run_record import LaunchedBy, RunRecord, block_reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rivers._rivers import Selection
     from rivers._storage import RunData
 
 _log = logging.getLogger("rivers")
@@ -379,6 +380,19 @@ class Storage:
             node_names=(lambda: assets) if len(assets) == 1 else node_names,
         )
         return run
+
+    def get_run_partitions(self, run_id: str) -> Selection | None:
+        """Returns the partitions of a run without listing them; `None` if there is no such run.
+
+        Args:
+            run_id: As in `run_ids` of a backfill.
+        """
+        record = self._store.run(run_id)
+        return (
+            None
+            if record is None
+            else self._store.plan(record["backfill"]["key"]).run(record["run"])
+        )
 
     def get_events_for_run(self, run_id: str) -> list[StoredEvent]:
         """Returns the events of a run, oldest first; `[]` if there is no such run.

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from rivers.status.metrics import prometheus_text
 from rivers.ui import backfills, maps, runs
 from rivers.ui.backend import Backend
 from rivers.ui.endpoints import MAX_CALLS, Endpoint, openapi
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from rivers.client import BackfillClient
     from rivers.repository.repository import CodeRepository
     from rivers.ui.endpoints import Call
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+"""The media type of metrics."""
 
 _TYPES = {
     ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml",
@@ -113,7 +117,13 @@ def _own(sessions: Sessions) -> list[Endpoint]:
         """Returns another link, which one browser can open."""
         return {"url": f"http://{call.request.headers['host']}/#token={sessions.new_link()}"}
 
+    def get_metrics(call: Call) -> Response:
+        """Returns counts of backfills and of the partitions of live ones in the text format of Prometheus."""
+        return Response(prometheus_text(call.backend.client.list_views()), media_type=PROMETHEUS)
+
     return [
+        Endpoint("GET", "/metrics", "Returns metrics for Prometheus.", get_metrics,
+                 media=(PROMETHEUS,)),
         Endpoint("GET", "/info", "Returns what the server shows.", get_info),
         Endpoint("POST", "/session", "Exchanges a token for a session.", create_session,
                  body=SessionBody, status=204),

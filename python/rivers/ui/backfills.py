@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from rivers.client import STATUSES
@@ -15,7 +17,6 @@ from rivers.ui.endpoints import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import polars as pl
     from starlette.responses import Response
 
     from rivers.status.backfill_view import BackfillView
@@ -24,14 +25,11 @@ if TYPE_CHECKING:
     from rivers.ui.endpoints import Call
 
 _TABLE = ("application/json", ARROW)
-_MAX_ACTIVITY_RUNS = 300_000
-"""Maximum number of runs whose times are read for the activity of a backfill."""
+_BINS = 160
+"""Number of intervals into which the time of a backfill is divided."""
 
-_BINS = 120
-"""Maximum number of intervals into which the time of a backfill is divided."""
-
-_LONGEST = 10
-"""Number of longest runs, and of retries that are due, that are listed."""
+_LANES = 48
+"""Maximum number of lanes that are drawn."""
 
 
 def view_of(backend: Backend, backfill_id: str) -> BackfillView:
@@ -100,34 +98,49 @@ def backfill_errors(call: Call) -> Response:
 
 
 def backfill_activity(call: Call) -> Any:
-    """Returns how many runs of a backfill ended and failed over time, the longest runs and retries due."""
-    view = view_of(call.backend, call.path["id"])
-    if view.num_ended > _MAX_ACTIVITY_RUNS:
-        return {"bins": [], "seconds": 0, "start": None, "longest": [], "waiting": []}
-    return _activity(call.backend.client.backfill_runs(view.backfill_id))
+    """Returns what the runs of a backfill did over time: how many started, ended and failed, and in lanes."""
+    backend, backfill_id = call.backend, call.path["id"]
+    view = view_of(backend, backfill_id)
+    key = (backfill_id, view.status, view.num_ended)
+    known = backend.known_activity.get(backfill_id)
+    # What has ended stays as it is.
+    if known is None or known[0] != key or view.status == "in_progress":
+        found = _activity(backend, backfill_id) | {"num_runs": view.num_runs}
+        backend.remember_activity(backfill_id, (key, found))
+        return found
+    return known[1]
 
 
-def _activity(runs: pl.DataFrame) -> dict[str, Any]:
-    import polars as pl  # noqa: PLC0415
-
-    ended = runs.filter(pl.col("ended_at").is_not_null())
-    columns = ("run", "run_id", "status", "started_at", "duration", "error")
-    longest = ended.sort("duration", descending=True).head(_LONGEST).select(columns).to_dicts()
-    waiting = runs.filter(pl.col("status") == "waiting").head(_LONGEST).select(columns).to_dicts()
-    result: dict[str, Any] = {"bins": [], "seconds": 0, "start": None}
-    if ended.height:
-        start, end = runs["started_at"].min(), ended["ended_at"].max()
-        seconds = max((end - start).total_seconds() / _BINS, 1e-3)  # type: ignore[operator, union-attr]
-        offset = (pl.col("ended_at") - start).dt.total_microseconds() / 1e6 / seconds
-        at = offset.floor().clip(0, _BINS - 1).cast(pl.Int64)
-        counted = ended.group_by(at.alias("at")).agg(
-            pl.len().alias("ended"), (pl.col("status") == "failed").sum().alias("failed")
+def _activity(backend: Backend, backfill_id: str) -> dict[str, Any]:
+    own = backend.client.get_activity(backfill_id, intervals=_BINS, max_lanes=_LANES)
+    storage = backend.client.storage
+    longest = []
+    for run in own.longest:
+        record = storage.get_run(run.run_id) if run.failed else None
+        longest.append(
+            {
+                "run": run.run,
+                "run_id": run.run_id,
+                "status": "failed" if run.failed else "completed",
+                "started_at": plain(run.started_at),
+                "duration": run.seconds,
+                "error": None if record is None else record.error,
+            }
         )
-        bins = [[0, 0] for _ in range(_BINS)]
-        for place, count, failed in counted.iter_rows():
-            bins[place] = [count, failed]
-        result = {"bins": bins, "seconds": seconds, "start": plain(start)}
-    return result | {"longest": plain(longest), "waiting": plain(waiting)}
+    return {
+        "start": plain(own.start),
+        "end": plain(own.end),
+        "seconds": (own.end - own.start).total_seconds() / _BINS,
+        "bins": [list(pair) for pair in zip(own.ended, own.failed, strict=True)],
+        "started": own.started,
+        "busy": own.busy,
+        "lanes": None
+        if own.lanes is None
+        else [base64.b64encode(lane).decode() for lane in own.lanes],
+        "num_lanes": own.num_lanes,
+        "longest": longest,
+        "waiting": [plain(dataclasses.asdict(run)) for run in own.waiting],
+    }
 
 
 def pause_backfill(call: Call) -> Any:

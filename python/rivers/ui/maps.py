@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from rivers._text import listed
-from rivers.exceptions import AssetNotFoundError, ExecutionError
-from rivers.repository.internals import asset_spaces
-from rivers.status.grid import Cells, Grid, grid_of_table
+from rivers.repository.internals import asset_spaces, grid_of
 from rivers.ui import schemas
 from rivers.ui.backfills import result_json, view_of
+from rivers.ui.encoding import ARROW, table
 from rivers.ui.endpoints import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rivers.partitions import PartitionKeyRange
+    from rivers.status.grid import Cells, Grid
     from rivers.ui.backend import Backend
     from rivers.ui.endpoints import Call
 
@@ -90,8 +89,10 @@ def _range(dimension: str, first: str | None, last: str | None) -> PartitionKeyR
 
 def backfill_cells(call: Call) -> Response:
     """Counts the partitions of a backfill into the cells of a map."""
-    query: schemas.CellsQuery = call.query
-    return _cells(call, call.backend.client.grid(call.path["id"], asset=query.asset))
+    query: schemas.BackfillCellsQuery = call.query
+    error = None if query.error_type is None else (query.error_type, query.error_message)
+    grid = call.backend.client.grid(call.path["id"], asset=query.asset, error=error)
+    return _cells(call, grid)
 
 
 def asset_cells(call: Call) -> Response:
@@ -230,17 +231,17 @@ def _grid_of_asset(backend: Backend, asset: str) -> Grid:
     known = backend.known_grid
     if known is not None and known[0] == asset and time.monotonic() - known[1] < _ASSET_SECONDS:
         return known[2]
-    spaces = {node.name: space for node, space in asset_spaces(backend.assets())}
-    if asset not in spaces:
-        msg = f"there is no asset {asset!r}; there are {listed(map(repr, spaces))}"
-        raise AssetNotFoundError(msg)
-    space = spaces[asset]
-    if space is None:
-        msg = f"the asset {asset!r} is not partitioned"
-        raise ExecutionError(msg)
-    grid = grid_of_table(space, backend.assets().partition_status(asset))
+    grid = grid_of(backend.assets(), asset)
     backend.known_grid = (asset, time.monotonic(), grid)
     return grid
+
+
+def asset_partitions(call: Call) -> Response:
+    """Returns partitions of an asset with their states, a row each."""
+    query: schemas.AssetPartitionsQuery = call.query
+    repository = call.backend.assets()
+    frame = repository.partition_status(call.path["asset"], status=query.status or None)
+    return table(frame.head(query.limit), query.format)
 
 
 _MAP = ("application/json", CELLS)
@@ -251,7 +252,7 @@ ENDPOINTS = [
     Endpoint("GET", "/backfills/{id}/find", "Returns the coordinates of keys.", backfill_find,
              query=schemas.FindQuery),
     Endpoint("GET", "/backfills/{id}/cells", "Counts partitions into the cells of a map.",
-             backfill_cells, query=schemas.CellsQuery, media=_MAP),
+             backfill_cells, query=schemas.BackfillCellsQuery, media=_MAP),
     Endpoint("GET", "/backfills/{id}/part", "Counts a part of a backfill, and names it.",
              backfill_part, query=schemas.PartQuery),
     Endpoint("GET", "/assets", "Lists the assets of the module.", list_assets, needs_module=True),
@@ -261,6 +262,8 @@ ENDPOINTS = [
              asset_labels, query=schemas.LabelsQuery, needs_module=True),
     Endpoint("GET", "/assets/{asset}/cells", "Counts an asset's partitions into cells.",
              asset_cells, query=schemas.CellsQuery, media=_MAP, needs_module=True),
+    Endpoint("GET", "/assets/{asset}/partitions", "Lists partitions of an asset.", asset_partitions,
+             query=schemas.AssetPartitionsQuery, media=("application/json", ARROW), needs_module=True),
     Endpoint("POST", "/assets/{asset}/missing", "Makes the missing partitions of an asset.",
              materialize_missing, body=schemas.MissingBody, needs_module=True),
 ]  # fmt: skip

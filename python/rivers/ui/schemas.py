@@ -87,6 +87,12 @@ class RunsQuery(Model):
     limit: int = Field(default=50, ge=1, le=1_000)
 
 
+class LogQuery(Model):
+    """How many log lines are returned."""
+
+    limit: int = Field(default=500, ge=1, le=10_000, description="Maximum number, the last ones.")
+
+
 class GridQuery(Model):
     """Which grid of a backfill is meant."""
 
@@ -123,6 +129,32 @@ class CellsQuery(GridQuery):
     width: int = Field(default=80, ge=1, le=MAX_SIDE)
     height: int = Field(default=24, ge=1, le=MAX_SIDE)
     format: Literal["json", "bytes"] = "json"
+
+
+class BackfillCellsQuery(CellsQuery):
+    """What a map of a backfill shows."""
+
+    error_type: Text | None = Field(
+        default=None,
+        description=(
+            "Only what failed with an error of this type counts as failed, and all else as completed."
+        ),
+    )
+    error_message: str | None = Field(
+        default=None,
+        max_length=100_000,
+        description="The message of a group of errors of that type.",
+    )
+
+
+class AssetPartitionsQuery(Model):
+    """Which partitions of an asset are listed."""
+
+    status: list[Literal["missing", "materialized", "failed", "in_progress", "skipped"]] = Field(
+        default=[], max_length=8
+    )
+    limit: int = Field(default=100, ge=1, le=MAX_ROWS)
+    format: Format = "json"
 
 
 class PartQuery(GridQuery):

@@ -6,7 +6,9 @@ use pyo3::prelude::*;
 use rivers_core::space::Mapping;
 use rivers_core::store;
 use rivers_core::store::queries::asset_state::{self, Upstream};
+use rivers_core::table::cells::states_of_asset;
 
+use crate::cells::AssetCells;
 use crate::error::Result;
 use crate::mapping::PartitionMapping;
 use crate::selection::Selection;
@@ -65,6 +67,16 @@ impl AssetState {
     /// The partitions that were skipped last.
     fn skipped(&self, py: Python<'_>) -> Selection {
         py.detach(|| self.state.skipped()).into()
+    }
+
+    /// The map of the asset with this name, whose state this is.
+    fn cells(&self, py: Python<'_>, asset: &str, stale: &Staleness) -> Result<AssetCells> {
+        let space = Arc::clone(self.state.space());
+        let states = py.detach(|| {
+            let stale = stale.stale.all();
+            states_of_asset(&*self.store, asset, &self.state, &stale)
+        })?;
+        Ok(AssetCells { space, states })
     }
 
     /// The partitions that are out of date.

@@ -217,6 +217,23 @@ impl BackfillCells {
         Ok(CellCounts { cells })
     }
 
+    /// Counts the partitions of a layer, of which only these have failed.
+    fn count_chosen(
+        &self,
+        py: Python<'_>,
+        layer: usize,
+        window: WindowOf,
+        chosen: &Selection,
+    ) -> Result<CellCounts> {
+        let window = window_of(window);
+        let cells = py.detach(|| {
+            self.with_layer(layer, |_, grid, _| {
+                cells::chosen_cells(grid, &chosen.selection, &window)
+            })
+        })?;
+        Ok(CellCounts { cells })
+    }
+
     /// The partitions within bounds that are in one of these states.
     fn select(
         &self,
@@ -242,8 +259,8 @@ impl BackfillCells {
 /// The map of an asset, of its partitions as they were when it was made.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct AssetCells {
-    space: Arc<rivers_core::space::Space>,
-    states: Vec<u8>,
+    pub(crate) space: Arc<rivers_core::space::Space>,
+    pub(crate) states: Vec<u8>,
 }
 
 #[pymethods]

@@ -7,10 +7,81 @@ use rivers_core::clock::Micros;
 use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::error_groups::ErrorGroup;
 use rivers_core::store::queries::events::{Event, EventPartitions};
+use rivers_core::store::queries::run_errors::RunError;
 use rivers_core::store::queries::runs::RunView;
+use rivers_core::table::activity::Activity;
 
 use crate::convert::MaxFailures;
 use crate::key::{of_key, of_partition};
+
+/// What the runs of a backfill did over time.
+#[derive(IntoPyObject)]
+pub(crate) struct ActivityRecord {
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    bins: Vec<(u64, u64, u64, u64)>,
+    /// For each lane two bytes for each interval, which become `bytes`.
+    lanes: Option<Vec<Vec<u8>>>,
+    num_lanes: usize,
+    longest: Vec<(u64, DateTime<Utc>, f64, u64)>,
+    waiting: Vec<(u64, u32, DateTime<Utc>)>,
+}
+
+impl From<Activity> for ActivityRecord {
+    fn from(own: Activity) -> Self {
+        let bins = own.bins.into_iter();
+        let longest = own.longest.into_iter().map(|run| {
+            let seconds = (run.ended_at - run.started_at) as f64 / 1e6;
+            (run.run, datetime(run.started_at), seconds, run.failed)
+        });
+        let waiting = own.waiting.into_iter();
+        Self {
+            start: datetime(own.start),
+            end: datetime(own.end),
+            bins: bins
+                .map(|bin| (bin.started, bin.ended, bin.failed, bin.busy))
+                .collect(),
+            lanes: own.lanes.map(|lanes| {
+                let bytes = |lane: Vec<(u8, u8)>| lane.into_iter().flat_map(|(a, b)| [a, b]);
+                lanes
+                    .into_iter()
+                    .map(|lane| bytes(lane).collect())
+                    .collect()
+            }),
+            num_lanes: own.num_lanes,
+            longest: longest.collect(),
+            waiting: waiting
+                .map(|run| (run.run, run.attempt, datetime(run.due_at)))
+                .collect(),
+        }
+    }
+}
+
+/// An error of a run.
+#[derive(IntoPyObject)]
+pub(crate) struct RunErrorRecord {
+    asset: String,
+    partition: Option<String>,
+    attempt: Option<u32>,
+    due_at: Option<DateTime<Utc>>,
+    error_type: String,
+    message: String,
+    traceback: Option<String>,
+}
+
+impl From<RunError> for RunErrorRecord {
+    fn from(own: RunError) -> Self {
+        Self {
+            asset: own.asset,
+            partition: own.partition,
+            attempt: own.attempt,
+            due_at: own.due_at.map(datetime),
+            error_type: own.cause.error_type,
+            message: own.cause.message,
+            traceback: own.cause.traceback,
+        }
+    }
+}
 
 /// A backfill or a manual run.
 #[derive(IntoPyObject)]

@@ -9,15 +9,18 @@ use rivers_core::clock::{Clock, SteadyClock};
 use rivers_core::store::postgres::PostgresStore;
 use rivers_core::store::queries::runs::RunStatus;
 use rivers_core::store::queries::{
-    asset_state, backfills, copy, error_groups, events, prune, rates, runs,
+    asset_state, backfills, copy, error_groups, events, prune, rates, run_errors, runs,
 };
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow};
+use rivers_core::table::activity;
 
 use crate::asset_state::AssetState;
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
-use crate::records::{BackfillRecord, ErrorGroupRecord, EventRecord, RunRecord};
+use crate::records::{
+    ActivityRecord, BackfillRecord, ErrorGroupRecord, EventRecord, RunErrorRecord, RunRecord,
+};
 use crate::selection::{Selection, Space};
 use crate::values::ValueStore;
 
@@ -182,11 +185,37 @@ impl Store {
         Ok(groups.into_iter().map(ErrorGroupRecord::from).collect())
     }
 
-    fn failed_with(&self, py: Python<'_>, id: &str, error_type: &str) -> Result<Vec<Selection>> {
+    #[pyo3(signature = (id, error_type, message=None))]
+    fn failed_with(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        error_type: &str,
+        message: Option<&str>,
+    ) -> Result<Vec<Selection>> {
         self.of_backfill(py, id, |store, row| {
-            error_groups::failed_with(store, row, error_type)
+            error_groups::failed_with(store, row, error_type, message)
         })
         .map(selections)
+    }
+
+    fn run_errors(&self, py: Python<'_>, run_id: &str) -> Result<Vec<RunErrorRecord>> {
+        let errors = py.detach(|| run_errors::of_run(&*self.store, run_id))?;
+        Ok(errors.into_iter().map(RunErrorRecord::from).collect())
+    }
+
+    fn activity(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        now: i64,
+        num_bins: usize,
+        max_lanes: usize,
+    ) -> Result<ActivityRecord> {
+        let found = self.of_backfill(py, id, |store, row| {
+            activity::activity(store, row, now, num_bins, max_lanes)
+        })?;
+        Ok(found.into())
     }
 
     fn failed_assets(&self, py: Python<'_>, id: &str) -> Result<Vec<FailedAsset>> {

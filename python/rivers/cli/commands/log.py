@@ -31,7 +31,7 @@ def log(backfill_id: str, key: str | None, lines: int, as_json: bool, storage: s
     ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
     KEY is a partition as 'rivers partitions' shows it; all kept lines are shown without it.
     """
-    from rivers.cli.run_logs import file_of, read_kept  # noqa: PLC0415
+    from rivers.storage.kept_logs import file_of, read_kept  # noqa: PLC0415
     from rivers.storage.location import StorageLocation  # noqa: PLC0415
 
     client = open_client(storage)

@@ -104,8 +104,16 @@ export async function one(view, page) {
   });
   put(view, h("div", { class: "stack" },
     h("div", { class: "row" }, h("h1", {}, name), h("span", { class: "grow" }),
-      info.read_only ? null : h("button", { type: "button", class: "main", id: "missing", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
+      info.read_only ? null : h("button", { type: "button", class: "main", id: "missing", title: "b", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
     h("section", { class: "card" }, map.element, selection)));
+  document.addEventListener("keydown", (event) => {
+    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
+    if (event.key === "m") map.canvas.focus();
+    else if (event.key === "b" && !info.read_only) missing(map.selection ? map.coordinates(...map.selection) : Object.fromEntries(map.bounds));
+    else return;
+    event.preventDefault();
+  }, { signal });
   const timer = setInterval(() => map.refresh(), 3000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

@@ -1,6 +1,7 @@
 // One backfill: its counts and verbs, its map, its errors, and its activity.
 import * as api from "./api.js";
-import { copy, dialog, h, put, s, toast } from "./dom.js";
+import { copy, dialog, h, put, toast } from "./dom.js";
+import { drawActivity } from "./activity.js";
 import { bar, count, duration, limits, pill, rate, shares, time, tone } from "./format.js";
 import { GridMap } from "./map.js";
 
@@ -17,8 +18,9 @@ export async function show(view, page) {
   const selection = h("div", {});
   const mapCard = h("section", { class: "card", "aria-label": "Map" });
   const errors = h("section", { class: "card", id: "errors" });
-  const activity = h("section", { class: "card", id: "activity" });
-  put(view, h("div", { class: "stack" }, head, mapCard, h("div", { class: "two" }, errors, activity)));
+  const activity = h("section", { class: "card", id: "activity", "aria-label": "Activity" }, h("h2", {}, "Runs over time"), h("p", { class: "muted" }, "Reading…"));
+  const longest = h("section", { class: "card", id: "longest" });
+  put(view, h("div", { class: "stack" }, head, mapCard, activity, h("div", { class: "two" }, errors, longest)));
 
   let asset = page.state.get("asset") ?? "";
   /** @type {GridMap} */
@@ -79,7 +81,7 @@ export async function show(view, page) {
       running && now.paused ? button("Unpause", () => act("unpause"), { class: "main", title: "p" }) : null,
       running ? button("Set…", change, { title: "s" }) : null,
       running ? button("Cancel…", cancel, { class: "danger", title: "c" }) : null,
-      running && now.interrupted && info.has_assets ? button("Resume", () => act("resume"), { class: "main" }) : null,
+      running && now.interrupted && info.has_assets ? button("Resume", () => act("resume"), { class: "main", title: "u" }) : null,
       !running && left && info.has_assets ? button(`Rerun ${count(left)}`, () => rerun({}), { class: "main", title: "r" }) : null,
     ];
     const numbers = shares(now).filter(([state, value]) => value || state === "completed");
@@ -98,7 +100,19 @@ export async function show(view, page) {
         now.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))));
   }
 
+  /** @type {{count: number, python: string, command: string, body: any, failed: number} | null} */
+  let chosen = null;
+  /** Reruns the selected part, or all that did not complete, once its count has been confirmed. */
+  const rerunByKey = async () => {
+    const failed = chosen ? chosen.failed : now.failed + now.canceled;
+    const number = chosen ? chosen.failed || chosen.count : failed;
+    const what = chosen && !chosen.failed ? "selected" : chosen ? "failed" : "failed or canceled";
+    if (!number || !(await dialog(`Rerun ${count(number)} partitions?`, h("p", {}, `${count(number)} ${what} partition${number === 1 ? "" : "s"} of this backfill run again, as a new backfill.`), "Rerun"))) return;
+    rerun(chosen ? { ...chosen.body, states: chosen.failed ? ["failed"] : chosen.body.states } : {});
+  };
+
   async function choose(/** @type {Record<string, [number, number]> | null} */ part) {
+    chosen = null;
     if (!part) { put(selection); return; }
     const where = Object.entries(part).map(([name, [start, end]]) => `${name}:${start}-${end}`);
     const own = (page.selected = Symbol("selection"));
@@ -111,6 +125,7 @@ export async function show(view, page) {
     const { totals } = found;
     const states = Object.keys(totals).filter((state) => totals[state]);
     const body = { where: part, asset: asset || null };
+    chosen = { ...found, failed: totals.failed, body: { ...body, states } };
     const ended = now.status !== "in_progress";
     const canRun = ended && info.has_assets && !info.read_only;
     put(selection, h("div", { class: "selection", id: "selection" },
@@ -120,8 +135,8 @@ export async function show(view, page) {
       canRun && totals.failed ? h("button", { type: "button", class: "main", id: "rerun-failed", onclick: () => rerun({ ...body, states: ["failed"] }) }, `Rerun ${count(totals.failed)} failed`) : null,
       canRun ? h("button", { type: "button", id: "rerun-all", onclick: () => rerun({ ...body, states }) }, `Rerun all ${count(found.count)}`) : null,
       h("button", { type: "button", onclick: () => map.show(part) }, "Zoom"),
-      h("button", { type: "button", onclick: () => copy(found.python) }, "Copy Python"),
-      h("button", { type: "button", onclick: () => copy(found.command) }, "Copy command"),
+      h("button", { type: "button", title: "y", onclick: () => copy(found.python) }, "Copy Python"),
+      h("button", { type: "button", title: "Y", onclick: () => copy(found.command) }, "Copy command"),
       h("button", { type: "button", class: "quiet", onclick: () => map.select(null) }, "Clear")));
   }
 
@@ -133,18 +148,20 @@ export async function show(view, page) {
       put(list, fitting.slice(0, 100).map((group) => errorRow(group)));
     };
     const errorRow = (/** @type {any} */ group) => {
-      const open = h("div", { hidden: true });
+      const open = h("div", { hidden: !map.isFiltered(group) });
       const button = h("button", {
-        class: "error", type: "button", "aria-pressed": "false",
+        class: "error", type: "button", "aria-pressed": String(map.isFiltered(group)),
         onclick: async () => {
           const pressed = button.getAttribute("aria-pressed") !== "true";
-          list.querySelectorAll(".error").forEach((/** @type {Element} */ other) => other.setAttribute("aria-pressed", "false"));
+          for (const other of list.children) {
+            other.querySelector(".error")?.setAttribute("aria-pressed", "false");
+            /** @type {any} */ (other.lastElementChild).hidden = true;
+          }
           button.setAttribute("aria-pressed", String(pressed));
           open.hidden = !pressed;
-          map.only = pressed ? "failed" : null;
+          // Every partition that failed with it is shown, and the first is marked.
+          map.filter(pressed ? { error_type: group.error_type, error_message: group.message } : null);
           if (pressed) await locate(group.partition);
-          map.save();
-          map.draw();
         },
       },
         h("span", { class: "count" }, count(group.count)),
@@ -180,51 +197,45 @@ export async function show(view, page) {
   };
 
   const readErrors = async () => { if (now.failed) drawErrors(await api.get(`${path}/errors`, {}, signal)); else drawErrors([]); };
-  const readActivity = async () => drawActivity(activity, await api.get(`${path}/activity`, {}, signal));
+  const readActivity = async () => drawActivity(activity, longest, await api.get(`${path}/activity`, {}, signal));
 
   drawHead();
   makeMap();
-  const slow = async () => { await Promise.all([readErrors(), readActivity()]).catch(() => {}); };
+  let [read, pause, reading] = [0, 0, false];
+  // What is read from all runs is read the less often, the longer it takes.
+  const slow = async () => {
+    if (reading) return;
+    reading = true;
+    const start = Date.now();
+    await Promise.all([readErrors(), readActivity()]).catch(() => {});
+    reading = false;
+    read = Date.now();
+    pause = Math.max(4000, 30 * (read - start));
+  };
   slow();
-  let read = Date.now();
   if (now.status === "in_progress") {
     api.follow({ backfill: id }, async (state) => {
       const ended = now.status === "in_progress" && state.status !== "in_progress";
       now = state;
       drawHead();
       map.refresh();
-      if (ended || Date.now() - read > 4000) { read = Date.now(); slow(); }
+      if (ended || Date.now() - read > pause) slow();
     }, signal);
   }
   document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey || info.read_only) return;
+    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
     const running = now.status === "in_progress";
-    if (event.key === "p" && running) act(now.paused ? "unpause" : "pause");
+    if (event.key === "m") map.canvas.focus();
+    else if (event.key === "y" && chosen) copy(chosen.python);
+    else if (event.key === "Y" && chosen) copy(chosen.command);
+    else if (info.read_only) return;
+    else if (event.key === "p" && running && !now.interrupted) act(now.paused ? "unpause" : "pause");
     else if (event.key === "c" && running) cancel();
     else if (event.key === "s" && running) change();
-    else if (event.key === "r" && !running && now.failed + now.canceled && info.has_assets) rerun({});
-    else if (event.key === "m") map.canvas.focus();
+    else if (event.key === "u" && now.interrupted && info.has_assets) act("resume");
+    else if (event.key === "r" && !running && info.has_assets) rerunByKey();
     else return;
     event.preventDefault();
   }, { signal });
-}
-
-/**
- * @param {HTMLElement} element
- * @param {any} data
- */
-function drawActivity(element, data) {
-  const top = Math.max(...data.bins.map((/** @type {number[]} */ bin) => bin[0]), 1);
-  const width = 100 / Math.max(data.bins.length, 1);
-  const rects = data.bins.flatMap(([ended, failed]=[0, 0], /** @type {number} */ index = 0) => [
-    s("rect", { x: index * width, y: 90 - (86 * ended) / top, width: width * 0.86, height: (86 * (ended - failed)) / top, fill: tone("completed") }),
-    failed ? s("rect", { x: index * width, y: 90 - Math.max((86 * failed) / top, 1.5), width: width * 0.86, height: Math.max((86 * failed) / top, 1.5), fill: tone("failed") }) : null,
-  ]);
-  const table = (/** @type {string} */ title, /** @type {any[]} */ rows) => (rows.length ? [h("h2", {}, title), h("div", { class: "scroll" }, h("table", {},
-    rows.map((row) => h("tr", {}, h("td", { class: "whole" }, h("a", { class: "link mono", href: `#/runs/${api.part(row.run_id)}` }, `run ${count(row.run)}`)), h("td", { class: "whole" }, row.status), h("td", { class: "num" }, duration(row.duration)), h("td", { class: "small" }, row.error ?? "")))))] : []);
-  put(element, h("h2", {}, "Runs over time"),
-    data.bins.length ? [s("svg", { class: "chart", viewBox: "0 0 100 92", preserveAspectRatio: "none", role: "img", "aria-label": "Runs that ended over time" }, rects),
-      h("div", { class: "row small muted" }, time(data.start), h("span", { class: "grow" }), `up to ${count(Math.round(top / data.seconds))} runs/s`)] : h("p", { class: "muted" }, "No run has ended, or there are too many to draw."),
-    table("Retries due", data.waiting), table("Longest runs", data.longest));
 }

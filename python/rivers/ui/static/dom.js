@@ -91,8 +91,13 @@ export function dialog(title, body, verb) {
       h("h2", {}, title), body,
       h("div", { class: "row" }, h("span", { class: "grow" }),
         h("button", { type: "button", onclick: () => close("no") }, verb ? "Back" : "Close"),
-        verb ? h("button", { type: "submit", class: "main" }, verb) : null)),
+        verb ? h("button", { type: "submit", class: "main", autofocus: !(body instanceof Element && body.querySelector("input")) }, verb) : null)),
   );
   element.showModal();
-  return new Promise((resolve) => element.addEventListener("close", () => resolve(element.returnValue === "yes"), { once: true }));
+  return new Promise((resolve) => element.addEventListener("close", () => {
+    // What had the focus goes, so that keys mean the page's verbs again.
+    put(element);
+    resolve(element.returnValue === "yes");
+    element.returnValue = "";
+  }, { once: true }));
 }

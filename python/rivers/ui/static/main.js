@@ -77,7 +77,7 @@ function refused() {
 }
 
 function help() {
-  const keys = [["j k ↑ ↓", "move in the list"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
+  const keys = [["j k ↑ ↓", "move in the list"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed, here or in the selection"], ["u", "resume"], ["y · Y", "copy the selection as Python or as a command"], ["b", "backfill what is missing of an asset"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
   const table = h("table", {}, keys.map(([key, text]) => h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text))));
   const link = h("button", { type: "button", onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
   dialog("Keyboard", h("div", { class: "stack" }, table, info.read_only ? null : link));

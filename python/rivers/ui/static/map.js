@@ -35,6 +35,9 @@ export class GridMap {
       if (match && size !== undefined) this.bounds.set(match[1], [Math.min(+match[2], size), Math.min(+match[3], size)]);
     }
     this.only = state.get("only");
+    /** @type {{error_type: string, error_message: string} | null} */
+    this.error = state.has("error_type") ? { error_type: state.get("error_type") ?? "", error_message: state.get("error_message") ?? "" } : null;
+    if (this.error) this.only = "failed";
     /** @type {any} */
     this.data = null;
     /** @type {[number, number] | null} */
@@ -83,7 +86,8 @@ export class GridMap {
     if (this.rows && this.rows !== this.grid.rows) state.set("rows", this.rows);
     if (this.columns && this.columns !== this.grid.columns) state.set("columns", this.columns);
     for (const text of this.where()) state.append("where", text);
-    if (this.only) state.set("only", this.only);
+    if (this.error) for (const [name, text] of Object.entries(this.error)) state.set(name, text);
+    else if (this.only) state.set("only", this.only);
     this.options.changed(state);
   }
 
@@ -146,6 +150,23 @@ export class GridMap {
     this.refresh(true);
   }
 
+  /**
+   * Shows only what failed with an error.
+   * @param {{error_type: string, error_message: string} | null} error
+   */
+  filter(error) {
+    this.error = error;
+    this.only = error ? "failed" : null;
+    this.cursor = null;
+    this.save();
+    return this.refresh(true);
+  }
+
+  /** @param {{error_type: string, message: string}} group */
+  isFiltered(group) {
+    return this.error !== null && this.error.error_type === group.error_type && this.error.error_message === group.message;
+  }
+
   reset() {
     this.bounds.clear();
     this.changed();
@@ -162,7 +183,7 @@ export class GridMap {
     this.loading = true;
     try {
       const space = this.canvas.parentElement.clientWidth || 800;
-      const query = { ...this.window(space), rows: this.rows, columns: this.columns, where: this.where(), asset: this.options.asset };
+      const query = { ...this.window(space), rows: this.rows, columns: this.columns, where: this.where(), asset: this.options.asset, ...this.error };
       /** @type {any} */
       const found = await api.cells(`${this.path}/cells`, query, anew ? null : this.data?.tag ?? null, abort.signal);
       if (found) {
@@ -376,6 +397,11 @@ export class GridMap {
     const { data } = this;
     const shown = data.states.filter((/** @type {string} */ state) => data.totals[state]);
     const each = Math.max(data.per_row, 1) * data.per_column;
+    if (this.error) {
+      const { failed } = data.totals;
+      put(this.legend, h("span", {}, h("i", { class: "dot", style: { "--tone": tone("failed") } }), `${count(failed)} failed with ${this.error.error_type}: ${this.error.error_message}`));
+      return;
+    }
     put(this.legend,
       [...shown].reverse().map((state) => h("span", {}, h("i", { class: "dot", style: { "--tone": tone(state) } }), `${count(data.totals[state])} ${state.replace("_", " ")}`)),
       h("span", {}, each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the paler the smaller its share` : "single partitions"));

@@ -30,9 +30,14 @@ export async function list(view, { state, signal, save }) {
  * @param {HTMLElement} view
  * @param {any} page
  */
-export async function one(view, { path, signal }) {
+export async function one(view, { path, signal, info }) {
   const address = `/runs/${api.part(path[1])}`;
-  const [run, events, error] = await Promise.all([api.get(address, {}, signal), api.get(`${address}/events`, {}, signal), api.get(`${address}/error`, {}, signal)]);
+  const read = (/** @type {string} */ what) => api.get(`${address}/${what}`, {}, signal);
+  const [run, events, error, log, inputs] = await Promise.all([
+    api.get(address, {}, signal), read("events"), read("error"), read("log"),
+    // The assets may have changed since, so that the run is not theirs any more.
+    info.has_assets ? read("inputs").catch(() => []) : [],
+  ]);
   document.title = `Run ${run.run_id} – rivers`;
   const fact = (/** @type {string} */ name, /** @type {any} */ value) => [h("dt", {}, name), h("dd", {}, value)];
   const attempts = 1 + events.filter((/** @type {any} */ event) => event.event_type === "StepRetry").length;
@@ -48,11 +53,25 @@ export async function one(view, { path, signal }) {
         fact("Tags", run.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))))),
       h("section", { class: "card" }, h("h2", {}, `${count(run.num_partitions)} partitions`),
         h("div", { class: "mono" }, run.partition_keys.slice(0, 200).map((/** @type {string} */ key) => h("div", {}, key))))),
-    run.error ? h("section", { class: "card" }, h("h2", {}, "Error"), h("p", {}, run.error), error.traceback ? h("pre", { id: "traceback" }, error.traceback) : null) : null,
+    error.errors.length ? h("section", { class: "card", id: "run-errors" }, h("h2", {}, error.errors.length === 1 ? "Error" : `${count(error.errors.length)} errors`), error.errors.map(oneError)) : null,
+    inputs.length ? h("section", { class: "card scroll", id: "inputs" }, h("h2", {}, "Inputs"), h("table", {},
+      h("tr", {}, ["Asset", "Loads", "Partitions", ""].map((name) => h("th", {}, name))),
+      inputs.map((/** @type {any} */ own) => h("tr", {}, h("td", {}, own.asset),
+        h("td", {}, own.num_partitions ? h("a", { class: "link", href: `#/assets/${api.part(own.upstream)}` }, own.upstream) : own.upstream),
+        h("td", { class: "mono" }, own.partition_keys.slice(0, 5).join(", "), own.num_partitions > 5 ? `, … (${count(own.num_partitions)})` : ""),
+        h("td", { class: "small muted" }, own.in_run ? "made in this run" : ""))))) : null,
+    log.length ? h("section", { class: "card", id: "log" }, h("h2", {}, "Log"), h("pre", {}, log.map((/** @type {any} */ line) => h("div", { class: `log ${line.level}` }, `${time(line.time)} ${line.level} ${line.asset ?? ""} ${line.message}${line.exception ? `\n${line.exception}` : ""}`)))) : null,
     h("section", { class: "card scroll" }, h("h2", {}, "Events"), h("table", { id: "events" },
       h("tr", {}, ["Time", "Event", "Asset", "Partition", "Metadata"].map((name) => h("th", {}, name))),
       events.map((/** @type {any} */ event) => h("tr", {},
         h("td", { class: "small" }, time(new Date(event.timestamp).toISOString())), h("td", {}, event.event_type), h("td", {}, event.asset_key),
         h("td", { class: "mono" }, event.partition_key ?? ""),
         h("td", { class: "small" }, event.metadata.map((/** @type {string[]} */ [name, text]) => h("div", {}, `${name}: ${text}`)))))))));
+}
+
+/** @param {any} error */
+function oneError(error) {
+  const where = [error.asset, error.partition, error.attempt ? `attempt ${error.attempt}` : null].filter(Boolean).join(" · ");
+  return h("div", {}, h("p", {}, h("b", {}, error.error_type), `: ${error.message} `, h("span", { class: "muted small" }, where)),
+    error.traceback ? h("pre", error.attempt ? {} : { id: "traceback" }, error.traceback) : null);
 }

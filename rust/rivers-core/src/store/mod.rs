@@ -56,8 +56,8 @@ pub use pools::{PoolNeed, PoolShare, Pools, StoredPool};
 pub use process::process_id;
 use queries::ended_runs::{self, EndedRuns};
 pub use records::{
-    BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
-    SegmentsBefore, StorageTime,
+    BackfillRow, Commit, Committed, ControlRequest, Extent, Key, Lease, LeaseTerms, OneFailure,
+    Overlap, SegmentsBefore, StorageTime,
 };
 use segment::Segment;
 pub use sqlite::values::{Loaded, ValueStore};
@@ -237,6 +237,15 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn segments(&self, key: Key, numbers: &Range<u64>) -> Result<Vec<Segment>>;
+
+    /// The segments of a backfill without their runs, in any order: cheap at any number of runs.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn extents(&self, key: Key) -> Result<Vec<Extent>> {
+        let segments = self.segments(key, &(0..u64::MAX))?;
+        Ok(segments.iter().map(Extent::from).collect())
+    }
 
     /// The segments of a backfill among which the last run below `number` is.
     ///

@@ -139,6 +139,30 @@ pub enum Committed {
     LeaseLost,
 }
 
+/// A segment without its runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The lowest number of a run.
+    pub first: u64,
+    /// The highest number of a run.
+    pub last: u64,
+    /// Number of runs.
+    pub runs: u64,
+    /// Number of runs of which partitions failed.
+    pub failed_runs: u64,
+}
+
+impl From<&Segment> for Extent {
+    fn from(segment: &Segment) -> Self {
+        Self {
+            first: segment.first,
+            last: segment.last,
+            runs: segment.runs,
+            failed_runs: segment.failed_runs,
+        }
+    }
+}
+
 /// The segments among which the last run below a number is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentsBefore {

@@ -72,6 +72,7 @@ macro_rules! store_suite {
             records: counts_that_do_not_equal_their_records_fail_the_check,
             records: everything_is_there_after_reopening,
             segments: runs_of_overlapping_commits_are_read_in_order,
+            segments: ranges_in_which_all_runs_have_ended_are_found,
             segments: the_last_run_before_a_number_is_found_among_overlapping_commits,
             segments: the_latest_runs_of_overlapping_commits_come_in_descending_order,
             segments: many_commits_of_a_run_each_are_read_as_one_record,

@@ -1,8 +1,11 @@
 //! What happened to a backfill is a log of commits: however the runs are spread over them, and however many
 //! there are, they read as one record.
 
+use std::ops::Range;
+
 use rivers_core::backfill::{Counts, RunEnd, RunRow, Status};
-use rivers_core::store::{Committed, Store};
+use rivers_core::store::queries::coverage::Coverage;
+use rivers_core::store::{Committed, Extent, Store};
 
 use super::{Fixture, commit, completed, created, failed, finish, lease, record, row};
 
@@ -51,6 +54,48 @@ pub(crate) fn runs_of_overlapping_commits_are_read_in_order(fixture: &impl Fixtu
     let streamed: Vec<RunRow> = streamed.iter().map(|run| run.unwrap()).collect();
     assert_eq!(streamed, expected([2, 3, 4, 5, 21, 22, 23]));
     assert_eq!(store.check(), Ok(vec![]));
+}
+
+pub(crate) fn ranges_in_which_all_runs_have_ended_are_found(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let key = created(&*store, "b", 50, "o");
+    assert_eq!(store.extents(key), Ok(vec![]));
+    record_each(&*store, key, &OVERLAPPING);
+    let mut heads = store.extents(key).unwrap();
+    let segments = store.segments(key, &(0..u64::MAX)).unwrap();
+    let mut expected: Vec<Extent> = segments.iter().map(Extent::from).collect();
+    for extents in [&mut heads, &mut expected] {
+        extents.sort_by_key(|extent| (extent.first, extent.last));
+    }
+    assert_eq!(heads, expected);
+    let coverage = Coverage::new(&*store, key).unwrap();
+    let exact = coverage.split(0..50, 1).unwrap();
+    assert_eq!(
+        (exact.full, exact.mixed),
+        (vec![0..6, 21..25, 40..42], vec![])
+    );
+    let all = [0, 1, 2, 3, 4, 5, 21, 22, 23, 24, 40, 41];
+    for min_len in 2..20 {
+        let found = coverage.split(0..50, min_len).unwrap();
+        let has = |ranges: &[Range<u64>], run| ranges.iter().any(|range| range.contains(&run));
+        for run in 0..50 {
+            let is_ended = all.contains(&run);
+            assert!(is_ended || !has(&found.full, run), "{run} of {min_len}");
+            let is_found = has(&found.full, run) || has(&found.mixed, run);
+            assert!(!is_ended || is_found, "{run} of {min_len}");
+        }
+    }
+    // What was recorded since is not counted as ended, and nothing is counted twice.
+    record_each(&*store, key, &[&[6, 7, 20, 25]]);
+    let found = coverage.split(0..50, 1).unwrap();
+    let counted: u64 = found.full.iter().map(|range| range.end - range.start).sum();
+    assert!(counted <= 16);
+    for range in found.full {
+        assert_eq!(
+            store.runs(key, range.clone()).unwrap().len() as u64,
+            range.end - range.start
+        );
+    }
 }
 
 pub(crate) fn the_last_run_before_a_number_is_found_among_overlapping_commits(

@@ -31,8 +31,8 @@ use super::maintenance::{MAX_TEXTS, Maintenance};
 use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
 use super::queries::overlap;
 use super::records::{
-    BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
-    SegmentsBefore, StorageTime,
+    BackfillRow, Commit, Committed, ControlRequest, Extent, Key, Lease, LeaseTerms, OneFailure,
+    Overlap, SegmentsBefore, StorageTime,
 };
 use super::segment::{MAX_MERGED, Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, Values};
@@ -529,6 +529,10 @@ impl Records for PostgresStore {
 
     fn segments(&self, key: Key, numbers: &Range<u64>) -> Result<Vec<Segment>> {
         self.read(|connected| segment::select(connected, key, numbers))
+    }
+
+    fn extents(&self, key: Key) -> Result<Vec<Extent>> {
+        self.read(|connected| segment::extents(connected, key))
     }
 
     fn segments_before(&self, key: Key, number: u64) -> Result<SegmentsBefore> {

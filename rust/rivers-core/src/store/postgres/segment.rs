@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::session::{Answer, Connected, Failure, params};
 use crate::error::Result;
-use crate::store::records::{Key, SegmentsBefore};
+use crate::store::records::{Extent, Key, SegmentsBefore};
 use crate::store::segment::{Segment, merge_groups};
 
 const COLUMNS: &str = "first_run, last_run, runs, failed_runs, body";
@@ -40,6 +40,21 @@ pub(super) fn select(
     let (start, end) = (signed(numbers.start), signed(numbers.end));
     let rows = connected.query(&sql, params![key => INT8, start => INT8, end => INT8])?;
     Ok(rows.iter().map(read).collect())
+}
+
+/// All segments without their runs.
+pub(super) fn extents(connected: &mut Connected<'_>, key: Key) -> Answer<Vec<Extent>> {
+    let sql = "SELECT first_run, last_run, runs, failed_runs FROM @segment
+               WHERE backfill = $1 AND last_run IS NOT NULL";
+    let rows = connected.query(sql, params![key => INT8])?;
+    let number = |row: &Row, at: usize| row.get::<_, i64>(at).cast_unsigned();
+    let extents = rows.iter().map(|row| Extent {
+        first: number(row, 0),
+        last: number(row, 1),
+        runs: number(row, 2),
+        failed_runs: number(row, 3),
+    });
+    Ok(extents.collect())
 }
 
 pub(super) fn before(

@@ -11,7 +11,11 @@ use crate::clock::Micros;
 use crate::error::Result;
 use crate::space::{Members, PositionSet, Selection};
 use crate::store::Records;
+use crate::store::queries::coverage::Coverage;
 use crate::store::records::{BackfillRow, Key};
+
+/// Number of runs that are read at once.
+const CHUNK: u64 = 1 << 20;
 
 /// Errors of one type whose messages differ only in what varies, and the partitions that failed with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,20 +73,29 @@ impl RunErrors {
     }
 }
 
-/// Calls `visit` for each run that failed, by number.
-fn for_each_failed(
+/// Calls `visit` with each ended run that has failures, by number, and with those.
+pub(super) fn for_each_failed(
     store: &dyn Records,
     key: Key,
     mut failures: Vec<FailureRow>,
-    mut visit: impl FnMut(RunRow, RunErrors),
+    mut visit: impl FnMut(RunRow, &[FailureRow]) -> Result<()>,
 ) -> Result<()> {
     // A stable sort, and fast because runs fail nearly in the order of their numbers.
     failures.sort_by_key(|row| row.run);
     let mut by_run = failures.chunk_by(|a, b| a.run == b.run).peekable();
-    for run in store.runs(key, 0..u64::MAX)? {
-        while by_run.next_if(|rows| rows[0].run < run.run).is_some() {}
-        if let Some(rows) = by_run.next_if(|rows| rows[0].run == run.run) {
-            visit(run, RunErrors::new(rows));
+    // Segments without a failure are not read, and the others some at a time.
+    for numbers in Coverage::new(store, key)?.failed() {
+        let mut start = numbers.start;
+        while start < numbers.end {
+            let end = numbers.end.min(start.saturating_add(CHUNK));
+            for run in &store.ended_runs(key, start..end)? {
+                let run = run?;
+                while by_run.next_if(|rows| rows[0].run < run.run).is_some() {}
+                if let Some(rows) = by_run.next_if(|rows| rows[0].run == run.run) {
+                    visit(run, rows)?;
+                }
+            }
+            start = end;
         }
     }
     Ok(())
@@ -99,7 +112,8 @@ pub fn error_groups(store: &dyn Records, row: &BackfillRow) -> Result<Vec<ErrorG
     let plan = store.plan(row.key)?;
     let mut tally = Tally::default();
     let failures = store.failures(row.key, None)?;
-    for_each_failed(store, row.key, failures, |run, errors| {
+    for_each_failed(store, row.key, failures, |run, rows| {
+        let errors = RunErrors::new(rows);
         let space = plan.layers()[plan.layer_of(run.run)].selection().space();
         let mut own: Vec<(u64, ErrorId)> =
             errors.own.iter().map(|(&at, &error)| (at, error)).collect();
@@ -115,6 +129,7 @@ pub fn error_groups(store: &dyn Records, row: &BackfillRow) -> Result<Vec<ErrorG
                 space.text(first.unwrap_or_else(|| partitions.nth(0)))
             });
         }
+        Ok(())
     })?;
     tally.groups(store)
 }
@@ -205,7 +220,8 @@ impl Tally {
     }
 }
 
-/// The partitions of a backfill that failed with an error of this type: for each layer, in the backfill's order.
+/// The partitions of a backfill that failed with an error of this type, and with this message if one is given
+/// as that of a group: for each layer, in the backfill's order.
 ///
 /// # Errors
 /// `Storage`.
@@ -213,8 +229,10 @@ pub fn failed_with(
     store: &dyn Records,
     row: &BackfillRow,
     error_type: &str,
+    message: Option<&str>,
 ) -> Result<Vec<Selection>> {
     let plan = store.plan(row.key)?;
+    let is_message = |own: &str| message.is_none_or(|message| own == message);
     let failures = store.failures(row.key, None)?;
     let (mut fingerprints, mut errors) = (Vec::new(), Vec::new());
     for row in &failures {
@@ -232,12 +250,16 @@ pub fn failed_with(
     let fingerprints: Vec<i64> = fingerprints
         .into_iter()
         .zip(texts)
-        .filter_map(|(id, (kind, _))| (kind == error_type).then_some(id))
+        .filter_map(|(id, (kind, own))| (kind == error_type && is_message(&own)).then_some(id))
         .collect();
     let errors: Vec<i64> = store
         .errors(&errors)?
         .into_iter()
-        .filter_map(|(id, error)| (error.error_type == error_type).then_some(id))
+        .filter_map(|(id, error)| {
+            let own = || fingerprint(&error.message, "");
+            let fits = error.error_type == error_type && (message.is_none() || is_message(&own()));
+            fits.then_some(id)
+        })
         .collect();
     // Both are still in ascending order.
     let is_wanted = |id: ErrorId| match id.fingerprint {
@@ -245,8 +267,8 @@ pub fn failed_with(
         None => errors.binary_search(&id.error).is_ok(),
     };
     let mut failed = vec![RoaringTreemap::new(); plan.layers().len()];
-    for_each_failed(store, row.key, failures, |run, errors| {
-        let RunErrors { own, others } = errors;
+    for_each_failed(store, row.key, failures, |run, rows| {
+        let RunErrors { own, others } = RunErrors::new(rows);
         let failed = &mut failed[plan.layer_of(run.run)];
         if others.is_some_and(is_wanted) {
             let partitions = plan.run(run.run);
@@ -254,6 +276,7 @@ pub fn failed_with(
         }
         let own = own.into_iter().filter(|(_, error)| is_wanted(*error));
         failed.extend(own.map(|(partition, _)| partition));
+        Ok(())
     })?;
     let layers = plan.layers().iter().zip(failed).map(|(layer, failed)| {
         let set = Members::Explicit(PositionSet::ascending(failed));

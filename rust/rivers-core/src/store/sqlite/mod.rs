@@ -42,8 +42,8 @@ use super::maintenance::{MAX_TEXTS, Maintenance};
 use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
 use super::queries::overlap;
 use super::records::{
-    BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
-    SegmentsBefore, StorageTime,
+    BackfillRow, Commit, Committed, ControlRequest, Extent, Key, Lease, LeaseTerms, OneFailure,
+    Overlap, SegmentsBefore, StorageTime,
 };
 use super::segment::{Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values};
@@ -553,6 +553,10 @@ impl Records for SqliteStore {
 
     fn segments(&self, key: Key, numbers: &Range<u64>) -> Result<Vec<Segment>> {
         self.read(|connection| segment::select(connection, key, numbers))
+    }
+
+    fn extents(&self, key: Key) -> Result<Vec<Extent>> {
+        self.read(|connection| segment::extents(connection, key))
     }
 
     fn segments_before(&self, key: Key, number: u64) -> Result<SegmentsBefore> {

@@ -8,7 +8,7 @@ use super::columns;
 use crate::backfill::{Counts, RunEnd, RunRow, Stop};
 use crate::clock::Micros;
 use crate::store::encoding::encode_in_flight;
-use crate::store::records::{Commit, Key, SegmentsBefore};
+use crate::store::records::{Commit, Extent, Key, SegmentsBefore};
 use crate::store::segment::{MAX_MERGED, Segment, merge_groups};
 
 /// Appends the segment of a commit. Returns its number, or `None` if `owner` does not hold the lease.
@@ -152,6 +152,24 @@ pub(super) fn select(
         .prepare_cached(sql)?
         .query_map([key, signed(numbers.start), signed(numbers.end)], |row| {
             read(row, 0)
+        })?
+        .collect()
+}
+
+/// All segments without their runs. Their bodies, which come last in a row, are not read.
+pub(super) fn extents(connection: &Connection, key: Key) -> Result<Vec<Extent>> {
+    let sql = "SELECT first_run, last_run, runs, failed_runs FROM segment
+               WHERE backfill = ?1 AND last_run IS NOT NULL";
+    let number = |row: &Row<'_>, at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
+    connection
+        .prepare_cached(sql)?
+        .query_map([key], |row| {
+            Ok(Extent {
+                first: number(row, 0)?,
+                last: number(row, 1)?,
+                runs: number(row, 2)?,
+                failed_runs: number(row, 3)?,
+            })
         })?
         .collect()
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::recorded::spans;
+use super::backfill::partitions_in;
+use super::grid::Grid;
+use super::recorded::{Recorded, spans};
 use super::window::{Cells, Side, Tiling, Window, for_cells};
 use crate::error::{Error, Result};
 use crate::space::{Members, PositionSet, Selection, Space};
+use crate::store::queries::asset_state::{self, AssetState};
+use crate::store::{BackfillRow, Store};
 use crate::table::batch::check_rows;
-use crate::table::states::AssetStatus;
+use crate::table::states::{AssetStatus, PartitionStatus};
 
 /// The states of all partitions of a space, if there is one for each.
 ///
@@ -46,6 +50,59 @@ pub fn states_of(space: &Arc<Space>, sets: &[(Arc<Selection>, u8)]) -> Result<Ve
         }
     }
     Ok(states)
+}
+
+/// The states of all partitions of an asset, as sets: a byte for each partition is all that is kept.
+///
+/// # Errors
+/// `Storage`; `Execution` for too many partitions.
+pub fn states_of_asset(
+    store: &dyn Store,
+    asset: &str,
+    state: &AssetState,
+    stale: &Selection,
+) -> Result<Vec<u8>> {
+    let space = state.space();
+    let materialized = state.materialized();
+    let out_of_date = materialized.common(stale);
+    let mut sets = vec![
+        (materialized, AssetStatus::Materialized),
+        (out_of_date, AssetStatus::Stale),
+        (state.skipped(), AssetStatus::Skipped),
+        (
+            asset_state::failed(store, asset, state)?,
+            AssetStatus::Failed,
+        ),
+    ];
+    for row in store.unfinished()? {
+        let index = row.request.asset_index(asset, !space.dims().is_empty());
+        if let Some(index) = index {
+            let held = held(store, &row, index)?.same_in(space);
+            sets.push((held, AssetStatus::InProgress));
+        }
+    }
+    let sets: Vec<(Arc<Selection>, u8)> = sets
+        .into_iter()
+        .map(|(set, state)| (Arc::new(set), state as u8))
+        .collect();
+    states_of(space, &sets)
+}
+
+/// The partitions of an asset that a backfill in progress executes, and whose runs have not ended.
+fn held(store: &dyn Store, row: &BackfillRow, asset: u32) -> Result<Selection> {
+    let plan = store.plan(row.key)?;
+    let grid = Grid::of_layer(&plan, plan.layer_with(asset))?;
+    let mut recorded = Recorded::default();
+    recorded.refresh(store, row, &plan)?;
+    let bounds: Vec<Range<u32>> = grid.lens().into_iter().map(|len| 0..len).collect();
+    let open = [PartitionStatus::Pending, PartitionStatus::Running];
+    let held = partitions_in(&plan, &grid, &recorded, &bounds, &open)?;
+    let session = row.request.sessions.last();
+    let is_again = session.is_some_and(|own| own.executed_again.contains(&asset));
+    Ok(match plan.materialized(asset) {
+        Some(before) if !is_again => held.minus(before),
+        Some(_) | None => held,
+    })
 }
 
 /// Counts the states of all partitions of a space, in definition order: one plane for each of

@@ -60,14 +60,42 @@ pub fn backfill_cells(grid: &Grid, recorded: &Recorded, window: &Window) -> Resu
         cell[PartitionStatus::Skipped as usize] = skipped[at];
         cell[PartitionStatus::Completed as usize] = ended[at] - failed[at] - skipped[at];
     }
-    Ok(Cells {
+    Ok(cells(&tiling, num_states, counts))
+}
+
+/// Counts a layer of a backfill, of which only `chosen` have failed: all others count as `Completed`, so that a
+/// map shows what failed with one error.
+///
+/// # Errors
+/// `Configuration` for a window that does not fit the grid.
+pub fn chosen_cells(grid: &Grid, chosen: &Selection, window: &Window) -> Result<Cells> {
+    let tiling = Tiling::new(window, &grid.lens())?;
+    let plane = || vec![0_u64; tiling.num_cells().max(tiling.columns.cells as usize)];
+    let (mut all, mut failed) = (plane(), plane());
+    grid.add_runs(&tiling, &mut all, grid.runs());
+    for partition in chosen.iter() {
+        if let Some(at) = grid.cell_of(&tiling, partition) {
+            failed[at] += 1;
+        }
+    }
+    let num_states = PartitionStatus::ALL.len();
+    let mut counts = vec![0; tiling.num_cells() * num_states];
+    for (at, cell) in counts.chunks_exact_mut(num_states).enumerate() {
+        cell[PartitionStatus::Failed as usize] = failed[at];
+        cell[PartitionStatus::Completed as usize] = all[at] - failed[at];
+    }
+    Ok(cells(&tiling, num_states, counts))
+}
+
+fn cells(tiling: &Tiling<'_>, num_states: usize, counts: Vec<u64>) -> Cells {
+    Cells {
         width: tiling.width,
         height: tiling.height,
         per_column: tiling.columns.per_cell,
         per_row: tiling.per_row(),
         num_states,
         counts,
-    })
+    }
 }
 
 /// The partitions within these bounds that are in one of these states.

@@ -12,8 +12,8 @@ mod recorded;
 mod window;
 
 pub use super::states::AssetStatus;
-pub use asset::{asset_cells, asset_partitions_in, checked_states, states_of};
-pub use backfill::{backfill_cells, partitions_in};
+pub use asset::{asset_cells, asset_partitions_in, checked_states, states_of, states_of_asset};
+pub use backfill::{backfill_cells, chosen_cells, partitions_in};
 pub use grid::Grid;
 pub use recorded::Recorded;
 pub use window::{Cells, MAX_CELLS, Window};

@@ -9,14 +9,18 @@ use roaring::RoaringTreemap;
 use crate::backfill::{FailureRow, RunRow, SkipRow, Status};
 use crate::error::Result;
 use crate::plan::Plan;
-use crate::store::{BackfillRow, Records};
+use crate::store::queries::coverage::Coverage;
+use crate::store::{BackfillRow, Key, Records};
 use crate::table::states::PartitionStatus;
 
 /// Number of runs that are read at once.
-const CHUNK: u64 = 1 << 18;
+const CHUNK: u64 = 1 << 20;
 
-/// Maximum number of gaps that are read one by one; the space between more is read as a whole.
-const MAX_GAPS: usize = 64;
+/// Number of runs from which on it is cheaper to unpack all of them than to find out which have ended.
+const MIN_SPLIT: u64 = 1 << 16;
+
+/// Maximum number of ended runs between two gaps that are read as one: about a segment.
+const MAX_BETWEEN: u64 = 1 << 14;
 
 /// Maximum number of runs whose failures are read one by one.
 const MAX_RUNS_READ: usize = 32;
@@ -54,11 +58,9 @@ impl Recorded {
             self.ended.insert_range(0..plan.num_runs());
             self.failed.clear();
             self.partly_failed.clear();
-            if row.counts.failed > 0 {
-                for failure in store.failures(row.key, None)? {
-                    self.add_failure(&failure, plan);
-                }
-            }
+            self.read_failures(store, row, plan)?;
+        } else if self.status.is_none() {
+            self.read_first(store, row, plan)?;
         } else {
             self.read_runs(store, row, plan)?;
         }
@@ -75,6 +77,34 @@ impl Recorded {
         Ok(())
     }
 
+    /// Reads a backfill that has not been looked at: where all runs of a range have ended, none is unpacked.
+    fn read_first(&mut self, store: &dyn Records, row: &BackfillRow, plan: &Plan) -> Result<()> {
+        let coverage = Coverage::new(store, row.key)?;
+        let ranges = coverage.split(0..plan.num_runs(), MIN_SPLIT)?;
+        for full in ranges.full {
+            self.ended.insert_range(full);
+        }
+        for mixed in ranges.mixed {
+            for_each_ended(store, row.key, mixed, |run| {
+                self.ended.insert(run.run);
+            })?;
+        }
+        self.read_failures(store, row, plan)
+    }
+
+    /// Reads the failures of all runs that have ended.
+    fn read_failures(&mut self, store: &dyn Records, row: &BackfillRow, plan: &Plan) -> Result<()> {
+        if row.counts.failed > 0 {
+            for failure in store.failures(row.key, None)? {
+                // A run that has ended since is read at the next look.
+                if self.ended.contains(failure.run) {
+                    self.add_failure(&failure, plan);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the runs that had not ended at the last look.
     fn read_runs(&mut self, store: &dyn Records, row: &BackfillRow, plan: &Plan) -> Result<()> {
         let Some(highest) = store.run_before(row.key, plan.num_runs())? else {
@@ -82,14 +112,9 @@ impl Recorded {
         };
         let mut partly: HashMap<u64, u64> = HashMap::new();
         for gap in self.gaps(highest.run + 1) {
-            let mut start = gap.start;
-            while start < gap.end {
-                let end = gap.end.min(start.saturating_add(CHUNK));
-                for run in store.runs(row.key, start..end)? {
-                    self.add_run(&run, plan, &mut partly);
-                }
-                start = end;
-            }
+            for_each_ended(store, row.key, gap, |run| {
+                self.add_run(&run, plan, &mut partly);
+            })?;
         }
         if partly.is_empty() {
             return Ok(());
@@ -110,23 +135,19 @@ impl Recorded {
         Ok(())
     }
 
-    /// The runs below `end` that had not ended at the last look, in few ranges.
+    /// The runs below `end` that had not ended at the last look; gaps with few runs between them are one.
     fn gaps(&self, end: u64) -> Vec<Range<u64>> {
-        let (mut gaps, mut next) = (Vec::new(), 0);
+        let (mut gaps, mut next): (Vec<Range<u64>>, u64) = (Vec::new(), 0);
+        let mut add = |gap: Range<u64>| match gaps.last_mut() {
+            _ if gap.is_empty() => {}
+            Some(last) if gap.start - last.end <= MAX_BETWEEN => last.end = gap.end,
+            Some(_) | None => gaps.push(gap),
+        };
         for ended in spans(&self.ended, 0..end) {
-            if next < ended.start {
-                gaps.push(next..ended.start);
-            }
+            add(next..ended.start);
             next = ended.end;
         }
-        if next < end {
-            gaps.push(next..end);
-        }
-        if gaps.len() > MAX_GAPS
-            && let (Some(first), Some(last)) = (gaps.first(), gaps.last())
-        {
-            return std::iter::once(first.start..last.end).collect();
-        }
+        add(next..end);
         gaps
     }
 
@@ -232,6 +253,24 @@ impl Recorded {
             }
         }
     }
+}
+
+/// Calls `visit` with the ended runs whose number is in a range, some at a time.
+fn for_each_ended(
+    store: &dyn Records,
+    key: Key,
+    numbers: Range<u64>,
+    mut visit: impl FnMut(RunRow),
+) -> Result<()> {
+    let mut start = numbers.start;
+    while start < numbers.end {
+        let end = numbers.end.min(start.saturating_add(CHUNK));
+        for run in &store.ended_runs(key, start..end)? {
+            visit(run?);
+        }
+        start = end;
+    }
+    Ok(())
 }
 
 fn has_ended(status: Status) -> bool {

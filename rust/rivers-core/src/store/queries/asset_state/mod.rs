@@ -6,6 +6,7 @@
 //! do not settle a question.
 
 mod account;
+mod failed;
 mod history;
 mod outcome;
 mod source;
@@ -25,6 +26,7 @@ use crate::store::records::BackfillRow;
 use crate::store::{Records, Store};
 use account::{Account, Part};
 
+pub use failed::failed;
 pub use history::{ever_materialized, materialized_in};
 pub use outcome::{Availability, Outcome};
 pub use stale::{Staleness, Upstream, stale};
