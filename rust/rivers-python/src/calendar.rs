@@ -74,10 +74,10 @@ fn zone(given: &Bound<'_, PyAny>) -> PyResult<Arc<Zone>> {
 /// The time in UTC of an aware datetime, or of a naive one in UTC.
 pub(crate) fn instant(given: &Bound<'_, PyAny>) -> PyResult<Nanos> {
     let offset = given.call_method0("utcoffset")?;
-    let ahead: TimeDelta = match offset.is_none() {
-        true => TimeDelta::zero(),
-        false => offset.extract()?,
-    };
+    if offset.is_none() {
+        return Ok(to_nanos(given.extract()?));
+    }
+    let ahead: TimeDelta = offset.extract()?;
     let naive = given.call_method("replace", (), Some(&naive(given.py())?))?;
     let wall: NaiveDateTime = naive.extract()?;
     Ok(to_nanos(wall)

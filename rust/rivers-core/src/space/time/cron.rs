@@ -8,7 +8,7 @@ use chrono::{Datelike, NaiveDate};
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Weekday};
 
-use super::units::{DAY, EPOCH_DAYS_FROM_CE, LAST_TIME, Nanos, SECOND};
+use super::units::{DAY, EPOCH_DAYS_FROM_CE, LAST_TIME, Nanos, SECOND, divide};
 use crate::error::{Error, Result};
 
 /// Number of years to search for the next match; all rules of days, weekdays and leap years recur
@@ -216,7 +216,10 @@ impl CronDays {
 
     /// Number of occurrences before a time.
     pub(super) fn rank(&self, grid: &CronGrid, time: Nanos) -> u64 {
-        let (day, of_day) = (time.div_euclid(DAY), time.rem_euclid(DAY));
+        let (day, of_day) = divide(time, DAY);
+        let (second, after) = divide(of_day, SECOND);
+        // A time within a second comes after what fires at its start.
+        let second = second as u32 + u32::from(after != 0);
         let before = self.days.partition_point(|&d| Nanos::from(d) < day);
         let mut points = before as u64 * grid.times.len() as u64;
         if self
@@ -224,9 +227,7 @@ impl CronDays {
             .get(before)
             .is_some_and(|&d| Nanos::from(d) == day)
         {
-            points +=
-                grid.times
-                    .partition_point(|&t| Nanos::from(t) * SECOND < of_day) as u64;
+            points += grid.times.partition_point(|&t| t < second) as u64;
         }
         points.saturating_sub(self.skipped)
     }

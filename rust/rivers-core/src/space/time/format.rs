@@ -58,8 +58,8 @@ impl TimeFormat {
         use std::fmt::Write as _;
         let mut text = String::with_capacity(16);
         let items = self.items.iter();
-        let east = FixedOffset::east_opt((offset / SECOND) as i32).filter(|_| self.shows_offset);
-        let written = match east {
+        let east = || FixedOffset::east_opt((offset / SECOND) as i32);
+        let written = match self.shows_offset.then(east).flatten() {
             Some(east) => {
                 let utc = to_datetime(wall.saturating_sub(offset));
                 let time = DateTime::<FixedOffset>::from_naive_utc_and_offset(utc, east);

@@ -6,7 +6,7 @@ use chrono::{Datelike, NaiveDate};
 
 use super::cron::{CronDays, CronGrid};
 use super::declared::Grid;
-use super::units::{DAY, EPOCH_DAYS_FROM_CE, Nanos, SECOND};
+use super::units::{DAY, EPOCH_DAYS_FROM_CE, Nanos, SECOND, divide};
 use crate::error::Result;
 
 /// The starts of windows, in order, each with a number.
@@ -83,7 +83,8 @@ impl Steps {
     pub(super) fn nth(&self, n: i64) -> Nanos {
         match self {
             Self::Every { start, step } => {
-                Nanos::from(n).saturating_mul(*step).saturating_add(*start)
+                // The product of 64 bits and 64 bits without a sign fits.
+                Nanos::from(n).wrapping_mul(*step).saturating_add(*start)
             }
             Self::Cron(steps) => steps.days.nth(&steps.cron, n.max(0) as u64),
             Self::Months { every, phase } => {
@@ -97,7 +98,8 @@ impl Steps {
         match self {
             Self::Every { start, step } => {
                 let since = time.saturating_sub(*start);
-                let number = since.div_euclid(*step) + Nanos::from(since.rem_euclid(*step) != 0);
+                let (number, after) = divide(since, *step);
+                let number = number + Nanos::from(after != 0);
                 // No start has a number as large as the bounds.
                 number.clamp((i64::MIN / 4).into(), (i64::MAX / 4).into()) as i64
             }
