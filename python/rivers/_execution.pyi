@@ -132,6 +132,9 @@ class Engine:
     def abort(self, key: int, reason: str) -> None:
         """Stops a backfill whose runs cannot be executed here; `wait` raises the reason."""
 
+    def set_workers(self, key: int, workers: str | None) -> None:
+        """Records what the executor says of the workers of a live backfill: JSON, for readers."""
+
     def orphans(self) -> list[tuple[str, bool]]:
         """Ids of the backfills and manual runs whose process is dead, and whether they are manual."""
 

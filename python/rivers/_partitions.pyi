@@ -279,7 +279,8 @@ class PartitionsDefinition:
                 `timezone`. With a time of day, every window starts at it.
             end: Every window starts before it; `None`: the last window contains the current time.
             fmt: Format of the keys, in the codes of `strftime`; by default `"%Y-%m-%d"`. `%q` is the
-                quarter, `%G-W%V` the ISO week.
+                quarter, `%G-W%V` the ISO week, `%z` the offset from UTC, and `%.3f` fractions of a
+                second.
             timezone: The zone whose wall clock the windows follow, such as `"America/New_York"`; by
                 default UTC. Where its clock changes, days have 23 or 25 hours. A day that starts at a
                 time which the clock skips starts when the clock changes; a skipped day has no
@@ -494,8 +495,9 @@ class PartitionsDefinition:
             cron_schedule: A cron expression of the windows' starts: minute, hour, day, month and
                 weekday; a sixth field in front of them is the second. Or one of `@hourly`, `@daily`,
                 `@midnight`, `@weekly` (Sunday), `@monthly`, `@quarterly`, `@yearly` and `@annually`.
-            interval_seconds: Length of each window: a whole number of seconds of elapsed time, as an
-                `int` or a `float`. The first window starts at `start`.
+            interval_seconds: Length of each window in seconds of elapsed time, exact to the nanosecond.
+                The first window starts at `start`. `fmt` must show fractions of a second, as `"%.3f"`
+                does.
             end: Every window starts before it; `None`: the last window contains the current time.
             fmt: Format of the keys; by default `"%Y-%m-%dT%H:%M:%S"`.
             timezone: The zone of the schedule, as in `daily`. A time of the schedule that occurs twice
@@ -907,13 +909,13 @@ class PartitionMapping:
         Args:
             dimension_mappings: For a dimension of the upstream, the mapping to it from the downstream's
                 dimension of that name; or a pair of another dimension of the downstream and the mapping
-                from it. Each dimension of the downstream can determine one of the upstream. Omitted
+                from it. A dimension of the downstream can determine several of the upstream. Omitted
                 dimensions are matched by name. All keys of a dimension that only the upstream has are
                 needed.
 
         Raises:
             MappingDefinitionError: `dimension_mappings` is empty, a mapping is itself `multi`,
-                `multi_to_single` or `for_keys`, or two dimensions follow from the same one.
+                `multi_to_single` or `for_keys`.
             TypeError: `dimension_mappings` has another form.
 
         Example:

@@ -80,6 +80,8 @@ class BackfillRecord(BackfillSnapshot):
     """Number of runs in flight at the last commit."""
     owner: str | None
     """Name of the process that has the right to run it, if it has not ended."""
+    workers: str | None
+    """What its executor said last of its workers, as JSON, while it is in progress."""
 
 @type_check_only
 class RunData(TypedDict):
@@ -348,6 +350,31 @@ class Store:
         metadata: str | None,
     ) -> None:
         """Records partitions of an asset as materialized or, without `materialized`, as missing."""
+
+    def prune(self, age: int, remove: bool) -> int:
+        """Removes what ended so many microseconds ago or earlier; without `remove`, counts it.
+
+        Raises:
+            StorageError: The storage cannot be written; the next call goes on.
+        """
+
+    def copy_to(self, target: Store) -> tuple[int, int, int]:
+        """Copies what another storage does not have: backfills, those that it had already, and runs.
+
+        Raises:
+            ConfigurationError: A process runs a backfill of this storage.
+            StorageError: One cannot be read or written, or both have different records of a backfill.
+        """
+
+    def pools(self) -> list[tuple[str, int, int, int]]:
+        """Returns the pools that are set here: name, slots, those lent, and those that runs wait for."""
+
+    def set_pool(self, name: str, slots: int | None) -> None:
+        """Sets the slots of a pool, or removes its limit.
+
+        Raises:
+            StorageError: The storage cannot be written.
+        """
 
     def run_progress(self, id: str) -> tuple[int, int] | None:
         """Returns the steps of a run that have ended, and all; `None` for an unknown run."""

@@ -23,6 +23,7 @@ from rivers.exceptions import (
     ConfigurationError,
     ExecutionError,
 )
+from rivers.execution.worker_counts import WorkerCounts
 from rivers.status import tables
 from rivers.status.backfill_view import BackfillView, seconds_left, view_of
 from rivers.status.notifications import Notifier
@@ -189,6 +190,7 @@ class BackfillClient:
             run_ids=lambda: run_ids(backfill_id, record["num_runs"]),
             rate=lambda: store.rate(backfill_id) if in_progress else None,
             eta=lambda: seconds_left(left, status.rate),
+            workers=lambda: WorkerCounts.of(store.backfill(backfill_id)) if in_progress else None,
         )
         status.__dict__["_cells"] = lambda width, height: self.cells(
             backfill_id, width=width, height=height

@@ -199,6 +199,32 @@ def test_what_cannot_be_composed_is_refused_at_definition(make, told):
         make()
 
 
+def test_the_arguments_of_a_task_have_the_documented_order(repo):
+    handler, calls = rs.InMemoryIOHandler(), []
+
+    @rs.Task("odd", {"team": "a"}, handler, rs.RetryPolicy(1))
+    def task():
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError
+        return 7
+
+    assert (task.name, task.tags, task.io_handler) == ("odd", {"team": "a"}, handler)
+
+    @rs.Asset.from_graph
+    def graph():
+        return task()
+
+    repository = repo(graph)
+    assert repository.materialize().success
+    assert repository.load_node("graph/odd") == 7
+
+
+def test_a_task_has_one_name():
+    with pytest.raises(AssetDefinitionError, match="given twice, as 'a' and as 'b'"):
+        rs.Task("a", name="b")
+
+
 def test_after_a_refusal_tasks_are_functions_again():
     with pytest.raises(AssetDefinitionError):
         refused(lambda source: source + 1)()

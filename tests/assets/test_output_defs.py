@@ -52,6 +52,24 @@ def test_positional_arguments_have_the_documented_order():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"pool": [("db", 2), ("api", 1)]},
+        {"pool": ["db", "api"], "pool_slots": {"db": 2}},
+    ],
+)
+def test_pools_are_pairs_of_a_name_and_slots(given):
+    assert AssetDef("x", **given).pool == [("db", 2), ("api", 1)]
+    assert rs.Asset(nothing, name="x", **given).pool == [("db", 2), ("api", 1)]
+
+
+@pytest.mark.parametrize("pool", [[("db", 0)], [("db", "2")], [("db",)], [("db", 1), "api"], [3]])
+def test_pairs_that_are_no_pools_are_refused(pool):
+    with pytest.raises(AssetDefinitionError, match="pool"):
+        AssetDef("x", pool=pool)
+
+
 def test_keyword_arguments_come_in_any_order():
     assert AssetDef(kinds=["a"], group="g", name="x") == AssetDef("x", None, ["a"], "g")
     assert AssetDef("x", group="g") != AssetDef("x", group="h")
@@ -189,7 +207,9 @@ def test_outputs_may_have_partitions_of_their_own_that_share_a_key(repo):
     ("definition", "told"),
     [
         (rs.PartitionsDefinition.static_(["d"]), r"'x' and 'y'.*share no key"),
-        (rs.PartitionsDefinition.daily("2024-01-01"), r"'x' and 'y'"),
+        (rs.PartitionsDefinition.daily("2024-01-01"), r"'x' and 'y'.*of different kinds"),
+        (rs.PartitionsDefinition.dynamic("d"), r"'x' and 'y'.*of different kinds"),
+        (rs.PartitionsDefinition.multi({"d": LETTERS}), r"'x' and 'y'.*of different kinds"),
         (None, r"'x' and 'y'.*of different kinds"),
     ],
 )

@@ -1,6 +1,8 @@
 """Selecting some outputs of a multi-asset: only they are made, recorded and counted."""
 
 import pytest
+from pydantic import BaseModel
+from tests.support import run_script
 
 import rivers as rs
 
@@ -138,3 +140,68 @@ def test_worker_processes_know_the_selection(repo, tmp_path, executor):
     repository = repo(step, default_executor=executor)
     assert repository.backfill(["y"], partition_range=ALL).completed == 2
     assert repository.load_node("y", KEY) == 2
+
+
+class Settings(BaseModel):
+    factor: int = 1
+
+
+@pytest.mark.parametrize("named", [{"y": {"factor": 3}}, {"step": {"factor": 3}}])
+def test_a_rerun_keeps_the_config_that_an_output_names(repo, named):
+    seen, failing = [], [True]
+
+    @rs.Asset.from_multi(output_defs=OUTPUTS, partitions_def=LETTERS)
+    def step(context: rs.AssetExecutionContext[Settings]):
+        seen.append((context.output_selection, context.config.factor))
+        if failing:
+            raise ValueError
+        return dict.fromkeys(context.output_selection, 1)
+
+    repository = repo(step)
+    failed = repository.backfill(["y"], partition_keys=[KEY], config=named)
+    failing.clear()
+    assert repository.rerun_backfill(failed.backfill_id).completed == 1
+    assert seen == [(["y"], 3)] * 2
+
+
+STEP = """
+import os, pathlib, sys
+import rivers as rs
+from pydantic import BaseModel
+
+class Settings(BaseModel):
+    factor: int = 1
+
+letters = rs.PartitionsDefinition.static_(["a", "b"])
+handler = rs.PickleIOHandler(pathlib.Path(sys.argv[1]) / "values")
+outputs = [rs.AssetDef(name, io_handler=handler) for name in "xyz"]
+notes = pathlib.Path(sys.argv[1]) / "notes"
+
+@rs.Asset.from_multi(output_defs=outputs, partitions_def=letters)
+def step(context: rs.AssetExecutionContext[Settings]):
+    with notes.open("a") as file:
+        print(context.partition_key, *context.output_selection, context.config.factor, file=file)
+    if sys.argv[2] == "die" and context.partition_key == "b":
+        os._exit(1)
+    for name in "xyz":  # Also what is not selected.
+        yield rs.Output(context.config.factor, output_name=name)
+
+repo = rs.CodeRepository([step]).resolve(rs.Storage.embedded(sys.argv[1] + "/rivers.db"))
+everything = rs.PartitionKeyRange.single("a", "b")
+if sys.argv[2] == "die":
+    repo.backfill(["z", "x"], partition_range=everything, max_concurrency=1, config={"z": {"factor": 5}})
+else:
+    (backfill_id,) = repo.backfills()["backfill_id"]
+    print(repo.resume_backfill(backfill_id).status)
+    for name in "xyz":
+        print(name, repo.partition_status(name, status="materialized").height)
+"""
+
+
+def test_a_resume_keeps_the_selection_and_the_config_that_an_output_names(tmp_path):
+    assert run_script(STEP, tmp_path, "die").returncode == 1
+    resumed = run_script(STEP, tmp_path, "resume")
+    assert resumed.stdout.splitlines() == ["completed", "x 2", "y 0", "z 2"], resumed.stderr
+    notes = (tmp_path / "notes").read_text().splitlines()
+    assert set(notes) == {"a x z 5", "b x z 5"}
+    assert notes[-1] == "b x z 5"

@@ -1,6 +1,9 @@
 """What type checkers say about a user's program."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,16 +44,41 @@ def test_the_program_passes_strict_checks(checked):
     assert checked() == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("twice(3)", 'twice("3")'),
-        ("one(), int", "one(), str"),
-        ("kinds=", "kind="),
-        ("RetryOn.TRANSIENT", "RetryOn.TRANSIENTS"),
-        ("node_io_handler=rs.InMemoryIOHandler()", "node_io_handler=3"),
-        ("tags={", "tag={"),
-    ],
-)
+MISTAKES = [
+    ("twice(3)", 'twice("3")'),
+    ("one(), int", "one(), str"),
+    ("kinds=", "kind="),
+    ("RetryOn.TRANSIENT", "RetryOn.TRANSIENTS"),
+    ("node_io_handler=rs.InMemoryIOHandler()", "node_io_handler=3"),
+    ("tags={", "tag={"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), MISTAKES)
 def test_a_mistake_is_a_type_error(checked, old, new):
     assert checked(old, new)
+
+
+def test_basedpyright_accepts_the_program_and_finds_each_mistake(tmp_path):
+    """One call for all programs, since the start of the checker takes most of the time."""
+    source = PROGRAM.read_text(encoding="utf-8")
+    (tmp_path / "right.py").write_text(source, encoding="utf-8")
+    for number, (old, new) in enumerate(MISTAKES):
+        (tmp_path / f"wrong_{number}.py").write_text(source.replace(old, new), encoding="utf-8")
+    settings = {
+        "include": ["."],
+        "extraPaths": [str(Path(rivers.__file__).parents[1])],
+        "typeCheckingMode": "strict",
+        "reportUnnecessaryIsInstance": False,
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    command = [
+        sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error",
+        "--pythonpath", sys.executable, "--project", str(tmp_path),
+    ]  # fmt: skip
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = {
+        Path(problem["file"]).stem: problem["message"]
+        for problem in json.loads(ended.stdout)["generalDiagnostics"]
+    }
+    assert sorted(found) == [f"wrong_{number}" for number in range(len(MISTAKES))], found

@@ -41,24 +41,13 @@ def called_by(request, monkeypatch):
 
 
 @pytest.fixture
-def parallel():
+def parallel(repo_on):
     """Makes a repository with two worker processes, and closes it."""
-    made = []
-
-    def make(*assets, workers=2):
-        executor = rs.Executor.parallel(workers)
-        made.append(
-            rs.CodeRepository(list(assets), default_executor=executor).resolve(rs.Storage.memory())
-        )
-        return made[-1]
-
-    yield make
-    for repo in made:
-        repo.close()
+    return lambda *assets, workers=2: repo_on(rs.Executor.parallel(workers), *assets)
 
 
 @pytest.fixture(params=["threads", "processes", "ray"])
-def on_each_executor(request):
+def on_each_executor(request, repo_on):
     """Makes a repository whose runs are executed in threads, in two processes, or on a Ray cluster."""
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
@@ -67,31 +56,4 @@ def on_each_executor(request):
         "processes": lambda: rs.Executor.parallel(2),
         "ray": rs.Executor.ray,
     }
-    made = []
-
-    def make(*assets, **options):
-        executor = make_executor[request.param]()
-        repository = rs.CodeRepository(list(assets), default_executor=executor, **options)
-        made.append(repository)
-        return repository.resolve(rs.Storage.memory())
-
-    yield make
-    for repository in made:
-        repository.close()
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """Returns a file that several processes append lines to."""
-
-    class Notes:
-        path = tmp_path / "notes"
-
-        def add(self, *texts):
-            with self.path.open("a") as file:
-                file.write(" ".join(map(str, texts)) + "\n")
-
-        def lines(self):
-            return [line.split() for line in self.path.read_text().splitlines()]
-
-    return Notes()
+    return lambda *assets, **options: repo_on(make_executor[request.param](), *assets, **options)

@@ -1,10 +1,12 @@
 """`Output` and `Materialization`: what a function may return in place of a bare value."""
 
+import re
+
 import pytest
 
 import rivers as rs
 from rivers import Materialization, Output
-from rivers.exceptions import GraphValidationError
+from rivers.exceptions import ExecutionError, GraphValidationError
 
 LETTERS = rs.PartitionsDefinition.static_(["a", "b"])
 
@@ -91,8 +93,14 @@ def test_taking_the_value_of_a_materialization_is_refused_where_it_is_known(repo
 def test_taking_the_value_of_a_materialization_fails_the_run_otherwise(repo):
     stored = rs.Asset(Materialization, name="stored")
     taking = rs.Asset(lambda stored: stored, name="taking")
-    result = repo(stored, taking).materialize(raise_on_error=False)
-    assert not result.success
+    repository = repo(stored, taking)
+    result = repository.materialize(raise_on_error=False)
+    assert result.materialized_assets == ["stored"]
+    (failure,) = result.failed_assets
+    assert failure[0] == "taking"
+    assert re.search(r"'stored'.*returns a Materialization, it has no value", failure[1])
+    with pytest.raises(ExecutionError, match="returns a Materialization, it has no value"):
+        repository.load_node("stored")
 
 
 def test_one_output_of_several_may_be_a_materialization(repo):

@@ -1,7 +1,9 @@
 """Delta Lake tables: a run replaces the rows of its partitions, even with concurrent writers."""
 
 import datetime as dt
+import os
 import sys
+from pathlib import Path
 
 import cloudpickle
 import polars as pl
@@ -159,3 +161,133 @@ def test_runs_beside_each_other_lose_nothing(repo, delta, executor):
         assert stored.height == 30
         assert stored["run"].n_unique() == result.num_runs
         assert stored["run"].str.starts_with(result.backfill_id).all()
+
+
+# -- what is missing -------------------------------------------------------------------------------
+
+
+def missing_of(tmp_path, returned, **options):
+    """What an asset is told of the partitions of `returned`; an exception fails its partition."""
+    handler = rs.DeltaIOHandler(tmp_path, partition_by="key")
+    letters = rs.PartitionsDefinition.static_(list(returned))
+
+    @rs.Asset(partitions_def=letters, io_handler=handler)
+    def source(context: rs.AssetExecutionContext) -> pl.DataFrame | None:
+        rows = returned[context.partition_key]
+        if isinstance(rows, Exception):
+            raise rows
+        keys = pl.Series("key", [context.partition_key] * (rows or 0), pl.String)
+        return None if rows is None else keys.to_frame().with_columns(n=1)
+
+    seen = []
+
+    @rs.Asset(deps=[rs.AssetDef.input("source", allow_missing=True)])
+    def taker(context: rs.AssetExecutionContext, source: pl.DataFrame) -> None:
+        seen.append((source.height, context.missing_inputs))
+
+    repository = rs.CodeRepository([source, taker]).resolve(rs.Storage.memory())
+    everything = rs.PartitionKeyRange.single(None, None)
+    repository.backfill(["source"], partition_range=everything)
+    repository.materialize(["taker"])
+    return seen[0]
+
+
+def test_partitions_that_failed_are_missing_those_without_rows_are_not(tmp_path):
+    height, missing = missing_of(
+        tmp_path, {"a": 2, "b": 0, "c": None, "d": ValueError("no"), "e": 1}
+    )
+    assert height == 3
+    assert missing == {"source": [rs.PartitionKey.single("d")]}
+
+
+def test_all_partitions_of_a_table_that_was_never_made_are_missing(tmp_path):
+    height, missing = missing_of(tmp_path, {"a": ValueError("no"), "b": ValueError("no")})
+    assert height == 0
+    assert missing == {"source": keys("a", "b")}
+
+
+def test_a_partition_is_no_longer_missing_once_it_has_rows_or_is_stored_without(tmp_path):
+    handler = rs.DeltaIOHandler(tmp_path, partition_by="k")
+    wanted = loading(*keys("a", "b"))
+    rows = pl.DataFrame({"k": ["a"], "n": [1]})
+    assert handler._absent(wanted) == keys("a", "b")
+    handler.handle_output(storing(*keys("a")), rows)
+    assert handler._absent(wanted) == keys("b")
+    handler.handle_output(storing(*keys("b")), rows.clear())
+    assert handler._absent(wanted) == []
+    handler.handle_output(storing(*keys("a")), None)
+    assert handler._absent(wanted) == []
+    handler.handle_output(storing(*keys("a")), rows)
+    assert handler.load_input(wanted).equals(rows)
+
+
+# -- durability ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The names of the files and folders that are synced, in order."""
+    names = []
+    fsync = os.fsync
+
+    def recording(descriptor):
+        names.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    return names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are looked up in /proc")
+def test_all_files_of_a_commit_are_synced_with_the_log_and_the_folders(tmp_path, synced):
+    handler = rs.DeltaIOHandler(tmp_path / "new" / "tables", partition_by="k")
+    table = tmp_path / "new" / "tables" / "a"
+    both = pl.DataFrame({"k": ["a", "b c"], "n": [1, 2]})
+    handler.handle_output(storing(*keys("a", "b c")), both)
+    written = {path for path in table.rglob("*") if path.is_file()}
+    assert written
+    assert written <= set(synced)
+    folders = {path for path in table.rglob("*") if path.is_dir()}
+    assert folders | {table, table.parent, table.parent.parent, tmp_path} <= set(synced)
+    synced.clear()
+    handler.handle_output(storing(*keys("a")), both.head(1))
+    again = {path for path in table.rglob("*") if path.is_file()} - written
+    assert again <= set(synced)
+    assert not written & set(synced)
+    synced.clear()
+    handler.handle_output(storing(*keys("a")), None)
+    assert {path.parent.name for path in synced if path.suffix == ".json"} == {"_delta_log"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are looked up in /proc")
+def test_a_checkpoint_is_synced_with_the_file_that_names_it(tmp_path, synced):
+    handler = rs.DeltaIOHandler(tmp_path, partition_by="k")
+    rows = pl.DataFrame({"k": ["a"], "n": [1]})
+    handler.handle_output(storing(*keys("a")), rows)
+    table = DeltaTable(tmp_path / "a")
+    for _ in range(120):
+        table.delete("k = 'b'")  # Commits nothing, or an empty commit.
+        handler.handle_output(storing(*keys("a")), rows)
+        if (tmp_path / "a" / "_delta_log" / "_last_checkpoint").exists():
+            break
+    names = {path.name for path in synced}
+    assert "_last_checkpoint" in names
+    assert any(name.endswith(".checkpoint.parquet") for name in names)
+
+
+def test_syncs_of_tables_can_be_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("synced"))
+    handler = rs.DeltaIOHandler(tmp_path, partition_by="k", sync=False)
+    handler.handle_output(storing(*keys("a")), pl.DataFrame({"k": ["a"], "n": [1]}))
+    assert handler.load_input(loading(*keys("a"))).height == 1
+
+
+def test_a_sync_that_fails_fails_the_run(tmp_path, monkeypatch):
+    handler = rs.DeltaIOHandler(tmp_path, partition_by="k")
+
+    def fails(descriptor):
+        raise OSError(5, "input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="input/output"):
+        handler.handle_output(storing(*keys("a")), pl.DataFrame({"k": ["a"], "n": [1]}))

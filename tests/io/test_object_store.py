@@ -4,6 +4,7 @@ import pickle
 import sys
 import threading
 
+import obstore
 import polars as pl
 import pytest
 from obstore.store import LocalStore, MemoryStore, S3Store
@@ -101,3 +102,63 @@ def test_what_cannot_be_opened_is_refused_at_once(make, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(exceptions.ConfigurationError, match=r"pip install 'rivers\[obstore\]'"):
         make("s3://bucket")
+
+
+# -- lazy frames -----------------------------------------------------------------------------------
+
+PARTS = {
+    "a": pl.DataFrame({"k": ["a"], "x": [1]}),
+    "b": pl.DataFrame({"x": [2.5, 3.5], "y": ["p", None]}),
+}
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """The paths of the objects that are fetched whole."""
+    paths = []
+    get = obstore.get
+
+    def recording(store, path, **options):
+        paths.append(path)
+        return get(store, path, **options)
+
+    monkeypatch.setattr(obstore, "get", recording)
+    return paths
+
+
+@pytest.fixture(params=["memory", "local"])
+def parts(request, tmp_path):
+    """A handler over a store to which Polars has no access, with two partitions."""
+    store = MemoryStore() if request.param == "memory" else LocalStore(tmp_path)
+    handler = ParquetIOHandler(store)
+    for key, frame in PARTS.items():
+        handler.handle_output(storing(*keys(key)), frame)
+    return handler
+
+
+def test_objects_of_a_lazy_frame_are_fetched_when_it_is_collected(parts, fetched):
+    lazy = parts.load_input(loading(*keys("a", "b"), type_hint=pl.LazyFrame))
+    assert fetched == []
+    assert lazy.collect_schema() == {"k": pl.String, "x": pl.Float64, "y": pl.String}
+    assert fetched == []
+    rows = [("a", 1.0, None), (None, 2.5, "p"), (None, 3.5, None)]
+    assert lazy.collect().rows() == rows
+    assert sorted(fetched) == ["a/a.parquet", "a/b.parquet"]
+
+
+def test_what_is_done_to_a_lazy_frame_is_done_to_its_objects(parts):
+    lazy = parts.load_input(loading(*keys("a", "b"), type_hint=pl.LazyFrame))
+    assert lazy.filter(pl.col("x") > 1).select("y").collect().rows() == [("p",), (None,)]
+    assert lazy.select(pl.len()).collect().item() == 3
+    assert lazy.head(2).collect().height == 2
+    assert lazy.select(pl.col("x").sum()).collect().item() == 7
+    assert lazy.collect(engine="streaming").height == 3
+    one = parts.load_input(loading(*keys("b"), type_hint=pl.LazyFrame))
+    assert one.select(pl.len()).collect().item() == 2
+
+
+def test_objects_that_cannot_be_combined_are_named_before_they_are_fetched(parts, fetched):
+    parts.handle_output(storing(*keys("c")), pl.DataFrame({"x": ["text"]}))
+    with pytest.raises(exceptions.ExecutionError, match="'x'"):
+        parts.load_input(loading(*keys("a", "c"), type_hint=pl.LazyFrame))
+    assert fetched == []

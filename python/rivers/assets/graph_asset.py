@@ -49,14 +49,14 @@ class Task(Generic[R]):
     `async def` works. Called outside a graph asset, a task is its function.
 
     Args:
-        fn: The function.
-        name: Name of the task; by default the function's.
+        fn: The function, or the task's name.
         tags: Free labels.
         io_handler: Stores what the task returns, under the name `asset/task`. It takes precedence over
             the `node_io_handler` of `Asset.from_graph`.
         retry: Whether and when this task alone is retried, without the tasks before it; the run waits
             for it. A policy, or the name of one in `CodeRepository(retries=)`.
         timeout: Maximum duration of a call of the function, in seconds, as for `Asset`.
+        name: Name of the task; by default the function's.
         compute: What the task needs of the machine that executes it, as for `Asset`. The run executes
             all tasks in one worker, which has the largest amount of each resource that one of them needs.
 
@@ -88,22 +88,35 @@ class Task(Generic[R]):
 
     @overload
     def __init__(
-        self: Task[Undecorated], fn: None = None, **options: Unpack[TaskOptions]
+        self: Task[Undecorated],
+        fn: str | None = None,
+        tags: Mapping[str, str] | Iterable[str] | None = None,
+        io_handler: BaseIOHandler | str | None = None,
+        retry: RetryPolicy | str | None = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        compute: Mapping[str, Any] | None = None,
     ) -> None: ...
 
     def __init__(
         self,
-        fn: Callable[..., Any] | None = None,
-        *,
-        name: str | None = None,
+        fn: Callable[..., Any] | str | None = None,
         tags: Mapping[str, str] | Iterable[str] | None = None,
         io_handler: BaseIOHandler | str | None = None,
         retry: RetryPolicy | str | None = None,
+        *,
+        name: str | None = None,
         timeout: float | None = None,
         compute: Mapping[str, Any] | None = None,
     ) -> None:
+        if isinstance(fn, str):
+            if name is not None:
+                msg = f"the name of a task is given twice, as {fn!r} and as {name!r}"
+                raise TaskDefinitionError(msg)
+            fn, name = None, fn
         if fn is not None and not callable(fn):
-            msg = f"@Task decorates a function, got {fn!r}; its arguments are keywords"
+            msg = f"@Task decorates a function or takes the task's name, got {fn!r}"
             raise TaskDefinitionError(msg)
         if name is not None and (not isinstance(name, str) or not name):
             msg = f"name of a task must be a str, got {name!r}"

@@ -46,7 +46,7 @@ class AssetOptions(TypedDict, total=False):
     code_version: str | None
     retry: RetryPolicy | str | None
     timeout: float | None
-    pool: str | Iterable[str] | None
+    pool: str | Iterable[str | tuple[str, int]] | None
     pool_slots: int | Mapping[str, int] | None
     hooks: Iterable[Hook] | None
     compute: Mapping[str, Any] | None

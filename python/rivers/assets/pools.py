@@ -1,4 +1,4 @@
-"""Pools: limits on how many steps use a resource at once, over all runs of a repository."""
+"""Pools: limits on how many steps use a resource at once, over all runs of a repository or of a storage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Graph, Node
 
 
+UNLIMITED = (1 << 32) - 1
+"""The slots, in this process, of a pool that is limited by the storage alone."""
+
+
 def check_limits(limits: object, graph: Graph) -> dict[str, int]:
     """Returns the slots of each pool.
+
+    A pool with the limit `None` has the slots that are set in the storage.
 
     Raises:
         ConfigurationError: `limits` is not a dict of counts by name.
@@ -25,7 +31,9 @@ def check_limits(limits: object, graph: Graph) -> dict[str, int]:
         msg = f"pool_limits must be a dict of pool name to number of slots, got {limits!r}"
         raise ConfigurationError(msg)
     for name, limit in limits.items():
-        check_count(f"pool_limits[{name!r}]", limit)
+        if limit is not None:
+            check_count(f"pool_limits[{name!r}]", limit)
+    slots_of = {name: UNLIMITED if limit is None else limit for name, limit in limits.items()}
     for node in graph.nodes.values():
         for pool, slots in node.asset.pools.items():
             if pool not in limits:
@@ -34,13 +42,13 @@ def check_limits(limits: object, graph: Graph) -> dict[str, int]:
                     f"{listed(limits) or 'no entry'}{did_you_mean(pool, limits)}"
                 )
                 raise AssetDefinitionError(msg)
-            if slots > limits[pool]:
+            if slots > slots_of[pool]:
                 msg = (
                     f"the asset {node.name!r} takes {slots} slots of the pool {pool!r}, which has "
                     f"{limits[pool]}: it could never run"
                 )
                 raise AssetDefinitionError(msg)
-    return dict(limits)
+    return slots_of
 
 
 def needs(nodes: Iterable[Node]) -> list[tuple[str, int]]:

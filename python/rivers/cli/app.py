@@ -21,7 +21,7 @@ _MODULE_OF = {
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",
     "cancel": "control", "pause": "control", "unpause": "control", "set": "control",
     "report": "report", "forget": "report",
-    "ui": "ui", "log": "log", "check": "check", "db": "database",
+    "ui": "ui", "log": "log", "check": "check", "db": "database", "pools": "pools",
 }  # fmt: skip
 """The module in `rivers.cli.commands` that has each command, in the order of the help."""
 

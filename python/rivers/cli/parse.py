@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from rivers._text import did_you_mean
@@ -103,6 +105,23 @@ def parse_max_failures(given: str | None) -> float | None:
         return float(given)
     except ValueError:
         msg = f"--max-failures takes a count such as 10 or a fraction such as 0.1, got {given!r}"
+        raise ConfigurationError(msg) from None
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+def parse_duration(option: str, given: str) -> dt.timedelta:
+    """A duration such as `30d` or `12h`."""
+    found = _DURATION.fullmatch(given.strip())
+    if found is None:
+        msg = f"{option} is a number and a unit, such as 30d, 12h, 90m or 2w, not {given!r}"
+        raise ConfigurationError(msg)
+    try:
+        return dt.timedelta(**{_UNITS[found[2]]: float(found[1])})
+    except OverflowError:
+        msg = f"{option} is too long: {given!r}"
         raise ConfigurationError(msg) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -116,7 +117,8 @@ class Executor(ABC):
                 a cluster already, it is given to each worker.
 
         Raises:
-            ConfigurationError: An argument has the wrong type or is not positive.
+            ConfigurationError: An argument has the wrong type or is not positive, or Ray is not
+                installed.
         """
         if address is not None and (not isinstance(address, str) or not address):
             msg = f"address of a Ray cluster must be a str such as 'auto', got {address!r}"
@@ -126,7 +128,11 @@ class Executor(ABC):
         if runtime_env is not None and not isinstance(runtime_env, Mapping):
             msg = f"runtime_env must be a dict as ray.init takes it, got {runtime_env!r}"
             raise ConfigurationError(msg)
-        return RayExecutor(address, max_workers, check_count("max_deaths", max_deaths), runtime_env)
+        check_count("max_deaths", max_deaths)
+        if not _has_ray():
+            msg = "to execute runs on a Ray cluster, install Ray: pip install 'rivers[ray]'"
+            raise ConfigurationError(msg)
+        return RayExecutor(address, max_workers, max_deaths, runtime_env)
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,6 +225,14 @@ class RayExecutor(Executor):
         if self.max_workers is not None:
             given.append(f"max_workers={self.max_workers}")
         return f"Executor.ray({', '.join(given)})"
+
+
+def _has_ray() -> bool:
+    """Whether Ray is installed; it is not imported, which takes a second."""
+    try:
+        return importlib.util.find_spec("ray") is not None
+    except (ImportError, ValueError):
+        return False
 
 
 Executor.InProcess = InProcessExecutor

@@ -98,7 +98,15 @@ def _load(
     """The value of an input: a dict by key if it can be of several partitions, even if it is of one."""
     if not wanted.has_value:
         return None
-    context = InputContext(
+    value = wanted.handler.load_input(_context(wanted, step, run, needed))
+    if several and needed is not None and needed.num_partitions == 1:
+        return _as_several(wanted, needed, value)
+    return value
+
+
+def _context(wanted: StepInput, step: Step, run: Run, needed: Selection | None) -> InputContext:
+    """What a handler learns of an input."""
+    return InputContext(
         asset_name=wanted.parameter,
         downstream_asset=step.name,
         asset_metadata=wanted.metadata,
@@ -106,10 +114,6 @@ def _load(
         type_hint=wanted.type_hint,
         run_id=run.id,
     )
-    value = wanted.handler.load_input(context)
-    if several and needed is not None and needed.num_partitions == 1:
-        return _as_several(wanted, needed, value)
-    return value
 
 
 def _as_several(wanted: StepInput, needed: Selection, value: object) -> object:
@@ -140,24 +144,36 @@ def _load_existing(
     wanted: StepInput, step: Step, run: Run, needed: Selection | None, *, several: bool
 ) -> tuple[object, list[PartitionKey] | None]:
     """The value of an input of which partitions may be missing, and these; `None`: none is missing."""
-    try:
-        return _load(wanted, step, run, needed, several=several), None
-    except _NOT_FOUND as error:
-        named = not_stored(error)
-        if named is not None:
-            missing = [key for key in named if key is not None]
-        elif type(wanted.handler).__module__.startswith("rivers."):
-            raise  # The library's handlers name the partitions; this is another problem.
-        else:
-            missing = [] if needed is None else _not_found(wanted, step, run, needed)
-        if needed is not None and not missing:
-            raise
+    missing = _absent(wanted, step, run, needed)
+    if not missing:
+        try:
+            return _load(wanted, step, run, needed, several=several), None
+        except _NOT_FOUND as error:
+            named = not_stored(error)
+            if named is not None:
+                missing = [key for key in named if key is not None]
+            elif type(wanted.handler).__module__.startswith("rivers."):
+                raise  # The library's handlers name the partitions; this is another problem.
+            else:
+                missing = [] if needed is None else _not_found(wanted, step, run, needed)
+            if needed is not None and not missing:
+                raise
     if needed is None:
         return None, missing
     left = needed.difference(needed.space.select_keys(missing)) if missing else needed
     if left.num_partitions and missing:
         return _load(wanted, step, run, left, several=several), missing
     return (_nothing(wanted) if several else None), missing
+
+
+def _absent(
+    wanted: StepInput, step: Step, run: Run, needed: Selection | None
+) -> list[PartitionKey]:
+    """The partitions of which a handler of the library has nothing, although it loads them."""
+    is_own = type(wanted.handler).load_input.__module__.startswith("rivers.")
+    if needed is None or not wanted.has_value or not is_own:
+        return []
+    return wanted.handler._absent(_context(wanted, step, run, needed))  # noqa: SLF001
 
 
 def _not_found(wanted: StepInput, step: Step, run: Run, needed: Selection) -> list[PartitionKey]:

@@ -132,6 +132,7 @@ class RayActor:
         self.idle_since = time.monotonic()
         self._programs: set[int] = set()
         self._state = b""
+        self._is_given_up = False
 
     def start(self) -> ObjectRef[Any]:
         """Returns a reference to what becomes `started`."""
@@ -205,6 +206,8 @@ class RayActor:
         beat, asked_at = self._beat(), time.monotonic()
         while True:
             ready, _ = ray.wait([ref, beat], num_returns=1, timeout=_SILENT_SECONDS)
+            if self._is_given_up:
+                raise LostWorkerError(self._reason("its cluster was given up"))
             if beat in ready or ref in ready:
                 if beat not in ready:
                     # Its records come before those of the report.
@@ -267,8 +270,14 @@ class RayActor:
             self._programs.discard(number)
             self._handle.ask.remote("drop", number)
 
+    def abandon(self) -> None:
+        """Has `outcome` no longer wait, without asking Ray, which may not answer."""
+        self._is_given_up = True
+
     def kill(self) -> None:
         """Ends its process, whatever it does; does not wait for Ray, which may not answer."""
+        if self._is_given_up:
+            return
         threading.Thread(
             target=ray.kill, args=(self._handle,), name="rivers-ray-kill", daemon=True
         ).start()

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 
 from rivers.exceptions import ExecutionError
 from rivers.execution.ray_actor import RayActor, Started
+from rivers.execution.ray_cluster import unmet_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,8 +133,15 @@ class RayPool:
         """Why no node can have one of its workers, if there is work for them."""
         return self._unmet
 
-    def check(self) -> None:
-        """Ends what is not needed, and reports a requirement that no node can meet; once a second."""
+    def check(self, nodes: list[dict[str, Any]]) -> bool:
+        """Ends what is not needed, and reports a requirement that no node can meet; once a second.
+
+        Args:
+            nodes: The nodes that are alive, as `ray.nodes` describes them.
+
+        Returns:
+            Whether more workers have been requested for a while than there was room for.
+        """
         now = time.monotonic()
         with self._lock:
             unneeded = [actor for actor in self._idle if now - actor.idle_since > IDLE_SECONDS]
@@ -150,13 +158,32 @@ class RayPool:
             elif self._waiting_since is None:
                 self._waiting_since = now
             since = self._waiting_since
+            is_starved = bool(self._waiting) and any(
+                now - requested_at > _UNMET_SECONDS for requested_at in self._starting.values()
+            )
         for actor in unneeded:
             actor.kill()
         if since is not None and now - since > _UNMET_SECONDS:
-            unmet = self._cluster.unmet(self.compute)
+            unmet = unmet_by(nodes, self.compute)
             if unmet is not None and unmet != self._unmet:
                 _log.warning("runs wait for a Ray worker with %s: %s", self.compute, unmet)
             self._unmet = unmet
+        return is_starved
+
+    def end_idle(self) -> None:
+        """Ends the actors that have nothing to do: others wait for the room that they take."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for actor in idle:
+            actor.kill()
+
+    def abandon(self) -> None:
+        """Has nobody wait for an actor any more, and starts none; the cluster does not answer."""
+        with self._lock:
+            self._closed = True
+            self._idle, self._starting, self._busy = [], {}, set()
+            for event in self._events.values():
+                event.set()
 
     def close(self) -> None:
         """Ends all actors."""

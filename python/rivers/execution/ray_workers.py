@@ -14,6 +14,7 @@ from rivers.execution.compute import Compute
 from rivers.execution.ray_batch import RayBatch
 from rivers.execution.ray_cluster import Cluster
 from rivers.execution.ray_losses import Losses
+from rivers.execution.ray_monitor import CHECK_SECONDS, Monitor
 from rivers.execution.ray_pool import RayPool
 from rivers.execution.ray_programs import Programs
 from rivers.execution.workers import Workers
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rivers")
 
+_LEAVE_SECONDS = 10.0
+"""Maximum time in which threads leave a cluster that is given up."""
 _WATCH_SECONDS = 0.01
 """Time between two looks at which runs workers are to give up."""
-_CHECK_SECONDS = 1.0
-"""Time between two checks of the pools."""
 
 
 class RayWorkers(Workers):
@@ -64,7 +65,7 @@ class RayWorkers(Workers):
         self._numbers = itertools.count()
         self._batches: dict[int, RayBatch] = {}
         self._has_batches = threading.Event()
-        self._closed = False
+        self._monitor: Monitor | None = None
 
     def prepare(self) -> None:
         """Connects to the cluster."""
@@ -106,15 +107,20 @@ class RayWorkers(Workers):
         """Has actors forget the program of a backfill, and kills those that still execute it."""
         self.cancel(backfill_key)
         self._losses.forget(backfill_key)
+        monitor = self._monitor
+        if monitor is not None:
+            monitor.forget(backfill_key)
         self._forget_program(backfill_key)
 
     def close(self) -> None:
         """Ends all actors, and the connection to the cluster."""
         with self._lock:
-            self._closed = True
             self._has_batches.set()
             cluster, self._cluster = self._cluster, None
+            monitor, self._monitor = self._monitor, None
             pools, self._pools = list(self._pools.values()), {}
+        if monitor is not None:
+            monitor.close()
         for pool in pools:
             pool.close()
         if cluster is not None:
@@ -124,8 +130,11 @@ class RayWorkers(Workers):
         with self._lock:
             if self._cluster is None:
                 self._cluster = Cluster(self._address, self._runtime_env)
-                self._closed = False
-                threading.Thread(target=self._watch, name="rivers-ray", daemon=True).start()
+                monitor = Monitor(self._engine, self._cluster, self._all_pools, self._all_batches)
+                self._monitor = monitor
+                threading.Thread(
+                    target=self._watch, args=(monitor,), name="rivers-ray", daemon=True
+                ).start()
             return self._cluster
 
     def _pool(self, cluster: Cluster, compute: Compute) -> RayPool:
@@ -134,37 +143,63 @@ class RayWorkers(Workers):
                 self._pools[compute] = RayPool(cluster, compute, self._max_workers)
             return self._pools[compute]
 
+    def _all_pools(self) -> list[RayPool]:
+        with self._lock:
+            return list(self._pools.values())
+
+    def _all_batches(self) -> list[RayBatch]:
+        with self._lock:
+            return list(self._batches.values())
+
     def _forget_program(self, key: int) -> None:
         number = self._programs.drop(key)
-        with self._lock:
-            pools = list(self._pools.values())
         if number is not None:
-            for actor in [actor for pool in pools for actor in pool.actors()]:
+            for actor in [actor for pool in self._all_pools() for actor in pool.actors()]:
                 actor.drop(number)
+
+    def _give_up_cluster(self, reason: str) -> None:
+        """Stops all backfills, resumable, and leaves the cluster: a later submission connects again."""
+        with self._lock:
+            cluster, self._cluster = self._cluster, None
+            monitor, self._monitor = self._monitor, None
+            pools, self._pools = list(self._pools.values()), {}
+        if monitor is not None:
+            monitor.close()
+        for key in self._engine.live():
+            self._engine.abort(key, f"{reason}; resume it when there is a cluster")
+        for pool in pools:
+            pool.abandon()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        while (batches := self._all_batches()) and time.monotonic() < deadline:
+            for executed in batches:
+                actor = executed.actor
+                if actor is not None:
+                    actor.abandon()
+            time.sleep(_WATCH_SECONDS)
+        if cluster is not None:
+            cluster.close()
 
     # -- the thread that asks workers for runs -----------------------------------------------------
 
-    def _watch(self) -> None:
-        checked = time.monotonic()
-        while not self._closed:
+    def _watch(self, monitor: Monitor) -> None:
+        while self._monitor is monitor:
             with self._lock:
                 batches = list(self._batches.values())
-                pools = list(self._pools.values())
                 if not batches:
                     self._has_batches.clear()
+            problem = monitor.problem()
+            if problem is not None:
+                self._give_up_cluster(problem)
+                return
             try:
                 for executed in batches:
                     self._recall(executed)
-                if time.monotonic() - checked > _CHECK_SECONDS:
-                    checked = time.monotonic()
-                    for pool in pools:
-                        pool.check()
             except Exception:  # noqa: BLE001  (the next round may work; what waits must not wait for ever)
                 _log.debug("workers could not be asked for runs", exc_info=True)
             if batches:
                 time.sleep(_WATCH_SECONDS)
             else:
-                self._has_batches.wait(_CHECK_SECONDS)
+                self._has_batches.wait(CHECK_SECONDS)
 
     def _recall(self, executed: RayBatch) -> None:
         """Asks the worker of a batch to give up the runs that are wanted elsewhere, or not at all."""

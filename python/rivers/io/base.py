@@ -11,7 +11,7 @@ from rivers.io.fields import field_values, remember_annotations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rivers._rivers import Plan, Selection, ValueRecorder
+    from rivers._rivers import PartitionKey, Plan, Selection, ValueRecorder
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
 
@@ -105,6 +105,10 @@ class BaseIOHandler(ABC):
             partitions: Partitions for which runs materialized it.
         """
         return partitions.difference(partitions)
+
+    def _absent(self, context: InputContext) -> list[PartitionKey]:  # noqa: ARG002
+        """Return the partitions that `load_input` loads as nothing, though nothing was ever stored."""
+        return []
 
     @abstractmethod
     def load_input(self, context: InputContext) -> object:

@@ -70,6 +70,8 @@ class DeltaIOHandler(FrameIOHandler):
         storage_options: The configuration of the store of a URL; the names are those of
             `PickleIOHandler`, and `deltalake`'s own for its commits.
         schema: `"merge"` or `"strict"`; see `ParquetIOHandler`.
+        sync: Whether commits are on the disk before a run is recorded as completed. Without it, a power
+            loss can take tables that were reported as stored, or leave them unreadable.
 
     Raises:
         TypeError: If `table_uri` is no folder or URL, or `partition_by` neither a name nor a dict of
@@ -103,6 +105,7 @@ class DeltaIOHandler(FrameIOHandler):
         *,
         storage_options: Mapping[str, Any] | None = None,
         schema: SchemaRule = "merge",
+        sync: bool = True,
     ) -> None:
         super().__init__(partition_by, schema)
         if not isinstance(table_uri, str | os.PathLike):
@@ -118,7 +121,7 @@ class DeltaIOHandler(FrameIOHandler):
         options = (
             StoreOptions(base, storage_options).for_delta() if is_url or storage_options else None
         )
-        self._tables = DeltaTables(base, options)
+        self._tables = DeltaTables(base, options, sync=sync)
         is_remote = is_url and not str(table_uri).startswith("file://")
         self.reach = "anywhere" if is_remote else "machine"
 
@@ -182,27 +185,53 @@ class DeltaIOHandler(FrameIOHandler):
         is_none = keys[0] in self._tables.nones(asset) and not rows.head(1).collect().height
         return None if is_none else as_wanted(rows, context.type_hint)
 
+    def _absent(self, context: InputContext) -> list[PartitionKey]:
+        """Return the partitions without rows that were never stored; see `BaseIOHandler`."""
+        asset = context.asset_name
+        table = self._tables.open(asset)
+        stored = self._tables.nones(asset) | self._tables.empties(asset)
+        without = [key for key in context.partitions if _text(key) not in stored]
+        if table is None or not without:
+            return without
+        rows, _, keys, own = self._matching(context, table)
+        own = [text.alias(name) for name, text in zip(keys, own, strict=True)]
+        found = set(rows.select(own).unique().collect().iter_rows())
+        points = zip(context.partitions, zip(*keys.values(), strict=True), strict=True)
+        present = {_text(key) for key, point in points if point in found}
+        return [key for key in without if _text(key) not in present]
+
     def _rows(self, context: InputContext, table: DeltaTable) -> pl.LazyFrame:
         """Return the rows of the partitions, in their order."""
-        rows = self._tables.scan(table)
         if not context.partitions:
-            return rows
+            return self._tables.scan(table)
+        rows, schema, keys, own = self._matching(context, table)
+        names = [str(number) for number in range(len(keys))]
+        index = pl.LazyFrame(dict(zip(names, keys.values(), strict=True))).with_row_index(_INDEX)
+        found = rows.join(index, left_on=own, right_on=names, how="inner", maintain_order="left")
+        return found.sort(_INDEX, maintain_order=True).select(schema.names())
+
+    def _matching(
+        self, context: InputContext, table: DeltaTable
+    ) -> tuple[pl.LazyFrame, pl.Schema, dict[str, list[str]], list[pl.Expr]]:
+        """Return the rows of the partitions in any order, the table's schema, and how rows have keys.
+
+        The last two are the columns of keys, each with its text for every partition, and their texts in
+        the rows.
+        """
         keys = self._key_columns(context.asset_name, context.partitions, varying=False)
+        rows = self._tables.scan(table)
         schema = rows.collect_schema()
         windows = self._all_windows(context, schema, keys)
         rows = with_hive_null(
             rows, schema, [name for name, texts in keys.items() if HIVE_NULL in texts]
         ).filter(in_partitions(schema, keys, windows))
-        names = [str(number) for number in range(len(keys))]
-        index = pl.LazyFrame(dict(zip(names, keys.values(), strict=True))).with_row_index(_INDEX)
         own = [
             _texts_of(column, windows[column])
             if column in windows
             else pl.col(column).cast(pl.String)
             for column in keys
         ]
-        found = rows.join(index, left_on=own, right_on=names, how="inner", maintain_order="left")
-        return found.sort(_INDEX, maintain_order=True).select(schema.names())
+        return rows, schema, keys, own
 
     def _replace(self, context: OutputContext, frame: pl.DataFrame, none: Sequence[str]) -> None:
         """Put the rows of a frame in the place of those of its partitions."""
@@ -210,7 +239,6 @@ class DeltaIOHandler(FrameIOHandler):
         keys = self._key_columns(asset, context.run_partitions, varying=False)
         parts = self._split(context, frame, keys)
         empty = [_text(key) for key, part in parts.items() if not part.height]
-        self._tables.mark_none(asset, none, empty)
         rows = pl.concat(parts.values())
         for name in keys:
             _check_key_type(name, rows.schema[name])
@@ -243,6 +271,7 @@ class DeltaIOHandler(FrameIOHandler):
             options |= {"predicate": "true", "schema_mode": "overwrite"}
             self._tables.write(uri, table, pl.concat(both), options)
 
+        self._tables.mark_none(asset, none, empty)
         self._tables.commit(asset, commit)
 
     def _remove(self, context: OutputContext) -> None:

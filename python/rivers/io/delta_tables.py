@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rivers.io.delta_sync import local_folder, sync_commits
 from rivers.io.objects import no_panic
 from rivers.io.paths import folder_name, former_folder_name
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 _TRIES = 20
 """How often a commit is tried: two writers that make a table at once disturb each other."""
 
-_NONE = "=none"
-"""What is added to the name of a table, for the table of its partitions whose value is `None`.
+_NONE, _EMPTY = "=none", "=empty"
+"""What is added to a table's name, for the tables of its partitions that are `None` or have no rows.
 
 No asset's table has such a name: in one, `=` is followed by two digits in hex.
 """
@@ -30,10 +31,12 @@ class DeltaTables:
     Args:
         base: The folder or URL.
         options: The configuration of the URL's store.
+        sync: Whether commits in a folder of this machine are durable when they return.
     """
 
-    def __init__(self, base: str, options: Mapping[str, str] | None) -> None:
+    def __init__(self, base: str, options: Mapping[str, str] | None, *, sync: bool = True) -> None:
         self.base = base
+        self._is_synced = sync and local_folder(base) is not None
         self._options = None if options is None else dict(options)
 
     def open(self, asset: str) -> DeltaTable | None:
@@ -110,36 +113,56 @@ class DeltaTables:
 
     def nones(self, asset: str) -> set[str]:
         """Return the keys of partitions whose value was `None`; where there are rows, it is no more."""
-        table = self._open(self._uri(asset) + _NONE)
-        return set() if table is None else set(self.scan(table).collect()["key"])
+        return self._marked(asset, _NONE)
+
+    def empties(self, asset: str) -> set[str]:
+        """Return the keys of partitions whose frame had no rows; where there are rows, it is no more."""
+        return self._marked(asset, _EMPTY)
 
     def mark_none(self, asset: str, none: Sequence[str], stored: Sequence[str]) -> None:
-        """Record which of the partitions that are being stored are `None`.
+        """Record which of the partitions that are being stored without rows are `None`.
 
         Args:
             asset: The asset.
             none: Their keys; empty for an asset that never returned `None`.
-            stored: The keys of all partitions that are being stored.
+            stored: The keys of all partitions that are being stored without rows.
         """
-        if not stored or (not none and not self.nones(asset)):
+        self._mark(asset, _NONE, none, stored)
+        # An asset without partitions has the key "".
+        empty = [key for key in stored if key and key not in set(none)]
+        self._mark(asset, _EMPTY, empty, stored)
+
+    def _marked(self, asset: str, mark: str) -> set[str]:
+        table = self._open(self._uri(asset) + mark)
+        return set() if table is None else set(self.scan(table).collect()["key"])
+
+    def _mark(self, asset: str, mark: str, marked: Sequence[str], stored: Sequence[str]) -> None:
+        if not stored or (not marked and not self._marked(asset, mark)):
             return
-        keys = pl.DataFrame({"key": list(none)}, schema={"key": pl.String})
+        keys = pl.DataFrame({"key": list(marked)}, schema={"key": pl.String})
         listed = ", ".join("'" + key.replace("'", "''") + "'" for key in stored)
-        uri = self._uri(asset) + _NONE
-        if self._open(uri) is not None or not self.make(uri, keys):
-            options = {"predicate": f"key IN ({listed})"}
-            self._commit(uri, lambda uri, table: self.write(uri, table, keys, options))
+
+        def change(uri: str, table: DeltaTable | None) -> None:
+            if table is not None or not self.make(uri, keys):
+                self.write(uri, table, keys, {"predicate": f"key IN ({listed})"})
+
+        self._commit(self._uri(asset) + mark, change)
 
     def _commit(self, uri: str, change: Callable[[str, DeltaTable | None], None]) -> None:
         from deltalake.exceptions import CommitFailedError  # noqa: PLC0415  (an extra)
 
         for left in reversed(range(_TRIES)):
+            table = self._open(uri)
+            version = 0 if table is None else table.version() + 1
             try:
-                change(uri, self._open(uri))
+                change(uri, table)
             except CommitFailedError:
                 if not left:
                     raise
             else:
+                folder = local_folder(uri) if self._is_synced else None
+                if folder is not None:
+                    sync_commits(folder, version)
                 return
 
     def _uri(self, asset: str) -> str:

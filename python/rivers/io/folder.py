@@ -166,7 +166,7 @@ class _Batch:
     def place(self) -> None:
         """Sync what is written, and put it in its places."""
         if self._files.sync:
-            _sync_all([temporary for temporary, _ in self._pending])
+            sync_files([temporary for temporary, _ in self._pending])
         while self._pending:
             temporary, path = self._pending[-1]
             temporary.replace(path)
@@ -210,7 +210,7 @@ def _is_abandoned(entry: os.DirEntry[str], match: re.Match[str]) -> bool:
     return False
 
 
-def _sync_all(paths: Sequence[Path]) -> None:
+def sync_files(paths: Sequence[Path]) -> None:
     """Sync files that are all written, many at once: the disk then needs few flushes for all."""
     if len(paths) == 1:
         _sync(paths[0])

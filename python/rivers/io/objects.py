@@ -64,6 +64,25 @@ class Objects(Files):
             return False
         return True
 
+    def size(self, path: PurePath) -> int:
+        """Return the number of bytes of an object.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        import obstore  # noqa: PLC0415  (an extra)
+
+        with no_panic(self._name):
+            return obstore.head(self._store, path.as_posix())["size"]
+
+    def read_range(self, path: PurePath, start: int, end: int) -> bytes:
+        """Fetch the bytes of an object from one position up to another."""
+        import obstore  # noqa: PLC0415  (an extra)
+
+        with no_panic(self._name):
+            found = obstore.get_range(self._store, path.as_posix(), start=start, end=end)
+        return found.to_bytes()
+
     def remove(self, path: PurePath) -> None:
         """Remove an object; see `Files.remove`."""
         import obstore  # noqa: PLC0415  (an extra)
@@ -98,10 +117,14 @@ class Objects(Files):
             with no_panic(self._name):
                 obstore.put(self._store, path.as_posix(), data)
 
+    @property
+    def has_urls(self) -> bool:
+        """Whether Polars has access to the store: then objects have URLs."""
+        return self._name.partition("://")[0] in _SCHEMES_OF_POLARS
+
     def polars_source(self, path: PurePath) -> str | None:
         """Return the object's URL; Polars has no access to other stores. See `Files.polars_source`."""
-        scheme = self._name.partition("://")[0]
-        if scheme not in _SCHEMES_OF_POLARS:
+        if not self.has_urls:
             return None
         return f"{self._name.rstrip('/')}/{path.as_posix()}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ from rivers.io.folder import Folder
 from rivers.io.frame_types import as_wanted, wants_lazy
 from rivers.io.frames import FrameIOHandler
 from rivers.io.known_schemas import have_one_schema, note_schemas
-from rivers.io.places import files_at
+from rivers.io.lazy_objects import scan_object
+from rivers.io.objects import Objects
+from rivers.io.paths import partition_name
+from rivers.io.places import files_at, prefix_path
 from rivers.io.schemas import conform, merged
 from rivers.io.values import by_partition, label_of, nothing_stored, wanted_keys
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from pathlib import PurePath
 
@@ -93,7 +96,7 @@ class ParquetIOHandler(FrameIOHandler):
     ) -> None:
         super().__init__(partition_by, schema)
         self._files = files_at(base_dir, storage_options, store=store, prefix=prefix, sync=sync)
-        self._prefix = prefix
+        self._prefix = prefix_path(prefix).as_posix() if prefix else ""
         self.reach = "anywhere" if shared else self._files.reach
 
     def __repr__(self) -> str:
@@ -138,9 +141,16 @@ class ParquetIOHandler(FrameIOHandler):
                 one frame.
         """
         asset = context.asset_name
+        known = self._alike(context)
+        if known is not None:
+            scan = pl.scan_parquet(known, hive_partitioning=False, glob=False)
+            if wants_lazy(context.type_hint):
+                return scan
+            # A file may have been written by another program: then its schema is looked at below.
+            with suppress(pl.exceptions.PolarsError):
+                return as_wanted(scan.collect().lazy(), context.type_hint)
         found: list[tuple[PartitionKey | None, PurePath]] = []
         missing: list[PartitionKey | None] = []
-        is_current = True
         wanted = wanted_keys(context)
         for partition in wanted:
             path = self._path(asset, partition)
@@ -150,30 +160,28 @@ class ParquetIOHandler(FrameIOHandler):
                 former = self._files.former_path(asset, partition, _SUFFIX)
                 if former is not None and self._files.exists(former):
                     found.append((partition, former))
-                    is_current = False
                 else:
                     missing.append(partition)
         if missing:
             raise nothing_stored(context, missing, f"in {self._files}")
         if not found:
             return None if len(wanted) == 1 else as_wanted(pl.LazyFrame(), context.type_hint)
-        if is_current and self._have_one_schema(context):
-            scan = pl.scan_parquet(
-                [str(at) for _, at in found], hive_partitioning=False, glob=False
-            )
-            if wants_lazy(context.type_hint):
-                return scan
-            # A file may have been written by another program: then its schema is looked at below.
-            with suppress(pl.exceptions.PolarsError):
-                return as_wanted(scan.collect().lazy(), context.type_hint)
         scan = self._scan(asset, found, lazy=wants_lazy(context.type_hint))
         return as_wanted(scan, context.type_hint)
 
-    def _have_one_schema(self, context: InputContext) -> bool:
-        """Whether all files of the partitions are known to have one schema."""
-        if not isinstance(self._files, Folder) or not context.partitions:
-            return False
-        return have_one_schema(self._files, context.asset_name)
+    def _alike(self, context: InputContext) -> list[str] | None:
+        """Return the files of the partitions, if all are there and are known to have one schema.
+
+        There can be thousands, so that paths are texts here.
+        """
+        asset, files = context.asset_name, self._files
+        if not isinstance(files, Folder) or not context.partitions:
+            return None
+        if not have_one_schema(files, asset):
+            return None
+        folder = f"{files.base}/"
+        paths = [folder + partition_name(asset, key, _SUFFIX) for key in context.partitions]
+        return paths if all(map(os.path.exists, paths)) else None
 
     def _by_partition(
         self, context: OutputContext, value: object
@@ -200,6 +208,8 @@ class ParquetIOHandler(FrameIOHandler):
         self, asset: str, found: Sequence[tuple[PartitionKey | None, PurePath]], *, lazy: bool
     ) -> pl.LazyFrame:
         """Return the rows of files as one lazy frame; objects are fetched, unless it is to be `lazy`."""
+        if lazy and isinstance(self._files, Objects) and not self._files.has_urls:
+            return self._scan_objects(asset, self._files, found)
         sources = [self._source(path, lazy=lazy) for _, path in found]
         options = self._files.polars_options if lazy else None
         schemas = [_schema(source, options) for source in sources]
@@ -217,6 +227,14 @@ class ParquetIOHandler(FrameIOHandler):
             )
             scans.append(conform(scan, own, target))
         return scans[0] if len(scans) == 1 else pl.concat(scans)
+
+    def _scan_objects(
+        self, asset: str, objects: Objects, found: Sequence[tuple[PartitionKey | None, PurePath]]
+    ) -> pl.LazyFrame:
+        """Return the rows of objects to which Polars has no access as one lazy frame."""
+        scanned = [(label_of(key), *scan_object(objects, path)) for key, path in found]
+        target = merged(asset, [(label, own) for label, _, own in scanned], self.schema)
+        return pl.concat([conform(rows, own, target) for _, rows, own in scanned])
 
     def _source(self, path: PurePath, *, lazy: bool) -> Any:
         """Return a file as Polars reads it: by its path or URL, or as the bytes of an object."""

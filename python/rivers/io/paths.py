@@ -39,6 +39,9 @@ _DIGEST_CHARS = 64
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names of devices on Windows, whatever the suffix."""
 
+_DIGITS = re.compile(r"\d[\d-]{0,99}", re.ASCII)
+"""Usual keys that are their own names, such as days: thousands of them are looked up at once."""
+
 _ESCAPE = re.compile(r"%[0-9A-F]{2}")
 _USUALLY_UPPER = re.compile(r"(?<=\d)[tqwz](?=\d|$)|(?<=\d-)[qw](?=\d)")
 """Letters of time keys in lower case, as in `2024-01-01t05`, `2024-q1` and `2024-w05`."""
@@ -61,6 +64,11 @@ def partition_path(base: P, asset: str, partition: PartitionKey | None, suffix: 
     return _path(base, asset, partition, suffix, _name)
 
 
+def partition_name(asset: str, partition: PartitionKey, suffix: str) -> str:
+    """Return the path of a partition's file below the handler's folder, with `/` between its parts."""
+    return _relative(asset, partition, suffix, _name)
+
+
 def former_path(base: P, asset: str, partition: PartitionKey | None, suffix: str) -> P | None:
     """Return where earlier versions kept the file of a partition; None if that is the same path."""
     path = _path(base, asset, partition, suffix, _former_name)
@@ -80,14 +88,20 @@ def former_folder_name(asset: str) -> str:
 def _path(
     base: P, asset: str, partition: PartitionKey | None, suffix: str, name: Callable[[str], str]
 ) -> P:
-    folder = _asset_name(asset, name)
     if partition is None:
-        return base / f"{folder}{suffix}"
+        return base / f"{_asset_name(asset, name)}{suffix}"
+    return base / _relative(asset, partition, suffix, name)
+
+
+def _relative(asset: str, partition: PartitionKey, suffix: str, name: Callable[[str], str]) -> str:
+    folder = _asset_name(asset, name)
     values = dimensions(partition)
     if values is None:
-        return base.joinpath(folder, f"{name(_escape(single_key(partition)))}{suffix}")
+        key = single_key(partition)
+        text = key if _DIGITS.fullmatch(key) else name(_escape(key))
+        return f"{folder}/{text}{suffix}"
     names = [name(f"{_escape(key)}={_escape(value)}") for key, value in values.items()]
-    return base.joinpath(folder, *names, f"data{suffix}")
+    return "/".join((folder, *names, f"data{suffix}"))
 
 
 @lru_cache(maxsize=1024)
@@ -124,10 +138,16 @@ def _unusual_case(escaped: str) -> int:
     """
     text = _ESCAPE.sub("%", escaped)
     lower = text.lower()
+    if text == _USUALLY_UPPER.sub(_upper, lower):
+        return 0
     upper = {match.start() for match in _USUALLY_UPPER.finditer(lower)}
     letters = [at for at, letter in enumerate(lower) if letter.isalpha()]
     bits = (1 << n for n, at in enumerate(letters) if text[at].isupper() != (at in upper))
     return sum(bits)
+
+
+def _upper(match: re.Match[str]) -> str:
+    return match[0].upper()
 
 
 def _former_name(escaped: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.files import write
 from rivers.io.metadata_value import MetadataValue
-from rivers.io.places import files_at
+from rivers.io.places import files_at, prefix_path
 from rivers.io.values import group, nothing_stored, ungroup, wanted_keys
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PickleIOHandler(BaseIOHandler):
         shared: bool = False,
     ) -> None:
         self._files = files_at(base_dir, storage_options, store=store, prefix=prefix, sync=sync)
-        self._prefix = prefix
+        self._prefix = prefix_path(prefix).as_posix() if prefix else ""
         self.reach = "anywhere" if shared else self._files.reach
 
     def __repr__(self) -> str:

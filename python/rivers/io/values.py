@@ -175,7 +175,8 @@ def nothing_stored(
     taker = context.downstream_asset
     takes = "" if taker is None else f", which {taker!r} takes as input"
     error = ExecutionError(
-        f"nothing is stored of asset {context.asset_name!r}{where}{takes}; materialize it first ({hint})"
+        f"nothing is stored of asset {context.asset_name!r}{where}{takes}; materialize it first ({hint}); "
+        "if it returns a Materialization, it has no value, and can only be one of deps"
     )
     vars(error)[_NOT_STORED] = list(partitions)
     return error

@@ -64,7 +64,9 @@ class CodeRepository:
             `io_handler="name"` means: a `Resource`, a pydantic model or an IO handler each. They are
             set up when the repository connects to its storage, and torn down by `close()`.
         pool_limits: Number of slots of each pool, over all runs of this repository in this process and
-            its worker processes; see `Asset(pool=)`.
+            its worker processes; see `Asset(pool=)`. A pool whose slots are set in the storage
+            (`Storage.set_pool`, `rivers pools set`) is limited over all processes, too; with `None` only
+            there.
         clock: Returns the current time, which definitions without an `end` reach: an aware datetime, or
             a naive one in UTC. By default the machine's clock in UTC, whatever its local zone.
         lease_seconds: Seconds after which the backfills of a silent process can be resumed elsewhere.
@@ -103,7 +105,7 @@ class CodeRepository:
         default_retry_policy: RetryPolicy | str | None = None,
         retries: Mapping[str, RetryPolicy] | None = None,
         resources: Mapping[str, Any] | None = None,
-        pool_limits: Mapping[str, int] | None = None,
+        pool_limits: Mapping[str, int | None] | None = None,
         clock: Callable[[], dt.datetime] | None = None,
         lease_seconds: float = 15.0,
         on_backfill_end: Sequence[Callable[[BackfillEnd], Any]] = (),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rivers.execution.worker_counts import WorkerCounts
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
@@ -41,6 +43,8 @@ class BackfillView:
         owner: Name of the process that runs it, or ran it when it was interrupted; `None` once it has ended.
         limits: What holds the backfill back: `max_failures`, `max_starts_per_second`, `canary`, `timeout`
             and `stop_on_failure`, where they are set.
+        workers: How many workers of a cluster execute its runs, and what they lack; `None` where the
+            executor does not say.
     """
 
     backfill_id: str
@@ -63,6 +67,7 @@ class BackfillView:
     running: int
     owner: str | None
     limits: dict[str, float | bool]
+    workers: WorkerCounts | None
 
     @property
     def is_running(self) -> bool:
@@ -129,4 +134,5 @@ def view_of(store: Store, record: Mapping[str, Any], *, interrupted: bool) -> Ba
         running=record["running"] if in_progress else 0,
         owner=record["owner"] if in_progress else None,
         limits={name: record[name] for name in _LIMITS if record[name]},
+        workers=None if interrupted else WorkerCounts.of(record),
     )

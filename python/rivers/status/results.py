@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers._storage import BackfillRecord
+    from rivers.execution.worker_counts import WorkerCounts
     from rivers.partitions import PartitionKey
 
 
@@ -120,6 +121,8 @@ class BackfillStatus(_Shown):
         rate: Partitions that ended per second lately; `None` if the backfill has ended or is paused, no
             process runs it, or no run has ended yet. Computed on first access.
         eta: Seconds until its end at this rate; `None` if the rate is not known.
+        workers: How many workers of a cluster execute its runs, on how many nodes, and what they wait
+            for that no node has; `None` where the executor does not say. Computed on first access.
     """
 
     backfill_id: str
@@ -134,6 +137,7 @@ class BackfillStatus(_Shown):
     paused: bool = False
     rate: float | None = field(init=False)
     eta: float | None = field(init=False)
+    workers: WorkerCounts | None = field(init=False)
 
     def _repr_html_(self) -> str:
         counts = {

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rivers._rivers import PartitionKey, Store
 from rivers._validation import check_count
 from rivers.exceptions import ConfigurationError, StorageError
 from rivers.storage.events import StoredEvent, event_of
-from rivers.storage.location import DEFAULT_PATH, StorageLocation
+from rivers.storage.location import DEFAULT_PATH, MEMORY, StorageLocation
 from rivers.storage.lookup import find_storage
 from rivers.storage.network_mounts import network_file_system
 from rivers.storage.run_record import LaunchedBy, RunRecord, block_reason
@@ -29,6 +30,38 @@ PRIORITY_TAG = "rivers/priority"
 """The tag that overrides a backfill's priority."""
 
 STARTED_STATUSES = ("running", "completed", "failed")
+
+
+class StorageCopy(NamedTuple):
+    """What `Storage.copy_to` copied.
+
+    Attributes:
+        backfills: Number of backfills and manual runs.
+        known: Number of those that the target had already, with the same records.
+        runs: Number of runs that were copied.
+    """
+
+    backfills: int
+    known: int
+    runs: int
+
+
+class StoredPool(NamedTuple):
+    """A pool whose slots are set in a storage.
+
+    Attributes:
+        slots: Number of its slots.
+        lent: How many of them processes have for their runs.
+        waiting: How many slots they wait for.
+    """
+
+    slots: int
+    lent: int
+    waiting: int
+
+
+MAX_SLOTS = 1_000_000
+"""The largest pool."""
 
 
 def _lock_folder() -> Path:
@@ -161,6 +194,12 @@ class Storage:
         """The file, or `"memory"`."""
         return self._store.path
 
+    @property
+    def values_folder(self) -> Path | None:
+        """The folder beside a file that has the values of assets without a handler; `None` for all others."""
+        values = self._store.values
+        return None if values is None else values.folder
+
     @staticmethod
     def schema_versions(location: str | os.PathLike[str] | StorageLocation) -> tuple[int, int]:
         """Returns the version of a storage's schema, and the newest version that this package knows.
@@ -187,6 +226,95 @@ class Storage:
             StorageError: It cannot be read.
         """
         return self._store.check()
+
+    def pools(self) -> dict[str, StoredPool]:
+        """Returns the pools whose slots are set in this storage, by name.
+
+        Example:
+            >>> import rivers as rs
+            >>> storage = rs.Storage.memory()
+            >>> storage.set_pool("warehouse", 4)
+            >>> storage.pools()
+            {'warehouse': StoredPool(slots=4, lent=0, waiting=0)}
+        """
+        return {name: StoredPool(*rest) for name, *rest in self._store.pools()}
+
+    def set_pool(self, name: str, slots: int | None) -> None:
+        """Sets how many slots a pool has, for the runs of all processes that share this storage.
+
+        Each process uses a share, which ends with its lease if the process dies. It applies at once: also to
+        backfills in progress, whose runs in flight keep what they hold. `CodeRepository(pool_limits=)` limits
+        a process further.
+
+        Args:
+            name: The pool, as in `Asset(pool=)`.
+            slots: Number of slots; 0 holds all of its runs back, and `None` removes the limit.
+
+        Raises:
+            ConfigurationError: `name` is empty, or `slots` is not a count.
+            StorageError: The storage cannot be written.
+        """
+        if not isinstance(name, str) or not name:
+            msg = f"a pool's name is a text, not {name!r}"
+            raise ConfigurationError(msg)
+        if slots is not None and check_count("slots", slots, least=0) > MAX_SLOTS:
+            msg = f"a pool has at most {MAX_SLOTS:,} slots, not {slots:,}"
+            raise ConfigurationError(msg)
+        self._store.set_pool(name, slots)
+
+    def prune(self, older_than: dt.timedelta, *, dry_run: bool = False) -> int:
+        """Removes the records of backfills and manual runs that ended some time ago.
+
+        With them go the values that they stored last beside a file (those of assets without a handler); what
+        other handlers stored stays where it is. Partitions that nothing else materialized are missing again
+        for `only_missing`: report them first (`report_materialized`) if they are not to be executed again.
+        What has not ended is kept, however old. Other processes may run backfills meanwhile: they wait for
+        short transactions only.
+
+        Args:
+            older_than: How long ago a backfill ended at least.
+            dry_run: Whether nothing is removed, and only counted.
+
+        Returns:
+            How many backfills and manual runs were removed, or would be.
+
+        Raises:
+            ConfigurationError: `older_than` is negative, or no timedelta.
+            StorageError: The storage cannot be written. What is left over is removed by the next call.
+
+        Example:
+            >>> import datetime as dt
+            >>> import rivers as rs
+            >>> rs.Storage.memory().prune(dt.timedelta(days=30))
+            0
+        """
+        if not isinstance(older_than, dt.timedelta) or older_than < dt.timedelta(0):
+            msg = f"older_than is a timedelta of zero or more, not {older_than!r}"
+            raise ConfigurationError(msg)
+        return self._store.prune(older_than // dt.timedelta(microseconds=1), remove=not dry_run)
+
+    def copy_to(self, target: Storage) -> StorageCopy:
+        """Copies all records into another storage, of any kind, and compares them there.
+
+        Backfills, runs, failures, metadata, reports and dynamic keys are copied; values are not. A copy that
+        was cut off is continued by the next call.
+
+        Args:
+            target: The other storage; what it has already must be the same.
+
+        Raises:
+            ConfigurationError: A process runs a backfill of this storage, or both are one storage.
+            StorageError: A storage cannot be read or written, or has another record of a backfill.
+
+        Example:
+            >>> import rivers as rs
+            >>> rs.Storage.memory().copy_to(rs.Storage.memory())
+            StorageCopy(backfills=0, known=0, runs=0)
+        """
+        if target is self or (self.path != MEMORY and target.path == self.path):
+            msg = f"{self.path} cannot be copied into itself"
+            raise ConfigurationError(msg)
+        return StorageCopy(*self._store.copy_to(target._store))
 
     def num_backfills(self) -> int:
         """Returns the number of recorded backfills and manual runs."""

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use rivers_core::space::Axis;
-use rivers_core::space::time::parse_time;
 use rivers_core::space::time::{Calendar, Declared, Grid};
+use rivers_core::space::time::{Nanos, parse_time};
 
-fn at(text: &str) -> i64 {
+fn at(text: &str) -> Nanos {
     parse_time("moment", text, None).unwrap()
 }
 
@@ -33,9 +33,9 @@ fn axis(declared: Declared) -> Axis {
     Axis::Time(calendar.at(at("2024-03-10T12:34:56")).unwrap())
 }
 
-const DAILY: Grid = Grid::Interval(86_400);
-const HOURLY: Grid = Grid::Interval(3_600);
-const MINUTELY: Grid = Grid::Interval(60);
+const DAILY: Grid = Grid::seconds(86_400);
+const HOURLY: Grid = Grid::seconds(3_600);
+const MINUTELY: Grid = Grid::seconds(60);
 
 #[test]
 fn a_format_that_cannot_tell_the_windows_apart_is_refused() {
@@ -54,13 +54,13 @@ fn a_format_that_cannot_tell_the_windows_apart_is_refused() {
         (cron("0 6,18 * * *"), None, "%Y-%m-%d"),
         (cron("0 0 * * MON"), None, "%Y-%m"),
         // Rare collisions: a day of 23 hours 59 minutes, a year of 365 days, a century.
-        (Grid::Interval(86_340), None, "%Y-%m-%d"),
-        (Grid::Interval(365 * 86_400), None, "%Y"),
+        (Grid::seconds(86_340), None, "%Y-%m-%d"),
+        (Grid::seconds(365 * 86_400), None, "%Y"),
         (DAILY, Some("2100-01-01"), "%y-%m-%d"),
         (cron("0 0 1 1 *"), Some("2100-01-01"), "%y"),
         (DAILY, None, "%Y|%m|%d"),
         (DAILY, None, "%Y,%j"),
-        (DAILY, None, "%Y-%m-%dT%H:%M%z"),
+        (DAILY, None, "%Y-%m-%d %Z"),
         (DAILY, None, ""),
     ] {
         let shown = format!("{grid:?} {fmt:?}");
@@ -78,7 +78,9 @@ fn a_format_that_leads_back_is_taken() {
         (DAILY, "%A %e %B %Y", "Tuesday  2 January 2024"),
         (HOURLY, "%Y-%m-%d %I %p", "2024-01-02 12 AM"),
         (MINUTELY, "%s", "1704153600"),
-        (Grid::Interval(7 * 86_400), "%G-W%V", "2024-W01"),
+        (DAILY, "%Y-%m-%dT%H:%M%z", "2024-01-02T00:00+0000"),
+        (DAILY, "%Y-%m-%d %:z", "2024-01-02 +00:00"),
+        (Grid::seconds(7 * 86_400), "%G-W%V", "2024-W01"),
         (cron("0 0 * * SUN"), "%Y-W%U", "2024-W01"),
         (cron("0 6 * * *"), "%Y-%m-%d", "2024-01-02"),
         (cron("0 0 L * *"), "%Y-%m", "2024-01"),

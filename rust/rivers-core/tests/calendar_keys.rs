@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use rivers_core::space::time::parse_time;
 use rivers_core::space::time::{Calendar, Declared, Grid, NotAWindow};
+use rivers_core::space::time::{Nanos, parse_time};
 use rivers_core::space::{Axis, Definition, Dimension};
 
-fn at(text: &str) -> i64 {
+fn at(text: &str) -> Nanos {
     parse_time("moment", text, None).unwrap()
 }
 
@@ -38,8 +38,8 @@ fn told(axis: &Axis, key: &str) -> String {
     located.unwrap_err().to_string()
 }
 
-const DAILY: Grid = Grid::Interval(86_400);
-const HOURLY: Grid = Grid::Interval(3_600);
+const DAILY: Grid = Grid::seconds(86_400);
+const HOURLY: Grid = Grid::seconds(3_600);
 
 #[test]
 fn without_an_end_the_last_window_holds_the_present() {
@@ -192,7 +192,7 @@ fn the_day_after_a_present_is_after_the_end_also_where_keys_are_coarser_than_sta
 
 #[test]
 fn a_moment_beyond_all_time_is_refused_not_counted() {
-    let Axis::Time(seconds) = axis(declared("2024-01-01", None, Grid::Interval(1), "%s")) else {
+    let Axis::Time(seconds) = axis(declared("2024-01-01", None, Grid::seconds(1), "%s")) else {
         unreachable!();
     };
     let far = "8210266876799";

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use chrono::DateTime;
 use croner::parser::{CronParser, Seconds, Year};
 use proptest::prelude::*;
-use rivers_core::space::time::{Calendar, DAY, Declared, Grid, NotAWindow, TimeAxis};
+use rivers_core::space::time::{
+    Calendar, DAY, Declared, Grid, Nanos, NotAWindow, SECOND, TimeAxis,
+};
 
 const SECONDS: &str = "%Y-%m-%dT%H:%M:%S";
 
-fn calendar(start: i64, end: Option<i64>, grid: Grid, fmt: &str) -> Arc<Calendar> {
+fn calendar(start: Nanos, end: Option<Nanos>, grid: Grid, fmt: &str) -> Arc<Calendar> {
     let fmt = fmt.to_owned();
     let declared = Declared {
         start,
@@ -24,24 +26,24 @@ fn calendar(start: i64, end: Option<i64>, grid: Grid, fmt: &str) -> Arc<Calendar
 }
 
 /// The first occurrences at or after `start`, found by the cron crate.
-fn occurrences(expression: &str, start: i64, count: usize) -> Vec<i64> {
+fn occurrences(expression: &str, start: Nanos, count: usize) -> Vec<Nanos> {
     let parser = CronParser::builder()
         .seconds(Seconds::Optional)
         .year(Year::Disallowed)
         .build();
     let cron = parser.parse(expression).unwrap();
     let mut found = Vec::with_capacity(count);
-    let mut from = DateTime::from_timestamp(start, 0).unwrap();
+    let mut from = DateTime::from_timestamp((start / SECOND) as i64, 0).unwrap();
     while found.len() < count {
         let next = cron.find_next_occurrence(&from, found.is_empty()).unwrap();
-        found.push(next.timestamp());
+        found.push(Nanos::from(next.timestamp()) * SECOND);
         from = next;
     }
     found
 }
 
 /// Compares each window of the axis with its expected start; there is one more start than windows.
-fn agrees(axis: &TimeAxis, starts: &[i64]) {
+fn agrees(axis: &TimeAxis, starts: &[Nanos]) {
     assert_eq!(axis.len() as usize, starts.len() - 1);
     for (n, pair) in starts.windows(2).enumerate() {
         let at = n as u32;
@@ -56,7 +58,7 @@ fn agrees(axis: &TimeAxis, starts: &[i64]) {
     }
 }
 
-fn follows_cron(expression: &str, start: i64, windows: usize) {
+fn follows_cron(expression: &str, start: Nanos, windows: usize) {
     let starts = occurrences(expression, start, windows + 1);
     let grid = || Grid::Cron(expression.to_owned());
     // With an end just after the last start, up to a present inside the last window, and as stored.
@@ -70,8 +72,8 @@ fn follows_cron(expression: &str, start: i64, windows: usize) {
 }
 
 /// Years 1890 to 2110.
-fn moments() -> impl Strategy<Value = i64> {
-    -2_524_521_600..4_417_977_600_i64
+fn moments() -> impl Strategy<Value = Nanos> {
+    (-2_524_521_600..4_417_977_600_i64).prop_map(|seconds| Nanos::from(seconds) * SECOND)
 }
 
 /// Expressions over every kind of field, all of which occur at some time.
@@ -104,17 +106,69 @@ proptest! {
     fn an_interval_grid_is_counting_from_the_start(
         start in moments(), step in 1..40 * 86_400_u32, windows in 1..40_usize, over in 0..u32::MAX,
     ) {
-        let starts: Vec<i64> = (0..=windows as i64).map(|n| start + n * i64::from(step)).collect();
-        let over = i64::from(over % step);
-        let open = calendar(start, None, Grid::Interval(step), SECONDS);
+        let length = Nanos::from(step) * SECOND;
+        let starts: Vec<Nanos> = (0..=windows as Nanos).map(|n| start + n * length).collect();
+        let over = Nanos::from(over % step) * SECOND;
+        let open = calendar(start, None, Grid::seconds(step), SECONDS);
         agrees(&open.at(starts[windows - 1] + over).unwrap(), &starts);
         agrees(&TimeAxis::with_len(open, windows as u32).unwrap(), &starts);
         // An end off the grid: the last window is the one that starts before it.
         let end = Some(starts[windows] - over);
-        let ended = calendar(start, end, Grid::Interval(step), SECONDS);
-        agrees(&ended.at(i64::MIN).unwrap(), &starts);
-        prop_assert!(ended.at(i64::MAX).unwrap() == ended.at(0).unwrap());
+        let ended = calendar(start, end, Grid::seconds(step), SECONDS);
+        agrees(&ended.at(Nanos::MIN).unwrap(), &starts);
+        prop_assert!(ended.at(Nanos::MAX).unwrap() == ended.at(0).unwrap());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_grid_of_fractions_of_a_second_is_counting_nanoseconds(
+        start in moments(), after in 0..SECOND, step in 1..5 * SECOND as u64, windows in 1..40_usize,
+    ) {
+        let start = start + after;
+        let starts: Vec<Nanos> =
+            (0..=windows as Nanos).map(|n| start + n * Nanos::from(step)).collect();
+        let open = calendar(start, None, Grid::Interval(step), "%Y-%m-%dT%H:%M:%S%.9f");
+        agrees(&open.at(starts[windows - 1]).unwrap(), &starts);
+        agrees(&open.at(starts[windows] - 1).unwrap(), &starts);
+        let bytes = postcard::to_stdvec(open.declared()).unwrap();
+        let declared: Declared = postcard::from_bytes(&bytes).unwrap();
+        prop_assert_eq!(&declared, open.declared());
+        let stored = Arc::new(Calendar::try_from(declared).unwrap());
+        agrees(&TimeAxis::with_len(stored, windows as u32).unwrap(), &starts);
+    }
+}
+
+#[test]
+fn a_format_must_show_the_fractions_that_the_windows_start_at() {
+    for (step, fmt, is_valid) in [
+        (SECOND / 2, "%Y-%m-%dT%H:%M:%S%.3f", true),
+        (SECOND / 2, "%Y-%m-%dT%H:%M:%S.%f", true),
+        (SECOND / 2, SECONDS, false),
+        (SECOND / 1_000, "%Y-%m-%dT%H:%M:%S%.3f", true),
+        (SECOND / 2_000, "%Y-%m-%dT%H:%M:%S%.3f", false),
+        (1, "%Y-%m-%dT%H:%M:%S%.9f", true),
+        (1, "%Y-%m-%dT%H:%M:%S%.6f", false),
+    ] {
+        let declared = Declared::new(0, None, Grid::Interval(step as u64), fmt);
+        assert_eq!(
+            Calendar::try_from(declared).is_ok(),
+            is_valid,
+            "{step} {fmt}"
+        );
+    }
+}
+
+/// Calendars of whole seconds are stored as versions without fractions stored them.
+#[test]
+fn the_stored_form_of_whole_seconds_has_not_changed() {
+    let mut declared = Declared::new(SECOND, Some(90 * SECOND), Grid::seconds(60), "%s");
+    declared.exclude = vec![61 * SECOND];
+    let bytes = postcard::to_stdvec(&declared).unwrap();
+    // The start and the end; `Except` with one time and the interval in it; the format.
+    assert_eq!(bytes, [2, 1, 180, 1, 5, 1, 122, 0, 60, 2, b'%', b's']);
 }
 
 #[test]
@@ -135,9 +189,9 @@ fn rare_days_are_found_however_far_they_are() {
 
 #[test]
 fn a_start_between_two_occurrences_begins_at_the_next() {
-    follows_cron("30 6,18 * * *", 7 * 3600, 5);
-    follows_cron("30 6,18 * * *", 23 * 3600, 5);
-    follows_cron("@daily", 1, 5);
+    follows_cron("30 6,18 * * *", 7 * 3600 * SECOND, 5);
+    follows_cron("30 6,18 * * *", 23 * 3600 * SECOND, 5);
+    follows_cron("@daily", SECOND, 5);
 }
 
 #[test]
@@ -172,8 +226,8 @@ fn a_stored_axis_is_as_long_as_it_was() {
     assert_eq!(stored.start_of(long.len() - 1), 100 * 365 * DAY);
 
     // To the last second of the year 9999.
-    let end = Some(253_402_300_799);
-    for grid in [Grid::Interval(86_400), Grid::Cron("0 0 * * *".to_owned())] {
+    let end = Some(253_402_300_799 * SECOND);
+    for grid in [Grid::seconds(86_400), Grid::Cron("0 0 * * *".to_owned())] {
         let forever = calendar(0, end, grid, "%Y-%m-%d").at(0).unwrap();
         assert_eq!(forever.label(forever.len() - 1), "9999-12-31");
         let stored = TimeAxis::with_len(Arc::clone(forever.calendar()), forever.len());
@@ -185,7 +239,7 @@ fn a_stored_axis_is_as_long_as_it_was() {
 
 #[test]
 fn before_the_first_window_there_is_none() {
-    for grid in [Grid::Interval(60), Grid::Cron("0 6 * * *".to_owned())] {
+    for grid in [Grid::seconds(60), Grid::Cron("0 6 * * *".to_owned())] {
         let axis = calendar(DAY, None, grid, SECONDS).at(DAY - 1).unwrap();
         assert!(axis.is_empty());
         assert_eq!(
@@ -199,15 +253,15 @@ fn before_the_first_window_there_is_none() {
 #[test]
 fn impossible_bounds_and_too_many_windows_are_refused() {
     for (start, end, grid, why) in [
-        (0, Some(0), Grid::Interval(86_400), "not after the start"),
-        (0, Some(-1), Grid::Interval(86_400), "not after the start"),
-        (0, None, Grid::Interval(0), "at least 1"),
-        (i64::MIN, None, Grid::Interval(86_400), "year 9999"),
-        (0, Some(i64::MAX), Grid::Interval(86_400), "year 9999"),
+        (0, Some(0), Grid::seconds(86_400), "not after the start"),
+        (0, Some(-1), Grid::seconds(86_400), "not after the start"),
+        (0, None, Grid::seconds(0), "at least 1e-9"),
+        (Nanos::MIN, None, Grid::seconds(86_400), "year 9999"),
+        (0, Some(Nanos::MAX), Grid::seconds(86_400), "year 9999"),
         (
             0,
-            Some(4_294_967_296),
-            Grid::Interval(1),
+            Some(4_294_967_296 * SECOND),
+            Grid::seconds(1),
             "4294967296 windows",
         ),
     ] {

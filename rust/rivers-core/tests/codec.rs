@@ -11,12 +11,12 @@ use rivers_core::plan::codec::{decode_plan, decode_space, encode_plan, encode_sp
 use rivers_core::plan::{Plan, Strategy as Runs};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
-use rivers_core::space::time::{Calendar, Declared, Grid};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, Nanos, SECOND};
 use rivers_core::space::{Axis, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 
 fn space(grid: Grid, days: i64) -> Arc<Space> {
     let declared = Declared {
-        start: 1_700_000_000,
+        start: 1_700_000_000 * SECOND,
         end: None,
         grid,
         fmt: "%Y-%m-%dT%H:%M:%S".to_owned(),
@@ -27,7 +27,11 @@ fn space(grid: Grid, days: i64) -> Arc<Space> {
     let axes = [
         (
             "time",
-            Axis::Time(calendar.at(1_700_000_000 + days * 86_400).unwrap()),
+            Axis::Time(
+                calendar
+                    .at(1_700_000_000 * SECOND + Nanos::from(days) * DAY)
+                    .unwrap(),
+            ),
         ),
         (
             "region",
@@ -47,7 +51,7 @@ fn space(grid: Grid, days: i64) -> Arc<Space> {
 
 fn plans() -> impl Strategy<Value = Plan> {
     let grid = prop_oneof![
-        Just(Grid::Interval(3_600)),
+        Just(Grid::seconds(3_600)),
         Just(Grid::Cron("0 6,18 * * 1-5".to_owned())),
         Just(Grid::Cron("0 0 29 2 *".to_owned())),
     ];

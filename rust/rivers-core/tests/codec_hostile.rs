@@ -9,7 +9,7 @@ use rivers_core::plan::group::MAX_GROUPED_KEYS;
 use rivers_core::plan::{Plan, Strategy};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
-use rivers_core::space::time::{Declared, Grid};
+use rivers_core::space::time::{Declared, Grid, Nanos, SECOND};
 use rivers_core::space::{Axis, IndexSet, Members, PositionSet, Selection, Space};
 
 /// The stored form of an axis, without its checks.
@@ -45,9 +45,10 @@ fn space(lens: &[usize]) -> Arc<Space> {
 
 fn time(start: i64, end: Option<i64>, grid: Grid, fmt: &str, len: u32) -> Vec<u8> {
     let fmt = fmt.to_owned();
+    let exact = |seconds: i64| Nanos::from(seconds) * SECOND;
     let declared = Declared {
-        start,
-        end,
+        start: exact(start),
+        end: end.map(exact),
         grid,
         fmt,
         zone: None,
@@ -61,17 +62,17 @@ fn a_calendar_with_hostile_numbers_is_refused() {
     let cron = |expression: &str| Grid::Cron(expression.to_owned());
     let fmt = "%Y-%m-%dT%H:%M:%S";
     for bytes in [
-        time(i64::MIN, None, Grid::Interval(1), fmt, 1),
+        time(i64::MIN, None, Grid::seconds(1), fmt, 1),
         time(i64::MAX, None, cron("* * * * *"), fmt, 1),
-        time(0, Some(i64::MIN), Grid::Interval(1), fmt, 1),
-        time(0, None, Grid::Interval(u32::MAX), fmt, u32::MAX),
-        time(0, None, Grid::Interval(0), fmt, 1),
+        time(0, Some(i64::MIN), Grid::seconds(1), fmt, 1),
+        time(0, None, Grid::seconds(u32::MAX), fmt, u32::MAX),
+        time(0, None, Grid::seconds(0), fmt, 1),
         time(0, None, cron("0 0 1 1 *"), fmt, u32::MAX),
         time(0, None, cron("0 0 29 2 +MON"), fmt, 1_000_000),
         time(-253_402_300_799, None, cron("0 0 30 2 *"), fmt, u32::MAX),
-        time(253_402_300_799, None, Grid::Interval(1), fmt, 2),
-        time(0, None, Grid::Interval(60), "%Y", 10),
-        time(0, None, Grid::Interval(60), "%", 10),
+        time(253_402_300_799, None, Grid::seconds(1), fmt, 2),
+        time(0, None, Grid::seconds(60), "%Y", 10),
+        time(0, None, Grid::seconds(60), "%", 10),
         time(0, None, cron(&"9".repeat(10_000)), fmt, 10),
     ] {
         assert!(decode_space(&bytes).is_err());

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rivers_core::space::labels::Labels;
 use rivers_core::space::mapping::Names;
-use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, Nanos, SECOND, TimeAxis};
 use rivers_core::space::{
     Axis, Definition, DimRange, Dimension, IndexSet, Key, Mapping, Members, PositionSet, RangeSpec,
     Selection, Selector, Selectors, Space,
@@ -27,9 +27,9 @@ fn shifted(offset: i64) -> Mapping {
     }
 }
 
-const DAY: i64 = 86_400;
+const HOUR: Nanos = 3_600 * SECOND;
 /// 2024-01-01, a Monday.
-const START: i64 = 19_723 * DAY;
+const START: Nanos = 19_723 * DAY;
 
 fn keys(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
@@ -39,11 +39,11 @@ fn names(names: &[&str]) -> Definition {
     Definition::static_(names).unwrap()
 }
 
-fn time(grid: Grid, from: i64, to: i64) -> Definition {
+fn time(grid: Grid, from: Nanos, to: Nanos) -> Definition {
     time_with(grid, from, to, "%Y-%m-%dT%H")
 }
 
-fn time_with(grid: Grid, from: i64, to: i64, fmt: &str) -> Definition {
+fn time_with(grid: Grid, from: Nanos, to: Nanos, fmt: &str) -> Definition {
     let (start, end) = (START + from, Some(START + to));
     let fmt = fmt.to_owned();
     let calendar = Calendar::try_from(Declared {
@@ -58,11 +58,11 @@ fn time_with(grid: Grid, from: i64, to: i64, fmt: &str) -> Definition {
     Definition::Single(Dimension::Time(Arc::new(calendar)))
 }
 
-fn daily(from: i64, to: i64) -> Definition {
-    time(Grid::Interval(DAY as u32), from * DAY, to * DAY)
+fn daily(from: Nanos, to: Nanos) -> Definition {
+    time(Grid::seconds(86_400), from * DAY, to * DAY)
 }
 
-fn cron(expression: &str, from: i64, to: i64) -> Definition {
+fn cron(expression: &str, from: Nanos, to: Nanos) -> Definition {
     time(Grid::Cron(expression.into()), from * DAY, to * DAY)
 }
 
@@ -81,15 +81,15 @@ fn definitions() -> Vec<Definition> {
         names(&["d", "x", "c"]),
         daily(0, 6),
         daily(2, 9),
-        time(Grid::Interval(6 * 3600), 30 * 3600, 100 * 3600),
-        time(Grid::Interval(17 * 3600), 0, 6 * DAY),
+        time(Grid::seconds(6 * 3600), 30 * HOUR, 100 * HOUR),
+        time(Grid::seconds(17 * 3600), 0, 6 * DAY),
         cron("0 5 * * MON,WED,SAT", 0, 14),
         cron("0 5 * * MON,WED,SAT", 5, 24),
         cron("0 6 * * *", 1, 9),
         multi(&[("date", daily(0, 4)), ("letter", letters())]),
         multi(&[("letter", names(&["d", "b", "y"])), ("date", daily(1, 5))]),
         multi(&[
-            ("hour", time(Grid::Interval(6 * 3600), 0, 30 * 3600)),
+            ("hour", time(Grid::seconds(6 * 3600), 0, 30 * HOUR)),
             ("kind", letters()),
         ]),
         multi(&[
@@ -157,6 +157,19 @@ fn mappings() -> Vec<Mapping> {
     ]));
     all.push(of_dims(&[
         ("letter", "kind", Mapping::Subset),
+        ("letter", "letter", Mapping::Identity),
+    ]));
+    all.push(of_dims(&[
+        ("kind", "kind", Mapping::Subset),
+        (
+            "kind",
+            "letter",
+            pairs(&[("c", &["a", "c"]), ("d", &["b"])]),
+        ),
+        ("date", "date", window(0)),
+    ]));
+    all.push(of_dims(&[
+        ("letter", "kind", Mapping::Subset),
         ("kind", "letter", Mapping::Subset),
     ]));
     all
@@ -169,10 +182,10 @@ fn space(definition: &Definition) -> Arc<Space> {
 }
 
 /// The starts and ends of windows.
-type Windows = Arc<Vec<(i64, i64)>>;
+type Windows = Arc<Vec<(Nanos, Nanos)>>;
 
 /// The windows of a schedule for years before and after `START`, in order.
-fn windows_of(expression: &str) -> Arc<Vec<(i64, i64)>> {
+fn windows_of(expression: &str) -> Arc<Vec<(Nanos, Nanos)>> {
     static KNOWN: Mutex<BTreeMap<String, Windows>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap();
     let windows = known.entry(expression.to_owned()).or_insert_with(|| {
@@ -184,15 +197,11 @@ fn windows_of(expression: &str) -> Arc<Vec<(i64, i64)>> {
 }
 
 /// Start and end of the window at an offset, also where the grid itself does not reach.
-fn window(own: &TimeAxis, n: i128) -> Option<(i64, i64)> {
+fn window(own: &TimeAxis, n: i128) -> Option<(Nanos, Nanos)> {
     match &own.calendar().declared().grid {
         Grid::Interval(step) => {
-            let at = |n: i128| {
-                i64::try_from(n * i128::from(*step))
-                    .ok()?
-                    .checked_add(own.start_of(0))
-            };
-            Some((at(n)?, at(n + 1)?))
+            let at = |n: Nanos| own.start_of(0) + n * Nanos::from(*step);
+            Some((at(n), at(n + 1)))
         }
         Grid::WallClock(_) | Grid::Months { .. } => panic!("not among the definitions"),
         Grid::Cron(expression) => {
@@ -420,7 +429,7 @@ fn a_product_of_a_thousand_million_is_mapped_by_arithmetic() {
 }
 
 fn time_of(step: u32) -> Definition {
-    time_with(Grid::Interval(step), 0, 365 * DAY, "%Y-%m-%dT%H:%M")
+    time_with(Grid::seconds(step), 0, 365 * DAY, "%Y-%m-%dT%H:%M")
 }
 
 fn many() -> Definition {

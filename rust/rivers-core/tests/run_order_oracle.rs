@@ -16,16 +16,14 @@ use rivers_core::plan::codec::{decode_plan, encode_plan};
 use rivers_core::plan::{Link, Plan, Strategy as Grouping};
 use rivers_core::space::labels::Labels;
 use rivers_core::space::product::Dim;
-use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, Nanos, TimeAxis};
 use rivers_core::space::{Axis, Mapping, Members, PositionSet, Selection, Space};
-
-const DAY: i64 = 86_400;
 
 fn days(count: i64) -> Axis {
     let calendar = Calendar::try_from(Declared {
         start: 0,
-        end: Some(count * DAY),
-        grid: Grid::Interval(DAY as u32),
+        end: Some(Nanos::from(count) * DAY),
+        grid: Grid::seconds(86_400),
         fmt: "%Y-%m-%d".into(),
         zone: None,
         exclude: Vec::new(),

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use arrow_array::Array;
 use rivers_core::backfill::{AttemptRow, Counts, FailureRow, RunRow, Status};
 use rivers_core::plan::{Plan, Strategy as Grouping};
+use rivers_core::space::time::DAY;
 use rivers_core::space::{Axis, Definition, Dimension, Members, Selection, Space};
 use rivers_core::store::OneFailure;
 use rivers_core::table::{
     BackfillEntry, BackfillView, PartitionFilter, PartitionStatus, RunStatus, Verdict, backfills,
     partition_status, partitions, runs, selection,
 };
-use table_support::{DAY, backfill, causes, days, names, rows, space, texts};
+use table_support::{backfill, causes, days, names, rows, space, texts};
 
 #[test]
 fn one_dimension_of_windows_is_a_key_and_its_start() {

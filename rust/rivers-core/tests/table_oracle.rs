@@ -20,7 +20,7 @@ fn dimension_cells(space: &Space, partition: u64) -> Vec<String> {
         let index = space.index(partition, at);
         cells.push(dim.axis.label(index).into_owned());
         if let Axis::Time(time) = &dim.axis {
-            cells.push((time.start_of(index) * 1_000_000).to_string());
+            cells.push((time.start_of(index) / 1_000).to_string());
         }
     }
     cells

@@ -5,15 +5,15 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rivers_core::space::time::{Calendar, DAY, Declared, Grid, TimeAxis, Zone};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, Nanos, SECOND, TimeAxis, Zone};
 
-const MINUTE: i64 = 60;
+const MINUTE: Nanos = 60 * SECOND;
 /// 2024-01-01.
-const START: i64 = 19_723 * DAY;
-const DAYS: i64 = 6;
+const START: Nanos = 19_723 * DAY;
+const DAYS: Nanos = 6;
 
-/// The TZif file of a zone with these changes: each time, and the offset after it.
-fn tzif(first: i32, changes: &[(i64, i32)], footer: &str) -> Vec<u8> {
+/// The TZif file of a zone with these changes: each time, and the offset in seconds after it.
+fn tzif(first: i32, changes: &[(Nanos, i32)], footer: &str) -> Vec<u8> {
     let header = |times: usize, types: usize| {
         let mut bytes = b"TZif2".to_vec();
         bytes.extend([0; 15]);
@@ -24,7 +24,12 @@ fn tzif(first: i32, changes: &[(i64, i32)], footer: &str) -> Vec<u8> {
     };
     let mut bytes = header(0, 0);
     bytes.extend(header(changes.len(), changes.len() + 1));
-    bytes.extend(changes.iter().flat_map(|(at, _)| at.to_be_bytes()));
+    let seconds = |at: Nanos| (at / SECOND) as i64;
+    bytes.extend(
+        changes
+            .iter()
+            .flat_map(|&(at, _)| seconds(at).to_be_bytes()),
+    );
     bytes.extend((0..changes.len()).map(|n| n as u8 + 1));
     for offset in [first]
         .into_iter()
@@ -37,11 +42,22 @@ fn tzif(first: i32, changes: &[(i64, i32)], footer: &str) -> Vec<u8> {
     bytes
 }
 
-fn zone(first: i32, changes: &[(i64, i32)]) -> Arc<Zone> {
+fn zone(first: i32, changes: &[(Nanos, i32)]) -> Arc<Zone> {
     Arc::new(Zone::from_tzif("Test/Zone", &tzif(first, changes, "")).unwrap())
 }
 
-fn axis(zone: &Arc<Zone>, grid: Grid, start: i64, end: i64) -> TimeAxis {
+/// The axis with keys that all show their offset from UTC.
+fn with_offset(zone: &Arc<Zone>, grid: Grid, start: Nanos, end: Nanos) -> TimeAxis {
+    let declared = Declared {
+        fmt: "%Y-%m-%dT%H:%M:%S%z".to_owned(),
+        ..axis(zone, grid, start, end).calendar().declared().clone()
+    };
+    Arc::new(Calendar::try_from(declared).unwrap())
+        .at(0)
+        .unwrap()
+}
+
+fn axis(zone: &Arc<Zone>, grid: Grid, start: Nanos, end: Nanos) -> TimeAxis {
     let declared = Declared {
         zone: Some(Arc::clone(zone)),
         ..Declared::new(start, Some(end), grid, "%Y-%m-%dT%H:%M:%S")
@@ -54,9 +70,9 @@ fn axis(zone: &Arc<Zone>, grid: Grid, start: i64, end: i64) -> TimeAxis {
 /// The starts of windows whose steps are the multiples of `step` on the wall clock, minute by minute: a
 /// window starts when the clock is in a later one than ever before. If the clock is put back by `step`
 /// or more, it begins again from there.
-fn walk(zone: &Zone, step: i64, from: i64, to: i64) -> Vec<i64> {
+fn walk(zone: &Zone, step: Nanos, from: Nanos, to: Nanos) -> Vec<Nanos> {
     let mut starts = Vec::new();
-    let (mut before, mut latest) = (i64::MIN, i64::MIN / 2);
+    let (mut before, mut latest) = (Nanos::MIN, Nanos::MIN / 2);
     let mut time = from - 3 * DAY;
     while time < to {
         let wall = zone.wall(time);
@@ -73,8 +89,13 @@ fn walk(zone: &Zone, step: i64, from: i64, to: i64) -> Vec<i64> {
     starts
 }
 
-fn minutes(range: std::ops::Range<i64>) -> impl Strategy<Value = i64> {
+fn minutes(range: std::ops::Range<Nanos>) -> impl Strategy<Value = Nanos> {
     range.prop_map(|minutes| minutes * MINUTE)
+}
+
+/// A span in seconds.
+fn seconds(span: Nanos) -> i32 {
+    (span / SECOND) as i32
 }
 
 proptest! {
@@ -87,23 +108,23 @@ proptest! {
         step in prop::sample::select(vec![3_600_u32, 86_400]),
     ) {
         // Changes that are far enough apart not to undo each other within an hour.
-        let mut times: Vec<(i64, i64)> = changes;
+        let mut times: Vec<(Nanos, Nanos)> = changes;
         times.sort_unstable();
-        times.dedup_by(|later, earlier| later.0 - earlier.0 < 8 * 3600);
+        times.dedup_by(|later, earlier| later.0 - earlier.0 < 8 * 60 * MINUTE);
         let mut offset = first;
-        let changes: Vec<(i64, i32)> = times
+        let changes: Vec<(Nanos, i32)> = times
             .iter()
             .map(|&(at, by)| {
                 offset += by;
-                (START + at, offset as i32)
+                (START + at, seconds(offset))
             })
             .collect();
-        let zone = zone(first as i32, &changes);
+        let zone = zone(seconds(first), &changes);
         let (start, end) = (START - DAY, START + DAYS * DAY);
         let axis = axis(&zone, Grid::WallClock(step), start, end);
         let (from, to) = (zone.time_of(start), zone.time_of(end));
-        let starts = walk(&zone, i64::from(step), from, to);
-        let found: Vec<i64> = (0..axis.len()).map(|n| axis.start_of(n)).collect();
+        let starts = walk(&zone, Nanos::from(step) * SECOND, from, to);
+        let found: Vec<Nanos> = (0..axis.len()).map(|n| axis.start_of(n)).collect();
         prop_assert_eq!(&found, &starts, "{:?}", changes);
         for n in 0..axis.len() {
             let key = axis.label(n);
@@ -128,7 +149,7 @@ fn a_file_that_is_not_tzif_is_refused() {
     }
     let unknown_rule = tzif(0, &[(START, 3600)], "no rule");
     assert!(Zone::from_tzif("Rule", &unknown_rule).is_err());
-    let backwards = tzif(0, &[(START, 3600), (START - 1, 0)], "");
+    let backwards = tzif(0, &[(START, 3600), (START - SECOND, 0)], "");
     assert!(Zone::from_tzif("Backwards", &backwards).is_err());
 }
 
@@ -136,16 +157,16 @@ fn zones() -> impl Strategy<Value = Arc<Zone>> {
     let changes = prop::collection::vec((minutes(0..DAYS * 24 * 60), minutes(-100..100)), 0..4);
     (minutes(-720..840), changes).prop_map(|(first, mut changes)| {
         changes.sort_unstable();
-        changes.dedup_by(|later, earlier| later.0 - earlier.0 < 8 * 3600);
+        changes.dedup_by(|later, earlier| later.0 - earlier.0 < 8 * 60 * MINUTE);
         let mut offset = first;
-        let changes: Vec<(i64, i32)> = changes
+        let changes: Vec<(Nanos, i32)> = changes
             .iter()
             .map(|&(at, by)| {
                 offset += by;
-                (START + at, offset as i32)
+                (START + at, seconds(offset))
             })
             .collect();
-        zone(first as i32, &changes)
+        zone(seconds(first), &changes)
     })
 }
 
@@ -154,8 +175,8 @@ fn grids() -> impl Strategy<Value = Grid> {
     prop::sample::select(vec![
         Grid::WallClock(3_600),
         Grid::WallClock(86_400),
-        Grid::Interval(1_800),
-        Grid::Interval(5 * 3_600),
+        Grid::seconds(1_800),
+        Grid::seconds(5 * 3_600),
         cron("*/20 * * * *"),
         cron("30 1,2 * * *"),
         cron("0 0 * * TUE,SAT"),
@@ -168,11 +189,17 @@ proptest! {
 
     #[test]
     fn any_zoned_grid_numbers_its_windows_and_leads_back_from_its_keys(
-        zone in zones(), grid in grids(), hour in 0..24_i64,
+        zone in zones(), grid in grids(), hour in 0..24_i128,
     ) {
-        let start = START + hour * 3600;
+        let start = START + hour * 60 * MINUTE;
+        let shown = with_offset(&zone, grid.clone(), start, START + DAYS * DAY);
         let axis = axis(&zone, grid, start, START + DAYS * DAY);
-        let starts: Vec<i64> = (0..axis.len()).map(|n| axis.start_of(n)).collect();
+        for n in 0..axis.len() {
+            prop_assert_eq!(shown.window(n), axis.window(n));
+            let key = shown.label(n);
+            prop_assert_eq!(shown.position(&key), Ok(n), "{}", key);
+        }
+        let starts: Vec<Nanos> = (0..axis.len()).map(|n| axis.start_of(n)).collect();
         prop_assert!(starts.is_sorted_by(|a, b| a < b), "{:?}", starts);
         prop_assert!(starts.iter().all(|&at| at >= zone.time_of(start)));
         for n in 0..axis.len() {
@@ -212,7 +239,7 @@ proptest! {
         spans in prop::collection::vec((0..DAYS * DAY, 1..2 * DAY), 4),
     ) {
         let whole = axis(&zone, grid, START, START + DAYS * DAY);
-        let exclude: Vec<i64> = left_out
+        let exclude: Vec<Nanos> = left_out
             .iter()
             .filter(|&&n| n < whole.len())
             .map(|&n| whole.start_of(n))

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDate, PyDateTime, PyString, PyTuple};
+use pyo3::types::{PyDate, PyDateTime, PyDict, PyString, PyTuple};
 use rivers_core::error::Error;
 use rivers_core::space::time::{
-    Calendar, DAY, Declared, GivenTime, Grid, TimeFormat, Zone, iso, parse_time, to_seconds,
-    wall_span,
+    Calendar, DAY, Declared, GivenTime, Grid, Nanos, SECOND, TimeFormat, Zone, iso, parse_time,
+    to_nanos, wall_span,
 };
 use rivers_core::space::{Definition, Dimension, RangeEnd};
 
@@ -37,7 +37,7 @@ impl<'py> Given<'_, 'py> {
     pub(crate) fn declare(
         &self,
         grid: Grid,
-        aligned: impl Fn(i64) -> i64,
+        aligned: impl Fn(Nanos) -> Nanos,
     ) -> PyResult<Bound<'py, PyAny>> {
         let zone = self.timezone.map(zone).transpose()?;
         let start = aligned(moment("start", self.start, self.fmt, zone.as_deref())?);
@@ -71,40 +71,48 @@ fn zone(given: &Bound<'_, PyAny>) -> PyResult<Arc<Zone>> {
     Ok(Arc::new(Zone::from_tzif(&name, &bytes).map_err(Raised)?))
 }
 
-/// The time in UTC of an aware datetime, or of a naive one in UTC; rounded down to the second.
-pub(crate) fn instant(given: &Bound<'_, PyAny>) -> PyResult<i64> {
-    if is_aware(given)? {
-        let seconds: f64 = given.call_method0("timestamp")?.extract()?;
-        return Ok(seconds.floor() as i64);
+/// The time in UTC of an aware datetime, or of a naive one in UTC.
+pub(crate) fn instant(given: &Bound<'_, PyAny>) -> PyResult<Nanos> {
+    let offset = given.call_method0("utcoffset")?;
+    if offset.is_none() {
+        return Ok(to_nanos(given.extract()?));
     }
-    let naive: NaiveDateTime = given.extract()?;
-    Ok(to_seconds(naive))
+    let ahead: TimeDelta = offset.extract()?;
+    let naive = given.call_method("replace", (), Some(&naive(given.py())?))?;
+    let wall: NaiveDateTime = naive.extract()?;
+    Ok(to_nanos(wall)
+        - Nanos::from(ahead.num_seconds()) * SECOND
+        - Nanos::from(ahead.subsec_nanos()))
+}
+
+/// What `datetime.replace` takes to remove a time zone.
+fn naive(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let fields = PyDict::new(py);
+    fields.set_item("tzinfo", py.None())?;
+    Ok(fields)
 }
 
 fn is_aware(given: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!given.call_method0("utcoffset")?.is_none())
 }
 
-/// A length in whole seconds, of `interval_seconds`.
-pub(crate) fn interval(given: &Bound<'_, PyAny>) -> PyResult<u32> {
+/// A length in nanoseconds, of `interval_seconds`.
+pub(crate) fn interval(given: &Bound<'_, PyAny>) -> PyResult<u64> {
     if given.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err(format!(
             "interval_seconds must be an int or a float, got the str {given}"
         )));
     }
     let seconds: f64 = given.extract()?;
-    if !(0.0..=f64::from(u32::MAX)).contains(&seconds) {
+    if !(1e-9..=f64::from(u32::MAX)).contains(&seconds) {
         let max = u32::MAX;
         return Err(refused(format!(
-            "interval_seconds must be between 1 and {max}, got {given}"
+            "interval_seconds must be between 1e-9, a nanosecond, and {max}, got {given}"
         )));
     }
-    if seconds.fract() != 0.0 {
-        return Err(refused(format!(
-            "interval_seconds must be a whole number of seconds, got {given}"
-        )));
-    }
-    Ok(seconds as u32)
+    // Apart from each other, both parts are exact.
+    let (whole, fraction) = (seconds.trunc(), seconds.fract());
+    Ok(whole as u64 * SECOND as u64 + (fraction * SECOND as f64).round() as u64)
 }
 
 /// Parses a time that a user gave, as a time of the zone's wall clock.
@@ -113,20 +121,14 @@ fn moment(
     given: &Bound<'_, PyAny>,
     fmt: &str,
     zone: Option<&Zone>,
-) -> PyResult<i64> {
+) -> PyResult<Nanos> {
     if let Ok(text) = given.cast::<PyString>() {
         let own = TimeFormat::new(fmt).map_err(Raised)?;
         return Ok(parse_time(argument, &text.to_string(), Some(&own)).map_err(Raised)?);
     }
     if given.is_instance_of::<PyDateTime>() {
-        let microsecond: u32 = given.getattr("microsecond")?.extract()?;
-        if microsecond != 0 {
-            return Err(refused(format!(
-                "{argument}={given} has a fraction of a second; the grid has whole seconds"
-            )));
-        }
         if !is_aware(given)? {
-            return Ok(to_seconds(given.extract()?));
+            return Ok(to_nanos(given.extract()?));
         }
         let Some(zone) = zone else {
             return Err(refused(format!(
@@ -155,13 +157,13 @@ fn moment(
 }
 
 /// Midnight at the start of a `date`.
-fn day(given: &Bound<'_, PyAny>) -> PyResult<i64> {
+fn day(given: &Bound<'_, PyAny>) -> PyResult<Nanos> {
     let date: chrono::NaiveDate = given.extract()?;
-    Ok(to_seconds(date.and_time(chrono::NaiveTime::MIN)))
+    Ok(to_nanos(date.and_time(chrono::NaiveTime::MIN)))
 }
 
 /// The starts of the windows that `exclude` names.
-fn excluded(given: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<Vec<i64>> {
+fn excluded(given: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<Vec<Nanos>> {
     if given.is_instance_of::<PyString>() || given.is_instance_of::<PyTuple>() {
         return Err(PyTypeError::new_err(format!(
             "exclude must be a list of dates, keys or (from, to) windows, got {given}"
@@ -178,9 +180,9 @@ fn excluded(given: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<Vec<
 }
 
 /// The span, in UTC, in which the windows start that one item of `exclude` names.
-fn excluded_span(item: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<(i64, i64)> {
+fn excluded_span(item: &Bound<'_, PyAny>, calendar: &Arc<Calendar>) -> PyResult<(Nanos, Nanos)> {
     let declared = calendar.declared();
-    let on_clock = |(from, to): (i64, i64)| (declared.time_of(from), declared.time_of(to));
+    let on_clock = |(from, to): (Nanos, Nanos)| (declared.time_of(from), declared.time_of(to));
     if let Ok((from, to)) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
         && item.is_instance_of::<PyTuple>()
     {
@@ -239,7 +241,7 @@ impl<'py> FromPyObject<'_, 'py> for End {
         } else if is_aware(&given)? {
             GivenTime::Utc(instant(&given)?)
         } else {
-            GivenTime::Wall(to_seconds(given.extract()?))
+            GivenTime::Wall(to_nanos(given.extract()?))
         };
         Ok(Self(RangeEnd::Time(time)))
     }
@@ -284,7 +286,7 @@ impl PartitionsDefinition {
         };
         given.declare(Grid::WallClock(WEEKLY), |start| {
             let midnight = (start + DAY - 1).div_euclid(DAY) * DAY;
-            midnight + ((7 + first - weekday(midnight)) % 7) as i64 * DAY
+            midnight + ((7 + first - weekday(midnight)) % 7) as Nanos * DAY
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rivers_core::space::time::{Calendar, DAY, Declared, Grid, iso};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, Nanos, SECOND, iso};
 
 /// Length and default format of the windows that `daily` makes.
 pub(crate) const DAILY: (u32, &str) = (86_400, "%Y-%m-%d");
@@ -25,7 +25,8 @@ pub(crate) const WEEKDAYS: [&str; 7] = [
 
 /// The cron schedule of the starts of a grid's windows, if it has one.
 pub(crate) fn schedule(declared: &Declared) -> Option<String> {
-    let of_day = declared.start.rem_euclid(DAY);
+    let of_day = declared.start.rem_euclid(DAY) / SECOND;
+    let is_interval = |seconds| declared.grid == Grid::seconds(seconds);
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     let seconds = match second {
         0 => String::new(),
@@ -34,13 +35,17 @@ pub(crate) fn schedule(declared: &Declared) -> Option<String> {
     match &declared.grid {
         Grid::Cron(expression) => Some(expression.clone()),
         Grid::Interval(_) if declared.fmt == SECONDS => None,
-        Grid::Interval(DAY_SECONDS) | Grid::WallClock(DAY_SECONDS) => {
+        // No schedule fires at a fraction of a second.
+        Grid::Interval(_) | Grid::WallClock(_) if declared.start % SECOND != 0 => None,
+        Grid::Interval(_) if is_interval(DAY_SECONDS) => {
             Some(format!("{seconds}{minute} {hour} * * *"))
         }
-        Grid::Interval(HOUR_SECONDS) | Grid::WallClock(HOUR_SECONDS) => {
+        Grid::Interval(_) if is_interval(HOUR_SECONDS) => {
             Some(format!("{seconds}{minute} * * * *"))
         }
         Grid::Interval(_) => None,
+        Grid::WallClock(DAY_SECONDS) => Some(format!("{seconds}{minute} {hour} * * *")),
+        Grid::WallClock(HOUR_SECONDS) => Some(format!("{seconds}{minute} * * * *")),
         Grid::WallClock(_) => {
             let day = WEEKDAYS[weekday(declared.start)][..3].to_uppercase();
             Some(format!("{seconds}{minute} {hour} * * {day}"))
@@ -60,11 +65,14 @@ pub(crate) fn show_calendar(calendar: &Arc<Calendar>) -> String {
     let declared = calendar.declared();
     let fmt = declared.fmt.as_str();
     let date = || iso(declared.start)[..10].to_owned();
+    let is_like = |(seconds, default): (u32, &str)| {
+        declared.grid == Grid::seconds(seconds) && declared.zone.is_none() && fmt == default
+    };
     let (name, start, step, default) = match &declared.grid {
-        Grid::Interval(DAY_SECONDS) if declared.zone.is_none() && fmt == DAILY.1 => {
+        Grid::Interval(_) if is_like(DAILY) => {
             ("daily", iso(declared.start), String::new(), DAILY.1)
         }
-        Grid::Interval(HOUR_SECONDS) if declared.zone.is_none() && fmt == HOURLY.1 => {
+        Grid::Interval(_) if is_like(HOURLY) => {
             ("hourly", iso(declared.start), String::new(), HOURLY.1)
         }
         Grid::WallClock(DAY_SECONDS) => ("daily", iso(declared.start), String::new(), DAILY.1),
@@ -85,10 +93,10 @@ pub(crate) fn show_calendar(calendar: &Arc<Calendar>) -> String {
             };
             (name, date(), first, fmt)
         }
-        Grid::Interval(seconds) => (
+        Grid::Interval(nanos) => (
             "time_window",
             iso(declared.start),
-            format!(", interval_seconds={seconds}"),
+            format!(", interval_seconds={}", seconds_text(*nanos)),
             "",
         ),
         Grid::Cron(cron) => (
@@ -122,6 +130,12 @@ pub(crate) fn show_calendar(calendar: &Arc<Calendar>) -> String {
     text
 }
 
+/// Nanoseconds as a decimal number of seconds.
+fn seconds_text(nanos: u64) -> String {
+    let text = format!("{}.{:09}", nanos / SECOND as u64, nanos % SECOND as u64);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 const DAY_SECONDS: u32 = DAILY.0;
 const HOUR_SECONDS: u32 = HOURLY.0;
 
@@ -135,7 +149,7 @@ pub(crate) fn months(every: u8) -> (&'static str, &'static str) {
 }
 
 /// Days since Monday of the day of a time.
-pub(crate) fn weekday(time: i64) -> usize {
+pub(crate) fn weekday(time: Nanos) -> usize {
     // 1970-01-01 was a Thursday.
     (time.div_euclid(DAY) + 3).rem_euclid(7) as usize
 }

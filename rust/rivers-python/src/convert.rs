@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use rivers_core::backfill;
 use rivers_core::engine::Placement;
 use rivers_core::queue::TagLimit;
-use rivers_core::space::time::to_datetime;
+use rivers_core::space::time::{Nanos, to_datetime};
 
 /// What executes the runs of a backfill: an object of the package that batches pass on to workers.
 pub(crate) type PyProgram = Py<PyAny>;
@@ -84,7 +84,7 @@ pub(crate) fn timeout(seconds: f64) -> Duration {
 /// The aware datetime of a time in the zone with this name; without a zone, naive UTC.
 pub(crate) fn datetime<'py>(
     py: Python<'py>,
-    time: i64,
+    time: Nanos,
     zone: Option<&str>,
 ) -> PyResult<Bound<'py, PyAny>> {
     match zone {

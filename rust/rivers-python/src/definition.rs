@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use rivers_core::error::Error;
 use rivers_core::space::mapping::Names;
-use rivers_core::space::time::Grid;
+use rivers_core::space::time::{Grid, to_nanos};
 use rivers_core::space::{Definition, Dimension};
 
 use crate::calendar::{Given, instant, interval};
@@ -71,7 +71,7 @@ impl PartitionsDefinition {
         // Without changes of the clock, both grids are equal.
         let grid = match timezone {
             Some(_) => Grid::WallClock(DAILY.0),
-            None => Grid::Interval(DAILY.0),
+            None => Grid::seconds(DAILY.0),
         };
         let given = Given {
             start,
@@ -98,7 +98,7 @@ impl PartitionsDefinition {
         // Without changes of the clock, both grids are equal.
         let grid = match timezone {
             Some(_) => Grid::WallClock(HOURLY.0),
-            None => Grid::Interval(HOURLY.0),
+            None => Grid::seconds(HOURLY.0),
         };
         let given = Given {
             start,
@@ -113,7 +113,8 @@ impl PartitionsDefinition {
     /// Declares one partition for each window of a schedule or of an interval; give one of the two.
     ///
     /// `cron_schedule` is a cron expression of five fields, or of six with seconds first;
-    /// `interval_seconds` counts from `start` on. The others are as for `daily`; by default `fmt` is
+    /// `interval_seconds` counts from `start` on; a float can have fractions, exact to the nanosecond,
+    /// which `fmt` must show, as "%Y-%m-%dT%H:%M:%S%.3f" does. The others are as for `daily`; by default `fmt` is
     /// "%Y-%m-%dT%H:%M:%S".
     #[staticmethod]
     #[pyo3(signature = (start, cron_schedule=None, interval_seconds=None, end=None, fmt=None, *, timezone=None, exclude=None))]
@@ -294,7 +295,7 @@ impl PartitionsDefinition {
     ) -> PyResult<Space> {
         let now = match now {
             Some(given) => instant(given)?,
-            None => chrono::Utc::now().timestamp(),
+            None => to_nanos(chrono::Utc::now().naive_utc()),
         };
         let definition = Arc::clone(&self.definition);
         let store = storage.map(|storage| Arc::clone(&storage.store.get().store));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use rivers_core::space::time::{Calendar, Grid, Zone};
+use rivers_core::space::time::{Calendar, Grid, Nanos, SECOND, Zone};
 use rivers_core::space::{Definition, Dimension};
 
 use crate::calendar_text::{DAILY, HOURLY, schedule};
@@ -90,7 +90,7 @@ impl TimeWindow {
     }
 
     /// A time of the wall clock.
-    fn at<'py>(slf: &Bound<'py, Self>, wall: i64) -> PyResult<Bound<'py, PyAny>> {
+    fn at<'py>(slf: &Bound<'py, Self>, wall: Nanos) -> PyResult<Bound<'py, PyAny>> {
         let declared = Self::calendar(slf).declared();
         let zone = declared.zone.as_deref().map(Zone::name);
         datetime(slf.py(), declared.time_of(wall), zone)
@@ -112,8 +112,9 @@ impl TimeWindow {
         let declared = Self::calendar(slf).declared();
         match declared.grid {
             Grid::Interval(step) => {
-                let named = [DAILY, HOURLY].contains(&(step, declared.fmt.as_str()));
-                (!named).then_some(f64::from(step))
+                let is =
+                    |(seconds, fmt)| Grid::seconds(seconds) == declared.grid && fmt == declared.fmt;
+                (!is(DAILY) && !is(HOURLY)).then_some(step as f64 / SECOND as f64)
             }
             Grid::Cron(_) | Grid::WallClock(_) | Grid::Months { .. } => None,
         }

@@ -250,6 +250,11 @@ impl Engine {
         Ok(py.detach(|| self.engine.abort(key, reason))?)
     }
 
+    #[pyo3(signature = (key, workers))]
+    fn set_workers(&self, py: Python<'_>, key: i64, workers: Option<String>) -> Result<()> {
+        Ok(py.detach(|| self.engine.set_workers(key, workers.as_deref()))?)
+    }
+
     /// Ids of the backfills and manual runs whose process is dead, and whether they are manual.
     fn orphans(&self, py: Python<'_>) -> Result<Vec<(String, bool)>> {
         let rows = py.detach(|| self.engine.orphans())?;

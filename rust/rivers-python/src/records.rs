@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
-use rivers_core::backfill::{FailurePolicy, Kind};
+use rivers_core::backfill::{FailurePolicy, Kind, Status};
 use rivers_core::clock::Micros;
 use rivers_core::store::BackfillRow;
 use rivers_core::store::queries::error_groups::ErrorGroup;
@@ -42,6 +42,7 @@ pub(crate) struct BackfillRecord {
     timeout: Option<f64>,
     running: u64,
     owner: Option<String>,
+    workers: Option<String>,
 }
 
 impl From<BackfillRow> for BackfillRecord {
@@ -74,6 +75,7 @@ impl From<BackfillRow> for BackfillRecord {
             ended_at: row.ended_at.map(datetime),
             paused,
             running: row.in_flight.len() as u64,
+            workers: row.workers.filter(|_| row.status == Status::InProgress),
             owner: row.lease.map(|lease| lease.owner),
             backfill_id: request.id,
         }

@@ -8,7 +8,9 @@ use rivers_core::backfill::{Cause, Report, ReportKind};
 use rivers_core::clock::{Clock, SteadyClock};
 use rivers_core::store::postgres::PostgresStore;
 use rivers_core::store::queries::runs::RunStatus;
-use rivers_core::store::queries::{asset_state, backfills, error_groups, events, rates, runs};
+use rivers_core::store::queries::{
+    asset_state, backfills, copy, error_groups, events, prune, rates, runs,
+};
 use rivers_core::store::sqlite::SqliteStore;
 use rivers_core::store::{self, BackfillRow};
 
@@ -332,6 +334,35 @@ impl Store {
             metadata,
         };
         Ok(py.detach(|| self.store.report(&report))?)
+    }
+
+    /// Removes the backfills that ended so many microseconds ago or earlier; without `remove`, counts them.
+    fn prune(&self, py: Python<'_>, age: i64, remove: bool) -> Result<u64> {
+        Ok(py.detach(|| {
+            let before = self.store.now()?.after(age.saturating_neg());
+            match remove {
+                true => prune::prune(&*self.store, before),
+                false => prune::count(&*self.store, before),
+            }
+        })?)
+    }
+
+    /// Copies what another storage does not have into it: how many backfills, of how many it had them, and runs.
+    fn copy_to(&self, py: Python<'_>, target: &Self) -> Result<(u64, u64, u64)> {
+        let copied = py.detach(|| copy::copy(&*self.store, &*target.store))?;
+        Ok((copied.backfills, copied.known, copied.runs))
+    }
+
+    /// The pools that are set here: name, slots, how many are lent, and how many are waited for.
+    fn pools(&self, py: Python<'_>) -> Result<Vec<(String, u32, u32, u32)>> {
+        let pools = py.detach(|| self.store.pools())?;
+        let parts = |pool: store::StoredPool| (pool.name, pool.slots, pool.lent, pool.waiting);
+        Ok(pools.into_iter().map(parts).collect())
+    }
+
+    #[pyo3(signature = (name, slots))]
+    fn set_pool(&self, py: Python<'_>, name: &str, slots: Option<u32>) -> Result<()> {
+        Ok(py.detach(|| self.store.set_pool(name, slots))?)
     }
 
     fn run_progress(&self, py: Python<'_>, id: &str) -> Result<Option<(u64, u64)>> {

@@ -148,6 +148,10 @@ def _picture(client: "BackfillClient", view: "BackfillView") -> "Group":
     runs = f"{view.num_runs:,}, {view.strategy}, at most {view.max_concurrency} at a time"
     table.add_row("runs", Text(runs))
     table.add_row("started", f"{view.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    if view.workers is not None:
+        table.add_row("workers", Text(str(view.workers)))
+        if view.workers.unmet is not None:
+            table.add_row("waits", Text(view.workers.unmet, "yellow"))
     if view.tags:
         table.add_row("tags", Text(", ".join(f"{name}={value}" for name, value in view.tags)))
     if error := _error(client, view):

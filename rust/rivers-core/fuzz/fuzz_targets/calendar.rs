@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use rivers_core::space::time::{Calendar, Declared, Grid, TimeAxis, Zone};
+use rivers_core::space::time::{Calendar, Declared, Grid, Nanos, SECOND, TimeAxis, Zone};
 
 #[derive(Debug, arbitrary::Arbitrary)]
 struct Input {
@@ -22,6 +22,7 @@ struct Input {
 #[derive(Debug, arbitrary::Arbitrary)]
 enum Steps {
     Interval(u32),
+    Nanos(u64),
     Cron(String),
     /// Builds expressions from fields, which are well-formed more often.
     Fields([Field; 5]),
@@ -101,6 +102,8 @@ enum Format {
     Day,
     Hour,
     Second,
+    Fraction,
+    Offset,
     German,
     Any(String),
 }
@@ -111,6 +114,8 @@ impl Format {
             Self::Day => "%Y-%m-%d".into(),
             Self::Hour => "%Y-%m-%dT%H:%M".into(),
             Self::Second => "%Y-%m-%dT%H:%M:%S".into(),
+            Self::Fraction => "%Y-%m-%dT%H:%M:%S%.9f".into(),
+            Self::Offset => "%Y-%m-%dT%H:%M:%S%z".into(),
             Self::German => "%d.%m.%Y".into(),
             Self::Any(text) => text,
         }
@@ -120,7 +125,8 @@ impl Format {
 impl Steps {
     fn grid(self) -> Grid {
         match self {
-            Self::Interval(seconds) => Grid::Interval(seconds),
+            Self::Interval(seconds) => Grid::seconds(seconds),
+            Self::Nanos(nanos) => Grid::Interval(nanos % 1_000_000_000_000_000),
             Self::Cron(expression) => Grid::Cron(expression),
             Self::Hours => Grid::WallClock(3_600),
             Self::Days => Grid::WallClock(86_400),
@@ -143,10 +149,11 @@ impl Steps {
 }
 
 /// Times near the present, so that most inputs are valid calendars.
-fn time(any: i64) -> i64 {
-    match any % 4 {
-        0 => any,
-        _ => any % 4_000_000_000,
+fn time(any: i64) -> Nanos {
+    match any % 8 {
+        0 => Nanos::from(any) * SECOND,
+        1 => Nanos::from(any),
+        _ => Nanos::from(any % 4_000_000_000) * SECOND,
     }
 }
 

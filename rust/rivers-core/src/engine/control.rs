@@ -102,6 +102,19 @@ impl Engine {
         })
     }
 
+    /// Records what the executor says of the workers of a live backfill: JSON, for readers.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn set_workers(&self, key: Key, workers: Option<&str>) -> Result<()> {
+        if self.shared.is_parents() {
+            return Ok(());
+        }
+        self.shared
+            .store
+            .set_workers(key, &self.shared.owner, workers)
+    }
+
     /// Stops a live backfill at once and leaves it resumable; runs in flight are not recorded.
     ///
     /// # Errors

@@ -60,6 +60,8 @@ const RENEWALS: Micros = 5;
 pub struct Engine {
     shared: Arc<Shared>,
     writer: Mutex<Option<Thread>>,
+    /// Wakes the writer when the storage says that there are control requests.
+    watch: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
 /// Duration from `now` until `time`; zero if it has passed.
@@ -114,15 +116,17 @@ impl Engine {
         Ok(Self {
             shared: Arc::new(shared),
             writer: Mutex::new(None),
+            watch: Mutex::new(None),
         })
     }
 
     /// Records a request and puts it in the queue.
     ///
     /// # Errors
-    /// `Storage`; then nothing is queued.
+    /// `Configuration` if a run needs more slots of a pool than the storage has; `Storage`; then nothing is queued.
     pub fn submit(&self, request: Request, plan: Plan, execution: Execution) -> Result<Key> {
         self.check_open()?;
+        self.check_pools(&execution.pools)?;
         let lease = (plan.num_runs() > 0).then(|| self.shared.lease());
         let key =
             self.shared
@@ -197,6 +201,27 @@ impl Engine {
         }
         self.shared.notify();
         self.shared.to_write.notify_all();
+        Ok(())
+    }
+
+    /// Refuses runs that need more slots of a pool than it has in the storage. A pool without slots holds runs back.
+    fn check_pools(&self, needed: &[(String, u32)]) -> Result<()> {
+        if needed.is_empty() {
+            return Ok(());
+        }
+        for pool in self.shared.store.pools()? {
+            let own = needed.iter().find(|(name, _)| *name == pool.name);
+            if let Some((name, slots)) =
+                own.filter(|(_, slots)| *slots > pool.slots && pool.slots > 0)
+            {
+                return Err(Error::Configuration(format!(
+                    "a run takes {slots} slots of the pool {name:?}, which has {} in {}: it could never start; \
+                     `rivers pools set {name} {slots}` gives it more",
+                    pool.slots,
+                    self.shared.store.display_name()
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -399,6 +424,16 @@ impl Engine {
             let shared = Arc::clone(&self.shared);
             let run = move || writer::run(&shared);
             *writer = Some(self.shared.threads.spawn("rivers-writer", run)?);
+            let shared = Arc::downgrade(&self.shared);
+            let wake = move || {
+                if let Some(shared) = shared.upgrade() {
+                    shared.coordinator().is_asked = true;
+                    shared.to_write.notify_all();
+                }
+            };
+            let store = &self.shared.store;
+            let watch = store.watch_control_requests(&self.shared.owner, Box::new(wake));
+            *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
         }
         Ok(())
     }
@@ -408,6 +443,12 @@ impl Engine {
         if self.shared.is_parents() {
             return;
         }
+        drop(
+            self.watch
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         self.shared.coordinator().closed = true;
         self.shared.notify();
         self.shared.has_work.notify_all();
@@ -429,6 +470,7 @@ impl Engine {
                 .into_iter()
                 .for_each(|entry| self.shared.worker_left(entry));
         }
+        writer::end_pool_shares(&self.shared);
         self.shared.notify();
     }
 

@@ -1,4 +1,5 @@
-//! The writer thread: commits outcomes, renews leases and polls for control requests.
+//! The writer thread: commits outcomes, renews leases and polls for control requests, at once where the storage
+//! says that there are some.
 //!
 //! While it commits, more outcomes gather: the busier the backfill, the larger the transactions.
 
@@ -33,8 +34,25 @@ pub(super) fn run(shared: &Shared) {
         if is_due || (ticks && storage_clock_was_set(shared, now, &mut ahead)) {
             renew(shared);
         }
+        // The lock is held for this look only.
+        let (is_asked, are_pools_due) = {
+            let mut coordinator = shared.coordinator();
+            (
+                std::mem::take(&mut coordinator.is_asked),
+                std::mem::take(&mut coordinator.are_pools_due),
+            )
+        };
+        if is_asked && !ticks {
+            poll_control_requests(shared);
+        }
+        if are_pools_due || ticks {
+            share_pools(shared);
+        }
         let commits = {
             let mut coordinator = shared.coordinator();
+            if (coordinator.is_asked || coordinator.are_pools_due) && !coordinator.closed {
+                continue;
+            }
             if ticks {
                 coordinator.flush_stalled(now, || {
                     // What cannot be written now is not committed either.
@@ -158,6 +176,38 @@ fn write(shared: &Shared, commits: &[Commit]) {
         .for_each(|entry| shared.worker_left(entry));
     shared.notify();
     shared.writer_caught_up.notify_all();
+}
+
+/// Fits what this process uses of the storage's pools to what all processes need.
+fn share_pools(shared: &Shared) {
+    if !shared.coordinator().uses_pools() {
+        return;
+    }
+    // A storage that cannot be read now may be readable at the next look: what has a share keeps it so long.
+    let Ok(stored) = shared.store.pools() else {
+        return;
+    };
+    let needs = shared.coordinator().pool_needs(&stored);
+    if !needs.is_empty() {
+        let answer = shared.store.share_pools(&shared.lease().terms, &needs);
+        shared.coordinator().pools_shared(&needs, answer.ok());
+    }
+    shared.notify();
+}
+
+/// Ends the shares of this process in the storage's pools, unless workers still execute runs.
+pub(super) fn end_pool_shares(shared: &Shared) {
+    let needs = {
+        let coordinator = shared.coordinator();
+        match coordinator.draining_keys().is_empty() {
+            true => coordinator.no_pool_needs(),
+            false => Vec::new(),
+        }
+    };
+    if !needs.is_empty() {
+        // What cannot be ended now expires.
+        let _ = shared.store.share_pools(&shared.lease().terms, &needs);
+    }
 }
 
 /// Reads the control requests of this process's backfills and applies them. Only one thread does so at a

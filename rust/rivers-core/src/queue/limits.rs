@@ -145,7 +145,7 @@ impl Counters {
             CounterName::Tag(rule, _) => counter.in_flight >= self.rules[rule].limit,
             CounterName::Pool(pool, slots) => {
                 let pool = &self.pools[pool];
-                slots > pool.slots - pool.taken
+                slots > pool.slots.saturating_sub(pool.taken)
             }
         }
     }
@@ -172,6 +172,23 @@ impl Counters {
             CounterName::Tag(..) => self.counters[id.0].in_flight -= runs,
             CounterName::Pool(pool, slots) => self.pools[pool].taken -= slots * runs,
         }
+    }
+
+    /// Changes the number of slots of a pool, below which more may be taken at present. Returns its counters.
+    pub(super) fn set_pool_slots(&mut self, name: &str, slots: u32) -> Vec<CounterId> {
+        match self.pools.iter_mut().find(|pool| pool.name == name) {
+            Some(pool) => {
+                pool.slots = slots;
+                pool.counters.clone()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Number of slots of a pool that are taken.
+    pub(super) fn pool_slots_taken(&self, name: &str) -> u32 {
+        let pool = self.pools.iter().find(|pool| pool.name == name);
+        pool.map_or(0, |pool| pool.taken)
     }
 
     /// Number of counters that share their slots with this one, including itself.

@@ -22,6 +22,7 @@
 
 mod entry;
 mod limits;
+mod pool_share;
 mod priority;
 mod token_bucket;
 
@@ -29,6 +30,7 @@ use std::collections::HashMap;
 
 pub use entry::{Entry, EntryId};
 pub use limits::{Limits, TagLimit};
+pub use pool_share::{Claim, share};
 use priority::{LaneId, Lanes, Rank};
 pub use token_bucket::TokenBucket;
 
@@ -223,6 +225,24 @@ impl Queue {
             slot.rank = Rank::new(priority, id);
         }
         self.settle(id);
+    }
+
+    /// Changes the number of slots of a pool. Runs in flight keep what they hold.
+    pub fn set_pool_slots(&mut self, pool: &str, slots: u32) {
+        self.lanes.set_pool_slots(pool, slots);
+    }
+
+    /// Number of slots of a pool that runs in flight hold.
+    pub fn pool_slots_taken(&self, pool: &str) -> u32 {
+        self.lanes.pool_slots_taken(pool)
+    }
+
+    /// How many more of its runs the entry could put in flight, but for the limits that it shares with others.
+    pub fn wanted(&self, id: EntryId) -> u32 {
+        let slot = self.entries.get(&id).filter(|slot| slot.in_lane);
+        slot.map_or(0, |slot| {
+            slot.max_concurrency.saturating_sub(slot.in_flight)
+        })
     }
 
     /// Number of runs of the entry in flight; 0 for an entry that was removed.

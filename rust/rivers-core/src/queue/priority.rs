@@ -189,6 +189,16 @@ impl Lanes {
         }
     }
 
+    pub(super) fn set_pool_slots(&mut self, pool: &str, slots: u32) {
+        for counter in self.counters.set_pool_slots(pool, slots) {
+            self.offer(counter);
+        }
+    }
+
+    pub(super) fn pool_slots_taken(&self, pool: &str) -> u32 {
+        self.counters.pool_slots_taken(pool)
+    }
+
     /// Takes the slots that a run holds of the lane's tag limits.
     pub(super) fn take_tags(&mut self, id: LaneId) {
         for counter in self.tag_counters(id) {

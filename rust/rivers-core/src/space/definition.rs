@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::axis::Axis;
 use super::labels::Labels;
 use super::product::{Dim, Space};
-use super::time::Calendar;
+use super::time::{Calendar, Nanos};
 use crate::error::{Error, Result};
 
 /// One declared dimension.
@@ -107,7 +107,7 @@ impl Definition {
             .collect()
     }
 
-    /// Resolves the definition at the time `now` (naive seconds). `dynamic` returns the keys that are
+    /// Resolves the definition at the time `now` (UTC). `dynamic` returns the keys that are
     /// registered under a name.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Definition {
     /// `dynamic`.
     pub fn resolve(
         &self,
-        now: i64,
+        now: Nanos,
         dynamic: &dyn Fn(&str) -> Result<Arc<Labels>>,
     ) -> Result<Arc<Space>> {
         let dims: Result<Vec<Dim>> = self

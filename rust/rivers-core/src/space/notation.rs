@@ -67,8 +67,13 @@ impl RangeEnd {
             Self::Time(GivenTime::Wall(time)) => (time, ""),
             Self::Time(GivenTime::Utc(time)) => (time, ", tzinfo=datetime.timezone.utc"),
         };
-        let time = to_datetime(*time).format("%Y, %-m, %-d, %-H, %-M, %-S");
-        format!("datetime.datetime({time}{zone})")
+        let time = to_datetime(*time);
+        let micros = match time.and_utc().timestamp_subsec_micros() {
+            0 => String::new(),
+            micros => format!(", {micros}"),
+        };
+        let time = time.format("%Y, %-m, %-d, %-H, %-M, %-S");
+        format!("datetime.datetime({time}{micros}{zone})")
     }
 }
 

@@ -27,12 +27,18 @@ pub enum Work {
     RequestCancel,
     /// A request to pause or unpause.
     SetPaused,
+    /// What an executor says of its workers.
+    SetWorkers,
     /// A change of the request.
     Change,
     /// Keys of a dynamic dimension, registered or deleted.
     Dynamic,
     /// A report about an asset.
     Report,
+    /// Removed records.
+    Prune,
+    /// The slots of a pool, or a share of them.
+    Pool,
 }
 
 /// How far a transaction has come.

@@ -1,7 +1,7 @@
 //! What is true after a crash?
 //!
-//! Five traits, one for each concern: [`Ledger`] (what the engine writes), [`Records`] (what readers
-//! read), [`DynamicKeys`], [`Liveness`] and [`Values`]; [`Store`] is their sum. Each method of `Ledger` is one
+//! Seven traits, one for each concern: [`Ledger`] (what the engine writes), [`Records`] (what readers
+//! read), [`DynamicKeys`], [`Liveness`], [`Pools`], [`Maintenance`] and [`Values`]; [`Store`] is their sum. Each method of `Ledger` is one
 //! transaction. Only the folder of a database (`sqlite/`) contains SQL; rules that hold for each
 //! database are in `queries/` and `encoding`.
 //!
@@ -30,6 +30,8 @@ mod encoding;
 pub mod failpoint;
 pub mod fork;
 pub mod liveness;
+mod maintenance;
+mod pools;
 pub mod postgres;
 pub(crate) mod process;
 pub mod queries;
@@ -49,6 +51,8 @@ use crate::plan::Plan;
 use crate::space::labels::Labels;
 
 pub use liveness::Liveness;
+pub use maintenance::Maintenance;
+pub use pools::{PoolNeed, PoolShare, Pools, StoredPool};
 pub use process::process_id;
 use queries::ended_runs::{self, EndedRuns};
 pub use records::{
@@ -59,9 +63,9 @@ use segment::Segment;
 pub use sqlite::values::{Loaded, ValueStore};
 
 /// Where everything is recorded.
-pub trait Store: Ledger + Records + DynamicKeys + Liveness + Values {}
+pub trait Store: Ledger + Records + DynamicKeys + Liveness + Pools + Maintenance + Values {}
 
-impl<T: Ledger + Records + DynamicKeys + Liveness + Values> Store for T {}
+impl<T: Ledger + Records + DynamicKeys + Liveness + Pools + Maintenance + Values> Store for T {}
 
 /// Where the default handler keeps values.
 pub trait Values: Send + Sync {
@@ -106,6 +110,16 @@ pub trait Ledger: Send + Sync {
     /// `Storage`.
     fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>>;
 
+    /// Calls `wake` when another process may have asked something of a backfill of this owner, until what is returned
+    /// is dropped: then `control_requests` says what. `None` if the storage cannot, and must be polled.
+    fn watch_control_requests(
+        &self,
+        _owner: &str,
+        _wake: Box<dyn Fn() + Send>,
+    ) -> Option<Box<dyn Send + Sync>> {
+        None
+    }
+
     /// Gives the lease of a backfill back, so that it can be resumed at once.
     ///
     /// # Errors
@@ -117,6 +131,13 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool>;
+
+    /// Records what the executor of a backfill says of its workers: JSON, for readers. Has no effect on a
+    /// backfill that the owner does not hold; a takeover clears it.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()>;
 
     /// Asks the owner of a backfill to cancel it. Has no effect on one that has ended.
     ///

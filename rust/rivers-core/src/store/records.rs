@@ -74,6 +74,8 @@ pub struct BackfillRow {
     pub revision: u64,
     /// Which engine runs the backfill.
     pub lease: Option<Lease>,
+    /// What the executor of the present or last owner said of its workers, as JSON.
+    pub workers: Option<String>,
 }
 
 impl BackfillRow {

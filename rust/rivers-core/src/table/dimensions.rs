@@ -19,8 +19,8 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use super::batch::{batch, check_rows, unreadable};
 use super::layout::{Indices, Layout};
 use super::schema;
-use crate::clock::SECOND;
 use crate::error::Result;
+use crate::space::time::micros;
 use crate::space::{Axis, Selection, Space};
 
 /// Maximum number of names of an Enum, whose values are one text in the table's schema.
@@ -67,7 +67,7 @@ impl Columns {
                 let starts = indices
                     .positions()
                     .iter()
-                    .map(|&index| time.start_of(index) * SECOND);
+                    .map(|&index| micros(time.start_of(index)));
                 let starts: Vec<i64> = starts.collect();
                 let zone = time.zone_name().map(Arc::from);
                 let column = TimestampMicrosecondArray::from(indices.column(&starts, ranges))

@@ -18,7 +18,8 @@ use rivers_core::space::labels::Labels;
 use rivers_core::store::segment::Segment;
 use rivers_core::store::{
     BackfillRow, Commit, Committed, ControlRequest, DynamicKeys, Key, Lease, LeaseTerms, Ledger,
-    Liveness, OneFailure, Overlap, Records, SegmentsBefore, StorageTime, Values,
+    Liveness, Maintenance, OneFailure, Overlap, PoolNeed, PoolShare, Pools, Records,
+    SegmentsBefore, StorageTime, StoredPool, Values,
 };
 
 use super::scheduler::{below, note, now, one_in, sleep, violation, yield_now};
@@ -247,6 +248,7 @@ impl Ledger for SimulatedStore {
                 stop: None,
                 revision: 0,
                 lease: lease.map(|terms| self.lease(terms)),
+                workers: None,
             };
             let recorded = Recorded {
                 row,
@@ -315,6 +317,17 @@ impl Ledger for SimulatedStore {
         })
     }
 
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
+        self.operation("set_workers", |model| {
+            if let Some(recorded) = model.backfills.get_mut(&key) {
+                let row = &mut recorded.row;
+                if row.lease.as_ref().is_some_and(|lease| lease.owner == owner) {
+                    row.workers = workers.map(str::to_owned);
+                }
+            }
+        })
+    }
+
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool> {
         self.operation("take_over", |model| {
             let lease = self.lease(lease);
@@ -323,6 +336,7 @@ impl Ledger for SimulatedStore {
             let taken = same.is_some();
             if let Some(recorded) = same {
                 recorded.row.lease = Some(lease);
+                recorded.row.workers = None;
             }
             taken
         })
@@ -533,5 +547,45 @@ impl Liveness for SimulatedStore {
         self.model().alive.insert(owner.to_owned());
         owner.clone_into(&mut self.owner.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Box::new(Alive(Arc::clone(&self.model), owner.to_owned())))
+    }
+}
+
+impl Maintenance for SimulatedStore {
+    fn ended_before(&self, _: StorageTime, _: Key, _: usize) -> Result<Vec<(Key, String)>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn remove(&self, _keys: &[Key]) -> Result<Vec<Key>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn half_removed(&self) -> Result<Vec<Key>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn remove_unused(&self) -> Result<u64> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn reported_assets(&self) -> Result<Vec<String>> {
+        unreachable!("engines do no maintenance")
+    }
+
+    fn dynamic_names(&self) -> Result<Vec<String>> {
+        unreachable!("engines do no maintenance")
+    }
+}
+
+impl Pools for SimulatedStore {
+    fn pools(&self) -> Result<Vec<StoredPool>> {
+        unreachable!("no run needs a pool")
+    }
+
+    fn set_pool(&self, _name: &str, _slots: Option<u32>) -> Result<()> {
+        unreachable!("no run needs a pool")
+    }
+
+    fn share_pools(&self, _: &LeaseTerms, _: &[PoolNeed]) -> Result<Vec<Option<PoolShare>>> {
+        unreachable!("no run needs a pool")
     }
 }

@@ -151,6 +151,19 @@ pub(crate) fn only_the_owner_releases_a_lease(fixture: &impl Fixture) {
     assert_eq!((row.lease, row.status), (None, Status::InProgress));
 }
 
+pub(crate) fn what_the_owner_says_of_workers_is_there_until_a_takeover(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let key = created(&*store, "b", 3, "o");
+    let workers = || row(&*fixture.open(), key).workers;
+    assert_eq!(workers(), None);
+    store.set_workers(key, "o", Some("{}")).unwrap();
+    store.set_workers(key, "stranger", Some("[]")).unwrap();
+    assert_eq!(workers().as_deref(), Some("{}"));
+    let seen = row(&*store, key).lease;
+    assert_eq!(store.take_over(key, seen.as_ref(), &lease("new")), Ok(true));
+    assert_eq!(workers(), None);
+}
+
 pub(crate) fn a_takeover_needs_the_lease_that_was_seen(fixture: &impl Fixture) {
     let store = fixture.open();
     let key = created(&*store, "b", 3, "o");

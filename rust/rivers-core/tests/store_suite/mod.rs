@@ -7,7 +7,9 @@ pub(crate) mod control_requests;
 pub(crate) mod dynamic_keys;
 pub(crate) mod ledger;
 pub(crate) mod liveness;
+pub(crate) mod maintenance;
 pub(crate) mod metadata;
+pub(crate) mod pools;
 pub(crate) mod records;
 pub(crate) mod reports;
 pub(crate) mod segments;
@@ -45,6 +47,7 @@ macro_rules! store_suite {
             ledger: one_of_many_processes_takes_a_backfill_over,
             ledger: a_backfill_that_has_ended_cannot_be_taken_over,
             ledger: after_a_takeover_the_former_owner_records_nothing,
+            ledger: what_the_owner_says_of_workers_is_there_until_a_takeover,
             ledger: a_backfill_that_refuses_to_overlap_is_not_created_beside_another,
             ledger: of_two_overlapping_requests_at_once_one_is_created,
             control_requests: a_cancel_reaches_the_owner,
@@ -82,6 +85,17 @@ macro_rules! store_suite {
             metadata: metadata_is_there_after_reopening,
             reports: reports_are_read_newest_first_for_each_asset,
             reports: a_report_on_a_part_of_a_dimension_keeps_its_space,
+            maintenance: old_backfills_are_removed_with_all_that_they_recorded,
+            maintenance: a_removal_that_was_cut_off_is_continued,
+            maintenance: what_other_records_name_is_kept,
+            maintenance: a_copy_has_all_records_in_their_order,
+            maintenance: a_copy_that_was_cut_off_is_continued,
+            maintenance: another_record_of_a_backfill_is_not_replaced,
+            maintenance: a_storage_in_which_a_backfill_runs_is_not_copied,
+            pools: a_pool_is_set_changed_and_removed,
+            pools: shares_of_all_processes_never_exceed_a_pool,
+            pools: a_share_ends_with_its_lease,
+            pools: a_share_is_given_up_for_another_process,
             dynamic_keys: keys_keep_the_order_of_their_registration,
             dynamic_keys: a_deleted_key_is_gone_and_returns_last,
             dynamic_keys: a_key_that_cannot_be_one_is_refused_with_all_others,

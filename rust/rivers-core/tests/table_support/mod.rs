@@ -13,11 +13,9 @@ use rivers_core::backfill::RequestedAsset;
 use rivers_core::backfill::{Cause, Control, Counts, FailurePolicy, Kind, Request, Status};
 use rivers_core::plan::{Plan, Strategy as Grouping};
 use rivers_core::space::labels::Labels;
-use rivers_core::space::time::{Calendar, Declared, Grid};
+use rivers_core::space::time::{Calendar, DAY, Declared, Grid, Nanos};
 use rivers_core::space::{Axis, Dim, IndexSet, Members, Nesting, PositionSet, Selection, Space};
 use rivers_core::store::BackfillRow;
-
-pub(crate) const DAY: i64 = 86_400;
 
 /// A row as texts: every column's value, nulls as `-`.
 pub(crate) fn rows(batch: &RecordBatch) -> Vec<Vec<String>> {
@@ -76,14 +74,14 @@ pub(crate) fn days(count: u32, fmt: &str) -> Axis {
     let declared = Declared {
         start: 0,
         end: None,
-        grid: Grid::Interval(DAY as u32),
+        grid: Grid::seconds(86_400),
         fmt: fmt.into(),
         zone: None,
         exclude: Vec::new(),
     };
     let calendar = Arc::new(Calendar::try_from(declared).expect("a daily calendar"));
     let axis = calendar
-        .at(i64::from(count) * DAY - 1)
+        .at(Nanos::from(count) * DAY - 1)
         .expect("a short calendar");
     assert_eq!(axis.len(), count);
     Axis::Time(axis)
@@ -214,5 +212,6 @@ pub(crate) fn backfill(
         revision: 0,
         stop: None,
         lease: None,
+        workers: None,
     }
 }

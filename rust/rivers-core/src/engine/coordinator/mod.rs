@@ -3,6 +3,7 @@
 mod control_requests;
 mod nested_calls;
 mod preemption;
+mod shared_pools;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -33,6 +34,15 @@ const GROUP_COMMIT_SIZE: usize = 1_024;
 /// Minimum time between two scans of all assignments.
 const SCAN_INTERVAL: Micros = 5_000;
 
+/// A pool that live backfills use.
+#[derive(Debug, Clone, Copy)]
+struct UsedPool {
+    /// Its slots in this process, as the repository declares them.
+    declared: u32,
+    /// Whether it is set in the storage.
+    is_shared: bool,
+}
+
 /// All live backfills, and the queue that decides among them.
 pub(super) struct Coordinator {
     queue: Queue,
@@ -60,6 +70,8 @@ pub(super) struct Coordinator {
     pub(super) takeovers: HashSet<Key>,
     /// A thread reads and applies control requests.
     pub(super) is_polling: bool,
+    /// The storage said that there may be control requests.
+    pub(super) is_asked: bool,
     /// New backfills are refused unless a run launches them.
     pub(super) closing: bool,
     /// Number of submissions that have been let in and are not live yet.
@@ -68,6 +80,10 @@ pub(super) struct Coordinator {
     pub(super) nested_waits: NestedWaits,
     /// Number of slots of each pool.
     pub(super) pool_limits: HashMap<String, u32>,
+    /// The pools that live backfills use.
+    used_pools: BTreeMap<String, UsedPool>,
+    /// The storage is asked about pools at once.
+    pub(super) are_pools_due: bool,
     /// Closed while an urgent request is announced whose first run has not begun.
     gate: Option<PriorityGate>,
 }
@@ -90,6 +106,9 @@ impl Coordinator {
             writing: Vec::new(),
             takeovers: HashSet::new(),
             is_polling: false,
+            is_asked: false,
+            used_pools: BTreeMap::new(),
+            are_pools_due: false,
             closing: false,
             submissions: 0,
             nested_waits: NestedWaits::default(),
@@ -106,6 +125,7 @@ impl Coordinator {
         execution: Execution,
     ) {
         let priority = request.priority;
+        self.use_pools(&execution.pools);
         let entry = self.queue.push(Entry {
             priority,
             tags: request.tags.clone(),

@@ -90,8 +90,8 @@ struct Route<'a> {
     map: Map<'a>,
 }
 
-/// The union of the images of all members. Each dimension occurs in one route, so that the image of a
-/// product is the product of the images; a dimension without a route is whole.
+/// The union of the images of all members; a dimension without a route is whole. Where no two routes
+/// begin at one dimension, the image of a product is the product of the images.
 fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selection> {
     if of.is_empty() {
         return Ok(Selection::empty(to));
@@ -105,9 +105,9 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
     };
     let product = |part: &dyn Fn(usize) -> IndexSet| -> Result<Selection> {
         let mut sets = whole();
-        for route in routes {
+        for (at, route) in routes.iter().enumerate() {
             let from = route.from.map_or(IndexSet::Range(0..0), part);
-            sets[route.to] = (route.map)(&from)?;
+            place(&mut sets, routes, at, (route.map)(&from)?);
         }
         let found = Selection::new(Arc::clone(to), Members::Product(sets));
         Ok(if found.is_empty() {
@@ -117,17 +117,22 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
         })
     };
     let members = match of.members() {
-        Members::Product(sets) => return product(&|at| sets[at].clone()),
+        Members::Product(sets) => match divided_at(routes, sets) {
+            Some(at) => return union_over(of, at, to, routes),
+            None => return product(&|at| sets[at].clone()),
+        },
         Members::One(one) => return product(&|at| IndexSet::one(here.index(*one, at))),
         Members::Explicit(set) => set.set(),
     };
-    let used: Vec<&Route<'_>> = routes.iter().filter(|route| route.from.is_some()).collect();
+    let used: Vec<usize> = (0..routes.len())
+        .filter(|&at| routes[at].from.is_some())
+        .collect();
     let project = |at: usize| IndexSet::from_positions(members.iter().map(|p| here.index(p, at)));
     if used.len() < 2 {
         return product(&project);
     }
     // Members that agree in the dimensions used have equal images.
-    let dims: Vec<usize> = used.iter().filter_map(|route| route.from).collect();
+    let dims: Vec<usize> = used.iter().filter_map(|&at| routes[at].from).collect();
     let mut seen: HashSet<Vec<u32>> = HashSet::new();
     let mut images: Vec<HashMap<u32, IndexSet>> = vec![HashMap::new(); used.len()];
     let Members::Product(mut sets) = product(&project)?.members().clone() else {
@@ -139,17 +144,58 @@ fn spread(of: &Selection, to: &Arc<Space>, routes: &[Route<'_>]) -> Result<Selec
         if dims.len() < here.dims().len() && !seen.insert(key.clone()) {
             continue;
         }
-        for ((route, known), index) in used.iter().zip(&mut images).zip(key) {
-            sets[route.to] = match known.get(&index) {
+        for ((&at, known), index) in used.iter().zip(&mut images).zip(key) {
+            let set = match known.get(&index) {
                 Some(set) => set.clone(),
                 None => {
-                    let set = (route.map)(&IndexSet::one(index))?;
+                    let set = (routes[at].map)(&IndexSet::one(index))?;
                     known.insert(index, set.clone());
                     set
                 }
             };
+            place(&mut sets, routes, at, set);
         }
         found |= Selection::new(Arc::clone(to), Members::Product(sets.clone())).to_treemap();
+    }
+    let members = Members::Explicit(PositionSet::ascending(found));
+    Ok(Selection::new(Arc::clone(to), members))
+}
+
+/// Sets what one route leads to. Several routes to one dimension all have to lead to a key of it.
+fn place(sets: &mut [IndexSet], routes: &[Route<'_>], at: usize, set: IndexSet) {
+    let to = routes[at].to;
+    sets[to] = match routes[..at].iter().any(|earlier| earlier.to == to) {
+        true => sets[to].intersection(&set),
+        false => set,
+    };
+}
+
+/// A dimension of the argument, with several keys, at which several routes begin: their keys belong
+/// together one by one, so that the image of a product is none.
+fn divided_at(routes: &[Route<'_>], sets: &[IndexSet]) -> Option<usize> {
+    let several = |at: &usize| {
+        let begin = routes.iter().filter(|route| route.from == Some(*at));
+        begin.count() > 1 && sets[*at].len() > 1
+    };
+    (0..sets.len()).find(several)
+}
+
+/// The union of the images for each key of one dimension.
+fn union_over(
+    of: &Selection,
+    dim: usize,
+    to: &Arc<Space>,
+    routes: &[Route<'_>],
+) -> Result<Selection> {
+    let mut found = RoaringTreemap::new();
+    if let Members::Product(sets) = of.members() {
+        let mut part = sets.clone();
+        for index in sets[dim].iter() {
+            part[dim] = IndexSet::one(index);
+            let members = Members::Product(part.clone());
+            let part = Selection::new(Arc::clone(of.space()), members);
+            found |= spread(&part, to, routes)?.to_treemap();
+        }
     }
     let members = Members::Explicit(PositionSet::ascending(found));
     Ok(Selection::new(Arc::clone(to), members))

@@ -68,8 +68,7 @@ impl Mapping {
     ///
     /// # Errors
     /// `MappingDefinition` for a mapping without entries, with a mapping of several dimensions inside
-    /// it, with a downstream dimension that determines two others, or with windows that end before
-    /// they start.
+    /// it, or with windows that end before they start.
     pub fn checked(self) -> Result<Self> {
         let refused = |reason: String| Err(Error::MappingDefinition(reason));
         let (empty, inner): (bool, Vec<&Self>) = match &self {
@@ -97,15 +96,6 @@ impl Mapping {
                 self.name(),
                 inner.name()
             ));
-        }
-        if let Self::Multi(named) = &self {
-            let mut seen = BTreeSet::new();
-            if let Some((down, _)) = named.values().find(|(down, _)| !seen.insert(down)) {
-                return refused(format!(
-                    "multi has two dimensions of the upstream follow from the dimension {down:?}; \
-                     each can determine one"
-                ));
-            }
         }
         if let Self::TimeWindow { start, end } = &self
             && start > end

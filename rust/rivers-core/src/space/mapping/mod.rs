@@ -1,8 +1,9 @@
 //! Partition mappings: which partitions of an upstream a partition needs, as a relation between two
 //! spaces.
 //!
-//! A mapping relates one dimension at a time (`Link`). The image of a product is therefore a product,
-//! and costs at most one look at each key of each dimension; between time grids it is arithmetic.
+//! A mapping relates one dimension at a time (`Link`). Unless one dimension determines several, the image
+//! of a product is therefore a product, and costs at most one look at each key of each dimension;
+//! between time grids it is arithmetic.
 //! Only explicit keys are mapped one by one.
 
 mod dimension_link;

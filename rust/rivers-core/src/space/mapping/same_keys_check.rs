@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::space::definition::Dimension;
-use crate::space::time::{Calendar, DAY};
+use crate::space::time::{Calendar, DAY, Nanos};
 
-/// Span after the start over which two grids are compared, in seconds.
-const COMPARED_SPAN: i64 = 40 * 366 * DAY;
+/// Span after the start over which two grids are compared.
+const COMPARED_SPAN: Nanos = 40 * 366 * DAY;
 /// Number of first windows that are compared, and of windows spread evenly over the span.
 const COMPARED_WINDOWS: u32 = 1_000;
 
@@ -42,10 +42,7 @@ pub(super) fn missing_key(down: &Dimension, up: &Dimension) -> Option<String> {
 
 /// The key of a window of `down` that is not a window of `up` with that start and key.
 fn missing_window(down: &Arc<Calendar>, up: &Arc<Calendar>) -> Option<String> {
-    let whole = |calendar: &Arc<Calendar>| {
-        let start = calendar.declared().start;
-        calendar.at(start.saturating_add(COMPARED_SPAN)).ok()
-    };
+    let whole = |calendar: &Arc<Calendar>| calendar.at(calendar.after_start(COMPARED_SPAN)).ok();
     let own = whole(down)?;
     let last = own.len().checked_sub(1)?;
     // The grid of the upstream, without its own start and end.

@@ -313,8 +313,7 @@ fn may_name(dimension: &Dimension, end: &RangeEnd, last: bool) -> bool {
 
 /// Whether a text means a time relative to the present, which the grid reaches one day.
 fn relates_to_now(calendar: &Arc<Calendar>, text: &str) -> bool {
-    let start = calendar.declared().start;
-    let axis = calendar.at(start.saturating_add(DAY));
+    let axis = calendar.at(calendar.after_start(DAY));
     axis.is_ok_and(|axis| !matches!(axis.end_of_range(text, false), Err(NotAWindow::Format)))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::dimension_link::Link;
 use super::kind::Mapping;
 use crate::space::product::Space;
-use crate::space::time::{Grid, TimeAxis};
+use crate::space::time::{Grid, Nanos, SECOND, TimeAxis};
 
 /// Number of windows that are looked at where the grids are not both even, in one zone.
 const COMPARED_WINDOWS: u32 = 100;
@@ -50,10 +50,13 @@ fn may_overlap_several(down: &TimeAxis, up: &TimeAxis) -> bool {
     let (own, other) = (down.calendar().declared(), up.calendar().declared());
     if own.zone == other.zone {
         match (&own.grid, &other.grid) {
-            (Grid::Interval(step), Grid::Interval(wider))
-            | (Grid::WallClock(step), Grid::WallClock(wider)) => {
-                let step = i64::from(*step);
-                return i64::from(*wider) % step != 0 || (own.start - other.start) % step != 0;
+            (Grid::Interval(step), Grid::Interval(wider)) => {
+                let between = own.start - other.start;
+                return wider % step != 0 || between % Nanos::from(*step) != 0;
+            }
+            (Grid::WallClock(step), Grid::WallClock(wider)) => {
+                let between = own.start - other.start;
+                return wider % step != 0 || between % (Nanos::from(*step) * SECOND) != 0;
             }
             (own, other) if own == other => return false,
             _ => {}

@@ -29,6 +29,8 @@ enum Stored {
         end: i64,
     },
     ForKeys(Vec<Selector>),
+    /// By upstream dimension: the downstream dimension, which can determine several.
+    MultiByUpstream(BTreeMap<String, (String, Self)>),
 }
 
 impl serde::Serialize for Mapping {
@@ -57,6 +59,13 @@ impl From<Mapping> for Stored {
             Mapping::ForKeys(selectors) => Self::ForKeys(selectors.into_list()),
             Mapping::Subset => Self::Subset,
             Mapping::Multi(named) => {
+                let downs: BTreeSet<&String> = named.values().map(|(down, _)| down).collect();
+                if downs.len() < named.len() {
+                    let entry = |(up, (down, mapping)): (String, (String, Mapping))| {
+                        (up, (down, mapping.into()))
+                    };
+                    return Self::MultiByUpstream(named.into_iter().map(entry).collect());
+                }
                 let entry = |(up, (down, mapping)): (String, (String, Mapping))| {
                     (down, (up, mapping.into()))
                 };
@@ -88,6 +97,12 @@ impl From<Stored> for Mapping {
             Stored::Subset => Self::Subset,
             Stored::Multi(named) => {
                 let entry = |(down, (up, mapping)): (String, (String, Stored))| {
+                    (up, (down, mapping.into()))
+                };
+                Self::Multi(named.into_iter().map(entry).collect())
+            }
+            Stored::MultiByUpstream(named) => {
+                let entry = |(up, (down, mapping)): (String, (String, Stored))| {
                     (up, (down, mapping.into()))
                 };
                 Self::Multi(named.into_iter().map(entry).collect())

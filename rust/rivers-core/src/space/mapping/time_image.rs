@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use crate::space::selection::IndexSet;
-use crate::space::time::TimeAxis;
+use crate::space::time::{Nanos, TimeAxis};
 
 /// Offsets of the first and the last window, in downstream windows.
 type Offsets = (i64, i64);
@@ -129,7 +129,7 @@ impl<'a> Grids<'a> {
     }
 
     /// Start and end of the downstream's `n`-th window, where `n` can lie outside its windows.
-    fn window(&self, n: i64) -> (i64, i64) {
+    fn window(&self, n: i64) -> (Nanos, Nanos) {
         let len = self.down.len();
         if let Some(n) = u32::try_from(n).ok().filter(|&n| n < len) {
             return self.down.window(n);
@@ -137,7 +137,7 @@ impl<'a> Grids<'a> {
         if let Some(window) = self.down.window_beyond(n) {
             return window;
         }
-        let beyond = if n < 0 { i64::MIN } else { i64::MAX };
+        let beyond = if n < 0 { Nanos::MIN } else { Nanos::MAX };
         if !self.reaches_beyond(n < 0) {
             return (beyond, beyond);
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{IndexSet, Members, Selection};
-use crate::clock::{Micros, SECOND};
-use crate::space::time::TimeAxis;
+use crate::clock::Micros;
+use crate::space::time::{Nanos, TimeAxis};
 
 impl Selection {
     /// The members with a window that ends after `time`; of several time dimensions, one is enough.
@@ -38,7 +38,7 @@ fn first_open(axis: &TimeAxis, time: Micros) -> u32 {
     let (mut low, mut high) = (0, axis.len());
     while low < high {
         let middle = low.midpoint(high);
-        if axis.window(middle).1.saturating_mul(SECOND) > time {
+        if axis.window(middle).1 > Nanos::from(time) * 1_000 {
             high = middle;
         } else {
             low = middle + 1;

@@ -3,9 +3,10 @@
 use super::{Members, Selection};
 use crate::error::{Error, Result, some_of};
 use crate::space::axis::Axis;
+use crate::space::time::Nanos;
 
 /// Start and end of a window in UTC, and the name of its zone.
-type TimeWindow<'a> = ((i64, i64), Option<&'a str>);
+type TimeWindow<'a> = ((Nanos, Nanos), Option<&'a str>);
 
 impl Selection {
     /// The half-open window, in UTC, from the start of the earliest selected window to the end of the

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::calendar::Calendar;
 use super::format::{iso, parse_time};
-use super::seconds::LAST_TIME;
 use super::starts::{Start, Starts};
+use super::units::{LAST_TIME, Nanos};
 use crate::error::{Error, Result};
 
 /// The reason why a text is not a key of a time axis.
@@ -36,7 +36,7 @@ pub struct TimeAxis {
     excluded: Arc<[u32]>,
     len: u32,
     /// When it was resolved; `None` if it was stored.
-    now: Option<i64>,
+    now: Option<Nanos>,
 }
 
 impl TimeAxis {
@@ -44,7 +44,7 @@ impl TimeAxis {
     ///
     /// # Errors
     /// `PartitionDefinition` when there are more windows than a dimension may have.
-    pub(super) fn until(calendar: &Arc<Calendar>, bound: i64) -> Result<Self> {
+    pub(super) fn until(calendar: &Arc<Calendar>, bound: Nanos) -> Result<Self> {
         let starts = Starts::until(calendar, bound)?;
         let windows = starts.rank(bound);
         let windows = u32::try_from(windows).map_err(|_| {
@@ -95,7 +95,7 @@ impl TimeAxis {
     }
 
     /// This axis, with the time at which it was resolved.
-    pub(super) fn seen_at(self, now: i64) -> Self {
+    pub(super) fn seen_at(self, now: Nanos) -> Self {
         let now = Some(now);
         Self { now, ..self }
     }
@@ -112,7 +112,7 @@ impl TimeAxis {
     }
 
     /// The time at which it was resolved; `None` if it was stored.
-    pub fn now(&self) -> Option<i64> {
+    pub fn now(&self) -> Option<Nanos> {
         self.now
     }
 
@@ -127,17 +127,17 @@ impl TimeAxis {
     }
 
     /// Start of the `n`-th window.
-    pub fn start_of(&self, n: u32) -> i64 {
+    pub fn start_of(&self, n: u32) -> Nanos {
         self.starts.nth(self.on_grid(n)).time
     }
 
     /// The step of the grid, on the wall clock, at which the `n`-th window starts.
-    pub(super) fn step_of(&self, n: u32) -> i64 {
+    pub(super) fn step_of(&self, n: u32) -> Nanos {
         self.starts.nth(self.on_grid(n)).wall
     }
 
     /// Start and end of the `n`-th window, half-open.
-    pub fn window(&self, n: u32) -> (i64, i64) {
+    pub fn window(&self, n: u32) -> (Nanos, Nanos) {
         let n = self.on_grid(n);
         (self.starts.nth(n).time, self.starts.nth(n + 1).time)
     }
@@ -149,14 +149,14 @@ impl TimeAxis {
 
     /// Start and end of the `n`-th window, also before the first and after the last, where that takes
     /// no search.
-    pub fn window_beyond(&self, n: i64) -> Option<(i64, i64)> {
+    pub fn window_beyond(&self, n: i64) -> Option<(Nanos, Nanos)> {
         self.starts.window_beyond(n).filter(|_| !self.has_gaps())
     }
 
     /// The windows of this grid from the one that contains `from` up to `to`, also before its start and
     /// after its end, and the position of its first window among them; at least its own windows. `None`
     /// if there are too many, or it has none.
-    pub fn reaching(&self, from: i64, to: i64) -> Option<(Self, u32)> {
+    pub fn reaching(&self, from: Nanos, to: Nanos) -> Option<(Self, u32)> {
         let last = self.len.checked_sub(1)?;
         let to = to.max(self.window(last).1).min(LAST_TIME);
         let wider = Arc::new(self.calendar.begun_before(from)?);
@@ -166,14 +166,14 @@ impl TimeAxis {
     }
 
     /// Number of windows that start before a time, not limited to `len`.
-    pub fn rank(&self, time: i64) -> u64 {
+    pub fn rank(&self, time: Nanos) -> u64 {
         let windows = self.starts.rank(time);
         let before = self.excluded.partition_point(|&n| u64::from(n) < windows);
         windows - before as u64
     }
 
     /// The windows that overlap the time from `start` to `end`, not empty.
-    pub fn overlapping(&self, start: i64, end: i64) -> std::ops::Range<u32> {
+    pub fn overlapping(&self, start: Nanos, end: Nanos) -> std::ops::Range<u32> {
         let first = self.starts.rank(start.saturating_add(1)).saturating_sub(1);
         let before = self.excluded.partition_point(|&n| u64::from(n) < first);
         let len = u64::from(self.len);
@@ -218,7 +218,8 @@ impl TimeAxis {
     }
 
     fn key_of(&self, start: Start) -> String {
-        self.calendar.format(start.wall, start.offset)
+        self.calendar
+            .format(start.wall, start.offset, start.is_repeated)
     }
 
     /// The positions of the windows next to the first changes of the zone's clock.
@@ -258,16 +259,22 @@ impl TimeAxis {
                     .ok_or(reason)
             });
         };
-        self.position_at(key, wall, Some(offset), wall.saturating_sub(offset))
+        let found = self.position_at(key, wall, Some(offset), wall.saturating_sub(offset));
+        // The window of a step that the clock skips starts when the clock changes.
+        found.or_else(|reason| {
+            let skipped = declared.time_of(wall);
+            let found = self.position_at(key, wall, Some(offset), skipped);
+            found.map_err(|_| reason)
+        })
     }
 
     /// The position of the window that `key` names, which starts at `time` or after it.
     fn position_at(
         &self,
         key: &str,
-        wall: i64,
-        offset: Option<i64>,
-        time: i64,
+        wall: Nanos,
+        offset: Option<Nanos>,
+        time: Nanos,
     ) -> Result<u32, NotAWindow> {
         let declared = self.calendar.declared();
         let n = self.starts.rank(time);
@@ -286,7 +293,7 @@ impl TimeAxis {
             };
         }
         let same_time = self.calendar.parse(&own).map(|(wall, _)| wall) == Some(wall);
-        if same_time && offset.is_none() && start.offset.is_some() {
+        if same_time && offset.is_none() && start.is_repeated {
             return Err(NotAWindow::Repeated);
         }
         if same_time && offset.is_none() {
@@ -328,7 +335,7 @@ impl TimeAxis {
         let range = if exact {
             // The two windows of a repeated time are not next to each other.
             let twice = (after + 1..self.len.min(after.saturating_add(MAX_REPEATED)))
-                .take_while(|_| self.starts.nth(self.on_grid(after)).offset.is_some())
+                .take_while(|_| self.starts.nth(self.on_grid(after)).is_repeated)
                 .find(|&n| means(n) == means(after));
             return [Some(after), twice]
                 .into_iter()

@@ -3,15 +3,15 @@
 //!
 //! A `Calendar` is what the user declared; a `TimeAxis` is a calendar resolved at one time, with a
 //! definite number of windows. The grid's own times are those of the wall clock of its zone, in
-//! seconds since 1970-01-01T00:00:00; without a zone, the wall clock is UTC.
+//! nanoseconds since 1970-01-01T00:00:00; without a zone, the wall clock is UTC.
 
 use std::sync::Arc;
 
 use super::cron::{CronDays, CronGrid};
 use super::declared::{Declared, Grid};
 use super::format::{TimeFormat, iso};
-use super::seconds::{DAY, LAST_TIME};
 use super::steps::{month_of, month_start};
+use super::units::{DAY, LAST_TIME, Nanos, SECOND};
 use crate::error::{Error, Result};
 
 /// Maximum number of starts that are tried for one whose wall-clock time is that of no other.
@@ -54,7 +54,7 @@ impl Calendar {
         let format = TimeFormat::new(&declared.fmt)?;
         let cron = match &declared.grid {
             Grid::Interval(0) => {
-                return refused("interval_seconds must be at least 1, got 0".into());
+                return refused("interval_seconds must be at least 1e-9, got 0".into());
             }
             Grid::Interval(_) => None,
             Grid::WallClock(step) if !matches!(step, 3_600 | 86_400 | 604_800) => {
@@ -107,7 +107,7 @@ impl Calendar {
 
     /// This grid without an end, begun early enough to have the window that contains `time`. The same
     /// if it is.
-    pub(super) fn begun_before(&self, time: i64) -> Option<Self> {
+    pub(super) fn begun_before(&self, time: Nanos) -> Option<Self> {
         let mut calendar = self.clone();
         calendar.declared.end = None;
         let declared = &mut calendar.declared;
@@ -118,15 +118,15 @@ impl Calendar {
         }
         let begin = match &declared.grid {
             Grid::WallClock(step) => {
-                let step = i64::from(*step);
+                let step = Nanos::from(*step) * SECOND;
                 declared.start - (behind + DAY + step).div_euclid(step) * step
             }
             Grid::Interval(step) => {
-                let (step, first) = (i64::from(*step), declared.time_of(declared.start));
+                let (step, first) = (Nanos::from(*step), declared.time_of(declared.start));
                 let steps = (behind + DAY + step).div_euclid(step);
                 // A wall-clock time that occurs twice stands for its first occurrence.
                 let times = (steps..).map(|steps| first - steps * step);
-                let unique = |time: &i64| declared.time_of(declared.wall(*time)) == *time;
+                let unique = |time: &Nanos| declared.time_of(declared.wall(*time)) == *time;
                 declared.wall(times.take(MAX_TRIES).find(unique)?)
             }
             Grid::Months { every, .. } => {
@@ -137,7 +137,7 @@ impl Calendar {
                 let cron = self.cron.as_ref()?;
                 let from = wall.min(declared.start) - DAY;
                 let begins = (0..=MAX_DOUBLINGS).map(|n| from - (DAY << n));
-                let fires = |begin: &i64| {
+                let fires = |begin: &Nanos| {
                     CronDays::new(cron, *begin, from).is_ok_and(|days| days.rank(cron, from) > 0)
                 };
                 begins.filter(|begin| *begin > -LAST_TIME).find(fires)?
@@ -148,18 +148,21 @@ impl Calendar {
     }
 
     /// The key of the window whose step is at `wall`.
-    pub(super) fn format(&self, wall: i64, offset: Option<i64>) -> String {
-        let mut key = self.format.format(self.in_business_year(wall));
-        if let Some(offset) = offset {
+    ///
+    /// `offset` is what the wall clock is ahead of UTC; unless the format shows it, only the keys of
+    /// windows that start at a repeated time of the wall clock do.
+    pub(super) fn format(&self, wall: Nanos, offset: Nanos, is_repeated: bool) -> String {
+        let mut key = self.format.format(self.in_business_year(wall), offset);
+        if is_repeated && !self.format.shows_offset() {
             key.push_str(&offset_text(offset));
         }
         key
     }
 
     /// The wall-clock time that a key means, and its offset from UTC if it has one.
-    pub(super) fn parse(&self, key: &str) -> Option<(i64, Option<i64>)> {
-        if let Some(wall) = self.format.parse(key) {
-            return Some((self.out_of_business_year(wall), None));
+    pub(super) fn parse(&self, key: &str) -> Option<(Nanos, Option<Nanos>)> {
+        if let Some((wall, offset)) = self.format.parse_with_offset(key) {
+            return Some((self.out_of_business_year(wall), offset));
         }
         self.declared.zone.as_ref()?;
         let (text, offset) = split_offset(key)?;
@@ -177,14 +180,14 @@ impl Calendar {
         }
     }
 
-    fn in_business_year(&self, wall: i64) -> i64 {
+    fn in_business_year(&self, wall: Nanos) -> Nanos {
         match self.business_months() {
             0 => wall,
             months => month_start(month_of(wall) - months),
         }
     }
 
-    fn out_of_business_year(&self, wall: i64) -> i64 {
+    fn out_of_business_year(&self, wall: Nanos) -> Nanos {
         match self.business_months() {
             0 => wall,
             months => month_start(month_of(wall) + months),
@@ -193,8 +196,8 @@ impl Calendar {
 }
 
 /// An offset from UTC as the end of a key: `-04:00`, or `-04:56:02`.
-fn offset_text(offset: i64) -> String {
-    let (sign, seconds) = (if offset < 0 { '-' } else { '+' }, offset.abs());
+fn offset_text(offset: Nanos) -> String {
+    let (sign, seconds) = (if offset < 0 { '-' } else { '+' }, offset.abs() / SECOND);
     let mut text = format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
     if seconds % 60 != 0 {
         text.push_str(&format!(":{:02}", seconds % 60));
@@ -203,16 +206,16 @@ fn offset_text(offset: i64) -> String {
 }
 
 /// Splits the offset from the end of a key.
-fn split_offset(key: &str) -> Option<(&str, i64)> {
+fn split_offset(key: &str) -> Option<(&str, Nanos)> {
     let at = key.rfind(['+', '-'])?;
     let (text, offset) = key.split_at(at);
     let sign = if offset.starts_with('-') { -1 } else { 1 };
-    let mut seconds = 0;
+    let mut size = 0;
     let mut parts = offset[1..].split(':');
     for unit in [3600, 60, 1] {
         let Some(part) = parts.next() else { break };
-        seconds += part.parse::<u32>().ok().map(i64::from)? * unit;
+        size += part.parse::<u32>().ok().map(Nanos::from)? * unit * SECOND;
     }
     // Only the canonical text of an offset is one.
-    (offset_text(sign * seconds) == offset).then_some((text, sign * seconds))
+    (offset_text(sign * size) == offset).then_some((text, sign * size))
 }

@@ -8,7 +8,7 @@ use chrono::{Datelike, NaiveDate};
 use croner::parser::{CronParser, Seconds, Year};
 use croner::{Cron, Weekday};
 
-use super::seconds::{DAY, EPOCH_DAYS_FROM_CE, LAST_TIME};
+use super::units::{DAY, EPOCH_DAYS_FROM_CE, LAST_TIME, Nanos, SECOND, divide};
 use crate::error::{Error, Result};
 
 /// Number of years to search for the next match; all rules of days, weekdays and leap years recur
@@ -175,52 +175,59 @@ impl CronDays {
     ///
     /// # Errors
     /// `PartitionDefinition` when the schedule never fires.
-    pub(super) fn new(grid: &CronGrid, start: i64, bound: i64) -> Result<Self> {
+    pub(super) fn new(grid: &CronGrid, start: Nanos, bound: Nanos) -> Result<Self> {
         let until = bound.div_euclid(DAY) + 1;
-        Self::from(grid, start, |_, day| i64::from(day) >= until)
+        Self::from(grid, start, |_, day| Nanos::from(day) >= until)
     }
 
     /// At least `points + 1` occurrences from `start` on.
     ///
     /// # Errors
     /// `PartitionDefinition` when the schedule never fires.
-    pub(super) fn holding(grid: &CronGrid, start: i64, points: u32) -> Result<Self> {
+    pub(super) fn holding(grid: &CronGrid, start: Nanos, points: u32) -> Result<Self> {
         let per_day = grid.times.len() as u64;
         // Part or all of the first day can precede the start.
         let enough = u64::from(points) / per_day + 2;
         Self::from(grid, start, |before, day| {
-            before as u64 >= enough || i64::from(day) * DAY > LAST_TIME
+            before as u64 >= enough || Nanos::from(day) * DAY > LAST_TIME
         })
     }
 
-    fn from(grid: &CronGrid, start: i64, enough: impl Fn(usize, i32) -> bool) -> Result<Self> {
+    fn from(grid: &CronGrid, start: Nanos, enough: impl Fn(usize, i32) -> bool) -> Result<Self> {
         let days = grid.days(start.div_euclid(DAY) as i32, enough)?;
         let mut this = Self { days, skipped: 0 };
         this.skipped = this.rank(grid, start);
         Ok(this)
     }
 
-    /// The `n`-th occurrence, in seconds.
-    pub(super) fn nth(&self, grid: &CronGrid, n: u64) -> i64 {
+    /// The `n`-th occurrence.
+    pub(super) fn nth(&self, grid: &CronGrid, n: u64) -> Nanos {
         let per_day = grid.times.len() as u64;
         let at = n + self.skipped;
         let day = self.days[((at / per_day) as usize).min(self.days.len() - 1)];
-        i64::from(day) * DAY + i64::from(grid.times[(at % per_day) as usize])
+        Nanos::from(day) * DAY + Nanos::from(grid.times[(at % per_day) as usize]) * SECOND
     }
 
-    /// The last occurrence that is listed, in seconds.
-    pub(super) fn last(&self, grid: &CronGrid) -> i64 {
+    /// The last occurrence that is listed.
+    pub(super) fn last(&self, grid: &CronGrid) -> Nanos {
         let day = self.days.last().copied().unwrap_or_default();
-        i64::from(day) * DAY + i64::from(grid.times[grid.times.len() - 1])
+        Nanos::from(day) * DAY + Nanos::from(grid.times[grid.times.len() - 1]) * SECOND
     }
 
     /// Number of occurrences before a time.
-    pub(super) fn rank(&self, grid: &CronGrid, time: i64) -> u64 {
-        let (day, second) = (time.div_euclid(DAY), time.rem_euclid(DAY));
-        let before = self.days.partition_point(|&d| i64::from(d) < day);
+    pub(super) fn rank(&self, grid: &CronGrid, time: Nanos) -> u64 {
+        let (day, of_day) = divide(time, DAY);
+        let (second, after) = divide(of_day, SECOND);
+        // A time within a second comes after what fires at its start.
+        let second = second as u32 + u32::from(after != 0);
+        let before = self.days.partition_point(|&d| Nanos::from(d) < day);
         let mut points = before as u64 * grid.times.len() as u64;
-        if self.days.get(before).is_some_and(|&d| i64::from(d) == day) {
-            points += grid.times.partition_point(|&t| i64::from(t) < second) as u64;
+        if self
+            .days
+            .get(before)
+            .is_some_and(|&d| Nanos::from(d) == day)
+        {
+            points += grid.times.partition_point(|&t| t < second) as u64;
         }
         points.saturating_sub(self.skipped)
     }

@@ -1,15 +1,17 @@
 //! The text form of wall-clock times: formatting and parsing with one strftime pattern.
 
-use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Weekday};
+use chrono::format::{Fixed, Item, Parsed, StrftimeItems, parse};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Weekday};
+
+use super::units::{Nanos, SECOND, split};
 
 use crate::error::{Error, Result};
 
 /// Forms in which a time can be given besides the definition's own format.
 const COMMON_FORMS: [&str; 6] = [
-    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d-%H:%M",
     "%Y-%m-%d",
@@ -20,6 +22,7 @@ const COMMON_FORMS: [&str; 6] = [
 pub struct TimeFormat {
     pattern: String,
     items: Vec<Item<'static>>,
+    shows_offset: bool,
 }
 
 impl TimeFormat {
@@ -35,6 +38,7 @@ impl TimeFormat {
         })?;
         Ok(Self {
             pattern: pattern.to_owned(),
+            shows_offset: items.iter().any(is_offset),
             items,
         })
     }
@@ -44,19 +48,28 @@ impl TimeFormat {
         &self.pattern
     }
 
-    /// Formats a time (naive seconds since 1970).
-    pub fn format(&self, time: i64) -> String {
+    /// Whether the texts have the offset from UTC, such as `%z`.
+    pub(super) fn shows_offset(&self) -> bool {
+        self.shows_offset
+    }
+
+    /// Formats a time of a wall clock that is ahead of UTC by `offset`.
+    pub(super) fn format(&self, wall: Nanos, offset: Nanos) -> String {
         use std::fmt::Write as _;
         let mut text = String::with_capacity(16);
-        // A pattern that cannot print a naive time (such as one with a zone) yields a text that does
-        // not parse back; the calendar's round-trip check refuses it.
-        if write!(
-            text,
-            "{}",
-            to_datetime(time).format_with_items(self.items.iter())
-        )
-        .is_err()
-        {
+        let items = self.items.iter();
+        let east = || FixedOffset::east_opt((offset / SECOND) as i32);
+        let written = match self.shows_offset.then(east).flatten() {
+            Some(east) => {
+                let utc = to_datetime(wall.saturating_sub(offset));
+                let time = DateTime::<FixedOffset>::from_naive_utc_and_offset(utc, east);
+                write!(text, "{}", time.format_with_items(items))
+            }
+            None => write!(text, "{}", to_datetime(wall).format_with_items(items)),
+        };
+        // A pattern that cannot print the time (such as one with a zone's name) yields a text that
+        // does not parse back; the calendar's round-trip check refuses it.
+        if written.is_err() {
             text.clear();
         }
         text
@@ -64,17 +77,41 @@ impl TimeFormat {
 
     /// Parses a text as the earliest time that it can mean: missing parts take their lowest value.
     /// `None` when the text does not match the pattern.
-    pub fn parse(&self, text: &str) -> Option<i64> {
+    pub fn parse(&self, text: &str) -> Option<Nanos> {
+        self.parse_with_offset(text).map(|(wall, _)| wall)
+    }
+
+    /// What `parse` returns, and the offset from UTC if the pattern has one.
+    pub(super) fn parse_with_offset(&self, text: &str) -> Option<(Nanos, Option<Nanos>)> {
         let mut parsed = Parsed::new();
         parse(&mut parsed, text, self.items.iter()).ok()?;
-        Some(to_seconds(complete(parsed)?))
+        let offset = parsed.offset().filter(|_| self.shows_offset);
+        let offset = offset.map(|seconds| Nanos::from(seconds) * SECOND);
+        Some((to_nanos(complete(parsed)?), offset))
     }
+}
+
+fn is_offset(item: &Item<'_>) -> bool {
+    let Item::Fixed(fixed) = item else {
+        return false;
+    };
+    matches!(
+        fixed,
+        Fixed::TimezoneOffset
+            | Fixed::TimezoneOffsetColon
+            | Fixed::TimezoneOffsetDoubleColon
+            | Fixed::TimezoneOffsetZ
+            | Fixed::TimezoneOffsetColonZ
+            | Fixed::RFC2822
+            | Fixed::RFC3339
+    )
 }
 
 /// Sets missing parts to their lowest values.
 fn complete(mut parsed: Parsed) -> Option<NaiveDateTime> {
     if let Some(seconds) = parsed.timestamp() {
-        return DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc());
+        let fraction = parsed.nanosecond().unwrap_or_default();
+        return DateTime::from_timestamp(seconds, fraction).map(|time| time.naive_utc());
     }
     let by_week = parsed.isoweek().is_some()
         || parsed.week_from_sun().is_some()
@@ -115,7 +152,7 @@ fn complete(mut parsed: Parsed) -> Option<NaiveDateTime> {
 ///
 /// # Errors
 /// `PartitionDefinition` naming `argument`.
-pub fn parse_time(argument: &str, text: &str, own: Option<&TimeFormat>) -> Result<i64> {
+pub fn parse_time(argument: &str, text: &str, own: Option<&TimeFormat>) -> Result<Nanos> {
     let own_form = own.and_then(|format| format.parse(text));
     let time = own_form.or_else(|| {
         COMMON_FORMS.iter().find_map(|form| {
@@ -126,7 +163,7 @@ pub fn parse_time(argument: &str, text: &str, own: Option<&TimeFormat>) -> Resul
                         .ok()?
                         .and_hms_opt(0, 0, 0)
                 })
-                .map(to_seconds)
+                .map(to_nanos)
         })
     });
     time.ok_or_else(|| {
@@ -136,21 +173,23 @@ pub fn parse_time(argument: &str, text: &str, own: Option<&TimeFormat>) -> Resul
     })
 }
 
-/// Converts naive seconds since 1970 to chrono's type.
-pub fn to_datetime(time: i64) -> NaiveDateTime {
-    DateTime::from_timestamp(time, 0)
+/// Converts a time to chrono's type.
+pub fn to_datetime(time: Nanos) -> NaiveDateTime {
+    let (seconds, fraction) = split(time);
+    DateTime::from_timestamp(seconds, fraction)
         .unwrap_or_default()
         .naive_utc()
 }
 
-/// Converts chrono's type to naive seconds since 1970.
-pub fn to_seconds(time: NaiveDateTime) -> i64 {
-    time.and_utc().timestamp()
+/// Converts chrono's type to a time.
+pub fn to_nanos(time: NaiveDateTime) -> Nanos {
+    let time = time.and_utc();
+    Nanos::from(time.timestamp()) * SECOND + Nanos::from(time.timestamp_subsec_nanos())
 }
 
 /// Formats a time for a message.
-pub fn iso(time: i64) -> String {
-    to_datetime(time).format("%Y-%m-%dT%H:%M:%S").to_string()
+pub fn iso(time: Nanos) -> String {
+    to_datetime(time).format("%Y-%m-%dT%H:%M:%S%.f").to_string()
 }
 
 #[cfg(test)]
@@ -173,7 +212,7 @@ mod tests {
                 to_datetime(time).format("%Y-%m-%dT%H:%M:%S").to_string(),
                 iso
             );
-            assert_eq!(format.format(time), text);
+            assert_eq!(format.format(time, 0), text);
         }
     }
 

@@ -5,7 +5,10 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use super::seconds::{DAY, EPOCH_DAYS_FROM_CE};
+use super::units::{EPOCH_DAYS_FROM_CE, Nanos, SECOND};
+
+/// Seconds in a day.
+const DAY: i64 = 86_400;
 
 const HOUR: i32 = 3600;
 /// Maximum distance of a change from midnight of its day, in hours.
@@ -99,7 +102,7 @@ impl PosixRule {
 
 /// The year of a time in UTC.
 pub(super) fn year_of(time: i64) -> i32 {
-    super::format::to_datetime(time).year()
+    super::format::to_datetime(Nanos::from(time) * SECOND).year()
 }
 
 impl Day {
@@ -222,7 +225,7 @@ mod tests {
             let changes = PosixRule::parse(rule).expect(rule).changes(2024);
             let shown: Vec<String> = changes
                 .iter()
-                .map(|&(at, offset)| format!("{} {offset}", iso(at)))
+                .map(|&(at, offset)| format!("{} {offset}", iso(Nanos::from(at) * SECOND)))
                 .collect();
             assert_eq!(shown.join(", "), expected, "{rule}");
         }

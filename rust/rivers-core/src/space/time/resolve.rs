@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::axis::TimeAxis;
 use super::calendar::{Calendar, MAX_EXCLUDED};
-use super::declared::Declared;
+use super::declared::{Declared, Grid};
 use super::format::iso;
-use super::seconds::{DAY, LAST_TIME};
 use super::starts::Starts;
+use super::units::{DAY, LAST_TIME, Nanos, SECOND};
 use crate::error::{Error, Result};
 use crate::space::labels::check_key;
 
-/// Span after the start over which the format of a calendar without an end is checked, in seconds.
-const CHECKED_SPAN: i64 = 40 * 366 * DAY;
+/// Span after the start over which the format of a calendar without an end is checked.
+const CHECKED_SPAN: Nanos = 40 * 366 * DAY;
 /// Number of first windows, and of windows spread evenly, on which the format is checked.
 const CHECKED_POINTS: u64 = 150;
 /// Number of changes of the zone's clock around which the format is checked.
@@ -38,7 +38,7 @@ impl Calendar {
     ///
     /// # Errors
     /// `PartitionDefinition` when there are more windows than a dimension may have.
-    pub fn at(self: &Arc<Self>, now: i64) -> Result<TimeAxis> {
+    pub fn at(self: &Arc<Self>, now: Nanos) -> Result<TimeAxis> {
         let bound = match self.declared().end {
             Some(end) => self.declared().time_of(end),
             None => now.saturating_add(1).min(LAST_TIME),
@@ -61,7 +61,7 @@ impl Calendar {
     ///
     /// # Errors
     /// `PartitionDefinition` when there are more windows than a dimension may have.
-    pub fn starts_within(self: &Arc<Self>, from: i64, to: i64) -> Result<Vec<i64>> {
+    pub fn starts_within(self: &Arc<Self>, from: Nanos, to: Nanos) -> Result<Vec<Nanos>> {
         let axis = TimeAxis::until(self, to.min(LAST_TIME))?;
         let (first, beyond) = (axis.rank(from), axis.rank(to));
         if beyond.saturating_sub(first) > MAX_EXCLUDED as u64 {
@@ -73,7 +73,7 @@ impl Calendar {
     }
 
     /// The start (UTC) of the window that `key` names, present or future.
-    pub fn start_named(self: &Arc<Self>, key: &str) -> Option<i64> {
+    pub fn start_named(self: &Arc<Self>, key: &str) -> Option<Nanos> {
         let (wall, _) = self.parse(key)?;
         let bound = self
             .declared()
@@ -84,17 +84,42 @@ impl Calendar {
     }
 
     /// The key of the window of the grid that starts at a time, also if it is left out.
-    pub fn key_at(&self, time: i64) -> Option<String> {
+    pub fn key_at(&self, time: Nanos) -> Option<String> {
         let starts = Starts::until(self, time.saturating_add(1)).ok()?;
         let n = u32::try_from(starts.rank(time)).ok()?;
         let start = starts.nth(n);
-        (start.time == time).then(|| self.format(start.wall, start.offset))
+        (start.time == time).then(|| self.format(start.wall, start.offset, start.is_repeated))
+    }
+
+    /// The time that is `span` after the start, or earlier if a dimension could not have all windows
+    /// up to then.
+    pub fn after_start(&self, span: Nanos) -> Nanos {
+        let longest = match self.declared().grid {
+            Grid::Interval(step) => Nanos::from(step) * Nanos::from(u32::MAX / 2),
+            Grid::Cron(_) | Grid::WallClock(_) | Grid::Months { .. } => span,
+        };
+        let start = self.declared().start;
+        start.saturating_add(span.min(longest)).min(LAST_TIME)
+    }
+
+    /// A format that shows the start of every window.
+    fn finest_format(&self) -> &'static str {
+        let declared = self.declared();
+        let step = match declared.grid {
+            Grid::Interval(step) => Nanos::from(step),
+            Grid::Cron(_) | Grid::WallClock(_) | Grid::Months { .. } => SECOND,
+        };
+        match |unit: Nanos| declared.start % unit == 0 && step % unit == 0 {
+            divides if divides(SECOND) => "%Y-%m-%dT%H:%M:%S",
+            divides if divides(1_000_000) => "%Y-%m-%dT%H:%M:%S%.3f",
+            divides if divides(1_000) => "%Y-%m-%dT%H:%M:%S%.6f",
+            _ => "%Y-%m-%dT%H:%M:%S%.9f",
+        }
     }
 
     /// Refuses a format under which a window's key does not parse back to the window.
     fn check_format(&self) -> Result<()> {
-        let start = self.declared().start;
-        let far = start.saturating_add(CHECKED_SPAN).min(LAST_TIME);
+        let far = self.after_start(CHECKED_SPAN);
         let bound = self.declared().time_of(self.declared().end.unwrap_or(far));
         let axis = TimeAxis::until(&Arc::new(self.clone()), bound)?;
         let len = u64::from(axis.len());
@@ -119,13 +144,21 @@ impl Calendar {
         });
         for n in spread_points.chain(changes) {
             let key = axis.label(n as u32);
+            if key.is_empty() {
+                return Err(Error::PartitionDefinition(format!(
+                    "the fmt {:?} gives windows an empty key; it can show their date and time, the \
+                     quarter, the week and the offset from UTC, but not the name of a zone",
+                    self.declared().fmt,
+                )));
+            }
             check_key(&key)?;
             if axis.position(&key) != Ok(n as u32) {
                 return Err(Error::PartitionDefinition(format!(
                     "the fmt {:?} cannot tell the windows apart: the one that starts at {} gets the key {key:?}, \
-                     which does not lead back to it; use a finer format, such as \"%Y-%m-%dT%H:%M:%S\"",
+                     which does not lead back to it; use a finer format, such as {:?}",
                     self.declared().fmt,
                     iso(axis.step_of(n as u32)),
+                    self.finest_format(),
                 )));
             }
         }

@@ -3,25 +3,66 @@
 use chrono::{Duration, NaiveDate, NaiveDateTime, Weekday};
 
 use super::axis::{NotAWindow, TimeAxis};
-use super::format::to_seconds;
-use super::seconds::DAY;
+use super::format::to_nanos;
+use super::units::{DAY, Nanos, SECOND, split};
 
 /// A time as a user names it where a range starts or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub enum GivenTime {
     /// A day: midnight at its start, on the wall clock.
-    Day(i64),
+    Day(Nanos),
     /// A time of the wall clock.
-    Wall(i64),
+    Wall(Nanos),
     /// A time in UTC.
+    Utc(Nanos),
+}
+
+/// The stored form: whole seconds and, in later variants, nanoseconds after them.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Stored {
+    Day(i64),
+    Wall(i64),
     Utc(i64),
+    WallFraction(i64, u32),
+    UtcFraction(i64, u32),
+}
+
+impl From<GivenTime> for Stored {
+    fn from(given: GivenTime) -> Self {
+        match given {
+            GivenTime::Day(time) => Self::Day(split(time).0),
+            GivenTime::Wall(time) => match split(time) {
+                (seconds, 0) => Self::Wall(seconds),
+                (seconds, fraction) => Self::WallFraction(seconds, fraction),
+            },
+            GivenTime::Utc(time) => match split(time) {
+                (seconds, 0) => Self::Utc(seconds),
+                (seconds, fraction) => Self::UtcFraction(seconds, fraction),
+            },
+        }
+    }
+}
+
+impl From<Stored> for GivenTime {
+    fn from(stored: Stored) -> Self {
+        let time =
+            |seconds: i64, fraction: u32| Nanos::from(seconds) * SECOND + Nanos::from(fraction);
+        match stored {
+            Stored::Day(seconds) => Self::Day(time(seconds, 0)),
+            Stored::Wall(seconds) => Self::Wall(time(seconds, 0)),
+            Stored::Utc(seconds) => Self::Utc(time(seconds, 0)),
+            Stored::WallFraction(seconds, fraction) => Self::Wall(time(seconds, fraction)),
+            Stored::UtcFraction(seconds, fraction) => Self::Utc(time(seconds, fraction)),
+        }
+    }
 }
 
 /// A span of time, and how strictly it stands for windows.
 struct Span {
     /// Wall-clock times, half-open.
-    from: i64,
-    to: i64,
+    from: Nanos,
+    to: Nanos,
     /// Whether windows must start in it; otherwise, the window that contains it will do.
     strict: bool,
 }
@@ -79,7 +120,13 @@ impl TimeAxis {
         self.end_within(from, to, span.strict, last)
     }
 
-    fn end_within(&self, from: i64, to: i64, strict: bool, last: bool) -> Result<u32, NotAWindow> {
+    fn end_within(
+        &self,
+        from: Nanos,
+        to: Nanos,
+        strict: bool,
+        last: bool,
+    ) -> Result<u32, NotAWindow> {
         let len = u64::from(self.len());
         let (first, beyond) = (self.rank(from), self.rank(to));
         if len == 0 || (first >= len && (strict || !last && !self.is_within(len - 1, from))) {
@@ -102,7 +149,7 @@ impl TimeAxis {
         }
     }
 
-    fn is_within(&self, n: u64, time: i64) -> bool {
+    fn is_within(&self, n: u64, time: Nanos) -> bool {
         let (start, end) = self.window(n as u32);
         (start..end).contains(&time)
     }
@@ -114,14 +161,14 @@ impl TimeAxis {
         let first = declared.time_of(wall);
         let second = declared.zone.as_ref()?.other_time_of(first)?;
         let last = u64::from(self.len().checked_sub(1)?);
-        let at = |time: i64| self.rank(time).min(last) as u32;
+        let at = |time: Nanos| self.rank(time).min(last) as u32;
         Some((at(first), at(second)))
     }
 }
 
 /// The wall-clock span of a text such as `2024`, `2024-Q1`, `2024-01`, `2024-W05` or `2024-01-31`;
 /// half-open.
-pub fn wall_span(text: &str) -> Option<(i64, i64)> {
+pub fn wall_span(text: &str) -> Option<(Nanos, Nanos)> {
     absolute(text).map(|span| (span.from, span.to))
 }
 
@@ -165,7 +212,7 @@ fn absolute(text: &str) -> Option<Span> {
 }
 
 fn span(from: NaiveDate, to: NaiveDate) -> Span {
-    let midnight = |date: NaiveDate| to_seconds(NaiveDateTime::from(date));
+    let midnight = |date: NaiveDate| to_nanos(NaiveDateTime::from(date));
     Span {
         from: midnight(from),
         to: midnight(to),
@@ -174,7 +221,7 @@ fn span(from: NaiveDate, to: NaiveDate) -> Span {
 }
 
 /// `today`, `yesterday`, `-7d`, `-2w`, `-3h`: the day, or the hour, at this distance from now.
-fn relative(text: &str, now: i64) -> Option<Span> {
+fn relative(text: &str, now: Nanos) -> Option<Span> {
     let (number, unit) = match text {
         "today" => (0, 'd'),
         "yesterday" => (1, 'd'),
@@ -182,16 +229,16 @@ fn relative(text: &str, now: i64) -> Option<Span> {
             let unit = text.chars().last()?;
             let number = text.strip_prefix('-')?.strip_suffix(unit)?;
             let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-            (number.parse::<i64>().ok().filter(|_| is_number)?, unit)
+            (number.parse::<u32>().ok().filter(|_| is_number)?, unit)
         }
     };
     let (length, step) = match unit {
-        'h' => (3600, 3600),
+        'h' => (3600 * SECOND, 3600 * SECOND),
         'd' => (DAY, DAY),
         'w' => (DAY, 7 * DAY),
         _ => return None,
     };
-    let from = now.div_euclid(length) * length - number.checked_mul(step)?;
+    let from = now.div_euclid(length) * length - Nanos::from(number) * step;
     Some(Span {
         from,
         to: from + length,
@@ -236,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_relative_time_counts_from_now() {
-        let now = 19_723 * DAY + 5 * 3600 + 7;
+        let now = 19_723 * DAY + (5 * 3600 + 7) * SECOND;
         for (text, from) in [
             ("today", "2024-01-01T00:00:00"),
             ("yesterday", "2023-12-31T00:00:00"),

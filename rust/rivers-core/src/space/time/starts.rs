@@ -16,43 +16,46 @@ use std::sync::Arc;
 
 use super::calendar::Calendar;
 use super::declared::Grid;
-use super::seconds::{DAY, LAST_TIME};
+
 use super::steps::{Reach, Steps};
+use super::units::{DAY, LAST_TIME, Nanos};
 use super::zone::Zone;
 use crate::error::Result;
 
-/// A step that is shown twice is shown within this many seconds; no offset is larger.
-const MARGIN: i64 = 3 * DAY;
+/// A step that is shown twice is shown within this time; no offset is larger.
+const MARGIN: Nanos = 3 * DAY;
 
 /// A span between two changes of a zone's offset.
 #[derive(Debug, Clone)]
 struct Span {
     /// When it starts, UTC.
-    at: i64,
-    /// Seconds east of UTC.
-    offset: i64,
+    at: Nanos,
+    /// What the wall clock is ahead of UTC.
+    offset: Nanos,
     /// Number of windows that start before it.
     before: i64,
     /// The skipped step whose window starts when this span does.
-    entered: Option<i64>,
+    entered: Option<Nanos>,
     /// Numbers of the steps whose windows start within it.
     steps: (i64, i64),
     /// Steps before this wall-clock time have been shown in the previous span.
-    repeats_until: i64,
+    repeats_until: Nanos,
     /// Steps from this wall-clock time on are shown again in the next span.
-    repeated_from: i64,
+    repeated_from: Nanos,
 }
 
 /// The start of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Start {
     /// When it is, UTC.
-    pub(super) time: i64,
+    pub(super) time: Nanos,
     /// The step of the grid, on the wall clock; it differs from what the clock shows at `time` if the
     /// clock skips it.
-    pub(super) wall: i64,
-    /// The offset, in seconds east of UTC, if another window starts at this time of the wall clock.
-    pub(super) offset: Option<i64>,
+    pub(super) wall: Nanos,
+    /// What the wall clock is ahead of UTC.
+    pub(super) offset: Nanos,
+    /// Whether another window starts at this time of the wall clock.
+    pub(super) is_repeated: bool,
 }
 
 /// The starts of a calendar's windows, numbered from its first.
@@ -79,7 +82,7 @@ impl Starts {
     ///
     /// # Errors
     /// `PartitionDefinition` when a schedule never fires.
-    pub(super) fn until(calendar: &Calendar, bound: i64) -> Result<Self> {
+    pub(super) fn until(calendar: &Calendar, bound: Nanos) -> Result<Self> {
         Self::new(calendar, Reach::Until(bound))
     }
 
@@ -171,18 +174,20 @@ impl Starts {
                 Start {
                     time,
                     wall: time,
-                    offset: None,
+                    offset: 0,
+                    is_repeated: false,
                 }
             }
             Line::Elapsed(zone) => {
                 let time = self.steps.nth(n);
-                let on_grid = |time: i64| self.steps.nth(self.steps.rank(time)) == time;
+                let on_grid = |time: Nanos| self.steps.nth(self.steps.rank(time)) == time;
                 let other = zone.other_time_of(time).filter(|&other| on_grid(other));
-                let offset = i64::from(zone.offset_at(time));
+                let offset = zone.offset_at(time);
                 Start {
                     time,
                     wall: time + offset,
-                    offset: other.map(|_| offset),
+                    offset,
+                    is_repeated: other.is_some(),
                 }
             }
             Line::Wall(spans) => {
@@ -194,7 +199,8 @@ impl Starts {
                         return Start {
                             time: span.at,
                             wall,
-                            offset: None,
+                            offset: span.offset,
+                            is_repeated: false,
                         };
                     }
                     within -= 1;
@@ -204,14 +210,15 @@ impl Starts {
                 Start {
                     time: wall - span.offset,
                     wall,
-                    offset: twice.then_some(span.offset),
+                    offset: span.offset,
+                    is_repeated: twice,
                 }
             }
         }
     }
 
     /// Start and end of the `n`-th window, also a negative one, if steps are times and need no list.
-    pub(super) fn window_beyond(&self, n: i64) -> Option<(i64, i64)> {
+    pub(super) fn window_beyond(&self, n: i64) -> Option<(Nanos, Nanos)> {
         let n = n.saturating_add(self.origin);
         let is_arithmetic = !matches!(
             (&self.line, &self.steps),
@@ -221,11 +228,11 @@ impl Starts {
     }
 
     /// Number of windows that start before a time.
-    pub(super) fn rank(&self, time: i64) -> u64 {
+    pub(super) fn rank(&self, time: Nanos) -> u64 {
         (self.rank_all(time) - self.origin).max(0) as u64
     }
 
-    fn rank_all(&self, time: i64) -> i64 {
+    fn rank_all(&self, time: Nanos) -> i64 {
         let Line::Wall(spans) = &self.line else {
             return self.steps.rank(time);
         };
@@ -238,7 +245,7 @@ impl Starts {
 }
 
 /// The spans of a zone from one time to another, and which steps start windows in each.
-fn spans(steps: &Steps, zone: &Zone, from: i64, to: i64) -> Arc<[Span]> {
+fn spans(steps: &Steps, zone: &Zone, from: Nanos, to: Nanos) -> Arc<[Span]> {
     let offsets = zone.spans(from, to);
     let mut spans: Vec<Span> = Vec::with_capacity(offsets.len());
     let mut before = 0;
@@ -267,8 +274,8 @@ fn spans(steps: &Steps, zone: &Zone, from: i64, to: i64) -> Arc<[Span]> {
             before,
             entered,
             steps: (first_step, last_step),
-            repeats_until: if repeats { shown } else { i64::MIN },
-            repeated_from: i64::MAX,
+            repeats_until: if repeats { shown } else { Nanos::MIN },
+            repeated_from: Nanos::MAX,
         });
         if let Some(end) = end {
             before += i64::from(entered.is_some()) + last_step - first_step;

@@ -5,7 +5,7 @@
 //! keeps the zone's data, so that its windows do not move when the database of a machine changes.
 
 use super::posix::{PosixRule, year_of};
-use super::seconds::DAY;
+use super::units::{DAY, Nanos, SECOND, split};
 use crate::error::{Error, Result};
 
 /// Maximum distance of a zone from UTC, in seconds.
@@ -14,8 +14,8 @@ const MAX_OFFSET: i32 = 48 * 3600;
 const LAST_KNOWN_YEAR: i32 = 2150;
 /// Maximum number of listed changes; real zones have fewer than 300.
 const MAX_CHANGES: usize = 100_000;
-/// A wall-clock time occurs within this many seconds of the UTC time of the same text.
-const REACH: i64 = 3 * DAY;
+/// A wall-clock time occurs within this time of the UTC time of the same text.
+const REACH: Nanos = 3 * DAY;
 
 /// The offset of a zone's wall clock from UTC, at every time.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -128,8 +128,13 @@ impl Zone {
         &self.name
     }
 
-    /// Seconds east of UTC at a time.
-    pub fn offset_at(&self, time: i64) -> i32 {
+    /// What the wall clock is ahead of UTC at a time.
+    pub fn offset_at(&self, time: Nanos) -> Nanos {
+        Nanos::from(self.offset_in(split(time).0)) * SECOND
+    }
+
+    /// Seconds east of UTC in a second since 1970.
+    fn offset_in(&self, time: i64) -> i32 {
         match (&self.rule, self.known.last()) {
             (Some(rule), None) => rule.offset_at(time),
             (Some(rule), Some(&(at, _))) if time > at => rule.offset_at(time),
@@ -142,19 +147,18 @@ impl Zone {
 
     /// The spans of constant offset from one time to another: each one's start, and its offset. The
     /// first starts at `from`.
-    pub(super) fn spans(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
-        let mut spans = vec![(from, i64::from(self.offset_at(from)))];
+    pub(super) fn spans(&self, from: Nanos, to: Nanos) -> Vec<(Nanos, Nanos)> {
+        let mut spans = vec![(from, self.offset_at(from))];
+        let ((from, _), (to, _)) = (split(from), split(to));
         let mut push = |at: i64, offset: i32| {
+            let (change, offset) = (Nanos::from(at) * SECOND, Nanos::from(offset) * SECOND);
             if at > from && at <= to {
                 // Of two changes at one time, the later one in the list applies.
-                if spans.len() > 1 && spans.last().is_some_and(|&(last, _)| last == at) {
+                if spans.len() > 1 && spans.last().is_some_and(|&(last, _)| last == change) {
                     spans.pop();
                 }
-                if spans
-                    .last()
-                    .is_none_or(|&(_, last)| last != i64::from(offset))
-                {
-                    spans.push((at, i64::from(offset)));
+                if spans.last().is_none_or(|&(_, last)| last != offset) {
+                    spans.push((change, offset));
                 }
             }
         };
@@ -177,19 +181,19 @@ impl Zone {
         spans
     }
 
-    /// The wall-clock time at a time, both in seconds since 1970.
-    pub fn wall(&self, time: i64) -> i64 {
-        time + i64::from(self.offset_at(time))
+    /// The wall-clock time at a time.
+    pub fn wall(&self, time: Nanos) -> Nanos {
+        time + self.offset_at(time)
     }
 
     /// The time at which the wall clock first shows `wall` or, if it never does, skips it.
-    pub fn time_of(&self, wall: i64) -> i64 {
+    pub fn time_of(&self, wall: Nanos) -> Nanos {
         let spans = self.spans(wall - REACH, wall + REACH);
         let ends = spans
             .iter()
             .skip(1)
             .map(|&(at, _)| at)
-            .chain([i64::MAX / 2]);
+            .chain([Nanos::MAX / 2]);
         for (&(at, offset), end) in spans.iter().zip(ends) {
             if wall < end + offset {
                 return (wall - offset).max(at);
@@ -199,14 +203,14 @@ impl Zone {
     }
 
     /// The other time at which the wall clock shows what it shows at `time`, if there is one.
-    pub(super) fn other_time_of(&self, time: i64) -> Option<i64> {
+    pub(super) fn other_time_of(&self, time: Nanos) -> Option<Nanos> {
         let wall = self.wall(time);
         let spans = self.spans(time - REACH, time + REACH);
         let ends = spans
             .iter()
             .skip(1)
             .map(|&(at, _)| at)
-            .chain([i64::MAX / 2]);
+            .chain([Nanos::MAX / 2]);
         let mut times = spans
             .iter()
             .zip(ends)

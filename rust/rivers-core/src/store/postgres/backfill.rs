@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use super::digest::digest;
+use super::listen::{channel, notifying};
 use super::session::{Answer, Connected, Failure, Param, params};
 use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::error::{Error, Result};
@@ -21,7 +22,8 @@ const SELECT: &str = "SELECT key, request, strategy, num_partitions, num_runs, s
         coalesce(newest.completed, backfill.completed), coalesce(newest.failed, backfill.failed),
         coalesce(newest.canceled, backfill.canceled), coalesce(newest.runs_ended, backfill.runs_ended),
         coalesce(newest.in_flight, backfill.in_flight), coalesce(newest.stop, backfill.stop),
-        ended_at, cancel_requested, paused, revision, backfill.owner, lease_expires_at
+        ended_at, cancel_requested, paused, revision, backfill.owner, lease_expires_at,
+        workers
     FROM @backfill AS backfill LEFT JOIN LATERAL (
         SELECT completed, failed, canceled, runs_ended, in_flight, stop FROM @segment AS segment
         WHERE segment.backfill = key AND status = 0 ORDER BY seq DESC LIMIT 1
@@ -66,6 +68,7 @@ fn read(row: &Row) -> Result<BackfillRow> {
             owner,
             expires_at: StorageTime(at),
         }),
+        workers: row.get(18),
     })
 }
 
@@ -178,7 +181,9 @@ pub(super) fn change(connected: &mut Connected<'_>, key: Key, change: &Change) -
     let mut request = decode_request(row.get(0)).map_err(Failure::Refused)?;
     request.change(change);
     let text = encode_request(&request).map_err(Failure::Refused)?;
-    let sql = "UPDATE @backfill SET request = $2, revision = revision + 1 WHERE key = $1";
-    connected.query(sql, params![key => INT8, text => TEXT])?;
+    let sql =
+        notifying("UPDATE @backfill SET request = $2, revision = revision + 1 WHERE key = $1");
+    let channel = channel(&connected.server().address.schema);
+    connected.query(&sql, params![key => INT8, text => TEXT, channel => TEXT])?;
     Ok(true)
 }

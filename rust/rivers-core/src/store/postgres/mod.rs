@@ -1,7 +1,7 @@
 //! The storage in a server: a schema of PostgreSQL, which any number of processes on any number of machines share.
 //!
 //! A commit is one statement and one round trip ([`commit`]), durable whatever the role's settings say. Leases use
-//! the server's clock. After a connection broke, the key of its segment tells whether a commit is there; it is
+//! the server's clock. Whoever asks something of a backfill notifies its owner ([`listen`]). After a connection broke, the key of its segment tells whether a commit is there; it is
 //! repeated until it is no longer certain that the lease is held. Statements have no names, so that they work
 //! behind PgBouncer in transaction mode.
 
@@ -9,7 +9,10 @@ mod backfill;
 mod check;
 mod commit;
 mod digest;
+mod listen;
 mod migrate;
+mod pool;
+mod prune;
 mod records;
 mod segment;
 mod session;
@@ -24,6 +27,8 @@ use std::time::{Duration, Instant};
 
 use super::encoding::{EncodedBackfill, EncodedReport, status_code};
 use super::liveness::lock_file::{self, Registration, Unlocked};
+use super::maintenance::{MAX_TEXTS, Maintenance};
+use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
 use super::queries::overlap;
 use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
@@ -38,6 +43,7 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::{Labels, check_key};
 use backfill::{CANCEL, FORCED, NOW};
+use listen::{Listener, notifying};
 use session::{Answer, Connected, Failure, Server, Session, params};
 use url::Address;
 
@@ -175,11 +181,14 @@ impl PostgresStore {
 
     fn set_cancel_requested(&self, key: Key, value: i64) -> Result<()> {
         // A plain cancel leaves a forced one as it is.
-        let sql = "UPDATE @backfill SET cancel_requested = $2
-                   WHERE key = $1 AND status = 0 AND ($2 > 1 OR cancel_requested = 0)";
+        let sql = notifying(
+            "UPDATE @backfill SET cancel_requested = $2
+             WHERE key = $1 AND status = 0 AND ($2 > 1 OR cancel_requested = 0)",
+        );
+        let channel = listen::channel(&self.server.address.schema);
         self.write(|connected| {
-            let params = params![key => INT8, value => INT8];
-            connected.query(sql, params).map(drop)
+            let params = params![key => INT8, value => INT8, channel => TEXT];
+            connected.query(&sql, params).map(drop)
         })
     }
 
@@ -348,6 +357,15 @@ impl Ledger for PostgresStore {
         self.read(|connected| backfill::control_requests(connected, owner))
     }
 
+    fn watch_control_requests(
+        &self,
+        owner: &str,
+        wake: Box<dyn Fn() + Send>,
+    ) -> Option<Box<dyn Send + Sync>> {
+        let listener = Listener::new(Arc::clone(&self.server), owner.to_owned(), wake)?;
+        Some(Box::new(listener))
+    }
+
     fn release(&self, key: Key, owner: &str) -> Result<()> {
         let sql = "UPDATE @backfill SET owner = NULL, lease_expires_at = NULL WHERE key = $1 AND owner = $2";
         self.write(|connected| {
@@ -361,7 +379,7 @@ impl Ledger for PostgresStore {
 
     fn take_over(&self, key: Key, previous: Option<&Lease>, lease: &LeaseTerms) -> Result<bool> {
         let sql = format!(
-            "UPDATE @backfill SET owner = $2, lease_expires_at = {NOW} + $3
+            "UPDATE @backfill SET owner = $2, lease_expires_at = {NOW} + $3, workers = NULL
              WHERE key = $1 AND status = {} AND (owner = $2 AND $4 OR owner IS NOT DISTINCT FROM $5
                    AND lease_expires_at IS NOT DISTINCT FROM $6) RETURNING key",
             status_code(Status::InProgress)
@@ -386,6 +404,15 @@ impl Ledger for PostgresStore {
         Ok(taken)
     }
 
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
+        let sql = "UPDATE @backfill SET workers = $3 WHERE key = $1 AND owner = $2";
+        self.write(|connected| {
+            connected
+                .query(sql, params![key => INT8, owner => TEXT, workers => TEXT])
+                .map(drop)
+        })
+    }
+
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.set_cancel_requested(key, CANCEL)
     }
@@ -396,10 +423,11 @@ impl Ledger for PostgresStore {
     }
 
     fn set_paused(&self, key: Key, paused: bool) -> Result<bool> {
-        let sql = "UPDATE @backfill SET paused = $2 WHERE key = $1 AND status = 0 RETURNING key";
+        let sql = notifying("UPDATE @backfill SET paused = $2 WHERE key = $1 AND status = 0");
+        let channel = listen::channel(&self.server.address.schema);
         self.write(|connected| {
-            let rows = connected.query(sql, params![key => INT8, paused => BOOL])?;
-            Ok(!rows.is_empty())
+            let params = params![key => INT8, paused => BOOL, channel => TEXT];
+            Ok(!connected.query(&sql, params)?.is_empty())
         })
     }
 
@@ -567,6 +595,72 @@ impl DynamicKeys for PostgresStore {
     fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {
         let keys = self.read(|connected| records::dynamic(connected, name))?;
         Labels::new(keys).map(Arc::new)
+    }
+}
+
+impl Pools for PostgresStore {
+    fn pools(&self) -> Result<Vec<StoredPool>> {
+        self.read(pool::select)
+    }
+
+    fn set_pool(&self, name: &str, slots: Option<u32>) -> Result<()> {
+        self.write(|connected| pool::set(connected, name, slots))
+    }
+
+    fn share_pools(
+        &self,
+        lease: &LeaseTerms,
+        needs: &[PoolNeed],
+    ) -> Result<Vec<Option<PoolShare>>> {
+        self.write(|connected| {
+            connected.transaction("BEGIN", |connected| {
+                needs
+                    .iter()
+                    .map(|need| pool::share_out(connected, lease, need))
+                    .collect()
+            })
+        })
+    }
+}
+
+impl Maintenance for PostgresStore {
+    fn ended_before(
+        &self,
+        time: StorageTime,
+        after: Key,
+        limit: usize,
+    ) -> Result<Vec<(Key, String)>> {
+        self.read(|connected| prune::ended_before(connected, time, after, limit))
+    }
+
+    fn remove(&self, keys: &[Key]) -> Result<Vec<Key>> {
+        self.write(|connected| {
+            connected.transaction("BEGIN", |connected| prune::remove(connected, keys))
+        })
+    }
+
+    fn half_removed(&self) -> Result<Vec<Key>> {
+        self.read(prune::half_removed)
+    }
+
+    fn remove_unused(&self) -> Result<u64> {
+        let unused = self.read(prune::unused)?;
+        let mut removed = 0;
+        for (at, ids) in &unused.rows {
+            for some in ids.chunks(MAX_TEXTS) {
+                removed +=
+                    self.write(|connected| prune::remove_unused(connected, &unused, *at, some))?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn reported_assets(&self) -> Result<Vec<String>> {
+        self.read(prune::reported_assets)
+    }
+
+    fn dynamic_names(&self) -> Result<Vec<String>> {
+        self.read(prune::dynamic_names)
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) const UNIQUE_VIOLATION: &str = "23505";
 /// Makes connections to one server.
 pub(super) struct Server {
     pub(super) address: Address,
-    tls: MakeRustlsConnect,
+    pub(super) tls: MakeRustlsConnect,
 }
 
 impl Server {

@@ -3,10 +3,12 @@
 pub mod asset_state;
 pub mod backfills;
 pub mod consistency;
+pub mod copy;
 pub mod ended_runs;
 pub mod error_groups;
 pub mod events;
 pub(super) mod overlap;
+pub mod prune;
 pub mod rates;
 mod run_records;
 pub mod runs;

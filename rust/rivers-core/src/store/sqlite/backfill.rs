@@ -19,7 +19,7 @@ use crate::store::records::{BackfillRow, Commit, ControlRequest, Key, Lease, Sto
 /// has them. (A join in one statement takes four times as long: SQLite prepares it again for each execution.)
 const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
                        canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
-                       paused, revision, stop";
+                       paused, revision, stop, workers";
 
 pub(super) fn create(
     transaction: &Transaction<'_>,
@@ -155,7 +155,7 @@ pub(super) fn take_over(
 ) -> Result<bool> {
     let changed = transaction
         .prepare_cached(
-            "UPDATE backfill SET owner = ?2, lease_expires_at = ?3
+            "UPDATE backfill SET owner = ?2, lease_expires_at = ?3, workers = NULL
              WHERE key = ?1 AND status = ?4 AND owner IS ?5 AND lease_expires_at IS ?6",
         )?
         .execute(params![
@@ -167,6 +167,18 @@ pub(super) fn take_over(
             previous.map(|lease| lease.expires_at.0),
         ])?;
     Ok(changed == 1)
+}
+
+pub(super) fn set_workers(
+    transaction: &Transaction<'_>,
+    key: Key,
+    owner: &str,
+    workers: Option<&str>,
+) -> Result<()> {
+    transaction
+        .prepare_cached("UPDATE backfill SET workers = ?3 WHERE key = ?1 AND owner = ?2")?
+        .execute(params![key, owner, workers])
+        .map(|_| ())
 }
 
 pub(super) fn request_cancel(transaction: &Transaction<'_>, key: Key) -> Result<()> {
@@ -342,5 +354,6 @@ fn read(row: &Row<'_>) -> Result<BackfillRow> {
             owner,
             expires_at: StorageTime(at),
         }),
+        workers: row.get(18)?,
     })
 }

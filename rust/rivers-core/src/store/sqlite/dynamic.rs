@@ -29,3 +29,10 @@ pub(super) fn select(connection: &Connection, name: &str) -> Result<Vec<String>>
         .query_map([name], |row| row.get(0))?
         .collect()
 }
+
+pub(super) fn names(connection: &Connection) -> Result<Vec<String>> {
+    connection
+        .prepare_cached("SELECT DISTINCT name FROM dynamic_partition ORDER BY name")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}

@@ -14,7 +14,9 @@ mod files;
 mod inspect;
 mod metadata;
 mod migrate;
+mod pool;
 mod private;
+mod prune;
 mod report;
 mod schema;
 mod segment;
@@ -36,6 +38,8 @@ use super::encoding::{EncodedBackfill, EncodedReport};
 use super::failpoint::{Step, Work, hit};
 use super::fork::{self, PerProcess};
 use super::liveness::lock_file::{self, Registration, Unlocked};
+use super::maintenance::{MAX_TEXTS, Maintenance};
+use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
 use super::queries::overlap;
 use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Key, Lease, LeaseTerms, OneFailure, Overlap,
@@ -471,6 +475,12 @@ impl Ledger for SqliteStore {
         })
     }
 
+    fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
+        self.write(Work::SetWorkers, |transaction| {
+            backfill::set_workers(transaction, key, owner, workers)
+        })
+    }
+
     fn request_cancel(&self, key: Key) -> Result<()> {
         self.write(Work::RequestCancel, |transaction| {
             backfill::request_cancel(transaction, key)
@@ -615,6 +625,74 @@ impl DynamicKeys for SqliteStore {
     fn dynamic(&self, name: &str) -> Result<Arc<Labels>> {
         let keys = self.read(|connection| dynamic::select(connection, name))?;
         Labels::new(keys).map(Arc::new)
+    }
+}
+
+impl Pools for SqliteStore {
+    fn pools(&self) -> Result<Vec<StoredPool>> {
+        let now = self.now()?;
+        self.read(|connection| pool::select(connection, now))
+    }
+
+    fn set_pool(&self, name: &str, slots: Option<u32>) -> Result<()> {
+        self.write(Work::Pool, |transaction| {
+            pool::set(transaction, name, slots)
+        })
+    }
+
+    fn share_pools(
+        &self,
+        lease: &LeaseTerms,
+        needs: &[PoolNeed],
+    ) -> Result<Vec<Option<PoolShare>>> {
+        let now = self.now()?;
+        let lease = self.lease(lease)?;
+        self.write(Work::Pool, |transaction| {
+            let shares = needs
+                .iter()
+                .map(|need| pool::share_out(transaction, &lease, now, need));
+            shares.collect()
+        })
+    }
+}
+
+impl Maintenance for SqliteStore {
+    fn ended_before(
+        &self,
+        time: StorageTime,
+        after: Key,
+        limit: usize,
+    ) -> Result<Vec<(Key, String)>> {
+        self.read(|connection| prune::ended_before(connection, time, after, limit))
+    }
+
+    fn remove(&self, keys: &[Key]) -> Result<Vec<Key>> {
+        self.write(Work::Prune, |transaction| prune::remove(transaction, keys))
+    }
+
+    fn half_removed(&self) -> Result<Vec<Key>> {
+        self.read(prune::half_removed)
+    }
+
+    fn remove_unused(&self) -> Result<u64> {
+        let unused = self.read(prune::unused)?;
+        let mut removed = 0;
+        for (at, ids) in &unused.rows {
+            for some in ids.chunks(MAX_TEXTS) {
+                removed += self.write(Work::Prune, |transaction| {
+                    prune::remove_unused(transaction, &unused, *at, some)
+                })?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn reported_assets(&self) -> Result<Vec<String>> {
+        self.read(report::assets)
+    }
+
+    fn dynamic_names(&self) -> Result<Vec<String>> {
+        self.read(dynamic::names)
     }
 }
 

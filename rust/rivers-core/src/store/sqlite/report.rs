@@ -46,3 +46,10 @@ pub(super) fn select(connection: &Connection, asset: &str) -> Result<Vec<Report>
     })?;
     rows.collect()
 }
+
+pub(super) fn assets(connection: &Connection) -> Result<Vec<String>> {
+    connection
+        .prepare_cached("SELECT DISTINCT asset FROM report ORDER BY asset")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}

@@ -19,7 +19,7 @@ const fn sql(sql: &'static str) -> Migration {
 }
 
 /// The migrations in order: number n leads from version n to version n + 1.
-pub(super) const MIGRATIONS: [Migration; 10] = [
+pub(super) const MIGRATIONS: [Migration; 12] = [
     sql(include_str!("migrations/0001.sql")),
     sql(include_str!("migrations/0002.sql")),
     sql(include_str!("migrations/0003.sql")),
@@ -33,6 +33,8 @@ pub(super) const MIGRATIONS: [Migration; 10] = [
         sql: include_str!("migrations/0010.sql"),
         then: Some(segments_from_runs::convert),
     },
+    sql(include_str!("migrations/0011.sql")),
+    sql(include_str!("migrations/0012.sql")),
 ];
 
 /// The version that this code reads and writes.

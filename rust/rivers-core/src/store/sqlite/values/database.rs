@@ -17,6 +17,9 @@ use crate::store::digest::digest;
 /// Maximum size of the ranges of one row of `none`, in bytes.
 const MAX_RANGES_BYTES: usize = 8_192;
 
+/// Number of values that pruning reads at once.
+const PAGE: i64 = 4_096;
+
 /// What is stored for a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stored {
@@ -282,23 +285,77 @@ fn drop_unused(transaction: &Transaction<'_>, candidates: &[i64]) -> Result<Vec<
     Ok(files)
 }
 
-/// Deletes the values of these backfills. Returns the files of large values that are no longer needed.
-pub(super) fn prune(transaction: &Transaction<'_>, backfills: &[String]) -> Result<Vec<String>> {
-    let mut replaced = Vec::new();
+/// The numbers of these backfills, if they stored values.
+pub(super) fn sources(connection: &Connection, backfills: &[String]) -> Result<HashSet<i64>> {
+    let mut select = connection.prepare_cached("SELECT id FROM source WHERE backfill = ?1")?;
+    let mut found = HashSet::new();
     for backfill in backfills {
-        let sql = "SELECT id FROM source WHERE backfill = ?1";
-        let found = transaction.query_row(sql, [backfill], |row| row.get::<_, i64>(0));
-        let Some(source) = found.optional()? else {
-            continue;
-        };
-        let mut delete = transaction.prepare_cached(
-            "DELETE FROM value WHERE source = ?1
-             RETURNING CASE typeof(body) WHEN 'integer' THEN body END",
-        )?;
-        for shared in delete.query_map([source], |row| row.get::<_, Option<i64>>(0))? {
-            replaced.extend(shared?);
+        found.extend(
+            select
+                .query_row([backfill], |row| row.get::<_, i64>(0))
+                .optional()?,
+        );
+    }
+    Ok(found)
+}
+
+pub(super) fn delete_sources(transaction: &Transaction<'_>, sources: &HashSet<i64>) -> Result<()> {
+    let mut delete = transaction.prepare_cached("DELETE FROM source WHERE id = ?1")?;
+    sources
+        .iter()
+        .try_for_each(|source| delete.execute([source]).map(drop))
+}
+
+/// The key of a value: its asset and its partition's identity.
+pub(super) type ValueKey = (i64, Vec<u8>);
+
+/// Of the values that follow `from`, a page: those of these sources, and where the next page begins.
+pub(super) fn values_of(
+    connection: &Connection,
+    sources: &HashSet<i64>,
+    from: &ValueKey,
+) -> Result<(Vec<ValueKey>, Option<ValueKey>)> {
+    let mut select = connection.prepare_cached(
+        "SELECT asset, partition, source FROM value WHERE (asset, partition) > (?1, ?2)
+         ORDER BY asset, partition LIMIT ?3",
+    )?;
+    let mut rows = select.query(params![from.0, from.1, PAGE])?;
+    let (mut found, mut last, mut read) = (Vec::new(), None, 0);
+    while let Some(row) = rows.next()? {
+        let key = (row.get(0)?, row.get(1)?);
+        read += 1;
+        if sources.contains(&row.get(2)?) {
+            found.push(key.clone());
         }
-        transaction.execute("DELETE FROM source WHERE id = ?1", [source])?;
+        last = Some(key);
+    }
+    Ok((found, last.filter(|_| read == PAGE)))
+}
+
+/// Deletes those of the values that still come from these sources. Returns the files of large values that are no
+/// longer needed.
+pub(super) fn delete(
+    transaction: &Transaction<'_>,
+    sources: &HashSet<i64>,
+    keys: &[ValueKey],
+) -> Result<Vec<String>> {
+    let mut select = transaction
+        .prepare_cached("SELECT source FROM value WHERE asset = ?1 AND partition = ?2")?;
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM value WHERE asset = ?1 AND partition = ?2
+         RETURNING CASE typeof(body) WHEN 'integer' THEN body END",
+    )?;
+    let mut replaced = Vec::new();
+    for (asset, partition) in keys {
+        let source = select.query_row(params![asset, partition], |row| row.get(0));
+        if source
+            .optional()?
+            .is_some_and(|source: i64| sources.contains(&source))
+        {
+            let shared: Option<i64> =
+                delete.query_row(params![asset, partition], |row| row.get(0))?;
+            replaced.extend(shared);
+        }
     }
     replaced.sort_unstable();
     replaced.dedup();

@@ -2,9 +2,7 @@
 //! time, the window. The order of dimensions and of keys does not matter, nor which other keys there are.
 
 use crate::space::Space;
-
-/// Microseconds per unit of the windows' times.
-const UNIT: i64 = 1_000_000;
+use crate::space::time::micros;
 
 /// Computes identities of the partitions of one space.
 pub(super) struct Identities<'a> {
@@ -36,7 +34,7 @@ impl<'a> Identities<'a> {
                     identity.push(b',');
                     let (start, end) = time.window(position);
                     for time in [start, end] {
-                        let ordered = time.saturating_mul(UNIT).cast_unsigned() ^ (1 << 63);
+                        let ordered = micros(time).cast_unsigned() ^ (1 << 63);
                         identity.extend_from_slice(&ordered.to_be_bytes());
                     }
                 }

@@ -289,18 +289,35 @@ impl ValueStore {
         Ok(())
     }
 
-    /// Deletes the values that these backfills stored last.
+    /// Deletes the values that these backfills stored last: in one go through all, in short transactions.
     ///
     /// # Errors
     /// `Storage`.
     pub fn prune(&self, backfills: &[String]) -> Result<()> {
-        if !self.path().exists() {
+        let Some(opened) = self.open_existing()? else {
+            return Ok(());
+        };
+        let sources = self.read(&opened, |connection| {
+            database::sources(connection, backfills)
+        })?;
+        if sources.is_empty() {
             return Ok(());
         }
-        let files = self.write(|transaction| database::prune(transaction, backfills))?;
-        self.state().has_unsynced.store(true, Ordering::Release);
-        self.large().remove(&files);
-        Ok(())
+        let mut after = Some((i64::MIN, Vec::new()));
+        while let Some(from) = after.take() {
+            let (found, next) = self.read(&opened, |connection| {
+                database::values_of(connection, &sources, &from)
+            })?;
+            after = next;
+            if found.is_empty() {
+                continue;
+            }
+            let files =
+                self.write(|transaction| database::delete(transaction, &sources, &found))?;
+            self.state().has_unsynced.store(true, Ordering::Release);
+            self.large().remove(&files);
+        }
+        self.write(|transaction| database::delete_sources(transaction, &sources))
     }
 
     fn write<T>(
