@@ -446,8 +446,8 @@ class AssetState:
     def materialized(self) -> Selection:
         """Returns the partitions that are materialized or skipped, and whose values are not gone."""
 
-    def here(self) -> Selection:
-        """Returns the partitions whose values are, or were, in the memory of this process."""
+    def stored(self) -> Selection:
+        """Returns the partitions that runs materialized and whose values are not gone."""
 
     def gone(self) -> Selection:
         """Returns the partitions whose values are gone."""
@@ -505,7 +505,7 @@ def partition_status(
     asset: str,
     status: Sequence[str] | None,
     metadata: bool,
-    state: AssetState,
+    gone: Selection,
     stale: Staleness,
 ) -> ArrowTable:
     """Returns the table of `CodeRepository.partition_status`."""

@@ -49,6 +49,9 @@ def arguments_of(
             if not needed.num_partitions:
                 arguments[wanted.parameter] = _nothing(wanted) if several else None
                 continue
+        if needed is None and skipped is not None:
+            arguments[wanted.parameter] = None
+            continue
         needs_none = needed is not None and not needed.num_partitions
         if needs_none or (
             wanted.space is None

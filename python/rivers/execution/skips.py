@@ -88,7 +88,9 @@ def follow(step: Step, run: Run, own: Selection) -> LeftOut:
             else:
                 # Many partitions may have been skipped; only few of them are needed here.
                 affected = skipped.downstream(own.space, upstream.mapping).intersection(own)
-                skip_rest(step, run, affected, f"{upstream.name!r} was skipped")
+                if affected.num_partitions:
+                    part = affected if step.partitioned else None
+                    skip_rest(step, run, part, f"{upstream.name!r} was skipped")
     return left_out
 
 
@@ -96,8 +98,6 @@ def _skipped_elsewhere(
     step: Step, upstream: Upstream, run: Run, own: Selection
 ) -> Selection | None:
     """The partitions of an upstream that a step needs and that other runs skipped; `None`: none."""
-    if upstream.space is None:
-        return None
     partitions = own if step.partitioned else Space.unpartitioned().all()
     needed = partitions.upstream(upstream.space, upstream.mapping)
     earlier = upstream.skipped.intersection(needed) if upstream.skipped is not None else None

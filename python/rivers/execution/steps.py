@@ -73,7 +73,7 @@ class Upstream:
         name: The asset's name.
         index: Its index in the request; `None` if the request does not execute it.
         shares_runs: Whether the runs of the step also execute it.
-        space: Its partitions; `None` if it has none.
+        space: Its partitions.
         mapping: Which of them are needed; `None`: those with the same keys.
         gives_several: Whether a partition of the step may need several of its partitions.
         skipped: Partitions that earlier backfills skipped and this one does not execute; `None`: none.
@@ -82,7 +82,7 @@ class Upstream:
     name: str
     index: int | None
     shares_runs: bool
-    space: Space | None
+    space: Space
     mapping: PartitionMapping | None
     gives_several: bool
     skipped: Selection | None = None

@@ -98,11 +98,11 @@ class BaseIOHandler(ABC):
         return partitions.difference(partitions) if self.reach == "process" else partitions
 
     def _lost(self, asset: str, partitions: Selection) -> Selection:  # noqa: ARG002
-        """Those of an asset's materialized partitions whose latest value could not be stored.
+        """Those of an asset's materialized partitions whose values are known to be gone.
 
         Args:
             asset: The name of the asset.
-            partitions: Partitions for which it was materialized.
+            partitions: Partitions for which runs materialized it.
         """
         return partitions.difference(partitions)
 

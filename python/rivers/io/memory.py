@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _ABSENT = object()
 _STORAGE = ConstantMetadata({"storage": "memory"})
 """The metadata of what is kept in memory."""
+_MAX_LOOKED_UP = 100_000
+"""Maximum number of partitions of which it is looked up whether each has a value."""
 _MAX_PLANS = 64
 """Maximum number of times that the plan changes, or whether there are values, until keys are listed."""
 
@@ -138,29 +140,22 @@ class InMemoryIOHandler(BaseIOHandler):
             for noted in self._noted.values():
                 noted.forget()
 
-    def _has_any(self, asset: str) -> bool:
-        """Whether there is a value for any partition of an asset."""
+    def _lost(self, asset: str, partitions: Selection) -> Selection:
+        """Those whose values are not in memory; of many partitions, all or none."""
+        if not self._is_ours:
+            return partitions.difference(partitions)
+        if partitions.num_partitions <= _MAX_LOOKED_UP:
+            return partitions.difference(self._held(asset, partitions))
         with self._lock:
-            return asset in self._has_values or (
-                asset in self._noted and self._noted[asset].has_noted
-            )
+            noted = self._noted.get(asset)
+            has_any = asset in self._has_values or (noted is not None and noted.has_noted)
+        return partitions.difference(partitions) if has_any else partitions
 
-    def _lacking(self, asset: str, selection: Selection) -> Selection:
-        """The partitions of an asset for which there is no value."""
-        is_partitioned = bool(selection.space.dimensions())
-        keys: list[PartitionKey | None] = [*selection.keys()] if is_partitioned else [None]
-        with self._lock:
-            self._list_noted(asset)
-            lacking = [
-                number
-                for number, key in enumerate(keys)
-                if (asset, key) not in self._values and not self._is_none(asset, [key])
-            ]
-        if len(lacking) == len(keys):
-            return selection
-        lacking_keys = [key for number in lacking if (key := keys[number]) is not None]
-        found = selection.space.select_keys(lacking_keys) if lacking_keys else None
-        return found or selection.difference(selection)
+    @property
+    def _is_ours(self) -> bool:
+        """Whether no subclass stores or loads in another way."""
+        own, ours = type(self), InMemoryIOHandler
+        return own.handle_output is ours.handle_output and own.load_input is ours.load_input
 
     def _known_facts(self) -> str | None:
         is_ours = type(self).handle_output is InMemoryIOHandler.handle_output
@@ -176,9 +171,7 @@ class InMemoryIOHandler(BaseIOHandler):
 
     def _value_recorder(self, asset: str, plan: Plan | None) -> NoteValues | None:
         """Keep the values by their runs' numbers; their partitions are listed when they are needed."""
-        own, ours = type(self), InMemoryIOHandler
-        is_ours = own.handle_output is ours.handle_output and own.load_input is ours.load_input
-        if not is_ours or self.record_size:
+        if not self._is_ours or self.record_size:
             return None
         if plan is None:
             return _drop

@@ -135,18 +135,11 @@ class StoredIOHandler(BaseIOHandler):
         return self._values.available(asset, partitions)
 
     def _lost(self, asset: str, partitions: Selection) -> Selection:
-        """Those of the partitions whose values could not be pickled; see `BaseIOHandler._lost`."""
+        """Those that could not be pickled, or were in a file that is gone; see `BaseIOHandler._lost`."""
+        if not self._is_plain:
+            return partitions.difference(partitions)
         self._values.flush()
         return self._values.lost(asset, partitions)
-
-    def _has_any(self, asset: str) -> bool:
-        """Whether a value of an asset may be stored."""
-        del asset
-        return True
-
-    def _lacking(self, asset: str, selection: Selection) -> Selection:
-        """The partitions of an asset for which there is no value."""
-        return selection.difference(self._held(asset, selection))
 
     def _none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder | None:
         """Note the runs' numbers; their partitions are written together as ranges."""

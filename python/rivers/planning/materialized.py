@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from rivers.planning.checks import reaches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from rivers._rivers import Plan, Selection, Store
     from rivers.assets.asset_graph import Node
     from rivers.execution.executor import Isolation
     from rivers.io.base import BaseIOHandler
+    from rivers.planning.expansion import Parts
     from rivers.planning.request import Kept
 
     Done = Callable[[Node, Selection], Selection]
@@ -34,6 +35,29 @@ def leave_out_materialized(plan: Plan, nodes: Sequence[Node], done: Done) -> Pla
             if own.num_partitions:
                 found.append((index, own))
     return plan.with_materialized(found) if found else plan
+
+
+def executed_parts(
+    plan: Plan,
+    nodes: Sequence[Node],
+    left: Sequence[Selection] | None = None,
+    again: Collection[int] = (),
+) -> Parts:
+    """The partitions for which runs execute assets.
+
+    Args:
+        plan: The runs.
+        nodes: The assets of the request, in its order.
+        left: By layer, the partitions whose runs are left; by default all.
+        again: Indices of the assets that are executed also where the plan says that they are materialized.
+    """
+    parts: Parts = {}
+    for at, (selection, _, indices) in enumerate(plan.layers):
+        own = selection if left is None else left[at]
+        for index in range(len(nodes)) if indices is None else indices:
+            done = None if index in again else plan.materialized(index)
+            parts[nodes[index].name] = own if done is None else own.difference(done)
+    return parts
 
 
 def unavailable(

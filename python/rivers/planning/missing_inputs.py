@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rivers.exceptions import ExecutionError, PartitionValidationError
+from rivers.planning.materialized import executed_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Graph, Node
     from rivers.io import BaseIOHandler
     from rivers.planning.expansion import Parts, SpaceOf
-    from rivers.planning.selection import Materialized
+    from rivers.planning.states import AssetStates
 
 _log = logging.getLogger("rivers")
 
@@ -24,8 +25,9 @@ def check_inputs_exist(
     nodes: Sequence[Node],
     plan: Plan,
     space_of: SpaceOf,
-    materialized: Materialized,
+    states: AssetStates,
     handler_of: Callable[[Node, Node], BaseIOHandler],
+    again: Parts,
 ) -> None:
     """Refuses inputs that do not exist where only a run can make them, and warns of others.
 
@@ -34,25 +36,27 @@ def check_inputs_exist(
         nodes: The assets that are executed, in order.
         plan: Their runs.
         space_of: The partitions of an asset.
-        materialized: Looks up what is materialized.
+        states: What is materialized and what was skipped.
         handler_of: The handler that loads the value of the second asset for the first.
+        again: Partitions by asset that are materialized again before the runs start.
 
     Raises:
         ExecutionError: Names the asset, the input, how many partitions are missing, and the first.
     """
-    parts = _parts(nodes, plan)
+    parts = executed_parts(plan, nodes)
+    planned = _parts(nodes, plan)
     for node in nodes:
         for upstream in map(graph.__getitem__, node.inputs):
             if not upstream.asset.has_value or node.may_miss(upstream.name):
                 continue
             needed = _needed(node, upstream, parts[node.name], space_of)
-            own = parts.get(upstream.name)
-            if needed is not None and own is not None:
-                needed = needed.difference(own)
+            for own in (planned.get(upstream.name), again.get(upstream.name)):
+                if needed is not None and own is not None:
+                    needed = needed.difference(own.same_in(needed.space))
             if needed is None or not needed.num_partitions:
                 continue
             handler = handler_of(node, upstream)
-            missing = _missing(upstream, needed, handler, materialized)
+            missing = _missing(upstream, needed, handler, states)
             if missing.num_partitions:
                 _report(node, upstream, missing, handler)
 
@@ -75,19 +79,23 @@ def _needed(node: Node, upstream: Node, own: Selection, space_of: SpaceOf) -> Se
 
 
 def _missing(
-    upstream: Node, needed: Selection, handler: BaseIOHandler, materialized: Materialized
+    upstream: Node, needed: Selection, handler: BaseIOHandler, states: AssetStates
 ) -> Selection:
     """Those of the partitions for which there is no value."""
-    if _only_from_runs(handler) and not handler._has_any(upstream.name):  # type: ignore[attr-defined]  # noqa: SLF001
-        return needed  # Whatever is recorded was in the memory of another process.
-    recorded = materialized(upstream.name, needed.space)
-    if upstream.asset.is_external and not recorded.num_partitions:
-        return needed.difference(needed)  # Its partitions are not reported, so nothing is known.
-    missing = needed.difference(recorded)
-    if missing.num_partitions and _only_from_runs(handler):
-        # A value can have been put there by hand, or by a repository with another storage.
-        missing = handler._lacking(upstream.name, missing)  # type: ignore[attr-defined]  # noqa: SLF001
-    return missing
+    made = states.materialized(upstream.name, needed.space)
+    if upstream.asset.is_external:
+        # If its partitions are not reported, nothing is known.
+        return needed.difference(made) if made.num_partitions else made
+    if not _only_from_runs(handler):
+        return needed.difference(made)
+    state = states.of(upstream)
+    known = state.stored().difference(states.lost(upstream)).union(state.skipped())
+    missing = needed.difference(known.same_in(needed.space))
+    if not missing.num_partitions:
+        return missing
+    # A value can have been put there by hand, or by a repository with another storage, or be forgotten.
+    held = handler._held(upstream.name, missing)  # noqa: SLF001  (not for users)
+    return missing.difference(held)
 
 
 def _only_from_runs(handler: BaseIOHandler) -> bool:

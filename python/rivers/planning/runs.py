@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rivers._rivers import Plan
 from rivers.assets.asset_graph import SAME_KEYS
+from rivers.exceptions import ExecutionError
 from rivers.partitions import PartitionMapping
 from rivers.planning.checks import check_canary
 from rivers.planning.expansion import expand, map_to_assets
@@ -116,8 +117,15 @@ def plan_rerun(
             for index, node in enumerate(nodes)
             if indices is None or index in indices
         ]
-        parts |= {node.name: only_defined(own, spaces) for node, _ in spaces}
+        defined = only_defined(own, spaces)
+        parts |= {node.name: defined for node, _ in spaces}
         strategies |= {node.name: strategy for node, _ in spaces}
+    if not any(part.num_partitions for part in parts.values()) and any(
+        own.num_partitions for own in left
+    ):
+        msg = "none of the partitions to run again is defined any more"
+        raise ExecutionError(msg)
+    parts = {name: part for name, part in parts.items() if part.num_partitions} or parts
     plan = plan_runs(graph, parts, lambda nodes: strategies[nodes[0].name])
     return graph.in_order(parts), plan
 

@@ -182,11 +182,7 @@ def only_missing(
 
 
 def only_defined(selection: Selection, spaces: Sequence[tuple[Node, Space]]) -> Selection:
-    """The partitions of an earlier backfill that are still defined for each asset.
-
-    Raises:
-        ExecutionError: None of them is.
-    """
+    """The partitions of an earlier backfill that are still defined for each asset."""
     if not selection.num_partitions:
         return selection
     for node, space in spaces:
@@ -194,9 +190,6 @@ def only_defined(selection: Selection, spaces: Sequence[tuple[Node, Space]]) -> 
             selection.check_in(space, node.name)
         except PartitionValidationError:
             selection, num_undefined = selection.only_in(space)
-            if not selection.num_partitions:
-                msg = "none of the partitions to run again is defined any more"
-                raise ExecutionError(msg) from None
             _log.warning(
                 "%d partitions of the earlier backfill are no longer defined for %r and left out",
                 num_undefined,

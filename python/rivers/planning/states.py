@@ -37,6 +37,7 @@ class AssetStates:
         self._space_of = space_of
         self._handler_of = handler_of
         self._states: dict[str, AssetState] = {}
+        self._unavailable: dict[str, Selection] = {}
         self._stale: dict[str, Staleness] = {}
 
     def of(self, node: Node) -> AssetState:
@@ -48,23 +49,30 @@ class AssetStates:
         return state
 
     def lost(self, node: Node) -> Selection:
-        """The partitions that are materialized and whose values cannot be loaded any more.
+        """The partitions that are materialized and whose values this process cannot load any more.
 
-        They were in the memory of another process, or of a handler of this one that no longer has them.
+        Besides what is `unavailable`, these are values that a memory handler of this process no longer has.
         """
-        state = self.of(node)
-        lost = state.gone().union(self._unstored(node, state.materialized()))
-        here = state.here()
-        if not here.num_partitions:
-            return lost
-        held = self._handler_of(node)._held(node.name, here)  # noqa: SLF001  (not for users)
-        return lost.union(here.difference(held))
+        state, handler = self.of(node), self._handler_of(node)
+        if handler.reach != "process" or not node.asset.has_value:
+            return self.unavailable(node)
+        return state.gone().union(handler._lost(node.name, state.stored()))  # noqa: SLF001  (not for users)
 
-    def _unstored(self, node: Node, made: Selection) -> Selection:
-        """Those of the partitions whose value was passed on within its run, but could not be stored."""
-        if not made.num_partitions or not node.asset.has_value:
-            return made.difference(made)
-        return self._handler_of(node)._lost(node.name, made)  # noqa: SLF001  (not for users)
+    def unavailable(self, node: Node) -> Selection:
+        """The partitions that are materialized and whose values no process can load any more, so are missing.
+
+        They were in the memory of another process; or beside the storage, in a file that was removed.
+        """
+        found = self._unavailable.get(node.name)
+        if found is None:
+            state, handler = self.of(node), self._handler_of(node)
+            found = state.gone()
+            if handler.reach != "process" and node.asset.has_value:
+                stored = state.stored()
+                if stored.num_partitions:
+                    found = found.union(handler._lost(node.name, stored))  # noqa: SLF001  (not for users)
+            self._unavailable[node.name] = found
+        return found
 
     def stale(self, node: Node) -> Staleness:
         """The partitions of an asset that are materialized and out of date."""
@@ -84,13 +92,11 @@ class AssetStates:
     def materialized(self, name: str, space: Space) -> Selection:
         """The partitions of a space for which an asset is materialized and its value is not gone."""
         node = self._graph[name]
-        made = self.of(node).materialized().same_in(space)
-        return made.difference(self._unstored(node, made))
+        return self.of(node).materialized().difference(self.unavailable(node)).same_in(space)
 
     def complete(self, name: str, space: Space) -> Selection:
         """Those for which it is materialized by a run that did not start before their window's end."""
         node = self._graph[name]
-        state = self.of(node)
-        early = state.stale(None, []).early
-        made = state.materialized().difference(early).same_in(space)
-        return made.difference(self._unstored(node, made))
+        early = self.of(node).stale(None, []).early
+        made = self.of(node).materialized().difference(self.unavailable(node))
+        return made.difference(early).same_in(space)

@@ -19,7 +19,13 @@ from rivers.planning.checks import check_memory_inputs, check_outputs_reach, che
 from rivers.planning.grouping import choose_strategy
 from rivers.planning.launch_info import NO_LAUNCH_INFO, LaunchInfo
 from rivers.planning.lost_inputs import lost_inputs
-from rivers.planning.materialized import kept, leave_out_materialized, loadable, unavailable
+from rivers.planning.materialized import (
+    executed_parts,
+    kept,
+    leave_out_materialized,
+    loadable,
+    unavailable,
+)
 from rivers.planning.missing_inputs import check_inputs_exist
 from rivers.planning.request import BackfillRequest, Keeping, RunRequest
 from rivers.planning.runs import plan_backfill, plan_rerun, plan_runs
@@ -34,15 +40,14 @@ from rivers.status import tables
 from rivers.status.results import BackfillResult, check_listed, run_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
-    from rivers._rivers import Plan, Selection, Space
+    from rivers._rivers import Plan, Selection
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
     from rivers.partitions import PartitionKey
     from rivers.planning.expansion import Parts
-    from rivers.planning.selection import Materialized
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
 
@@ -138,7 +143,7 @@ class Launcher:
                 return self._loadable(node, made)
 
             plan = leave_out_materialized(plan, nodes, done)
-        prepared = self.prepare(request, nodes, plan, spaces, states.materialized)
+        prepared = self.prepare(request, nodes, plan, spaces, states)
         return self._launch(request, replace(prepared, launch=self.launch), block, dry_run)
 
     async def wait_async(self, result: BackfillResult) -> None:
@@ -197,16 +202,12 @@ class Launcher:
 
         if not again:
             plan = leave_out_materialized(plan, nodes, done)
-        lost = lost_inputs(self.graph, _executed(plan, nodes), spaces, states)
+        lost = lost_inputs(self.graph, executed_parts(plan, nodes), spaces, states)
+        prepared = self.prepare(request, nodes, plan, spaces, states, lost)
         if lost and not dry_run:
             self._materialize_again(lost, spaces, request)
-            states = self.states(spaces)
-
-        def materialized(name: str, space: Space) -> Selection:
-            made = states.materialized(name, space)
-            return made.union(lost[name].same_in(space)) if name in lost else made
-
-        prepared = self.prepare(request, nodes, plan, spaces, materialized)
+            # What was skipped may have changed.
+            prepared = self.prepare(request, nodes, plan, spaces, None, lost)
         return self._launch(request, replace(prepared, launch=launch), block, dry_run)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
@@ -236,7 +237,9 @@ class Launcher:
         again = unavailable(plan, nodes, held)
         if backfill_id in self.runtime.store.interrupted():
             pending = self.runtime.store.pending(backfill_id)
-            inputs = lost_inputs(self.graph, _executed(plan, nodes, pending, again), spaces, states)
+            inputs = lost_inputs(
+                self.graph, executed_parts(plan, nodes, pending, again), spaces, states
+            )
             if inputs:
                 self._materialize_again(inputs, spaces, request)
         connection.workers.prepare()
@@ -278,9 +281,18 @@ class Launcher:
         nodes: list[Node],
         plan: Plan,
         spaces: Spaces,
-        materialized: Materialized | None = None,
+        states: AssetStates | None = None,
+        again: Parts | None = None,
     ) -> Prepared:
         """Makes all checks that are left when the plan is made, and builds the program.
+
+        Args:
+            request: The options.
+            nodes: The assets to execute, in order.
+            plan: The runs.
+            spaces: The partitions of all assets.
+            states: What is materialized; read again by default.
+            again: Partitions by asset that are materialized again before the runs start.
 
         Raises:
             ConfigurationError: `config` does not fit the assets.
@@ -299,8 +311,8 @@ class Launcher:
                 # What holds the partitions is the better reason than inputs that do not exist.
                 self.runtime.store.refuse_overlap([node.name for node in nodes], plan)
             handler_of = self.builder.input_handler
-            known = materialized or self.states(spaces).materialized
-            check_inputs_exist(self.graph, nodes, plan, spaces, known, handler_of)
+            known = states or self.states(spaces)
+            check_inputs_exist(self.graph, nodes, plan, spaces, known, handler_of, again or {})
         program = self.builder.build(
             nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
         )
@@ -438,29 +450,6 @@ class Launcher:
             msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
             raise ConfigurationError(msg)
         return failed
-
-
-def _executed(
-    plan: Plan,
-    nodes: list[Node],
-    left: list[Selection] | None = None,
-    again: Collection[int] = (),
-) -> Parts:
-    """The partitions for which runs execute assets.
-
-    Args:
-        plan: The runs.
-        nodes: The assets of the request, in its order.
-        left: By layer, the partitions whose runs are left; by default all.
-        again: Indices of the assets that are executed also where the plan says that they are materialized.
-    """
-    parts: Parts = {}
-    for at, (selection, _, indices) in enumerate(plan.layers):
-        own = selection if left is None else left[at]
-        for index in range(len(nodes)) if indices is None else indices:
-            done = None if index in again else plan.materialized(index)
-            parts[nodes[index].name] = own if done is None else own.difference(done)
-    return parts
 
 
 def _check_still_defined(program: Program, plan: Plan, spaces: Spaces) -> None:

@@ -253,11 +253,6 @@ class ProgramBuilder:
     ) -> Upstream:
         """What a step has to know of the skipped partitions of an asset that it depends on."""
         mapping = node.mappings.get(upstream.name)
-        if upstream.definition is None:
-            return Upstream(
-                upstream.name, index_of.get(upstream.name), upstream.name in own, None, mapping,
-                gives_several=node.may_miss(upstream.name),
-            )  # fmt: skip
         space = spaces(upstream)
         earlier = skipped(upstream.name, space)
         part = part_of.get(upstream.name)
@@ -271,7 +266,10 @@ class ProgramBuilder:
             mapping=mapping,
             # An asset that does without what is missing also does without what was skipped.
             gives_several=node.may_miss(upstream.name)
-            or spaces.resolve(node.definition).needs_several(space, mapping),
+            or (
+                upstream.definition is not None
+                and spaces.resolve(node.definition).needs_several(space, mapping)
+            ),
             skipped=earlier if earlier is not None and earlier.num_partitions else None,
         )
 

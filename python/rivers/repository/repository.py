@@ -300,13 +300,16 @@ class CodeRepository:
         Args:
             name: The asset, or a task of a graph asset: `asset/task`.
             partition_key: Its partition; with several, the result is a dict of values.
+                Partitions that were skipped when they were last run have no value, and are left out of the
+                dict.
             type_hint: The type that the value is to have, such as `polars.LazyFrame`; the handler gets
                 it as `InputContext.type_hint`, and decides what it means.
 
         Raises:
             AssetNotFoundError: There is no such asset.
             PartitionValidationError: The key is not one of the asset's.
-            ExecutionError: Nothing is stored, or a key is missing or was not expected.
+            ExecutionError: Nothing is stored, the partition was skipped, or a key is missing or was not
+                expected.
         """
         return single_runs.load_node(self._launcher, name, partition_key, type_hint)
 
@@ -739,7 +742,7 @@ class CodeRepository:
         spaces = self._launcher.spaces()
         states = self._launcher.states(spaces)
         return tables.partition_status(
-            self._runtime.store, asset, status, states.of(node), states.stale(node),
+            self._runtime.store, asset, status, states.unavailable(node), states.stale(node),
             metadata=metadata,
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ from rivers.repository.run_handle import RunHandle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rivers._rivers import Selection
     from rivers.assets.asset_graph import Graph, Node
     from rivers.partitions import PartitionKey
     from rivers.partitions.partition_context import PartitionContext
@@ -80,14 +81,19 @@ def load_node(
     builder = launcher.builder
     handler = builder.task_handler(node, task) if task else builder.handler(node)
     partition: PartitionContext | None = None
+    space = launcher.spaces()(node)
+    chosen = space.all()
     if node.definition is not None:
-        chosen = select_for_run([(node, launcher.spaces()(node))], partition_key)
-        partition = context_of(chosen, node.definition)
+        chosen = select_for_run([(node, space)], partition_key)
     elif partition_key is not None:
         msg = f"the asset {name!r} is not partitioned, but a partition_key was given"
         raise ExecutionError(msg)
-    if not task and not node.asset.has_value:
-        return None
+    if not task:
+        if not node.asset.has_value:
+            return None
+        chosen = _without_skipped(launcher, node, chosen)
+    if node.definition is not None:
+        partition = context_of(chosen, node.definition)
     context = InputContext(
         asset_name=f"{name}/{task}" if task else name,
         downstream_asset=None,
@@ -96,6 +102,23 @@ def load_node(
         type_hint=type_hint,
     )
     return handler.load_input(context)
+
+
+def _without_skipped(launcher: Launcher, node: Node, chosen: Selection) -> Selection:
+    """The partitions of which there can be a value: what was stored before a skip exists no longer.
+
+    Raises:
+        ExecutionError: All of them were skipped.
+    """
+    skipped = launcher.runtime.store.skipped(node.name, chosen.space)
+    left = chosen if skipped is None else chosen.difference(skipped)
+    if not left.num_partitions:
+        which = f" for partition {chosen.text(0)!r}" if node.definition is not None else ""
+        msg = (
+            f"there is no value of asset {node.name!r}{which}: it was skipped when it was last run"
+        )
+        raise ExecutionError(msg)
+    return left
 
 
 def _selected(graph: Graph, selection: Sequence[str]) -> list[Node]:

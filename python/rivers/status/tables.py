@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from rivers._rivers import ArrowTable, AssetState, Engine, Staleness, Store
+    from rivers._rivers import ArrowTable, Engine, Selection, Staleness, Store
     from rivers._storage import ErrorGroup
 
 
@@ -70,7 +70,19 @@ def of_layers(
         own.with_columns(assets=pl.lit(", ".join(assets[place] for place in places)))
         for own, (_, _, places) in zip(frames, layers, strict=True)
     ]
-    return pl.concat(named, how="diagonal_relaxed")
+    # Dimensions of one name can have different keys, in one layer those of a time window.
+    types: dict[str, set[pl.DataType]] = {}
+    for own in named:
+        for name, dtype in own.schema.items():
+            types.setdefault(name, set()).add(dtype)
+    differing = [name for name, found in types.items() if len(found) > 1]
+    return pl.concat(
+        [
+            own.with_columns(pl.col(set(differing) & set(own.columns)).cast(pl.String))
+            for own in named
+        ],
+        how="diagonal",
+    )
 
 
 def backfill_runs(
@@ -91,13 +103,13 @@ def partition_status(
     store: Store,
     asset: str,
     status: str | Sequence[str] | None,
-    state: AssetState,
+    gone: Selection,
     stale: Staleness,
     *,
     metadata: bool = False,
 ) -> pl.DataFrame:
-    """See `CodeRepository.partition_status`."""
-    return frame(_rivers.partition_status(store, asset, _states(status), metadata, state, stale))
+    """See `CodeRepository.partition_status`; values of `gone` cannot be loaded, so that they are missing."""
+    return frame(_rivers.partition_status(store, asset, _states(status), metadata, gone, stale))
 
 
 def causes(counted: Iterable[ErrorGroup]) -> pl.DataFrame:

@@ -54,9 +54,9 @@ impl AssetState {
         py.detach(|| self.state.materialized()).into()
     }
 
-    /// The partitions whose values are, or were, in the memory of this process.
-    fn here(&self, py: Python<'_>) -> Selection {
-        py.detach(|| self.state.here()).into()
+    /// The partitions that runs materialized and whose values are not gone.
+    fn stored(&self, py: Python<'_>) -> Selection {
+        py.detach(|| self.state.stored()).into()
     }
 
     /// The partitions whose values are gone.

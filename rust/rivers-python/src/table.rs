@@ -15,7 +15,7 @@ use rivers_core::table::{
 };
 
 use crate::arrow::ArrowTable;
-use crate::asset_state::{AssetState, Staleness};
+use crate::asset_state::Staleness;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::selection::Selection;
@@ -183,7 +183,7 @@ pub(crate) fn partition_status(
     asset: &str,
     status: Option<Vec<String>>,
     metadata: bool,
-    state: &AssetState,
+    gone: &Selection,
     stale: &Staleness,
 ) -> Result<ArrowTable> {
     let table = py.detach(|| {
@@ -191,11 +191,11 @@ pub(crate) fn partition_status(
         let (histories, reasons) = histories(&*store.store, asset, metadata)?;
         let verdict = Verdict {
             reports: &store.store.reports(asset)?,
-            gone: &state.state.gone(),
+            gone: &gone.selection,
             stale: stale.stale.by_reason(),
         };
         table::partition_status(
-            state.state.space(),
+            gone.selection.space(),
             &histories,
             verdict,
             &reasons,

@@ -128,7 +128,7 @@ impl ValueStore {
         Ok(found.into())
     }
 
-    /// Those of the partitions of an asset whose latest value could not be stored.
+    /// Those of the partitions of an asset that have no value which can be loaded.
     fn lost(&self, py: Python<'_>, asset: &str, partitions: &Selection) -> Result<Selection> {
         let selection = &partitions.selection;
         let found = py.detach(|| self.values.lost(asset, selection))?;

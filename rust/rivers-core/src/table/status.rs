@@ -333,6 +333,19 @@ impl Marks {
     /// Makes partitions missing whose values are gone.
     fn lose(&mut self, gone: &Selection) {
         for_each_span(gone, |span| {
+            // What happened before the lost materialization is no longer the last that happened.
+            for times in [&mut self.skipped, &mut self.failed] {
+                for (time, last) in times
+                    .iter_mut()
+                    .zip(&self.last)
+                    .take(span.end)
+                    .skip(span.start)
+                {
+                    if *time <= *last {
+                        *time = NEVER;
+                    }
+                }
+            }
             self.last[span.clone()].fill(NEVER);
             self.version[span.clone()].fill(0);
             if let Some(metadata) = &mut self.metadata {

@@ -45,9 +45,14 @@ impl AssetState {
         self.union(|piece| piece.outcome == Outcome::Skipped)
     }
 
-    /// The partitions whose values are in the memory of this process, or were.
-    pub fn here(&self) -> Selection {
-        self.union(|piece| piece.availability == Availability::Here)
+    /// The partitions that runs materialized and whose values are where the asset's handler put them: in this
+    /// process or beyond it. Those that users reported have no value that is known.
+    pub fn stored(&self) -> Selection {
+        self.union(|piece| {
+            let is_run = piece.source.backfill().is_some();
+            let is_there = piece.availability != Availability::Gone;
+            is_run && is_there && piece.outcome == Outcome::Made
+        })
     }
 
     /// The partitions whose values are gone.

@@ -458,6 +458,17 @@ pub(super) fn lost(connection: &Connection, asset: i64, selection: &Selection) -
     Ok(selection.iter().filter(is_lost).collect())
 }
 
+/// How many partitions of an asset have a value.
+pub(super) fn count(connection: &Connection, asset: i64) -> Result<u64> {
+    let values: u64 = connection
+        .prepare_cached("SELECT count(*) FROM value WHERE asset = ?1 AND body IS NOT NULL")?
+        .query_row([asset], |row| row.get::<_, i64>(0))?
+        .cast_unsigned();
+    let nones = NoneRanges::read(connection, asset)?;
+    let ranges = nones.0.iter().flat_map(|(_, ranges)| ranges);
+    Ok(values + ranges.map(|range| range.end - range.start).sum::<u64>())
+}
+
 /// The partitions of an asset whose value is `None`.
 struct NoneRanges(Vec<(Arc<Space>, Vec<Range<u64>>)>);
 

@@ -47,6 +47,8 @@ const MAX_PENDING_BYTES: usize = 32 << 20;
 const MAX_READERS: usize = 8;
 /// How often reading checks that the files are still there.
 const CHECK_INTERVAL: Micros = 100_000;
+/// Maximum number of partitions of which it is looked up whether each has a value.
+const MAX_LOOKED_UP: u64 = 100_000;
 /// How often a value is looked up again that was replaced while it was being read.
 const MAX_LOOKUPS: u32 = 5;
 
@@ -381,14 +383,11 @@ impl ValueStore {
             }
             *checked_at = now;
             drop(checked_at);
-            match found.files.moved() {
-                None => return Ok(Some(Arc::clone(found))),
-                Some(damage) => {
-                    *opened = None;
-                    let message = format!("{damage}; the values in it are lost");
-                    return Err(self.location().refused(&message));
-                }
+            if found.files.moved().is_none() {
+                return Ok(Some(Arc::clone(found)));
             }
+            // The values in it are missing from now on; there may be a new file.
+            *opened = None;
         }
         if !self.path().exists() {
             return Ok(None);
@@ -514,12 +513,29 @@ impl ValueStore {
         self.select(asset, partitions, database::available)
     }
 
-    /// Those of the partitions of an asset whose latest value could not be stored.
+    /// Those of the partitions of an asset that have no value: the latest could not be stored, or the file with
+    /// the values was removed.
+    ///
+    /// Above `MAX_LOOKED_UP` partitions, values are only counted, unless there are too few of them.
     ///
     /// # Errors
     /// `Storage`.
     pub fn lost(&self, asset: &str, partitions: &Selection) -> Result<Selection> {
-        self.select(asset, partitions, database::lost)
+        if partitions.len() > MAX_LOOKED_UP {
+            let Some(opened) = self.open_existing()? else {
+                return Ok(partitions.clone());
+            };
+            let count = self.read(&opened, |connection| {
+                match database::asset_id(connection, asset)? {
+                    None => Ok(0),
+                    Some(id) => database::count(connection, id),
+                }
+            })?;
+            if count >= partitions.len() {
+                return self.select(asset, partitions, database::lost);
+            }
+        }
+        Ok(partitions.minus(&self.available(asset, partitions)?))
     }
 
     fn select(
