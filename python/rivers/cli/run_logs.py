@@ -98,8 +98,8 @@ def file_of(folder: Path, backfill_id: str) -> Path:
     return folder / f"{backfill_id}.jsonl"
 
 
-def read_kept(path: Path, run_id: str | None = None) -> list[dict[str, Any]]:
-    """Reads the kept records of a backfill, or of one of its runs; a line that was cut short is left out."""
+def read_kept(path: Path, runs: set[str] | None = None) -> list[dict[str, Any]]:
+    """Reads the kept records of a backfill, or of some of its runs; a line that was cut short is left out."""
     if not path.is_file():
         return []
     found: list[dict[str, Any]] = []
@@ -109,7 +109,7 @@ def read_kept(path: Path, run_id: str | None = None) -> list[dict[str, Any]]:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if run_id is None or record.get("run") == run_id:
+            if runs is None or record.get("run") in runs:
                 found.append(record)
     return found
 

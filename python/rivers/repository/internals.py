@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Space
+from rivers.exceptions import ConfigurationError
 from rivers.io import InMemoryIOHandler
 from rivers.planning.selection import select_assets
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rivers.assets.asset_graph import Node
-    from rivers.partitions import PartitionsDefinition
+    from rivers.partitions import PartitionKeyRange, PartitionsDefinition
     from rivers.repository.repository import CodeRepository
     from rivers.repository.runtime import ProgressDisplay
+    from rivers.status.grid import Grid
 
 
 def show_progress(repository: CodeRepository, display: ProgressDisplay) -> None:
@@ -87,6 +89,40 @@ def asset_spaces(repository: CodeRepository) -> list[tuple[Node, Space | None]]:
     spaces = repository._launcher.spaces()
     nodes = repository._graph.nodes.values()
     return [(node, spaces(node) if node.definition else None) for node in nodes]
+
+
+def asset_grid(
+    repository: CodeRepository, asset: str, where: PartitionKeyRange | None = None
+) -> tuple[Grid, dict[str, tuple[int, int]] | None]:
+    """The partitions of an asset as a grid, and the coordinates of a range in it.
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+        ConfigurationError: The asset is not partitioned, or the range leaves out keys in between.
+        ExecutionError: The asset does not have the partitions of the range.
+    """
+    from rivers.status.grid import grid_of_table  # noqa: PLC0415  (few processes draw one)
+
+    table = repository.partition_status(asset)
+    space = next(space for node, space in asset_spaces(repository) if node.name == asset)
+    if space is None:
+        raise ConfigurationError(f"the asset {asset!r} is not partitioned, so that it has no map")
+    grid = grid_of_table(space, table)
+    return grid, None if where is None else _bounds(grid, space, where)
+
+
+def _bounds(grid: Grid, space: Space, where: PartitionKeyRange) -> dict[str, tuple[int, int]]:
+    """The coordinates of a range by dimension: the first one, and the one behind the last."""
+    key = space.select_range(where).covering_key()
+    bounds = {}
+    for at, dimension in enumerate(grid.dimensions):
+        values = getattr(key, "keys", {}).get(dimension.name, getattr(key, "key", []))
+        places = sorted(space.locate(at, values))
+        if not places or places[-1] - places[0] + 1 != len(places):
+            msg = f"a map shows neighbouring keys; {dimension.name!r} has others in between"
+            raise ConfigurationError(msg)
+        bounds[dimension.name] = (places[0], places[-1] + 1)
+    return bounds
 
 
 def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:
