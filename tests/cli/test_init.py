@@ -1,5 +1,6 @@
 """`rivers init`, and files that run something while the command line imports them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_an_existing_file_is_left_as_it_is(shell):
     assert (shell.folder / "other.py").exists()
     assert "must be called .py" in shell.run("init", "other", code=2)
     assert "cannot be written" in shell.run("init", "none/other.py", code=2)
+
+
+def test_what_init_wrote_as_json(shell):
+    told = json.loads(shell.run("init", "a file.py", "--json"))
+    assert told["path"] == "a file.py"
+    assert told["next"][0] == "rivers check 'a file.py'"
+    assert (shell.folder / "a file.py").exists()
 
 
 PROGRAM = """

@@ -237,6 +237,35 @@ def test_log_lines_of_partitions_are_kept(shell, name):
     assert "has no partition 'c'" in shell.run("log", "latest", "c", code=2)
 
 
+GRIDDED = """
+import rivers as rs
+
+grid = rs.PartitionsDefinition.multi({
+    "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-03"),
+    "date_start": rs.PartitionsDefinition.static_(["a", "b"]),
+})
+
+@rs.Asset(partitions_def=grid)
+def odd(context: rs.AssetExecutionContext) -> None:
+    if context.partition_key == "date=2024-01-02|date_start=b":
+        raise ValueError("broken")
+
+repo = rs.CodeRepository([odd])
+"""
+
+
+def test_the_log_of_a_partition_with_several_dimensions(shell):
+    # A dimension may have the name that the start of another one's windows has in the table.
+    (shell.folder / "gridded.py").write_text(GRIDDED)
+    shell.run("backfill", "gridded.py", "--only-missing", code=1)
+    for key in ("date=2024-01-02|date_start=b", "date_start=b|date=2024-01-02"):
+        assert "ValueError: broken" in shell.run("log", "latest", key)
+        assert json.loads(shell.run("log", "latest", key, "--json"))["error"] == "broken"
+    assert "no log lines" in shell.run("log", "latest", "date=2024-01-01|date_start=b")
+    for key in ("date=2024-01-02", "2024-01-02|b", "date=2024-01-02|date_start=c"):
+        assert "has no partition" in shell.run("log", "latest", key, code=2)
+
+
 def test_log_lines_of_a_failure_are_shown_without_being_kept(shell):
     (shell.folder / "logs.py").write_text(LOGGING)
     shell.run("backfill", "logs.py:repo", "--only-missing", code=1)

@@ -48,6 +48,46 @@ def test_what_is_shown_of_a_failed_backfill(failed):
     assert "2 completed" in drawn
 
 
+def test_every_listing_says_which_storage_it_is(failed):
+    path = str(failed.folder / ".rivers" / "rivers.db")
+    for words in (
+        ["list"], ["status"], ["errors"], ["grid"], ["grid", "grid.py:daily"], ["assets", "grid.py"],
+    ):  # fmt: skip
+        assert path in failed.run(*words), words
+    for words in (["partitions"], ["partitions", "grid.py:daily"], ["log"]):
+        # Rows may be read by another program.
+        out, err = failed.end(failed.start(*words), 0)
+        assert (path in out, err.splitlines()) == (False, [f"storage: {path}"]), words
+    for words in (["list"], ["status"], ["grid"], ["grid", "grid.py:daily"], ["log"]):
+        told = json.loads(failed.run(*words, "--json"))
+        assert (told[0] if isinstance(told, list) else told)["storage"] == path, words
+
+
+def test_a_status_that_is_piped_is_neither_cut_nor_padded(failed):
+    lines = [line.split("\t") for line in failed.run("status", COLUMNS="40").splitlines()]
+    facts = dict(lines)
+    assert facts["status"].startswith("failed: 2 completed, 2 failed of 4 partitions")
+    assert facts["error"].endswith("(2 of 4 partitions failed)")
+    assert not any(text.endswith(" ") for text in facts.values())
+
+
+def test_the_map_of_an_asset(failed):
+    drawn = failed.run("grid", "grid.py:daily")
+    assert "█XX█......" in drawn
+    assert "█ 2 materialized  . 6 missing  X 2 failed" in drawn
+    part = failed.run("grid", "grid.py:daily", "--range", "2024-01-03..2024-01-06")
+    assert "X█.." in part
+    told = json.loads(failed.run("grid", "grid.py:grid", "--json"))
+    assert sum(cell["missing"] for cell in told["cells"]) == 30
+    few = ("--range", "region=us,eu", "--range", "date=2024-01-02..2024-01-04", "--json")
+    told = json.loads(failed.run("grid", "grid.py:grid", *few))
+    assert sum(cell["missing"] for cell in told["cells"]) == 6
+    gap = failed.run("grid", "grid.py:grid", "--range", "region=us,asia", code=2)
+    assert "'region' has others in between" in gap
+    assert "did you mean 'daily'" in failed.run("grid", "grid.py:dayly", code=2)
+    assert "about a backfill" in failed.run("grid", "grid.py:daily", "--watch", code=2)
+
+
 def test_a_narrow_window_leaves_ids_and_states_whole(shell):
     process = shell.begin_slow()
     (record,) = shell.records()

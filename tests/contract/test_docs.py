@@ -102,5 +102,12 @@ def test_everything_public_stands_in_the_reference():
     assert set(rs.__all__) - named == set()
 
 
+def test_the_links_of_the_readme_work_wherever_it_is_shown():
+    # A package index shows it without the files around it.
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)", text)
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+
+
 def test_the_readme_has_examples():
     assert has_examples(ROOT / "README.md")

@@ -30,6 +30,9 @@ STYLES = {
     "in_progress": "cyan",
     "pending": "bright_black",
     "skipped": "bright_black",
+    "missing": "bright_black",
+    "stale": "yellow",
+    "materialized": "green",
     "paused": "yellow",
     "interrupted": "bold yellow",
 }

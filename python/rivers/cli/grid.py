@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rivers.cli.display import STYLES
-from rivers.status.grid import DONE, STATES
+from rivers.status.grid import DONE
 
 if TYPE_CHECKING:
     from rivers.status.grid import Bounds, Cells, Grid
@@ -19,6 +19,10 @@ SIGNS = {
     "pending": ".",
     "completed": "█",
     "skipped": "s",
+    "missing": ".",
+    "in_progress": ">",
+    "stale": "~",
+    "materialized": "█",
 }
 """A sign of its own for each status, so that a map can be read without its colours."""
 
@@ -84,7 +88,7 @@ def draw(cells: Cells, width: int) -> Text:
             for column in range(first, last):
                 text.append(*_sign(cells.counts(row, column)))
             text.append("\n")
-    present = [state for state in reversed(STATES) if cells.totals[state]]
+    present = [state for state in reversed(cells.states) if cells.totals[state]]
     for at, state in enumerate(present):
         text.append("  " if at else "")
         text.append(SIGNS[state], STYLES[state])
@@ -99,16 +103,16 @@ def draw(cells: Cells, width: int) -> Text:
 
 def _sign(counts: dict[str, int]) -> tuple[str, str]:
     """Returns sign and style of a cell: its worst status, or its share that is done if some is pending."""
-    state = next((state for state in STATES if counts[state]), None)
+    state = next((state for state in counts if counts[state]), None)
     if state is None:
         return " ", ""
     total = sum(counts.values())
     if state == "failed" and counts[state] < total:
         return _PARTLY_FAILED, STYLES["failed"]
     done = sum(counts[state] for state in DONE if state in counts)
-    if state in ("running", "pending") and done:
+    if state in ("running", "pending", "in_progress", "missing") and done:
         share = _PARTLY_DONE[min(done * len(_PARTLY_DONE) // total, len(_PARTLY_DONE) - 1)]
-        return share, STYLES["running" if state == "running" else "completed"]
+        return share, STYLES["running" if state in ("running", "in_progress") else "completed"]
     return SIGNS[state], STYLES[state]
 
 

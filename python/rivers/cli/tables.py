@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from rivers._text import printable
-from rivers.cli.display import output
+from rivers.cli.display import errors, output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,6 +55,14 @@ def print_table(
     output.print(table)
 
 
-def print_storage(path: str) -> None:
-    """Prints which storage a listing shows."""
-    output.print(Text(f"storage: {path}", "bright_black"), soft_wrap=True)
+def print_storage(path: str, *, is_data: bool = False) -> None:
+    """Prints which storage a listing shows.
+
+    Args:
+        path: The storage.
+        is_data: Whether the listing is nothing but rows, which another program may read: the line goes to
+            the error stream then, unless the output is a terminal.
+    """
+    out = errors if is_data and not output.is_terminal else output
+    if not output.quiet:
+        out.print(Text(f"storage: {path}", "bright_black"), soft_wrap=True)

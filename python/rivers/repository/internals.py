@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rivers._rivers import Space
-from rivers.exceptions import ExecutionError
+from rivers.exceptions import ConfigurationError
 from rivers.io import InMemoryIOHandler
 from rivers.planning.expansion import needed_by
 from rivers.planning.selection import select_assets
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Node
-    from rivers.partitions import PartitionsDefinition
+    from rivers.partitions import PartitionKeyRange, PartitionsDefinition
     from rivers.repository.repository import CodeRepository
     from rivers.repository.runtime import ProgressDisplay
 
@@ -98,12 +98,11 @@ def grid_of(repository: CodeRepository, asset: str) -> Grid:
 
     Raises:
         AssetNotFoundError: There is no such asset.
-        ExecutionError: It is not partitioned.
+        ConfigurationError: It is not partitioned.
     """
     node, launcher = repository._graph[asset], repository._launcher
     if node.definition is None:
-        msg = f"the asset {asset!r} is not partitioned"
-        raise ExecutionError(msg)
+        raise ConfigurationError(f"the asset {asset!r} is not partitioned, so that it has no map")
     states = launcher.states(launcher.spaces())
     return grid_of_asset(states.of(node).cells(node.name, states.stale(node)))
 
@@ -155,6 +154,37 @@ def run_inputs(
                 needed = needed_by(node, own, upstream, space, mapping)
             found.append(RunInput(name, upstream, needed))
     return found
+
+
+def asset_grid(
+    repository: CodeRepository, asset: str, where: PartitionKeyRange | None = None
+) -> tuple[Grid, dict[str, tuple[int, int]] | None]:
+    """The partitions of an asset as a grid, and the coordinates of a range in it.
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+        ConfigurationError: The asset is not partitioned, or the range leaves out keys in between.
+        ExecutionError: The asset does not have the partitions of the range.
+    """
+    grid = grid_of(repository, asset)
+    if where is None:
+        return grid, None
+    space = repository._launcher.spaces()(repository._graph[asset])
+    return grid, _bounds(grid, space, where)
+
+
+def _bounds(grid: Grid, space: Space, where: PartitionKeyRange) -> dict[str, tuple[int, int]]:
+    """The coordinates of a range by dimension: the first one, and the one behind the last."""
+    key = space.select_range(where).covering_key()
+    bounds = {}
+    for at, dimension in enumerate(grid.dimensions):
+        values = getattr(key, "keys", {}).get(dimension.name, getattr(key, "key", []))
+        places = sorted(space.locate(at, values))
+        if not places or places[-1] - places[0] + 1 != len(places):
+            msg = f"a map shows neighbouring keys; {dimension.name!r} has others in between"
+            raise ConfigurationError(msg)
+        bounds[dimension.name] = (places[0], places[-1] + 1)
+    return bounds
 
 
 def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
 
@@ -14,20 +15,17 @@ def file_of(folder: Path, backfill_id: str) -> Path:
     return folder / f"{backfill_id}.jsonl"
 
 
-def read_kept(path: Path, run_id: str | None = None) -> list[dict[str, Any]]:
-    """Reads the kept records of a backfill, or of one of its runs; a line that was cut short is left out."""
+def read_kept(path: Path, runs: Container[str] | None = None) -> list[dict[str, Any]]:
+    """Reads the kept records of a backfill, or of some of its runs; a line that was cut short is left out."""
     if not path.is_file():
         return []
     found: list[dict[str, Any]] = []
     with path.open(encoding="utf-8") as file:
         for line in file:
-            # Most lines are of other runs; searching is much faster than parsing.
-            if run_id is not None and run_id not in line:
-                continue
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if run_id is None or record.get("run") == run_id:
+            if runs is None or record.get("run") in runs:
                 found.append(record)
     return found

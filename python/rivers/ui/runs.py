@@ -71,7 +71,7 @@ def run_log(call: Call) -> Any:
     run = _run(call)
     backfill_id, _, _ = run.run_id.rpartition(".")
     location = StorageLocation.parse(call.backend.client.storage.path)
-    kept = read_kept(file_of(location.log_folder, backfill_id), run.run_id)
+    kept = read_kept(file_of(location.log_folder, backfill_id), {run.run_id})
     return kept[-query.limit :]
 
 

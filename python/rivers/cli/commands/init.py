@@ -1,13 +1,15 @@
 """The command that writes a first file: init."""
 
+import json
 import os
+import shlex
 from pathlib import Path
 
 import click
 from rich.markup import escape
 
-from rivers.cli.display import output
-from rivers.cli.options import FILE
+from rivers.cli.display import output, write_json
+from rivers.cli.options import FILE, json_option
 from rivers.exceptions import ConfigurationError
 
 EXAMPLE = """\
@@ -45,7 +47,8 @@ if __name__ == "__main__":  # `rivers` imports this file; python executes it.
 
 @click.command(epilog="Example: rivers init sales.py")
 @click.argument("file", metavar="[FILE]", type=FILE, default=Path("sales.py"))
-def init(file: Path) -> None:
+@json_option
+def init(file: Path, as_json: bool) -> None:
     """Write an example that python and rivers accept, as a start.
 
     FILE is the file to write, sales.py by default. An existing file is left as it is.
@@ -63,15 +66,18 @@ def init(file: Path) -> None:
         raise ConfigurationError(f"{str(file)!r} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(EXAMPLE)
-    name = escape(str(file))
-    output.print(
-        f"wrote {name}: two assets over 31 days and three regions; go on with\n"
-        f"  rivers check {name}\n"
-        f"  rivers backfill {name} --range date=2024-01-01..2024-01-31\n"
-        "  rivers errors latest\n"
-        "  rivers grid latest",
-        soft_wrap=True, highlight=False,
-    )  # fmt: skip
+    name = shlex.quote(str(file))
+    commands = [
+        f"rivers check {name}",
+        f"rivers backfill {name} --range date=2024-01-01..2024-01-31",
+        "rivers errors latest",
+        "rivers grid latest",
+    ]
+    if as_json:
+        write_json(json.dumps({"path": str(file), "next": commands}))
+        return
+    text = f"wrote {file}: two assets over 31 days and three regions; go on with"
+    output.print(escape("\n  ".join([text, *commands])), soft_wrap=True)
 
 
 COMMANDS = {"init": init}

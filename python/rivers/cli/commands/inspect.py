@@ -1,6 +1,8 @@
 """The commands that look into a backfill: partitions, errors, grid. They only read the storage."""
 
+import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -21,16 +23,18 @@ from rivers.cli.options import (
 )
 from rivers.cli.parse import parse_names, parse_range
 from rivers.cli.settings import open_client, open_storage
-from rivers.cli.tables import print_table
+from rivers.cli.tables import print_storage, print_table
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import polars as pl
 
     from rivers.client import BackfillClient
     from rivers.partitions import PartitionKeyRange
+    from rivers.repository.repository import CodeRepository
+    from rivers.status.grid import Cells
 
 _POLL_SECONDS = 0.5
 """Time between two reads of `--watch`."""
@@ -80,13 +84,15 @@ def partitions(
         raise ConfigurationError("give --out or --json, not both")
     wanted = [*(parse_names(status) or ()), *(["failed"] if failed else ())]
     if looks_like_module(about):
-        frame = _of_asset(about, wanted, missing=missing, stale=stale, storage=storage)
+        with _repository_of(about, storage) as (repo, asset):
+            path, frame = repo.storage.path, repo.partition_status(asset)
+        frame = _filtered(frame, wanted, missing=missing, stale=stale)
     elif missing or stale:
         msg = "--missing and --stale are about an asset: rivers partitions MODULE:ASSET --missing"
         raise ConfigurationError(msg)
     else:
         client = open_client(storage)
-        found = find_backfill(client, about).backfill_id
+        path, found = client.storage.path, find_backfill(client, about).backfill_id
         frame = client.backfill_partitions(found, status=wanted or None)
         frame = frame if as_json or out is not None else frame.drop("started_at", "ended_at")
     if as_json:
@@ -98,20 +104,30 @@ def partitions(
             raise ConfigurationError(f"{str(out)!r} cannot be written: {error}") from None
         output.print(f"{display.count(frame.height, 'row')} in {out}", soft_wrap=True, markup=False)
     else:
+        print_storage(path, is_data=True)
         _print_rows(frame, limit)
 
 
-def _of_asset(
-    about: str, wanted: list[str], *, missing: bool, stale: bool, storage: str | None
-) -> "pl.DataFrame":
-    """Returns the partitions of an asset with one of the statuses, or which are missing or stale."""
-    import polars as pl  # noqa: PLC0415
+@contextmanager
+def _repository_of(about: str, storage: str | None) -> "Iterator[tuple[CodeRepository, str]]":
+    """Loads the repository of MODULE:ASSET.
 
+    Yields:
+        The repository, connected, and the name of the asset.
+    """
     module, _, asset = about.rpartition(":")
     if not module:
         raise ConfigurationError(f"name the asset after a colon: {about}:ASSET")
     with load_repository(module, open_storage(storage)) as repo:
-        frame = repo.partition_status(asset)
+        yield repo, asset
+
+
+def _filtered(
+    frame: "pl.DataFrame", wanted: list[str], *, missing: bool, stale: bool
+) -> "pl.DataFrame":
+    """Returns the partitions of an asset with one of the statuses, or which are missing or stale."""
+    import polars as pl  # noqa: PLC0415
+
     conditions = [pl.col("status").cast(pl.String).is_in(wanted)] if wanted else []
     if missing:
         there = pl.col("last_materialized_at").is_not_null() | (pl.col("status") == "skipped")
@@ -137,10 +153,12 @@ def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) 
     ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
     """
     client = open_client(storage)
-    groups = client.backfill_errors(find_backfill(client, backfill_id).backfill_id)
+    found = find_backfill(client, backfill_id).backfill_id
+    groups = client.backfill_errors(found)
     if as_json:
         write_json(groups.write_json())
         return
+    print_storage(client.storage.path)
     num_failures = display.count(int(groups["count"].sum()), "failure")
     output.print(f"{num_failures}, {display.count(groups.height, 'distinct error')}")
     for group in groups.iter_rows(named=True):
@@ -152,7 +170,9 @@ def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) 
 
 
 @click.command(epilog="Example: rivers grid latest --range date=2024-01..2024-03 --watch")
-@id_argument
+@click.argument(
+    "about", metavar="[ID|MODULE:ASSET]", default="latest", shell_complete=completion.backfill_ids
+)
 @click.option(
     "--range",
     "ranges",
@@ -167,7 +187,7 @@ def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) 
 @json_option
 @storage_option
 def grid(
-    backfill_id: str,
+    about: str,
     ranges: tuple[str, ...],
     rows: str | None,
     columns: str | None,
@@ -176,14 +196,18 @@ def grid(
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Draw the partitions of a backfill as a map.
+    """Draw the partitions of a backfill, or of an asset, as a map.
 
     It fits the window: time runs from left to right, and a cell may stand for many partitions. A cell
     shows the worst status of its partitions. --range shows a part in more detail.
     ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
+    MODULE:ASSET is an asset of a module or a .py file, such as flights.py:delays.
     """
+    if looks_like_module(about):
+        _draw_asset(about, ranges, rows, columns, watch or asset is not None, as_json, storage)
+        return
     client = open_client(storage)
-    found = find_backfill(client, backfill_id).backfill_id
+    found = find_backfill(client, about).backfill_id
     names = [dimension.name for dimension in client.grid(found, asset=asset).dimensions]
     bounds = None
     if ranges:
@@ -195,18 +219,55 @@ def grid(
 
         size = (output.size.width, output.size.height)
         cells = fit(client.grid(found, asset=asset), rows, columns, bounds, size)
-        return cells.to_json() if as_json else draw(cells, size[0])
+        return _json_of(cells, client.storage.path) if as_json else draw(cells, size[0])
 
     if watch and not as_json and output.is_terminal:
         _watch(client, found, picture)
+        print_storage(client.storage.path)
         return
     while True:
         running = watch and _is_running(client, found)
         shown = picture()
         write_json(shown) if isinstance(shown, str) else output.print(shown)
         if not running:
-            return
+            break
         time.sleep(_POLL_SECONDS)
+    if not as_json:
+        print_storage(client.storage.path)
+
+
+def _draw_asset(
+    about: str,
+    ranges: tuple[str, ...],
+    rows: str | None,
+    columns: str | None,
+    is_of_backfill: bool,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Draws the partitions of an asset."""
+    from rivers.cli.grid import draw, fit  # noqa: PLC0415
+    from rivers.repository.internals import asset_definition, asset_grid  # noqa: PLC0415
+
+    if is_of_backfill:
+        raise ConfigurationError("--watch and --asset are about a backfill: rivers grid ID --watch")
+    with _repository_of(about, storage) as (repo, asset):
+        path = repo.storage.path
+        definition = asset_definition(repo, asset)
+        is_single = definition is None or not definition.dimension_names()
+        where = _range_of(ranges, is_single=is_single) if ranges else None
+        shown, bounds = asset_grid(repo, asset, where)
+    size = (output.size.width, output.size.height)
+    cells = fit(shown, rows, columns, bounds, size)
+    if as_json:
+        write_json(_json_of(cells, path))
+        return
+    output.print(draw(cells, size[0]))
+    print_storage(path)
+
+
+def _json_of(cells: "Cells", storage: str) -> str:
+    return json.dumps(json.loads(cells.to_json()) | {"storage": storage})
 
 
 def _range_of(ranges: tuple[str, ...], *, is_single: bool) -> "PartitionKeyRange":

@@ -10,6 +10,7 @@ from rivers.cli.display import STYLES, output, write_json
 from rivers.cli.load import find_backfill
 from rivers.cli.options import COUNT, id_argument, json_option, storage_option
 from rivers.cli.settings import open_client
+from rivers.cli.tables import print_storage
 from rivers.exceptions import PartitionValidationError
 
 if TYPE_CHECKING:
@@ -36,17 +37,21 @@ def log(backfill_id: str, key: str | None, lines: int, as_json: bool, storage: s
 
     client = open_client(storage)
     found = find_backfill(client, backfill_id).backfill_id
-    row = None if key is None else _row(client, found, key)
-    run_id = None if row is None else f"{found}.{row['run']}"
+    rows = [] if key is None else _rows(client, found, key)
+    runs = None if key is None else {f"{found}.{row['run']}" for row in rows}
     folder = StorageLocation.parse(client.storage.path).log_folder
     kept: dict[str, list[dict[str, Any]]] = {}
-    for record in read_kept(file_of(folder, found), run_id):
+    for record in read_kept(file_of(folder, found), runs):
         kept.setdefault(record["run"], []).append(record)
     shown = [record for records in kept.values() for record in records[-lines:]]
     if as_json:
-        error = None if row is None else row["error"]
-        write_json(json.dumps({"backfill_id": found, "records": shown, "error": error}))
+        error = next((row["error"] for row in rows if row["error"]), None)
+        path = client.storage.path
+        write_json(
+            json.dumps({"backfill_id": found, "records": shown, "error": error, "storage": path})
+        )
         return
+    print_storage(client.storage.path, is_data=True)
     for record in shown:
         where = f"{record['asset']} {record.get('partition') or ''}".rstrip()
         line = f"{record['time'][:19]} {record['level']} {where}: {record['message']}"
@@ -55,7 +60,7 @@ def log(backfill_id: str, key: str | None, lines: int, as_json: bool, storage: s
         )
         if "exception" in record:
             output.print(Text(record["exception"].rstrip()), soft_wrap=True)
-    failed = _failures(client, found, key)
+    failed = _failures(client, found, key, rows)
     for text in failed:
         output.print(Text(text, STYLES["failed"]), soft_wrap=True)
     if not shown and not failed:
@@ -64,31 +69,49 @@ def log(backfill_id: str, key: str | None, lines: int, as_json: bool, storage: s
         )
 
 
-def _row(client: "BackfillClient", backfill_id: str, key: str) -> dict[str, Any]:
-    """Returns the row of a partition in the table of a backfill."""
+def _rows(client: "BackfillClient", backfill_id: str, key: str) -> list[dict[str, Any]]:
+    """Returns the rows of a partition in the table of a backfill: one for each layer of its assets.
+
+    Raises:
+        PartitionValidationError: The backfill has no such partition.
+    """
+    import polars as pl  # noqa: PLC0415
+
     frame = client.backfill_partitions(backfill_id)
+    # Before the status come the assets, where they have runs of their own, and the keys; the columns of
+    # times are the starts of their windows.
     columns = frame.columns[: frame.columns.index("status")]
-    names = [name for name in columns if name != "assets"]
-    for row in frame.iter_rows(named=True):
-        text = (
-            str(row[names[0]])
-            if names == ["partition"]
-            else "|".join(f"{name}={row[name]}" for name in names)
-        )
-        if text == key:
-            return row
+    names = [name for name in columns if name != "assets" and not frame.schema[name].is_temporal()]
+    wanted = _values(key, names)
+    if wanted is not None:
+        chosen = frame.filter(pl.col(name).cast(pl.String) == wanted[name] for name in names)
+        if chosen.height:
+            return list(chosen.iter_rows(named=True))
     msg = f"the backfill {backfill_id!r} has no partition {key!r}; 'rivers partitions' lists them"
     raise PartitionValidationError(msg)
 
 
-def _failures(client: "BackfillClient", backfill_id: str, key: str | None) -> list[str]:
+def _values(key: str, names: list[str]) -> dict[str, str] | None:
+    """The value of each dimension in the text of a key; `None` if it does not name each once."""
+    if names == ["partition"]:
+        return {"partition": key}
+    pairs = [part.partition("=") for part in key.split("|")]
+    values = {name: value for name, equals, value in pairs if equals}
+    return values if len(pairs) == len(names) and values.keys() == set(names) else None
+
+
+def _failures(
+    client: "BackfillClient", backfill_id: str, key: str | None, rows: list[dict[str, Any]]
+) -> list[str]:
     """The recorded errors: of a partition, or of the first one with each error."""
     groups = client.backfill_errors(backfill_id).iter_rows(named=True)
     if key is None:
         return [_failure(group) for group in groups]
-    texts = [_failure(group) for group in groups if group["partition"] == key]
-    row = _row(client, backfill_id, key)
-    return texts or ([row["error"]] if row["error"] else [])
+    same = frozenset(key.split("|"))
+    texts = [
+        _failure(group) for group in groups if frozenset(group["partition"].split("|")) == same
+    ]
+    return texts or [row["error"] for row in rows if row["error"]]
 
 
 def _failure(group: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
+from rivers._text import printable
 from rivers.cli import display, exit_codes
 from rivers.cli.display import output, write_json
 from rivers.cli.load import find_backfill
@@ -24,6 +25,8 @@ from rivers.cli.tables import Cell, print_storage, print_table
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Group
 
     from rivers.client import BackfillClient
@@ -57,7 +60,7 @@ def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: 
     client = open_client(storage)
     views = client.list_views(status=wanted, limit=limit)
     if as_json:
-        write_json(json.dumps([view_json(view) for view in views]))
+        write_json(json.dumps([view_json(view, client.storage.path) for view in views]))
         return
     print_storage(client.storage.path)
     if not views:
@@ -126,13 +129,47 @@ def _read(client: "BackfillClient", backfill_id: str) -> "BackfillView":
 
 def _print(client: "BackfillClient", view: "BackfillView", as_json: bool) -> None:
     if as_json:
-        write_json(json.dumps(status_json(view, _error(client, view))))
+        write_json(json.dumps(status_json(view, _error(client, view), client.storage.path)))
     else:
-        output.print(_picture(client, view))
+        _print_text(client, view)
 
 
 def _error(client: "BackfillClient", view: "BackfillView") -> str | None:
     return client.get_error(view.backfill_id) if view.failed else None
+
+
+def _print_text(client: "BackfillClient", view: "BackfillView") -> None:
+    """Prints how a backfill stands; for other programs a line for each fact, neither cut nor padded."""
+    if output.is_terminal:
+        output.print(_picture(client, view))
+        return
+    if not output.quiet:
+        facts = [*_facts(client, view)]
+        if view.is_running:
+            facts.append(("progress", display.progress(view)))
+        output.write("".join(f"{name}\t{printable(str(fact))}\n" for name, fact in facts))
+
+
+def _facts(client: "BackfillClient", view: "BackfillView") -> "Iterator[tuple[str, Text]]":
+    """Yields what is shown of a backfill: names and texts."""
+    yield "backfill", Text(view.backfill_id)
+    yield "status", display.summary(view)
+    yield "assets", Text(", ".join(view.assets))
+    limit = f"at most {view.max_concurrency} at a time"
+    yield "runs", Text(f"{view.num_runs:,}, {view.strategy}, {limit}")
+    yield "started", Text(f"{view.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    if view.workers is not None:
+        yield "workers", Text(str(view.workers))
+        if view.workers.unmet is not None:
+            yield "waits", Text(view.workers.unmet, "yellow")
+    if view.tags:
+        yield "tags", Text(", ".join(f"{name}={value}" for name, value in view.tags))
+    if error := _error(client, view):
+        yield "error", Text(display.shortened(error), "red")
+    if view.interrupted:
+        ways = f"rivers resume {view.backfill_id} MODULE, or rivers cancel {view.backfill_id}"
+        yield "next", Text(f"its process is gone: {ways}", display.STYLES["interrupted"])
+    yield "storage", Text(client.storage.path, "bright_black")
 
 
 def _picture(client: "BackfillClient", view: "BackfillView") -> "Group":
@@ -142,23 +179,8 @@ def _picture(client: "BackfillClient", view: "BackfillView") -> "Group":
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bright_black", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("backfill", view.backfill_id)
-    table.add_row("status", display.summary(view))
-    table.add_row("assets", Text(", ".join(view.assets)))
-    runs = f"{view.num_runs:,}, {view.strategy}, at most {view.max_concurrency} at a time"
-    table.add_row("runs", Text(runs))
-    table.add_row("started", f"{view.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    if view.workers is not None:
-        table.add_row("workers", Text(str(view.workers)))
-        if view.workers.unmet is not None:
-            table.add_row("waits", Text(view.workers.unmet, "yellow"))
-    if view.tags:
-        table.add_row("tags", Text(", ".join(f"{name}={value}" for name, value in view.tags)))
-    if error := _error(client, view):
-        table.add_row("error", Text(display.shortened(error), "red"))
-    if view.interrupted:
-        ways = f"rivers resume {view.backfill_id} MODULE, or rivers cancel {view.backfill_id}"
-        table.add_row("next", Text(f"its process is gone: {ways}", display.STYLES["interrupted"]))
+    for name, fact in _facts(client, view):
+        table.add_row(name, fact)
     return Group(table, display.bar(view)) if view.is_running else Group(table)
 
 
