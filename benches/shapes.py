@@ -214,4 +214,4 @@ def prepared(shape: Shape, num_runs: int) -> Generator[Callable[[], object]]:
     with rs.CodeRepository(assets, default_executor=shape.executor) as repo:
         ends = (None, None) if shape.assets is _mapping else (keys[0], keys[-1])
         whole = rs.PartitionKeyRange.single(*ends)
-        yield lambda: repo.backfill(selection=shape.names, partition_range=whole)
+        yield lambda: repo.backfill(selection=shape.names, partition_range=whole, max_concurrency=1)

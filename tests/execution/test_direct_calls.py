@@ -11,6 +11,7 @@ from tests.support import TIMEOUT
 import rivers as rs
 from rivers.execution import log_context
 from rivers.execution.direct import OFF
+from rivers.execution.runner import Program
 
 KEYS = [f"k{number:02}" for number in range(40)]
 LETTERS = rs.PartitionsDefinition.static_(KEYS)
@@ -226,3 +227,43 @@ def test_a_coroutine_that_waits_can_be_timed_out_by_its_own_code():
             partition_range=rs.PartitionKeyRange.single(KEYS[0], KEYS[3]), max_concurrency=2
         )
     assert (result.completed, sorted(seen)) == (4, KEYS[:4])
+
+
+def test_the_next_attempt_of_a_run_is_called_from_rust_unless_the_last_one_left_something(
+    monkeypatch,
+):
+    in_python = []
+    step = Program._step
+
+    def counted(self, own, run):
+        in_python.append(own.name)
+        return step(self, own, run)
+
+    monkeypatch.setattr(Program, "_step", counted)
+    attempts = []
+
+    @rs.Asset(partitions_def=LETTERS, retry=rs.RetryPolicy(max_retries=2))
+    def stumbling(context):
+        attempts.append((context.partition_key, context.attempt))
+        if context.attempt == 1:
+            raise ValueError
+
+    @rs.Asset(partitions_def=LETTERS)
+    def first():
+        pass
+
+    @rs.Asset(partitions_def=LETTERS, deps=["first"], retry=rs.RetryPolicy(max_retries=1))
+    def second(context):
+        if context.attempt == 1:
+            raise ValueError
+
+    def backfilled(*assets):
+        with rs.CodeRepository(list(assets)).resolve(rs.Storage.memory()) as repo:
+            result = repo.backfill(partition_range=rs.PartitionKeyRange.single(KEYS[0], KEYS[-1]))
+            assert (result.status, result.failed) == ("completed", 0)
+
+    backfilled(stumbling)
+    assert sorted(attempts) == [(key, attempt) for key in KEYS for attempt in (1, 2)]
+    assert not in_python
+    backfilled(first, second)  # The second attempt of a run leaves out its first step.
+    assert {"first", "second"} >= set(in_python) > set()

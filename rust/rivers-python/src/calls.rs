@@ -177,6 +177,13 @@ impl Shared {
         }
     }
 
+    fn is_plain_run(&self, number: u64) -> bool {
+        match self {
+            Self::Local(batch) => locked(batch).is_plain_run(number),
+            Self::Remote(batch) => locked(batch).is_plain_run(number),
+        }
+    }
+
     /// Ends the current run and begins the next; and whether outcomes are to be flushed.
     fn begin_next(&self) -> (Option<u64>, bool) {
         match self {
@@ -229,7 +236,7 @@ pub(crate) struct Calls {
     direct: Py<DirectCalls>,
     batch: Shared,
     place: Arc<Place>,
-    /// Whether nothing that happened before matters to the runs.
+    /// Whether nothing that happened before matters to any of the runs.
     is_plain: bool,
     /// By layer, step and output, what was returned.
     pending: Mutex<Vec<Vec<Vec<Pending>>>>,
@@ -281,9 +288,10 @@ impl Calls {
             self.number.store(number, Ordering::Relaxed);
             let plan = &self.spec().plan;
             let layer = plan.layer_of(number);
+            let is_plain = self.is_plain || self.batch.is_plain_run(number);
             for (at, direct) in layers[layer].iter().enumerate() {
                 let covers = |direct: &&DirectCall| {
-                    self.is_plain && (!direct.needs_one_partition || plan.run_len(number) == 1)
+                    is_plain && (!direct.needs_one_partition || plan.run_len(number) == 1)
                 };
                 let Some(direct) = direct.as_ref().filter(covers) else {
                     return self.hand_over(py, number, layer, at, None);

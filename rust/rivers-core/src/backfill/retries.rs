@@ -50,6 +50,11 @@ impl PriorAttempts {
             .count() as u32
     }
 
+    /// Whether nothing but failures that are retried is known of them.
+    pub fn left_nothing(&self) -> bool {
+        self.failures.is_empty() && self.metadata.is_empty() && self.skips.is_empty()
+    }
+
     /// Whether the next attempt executes an asset.
     pub fn executes(&self, asset: u32) -> bool {
         self.remaining

@@ -19,6 +19,9 @@ use crate::store::Key;
 
 /// Maximum run time between two flushes of outcomes.
 const FLUSH_INTERVAL: Micros = 20_000;
+/// Maximum run time between two flushes of outcomes while one of them is an attempt that is tried again: a single
+/// one is passed on at once, and many that follow each other are passed on together.
+const RETRY_INTERVAL: Micros = 1_000;
 /// Number of outcomes after which they are flushed before that.
 const MAX_UNFLUSHED: usize = 4_096;
 
@@ -34,6 +37,8 @@ pub struct Batch {
     current: Option<CurrentRun>,
     flushed_at: Micros,
     due: bool,
+    /// Whether an outcome that has not been passed on is an attempt that is tried again.
+    keeps_retry: bool,
     closed: bool,
     ends_preemption: bool,
 }
@@ -54,6 +59,7 @@ impl Batch {
             flushed_at: shared.clock.now(),
             shared: Arc::clone(shared),
             due: false,
+            keeps_retry: false,
             closed: false,
             ends_preemption: dispatch.ends_preemption,
         }
@@ -98,7 +104,7 @@ impl Batch {
         let number = match self.current.take() {
             Some(current) if current.is_plain() => {
                 let (number, kept) = self.assignment.advance(current.end(&self.spec, now), now);
-                self.due = now - self.flushed_at >= FLUSH_INTERVAL || kept >= MAX_UNFLUSHED;
+                self.due = self.is_due(now, kept);
                 number
             }
             current => {
@@ -120,7 +126,14 @@ impl Batch {
 
     /// Whether nothing that happened before matters to the batch's runs: each executes all that it has.
     pub fn is_plain(&self) -> bool {
-        self.history.is_empty() && !self.spec.plan.has_materialized()
+        self.history.is_plain(&self.spec.plan)
+    }
+
+    /// Whether nothing that happened before matters to a run.
+    pub fn is_plain_run(&self, number: u64) -> bool {
+        let num_assets = self.spec.request.assets.len();
+        self.history
+            .is_plain_run(&self.spec.plan, number, num_assets)
     }
 
     /// The first run has begun, or will not begin.
@@ -163,15 +176,25 @@ impl Batch {
             self.assignment.stop_all();
         }
         let counts = end.failed > 0 && self.spec.request.control.max_failures.is_some();
-        let is_retried = end.retry.is_some();
+        self.keeps_retry |= end.retry.is_some();
         let kept = self.assignment.keep(end);
-        if counts || is_retried {
-            // Whether the failure was one too many is decided before the next run begins, and the next
-            // attempt need not wait for that run.
+        // Whether the failure was one too many is decided before the next run begins, and the next attempt need
+        // not wait for that run.
+        if counts || (self.keeps_retry && now - self.flushed_at >= RETRY_INTERVAL) {
+            self.flushed_at = now;
             self.report();
         }
-        self.due =
-            stops || counts || now - self.flushed_at >= FLUSH_INTERVAL || kept >= MAX_UNFLUSHED;
+        self.due = stops || counts || self.is_due(now, kept);
+    }
+
+    /// Whether outcomes are to be flushed, of which so many are kept.
+    fn is_due(&self, now: Micros, kept: usize) -> bool {
+        let interval = if self.keeps_retry {
+            RETRY_INTERVAL
+        } else {
+            FLUSH_INTERVAL
+        };
+        now - self.flushed_at >= interval || kept >= MAX_UNFLUSHED
     }
 
     fn stops_on(&self, end: &RunEnd) -> bool {
@@ -204,7 +227,8 @@ impl Batch {
     }
 
     /// Passes the outcomes to the engine without blocking.
-    fn report(&self) {
+    fn report(&mut self) {
+        self.keeps_retry = false;
         // A run that needs these finds their values.
         if let Err(error) = self.shared.flush_values() {
             self.shared.abort(self.key, error);
@@ -219,7 +243,7 @@ impl Batch {
         self.shared.to_write.notify_one();
         if is_retried {
             // A worker that sleeps until the next retry may have to wake up earlier.
-            self.shared.notify();
+            self.shared.notify_worker();
         }
     }
 

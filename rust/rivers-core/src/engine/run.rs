@@ -64,11 +64,7 @@ impl Run {
         history: &History,
     ) -> Arc<Self> {
         let partitions = spec.plan.run(number);
-        let prior_attempts = history
-            .prior_attempts
-            .iter()
-            .find(|known| known.run == number)
-            .cloned();
+        let prior_attempts = history.prior_attempts_of(number).cloned();
         let failures = prior_attempts.as_ref().map(|known| known.failures.clone());
         let metadata = RunMetadata::new(prior_attempts.as_deref());
         let skips = prior_attempts.iter().flat_map(|known| &known.skips);

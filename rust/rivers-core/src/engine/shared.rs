@@ -85,6 +85,11 @@ impl Shared {
     /// than it takes, it wakes the next.
     pub(super) fn notify(&self) {
         self.changed.notify_all();
+        self.notify_worker();
+    }
+
+    /// There may be something to do for workers.
+    pub(super) fn notify_worker(&self) {
         if !is_planted(Bug::MissWakeUp) {
             self.has_work.notify_one();
         }

@@ -103,7 +103,14 @@ impl WorkerBatch {
 
     /// Whether nothing that happened before matters to the batch's runs: each executes all that it has.
     pub fn is_plain(&self) -> bool {
-        self.history.is_empty() && !self.spec.plan.has_materialized()
+        self.history.is_plain(&self.spec.plan)
+    }
+
+    /// Whether nothing that happened before matters to a run.
+    pub fn is_plain_run(&self, number: u64) -> bool {
+        let num_assets = self.spec.request.assets.len();
+        self.history
+            .is_plain_run(&self.spec.plan, number, num_assets)
     }
 
     /// Records which step of the current run begins, for the parent.
