@@ -187,6 +187,14 @@ def test_assets_and_partitions_show_the_data(failed):
     assert "did you mean 'daily'" in failed.run("partitions", "grid.py:dayly", code=2)
 
 
+def test_json_of_what_is_reported_and_forgotten(shell):
+    two = ("grid.py", "daily", "--from", "2024-01-01", "--to", "2024-01-02", "--json")
+    for command in ("report", "forget"):
+        told = json.loads(shell.run(command, *two))
+        path = str(shell.folder / ".rivers" / "rivers.db")
+        assert told == {"asset": "daily", "num_partitions": 2, "storage": path}
+
+
 def test_a_selector_on_the_command_line(shell):
     plan = shell.run("backfill", "grid.py", "--select", "+daily", *DAYS, "-n", "--json")
     assert json.loads(plan)["partitions_per_asset"] == {"daily": 4}

@@ -1,5 +1,6 @@
 """The commands that record what is materialized without running anything: report, forget."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import click
 
 from rivers.cli import display, parse
 from rivers.cli.chosen_partitions import chosen_partitions
-from rivers.cli.display import output
+from rivers.cli.display import output, write_json
 from rivers.cli.load import load_repository
-from rivers.cli.options import FILE, module_argument, storage_option
+from rivers.cli.options import FILE, json_option, module_argument, storage_option
 from rivers.cli.settings import open_storage
 from rivers.exceptions import ConfigurationError
 
@@ -58,9 +59,15 @@ def _partitions_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="NAME=VALUE",
     help="A fact about the partitions; may be repeated.",
 )
+@json_option
 @storage_option
 def report(
-    module: str, asset: str, facts: tuple[str, ...], storage: str | None, **partitions: Any
+    module: str,
+    asset: str,
+    facts: tuple[str, ...],
+    as_json: bool,
+    storage: str | None,
+    **partitions: Any,
 ) -> None:
     """Record partitions of ASSET as materialized, without running anything.
 
@@ -70,24 +77,33 @@ def report(
         chosen = _chosen(repo, asset, **partitions)
         metadata: dict[str, Any] = dict(parse.parse_pairs("--metadata", facts))
         number = repo.report_materialized(asset, **chosen, metadata=metadata or None)
-    output.print(
-        f"{asset}: {display.count(number, 'partition')} reported as materialized", soft_wrap=True
-    )
+        path = repo.storage.path
+    _print_result(asset, number, "reported as materialized", path, as_json=as_json)
 
 
 @click.command(epilog="Example: rivers forget pipeline.py sales --partitions 2024-01-07")
 @module_argument
 @_asset_argument
 @_partitions_options
+@json_option
 @storage_option
-def forget(module: str, asset: str, storage: str | None, **partitions: Any) -> None:
+def forget(module: str, asset: str, as_json: bool, storage: str | None, **partitions: Any) -> None:
     """Record that partitions of ASSET are missing.
 
     Their values stay where they are. An unpartitioned asset takes no partitions.
     """
     with load_repository(module, open_storage(storage)) as repo:
         number = repo.forget_partitions(asset, **_chosen(repo, asset, **partitions))
-    output.print(f"{asset}: {display.count(number, 'partition')} forgotten", soft_wrap=True)
+        path = repo.storage.path
+    _print_result(asset, number, "forgotten", path, as_json=as_json)
+
+
+def _print_result(asset: str, number: int, verb: str, storage: str, *, as_json: bool) -> None:
+    """Prints for how many partitions something was recorded."""
+    if as_json:
+        write_json(json.dumps({"asset": asset, "num_partitions": number, "storage": storage}))
+        return
+    output.print(f"{asset}: {display.count(number, 'partition')} {verb}", soft_wrap=True)
 
 
 def _chosen(
