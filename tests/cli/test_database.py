@@ -69,6 +69,8 @@ def test_each_earlier_schema_is_migrated_and_nothing_is_lost(shell, file, versio
     assert told.strip() == f"schema {version} -> {NEWEST}: old.db"
     assert _rivers.Store.schema(str(old)) == (NEWEST, NEWEST)
     assert "is the newest" in shell.run("db", "migrate", "--storage", "old.db")
+    told = json.loads(shell.run("db", "migrate", "--storage", "old.db", "--json"))
+    assert (told["path"], told["schema"]) == ("old.db", told["schema_before"])
     shell.run("db", "check", "--storage", "old.db")
     for command in (["list"], ["partitions", "latest"], ["errors", "latest"], ["status", "latest"]):
         told = shell.run(*command, "--json", "--storage", "old.db")

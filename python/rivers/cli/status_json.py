@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from rivers.status.backfill_view import BackfillView
 
 
-def view_json(view: BackfillView, storage: str) -> dict[str, Any]:
-    """The fields of a view without its rate, with times as ISO 8601, and its storage; what a list shows."""
+def view_json(view: BackfillView) -> dict[str, Any]:
+    """The fields of a view without its rate, with times as ISO 8601; what a list shows."""
     fields = asdict(view)
     del fields["rate"]
     times = {name: fields[name] and fields[name].isoformat() for name in ("created_at", "ended_at")}
-    return fields | times | {"storage": storage}
+    return fields | times
 
 
-def status_json(view: BackfillView, error: str | None, storage: str) -> dict[str, Any]:
+def status_json(view: BackfillView, error: str | None) -> dict[str, Any]:
     """A view with everything that `BackfillStatus` has, too, but for the ids of its runs."""
-    return view_json(view, storage) | {
+    return view_json(view) | {
         "total_partitions": view.num_partitions,
         "completed_partitions": view.completed,
         "failed_partitions": view.failed,

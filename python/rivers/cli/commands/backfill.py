@@ -476,7 +476,7 @@ def _conclude(
     error = client.get_error(backfill_id) if view.ended_at is not None else None
     exit_code = exit_codes.of_status(view.status) if code is None else code
     if as_json:
-        display.write_json(json.dumps(status_json(view, error, client.storage.path)))
+        display.write_json(json.dumps(status_json(view, error)))
         return exit_code
     # A backfill that this process has just left is resumable; that is said below.
     output.print(display.summary(replace(view, interrupted=False)), soft_wrap=True)

@@ -138,7 +138,7 @@ def _printed_json(client: "BackfillClient", backfill_id: str, as_json: bool) -> 
     view = client.get_view(backfill_id) if as_json else None
     if view is not None:
         error = client.get_error(backfill_id) if view.failed else None
-        write_json(json.dumps(status_json(view, error, client.storage.path)))
+        write_json(json.dumps(status_json(view, error)))
     return as_json
 
 

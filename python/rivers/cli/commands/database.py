@@ -50,8 +50,9 @@ def check(as_json: bool, storage: str | None) -> None:
 
 
 @database.command(epilog="Example: rivers db migrate --storage runs.db")
+@json_option
 @storage_option
-def migrate(storage: str | None) -> None:
+def migrate(as_json: bool, storage: str | None) -> None:
     """Migrate the storage to the newest schema.
 
     Opening the storage does the same. All records are kept.
@@ -61,6 +62,10 @@ def migrate(storage: str | None) -> None:
     location = existing_storage(storage)
     found, newest = Storage.schema_versions(location)
     Storage.open(location)
+    if as_json:
+        told = {"path": location.display, "schema": newest, "schema_before": found}
+        write_json(json.dumps(told))
+        return
     moved = f"schema {found} -> {newest}" if found != newest else f"schema {newest} is the newest"
     output.print(f"{moved}: {escape(location.display)}", soft_wrap=True)
 

@@ -60,7 +60,7 @@ def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: 
     client = open_client(storage)
     views = client.list_views(status=wanted, limit=limit)
     if as_json:
-        write_json(json.dumps([view_json(view, client.storage.path) for view in views]))
+        write_json(json.dumps([view_json(view) for view in views]))
         return
     print_storage(client.storage.path)
     if not views:
@@ -129,7 +129,7 @@ def _read(client: "BackfillClient", backfill_id: str) -> "BackfillView":
 
 def _print(client: "BackfillClient", view: "BackfillView", as_json: bool) -> None:
     if as_json:
-        write_json(json.dumps(status_json(view, _error(client, view), client.storage.path)))
+        write_json(json.dumps(status_json(view, _error(client, view))))
     else:
         _print_text(client, view)
 
