@@ -1,8 +1,7 @@
-"""The page of `rivers ui` in Chromium: how soon it is painted, what it costs, and how it keeps up."""
+"""The page of `rivers ui` in Chromium: how soon it is painted, and what it costs."""
 
 import contextlib
 import functools
-import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import EVERYTHING, Row, checked, folder, grid, noop_asset, once
+from support import EVERYTHING, Row, checked, folder, grid, noop_asset
 
 import rivers as rs
 
@@ -19,9 +18,6 @@ pytestmark = pytest.mark.timeout(1800)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SIDES = {10**6: (10_000, 100), 10**8: (10_000, 10_000)}
-RUNS_PER_SECOND = 100_000
-FOLLOWED_SECONDS = 8.0
-PAGED_RUNS = 1_000_000
 
 _PAINTED = "() => Number(document.querySelector('canvas')?.dataset.painted || 0) > 0"
 _LONG_TASKS = """
@@ -29,13 +25,6 @@ _LONG_TASKS = """
     new PerformanceObserver((list) => {
       for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration);
     }).observe({ type: "longtask", buffered: true });
-"""
-_FOLLOW = """
-    window.painted = [];
-    new MutationObserver(() => {
-      const found = /([\\d,]+) completed/.exec(document.querySelector(".legend").textContent);
-      if (found) window.painted.push([Date.now() / 1000, Number(found[1].replaceAll(",", ""))]);
-    }).observe(document.querySelector("canvas"), { attributes: true, attributeFilter: ["data-painted"] });
 """
 
 
@@ -158,80 +147,6 @@ def peak_of_server(partitions):
         yield peak
 
 
-@contextlib.contextmanager
-def followed():
-    """From the commit of an outcome to the pixel that shows it, at the 95th percentile."""
-    definition = grid(10_000, 1_000)
-    with folder() as path:
-        storage = path / "rivers.db"
-        with rs.CodeRepository([noop_asset(definition)]).resolve(rs.Storage.open(storage)) as repo:
-            launched = repo.backfill(
-                partition_range=EVERYTHING, block=False, max_starts_per_second=RUNS_PER_SECOND
-            )
-            with served(storage) as (link, _), opened(link) as page:
-                click(page)
-
-                def work():
-                    committed = []
-                    page.evaluate(_FOLLOW)
-                    began = time.monotonic()
-                    while time.monotonic() - began < FOLLOWED_SECONDS:
-                        view = repo.get_backfill(launched.backfill_id)
-                        committed.append((time.time(), view.completed))
-                        page.wait_for_timeout(5)
-                    shown = json.loads(page.evaluate("JSON.stringify(window.painted)"))
-                    delays = []
-                    for at, completed in shown:
-                        known = [since for since, count in committed if count >= completed]
-                        if known:
-                            delays.append(max(at - known[0], 0.0))
-                    assert len(delays) > 5
-                    return sorted(delays)[int(0.95 * len(delays))]
-
-                yield work
-            repo.cancel_backfill(launched.backfill_id)
-
-
-@contextlib.contextmanager
-def backfill(*, watched):
-    """A backfill, with its page open or without."""
-    with contextlib.ExitStack() as stack:
-        path = stack.enter_context(folder()) / "rivers.db"
-        repo = stack.enter_context(
-            rs.CodeRepository([noop_asset(grid(1000, 1000))]).resolve(rs.Storage.open(path))
-        )
-        if watched:
-            link, _ = stack.enter_context(served(path))
-            # A first backfill, so that there is something to open.
-            checked(
-                repo.backfill(partition_keys=[rs.PartitionKey.multi({"a": "a0000", "b": "b0000"})]),
-                1,
-            )
-            page = stack.enter_context(opened(link))
-            page.wait_for_timeout(500)
-
-        def work():
-            began = time.perf_counter()
-            result = repo.backfill(
-                partition_range=EVERYTHING,
-                max_starts_per_second=RUNS_PER_SECOND,
-                block=not watched,
-            )
-            if watched:
-                page.wait_for_selector(f'a.item[data-id="{result.backfill_id}"]')
-                click(page)
-                while repo.get_backfill(result.backfill_id).status == "in_progress":
-                    page.wait_for_timeout(5)
-            return time.perf_counter() - began
-
-        yield work
-
-
-def weight():
-    static = Path(rs.__file__).parent / "ui" / "static"
-    return float(sum(file.stat().st_size for file in static.iterdir()))
-
-
 ROWS = [
     Row("1,000,000 partitions painted after the click", "1 s", lambda: painted(10**6)),
     Row("1,000,000: the main thread blocked at most", "50 ms", lambda: blocked(10**6)),
@@ -239,11 +154,6 @@ ROWS = [
     Row("100,000,000: a zoom step", "100 ms", lambda: zoomed(10**8)),
     Row("100,000,000: peak of the server", "300 MB", lambda: peak_of_server(10**8),
         is_memory=True, rounds=1),
-    Row("commit to pixel beside 100,000 runs/s, 95th percentile", "300 ms", followed, rounds=1),
-    Row("1,000,000 no-op runs at 100,000 a second, with the page open and without", "3% slower",
-        functools.partial(backfill, watched=True), functools.partial(backfill, watched=False),
-        runs=PAGED_RUNS),
-    Row("page: scripts and styles", "100 KB", lambda: once(weight), is_memory=True, rounds=1),
 ]  # fmt: skip
 
 
