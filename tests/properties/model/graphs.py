@@ -1,0 +1,153 @@
+"""Random small graphs of assets, as plain data: what the model computes with, and repositories are built of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+START = dt.datetime(2024, 1, 1)
+LETTERS = ("a", "b", "c", "d")
+STATIC = {"a": ("a", "b"), "b": ("c",), "c": ("c", "d"), "d": ("a",)}
+"""A mapping that names several keys for some keys."""
+GRIDS = ("letters", "days", "halves", "none")
+HANDLERS = ("default", "memory", "pickle", "none")
+
+
+def keys_of(grid, now):
+    """All keys of a grid at a time; `None` is the only one of an asset without partitions."""
+    if grid == "none":
+        return [None]
+    if grid == "letters":
+        return list(LETTERS)
+    hours = 24 if grid == "days" else 12
+    count = (now - START) // dt.timedelta(hours=hours) + 1
+    form = "%Y-%m-%d" if grid == "days" else "%Y-%m-%dT%H"
+    return [(START + n * dt.timedelta(hours=hours)).strftime(form) for n in range(count)]
+
+
+def window_of(grid, key):
+    """The start and the end of a key's window; `None` where keys have none."""
+    if grid not in ("days", "halves"):
+        return None
+    hours, form = (24, "%Y-%m-%d") if grid == "days" else (12, "%Y-%m-%dT%H")
+    start = dt.datetime.strptime(key, form)
+    return start, start + dt.timedelta(hours=hours)
+
+
+@dataclass(frozen=True)
+class Need:
+    """That an asset needs partitions of another.
+
+    Attributes:
+        upstream: The other asset.
+        mapping: same, all, static, offset (the window before, too), window, or previous (of itself).
+        is_input: Whether the function takes the values.
+        allow_missing: Whether it does without what is missing.
+    """
+
+    upstream: str
+    mapping: str
+    is_input: bool = True
+    allow_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An asset.
+
+    Attributes:
+        name: Its name.
+        grid: Its partitions.
+        handler: What stores its values; "none": it returns nothing.
+        needs: What it needs.
+        kind: "plain", or "generator": its function yields the values one by one.
+        allow: Whether its strategy may put several partitions in a run.
+    """
+
+    name: str
+    grid: str
+    handler: str
+    needs: tuple[Need, ...] = ()
+    kind: str = "plain"
+
+    def needs_of(self, need, key, grid, now):
+        """The keys of an upstream's grid that a key of this asset needs."""
+        every = keys_of(grid, now)
+        if need.mapping == "all":
+            return every
+        if need.mapping == "static":
+            return [other for other in every if other in STATIC[key]]
+        if need.mapping == "same":
+            return [key] if key in every else []
+        if need.mapping in ("offset", "previous"):
+            at = every.index(key)
+            first = max(at - 1, 0)
+            return every[first : at + (need.mapping == "offset")]
+        start, end = window_of(self.grid, key)
+        return [
+            other
+            for other in every
+            if window_of(grid, other)[0] < end and window_of(grid, other)[1] > start
+        ]
+
+    def is_several(self, need, grid):
+        """Whether a parameter gets a dict, however many partitions there are."""
+        if grid == "none" or need.mapping == "same":
+            return False
+        return not (need.mapping == "window" and self.grid == "halves")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All assets, each after those that it needs."""
+
+    assets: tuple[Spec, ...]
+    by_name: dict[str, Spec] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "by_name", {spec.name: spec for spec in self.assets})
+
+    def __getitem__(self, name):
+        return self.by_name[name]
+
+    def needed(self, name, need, key, now):
+        """The keys of the upstream that a key of an asset needs."""
+        return self[name].needs_of(need, key, self[need.upstream].grid, now)
+
+    def takers_of(self, name):
+        """The assets that need an asset, with how."""
+        return [
+            (spec, need) for spec in self.assets for need in spec.needs if need.upstream == name
+        ]
+
+
+def random_graph(random):
+    """Two to four assets that need each other in some way."""
+    assets = []
+    for at in range(random.choice([2, 3, 3, 4])):
+        grid = random.choice(["letters", "letters", "days", "days", "halves", "none"])
+        needs = []
+        for upstream in random.sample(assets, k=min(len(assets), random.choice([0, 1, 1, 2]))):
+            mapping = _random_mapping(random, grid, upstream.grid)
+            is_input = random.random() < 0.8 and upstream.handler != "none"
+            needs.append(Need(upstream.name, mapping, is_input, is_input and random.random() < 0.2))
+        if grid == "days" and random.random() < 0.15:
+            needs.append(Need(f"x{at}", "previous", is_input=False))
+        handler = random.choice(["default", "default", "memory", "memory", "pickle", "none"])
+        kind = (
+            "generator"
+            if grid != "none" and handler != "none" and random.random() < 0.2
+            else "plain"
+        )
+        assets.append(Spec(f"x{at}", grid, handler, tuple(needs), kind))
+    return Graph(tuple(assets))
+
+
+def _random_mapping(random, grid, upstream):
+    if "none" in (grid, upstream):
+        return "all"
+    if grid == upstream:
+        return random.choice(["same", "same", "all", "static" if grid == "letters" else "offset"])
+    if "letters" in (grid, upstream):
+        return "all"
+    return "window"
