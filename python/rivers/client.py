@@ -17,13 +17,13 @@ from rivers._validation import (
     check_priority,
     check_seconds,
 )
+from rivers._worker_counts import WorkerCounts
 from rivers.exceptions import (
     AssetNotFoundError,
     BackfillNotFoundError,
     ConfigurationError,
     ExecutionError,
 )
-from rivers.execution.worker_counts import WorkerCounts
 from rivers.status import tables
 from rivers.status.backfill_view import BackfillView, seconds_left, view_of
 from rivers.status.notifications import Notifier

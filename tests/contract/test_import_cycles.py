@@ -17,7 +17,7 @@ PACKAGE = ROOT / "python" / "rivers"
 STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 
 LAYERS = [
-    "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "partitions", "policies", "io",
+    "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "_worker_counts", "partitions", "policies", "io",
     "io_handlers", "execution", "status", "storage", "client", "assets", "planning", "repository", "testing", "pytest_plugin",
     "__init__", "ui", "cli", "__main__",
 ]  # fmt: skip

@@ -7,8 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from rivers._worker_counts import WorkerCounts
 from rivers.exceptions import RiversError
-from rivers.execution.worker_counts import WorkerCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

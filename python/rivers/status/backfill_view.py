@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rivers.execution.worker_counts import WorkerCounts
+from rivers._worker_counts import WorkerCounts
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rivers._planning import Selection
     from rivers._storage import BackfillRecord
-    from rivers.execution.worker_counts import WorkerCounts
+    from rivers._worker_counts import WorkerCounts
     from rivers.partitions import PartitionKey
 
 

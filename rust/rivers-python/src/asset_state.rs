@@ -8,7 +8,7 @@ use rivers_core::store;
 use rivers_core::store::queries::asset_state::{self, Upstream};
 use rivers_core::table::cells::states_of_asset;
 
-use crate::cells::AssetCells;
+use crate::asset_cells::AssetCells;
 use crate::error::Result;
 use crate::mapping::PartitionMapping;
 use crate::selection::Selection;

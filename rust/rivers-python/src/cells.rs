@@ -1,92 +1,21 @@
-//! Maps of partitions: the counts of states in the cells of a window.
+//! The map of a backfill: the counts of states in the cells of a window.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use rivers_core::Error;
 use rivers_core::plan::Plan;
 use rivers_core::space::RangeSpec;
 use rivers_core::store;
 use rivers_core::table::PartitionStatus;
-use rivers_core::table::cells::{self, AssetStatus, Grid, Recorded, Window};
+use rivers_core::table::cells::{self, Grid, Recorded};
 
+use crate::cell_counts::{CellCounts, DimensionOf, WindowOf, window_of};
 use crate::error::Result;
 use crate::range::KeyRange;
-use crate::selection::{Selection, Space};
+use crate::selection::Selection;
 use crate::store::Store;
-
-/// A dimension of a map: its name, its number of keys, and whether they are time windows.
-type DimensionOf = (String, u32, bool);
-
-/// Rows, columns, bounds, width and height of a window.
-type WindowOf = (Option<usize>, Option<usize>, Vec<(u32, u32)>, u32, u32);
-
-fn window_of((rows, columns, bounds, width, height): WindowOf) -> Window {
-    Window {
-        rows,
-        columns,
-        bounds: bounds.into_iter().map(|(start, end)| start..end).collect(),
-        width,
-        height,
-    }
-}
-
-/// The counts of a map.
-#[pyclass(frozen, module = "rivers._rivers")]
-pub(crate) struct CellCounts {
-    cells: cells::Cells,
-}
-
-#[pymethods]
-impl CellCounts {
-    #[getter]
-    fn width(&self) -> u32 {
-        self.cells.width
-    }
-
-    #[getter]
-    fn height(&self) -> u32 {
-        self.cells.height
-    }
-
-    #[getter]
-    fn per_column(&self) -> u32 {
-        self.cells.per_column
-    }
-
-    #[getter]
-    fn per_row(&self) -> u32 {
-        self.cells.per_row
-    }
-
-    fn totals(&self) -> Vec<u64> {
-        self.cells.totals()
-    }
-
-    /// The counts of one cell.
-    fn cell(&self, row: usize, column: usize) -> PyResult<Vec<u64>> {
-        let num_states = self.cells.num_states;
-        let first = (row * self.cells.width as usize + column) * num_states;
-        let inside = column < self.cells.width as usize && row < self.cells.height as usize;
-        let cell = || self.cells.counts[first..first + num_states].to_vec();
-        inside
-            .then(cell)
-            .ok_or_else(|| pyo3::exceptions::PyIndexError::new_err((row, column)))
-    }
-
-    /// Three bytes for each cell: state, its share, and the share of `done`.
-    fn to_bytes<'py>(
-        &self,
-        py: Python<'py>,
-        order: Vec<usize>,
-        done: Vec<usize>,
-    ) -> Bound<'py, PyBytes> {
-        let bytes = py.detach(|| self.cells.to_bytes(&order, &done));
-        PyBytes::new(py, &bytes)
-    }
-}
 
 /// What is kept between two looks at a backfill.
 struct Known {
@@ -251,78 +180,6 @@ impl BackfillCells {
             self.with_layer(layer, |plan, grid, recorded| {
                 cells::partitions_in(plan, grid, recorded, &bounds, &states)
             })
-        })?;
-        Ok(selection.into())
-    }
-}
-
-/// The map of an asset, of its partitions as they were when it was made.
-#[pyclass(frozen, module = "rivers._rivers")]
-pub(crate) struct AssetCells {
-    pub(crate) space: Arc<rivers_core::space::Space>,
-    pub(crate) states: Vec<u8>,
-}
-
-#[pymethods]
-impl AssetCells {
-    /// From the state of each partition, in definition order; or, without them, from sets: a partition has
-    /// the state of the last set that contains it, and the first state if none does.
-    #[new]
-    fn new(
-        py: Python<'_>,
-        space: &Space,
-        states: Option<&[u8]>,
-        sets: Vec<(PyRef<'_, Selection>, u8)>,
-    ) -> Result<Self> {
-        let sets: Vec<(Arc<rivers_core::space::Selection>, u8)> = sets
-            .iter()
-            .map(|(set, state)| (Arc::clone(&set.selection), *state))
-            .collect();
-        let space = Arc::clone(&space.space);
-        let states = py.detach(|| match states {
-            Some(states) => cells::checked_states(&space, states.to_vec()),
-            None => cells::states_of(&space, &sets),
-        })?;
-        Ok(Self { space, states })
-    }
-
-    /// The dimensions of the asset.
-    fn dimensions(&self) -> Vec<DimensionOf> {
-        let dims = self.space.dims().iter();
-        dims.map(|dim| (dim.name.clone(), dim.axis.len(), dim.axis.time().is_some()))
-            .collect()
-    }
-
-    /// The keys at these coordinates of a dimension; those that do not exist are left out.
-    fn labels(&self, dim: usize, coordinates: Vec<u32>) -> Vec<String> {
-        let Some(dim) = self.space.dims().get(dim) else {
-            return Vec::new();
-        };
-        let known = coordinates.into_iter().filter(|&at| at < dim.axis.len());
-        known.map(|at| dim.axis.label(at).into_owned()).collect()
-    }
-
-    /// Counts all partitions.
-    fn count(&self, py: Python<'_>, window: WindowOf) -> Result<CellCounts> {
-        let window = window_of(window);
-        let cells = py.detach(|| cells::asset_cells(&self.space, &self.states, &window))?;
-        Ok(CellCounts { cells })
-    }
-
-    /// The partitions within bounds that are in one of these states.
-    fn select(
-        &self,
-        py: Python<'_>,
-        bounds: Vec<(u32, u32)>,
-        states: Vec<String>,
-    ) -> Result<Selection> {
-        let bounds: Vec<Range<u32>> = bounds.into_iter().map(|(start, end)| start..end).collect();
-        let selection = py.detach(|| {
-            let states: Vec<u8> = states
-                .iter()
-                .map(|name| AssetStatus::parse(name).map(|state| state as u8))
-                .collect::<rivers_core::Result<_>>()?;
-            cells::asset_partitions_in(&self.space, &self.states, &bounds, &states)
         })?;
         Ok(selection.into())
     }

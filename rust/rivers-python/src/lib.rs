@@ -2,11 +2,13 @@
 //! No logic, no SQL.
 
 mod arrow;
+mod asset_cells;
 mod asset_state;
 mod batch;
 mod calendar;
 mod calendar_text;
 mod calls;
+mod cell_counts;
 mod cells;
 mod context;
 mod convert;
@@ -33,13 +35,17 @@ mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
     #[pymodule_export]
+    use crate::asset_cells::AssetCells;
+    #[pymodule_export]
     use crate::asset_state::{AssetState, Staleness};
     #[pymodule_export]
     use crate::batch::{Batch, BatchWatch};
     #[pymodule_export]
     use crate::calls::{Calls, DirectCalls};
     #[pymodule_export]
-    use crate::cells::{AssetCells, BackfillCells, CellCounts};
+    use crate::cell_counts::CellCounts;
+    #[pymodule_export]
+    use crate::cells::BackfillCells;
     #[pymodule_export]
     use crate::context::CallContext;
     #[pymodule_export]
