@@ -111,3 +111,21 @@ def test_a_rerun_leaves_out_an_asset_whose_keys_are_not_defined_any_more():
     assert failed.failed > 1
     again = repository(*assets("2024-01-03"), storage=storage).rerun_backfill(failed.backfill_id)
     assert again.partitions_per_asset == {"down": 3}
+
+
+@pytest.mark.parametrize("hint", [None, rs.Materialization])
+def test_what_a_function_has_stored_itself_is_not_missing(tmp_path, hint):
+    def stored(context):
+        return rs.Materialization(metadata={"key": context.partition_key})
+
+    stored.__annotations__ = {} if hint is None else {"return": hint}
+    asset = rs.Asset(stored, partitions_def=rs.PartitionsDefinition.static_(["a", "b"]))
+    whole = rs.PartitionKeyRange.single("a", "b")
+    for expected in (2, 0):  # The second repository finds it, too.
+        with rs.CodeRepository([asset]).resolve(rs.Storage.embedded(tmp_path / "r.db")) as repo:
+            made = repo.backfill(partition_range=whole, only_missing=True).num_partitions
+            assert made == expected
+            assert repo.partition_status("stored")["status"].to_list() == ["materialized"] * 2
+            assert repo.backfill(partition_range=whole, only_missing=True).num_partitions == 0
+            with pytest.raises(ExecutionError, match="returns a Materialization"):
+                repo.load_node("stored", partition_key=rs.PartitionKey.single("a"))

@@ -577,10 +577,13 @@ def _store_part(
     if isinstance(part, Output):
         part = part.value
     refuse_unconsumed(part, f"the asset {output.name!r}")
-    if output.has_value and not isinstance(part, Materialization):
+    if output.has_value:
         context = _output_context(step, output, run, selection)
         if context is None:
             return None
+        if isinstance(part, Materialization):
+            output.handler._note_no_value(context)  # noqa: SLF001  (not for users)
+            return declared, added
         if given is not None or declared:
             known = {} if given is None else given.of_call(context.partition)
             context.output_metadata = {**known, **declared}

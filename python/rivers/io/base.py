@@ -84,6 +84,13 @@ class BaseIOHandler(ABC):
                 a value, too; the method is not called for a function annotated `-> None`.
         """
 
+    def _note_no_value(self, context: OutputContext) -> None:  # noqa: B027  (most note nothing)
+        """Take note that an asset's function has stored its data itself: it returned a `Materialization`.
+
+        Args:
+            context: Which asset and partitions it is about.
+        """
+
     def _held(self, asset: str, partitions: Selection) -> Selection:
         """Those of an asset's materialized partitions whose values this process can load.
 

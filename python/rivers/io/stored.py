@@ -26,6 +26,13 @@ _this_run: ContextVar[tuple[str, RunValues] | None] = ContextVar("rivers_this_ru
 """The id of the run that this thread or task executes, and what it has stored."""
 
 
+class _NoValue:
+    """Stands where a function stored its data itself: there is nothing to load."""
+
+
+_PICKLED_NO_VALUE = pickle.dumps(_NoValue())
+
+
 class StoredIOHandler(BaseIOHandler):
     """Keeps values in a file beside the storage, where each process of the machine finds them.
 
@@ -88,6 +95,11 @@ class StoredIOHandler(BaseIOHandler):
         else:
             self._values.sync()
 
+    def _note_no_value(self, context: OutputContext) -> None:
+        """Store that there is nothing to load; see `BaseIOHandler._note_no_value`."""
+        partitions = _selection_of(context)
+        self._values.put(context.asset_name, context.run_id, partitions, _PICKLED_NO_VALUE)
+
     def _pickled(self, context: OutputContext, value: object) -> bytes | None:
         try:
             return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
@@ -124,6 +136,7 @@ class StoredIOHandler(BaseIOHandler):
         else:
             stored = _unpickled(found)
             missing = [number for number, item in enumerate(found) if isinstance(item, bool)]
+        missing += [number for number, item in enumerate(stored) if isinstance(item, _NoValue)]
         if missing:
             keys = _keys_of(wanted)
             raise nothing_stored(context, [keys[at] for at in missing], f"in {self._values.folder}")
