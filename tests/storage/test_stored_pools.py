@@ -156,6 +156,9 @@ def test_pools_are_set_and_listed_in_the_shell(shell):
     shell.run("pools", "set", "api", 1)
     listed = shell.run("pools").splitlines()
     assert [line.split("\t")[:2] for line in listed[-2:]] == [["api", "1"], ["ware house", "4"]]
-    shell.run("pools", "unset", "api")
+    changed = json.loads(shell.run("pools", "unset", "api", "--json"))
+    assert (changed["pool"], changed["slots"]) == ("api", None)
+    changed = json.loads(shell.run("pools", "set", "ware house", 4, "--json"))
+    assert (changed["pool"], changed["slots"]) == ("ware house", 4)
     told = json.loads(shell.run("pools", "--json"))
     assert told == {"ware house": {"slots": 4, "lent": 0, "waiting": 0}}

@@ -41,8 +41,9 @@ def pools(ctx: click.Context, as_json: bool, storage: str | None) -> None:
 @pools.command("set", epilog="Example: rivers pools set warehouse 4")
 @click.argument("name", metavar="NAME")
 @click.argument("slots", metavar="N", type=click.IntRange(min=0))
+@json_option
 @storage_option
-def set_pool(name: str, slots: int, storage: str | None) -> None:
+def set_pool(name: str, slots: int, as_json: bool, storage: str | None) -> None:
     """Set the number of slots of a pool.
 
     It holds at once, also for backfills in progress; runs in flight keep what they hold. With 0, the
@@ -52,18 +53,25 @@ def set_pool(name: str, slots: int, storage: str | None) -> None:
 
     opened = open_storage(storage) or Storage.default()
     opened.set_pool(name, slots)
+    if as_json:
+        write_json(json.dumps({"pool": name, "slots": slots, "storage": opened.path}))
+        return
     output.print(f"the pool {name!r} has {count(slots, 'slot')}: {opened.path}", soft_wrap=True)
 
 
 @pools.command("unset", epilog="Example: rivers pools unset warehouse")
 @click.argument("name", metavar="NAME")
+@json_option
 @storage_option
-def unset_pool(name: str, storage: str | None) -> None:
+def unset_pool(name: str, as_json: bool, storage: str | None) -> None:
     """Remove the limit of a pool from the storage; pool_limits in the code remain."""
     from rivers.storage.storage import Storage  # noqa: PLC0415
 
     opened = Storage.open(existing_storage(storage))
     opened.set_pool(name, None)
+    if as_json:
+        write_json(json.dumps({"pool": name, "slots": None, "storage": opened.path}))
+        return
     output.print(f"the pool {name!r} is not limited by {opened.path}", soft_wrap=True)
 
 
