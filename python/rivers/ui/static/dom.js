@@ -84,20 +84,25 @@ export async function copy(text) {
  */
 export function dialog(title, body, verb) {
   const element = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
-  const close = (/** @type {string} */ value) => element.close(value);
-  put(
-    element,
-    h("form", { method: "dialog", onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); close("yes"); } },
+  let answer = false;
+  const close = (/** @type {boolean} */ value) => { answer = value; element.close(); };
+  const form =
+    h("form", { method: "dialog", onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); close(true); } },
       h("h2", {}, title), body,
       h("div", { class: "row" }, h("span", { class: "grow" }),
-        h("button", { type: "button", onclick: () => close("no") }, verb ? "Back" : "Close"),
-        verb ? h("button", { type: "submit", class: "main", autofocus: !(body instanceof Element && body.querySelector("input")) }, verb) : null)),
-  );
+        h("button", { type: "button", onclick: () => close(false) }, verb ? "Back" : "Close"),
+        verb ? h("button", { type: "submit", class: "main", autofocus: !(body instanceof Element && body.querySelector("input")) }, verb) : null));
+  put(element, form);
   element.showModal();
-  return new Promise((resolve) => element.addEventListener("close", () => {
-    // What had the focus goes, so that keys mean the page's verbs again.
-    put(element);
-    resolve(element.returnValue === "yes");
-    element.returnValue = "";
-  }, { once: true }));
+  return new Promise((resolve) => {
+    const closed = () => {
+      const isShown = element.firstElementChild === form;
+      if (isShown && element.open) return; // The event of the dialog before, which this one followed at once.
+      element.removeEventListener("close", closed);
+      resolve(answer);
+      // What had the focus goes, so that keys mean the page's verbs again.
+      if (isShown) put(element);
+    };
+    element.addEventListener("close", closed);
+  });
 }
