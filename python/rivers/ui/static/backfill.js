@@ -223,7 +223,9 @@ export async function show(view, page) {
     }, signal);
   }
   document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isField = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+    // A field of a dialog that was just closed has the focus for a moment.
+    if ((isField && !/** @type {Element} */ (event.target).closest("dialog:not([open])")) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
     const running = now.status === "in_progress";
     if (event.key === "m") map.canvas.focus();
