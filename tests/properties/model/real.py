@@ -13,7 +13,6 @@ from tests.properties.model.graphs import STATIC
 
 import rivers as rs
 
-logging.getLogger("rivers").setLevel(logging.CRITICAL)
 OPTIONS: dict = {}
 """What the functions do in the present step: `behaviour` by asset and key, and the file that logs calls."""
 _numbers = itertools.count()
@@ -155,6 +154,7 @@ class Session:
     """One process: its handlers, and a repository that is made again when code versions change."""
 
     def __init__(self, graph, folder):
+        logging.getLogger("rivers").setLevel(logging.CRITICAL)  # Of its own process.
         self.graph, self.folder = graph, folder
         self.handlers = {
             "memory": rs.InMemoryIOHandler(),
