@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build wheel new-user demo test test-rust test-python simulate torture torture-ray check docs docs-serve lint types guard bench bench-peers fmt lock clean
+.PHONY: help .venv build wheel new-user demo test test-rust test-python simulate torture torture-ray check docs docs-serve lint types guard profile bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -118,6 +118,9 @@ bench: build ## Measure
 
 guard: build ## Compare the instructions per run with what is committed; UPDATE=1 writes the table
 	python benches/guard.py $(if $(UPDATE),--update)
+
+profile: build ## Show where the instructions of a run go, for each shape
+	python benches/profile.py
 
 bench-peers: build ## Measure the same work on the peers
 	python benches/peers/compare.py

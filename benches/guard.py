@@ -46,11 +46,18 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     return 0;
 }
 """
-_FEW = 500
+FEW = 500
 
 
-def measure(shapes: list[str]) -> dict[str, int]:
-    """Returns the instructions that a run of each shape takes."""
+def dumps(
+    shapes: list[str], *flags: str, rounds: tuple[str, ...] = ("few", "many")
+) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Executes shapes under Valgrind, with few runs and with many.
+
+    Returns:
+        How many runs are many, by shape; and the profiles that Valgrind wrote, by "SHAPE few" and "SHAPE many" for
+        the thread that waits for the runs, and by "" for all that happened besides, thread by thread.
+    """
     for tool in ("valgrind", "cc"):
         if shutil.which(tool) is None:
             msg = f"the guard needs {tool!r}; on Debian: apt-get install valgrind gcc"
@@ -63,8 +70,8 @@ def measure(shapes: list[str]) -> dict[str, int]:
         # Addresses decide how long searches in hash tables are.
         command = ["setarch", "--addr-no-randomize"] if shutil.which("setarch") else []
         command += [
-            "valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'out'}",
-            sys.executable, __file__, "--within", str(library), *shapes,
+            "valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'out'}", *flags,
+            sys.executable, __file__, "--within", str(library), "--rounds", *rounds, "--", *shapes,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONHASHSEED": "0", "RIVERS_STORAGE": str(folder / "s.db")}
         environment["LD_PRELOAD"] = str(library)
@@ -73,21 +80,29 @@ def measure(shapes: list[str]) -> dict[str, int]:
         )
         if done.returncode:
             raise SystemExit(done.stderr)
-        totals: dict[str, int] = {}
-        for file in folder.glob("out.*"):
+        profiles: dict[str, list[str]] = {}
+        for file in folder.glob("out?*"):
             text = file.read_text()
             trigger = re.search(r"^desc: Trigger: Client Request: (.+)$", text, re.MULTILINE)
-            if trigger is not None:
-                found = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
-                totals[trigger[1]] = int(found[1]) if found else 0
-    runs = json.loads(done.stdout)
+            profiles.setdefault("" if trigger is None else trigger[1], []).append(text)
+    return json.loads(done.stdout), profiles
+
+
+def measure(shapes: list[str]) -> dict[str, int]:
+    """Returns the instructions that a run of each shape takes."""
+    runs, profiles = dumps(shapes)
+
+    def total(label: str) -> int:
+        found = re.search(r"^(?:totals|summary): (\d+)", profiles[label][0], re.MULTILINE)
+        return int(found[1]) if found else 0
+
     return {
-        shape: round((totals[f"{shape} many"] - totals[f"{shape} few"]) / (runs[shape] - _FEW))
+        shape: round((total(f"{shape} many") - total(f"{shape} few")) / (runs[shape] - FEW))
         for shape in shapes
     }
 
 
-def execute(library: str, shapes: list[str]) -> None:
+def execute(library: str, shapes: list[str], rounds: list[str]) -> None:
     """Executes the shapes, in the process whose instructions are counted."""
     import gc
     import logging
@@ -100,12 +115,12 @@ def execute(library: str, shapes: list[str]) -> None:
     runs = {}
     for name in shapes:
         shape = SHAPES[name]
-        rounds = {"ignored": _FEW, f"{name} few": _FEW, f"{name} many": shape.runs}
-        for label, num_runs in rounds.items():
+        for label in ["ignored", *rounds]:
+            num_runs = shape.runs if label == "many" else FEW
             with prepared(shape, num_runs) as execute_runs:
                 dump(b"preparation")
                 execute_runs()
-                dump(label.encode())
+                dump(f"{name} {label}".encode())
         runs[name] = shape.runs
     print(json.dumps(runs))
 
@@ -154,9 +169,10 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", default=list(SHAPES), help="all by default")
     parser.add_argument("--update", action="store_true", help="write the table")
     parser.add_argument("--within", metavar="LIBRARY", help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.within:
-        execute(given.within, given.shapes)
+        execute(given.within, given.shapes, given.rounds)
         return
     measured = measure(given.shapes)
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}

@@ -29,8 +29,9 @@ mod values;
 mod vectorcall;
 mod worker;
 
-/// The Rust core of rivers.
-#[pyo3::pymodule]
+/// The Rust core of rivers. Its objects are immutable or have locks of their own, so that it does not need the
+/// interpreter's.
+#[pyo3::pymodule(gil_used = false)]
 mod _rivers {
     #[pymodule_export]
     use crate::arrow::ArrowTable;
