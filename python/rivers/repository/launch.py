@@ -191,12 +191,17 @@ class Launcher:
         left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
-        nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
+        earlier = store.plan(record["key"])
+        nodes, plan = plan_rerun(request, self.graph, spaces, earlier, left)
         origins = self._origins(backfill_id)
         states = self.states(spaces)
+        indices = {name: index for index, name in enumerate(record["assets"])}
 
         def done(node: Node, selection: Selection) -> Selection:
             made = store.materialized_in(origins, node.name, selection.space)
+            left_out = earlier.materialized(indices[node.name])
+            if left_out is not None:
+                made = made.union(left_out.same_in(selection.space))
             made = made.intersection(states.materialized(node.name, selection.space))
             return self._loadable(node, made.intersection(selection))
 
