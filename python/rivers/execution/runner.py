@@ -111,9 +111,11 @@ class Program:
     observer: RunObserver | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        since = time.monotonic()
         for layer in self.layers:
             taken = {wanted.parameter for step in layer for wanted in step.inputs}
             for step in layer:
+                step.since = since
                 step.note_none = _none_recorder(step, self.plan, taken)
 
     @ComputedOnce
@@ -642,7 +644,8 @@ def _store_part(
         if context is None:
             return None
         if isinstance(part, Materialization):
-            output.handler._note_no_value(context)  # noqa: SLF001  (not for users)
+            age = time.monotonic() - step.since
+            output.handler._note_no_value(context, age)  # noqa: SLF001  (not for users)
             return declared, added
         if given is not None or declared:
             known = {} if given is None else given.of_call(context.partition)
