@@ -195,7 +195,7 @@ def test_a_dragged_rectangle_is_counted_and_what_failed_in_it_is_run_again(page,
     sent = []
     page.on("request", lambda request: sent.append(request.post_data or ""))
     served.bad.clear()
-    page.get_by_role("button", name="Rerun 1 failed").click()
+    page.get_by_role("button", name="Rerun 1 failed here").click()
     expect(page).not_to_have_url(re.compile(served.backfill_id))
     expect(page.locator("main .pill").first).to_have_text("completed")
     assert served.repository.backfills().height == 2
@@ -419,7 +419,7 @@ def test_what_is_missing_of_an_asset_is_made_by_keyboard(page, served):
     page.wait_for_selector("canvas[data-painted]")
     served.bad.clear()
     page.keyboard.press("b")
-    expect(page.locator("dialog")).to_contain_text("1 partitions in 1 runs")
+    expect(page.locator("dialog")).to_contain_text("1 partition in 1 run")
     page.keyboard.press("Enter")
     expect(page.locator("main .pill").first).to_have_text("completed")
 
@@ -458,7 +458,7 @@ def test_what_is_missing_of_an_asset_is_planned_and_made(page, served):
     expect(page.locator(".legend")).to_contain_text("29 materialized")
     served.bad.clear()
     page.locator("#missing").click()
-    expect(page.locator("dialog")).to_contain_text("1 partitions in 1 runs")
+    expect(page.locator("dialog")).to_contain_text("1 partition in 1 run")
     page.get_by_role("button", name="Launch").click()
     expect(page.locator("main .pill").first).to_have_text("completed")
 

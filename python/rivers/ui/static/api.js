@@ -3,10 +3,7 @@ const BASE = "/api/v1";
 
 /** An answer that refuses a request. */
 export class ApiError extends Error {
-  /**
-   * @param {number} status
-   * @param {string} message
-   */
+  /** @param {number} status @param {string} message */
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -23,10 +20,7 @@ async function check(response) {
   throw new ApiError(response.status, message);
 }
 
-/**
- * @param {string} path
- * @param {Record<string, any>} [query]
- */
+/** @param {string} path @param {Record<string, any>} [query] */
 export function address(path, query = {}) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -38,20 +32,12 @@ export function address(path, query = {}) {
   return BASE + path + (text ? `?${text}` : "");
 }
 
-/**
- * @param {string} path
- * @param {Record<string, any>} [query]
- * @param {AbortSignal} [signal]
- */
+/** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
 export async function get(path, query, signal) {
   return (await check(await fetch(address(path, query), { signal }))).json();
 }
 
-/**
- * @param {string} method
- * @param {string} path
- * @param {any} [body]
- */
+/** @param {string} method @param {string} path @param {any} [body] */
 export async function send(method, path, body = {}) {
   const options = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const response = await check(await fetch(BASE + path, options));
@@ -75,9 +61,7 @@ export async function cells(path, query, tag, signal) {
 
 /**
  * Follows events until the signal aborts.
- * @param {Record<string, any>} query
- * @param {(state: any) => void} on
- * @param {AbortSignal} signal
+ * @param {Record<string, any>} query @param {(state: any) => void} on @param {AbortSignal} signal
  */
 export function follow(query, on, signal) {
   const source = new EventSource(address("/events", query));
@@ -87,3 +71,9 @@ export function follow(query, on, signal) {
 
 /** @param {string} text */
 export const part = (text) => encodeURIComponent(text);
+
+/**
+ * Coordinates as parameters of a query.
+ * @param {Record<string, [number, number]>} coordinates
+ */
+export const where = (coordinates) => Object.entries(coordinates).map(([name, [start, end]]) => `${name}:${start}-${end}`);

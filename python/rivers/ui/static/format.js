@@ -9,7 +9,7 @@ export const count = (value) => value.toLocaleString("en-US");
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 1) return seconds > 0 && seconds < 0.001 ? "< 1 ms" : `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
@@ -45,18 +45,35 @@ export function ago(text) {
 export const tone = (state) => `var(--${state})`;
 
 /**
+ * The colour of a state, with the pattern that it has on the map.
+ * @param {string} state
+ */
+export const dot = (state) => h("i", { class: `dot is-${state}`, style: { "--tone": tone(state) } });
+
+/**
+ * A number with its noun.
+ * @param {number} number @param {string} noun
+ */
+export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+/**
+ * The beginning of an id, by which the command line finds it, and the number of a run.
+ * @param {string} id
+ */
+export const shortId = (id) => id.replace(/^([0-9a-f]{8}-[0-9a-f]{4})-[0-9a-f-]{22}/, "$1");
+
+/**
  * A state as a pill.
  * @param {string} state
  */
 export function pill(state) {
   const shown = state === "in_progress" ? "running" : state;
-  return h("span", { class: "pill", style: { "--tone": tone(shown) } }, shown);
+  return h("span.pill", { style: { "--tone": tone(shown) } }, shown);
 }
 
 /**
  * The counts of a backfill by state.
- * @param {any} view
- * @returns {[string, number][]}
+ * @param {any} view @returns {[string, number][]}
  */
 export function shares(view) {
   const left = view.num_partitions - view.completed - view.failed - view.canceled;
@@ -67,14 +84,13 @@ export function shares(view) {
 
 /**
  * A bar of the shares of states.
- * @param {[string, number][]} counts
- * @param {string} [size]
+ * @param {[string, number][]} counts @param {string} [size]
  */
 export function bar(counts, size = "") {
   const total = counts.reduce((sum, [, value]) => sum + value, 0) || 1;
   const label = counts.filter(([, value]) => value).map(([state, value]) => `${count(value)} ${state}`).join(", ");
   return h("div", { class: `shares ${size}`, role: "img", "aria-label": label, title: label },
-    counts.filter(([, value]) => value).map(([state, value]) => h("i", { style: { width: `${(100 * value) / total}%`, background: tone(state) } })));
+    counts.filter(([, value]) => value).map(([state, value]) => h("i", { class: `is-${state}`, style: { width: `${(100 * value) / total}%`, "--tone": tone(state) } })));
 }
 
 /**
@@ -89,6 +105,5 @@ export function limits(view) {
   if (own.canary) words.push(`canary of ${own.canary}`);
   if (own.timeout) words.push(`timeout ${own.timeout} s`);
   if (own.stop_on_failure) words.push("stops on failure");
-  if (view.paused) words.push("paused");
   return words.join(" · ");
 }

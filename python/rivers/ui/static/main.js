@@ -51,8 +51,7 @@ async function render() {
   const base = location.hash.split("?")[0] || "#/";
   /**
    * Keeps the state of the view in its address.
-   * @param {URLSearchParams} state
-   * @param {boolean} [anew]
+   * @param {URLSearchParams} state @param {boolean} [anew]
    */
   const save = (state, anew = false) => {
     const query = state.toString();
@@ -61,26 +60,26 @@ async function render() {
     shown = hash;
     history.replaceState(null, "", hash);
   };
-  put(view, h("p", { class: "empty" }, "Loading…"));
+  put(view, h("p.empty", {}, "Loading…"));
   try {
     await found.show(view, { path: found.path, state: found.state, signal, save, info });
     window.scrollTo(0, 0);
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof api.ApiError && error.status === 401) { refused(); return; }
-    put(view, h("p", { class: "empty" }, /** @type {Error} */ (error).message));
+    put(view, h("p.empty", {}, /** @type {Error} */ (error).message));
   }
 }
 
 function refused() {
-  put(view, h("div", { class: "empty" }, h("h1", {}, "This browser has no session"), h("p", {}, "Open the link that rivers ui printed. A link opens one browser; a browser that has a session can make another one.")));
+  put(view, h("div.empty", {}, h("h1", {}, "This browser has no session"), h("p", {}, "Open the link that rivers ui printed. A link opens one browser; a browser that has a session can make another one.")));
 }
 
 function help() {
   const keys = [["j k ↑ ↓", "move in the list"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed, here or in the selection"], ["u", "resume"], ["y · Y", "copy the selection as Python or as a command"], ["b", "backfill what is missing of an asset"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
   const table = h("table", {}, keys.map(([key, text]) => h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text))));
-  const link = h("button", { type: "button", onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
-  dialog("Keyboard", h("div", { class: "stack" }, table, info.read_only ? null : link));
+  const link = h("button", { onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
+  dialog("Keyboard", h("div.stack", {}, table, info.read_only ? null : link));
 }
 
 async function start() {
@@ -89,7 +88,7 @@ async function start() {
     info = await api.get("/info");
   } catch (error) {
     if (error instanceof api.ApiError && error.status === 401) refused();
-    else put(view, h("p", { class: "empty" }, /** @type {Error} */ (error).message));
+    else put(view, h("p.empty", {}, /** @type {Error} */ (error).message));
     return;
   }
   put(/** @type {Element} */ (document.getElementById("storage")), info.storage);
