@@ -1,7 +1,7 @@
 // The graph of assets, and one asset: its whole grid, and what is missing of it.
 import * as api from "./api.js";
-import { dialog, empty, failed, h, put, s, toast } from "./dom.js";
-import { count, dot, duration, plural } from "./format.js";
+import { dialog, each, empty, failed, h, onKey, put, s, toast } from "./dom.js";
+import { count, counts, duration, plural } from "./format.js";
 import { GridMap } from "./map.js";
 
 /** @param {HTMLElement} view @param {any} page */
@@ -14,7 +14,7 @@ export async function list(view, { signal, info }) {
   put(view, h("div.stack", {}, h("h1", {}, "Assets"), h("section.card.graph", {}, graph(assets, view.clientWidth - 36)),
     h("section.card.scroll", {}, h("table", {},
       h("tr", {}, ["Asset", "Dimensions", "Depends on"].map((name) => h("th", {}, name)), h("th.num", {}, "Partitions")),
-      assets.map((/** @type {any} */ asset) => h("tr", {},
+      each(assets, (asset) => h("tr", {},
         h("td.whole", {}, asset.num_partitions === null ? asset.name : h("a.link", { href: `#/assets/${api.part(asset.name)}` }, asset.name)),
         h("td.muted", {}, dimensions(asset)),
         h("td.muted", {}, asset.depends_on.join(", ")),
@@ -22,7 +22,7 @@ export async function list(view, { signal, info }) {
 }
 
 /** @param {any} asset */
-const dimensions = (asset) => asset.dimensions.map((/** @type {any} */ own) => (asset.dimensions.length === 1 && own.name === "partition" ? plural(own.size, "key") : `${own.name} ${count(own.size)}`)).join(" × ");
+const dimensions = (asset) => each(asset.dimensions, (own) => (asset.dimensions.length === 1 && own.name === "partition" ? plural(own.size, "key") : `${own.name} ${count(own.size)}`)).join(" × ");
 
 /**
  * Draws assets in columns by their depth.
@@ -31,10 +31,10 @@ const dimensions = (asset) => asset.dimensions.map((/** @type {any} */ own) => (
 function graph(assets, space) {
   const byName = new Map(assets.map((asset) => [asset.name, asset]));
   const depths = new Map();
-  const depth = (/** @type {string} */ name) => {
+  const depth = (name = "") => {
     if (!depths.has(name)) {
       depths.set(name, 0);
-      depths.set(name, Math.max(-1, ...(byName.get(name)?.depends_on ?? []).filter((/** @type {string} */ up) => byName.has(up) && up !== name).map(depth)) + 1);
+      depths.set(name, Math.max(-1, ...(byName.get(name)?.depends_on ?? []).filter((up = "") => byName.has(up) && up !== name).map(depth)) + 1);
     }
     return depths.get(name);
   };
@@ -43,7 +43,7 @@ function graph(assets, space) {
   /** @type {number[]} */
   const used = [];
   // What stands alone fills lines below, as many in one as are beside each other above.
-  const linked = new Set(assets.flatMap((asset) => asset.depends_on.filter((/** @type {string} */ up) => byName.has(up) && up !== asset.name).flatMap((/** @type {string} */ up) => [up, asset.name])));
+  const linked = new Set(assets.flatMap((asset) => asset.depends_on.filter((up = "") => byName.has(up) && up !== asset.name).flatMap((up = "") => [up, asset.name])));
   for (const { name } of assets.filter((asset) => linked.has(asset.name))) {
     const column = depth(name);
     used[column] = (used[column] ?? 0) + 1;
@@ -55,12 +55,12 @@ function graph(assets, space) {
   alone.forEach(({ name }, index) => places.set(name, [(index % columns) * 230 + 1, top + Math.floor(index / columns) * 66 + 1]));
   const width = columns * 230 - 48;
   const height = top + Math.ceil(alone.length / columns) * 66 - 14;
-  const lines = assets.flatMap((asset) => asset.depends_on.filter((/** @type {string} */ up) => places.has(up) && up !== asset.name).map((/** @type {string} */ up) => {
+  const lines = assets.flatMap((asset) => asset.depends_on.filter((up = "") => places.has(up) && up !== asset.name).map((up = "") => {
     const [x0, y0] = /** @type {[number, number]} */ (places.get(up));
     const [x1, y1] = /** @type {[number, number]} */ (places.get(asset.name));
     return s("path", { d: `M${x0 + 180} ${y0 + 25}C${x0 + 206} ${y0 + 25} ${x1 - 26} ${y1 + 25} ${x1} ${y1 + 25}` });
   }));
-  const short = (/** @type {string} */ text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
+  const short = (text = "") => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
   const boxes = assets.map((asset) => {
     const [x, y] = /** @type {[number, number]} */ (places.get(asset.name));
     const href = asset.num_partitions === null ? "#/assets" : `#/assets/${api.part(asset.name)}`;
@@ -77,7 +77,7 @@ export async function one(view, page) {
   const path = `/assets/${api.part(name)}`;
   const [grid, assets] = await Promise.all([api.get(`${path}/grid`, {}, signal), api.get("/assets", {}, signal)]);
   const own = assets.find((/** @type {any} */ asset) => asset.name === name);
-  const links = (/** @type {string} */ word, /** @type {any[]} */ names) => (names.length ? h("span", {}, `${word} `, names.flatMap((other, index) => [index ? ", " : "", h("a.link", { href: `#/assets/${api.part(other)}` }, other)])) : null);
+  const links = (word = "", /** @type {any[]} */ names) => (names.length ? h("span", {}, `${word} `, names.flatMap((other, index) => [index ? ", " : "", h("a.link", { href: `#/assets/${api.part(other)}` }, other)])) : null);
   const known = new Set(assets.filter((/** @type {any} */ asset) => asset.num_partitions !== null).map((/** @type {any} */ asset) => asset.name));
   const users = assets.filter((/** @type {any} */ asset) => asset.depends_on.includes(name) && known.has(asset.name)).map((/** @type {any} */ asset) => asset.name);
   document.title = `${name} – rivers`;
@@ -100,9 +100,8 @@ export async function one(view, page) {
       if (!part) { put(selection); return; }
       const where = api.where(part);
       const { totals } = await api.get(`${path}/cells`, { where, width: 1, height: 1 }, signal);
-      const states = Object.keys(totals).filter((state) => totals[state]);
       put(selection, h("div.selection", {},
-        states.map((state) => h("span.row.small", {}, dot(state), `${count(totals[state])} ${state.replace("_", " ")}`)),
+        counts(totals),
         h("span.grow", {}),
         info.read_only ? null : h("button.main", { onclick: () => missing(part) }, "Make what is missing here…"),
         h("button", { onclick: () => map.show(part) }, "Zoom"),
@@ -112,17 +111,14 @@ export async function one(view, page) {
   put(view, h("div.stack", {},
     h("div.row", {}, h("h1", {}, name), h("span.grow", {}),
       info.read_only ? null : h("button.main", { id: "missing", title: "b", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
-    h("div.small.muted.facts-line", {}, h("span", {}, dimensions(own)), links("depends on", own.depends_on.filter((/** @type {string} */ up) => known.has(up))), links("used by", users),
+    h("div.small.muted.facts-line", {}, h("span", {}, dimensions(own)), links("depends on", own.depends_on.filter((up = "") => known.has(up))), links("used by", users),
       Object.entries(own.metadata).map(([key, text]) => h("span.tag", {}, `${key}=${text}`))),
     h("section.card", {}, map.element, selection)));
-  document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
-    if (event.key === "m") map.canvas.focus();
-    else if (event.key === "b" && !info.read_only) missing(map.selection ? map.coordinates(...map.selection) : Object.fromEntries(map.bounds));
-    else return;
-    event.preventDefault();
-  }, { signal });
+  onKey(signal, (key) => {
+    if (key === "m") map.canvas.focus();
+    else if (key === "b" && !info.read_only) missing(map.selection ? map.coordinates(...map.selection) : Object.fromEntries(map.bounds));
+    else return false;
+  });
   const timer = setInterval(() => map.refresh(), 3000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

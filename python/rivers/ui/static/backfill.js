@@ -1,8 +1,8 @@
 // One backfill: its counts and verbs, its map, its errors, and its activity.
 import * as api from "./api.js";
-import { copy, dialog, failed, h, put, toast } from "./dom.js";
+import { copy, dialog, each, empty, failed, h, onKey, put, toast } from "./dom.js";
 import { drawActivity } from "./activity.js";
-import { bar, count, dot, duration, limits, pill, plural, rate, shares, time } from "./format.js";
+import { bar, count, counts, dot, duration, limits, pill, plural, rate, shares, tags, time } from "./format.js";
 import { GridMap } from "./map.js";
 
 /** @param {HTMLElement} view @param {any} page */
@@ -32,13 +32,13 @@ export async function show(view, page) {
     });
     const chooser = grids.length > 1
       ? h("label.row.small.muted", {}, "Assets", h("select", { onchange: (event) => { asset = event.target.value; page.state = new URLSearchParams(); makeMap(); } },
-          grids.map((/** @type {any} */ grid) => h("option", { value: grid.assets[0], selected: grid === own }, grid.assets.join(", ")))))
+          each(grids, (grid) => h("option", { value: grid.assets[0], selected: grid === own }, grid.assets.join(", ")))))
       : null;
     // The map reads its cells when it is laid out.
     put(mapCard, chooser, map.element, selection);
   };
 
-  const act = async (/** @type {string} */ verb, /** @type {any} */ body = {}) => {
+  const act = async (verb = "", /** @type {any} */ body = {}) => {
     try {
       now = await api.send("POST", `${path}/${verb}`, body);
       drawHead();
@@ -58,7 +58,7 @@ export async function show(view, page) {
     if (await dialog(`Cancel ${plural(left, "partition")}?`, body, "Cancel backfill")) act("cancel", { force_after: force.value === "" ? null : +force.value });
   };
   const change = async () => {
-    const field = (/** @type {string} */ name, /** @type {any} */ value, /** @type {any} */ more) => h("input", { type: "number", name, value: value ?? "", step: 1, ...more });
+    const field = (name = "", /** @type {any} */ value, /** @type {any} */ more) => h("input", { type: "number", name, value: value ?? "", step: 1, ...more });
     const fields = [field("max_concurrency", now.max_concurrency, { min: 1 }), field("priority", now.priority, {}), field("max_failures", now.limits.max_failures, { min: 0, step: "any" })];
     const body = h("div.stack", {}, ["Runs at once", "Priority", "Stop at failures (count or share)"].map((label, index) => h("label", {}, label, fields[index])));
     if (!(await dialog("Limits", body, "Set"))) return;
@@ -68,10 +68,19 @@ export async function show(view, page) {
     } catch (error) { failed(error); }
   };
 
+  /** What a server without assets cannot do, and the command that does. */
+  const elsewhere = () => {
+    const verb = now.interrupted ? "resume" : now.status !== "in_progress" && now.failed + now.canceled ? "rerun" : "";
+    if (info.has_assets || info.read_only || !verb) return null;
+    const command = `rivers ${verb} ${id} --storage ${quoted(info.storage)}`;
+    return h("div.note", {}, h("span", {}, `This server knows no assets, so it cannot ${verb} this. Start it as `, h("code", {}, "rivers ui MODULE"), ", or run"), h("code", {}, command),
+      h("button", { onclick: () => copy(command) }, "Copy"));
+  };
+
   function drawHead() {
     document.title = `${now.assets.join(", ")} – rivers`;
     const running = now.status === "in_progress";
-    const button = (/** @type {string} */ text, /** @type {() => any} */ on, more = {}) => h("button", { onclick: on, ...more }, text);
+    const button = (text = "", /** @type {() => any} */ on, more = {}) => h("button", { onclick: on, ...more }, text);
     const left = now.failed + now.canceled;
     const verbs = info.read_only ? [] : [
       running && !now.interrupted && !now.paused ? button("Pause", () => act("pause"), { title: "p" }) : null,
@@ -93,7 +102,8 @@ export async function show(view, page) {
       h("div.small.muted.facts-line", {},
         [`started ${time(now.created_at)}`, now.strategy, limits(now), now.interrupted ? "its process is gone" : running ? "its process is alive" : null].filter(Boolean).map((text) => h("span", {}, text)),
         h("button.quiet.mono", { title: "Copy the id", onclick: () => copy(id) }, id),
-        now.tags.map((/** @type {string[]} */ tag) => h("span.tag", {}, `${tag[0]}=${tag[1]}`))));
+        tags(now.tags)),
+      elsewhere());
   }
 
   /** @type {{count: number, python: string, command: string, body: any, failed: number} | null} */
@@ -126,7 +136,7 @@ export async function show(view, page) {
     const canRun = ended && info.has_assets && !info.read_only;
     put(selection, h("div.selection", { id: "selection" },
       h("b", {}, plural(found.count, "partition")),
-      states.map((state) => h("span.row.small", {}, dot(state), `${count(totals[state])} ${state}`)),
+      counts(totals),
       h("span.grow", {}),
       canRun && totals.failed ? h("button.main", { id: "rerun-failed", onclick: () => rerun({ ...body, states: ["failed"] }) }, `Rerun ${count(totals.failed)} failed here`) : null,
       canRun ? h("button", { id: "rerun-all", onclick: () => rerun({ ...body, states }) }, `Rerun all ${count(found.count)}`) : null,
@@ -210,7 +220,8 @@ export async function show(view, page) {
   };
   slow();
   if (now.status === "in_progress") {
-    api.follow({ backfill: id }, async (state) => {
+    api.follow({ backfill: id }, (state) => {
+      if (state === null) { put(view, empty("This backfill is gone", "Its records were removed from the storage.")); return; }
       const ended = now.status === "in_progress" && state.status !== "in_progress";
       now = state;
       drawHead();
@@ -218,22 +229,20 @@ export async function show(view, page) {
       if (ended || Date.now() - read > pause) slow();
     }, signal);
   }
-  document.addEventListener("keydown", (event) => {
-    const isField = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
-    // A field of a dialog that was just closed has the focus for a moment.
-    if ((isField && !/** @type {Element} */ (event.target).closest("dialog:not([open])")) || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
+  onKey(signal, (key) => {
     const running = now.status === "in_progress";
-    if (event.key === "m") map.canvas.focus();
-    else if (event.key === "y" && chosen) copy(chosen.python);
-    else if (event.key === "Y" && chosen) copy(chosen.command);
-    else if (info.read_only) return;
-    else if (event.key === "p" && running && !now.interrupted) act(now.paused ? "unpause" : "pause");
-    else if (event.key === "c" && running) cancel();
-    else if (event.key === "s" && running) change();
-    else if (event.key === "u" && now.interrupted && info.has_assets) act("resume");
-    else if (event.key === "r" && !running && info.has_assets) rerunByKey();
-    else return;
-    event.preventDefault();
-  }, { signal });
+    if (key === "m") map.canvas.focus();
+    else if (key === "y" && chosen) copy(chosen.python);
+    else if (key === "Y" && chosen) copy(chosen.command);
+    else if (info.read_only) return false;
+    else if (key === "p" && running && !now.interrupted) act(now.paused ? "unpause" : "pause");
+    else if (key === "c" && running) cancel();
+    else if (key === "s" && running) change();
+    else if (key === "u" && now.interrupted && info.has_assets) act("resume");
+    else if (key === "r" && !running && info.has_assets) rerunByKey();
+    else return false;
+  });
 }
+
+/** A word for a shell. */
+const quoted = (text = "") => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);

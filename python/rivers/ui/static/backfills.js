@@ -1,7 +1,7 @@
 // The list of backfills: live ones first, with filters and keyboard control.
 import * as api from "./api.js";
-import { empty, h, put, s } from "./dom.js";
-import { ago, bar, count, duration, limits, pill, rate, shares, shortId } from "./format.js";
+import { each, empty, h, put, s } from "./dom.js";
+import { ago, bar, count, duration, limits, pill, rate, shares, shortId, tags } from "./format.js";
 
 const STATES = ["in_progress", "failed", "canceled", "completed"];
 
@@ -56,7 +56,7 @@ export async function show(view, { state, signal, save, info }) {
   };
   api.follow({}, (views) => {
     const before = live;
-    live = new Map(views.map((/** @type {any} */ view) => [view.backfill_id, view]));
+    live = new Map(each(views, (view) => [view.backfill_id, view]));
     const known = new Set(shown.map((view) => view.backfill_id));
     const isNew = [...live.keys()].some((id) => !known.has(id));
     const ended = [...before.keys()].some((id) => !live.has(id));
@@ -85,7 +85,7 @@ function row(view) {
     h("div.what", {},
       h("div.name", { title: view.assets.join(", ") }, view.assets.join(", ")),
       h("div.sub", {}, h("span.mono", {}, shortId(view.backfill_id)), ` · ${ago(view.created_at)} · ${view.strategy}`),
-      view.tags.length ? h("div.sub.tags", {}, view.tags.map((/** @type {string[]} */ tag) => h("span.tag", {}, `${tag[0]}=${tag[1]}`))) : null),
+      view.tags.length ? h("div.sub.tags", {}, tags(view.tags)) : null),
     h("div", {}, pill(view.state)),
     h("div.wide", {}, bar(shares(view)),
       h("div.under", {}, h("span", {}, `${count(ended)} of ${count(view.num_partitions)}`, view.failed ? ` · ${count(view.failed)} failed` : "",

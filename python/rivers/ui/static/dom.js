@@ -60,15 +60,42 @@ export const empty = (title, ...text) => h("div.empty", {}, h("h2", {}, title), 
  */
 export function toast(text, bad = false) {
   const element = h("div", { class: bad ? "toast bad" : "toast" }, text);
-  document.getElementById("toasts")?.append(element);
+  byId("toasts").append(element);
   setTimeout(() => element.remove(), bad ? 8000 : 4000);
 }
+
+/** @param {any} error */
+export const messageOf = (error) => String(error?.message ?? error);
+
+/** @param {any} list what the server sent @param {(item: any, index: number) => any} make */
+export const each = (list, make) => list.map(make);
 
 /**
  * Shows why something was not done.
  * @param {unknown} error
  */
-export const failed = (error) => toast(error instanceof Error ? error.message : String(error), true);
+export const failed = (error) => {
+  // That the server does not answer is said at the top, once.
+  if (/** @type {any} */ (error)?.status !== 0) toast(messageOf(error), true);
+};
+
+/** An element of the page itself. */
+export const byId = (id = "") => /** @type {HTMLElement} */ (document.getElementById(id));
+
+export const box = /** @type {HTMLDialogElement} */ (byId("dialog"));
+
+/**
+ * Calls a function for keys that are neither for a field nor for a dialog; it returns `false` for those it does not use.
+ * @param {AbortSignal} signal @param {(key: string) => any} on
+ */
+export function onKey(signal, on) {
+  document.addEventListener("keydown", (event) => {
+    const field = event.target instanceof Element && event.target.closest("input, select");
+    // A field of a dialog that was just closed has the focus for a moment.
+    if ((field && !field.closest("dialog:not([open])")) || box.open || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (on(event.key) !== false) event.preventDefault();
+  }, { signal });
+}
 
 /**
  * Copies a text.
@@ -88,9 +115,9 @@ export async function copy(text) {
  * @param {string} title @param {Child} body @param {string} [verb] @returns {Promise<boolean>}
  */
 export function dialog(title, body, verb) {
-  const element = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
+  const element = box;
   let answer = false;
-  const close = (/** @type {boolean} */ value) => { answer = value; element.close(); };
+  const close = (value = false) => { answer = value; element.close(); };
   const form =
     h("form", { method: "dialog", onsubmit: (event) => { event.preventDefault(); close(true); } },
       h("h2", {}, title), body,

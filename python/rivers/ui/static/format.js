@@ -29,15 +29,32 @@ export function rate(value) {
 export function time(text) {
   if (!text) return "–";
   const at = new Date(text);
-  const pad = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  const pad = (value = 0) => String(value).padStart(2, "0");
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
   return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 }
 
+let ahead = 0;
+
+/**
+ * Keeps by how much the clock of the server is ahead of that of the browser.
+ * @param {string | null} date
+ */
+export function setClock(date) {
+  const own = date ? Date.parse(date) - Date.now() : 0;
+  ahead = Math.abs(own) > 2000 ? own : 0; // The header has whole seconds.
+}
+
+/**
+ * The milliseconds from now to a time of the server.
+ * @param {string} text
+ */
+export const until = (text) => Date.parse(text) - Date.now() - ahead;
+
 /** @param {string | null | undefined} text */
 export function ago(text) {
   if (!text) return "–";
-  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  const seconds = -until(text) / 1000;
   return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
 }
 
@@ -49,6 +66,12 @@ export const tone = (state) => `var(--${state})`;
  * @param {string} state
  */
 export const dot = (state) => h("i", { class: `dot is-${state}`, style: { "--tone": tone(state) } });
+
+/** @param {Record<string, number>} totals */
+export const counts = (totals) => Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("span", {}, dot(state), `${count(value)} ${state.replace("_", " ")}`));
+
+/** @param {string[][]} pairs */
+export const tags = (pairs) => pairs.map(([name, value]) => h("span.tag", {}, `${name}=${value}`));
 
 /**
  * A number with its noun.

@@ -1,7 +1,7 @@
 // The map of a grid: cells on a canvas, with zoom, choice of dimensions, and selection of rectangles.
 import * as api from "./api.js";
 import { failed, h, put } from "./dom.js";
-import { count, dot } from "./format.js";
+import { count, counts, dot } from "./format.js";
 
 const MIN_CELL = 3;
 const MAX_ROW = 22;
@@ -92,7 +92,7 @@ export class GridMap {
 
   drawControls() {
     const names = this.grid.dimensions.map((dimension) => dimension.name);
-    const choose = (/** @type {string} */ label, /** @type {"rows" | "columns"} */ which) =>
+    const choose = (label = "", /** @type {"rows" | "columns"} */ which) =>
       h("label.row.small.muted", {}, label,
         h("select", { "aria-label": label, onchange: (event) => this.arrange(which, event.target.value) },
           names.map((name) => h("option", { value: name, selected: name === this[which] }, name))));
@@ -272,7 +272,7 @@ export class GridMap {
     this.place = { left, top, pitch, line };
     const context = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
+    const colour = (name = "") => style.getPropertyValue(`--${name}`).trim();
     const palette = data.states.map(colour);
     const done = colour("completed");
     const blank = colour("pending");
@@ -283,7 +283,7 @@ export class GridMap {
     const patterns = new Map([["failed", lines(context, true)], ["canceled", lines(context, false)]]);
     const only = this.only ? data.states.indexOf(this.only) : -1;
     const { bytes } = data;
-    const edge = (/** @type {number} */ value) => Math.round(value * scale) / scale;
+    const edge = (value = 0) => Math.round(value * scale) / scale;
     for (let row = 0; row < data.height; row += 1) {
       const y = edge(top + row * line);
       const tall = Math.max(edge(top + (row + 1) * line) - y - gap, 0.5);
@@ -397,7 +397,6 @@ export class GridMap {
 
   drawLegend() {
     const { data } = this;
-    const shown = data.states.filter((/** @type {string} */ state) => data.totals[state]);
     // Dimensions that are not shown are added up.
     const others = this.grid.dimensions.filter(({ name }) => name !== data.rows && name !== data.columns);
     const each = others.reduce((all, { name }) => all * this.length(name), Math.max(data.per_row, 1) * data.per_column);
@@ -407,7 +406,7 @@ export class GridMap {
       return;
     }
     put(this.legend,
-      [...shown].reverse().map((state) => h("span", {}, dot(state), `${count(data.totals[state])} ${state.replace("_", " ")}`)),
+      counts(data.totals),
       h("span", {}, each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the fainter the smaller its share` : "single partitions"));
   }
 
@@ -511,7 +510,7 @@ export class GridMap {
   coordinates(a, b) {
     const { data } = this;
     const result = Object.fromEntries(this.bounds);
-    const span = (/** @type {string} */ name, /** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ per) => {
+    const span = (name = "", from = 0, to = 0, per = 0) => {
       const [start, end] = this.part(name);
       result[name] = [Math.min(start + Math.min(from, to) * per, end), Math.min(start + (Math.max(from, to) + 1) * per, end)];
     };
@@ -552,7 +551,7 @@ export class GridMap {
     if (!data) return;
     const [x, y] = at ?? [Math.floor(data.width / 2), Math.floor(data.height / 2)];
     const wraps = data.per_row === 0;
-    const apply = (/** @type {string | null} */ name, /** @type {number} */ cell, /** @type {number} */ per, /** @type {number} */ cells) => {
+    const apply = (/** @type {string | null} */ name, cell = 0, per = 0, cells = 0) => {
       if (name === null) return;
       const size = this.sizes.get(name) ?? 0;
       const [start, end] = this.part(name);
@@ -608,30 +607,24 @@ export class GridMap {
   }
 }
 
-/**
- * Marks a cell with a sign of its own, for those who cannot tell the colours apart.
- * @param {CanvasRenderingContext2D} context @param {string} state @param {number} x @param {number} y @param {number} w @param {number} t
- */
-function mark(context, state, x, y, w, t) {
+/** The sign of a state around a middle, for those who cannot tell the colours apart. */
+const SIGNS = new Map(Object.entries({
+  failed: "M-1-1L1 1M1-1L-1 1", canceled: "M-1 0L1 0", running: "M-.7-1L1 0L-.7 1", in_progress: "M-.7-1L1 0L-.7 1",
+  stale: "M0-1L0 .3M0 .8L0 1", skipped: "M-.5 0a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0",
+}).map(([state, path]) => [state, new Path2D(path)]));
+
+/** @param {CanvasRenderingContext2D} context */
+function mark(context, state = "", x = 0, y = 0, w = 0, t = 0) {
+  const sign = SIGNS.get(state);
+  if (!sign) return;
   const size = Math.min(w, t, 14) * 0.27;
-  const [cx, cy] = [x + w / 2, y + t / 2];
+  context.save();
+  context.translate(x + w / 2, y + t / 2);
+  context.scale(size, size);
   context.strokeStyle = "#fff";
-  context.fillStyle = "#fff";
-  context.lineWidth = 1.4;
-  context.beginPath();
-  if (state === "failed") {
-    context.moveTo(cx - size, cy - size); context.lineTo(cx + size, cy + size);
-    context.moveTo(cx + size, cy - size); context.lineTo(cx - size, cy + size);
-  } else if (state === "canceled") {
-    context.moveTo(cx - size, cy); context.lineTo(cx + size, cy);
-  } else if (state === "running" || state === "in_progress") {
-    context.moveTo(cx - size * 0.7, cy - size); context.lineTo(cx + size, cy); context.lineTo(cx - size * 0.7, cy + size);
-  } else if (state === "stale") {
-    context.moveTo(cx, cy - size); context.lineTo(cx, cy + size * 0.3); context.moveTo(cx, cy + size * 0.8); context.lineTo(cx, cy + size);
-  } else if (state === "skipped") {
-    context.arc(cx, cy, size * 0.5, 0, 7);
-  } else return;
-  context.stroke();
+  context.lineWidth = 1.4 / size;
+  context.stroke(sign);
+  context.restore();
 }
 
 /**
