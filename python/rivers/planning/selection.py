@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rivers._rivers import Space
@@ -14,7 +15,7 @@ from rivers.partitions.partition_set import PartitionSet
 from rivers.planning.selectors import expand_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Graph, Node
@@ -110,6 +111,25 @@ def select_partitions(
     return select_key_likes(space, keys)
 
 
+@contextmanager
+def naming_the_first(nodes: Sequence[Node]) -> Iterator[None]:
+    """Has an error about a partition name the asset whose partitions it was looked for in.
+
+    That is the first one of the selection, which matters where another one has other partitions.
+    """
+    try:
+        yield
+    except PartitionValidationError as error:
+        first, *others = nodes
+        if all(node.definition == first.definition for node in others):
+            raise
+        msg = (
+            f"{error.message}; the asset {first.name!r} is selected, and every selected partition must be "
+            "one of each selected asset's"
+        )
+        raise type(error)(msg, remedy=error.remedy) from error
+
+
 def select_for_run(
     partitioned: Sequence[tuple[Node, Space]], partition_key: KeyLike | None
 ) -> Selection:
@@ -132,7 +152,8 @@ def select_for_run(
     if partition_key is None:
         msg = f"the asset {first.name!r} is partitioned: give a partition_key, or use backfill()"
         raise ExecutionError(msg)
-    chosen = select_key_likes(space, [partition_key])
+    with naming_the_first([node for node, _ in partitioned]):
+        chosen = select_key_likes(space, [partition_key])
     for node, other in others:
         chosen.check_in(other, node.name)
     return chosen
