@@ -88,6 +88,8 @@ def start_after(
         try:
             engine.wait(again.key)
             own = build()
+            if program.observer is not None:
+                own.observe(program.observer)
         except RiversError as error:
             # The runs say what they lack.
             _log.warning("a backfill starts with what was known at its submission: %s", error)
