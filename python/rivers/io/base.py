@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.io.contexts import InputContext, OutputContext
-from rivers.io.fields import field_values, remember_annotations
+from rivers.io.fields import field_values, remember_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class BaseIOHandler(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        remember_annotations(cls)
+        remember_fields(cls)
 
     @abstractmethod
     def handle_output(self, context: OutputContext, value: object) -> None:
@@ -84,11 +84,15 @@ class BaseIOHandler(ABC):
                 a value, too; the method is not called for a function annotated `-> None`.
         """
 
-    def _note_no_value(self, context: OutputContext) -> None:  # noqa: B027  (most note nothing)
+    def _note_no_value(self, context: OutputContext, age: float) -> None:  # noqa: B027
         """Take note that an asset's function has stored its data itself: it returned a `Materialization`.
+
+        What an earlier run stored no longer exists, but what the function itself has put in the handler's
+        place does.
 
         Args:
             context: Which asset and partitions it is about.
+            age: The seconds since before the function was called: what is older, it has not stored.
         """
 
     def _held(self, asset: str, partitions: Selection) -> Selection:

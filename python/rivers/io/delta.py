@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -16,15 +17,15 @@ from rivers.io.delta_rows import (
     HIVE_NULL,
     in_partitions,
     predicate,
-    stored_types,
     with_hive_null,
 )
 from rivers.io.delta_tables import DeltaTables
+from rivers.io.delta_types import as_stored, check_names
 from rivers.io.frame_types import as_wanted, wants_lazy
 from rivers.io.frames import FrameIOHandler
 from rivers.io.key_windows import key_texts
 from rivers.io.paths import base_folder
-from rivers.io.schemas import combine, conform, merged, supertype
+from rivers.io.schemas import combine, conform, merged, supertype, without_empty_leaves
 from rivers.io.store_options import StoreOptions
 from rivers.io.values import (
     by_partition,
@@ -155,18 +156,35 @@ class DeltaIOHandler(FrameIOHandler):
         if not context.run_partitions:
             if frame is None or not frame.height:
                 self._tables.mark_none(asset, [""] if frame is None else [], [""])
-            self._tables.replace_all(asset, frame)
+            self._tables.replace_all(
+                asset, None if frame is None else as_stored(asset, "its value", frame)
+            )
             return
         none = [
             _text(key)
             for key in context.partitions
             if (value if values is None else values[key]) is None
         ]
-        if frame is None:
-            self._tables.mark_none(asset, none, none)
+        if frame is None or not frame.width:
+            stored = none if frame is None else [_text(key) for key in context.partitions]
+            self._tables.mark_none(asset, none, stored)
             self._remove(context)
         else:
             self._replace(context, frame, none)
+
+    def _note_no_value(self, context: OutputContext, age: float) -> None:
+        """Remove the rows that earlier runs stored; see `BaseIOHandler._note_no_value`."""
+        asset = context.asset_name
+        keys = self._key_columns(asset, context.partitions, varying=False)
+        table = self._tables.open(asset)
+        if table is not None and self._tables.has_newer(table, time.time() - age, keys):
+            return
+        stored = [_text(key) for key in context.partitions] or [""]
+        self._tables.mark_none(asset, [], stored)
+        if context.run_partitions:
+            self._remove(context)
+        else:
+            self._tables.replace_all(asset, None)
 
     def load_input(self, context: InputContext) -> object:
         """Return the rows of the partitions, in their order, as what the parameter takes.
@@ -178,9 +196,10 @@ class DeltaIOHandler(FrameIOHandler):
         keys = [_text(key) for key in context.partitions] or [""]
         table = self._tables.open(asset)
         if table is None:
-            if not set(keys) <= self._tables.nones(asset):
+            if not set(keys) <= self._tables.nones(asset) | self._tables.empties(asset):
                 raise nothing_stored(context, wanted_keys(context), f"in {self._tables.base}")
-            return None if len(keys) == 1 else as_wanted(pl.LazyFrame(), context.type_hint)
+            is_none = len(keys) == 1 and keys[0] in self._tables.nones(asset)
+            return None if is_none else as_wanted(pl.LazyFrame(), context.type_hint)
         rows = self._rows(context, table)
         if len(keys) > 1:
             return as_wanted(rows, context.type_hint)
@@ -246,8 +265,8 @@ class DeltaIOHandler(FrameIOHandler):
         rows = pl.concat(parts.values())
         for name in keys:
             _check_key_type(name, rows.schema[name])
-        own = stored_types(rows.schema)
-        rows = conform(rows, rows.schema, own)
+        rows = as_stored(asset, label_of(context.partitions[0]), rows)
+        own = rows.schema
         windows = self._all_windows(context, own, keys)
         stored = self._key_columns(asset, context.partitions, varying=False)
         columns = [name for name in keys if _has_a_value_per_key(own[name], windows.get(name))]
@@ -313,13 +332,17 @@ class DeltaIOHandler(FrameIOHandler):
         for name, dtype in own.items():
             if name not in known or supertype(known[name], dtype) is not None:
                 continue
-            if rows[name].null_count() == rows.height:
-                own = pl.Schema({**own, name: known[name]})
+            # What has no values yet is stored as text.
+            common = supertype(known[name], without_empty_leaves(rows[name]))
+            if common is not None:
+                own = pl.Schema({**own, name: common})
+                continue
+            stored = self._tables.scan(table).select(name).collect()[name]
+            common = supertype(without_empty_leaves(stored), dtype)
+            if common is not None:
+                known = pl.Schema({**known, name: common})
                 continue
             found = self._tables.scan(table).filter(pl.col(name).is_not_null()).head(1).collect()
-            if not found.height:
-                known = pl.Schema({**known, name: dtype})
-                continue
             keys = self._key_columns(context.asset_name, context.partitions, varying=False)
             first = ", ".join(str(found[column][0]) for column in keys)
             merged(
@@ -332,7 +355,9 @@ class DeltaIOHandler(FrameIOHandler):
         labels = ("what is stored", label_of(context.partitions[0]))
         if self.schema == "strict" and set(own.items()) == set(known.items()):
             return known  # Delta Lake keeps no order of columns.
-        return merged(context.asset_name, zip(labels, (known, own), strict=True), self.schema)
+        both = merged(context.asset_name, zip(labels, (known, own), strict=True), self.schema)
+        check_names(context.asset_name, both)
+        return both
 
     def _all_windows(
         self,

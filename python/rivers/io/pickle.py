@@ -16,7 +16,7 @@ from rivers.io.values import group, nothing_stored, ungroup, wanted_keys
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
     from pathlib import PurePath
 
     from obstore.store import ObjectStore
@@ -112,6 +112,17 @@ class PickleIOHandler(BaseIOHandler):
         for key, path, size in stored:
             own = {"path": MetadataValue.path(str(path)), "size_bytes": size}
             context.add_output_metadata(own, key if len(stored) > 1 else None)
+
+    def _note_no_value(self, context: OutputContext, age: float) -> None:
+        """Remove what earlier runs stored; see `BaseIOHandler._note_no_value`."""
+        keys: Sequence[PartitionKey | None] = context.partitions or [None]
+        paths = [
+            path
+            for key in keys
+            for place in (self._files.path, self._files.former_path)
+            if (path := place(context.asset_name, key, _SUFFIX)) is not None
+        ]
+        self._files.remove_older(paths, age)
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.
