@@ -73,6 +73,22 @@ def check_names(asset: str, columns: Iterable[str]) -> None:
             raise ExecutionError(msg)
 
 
+def check_key_type(name: str, dtype: pl.DataType) -> None:
+    """Check that a column of keys holds something by which rows can be found.
+
+    Raises:
+        TypeError: If it does not.
+    """
+    if isinstance(dtype, pl.Datetime | pl.Categorical | pl.Enum):
+        return
+    if not (dtype.is_integer() or dtype in (pl.String, pl.Date)):
+        msg = (
+            f"the column {name!r} holds the keys of partitions, so it must hold text, dates or whole "
+            f"numbers, or datetimes, not {dtype}; cast it to text"
+        )
+        raise TypeError(msg)
+
+
 def _lacking(dtype: pl.DataType) -> pl.DataType | None:
     """Return the type that Delta Lake does not have, in a type or inside it; None if it has all."""
     if isinstance(dtype, pl.List | pl.Array):

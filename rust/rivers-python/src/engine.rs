@@ -76,6 +76,7 @@ fn execution(
 impl Engine {
     #[new]
     fn new(
+        py: Python<'_>,
         store: &Store,
         max_concurrent_runs: Option<u32>,
         tag_limits: Vec<PyTagLimit>,
@@ -88,12 +89,9 @@ impl Engine {
             tag_limits: tag_limits.into_iter().map(Into::into).collect(),
             pools,
         };
-        let engine = engine::Engine::new(
-            Arc::clone(&store.store),
-            Arc::new(SteadyClock),
-            limits,
-            lease,
-        )?;
+        let (store, clock) = (Arc::clone(&store.store), Arc::new(SteadyClock));
+        // A server is told that this process is there.
+        let engine = py.detach(|| engine::Engine::new(store, clock, limits, lease))?;
         Ok(Self { engine })
     }
 
