@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from rivers.partitions.partition_set import PartitionSet
 from rivers.planning.selectors import expand_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.partitions.key_forms import KeyLike
+    from rivers.partitions.key_forms import KeyLike, KeyLikes
 
     Materialized = Callable[[str, Space], Selection]
     """The partitions of a space for which the asset of this name is materialized."""
@@ -79,7 +80,7 @@ def asset_names(selection: Sequence[str] | str) -> list[str]:
 
 def select_partitions(
     space: Space,
-    partition_keys: Sequence[KeyLike] | None,
+    partition_keys: KeyLikes | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
     """The partitions that the keys or the range name.
@@ -99,9 +100,9 @@ def select_partitions(
         return space.select_range(partition_range)
     if isinstance(partition_keys, PartitionSet):
         return _not_empty(partition_keys.resolve_in(space))
-    if hasattr(partition_keys, "__arrow_c_stream__"):
+    if partition_keys is not None and hasattr(partition_keys, "__arrow_c_stream__"):
         return _not_empty(select_rows(space, partition_keys))
-    if isinstance(partition_keys, str | PartitionKey | dict):
+    if isinstance(partition_keys, str | PartitionKey | Mapping):
         msg = f"partition_keys must be a list of keys, got {partition_keys!r}"
         raise TypeError(msg)
     keys = list(partition_keys or ())
