@@ -14,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// The version that is written now.
-const NEWEST: i64 = 13;
+const NEWEST: i64 = 14;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
