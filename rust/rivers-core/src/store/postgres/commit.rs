@@ -413,15 +413,15 @@ ended AS (
 ),
 scoped AS (
     UPDATE @backfill_asset AS own SET
-        run_ended_at = only.ended_at,
+        run_ended_at = sole.ended_at,
         scope = CASE WHEN other.key IS NULL THEN $57 ELSE other.ending END || own.scope
-    FROM unnest($52::bigint[], $53::bigint[]) AS only (key, ended_at)
-    JOIN appended ON appended.backfill = only.key
-    JOIN @backfill AS backfill ON backfill.key = only.key
+    FROM unnest($52::bigint[], $53::bigint[]) AS sole (key, ended_at)
+    JOIN appended ON appended.backfill = sole.key
+    JOIN @backfill AS backfill ON backfill.key = sole.key
     CROSS JOIN json_array_elements(request::json -> 'assets') WITH ORDINALITY AS asset (body, place)
     LEFT JOIN unnest($54::bigint[], $55::bigint[], $56::bytea[]) AS other (key, asset, ending)
-        ON other.key = only.key AND other.asset = asset.place - 1
-    WHERE own.backfill = only.key AND own.asset = asset.body ->> 'name' AND own.scope IS NOT NULL
+        ON other.key = sole.key AND other.asset = asset.place - 1
+    WHERE own.backfill = sole.key AND own.asset = asset.body ->> 'name' AND own.scope IS NOT NULL
     AND (other.key IS NULL OR other.ending IS NOT NULL)
 )
 SELECT backfill FROM appended, (SELECT set_config('synchronous_commit', 'on', true)) AS durable";
