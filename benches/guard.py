@@ -110,6 +110,28 @@ def execute(library: str, shapes: list[str]) -> None:
     print(json.dumps(runs))
 
 
+def tools() -> str:
+    """Returns what decides, besides our code, how many instructions a run takes.
+
+    Valgrind shows programs a processor of its own, on which the C library chooses its routines; that has AVX2 if
+    the real one has.
+    """
+
+    def version(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return ", ".join(
+        [
+            f"Python {platform.python_version()} on {platform.machine()}",
+            " ".join(platform.libc_ver()),
+            version("valgrind", "--version"),
+            version("rustc", "--version"),
+            "with AVX2" if "avx2" in flags else "without AVX2",
+        ]
+    )
+
+
 def compare(measured: dict[str, int], known: dict[str, int]) -> list[str]:
     """Prints the table, and returns the shapes that take too much."""
     print(f"{'shape':<14}{'committed':>12}{'now':>12}{'change':>9}")
@@ -140,13 +162,13 @@ def main() -> None:
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     known = table.get("instructions", {})
     worse = compare(measured, known)
-    made_with = f"Python {platform.python_version()} on {platform.machine()}"
+    made_with = tools()
     if given.update:
         table = {"made_with": made_with, "instructions": {**known, **measured}}
         TABLE.write_text(json.dumps(table, indent=2) + "\n")
     elif table.get("made_with") != made_with:
         print(
-            f"nothing is compared: the table was made with {table.get('made_with')}, this is {made_with}"
+            f"nothing is compared: the table was made with {table.get('made_with')}; this is {made_with}"
         )
     elif worse:
         raise SystemExit(

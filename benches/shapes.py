@@ -207,11 +207,15 @@ SHAPES = {
 
 
 @contextmanager
-def prepared(shape: Shape, num_runs: int) -> Generator[Callable[[], object]]:
+def prepared(
+    shape: Shape, num_runs: int, max_concurrency: int = 1
+) -> Generator[Callable[[], object]]:
     """Gives what executes a number of runs of a shape, in the storage of the environment."""
     keys = [str(number) for number in range(num_runs)]
     assets = shape.assets(rs.PartitionsDefinition.static_(keys))
     with rs.CodeRepository(assets, default_executor=shape.executor) as repo:
         ends = (None, None) if shape.assets is _mapping else (keys[0], keys[-1])
         whole = rs.PartitionKeyRange.single(*ends)
-        yield lambda: repo.backfill(selection=shape.names, partition_range=whole, max_concurrency=1)
+        yield lambda: repo.backfill(
+            selection=shape.names, partition_range=whole, max_concurrency=max_concurrency
+        )

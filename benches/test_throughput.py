@@ -357,6 +357,41 @@ def materializing(of, max_concurrent_runs=4):
         yield work
 
 
+def sorting(max_concurrency):
+    """Runs that sort with Polars, each in one thread, while the interpreter is free for others."""
+    column = pl.Series(range(500_000)).sample(fraction=1, shuffle=True, seed=1)
+
+    @rs.Asset(partitions_def=grid(10, 10))
+    def ordered() -> None:
+        column.sort(multithreaded=False)
+
+    return backfill(ordered, 100, max_concurrency=max_concurrency)
+
+
+@contextlib.contextmanager
+def starting(make_executor):
+    """How long after the call a first function is called, in a process that has not had a backfill."""
+    with folder() as path:
+        mark = path / "called"
+
+        def called():
+            mark.write_text(str(time.time_ns()))
+
+        def work():
+            waited = []
+            for number in range(TRIES):
+                asset = rs.Asset(called, partitions_def=grid(1, 1))
+                storage = rs.Storage.embedded(path / f"{number}.db")
+                repo = rs.CodeRepository([asset], default_executor=make_executor())
+                with repo.resolve(storage):
+                    began = time.time_ns()
+                    repo.backfill(partition_range=EVERYTHING)
+                    waited.append((int(mark.read_text()) - began) / 1e9)
+            return median(waited)
+
+        yield work
+
+
 # -- values in files -------------------------------------------------------------------------------
 
 FRAME = pl.DataFrame({"id": range(100), "value": [number / 7 for number in range(100)]})
@@ -445,19 +480,19 @@ def materialize_rows(slots, **options):
 
 
 @contextlib.contextmanager
-def shaped(name, runs):
+def shaped(name, runs, max_concurrency):
     """Runs of a shape that `make guard` watches, in a new storage."""
     with folder() as path, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RIVERS_STORAGE", str(path / "rivers.db"))
-        with prepared(SHAPES[name], runs) as work:
+        with prepared(SHAPES[name], runs, max_concurrency) as work:
             yield work
 
 
-def shape_row(name, runs, reach):
+def shape_row(name, runs, reach, max_concurrency=1):
     return Row(
-        f"{runs:,} runs, {name}",
+        f"{runs:,} runs, {name}, max_concurrency {max_concurrency}",
         f"{reach:,} runs/s",
-        functools.partial(shaped, name, runs),
+        functools.partial(shaped, name, runs, max_concurrency),
         functools.partial(plain_loop, do_nothing, runs),
         runs=runs,
         rounds=1,
@@ -491,10 +526,16 @@ ROWS = [
         runs=100_000,
     ),
     shape_row("key accessed", MILLION, 2_000_000),
+    shape_row("key accessed", MILLION, 2_000_000, 4),
     shape_row("value", MILLION, 1_500_000),
+    shape_row("value", MILLION, 1_500_000, 4),
     shape_row("two assets", MILLION, 700_000),
+    shape_row("two assets", MILLION, 700_000, 4),
+    shape_row("multi-asset", 200_000, 200_000),
     shape_row("failure", 100_000, 100_000),
+    shape_row("failure", 100_000, 100_000, 4),
     shape_row("retry", 20_000, 40_000),
+    shape_row("retry", 20_000, 40_000, 4),
     Row(
         "1,000,000 no-op runs, async", "1,500,000 runs/s", async_noop, LOOP, runs=MILLION, rounds=1
     ),
@@ -538,6 +579,18 @@ ROWS = [
         functools.partial(plain_loop, do_nothing, 10_000_000),
         runs=10_000_000,
         rounds=1,
+    ),
+    Row(
+        "100 runs of Polars, max_concurrency 2; plain: max_concurrency 1",
+        "1 / 1.9 x plain",
+        functools.partial(sorting, 2),
+        functools.partial(sorting, 1),
+    ),
+    Row("first call after backfill()", "2 ms", functools.partial(starting, rs.Executor.in_process)),
+    Row(
+        "first call after backfill(), 2 processes to be started",
+        "150 ms",
+        functools.partial(starting, functools.partial(rs.Executor.parallel, max_workers=2)),
     ),
     Row("cancel of 100,000,000 no-op runs: last call after it", "100 ms", canceling),
     Row("get_backfill while it runs", "1 ms", asking),

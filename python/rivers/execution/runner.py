@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import logging
+import pickle
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from rivers._lazy import ComputedOnce
 from rivers._rivers import Calls
 from rivers._text import message_of
 from rivers.exceptions import ExecutionError
+from rivers.execution import observer
 from rivers.execution.context import context_of_run
 from rivers.execution.direct import Begun, direct_calls
 from rivers.execution.event_loop import NoThreadError
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         WorkerBatch,
     )
     from rivers.execution.context import AssetExecutionContext
+    from rivers.execution.observer import Observation, Observed, RunObserver
     from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepOutput
     from rivers.io.base import NoteNone
@@ -93,6 +96,7 @@ class Program:
         first_error: The first exception of a step that was executed in this process.
         plan: The plan of the runs; `None` in a worker process.
         resources: What the steps may refer to; `None` in a worker process.
+        observer: What follows the runs; `None`: nothing does.
     """
 
     layers: list[list[Step]]
@@ -104,11 +108,14 @@ class Program:
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
     resources: Resources | None = field(default=None, repr=False, compare=False)
+    observer: RunObserver | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        since = time.monotonic()
         for layer in self.layers:
             taken = {wanted.parameter for step in layer for wanted in step.inputs}
             for step in layer:
+                step.since = since
                 step.note_none = _none_recorder(step, self.plan, taken)
 
     @ComputedOnce
@@ -129,7 +136,31 @@ class Program:
     @classmethod
     def unpickle(cls, pickled: bytes) -> Program:
         """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
-        return cls(loads(pickled))
+        loaded = loads(pickled)
+        if not isinstance(loaded, _Observed):
+            return cls(loaded)
+        program = cls(loads(loaded.layers))
+        program.observe(loaded.observer)
+        return program
+
+    def begin(self, observed: Observed) -> Observation | None:
+        """Has a request that is about to be recorded followed, if something follows those of this process.
+
+        Args:
+            observed: What the program was built for.
+        """
+        if observer.current is None:
+            return None
+        observation = observer.current.observe(observed)
+        self.observe(observation.runs)
+        return observation
+
+    def observe(self, follower: RunObserver) -> None:
+        """Has the runs followed, here and in worker processes."""
+        self.observer = follower
+        self.direct = None  # Rust does not say which step it executes.
+        if self.pickled:
+            self.pickled = pickle.dumps(_Observed(self.pickled, follower))
 
     @property
     def steps(self) -> list[Step]:
@@ -200,6 +231,8 @@ class Program:
         Where Rust calls the functions, these are the rest of the runs that have more to do.
         """
         execute_step = self._step_with_hooks if self._has_hooks else self._step
+        if self.observer is not None:
+            execute_step = functools.partial(_observed, self.observer, execute_step)
         for run, outcomes in self._runs(batch):
             steps = self.layers[run.layer]
             for step, outcome in zip(steps, outcomes, strict=False):
@@ -213,6 +246,11 @@ class Program:
 
     def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, Sequence[CallOutcome]]]:
         """The runs that have something left to do, and what has become of the steps that were called."""
+        if self.observer is not None:
+            for run in batch:
+                with self.observer.run(run, self.layers[run.layer]):
+                    yield run, ()
+            return
         if self.direct is None:
             for run in batch:
                 yield run, ()
@@ -438,6 +476,8 @@ class Program:
             # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
             # about to: then this is no failure, but canceled.
             time.sleep(_CTRL_C_SECONDS)
+        if self.observer is not None:
+            self.observer.failed(step, run, error)
         trace = traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
@@ -485,6 +525,28 @@ class Program:
             ):
                 for own in step.indices:
                     run.skip(own)
+
+
+@dataclass
+class _Observed:
+    """A pickled program, and what follows its runs in a worker process."""
+
+    layers: bytes
+    observer: RunObserver
+
+
+def _observed(
+    follower: RunObserver,
+    execute_step: Callable[[Step, Run], Generator[tuple[_Called, dict[str, Any]]]],
+    step: Step,
+    run: Run,
+) -> Generator[tuple[_Called, dict[str, Any]]]:
+    """Executes a step within what follows it; one that an earlier attempt has executed is none."""
+    if not run.executes(step.index):
+        yield from execute_step(step, run)
+        return
+    with follower.step(step, run):
+        yield from execute_step(step, run)
 
 
 def _enter(step: Step, run: Run) -> tuple[bool, Selection | None, LeftOut]:
@@ -625,7 +687,8 @@ def _store_part(
         if context is None:
             return None
         if isinstance(part, Materialization):
-            output.handler._note_no_value(context)  # noqa: SLF001  (not for users)
+            age = time.monotonic() - step.since
+            output.handler._note_no_value(context, age)  # noqa: SLF001  (not for users)
             return declared, added
         if given is not None or declared:
             known = {} if given is None else given.of_call(context.partition)

@@ -141,6 +141,7 @@ class Step:
         note_none: Called with the numbers of runs in which the function returned `None` for all their
             partitions, 8 bytes each, in place of the handler; `None`: the handler is called.
         is_guarded: Whether a run checks which partitions it is executed for even if nothing has failed.
+        since: A time of this process's monotonic clock, in seconds, before the first call of `fn`.
     """
 
     name: str
@@ -167,6 +168,7 @@ class Step:
     upstreams: list[Upstream] = field(default_factory=list, init=False)
     is_guarded: bool = field(default=False, init=False)
     note_none: NoteNone | None = field(default=None, init=False)
+    since: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         # In the order of the request: whatever needs an output comes after the first of them.

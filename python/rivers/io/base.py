@@ -127,11 +127,15 @@ class BaseIOHandler(ABC):
         for context, value in items:
             self.handle_output(context, value)
 
-    def _note_no_value(self, context: OutputContext) -> None:  # noqa: B027  (most note nothing)
+    def _note_no_value(self, context: OutputContext, age: float) -> None:  # noqa: B027
         """Take note that an asset's function has stored its data itself: it returned a `Materialization`.
+
+        What an earlier run stored no longer exists, but what the function itself has put in the handler's
+        place does.
 
         Args:
             context: Which asset and partitions it is about.
+            age: The seconds since before the function was called: what is older, it has not stored.
         """
 
     def _held(self, asset: str, partitions: Selection) -> Selection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -167,6 +168,20 @@ class DeltaIOHandler(FrameIOHandler):
             self._remove(context)
         else:
             self._replace(context, frame, none)
+
+    def _note_no_value(self, context: OutputContext, age: float) -> None:
+        """Remove the rows that earlier runs stored; see `BaseIOHandler._note_no_value`."""
+        asset = context.asset_name
+        keys = self._key_columns(asset, context.partitions, varying=False)
+        table = self._tables.open(asset)
+        if table is not None and self._tables.has_newer(table, time.time() - age, keys):
+            return
+        stored = [_text(key) for key in context.partitions] or [""]
+        self._tables.mark_none(asset, [], stored)
+        if context.run_partitions:
+            self._remove(context)
+        else:
+            self._tables.replace_all(asset, None)
 
     def load_input(self, context: InputContext) -> object:
         """Return the rows of the partitions, in their order, as what the parameter takes.

@@ -49,6 +49,22 @@ class DeltaTables:
         """Return all rows of a table, lazily."""
         return pl.scan_delta(table, storage_options=self._options)
 
+    def has_newer(self, table: DeltaTable, since: float, keys: Mapping[str, Sequence[str]]) -> bool:
+        """Whether rows of some partitions may have been added since a time, in seconds since 1970.
+
+        Args:
+            table: The table.
+            since: The time.
+            keys: The columns of keys, each with the texts of the partitions.
+        """
+        files = pl.DataFrame(table.get_add_actions(flatten=True))
+        added = files.filter(pl.col("modification_time") >= since * 1000)
+        for column in table.metadata().partition_columns:
+            own = f"partition.{column}"
+            if column in keys and files.schema[own] == pl.String:
+                added = added.filter(pl.col(own).is_null() | pl.col(own).is_in(list(keys[column])))
+        return added.height > 0
+
     def commit(self, asset: str, change: Callable[[str, DeltaTable | None], None]) -> None:
         """Change an asset's table; tried again where another writer was faster.
 

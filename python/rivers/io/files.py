@@ -62,6 +62,14 @@ class Files(ABC):
         """Remove a file, if there is one."""
 
     @abstractmethod
+    def remove_older(self, paths: Sequence[PurePath], age: float) -> None:
+        """Remove those of some files that took their places more than `age` seconds ago.
+
+        The clock is that of the place, so that no difference between clocks takes a newer file. A file of
+        which it is uncertain stays.
+        """
+
+    @abstractmethod
     def identity(self, path: PurePath, file: BinaryIO) -> Hashable:
         """Return what an open file has in common with those that are links to the same data."""
 

@@ -37,6 +37,9 @@ _MAX_SYNC_THREADS = 16
 _MAX_TIDIED = 10_000
 """Maximum number of folders that are remembered as tidied."""
 
+_CLOCK_TICK_SECONDS = 0.011
+"""By how much the times of two files may be wrong: a file system takes them from a clock that ticks."""
+
 
 class Folder(Files):
     """Files in a folder, which is made with the first of them.
@@ -73,6 +76,26 @@ class Folder(Files):
             return
         if self._sync:
             sync_folders([Path(path).parent])
+
+    def remove_older(self, paths: Sequence[PurePath], age: float) -> None:
+        """Remove files that took their places before that; see `Files.remove_older`."""
+        found: dict[Path, float] = {}
+        for path in map(Path, paths):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                status = path.stat()
+                # A file that was moved here keeps the time of its last write. One with several links is
+                # ours, and changes with each link that is removed.
+                changed = status.st_ctime if status.st_nlink == 1 else status.st_mtime
+                found[path] = max(status.st_mtime, changed)
+        if not found:
+            return
+        probe = next(iter(found)).with_name(_temporary_name())
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+        for path, put in found.items():
+            if now - put > age + _CLOCK_TICK_SECONDS:
+                self.remove(path)
 
     def identity(self, path: PurePath, file: BinaryIO) -> Hashable:  # noqa: ARG002  (see `Objects`)
         """Return the file's device and number; see `Files.identity`."""
@@ -154,7 +177,7 @@ class _Batch:
     def add(self, path: Path) -> Path:
         """Return a temporary path to write to, which then takes the place of `path`."""
         self._folders.update(dict.fromkeys(self._files.prepare(path.parent)))
-        temporary = path.with_name(f".{os.getpid()}-{_MACHINE}-{uuid4().hex}.tmp")
+        temporary = path.with_name(_temporary_name())
         self._pending.append((temporary, path))
         return temporary
 
@@ -175,6 +198,10 @@ class _Batch:
         if self._files.sync:
             sync_folders(self._folders)
         self._folders.clear()
+
+
+def _temporary_name() -> str:
+    return f".{os.getpid()}-{_MACHINE}-{uuid4().hex}.tmp"
 
 
 def tidy(folder: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rivers.io.frame_types import SchemaRule
 
 _ABSENT = object()
+_NO_VALUE = object()  # The function returned a `Materialization`.
 _STORAGE = ConstantMetadata({"storage": "memory"})
 """The metadata of what is kept in memory."""
 _MAX_LOOKED_UP = 100_000
@@ -66,6 +67,7 @@ class InMemoryIOHandler(BaseIOHandler):
         self._values: dict[tuple[str, PartitionKey | None], object] = {}
         self._noted: dict[str, _Noted] = {}
         self._has_values: set[str] = set()
+        self._by_hand: set[tuple[str, PartitionKey | None]] = set()  # Stored outside of runs.
         self._lock = Lock()
 
     def __repr__(self) -> str:
@@ -90,11 +92,26 @@ class InMemoryIOHandler(BaseIOHandler):
             self._list_noted(asset)
             self._has_values.add(asset)
             self._values.update(new)
+            if not context.run_id:
+                self._by_hand.update(new)
+            elif self._by_hand:
+                self._by_hand.difference_update(new)
         context._add_constant(_STORAGE)  # noqa: SLF001  (not for users)
         if self.record_size:
             with suppress(Exception):  # A value need not be picklable to be kept in memory.
                 size = len(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
                 context.add_output_metadata({"size_bytes": size})
+
+    def _note_no_value(self, context: OutputContext, age: float) -> None:  # noqa: ARG002
+        """Forget what earlier runs returned; see `BaseIOHandler._note_no_value`."""
+        asset = context.asset_name
+        keys: Sequence[PartitionKey | None] = context.partitions or [None]
+        with self._lock:
+            self._list_noted(asset)
+            self._has_values.add(asset)
+            for key in keys:
+                if (asset, key) not in self._by_hand:
+                    self._values[asset, key] = _NO_VALUE
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.
@@ -107,8 +124,13 @@ class InMemoryIOHandler(BaseIOHandler):
         with self._lock:
             self._list_noted(asset)
             stored = [self._values.get((asset, key), _ABSENT) for key in wanted]
-            missing = [key for key, item in zip(wanted, stored, strict=True) if item is _ABSENT]
-            if missing and self._is_none(asset, missing):
+            missing = [
+                key
+                for key, item in zip(wanted, stored, strict=True)
+                if item is _ABSENT or item is _NO_VALUE
+            ]
+            is_kept = all(item is not _NO_VALUE for item in stored)
+            if missing and is_kept and self._is_none(asset, missing):
                 stored = [None if item is _ABSENT else item for item in stored]
                 missing = []
         if missing:
@@ -136,6 +158,7 @@ class InMemoryIOHandler(BaseIOHandler):
         """Drop all values: a worker process keeps them for one run only."""
         with self._lock:
             self._values.clear()
+            self._by_hand.clear()
             self._has_values.clear()
             for noted in self._noted.values():
                 noted.forget()
@@ -196,6 +219,8 @@ class InMemoryIOHandler(BaseIOHandler):
         for keys, value in noted.take(as_whole=asset not in self._has_values):
             item = value if len(keys) == 1 else GroupValue(tuple(keys), value)
             self._values.update(((asset, key), item) for key in keys)
+            if self._by_hand:
+                self._by_hand.difference_update((asset, key) for key in keys)
             self._has_values.add(asset)
 
     def _is_none(self, asset: str, keys: Sequence[PartitionKey | None]) -> bool:

@@ -6,18 +6,23 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from uuid import uuid4
 
 from rivers.exceptions import ConfigurationError, ExecutionError
 from rivers.io.files import Files
 from rivers.io.store_options import StoreOptions
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from obstore.store import ObjectStore
 
     from rivers.io.files import Replacing
 
+
+_CLOCK_TICK_SECONDS = 1.0
+"""By how much the times of two objects may be wrong: S3 gives them in seconds."""
 
 _SCHEMES_OF_POLARS = ("s3", "gs", "az", "abfs", "abfss")
 
@@ -92,6 +97,28 @@ class Objects(Files):
                 obstore.delete(self._store, path.as_posix())
         except FileNotFoundError:
             return
+
+    def remove_older(self, paths: Sequence[PurePath], age: float) -> None:
+        """Remove objects that were put before that; see `Files.remove_older`."""
+        found = {path: put for path in paths if (put := self._put_at(path)) is not None}
+        if not found:
+            return
+        probe = next(iter(found)).with_name(f".{uuid4().hex}.tmp")
+        self.write_all([probe], b"")
+        now = self._put_at(probe)
+        self.remove(probe)
+        for path, put in found.items():
+            if now is not None and (now - put).total_seconds() > age + _CLOCK_TICK_SECONDS:
+                self.remove(path)
+
+    def _put_at(self, path: PurePath) -> dt.datetime | None:
+        import obstore  # noqa: PLC0415  (an extra)
+
+        try:
+            with no_panic(self._name):
+                return obstore.head(self._store, path.as_posix())["last_modified"]
+        except FileNotFoundError:
+            return None
 
     def identity(self, path: PurePath, file: BinaryIO) -> Hashable:  # noqa: ARG002  (see `Folder`)
         """Return the object's path, as there are no links; see `Files.identity`."""

@@ -150,6 +150,16 @@ class ParquetIOHandler(FrameIOHandler):
             note_schemas(self._files, context.asset_name, [schema for _, schema in named])
         return frames
 
+    def _note_no_value(self, context: OutputContext, age: float) -> None:
+        """Remove what earlier runs stored; see `BaseIOHandler._note_no_value`."""
+        keys: Sequence[PartitionKey | None] = context.partitions or [None]
+        paths = []
+        for key in keys:
+            path = self._path(context.asset_name, key)
+            former = self._files.former_path(context.asset_name, key, _SUFFIX)
+            paths += [path, _none_of(path)] if former is None else [path, _none_of(path), former]
+        self._files.remove_older(paths, age)
+
     def load_input(self, context: InputContext) -> object:
         """Return the rows of the partitions, in their order, as what the parameter takes.
 

@@ -133,6 +133,17 @@ class PickleIOHandler(BaseIOHandler):
                 write(target, data)
         return stored
 
+    def _note_no_value(self, context: OutputContext, age: float) -> None:
+        """Remove what earlier runs stored; see `BaseIOHandler._note_no_value`."""
+        keys: Sequence[PartitionKey | None] = context.partitions or [None]
+        paths = [
+            path
+            for key in keys
+            for place in (self._files.path, self._files.former_path)
+            if (path := place(context.asset_name, key, _SUFFIX)) is not None
+        ]
+        self._files.remove_older(paths, age)
+
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.
 

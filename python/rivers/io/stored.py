@@ -95,10 +95,13 @@ class StoredIOHandler(BaseIOHandler):
         else:
             self._values.sync()
 
-    def _note_no_value(self, context: OutputContext) -> None:
+    def _note_no_value(self, context: OutputContext, age: float) -> None:  # noqa: ARG002
         """Store that there is nothing to load; see `BaseIOHandler._note_no_value`."""
         partitions = _selection_of(context)
         self._values.put(context.asset_name, context.run_id, partitions, _PICKLED_NO_VALUE)
+        _values_of(context.run_id).setdefault(context.asset_name, []).append(
+            (partitions, _NoValue())
+        )
 
     def _pickled(self, context: OutputContext, value: object) -> bytes | None:
         try:
@@ -124,7 +127,10 @@ class StoredIOHandler(BaseIOHandler):
         asset = context.asset_name
         own = _own_values(context.run_id, asset)
         if own is not None and len(own) == 1 and own[0][0].equals(wanted):
-            return ungroup(context, [own[0][1]] * wanted.num_partitions)
+            item = own[0][1]
+            if isinstance(item, _NoValue):
+                raise nothing_stored(context, _keys_of(wanted), f"in {self._values.folder}")
+            return ungroup(context, [item] * wanted.num_partitions)
         if own is not None or not context.run_id:
             self._values.flush()  # What other runs have stored is there already.
         found = self._values.load(asset, wanted)

@@ -14,7 +14,9 @@ from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.client import BackfillClient
 from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
+from rivers.execution import observer
 from rivers.execution.log_context import follow
+from rivers.execution.observer import Observed
 from rivers.planning.checks import check_memory_inputs, check_outputs_reach, check_same_keys
 from rivers.planning.grouping import choose_strategy
 from rivers.planning.launch_info import NO_LAUNCH_INFO, LaunchInfo
@@ -244,12 +246,25 @@ class Launcher:
                 self._materialize_again(inputs, spaces, request)
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
-        with submission(connection.engine), connection.event_log.lock:
+        launch = self._stored_launch(backfill_id)
+        names = [node.name for node in nodes]
+        observation = program.begin(
+            Observed(
+                names, plan.num_partitions, plan.num_runs, resumed=backfill_id,
+                traceparent=launch.traceparent,
+            ),
+        )  # fmt: skip
+        with (
+            observer.refusals(observation),
+            submission(connection.engine),
+            connection.event_log.lock,
+        ):
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
                 (self._clock_ahead(), again),
             )  # fmt: skip
-            connection.event_log.expect(backfill_id, self._stored_launch(backfill_id).notify)
+            connection.event_log.observe(observation, key, backfill_id)
+            connection.event_log.expect(backfill_id, launch.notify)
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
         return self._result(key, backfill_id, plan, block)
@@ -329,19 +344,30 @@ class Launcher:
         connection = self.runtime.connect()
         request, plan, program = prepared.request, prepared.plan, prepared.program
         connection.workers.prepare()
+        is_manual = not isinstance(request, BackfillRequest)
+        assets = [node.name for node in prepared.nodes]
+        observed = Observed(assets, plan.num_partitions, plan.num_runs, is_manual)
+        observation, launch = program.begin(observed), prepared.launch
+        if observation is not None:
+            launch = replace(launch, traceparent=observation.traceparent)
         # The lock is held so that the end of the backfill is not logged before its start.
-        with submission(connection.engine), connection.event_log.lock:
+        with (
+            observer.refusals(observation),
+            submission(connection.engine),
+            connection.event_log.lock,
+        ):
             key, request_id = connection.engine.submit(
                 request.to_json(
                     prepared.nodes, prepared.config, self._kept(prepared.nodes),
-                    self._clock_ahead(), prepared.launch,
+                    self._clock_ahead(), launch,
                 ),
                 plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes),
             )  # fmt: skip
-            if isinstance(request, BackfillRequest):
-                connection.event_log.expect(request_id, prepared.launch.notify)
-                names = ", ".join(node.name for node in prepared.nodes)
+            connection.event_log.observe(observation, key, request_id)
+            if not is_manual:
+                connection.event_log.expect(request_id, launch.notify)
+                names = ", ".join(assets)
                 connection.event_log.started(request_id, plan.num_partitions, plan.num_runs, names)
         self._start()
         return key, request_id

@@ -31,6 +31,7 @@ pub mod failpoint;
 pub mod fork;
 pub mod liveness;
 mod maintenance;
+pub(crate) mod open_files;
 mod pools;
 pub mod postgres;
 pub(crate) mod process;

@@ -47,7 +47,7 @@ use super::records::{
     Overlap, SegmentsBefore, StorageTime,
 };
 use super::segment::{Segment, is_merge_due};
-use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values};
+use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values, open_files};
 use crate::backfill::{
     AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow,
 };
@@ -250,12 +250,18 @@ impl SqliteStore {
 
     /// The connections of this process to a file.
     fn file<'a>(&self, access: &'a PerProcess<FileAccess>) -> Result<&'a FileAccess> {
-        access.get_or(|| match &self.location {
+        let file = access.get_or(|| match &self.location {
             Location::File { path, .. } => {
                 FileAccess::open(path, &self.location, OpenFlags::empty())
             }
             Location::Memory => unreachable!("a database in memory has no file"),
-        })
+        })?;
+        // Before they are used: SQLite would try for a long time to lock a file that is closed, and a page that is
+        // behind the end of a file cannot be touched.
+        match file.files.broken() {
+            Some(broken) => Err(self.location.refused(broken)),
+            None => Ok(file),
+        }
     }
 
     /// The connection of this process to a file that it only reads.
@@ -263,11 +269,16 @@ impl SqliteStore {
         &self,
         access: &'a PerProcess<Mutex<Connection>>,
     ) -> Result<&'a Mutex<Connection>> {
-        access.get_or(|| match &self.location {
-            Location::File { path, .. } => connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        let Location::File { path, .. } = &self.location else {
+            unreachable!("a database in memory has no file")
+        };
+        if let Some(broken) = open_files::damage(path) {
+            return Err(self.location.refused(broken));
+        }
+        access.get_or(|| {
+            connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
                 .map(Mutex::new)
-                .map_err(|error| self.location.error(&error)),
-            Location::Memory => unreachable!("a database in memory has no file"),
+                .map_err(|error| self.location.error(&error))
         })
     }
 

@@ -358,6 +358,7 @@ impl ValueStore {
     fn open(&self) -> Result<Arc<Opened>> {
         let mut opened = lock(&self.state().opened);
         if let Some(opened) = &*opened {
+            self.check_usable(opened)?;
             return Ok(Arc::clone(opened));
         }
         let location = self.location();
@@ -375,6 +376,7 @@ impl ValueStore {
     fn open_existing(&self) -> Result<Option<Arc<Opened>>> {
         let mut opened = lock(&self.state().opened);
         if let Some(found) = &*opened {
+            self.check_usable(found)?;
             let now = SteadyClock.now();
             let mut checked_at = lock(&found.checked_at);
             if now - *checked_at < CHECK_INTERVAL {
@@ -395,6 +397,13 @@ impl ValueStore {
         let made = Arc::new(self.connect(OpenFlags::empty())?);
         *opened = Some(Arc::clone(&made));
         Ok(Some(made))
+    }
+
+    fn check_usable(&self, opened: &Opened) -> Result<()> {
+        match opened.files.broken() {
+            Some(broken) => Err(self.location().refused(broken)),
+            None => Ok(()),
+        }
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Opened> {
