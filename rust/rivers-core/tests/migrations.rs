@@ -117,6 +117,7 @@ const STEPS: [&str; 12] = [
     include_str!("../src/store/sqlite/migrations/0010.sql"),
     include_str!("../src/store/sqlite/migrations/0011.sql"),
     include_str!("../src/store/sqlite/migrations/0012.sql"),
+    include_str!("../src/store/sqlite/migrations/0013.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Result, Transaction, params};
 
 use super::{backfill, failure, segment, skip};
 use crate::backfill::{Counts, RunEnd, Status};
-use crate::store::encoding::decode_plan;
+use crate::store::encoding::{decode_plan, decode_request, status_code};
 use crate::store::queries::scope::{Ending, Scopes, endings, is_end_of_one, recorded_end, run_end};
 use crate::store::records::{BackfillRow, Commit, Key};
 
@@ -124,33 +124,42 @@ pub(super) fn of_earlier_runs(transaction: &Transaction<'_>) -> Result<()> {
         .query_map([], |row| row.get(0))?
         .collect::<Result<_>>()?;
     for key in keys {
-        // What is damaged has no scope: those who look at it say so.
-        if let Some(row) = backfill::get(transaction, key)? {
-            of_earlier_run(transaction, &row)?;
-        }
+        of_earlier_run(transaction, key)?;
     }
     Ok(())
 }
 
-fn of_earlier_run(transaction: &Transaction<'_>, row: &BackfillRow) -> Result<()> {
-    let (space, plan) = backfill::encoded_plan(transaction, row.key)?;
-    let Ok(decoded) = decode_plan(&space, &plan) else {
-        return Ok(());
+fn of_earlier_run(transaction: &Transaction<'_>, key: Key) -> Result<()> {
+    let (request, status, counts) = transaction
+        .prepare_cached(
+            "SELECT request, status, completed, failed, canceled, runs_ended FROM backfill WHERE key = ?1",
+        )?
+        .query_row([key], |row| {
+            let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
+            let counts = Counts {
+                completed: count(2)?,
+                failed: count(3)?,
+                canceled: count(4)?,
+                runs_ended: count(5)?,
+            };
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, counts))
+        })?;
+    let (space, plan) = backfill::encoded_plan(transaction, key)?;
+    let (Ok(request), Ok(decoded)) = (decode_request(&request), decode_plan(&space, &plan)) else {
+        return Ok(()); // Those who look at it say that it is damaged.
     };
     let scopes = Scopes::new(&decoded, &space, &plan);
     let mut update = transaction.prepare_cached(
         "UPDATE backfill_asset SET scope = ?3 WHERE asset = ?1 AND backfill = ?2",
     )?;
-    for (asset, scope) in row.request.assets.iter().zip(scopes.of(&row.request)) {
-        if scope.is_some() {
-            update.execute(params![asset.name, row.key, scope])?;
-        }
+    for (asset, scope) in request.assets.iter().zip(scopes.of(&request)) {
+        update.execute(params![asset.name, key, scope])?;
     }
-    if row.status == Status::InProgress || row.counts.runs_ended != 1 {
+    if status == status_code(Status::InProgress) || counts.runs_ended != 1 {
         return Ok(());
     }
-    match recorded(transaction, row.key, row.counts)? {
-        Some(end) => record(transaction, row.key, &end),
+    match recorded(transaction, key, counts)? {
+        Some(end) => record(transaction, key, &end),
         None => Ok(()),
     }
 }
