@@ -104,7 +104,7 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     include_str!("../src/store/sqlite/migrations/0001.sql"),
     include_str!("../src/store/sqlite/migrations/0002.sql"),
     include_str!("../src/store/sqlite/migrations/0003.sql"),
