@@ -50,14 +50,14 @@ class DeltaTables:
     def scan(self, table: DeltaTable) -> pl.LazyFrame:
         """Return all rows of a table, lazily.
 
-        Polars finds no file in a local folder whose name deltalake encodes in its URIs (`My%20Data`), and
-        takes folders above the table for columns of keys (`run=5`). Then the files are named here.
+        Polars finds no file below a name that deltalake encodes in its URIs (`My%20Data`), and takes
+        folders above the table for columns of keys (`run=5`). Then the files are named here.
         """
         scan = pl.scan_delta(table, storage_options=self._options)
         root = table.table_uri
         folder = local_folder(root)
         encoded = root if folder is None else root.removeprefix("file://")
-        above = encoded if folder is None else f"{folder}/"
+        above = unquote(encoded) if folder is None else f"{folder}/"
         keys = table.metadata().partition_columns
         strangers = [part.partition("=")[0] for part in above.split("/") if part.count("=") == 1]
         if above == encoded and not (keys and strangers):
