@@ -121,7 +121,9 @@ class Program:
     @ComputedOnce
     def direct(self) -> DirectCalls | None:
         """What Rust calls, made for the first batch: a dry run needs none."""
-        return direct_calls(self.layers, self.plan, is_async=self.is_async)
+        return direct_calls(
+            self.layers, self.plan, is_async=self.is_async, store_group=self._store_group
+        )
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -260,6 +262,35 @@ class Program:
             yield from calls
         finally:
             calls.note()
+
+    def _store_group(
+        self, step: Step, output: StepOutput, runs: list[Run], values: list[Any]
+    ) -> None:
+        """Stores what a step returned for an output in several runs, before their outcomes are kept."""
+        contexts = [_output_context(step, output, run, None) for run in runs]
+        items = [
+            (context, value)
+            for context, value in zip(contexts, values, strict=True)
+            if context is not None
+        ]
+        try:
+            output.handler.handle_outputs(items)
+        except BaseException as error:  # noqa: BLE001  (it fails runs only)
+            _log.warning(
+                "handle_outputs of %r could not store %d values of %r together (%s: %s): they are stored one "
+                "by one",
+                output.handler, len(items), output.name, type(error).__name__, message_of(error),
+            )  # fmt: skip
+            for run, value in zip(runs, values, strict=True):
+                try:
+                    _store_output(step, run, output, None, value, None)
+                except BaseException as own:  # noqa: BLE001  (it fails this run only)
+                    self.fail(step, run, own)
+            return
+        for run, context in zip(runs, contexts, strict=True):
+            added = None if context is None else context._all_added()  # noqa: SLF001
+            if added is not None or output.facts is not None:
+                record_metadata(run, output, None, {}, added)
 
     def _outcome(
         self, step: Step, run: Run, outcome: CallOutcome
@@ -611,12 +642,24 @@ def _store(
         check_outputs(step, run, selection, value)
     for output in step.outputs:
         part = value.get(output.name) if step.by_name else value
-        stored = _store_part(step, run, output, selection, part, given)
-        if stored is not None:
-            declared, added = stored
-            facts = output.facts
-            if given is not None or declared or added is not None or facts is not None:
-                record_metadata(run, output, given, declared, added)
+        _store_output(step, run, output, selection, part, given)
+
+
+def _store_output(
+    step: Step,
+    run: Run,
+    output: StepOutput,
+    selection: Selection | None,
+    part: Any,
+    given: OutputMetadata | None,
+) -> None:
+    """Stores the value of an output, and records its metadata."""
+    stored = _store_part(step, run, output, selection, part, given)
+    if stored is not None:
+        declared, added = stored
+        facts = output.facts
+        if given is not None or declared or added is not None or facts is not None:
+            record_metadata(run, output, given, declared, added)
 
 
 def _store_part(

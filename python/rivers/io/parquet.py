@@ -119,6 +119,34 @@ class ParquetIOHandler(FrameIOHandler):
             ExecutionError: If the frames of a dict cannot be one frame.
             ConfigurationError: If `partition_by` does not fit the run's partitions.
         """
+        self._store([(context, value)])
+
+    def handle_outputs(self, items: Sequence[tuple[OutputContext, object]]) -> None:
+        """Store frames, which wait for the disk together; see `BaseIOHandler.handle_outputs`."""
+        self._store(items)
+
+    def _store(self, items: Sequence[tuple[OutputContext, object]]) -> None:
+        parts = [
+            (self._path(context.asset_name, partition), frame)
+            for context, value in items
+            for partition, frame in self._checked(context, value).items()
+        ]
+        with self._files.batch() as replacing:
+            for path, frame in parts:
+                if frame is None:
+                    with replacing(_none_of(path)) as target:
+                        write(target, b"")
+                else:
+                    with replacing(path) as target:
+                        frame.write_parquet(target)
+        for path, frame in parts:
+            if frame is None:  # Its file hides the marker, so it is removed when that is in place.
+                self._files.remove(path)
+
+    def _checked(
+        self, context: OutputContext, value: object
+    ) -> dict[PartitionKey | None, pl.DataFrame | None]:
+        """Return the frame of each partition; their schemas can be one, and are noted."""
         frames = self._by_partition(context, value)
         named = [
             (label_of(key), frame.schema) for key, frame in frames.items() if frame is not None
@@ -126,18 +154,7 @@ class ParquetIOHandler(FrameIOHandler):
         merged(context.asset_name, named, self.schema)
         if isinstance(self._files, Folder) and context.run_partitions:
             note_schemas(self._files, context.asset_name, [schema for _, schema in named])
-        with self._files.batch() as replacing:
-            for partition, frame in frames.items():
-                path = self._path(context.asset_name, partition)
-                if frame is None:
-                    with replacing(_none_of(path)) as target:
-                        write(target, b"")
-                else:
-                    with replacing(path) as target:
-                        frame.write_parquet(target)
-        for partition, frame in frames.items():
-            if frame is None:  # Its file hides the marker, so it is removed when that is in place.
-                self._files.remove(self._path(context.asset_name, partition))
+        return frames
 
     def _note_no_value(self, context: OutputContext, age: float) -> None:
         """Remove what earlier runs stored; see `BaseIOHandler._note_no_value`."""

@@ -14,6 +14,7 @@ mod migrate;
 mod pool;
 mod prune;
 mod records;
+mod scope;
 mod segment;
 mod session;
 mod tls;
@@ -29,7 +30,7 @@ use super::encoding::{EncodedBackfill, EncodedReport, status_code};
 use super::liveness::lock_file::{self, Registration, Unlocked};
 use super::maintenance::{MAX_TEXTS, Maintenance};
 use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
-use super::queries::overlap;
+use super::queries::{overlap, scope as scopes};
 use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Extent, Key, Lease, LeaseTerms, OneFailure,
     Overlap, SegmentsBefore, StorageTime,
@@ -37,7 +38,7 @@ use super::records::{
 use super::segment::{MAX_MERGED, Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, Values};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow, Status,
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunEnd, SkipRow, Status,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -175,6 +176,25 @@ impl PostgresStore {
         Ok(all)
     }
 
+    /// The ends of the runs of backfills that have one and end with these commits.
+    fn only_ends(&self, commits: &[Commit]) -> Result<Vec<(Key, RunEnd)>> {
+        let mut ends = Vec::new();
+        for commit in commits.iter().filter(|own| scopes::is_end_of_one(own)) {
+            if let Some(end) = scopes::run_end(commit) {
+                ends.push((commit.key, end));
+                continue;
+            }
+            // An earlier commit of this owner has recorded it.
+            let key = commit.key;
+            if let Some(&run) = self.runs(key, 0..1)?.first() {
+                let (failures, skips) = (self.failures(key, None)?, self.skips(key, None)?);
+                let end = scopes::recorded_end(run, commit.counts, &failures, &skips);
+                ends.push((key, end));
+            }
+        }
+        Ok(ends)
+    }
+
     fn newest_segment(&self, key: Key) -> Result<i64> {
         let sql = "SELECT coalesce(max(seq), 0) FROM @segment WHERE backfill = $1";
         let row = self
@@ -284,7 +304,7 @@ impl Ledger for PostgresStore {
             .zip(&held)
             .map(|(commit, held)| (commit, held.seq + 1))
             .collect();
-        let encoded = commit::Encoded::new(&numbered)?;
+        let encoded = commit::Encoded::new(&numbered, &self.only_ends(commits)?)?;
         let until = held
             .iter()
             .map(|held| held.until)
@@ -514,6 +534,15 @@ impl Records for PostgresStore {
         }
     }
 
+    fn determining(&self, asset: &str) -> Result<Vec<BackfillRow>> {
+        self.select(scope::DETERMINING, params![asset => TEXT])
+    }
+
+    fn latest_of(&self, asset: &str, limit: u64) -> Result<Vec<BackfillRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.select(scope::LATEST, params![asset => TEXT, limit => INT8])
+    }
+
     fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
         let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         // The condition must equal that of a partial index.
@@ -570,8 +599,13 @@ impl Records for PostgresStore {
         self.read(|connected| records::skips(connected, key, run))
     }
 
-    fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
-        self.read(|connected| records::skipping(connected, asset))
+    fn has_skipped(&self, asset: &str) -> Result<bool> {
+        let row = self.read(|connected| {
+            let params =
+                params![asset => TEXT, scope::SKIPPED => BYTEA, scope::BEYOND_SKIPPED => BYTEA];
+            connected.first(scope::HAS_SKIPPED, params)
+        })?;
+        Ok(row.is_some_and(|row| row.get(0)))
     }
 
     fn reports(&self, asset: &str) -> Result<Vec<Report>> {

@@ -72,7 +72,7 @@ pub fn of_asset(store: &dyn Records, asset: &str, limit: usize) -> Result<Vec<Ev
     let mut found: Vec<Event> = reports.into_iter().map(of_report).collect();
     found.sort_by_key(|event| Reverse(event.at));
     found.truncate(limit);
-    for row in store.list(Some(asset), None)? {
+    for row in store.latest_of(asset, limit as u64)? {
         let is_older = |last: &Event| row.ended_at.is_some_and(|ended| ended < last.at);
         if found.len() >= limit && (limit == 0 || found.last().is_some_and(is_older)) {
             continue;
@@ -115,7 +115,7 @@ pub fn latest_materialization(
     partition: Option<&str>,
 ) -> Result<Option<Event>> {
     let mut latest: Option<Event> = None;
-    for row in store.list(Some(asset), None)? {
+    for row in store.determining(asset)? {
         let is_older = |known: &Event| row.ended_at.is_some_and(|ended| ended <= known.at);
         if latest.as_ref().is_some_and(is_older) {
             continue;

@@ -19,6 +19,7 @@ mod private;
 mod prune;
 mod report;
 mod schema;
+mod scope;
 mod segment;
 mod segments_from_runs;
 mod skip;
@@ -446,6 +447,7 @@ impl Ledger for SqliteStore {
                     attempt::insert(transaction, commit.key, &commit.ended)?;
                     metadata::insert(transaction, commit.key, &commit.ended)?;
                     backfill::end(transaction, commit)?;
+                    scope::end(transaction, commit)?;
                     Ok(Some(seq))
                 })
                 .collect::<rusqlite::Result<Vec<_>>>()
@@ -541,6 +543,14 @@ impl Records for SqliteStore {
         self.read(|connection| backfill::list(connection, asset, limit))
     }
 
+    fn determining(&self, asset: &str) -> Result<Vec<BackfillRow>> {
+        self.read(|connection| scope::determining(connection, asset))
+    }
+
+    fn latest_of(&self, asset: &str, limit: u64) -> Result<Vec<BackfillRow>> {
+        self.read(|connection| scope::latest(connection, asset, limit))
+    }
+
     fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
         self.read(|connection| backfill::list_backfills(connection, limit))
     }
@@ -590,8 +600,8 @@ impl Records for SqliteStore {
         self.read(|connection| skip::select(connection, key, run))
     }
 
-    fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
-        self.read(|connection| skip::skipping(connection, asset))
+    fn has_skipped(&self, asset: &str) -> Result<bool> {
+        self.read(|connection| scope::has_skipped(connection, asset))
     }
 
     fn reports(&self, asset: &str) -> Result<Vec<Report>> {

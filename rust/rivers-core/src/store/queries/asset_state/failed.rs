@@ -23,7 +23,7 @@ pub fn failed(store: &dyn Records, asset: &str, state: &AssetState) -> Result<Se
         .map(|report| (report.at, report.selection.same_in(space)))
         .collect();
     let mut found = RoaringTreemap::new();
-    for row in store.list(Some(asset), None)? {
+    for row in store.determining(asset)? {
         let index = row.request.asset_index(asset, !space.dims().is_empty());
         let Some(index) = index.filter(|_| row.counts.failed > 0) else {
             continue;
