@@ -41,7 +41,7 @@ def test_old_records_are_removed_and_new_ones_kept(shell):
     before = shell.records()
     wait_until(lambda: time.time() - before[0]["ended_at"].timestamp() > 0.001)
     told = shell.run("db", "prune", "--older-than", "0s", "--dry-run")
-    assert "would remove 2 backfill or manual runs" in told
+    assert "would remove 2 backfills and manual runs" in told
     assert len(shell.records()) == 2
     told = json.loads(shell.run("db", "prune", "--older-than", "0s", "--json"))
     assert (told["removed"], told["dry_run"]) == (2, False)
@@ -109,7 +109,7 @@ def test_a_file_is_copied_into_a_server_and_back(shell, server):
     shell.run(*DAILY)
     there, back = f"{server}?schema=copied_{uuid.uuid4().hex}", "back.db"
     told = shell.run("db", "copy", ".rivers/rivers.db", there)
-    assert "2 backfill or manual runs" in told
+    assert "2 backfills and manual runs" in told
     assert "8 runs copied" in told
     assert "s3cret" not in told
     told = json.loads(shell.run("db", "copy", there, back, "--json"))

@@ -18,7 +18,7 @@ STAGES = ["space", "plan", "queue", "backfill", "store", "table", "engine"]
 
 LAYERS = [
     "exceptions", "_fork", "_lazy", "_text", "_validation", "_rivers", "_arrow", "_worker_counts", "partitions", "policies", "io",
-    "io_handlers", "execution", "status", "storage", "client", "assets", "planning", "repository", "testing", "pytest_plugin",
+    "io_handlers", "execution", "status", "storage", "client", "assets", "planning", "repository", "telemetry", "testing", "pytest_plugin",
     "__init__", "ui", "cli", "__main__",
 ]  # fmt: skip
 """The modules and folders of the package from the ground up: each uses only those before it."""

@@ -51,6 +51,11 @@ MISTAKES = [
     ("RetryOn.TRANSIENT", "RetryOn.TRANSIENTS"),
     ("node_io_handler=rs.InMemoryIOHandler()", "node_io_handler=3"),
     ("tags={", "tag={"),
+    ('[first, "2024-01-02", rs', "[3, rs"),
+    ('overlap="refuse"', 'overlap="refused"'),
+    ('order="reverse"', 'order="backwards"'),
+    ("max_failures=0.5", "max_failure=0.5"),
+    ('"multi_run")', "3)"),
 ]
 
 
@@ -64,7 +69,7 @@ def test_basedpyright_accepts_the_program_and_finds_each_mistake(tmp_path):
     source = PROGRAM.read_text(encoding="utf-8")
     (tmp_path / "right.py").write_text(source, encoding="utf-8")
     for number, (old, new) in enumerate(MISTAKES):
-        (tmp_path / f"wrong_{number}.py").write_text(source.replace(old, new), encoding="utf-8")
+        (tmp_path / f"wrong_{number:02}.py").write_text(source.replace(old, new), encoding="utf-8")
     settings = {
         "include": ["."],
         "extraPaths": [str(Path(rivers.__file__).parents[1])],
@@ -81,4 +86,4 @@ def test_basedpyright_accepts_the_program_and_finds_each_mistake(tmp_path):
         Path(problem["file"]).stem: problem["message"]
         for problem in json.loads(ended.stdout)["generalDiagnostics"]
     }
-    assert sorted(found) == [f"wrong_{number}" for number in range(len(MISTAKES))], found
+    assert sorted(found) == [f"wrong_{number:02}" for number in range(len(MISTAKES))], found

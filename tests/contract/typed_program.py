@@ -1,8 +1,11 @@
-"""A user's program as a type checker sees it: decorated functions keep their types."""
+"""A user's program as a type checker sees it: decorated functions keep their types, keys have many forms."""
 
+import asyncio
+import datetime as dt
 from collections.abc import Iterator
 from typing import assert_type
 
+import polars as pl
 from pydantic import BaseModel
 
 import rivers as rs
@@ -86,6 +89,16 @@ def window(context: rs.AssetExecutionContext[Settings]) -> float:
     return (end - start).total_seconds() + begin.year
 
 
+grid = rs.PartitionsDefinition.multi(
+    {"date": days, "region": rs.PartitionsDefinition.static_(["us", "eu"])}
+)
+
+
+@rs.Asset(partitions_def=grid)
+def regional(context: rs.AssetExecutionContext) -> str:
+    return context.partition_key
+
+
 by_hand: rs.AssetExecutionContext[Settings] = rs.AssetExecutionContext(
     "window",
     partition=rs.PartitionContext([rs.PartitionKey.single("2024-01-01")], days),
@@ -99,7 +112,7 @@ assert_type(add(1), int)
 assert_type(text(1), str)
 assert_type(split(1), Iterator[rs.Output])
 
-assets: list[rs.Asset] = [one, twice, split, text, daily, few, window]
+assets: list[rs.Asset] = [one, twice, split, text, daily, few, window, regional]
 resources = {"limits": Limits(largest=2), "memory": rs.InMemoryIOHandler()}
 if isinstance(split, rs.MultiAsset):
     assert_type(split.output_defs, list[rs.AssetDef])
@@ -113,4 +126,38 @@ def main() -> bool:
         repo.materialize(["one", "two", "even", "odd", "text"])
         first_days = rs.PartitionKeyRange.single("2024-01-01", "2024-01-02")
         repo.backfill(["few"], partition_range=first_days, config={"few": {"factor": 5}})
+        in_all_forms(repo)
         return repo.backfill(["daily"], partition_range=first_days).status == "completed"
+
+
+def in_all_forms(repo: rs.CodeRepository) -> None:
+    """Names partitions, assets and strategies in each form that the guides teach."""
+    first = dt.date(2024, 1, 1)
+    everything = days["2024-01-01":"2024-01-02"]
+    table = pl.DataFrame({"date": ["2024-01-01"], "region": ["us"]})
+    assert_type(repo.backfill("daily", ["2024-01-01"], strategy="single_run"), rs.BackfillResult)
+    repo.backfill(["daily"], [first, "2024-01-02", rs.PartitionKey.single("2024-01-03")])
+    repo.backfill("daily", everything, dry_run=True, max_failures=0.5, order="reverse")
+    repo.backfill("regional", ["date=2024-01-01|region=us,eu"], retry=rs.RetryPolicy(1))
+    repo.backfill("regional", [{"date": first, "region": ["us", "eu"]}], None, "multi_run")
+    repo.backfill("regional", partition_keys=({"date": "2024-01-01", "region": "us"},))
+    repo.backfill("regional", table, tags=(("team", "a"),), overlap="refuse")
+    repo.backfill(["regional"], [rs.PartitionKey.multi({"date": ["2024-01-01"], "region": ["us"]})])
+    asyncio.run(
+        repo.backfill_async(selection="daily", partition_keys=[first], strategy="single_run")
+    )
+    repo.materialize(["daily"], first)
+    repo.materialize("daily", partition_key="2024-01-01")
+    repo.submit("regional", {"date": first, "region": "us"}).wait()
+    repo.load_node("regional", {"date": "2024-01-01", "region": "us"})
+    repo.report_materialized("regional", table)
+    repo.forget_partitions("regional", ["date=2024-01-01|region=us"])
+    assert first in days
+    assert {"date": first, "region": "us"} in grid
+    assert_type(len(grid), int)
+    assert_type(days[0], rs.PartitionKey)
+    assert_type(everything, rs.PartitionSet)
+    result = repo.backfill("daily", days[:2], None)
+    status = repo.get_backfill(result.backfill_id)
+    assert_type(status, rs.BackfillStatus | None)
+    repo.rerun_backfill(result.backfill_id, status="completed", asset="daily")

@@ -2,12 +2,14 @@
 
 A child runs backfills, in threads or in worker processes; at a random moment it gets SIGKILL, and the next
 child resumes what it left, at once: the worker processes outlive their parent for a moment. The parent reads
-the storage with SQLite alone, so that it does not trust what it tests.
+the storage with SQLite alone, so that it does not trust what it tests. Another child only reads, and dies now
+and then, too. Whatever any of them was answered, at any time, must fit one sequential model: see histories.py.
 """
 
 import argparse
 import collections
 import contextlib
+import importlib
 import logging
 import os
 import random
@@ -23,16 +25,19 @@ from pathlib import Path
 import rivers as rs
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # It is started as a file.
+from tests.durability import histories
 from tests.segments import recorded_runs
 
 KILLS_A_ROUND = 50
-LONGEST_LIFE = 0.25
+LONGEST_LIFE = 0.4
 LONGEST_LIFE_OF_PROCESSES = 1.5  # Starting the first takes half a second.
+LONGEST_START = 60.0  # On a busy machine.
 SLOWEST_RUN = 0.002
 SLOWEST_OF_SOME = 0.1  # Long enough for an orphan to be running when its backfill is resumed.
 RETRY = rs.RetryPolicy(2, rs.Backoff.constant(0.003, jitter=1))
 IN_PROGRESS = 0
-ENDS = ("completed", "failed", "canceled")
+STATUSES = ("in_progress", "completed", "failed", "canceled")
+ENDS = STATUSES[1:]
 
 DEFINITION = rs.PartitionsDefinition.multi(
     {
@@ -51,11 +56,12 @@ STRATEGIES = [
 @contextlib.contextmanager
 def call(folder, context):
     """What each asset does: it says when it begins and ends, marks some keys, and may fail; how long it works."""
-    note(folder, f"begin {context.run_id} {os.getpid()} {len(context.partition.keys)}")
+    size, now = len(context.partition.keys), time.monotonic_ns()
+    note(folder, f"begin {context.run_id} {os.getpid()} {size} {now}")
     try:
         yield work(context)
     finally:
-        note(folder, f"end {context.run_id} {os.getpid()} 0")
+        note(folder, f"end {context.run_id} {os.getpid()} 0 0")
 
 
 def note(folder, line):
@@ -98,19 +104,26 @@ def assets(folder):
 
 def live(folder, seed, executor, interrupted, ended):
     """Resumes interrupted backfills, then runs new ones until it is killed or asked to finish."""
-    choose = random.Random(seed)
+    choose, answers = random.Random(seed), histories.Answers(folder)
     storage = rs.Storage.embedded(folder / "rivers.db")
     with rs.CodeRepository(assets(folder), default_executor=executor, lease_seconds=60.0).resolve(
         storage
     ) as repo:
+        (folder / "started").touch()
         for backfill_id in interrupted:
+            answers.status(repo, backfill_id)
             if choose.random() < 0.1:
+                answers.request("cancel", backfill_id)
                 repo.cancel_backfill(backfill_id)
             else:
                 repo.resume_backfill(backfill_id)
+            answers.table(repo, backfill_id)
         while not (folder / "finish").exists():
+            began = time.monotonic_ns()
             if ended and choose.random() < 0.2:
-                ended.append(repo.rerun_backfill(ended[-1]).backfill_id)
+                again = repo.rerun_backfill(ended[-1])
+                answers.launched(began, again)
+                ended.append(again.backfill_id)
                 continue
             result = repo.backfill(
                 selection=[choose.choice(["threaded", "looping"])],
@@ -123,22 +136,37 @@ def live(folder, seed, executor, interrupted, ended):
                 block=False,
                 retry=choose.choice([None, RETRY]),
             )
+            answers.launched(began, result)
             if choose.random() < 0.2:
                 time.sleep(choose.random() * 0.01)
+                answers.request("cancel", result.backfill_id)
                 repo.cancel_backfill(result.backfill_id)
-            while repo.get_backfill(result.backfill_id).status == "in_progress":
+            while answers.status(repo, result.backfill_id).status == "in_progress":
                 time.sleep(0.001)
             ended.append(result.backfill_id)
 
 
-def start_child(*arguments):
+def look(folder, seed):
+    """Asks for everything that can be asked, until it is killed or asked to finish."""
+    choose, answers = random.Random(seed), histories.Answers(folder)
+    client = rs.BackfillClient(rs.Storage.embedded(folder / "rivers.db"))
+    while not (folder / "finish").exists():
+        time.sleep(choose.random() * 0.01)
+        for backfill_id in answers.list(client)[:3]:
+            answers.status(client, backfill_id)
+            answers.table(client, backfill_id)
+            if choose.random() < 0.3:
+                answers.wait(client, backfill_id, 0.01)
+
+
+def start_child(work, *arguments):
     """A child process, forked before this process starts any thread."""
     assert threading.active_count() == 1
     pid = os.fork()
     if pid:
         return pid
     try:
-        live(*arguments)
+        work(*arguments)
     except BaseException:  # noqa: BLE001  (the parent raises it)
         (arguments[0] / "error").write_text(traceback.format_exc())
         os._exit(1)
@@ -157,6 +185,8 @@ class Round:
         self.calls = collections.Counter()
         self.attempts = {}  # (id of the backfill, run) -> failed attempts that are recorded
         self.at = {}  # (id of the backfill, run) -> the process that began it last
+        self.begun = collections.defaultdict(list)  # id -> (time, run, partitions) of each call
+        self.deaths, self.on_disk = [], []  # times; answers of the disk
 
     def check(self):
         """Checks what must hold whenever no process writes."""
@@ -185,6 +215,8 @@ class Round:
         if status == IN_PROGRESS:
             counts = database.execute(newest, (key,)).fetchone() or (0, 0, 0, 0)
             completed, failed, canceled, runs_ended = counts
+        counts = (completed, failed, canceled, total)
+        self.on_disk.append(histories.recorded(STATUSES[status], counts)(backfill_id))
         rows = [(run, failed) for _, run, _, _, failed in recorded_runs(database, key)]
         runs = dict(rows)
         assert len(runs) == len(rows) == runs_ended
@@ -221,7 +253,7 @@ class Round:
         self.read_calls += len(text)
         new = []
         for line in text.decode().splitlines():
-            event, run_id, process, size = line.split()
+            event, run_id, process, size, at = line.split()
             backfill_id, _, number = run_id.rpartition(".")
             run = backfill_id, int(number)
             if event == "end":
@@ -229,11 +261,14 @@ class Round:
                 continue
             new.append(run)
             self.sizes[run], self.at[run] = int(size), process
+            self.begun[backfill_id].append((int(at), run[1], int(size)))
         self.calls.update(new)
         return new
 
     def check_end(self):
-        """Checks that every partition has ended exactly once and that completed values exist."""
+        """Checks that every partition has ended exactly once, that completed values exist, and all answers."""
+        answers = histories.read(self.folder) + self.on_disk
+        self.seen["answers"] += histories.check(answers, self.begun, self.deaths)
         self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
         # A run that was canceled before its next attempt was called once per recorded attempt.
         again = sum(min(number, self.calls[run] - 1) for run, number in self.attempts.items())
@@ -253,28 +288,55 @@ class Round:
                     assert repo.load_node(asset, key)
 
 
+def wait_for_start(folder):
+    deadline = time.monotonic() + LONGEST_START
+    while not (folder / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def kill(process, folder):
+    os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(status), (folder / "error").read_text()
+
+
 def torture_round(folder, kills, choose, seen):
     """Kills `kills` children, and lets the last one finish."""
     one = Round(folder, seen)
+    reader = start_child(look, folder, choose.random())
     for _ in range(kills):
+        (folder / "started").unlink(missing_ok=True)
         processes = choose.random() < 0.2
         executor = rs.Executor.parallel(2) if processes else rs.Executor.in_process()
-        child = start_child(folder, choose.random(), executor, one.interrupted, one.ended)
+        child = start_child(live, folder, choose.random(), executor, one.interrupted, one.ended)
+        if choose.random() < 0.8:  # The others may die while they start.
+            wait_for_start(folder)
         time.sleep(choose.uniform(0.0, LONGEST_LIFE_OF_PROCESSES if processes else LONGEST_LIFE))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), (folder / "error").read_text()
+        one.deaths.append(time.monotonic_ns())
+        kill(child, folder)
+        if choose.random() < 0.3:
+            kill(reader, folder)
+            reader = start_child(look, folder, choose.random())
         seen["kills"] += 1
         seen["kills with processes"] += processes
         one.check()
     (folder / "finish").touch()
     last = start_child(
-        folder, choose.random(), rs.Executor.in_process(), one.interrupted, one.ended
+        live, folder, choose.random(), rs.Executor.in_process(), one.interrupted, one.ended
     )
-    _, status = os.waitpid(last, 0)
-    assert status == 0, (folder / "error").read_text()
+    for process in (last, reader):
+        _, status = os.waitpid(process, 0)
+        assert status == 0, (folder / "error").read_text()
     one.check()
     return one
+
+
+def import_everything():
+    """Imports what children need, so that they do not do so one by one after each fork."""
+    importlib.import_module("polars")
+    with rs.CodeRepository([]).resolve(rs.Storage.memory()):
+        pass
+    assert threading.active_count() == 1
 
 
 def main():
@@ -283,6 +345,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
+    import_everything()
     logging.getLogger("rivers").setLevel(logging.ERROR)
     # The resource tracker of a killed process cleans up, with long warnings.
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
@@ -295,12 +358,13 @@ def main():
             rounds.append(torture_round(folder, kills, choose, seen))
         for one in rounds:
             one.check_end()
+    assert seen["interrupted"] >= seen["kills"] / 10, "the kills came too early or too late"
     ends = ", ".join(f"{seen['backfills', end]} {end}" for end in ENDS)
     print(
         f"{seen['kills']} kills ({seen['kills with processes']} with worker processes) in "
         f"{time.monotonic() - began:.0f} s, a backfill interrupted by {seen['interrupted']} of them; "
         f"backfills: {ends}; {seen['runs']} runs recorded, {seen['again']} attempts made again, {seen['twice']} that were in flight executed "
-        "again, none twice at the same time; nothing was lost"
+        f"again, none twice at the same time; {seen['answers']} answers fit the model; nothing was lost"
     )
 
 

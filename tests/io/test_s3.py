@@ -2,7 +2,9 @@
 
 import datetime as dt
 import pickle
+import time
 import urllib.request
+from hashlib import sha256
 
 import polars as pl
 import pytest
@@ -195,3 +197,31 @@ def test_options_are_given_to_deltalake_under_the_same_names():
 )  # fmt: skip
 def test_other_stores_have_options_of_their_own(url, given, store):
     assert StoreOptions(url, given).store == store
+
+
+@KINDS
+@pytest.mark.parametrize("prefix", ["run=5", "My Data", "k=5/jörg"])
+@pytest.mark.parametrize("asset", ["a", "daily sales"])
+def test_any_prefix_and_any_asset(kind, prefix, asset, url, options):
+    place = f"s3://bucket/{sha256(url.encode()).hexdigest()}/{prefix}"
+    handler = HANDLERS[kind](place, storage_options=options)
+    a, b = keys("a", "b / c")
+    for key in (a, b):
+        handler.handle_output(storing(key, asset=asset), pl.DataFrame({"k": key.key, "x": [1]}))
+    assert handler.load_input(loading(b, asset=asset))["k"].to_list() == ["b / c"]
+    if kind != "pickle":
+        wanted = loading(a, b, asset=asset, type_hint=pl.LazyFrame)
+        assert handler.load_input(wanted).collect()["k"].to_list() == ["a", "b / c"]
+
+
+@pytest.mark.parametrize("kind", ["pickle", "parquet"])
+def test_only_older_objects_are_removed(kind, url, options):
+    handler = HANDLERS[kind](url, storage_options=options)
+    (a,) = keys("a")
+    handler.handle_output(storing(a), FRAME[:1])
+    handler._note_no_value(storing(a), 60)
+    assert handler.load_input(loading(a)).equals(FRAME[:1])
+    time.sleep(2.1)  # S3 has times in seconds.
+    handler._note_no_value(storing(a), 0)
+    with pytest.raises(ExecutionError, match="nothing is stored"):
+        handler.load_input(loading(a))

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import shutil
 import threading
 from dataclasses import dataclass, field
 
@@ -17,6 +19,8 @@ GRID = rs.PartitionsDefinition.multi({
     "date": rs.PartitionsDefinition.daily("2024-01-01", end="2024-01-11"),
     "region": rs.PartitionsDefinition.static_(["us", "eu", "asia"]),
 })  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MISSING = "needs Chromium (Debian's package chromium) and Playwright"
 HOSTILE = '<img src=x onerror="window.attacked=1">'
 
 
@@ -130,3 +134,54 @@ def served(serve, tmp_path):
     yield Served(server, repository, result.backfill_id, bad, gate=gate)
     gate.set()
     repository.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None and os.environ.get("CI") != "true":
+        pytest.skip(MISSING)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    """The list of backfills, opened by the link; nothing may be written to the console as an error."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: wrong.append(request.url) if served.host not in request.url else None,
+    )
+    page.goto(served.server.link)
+    page.wait_for_selector("a.item")
+    yield page
+    assert page.evaluate("window.attacked") is None
+    expected = ("status of 4", "ERR_INTERNET_DISCONNECTED")
+    assert [line for line in wrong if not any(text in line for text in expected)] == []
+    context.close()
+
+
+def open_backfill(page, served, backfill_id=None):
+    page.evaluate(
+        "id => { location.hash = `#/backfills/${id}` }", backfill_id or served.backfill_id
+    )
+    page.wait_for_selector("canvas[data-painted]")
+
+
+def launch(served, **options):
+    """Starts a backfill of `sales` whose functions wait for the gate."""
+    served.gate.clear()
+    served.bad.clear()
+    return served.repository.backfill(
+        ["sales"], partition_keys=GRID.select(), block=False, max_concurrency=2, **options
+    ).backfill_id

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import struct
+import threading
 import time
 import urllib.parse
 
@@ -12,6 +13,7 @@ import pytest
 from tests.ui.conftest import GRID
 
 import rivers as rs
+from rivers.ui import Server
 from rivers.ui.schemas import MAX_SIDE
 
 
@@ -88,7 +90,8 @@ def test_a_part_is_counted_and_named_before_it_is_run_again(served):
     assert part["count"] == 1
     assert sum(part["totals"].values()) == 8
     assert part["command"] == (
-        "rivers backfill sales.py --range date=2024-01-02..2024-01-05 --range region=us..eu"
+        "rivers backfill sales.py --assets sales,report --range date=2024-01-02..2024-01-05 "
+        f"--range region=us..eu --storage {served.repository.storage.path}"
     )
     served.bad.clear()
     body = {"where": where, "states": ["failed"]}
@@ -383,3 +386,19 @@ def test_the_partitions_of_an_asset_are_a_table(served):
     assert [(str(row["date"])[:10], row["region"]) for row in rows] == [("2024-01-03", "eu")]
     answer = served.send("GET", "/api/v1/assets/sales/partitions?format=arrow&limit=7")
     assert pl.read_ipc_stream(answer.body).height == 7
+
+
+def test_the_server_ends_at_once_and_without_a_word_while_streams_are_open(served, serve, caplog):
+    server = Server(rs.BackfillClient(served.repository.storage), port=0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    headers = {"Authorization": f"Bearer {server.sessions.token}"}
+    connection.request("GET", "/api/v1/events", headers=headers)
+    stream = connection.getresponse()
+    assert stream.readline() == b"retry: 1000\n"
+    server.stop()
+    stream.read()  # It ends, and is not cut off.
+    thread.join(20)
+    connection.close()
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []

@@ -121,9 +121,9 @@ def _text_of(record: logging.LogRecord) -> str:
 warnings = Warnings()
 
 
-def count(number: int, noun: str) -> str:
-    """Formats a number with its noun: `1 run`, `1,000 runs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Formats a number with its noun: `1 run`, `1,000 runs`; a plural is given if it needs more than an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def duration(seconds: float) -> str:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from rivers._rivers import DirectCalls
 from rivers.execution.context import AssetExecutionContext
 from rivers.execution.outputs import Materialization, Output
+from rivers.io.base import stores_groups
 from rivers.io.frame_types import wants_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Callable, Container, Coroutine, Generator, Mapping, Sequence
 
-    from rivers._rivers import Plan, ValueRecorder
+    from rivers._rivers import Plan, Run, ValueRecorder
     from rivers.execution.steps import Step, StepInput, StepOutput
     from rivers.io.base import NoteNone, NoteValues
 
@@ -35,6 +36,10 @@ Argument: TypeAlias = "tuple[int, int] | bool"
 the context (`True`); or `None` (`False`)."""
 
 
+StoreGroup: TypeAlias = "Callable[[list[Run], list[Any]], object]"
+"""Stores values of runs of one partition, or of none, and fails the runs whose values it cannot store."""
+
+
 @dataclass(frozen=True, slots=True)
 class DirectOutput:
     """How Rust passes on what a function returned for an output.
@@ -45,12 +50,15 @@ class DirectOutput:
         note_values: Takes the numbers of runs in which it was something else, and the values; `None`: there
             is nothing that does.
         is_none_only: Whether `None` need not be noted: the function returns no value.
+        store_group: Stores the values of several runs together, before the outcomes of these are kept;
+            `None`: its handler does not.
     """
 
     name: str
     note_none: NoteNone | None
     note_values: NoteValues | ValueRecorder | None
     is_none_only: bool
+    store_group: StoreGroup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,11 @@ def _prepare() -> None:
 
 
 def direct_calls(
-    layers: Sequence[Sequence[Step]], plan: Plan | None, *, is_async: bool
+    layers: Sequence[Sequence[Step]],
+    plan: Plan | None,
+    *,
+    is_async: bool,
+    store_group: Callable[[Step, StepOutput, list[Run], list[Any]], None],
 ) -> DirectCalls | None:
     """What Rust needs to call the functions of these steps; `None`: it calls none of them.
 
@@ -101,6 +113,7 @@ def direct_calls(
         layers: The steps of each layer.
         plan: The plan of the runs; `None` in a worker process.
         is_async: Whether the runs are executed on an event loop.
+        store_group: Stores the values of an output in several runs together.
     """
     if os.environ.get(OFF):
         return None
@@ -108,8 +121,10 @@ def direct_calls(
     for layer in layers:
         own: list[DirectCall | None] = []
         made: dict[str, _Made] = {}
+        taken = {wanted.parameter for step in layer for wanted in step.inputs}
         for at, step in enumerate(layer):
-            call = _direct_call(step, made, plan, is_async=is_async)
+            outputs = [_direct_output(step, own, plan, taken, store_group) for own in step.outputs]
+            call = _direct_call(step, outputs, made, is_async=is_async)
             own.append(call)
             for which, output in enumerate(step.outputs):
                 made[output.name] = _Made((at, which), output, call)
@@ -140,8 +155,8 @@ class _Made(NamedTuple):
 
 def _direct_call(
     step: Step,
+    outputs: list[DirectOutput],
     made: Mapping[str, _Made],
-    plan: Plan | None,
     *,
     is_async: bool,
 ) -> DirectCall | None:
@@ -149,8 +164,8 @@ def _direct_call(
 
     Args:
         step: The step.
+        outputs: What becomes of what it returns.
         made: What the steps before it in a run make, by name.
-        plan: The plan of the runs; `None` in a worker process.
         is_async: Whether the runs are executed on an event loop.
     """
     function = step.fn
@@ -172,8 +187,9 @@ def _direct_call(
         arguments[wanted.parameter] = argument
     if step.context_param is not None:
         arguments[step.context_param] = True
-    outputs = [_direct_output(output, plan) for output in step.outputs]
-    if not any(own.is_none_only or own.note_none or own.note_values for own in outputs):
+    if not any(
+        own.is_none_only or own.note_none or own.note_values or own.store_group for own in outputs
+    ):
         return None
     return DirectCall(
         step=step,
@@ -189,13 +205,23 @@ def _direct_call(
     )
 
 
-def _direct_output(output: StepOutput, plan: Plan | None) -> DirectOutput:
+def _direct_output(
+    step: Step,
+    output: StepOutput,
+    plan: Plan | None,
+    taken: Container[str],
+    store_group: Callable[[Step, StepOutput, list[Run], list[Any]], None],
+) -> DirectOutput:
     if not output.has_value:
         return DirectOutput(output.name, None, None, is_none_only=True)
     handler = output.handler
     note_none = handler._none_recorder(output.name, plan)  # noqa: SLF001  (not for users)
     note_values = handler._value_recorder(output.name, plan)  # noqa: SLF001
-    return DirectOutput(output.name, note_none, note_values, is_none_only=False)
+    group: StoreGroup | None = None
+    # A step of the same run that takes the value loads it before others have ended.
+    if note_values is None and output.name not in taken and stores_groups(handler):
+        group = functools.partial(store_group, step, output)
+    return DirectOutput(output.name, note_none, note_values, is_none_only=False, store_group=group)
 
 
 def _value_of(wanted: StepInput, made: Mapping[str, _Made]) -> Argument | None:

@@ -28,6 +28,12 @@ _MAX_PLAIN_CALLS = 1_024
 _END_SECONDS = 0.5
 """Time that tasks have to end when their loop is closed."""
 
+_WAKE_SECONDS = 1.0
+"""Longest time that a loop sleeps."""
+
+_broken: list[asyncio.AbstractEventLoop] = []
+"""Loops whose files were closed; they must not be collected, which would close them."""
+
 _abandoned: list[asyncio.Task[Any]] = []
 """Tasks of closed loops that did not end."""
 
@@ -52,23 +58,41 @@ class PlainCalls(ThreadPoolExecutor):
                 raise
 
 
-def run_until_stopped(loop: asyncio.AbstractEventLoop, is_stopped: Callable[[], bool]) -> None:
+def run_until_stopped(
+    loop: asyncio.AbstractEventLoop,
+    is_stopped: Callable[[], bool],
+    broke: Callable[[asyncio.AbstractEventLoop, OSError], None],
+) -> None:
     """Runs a loop in this thread until `is_stopped()`, whatever else ends it, and closes it.
 
     Args:
         loop: The loop.
         is_stopped: Whether the end is meant: set before `loop.stop` is called.
+        broke: Called with the loop if it can never go on.
     """
     asyncio.set_event_loop(loop)
+    _wake_regularly(loop)
     try:
         while not is_stopped() and not loop.is_closed():
             try:
                 loop.run_forever()
+            except OSError as error:
+                # Not of a task: the loop waits in vain for its files, which other code has closed. It is not
+                # closed, since their numbers may belong to other files by now.
+                _broken.append(loop)
+                broke(loop, error)
+                return
             except BaseException as error:  # noqa: BLE001  (it was raised in a task of a user)
                 _log.debug("the event loop goes on after %r", error)
     finally:
-        _end_tasks(loop)
-        loop.close()
+        if loop not in _broken:
+            _end_tasks(loop)
+            loop.close()
+
+
+def _wake_regularly(loop: asyncio.AbstractEventLoop) -> None:
+    """Has a loop wake up now and then: it would wait for ever for files that were closed meanwhile."""
+    loop.call_later(_WAKE_SECONDS, _wake_regularly, loop)
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -92,7 +116,8 @@ def run_to_end(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T
         try:
             loop.run_until_complete(task)
         except BaseException as error:
-            if task.done() or loop.is_closed():
+            # An error of the system is none of a task: the loop's files were closed.
+            if task.done() or loop.is_closed() or isinstance(error, OSError):
                 raise
             _log.debug("the event loop goes on after %r", error)
     return task.result()

@@ -29,7 +29,9 @@ class ThreadWorkers(Workers):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_stopped = threading.Event()
         self._lock = threading.Lock()
-        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._tasks: dict[asyncio.Task[None], Batch] = {}
+        self._waiting: dict[Batch, asyncio.AbstractEventLoop] = {}
+        """Batches that a loop has not begun."""
 
     def execute(self, batch: Batch, program: Program) -> None:
         """Executes a batch in this thread."""
@@ -43,7 +45,7 @@ class ThreadWorkers(Workers):
         """Cancels the coroutines that still execute a backfill that has ended; abandons its threads."""
         with self._lock:
             loop = self._loop
-            tasks = [task for task, key in self._tasks.items() if key == backfill_key]
+            tasks = [task for task, of in self._tasks.items() if of.key == backfill_key]
         if loop is not None and not loop.is_closed():
             for task in tasks:
                 loop.call_soon_threadsafe(self._cancel, task, backfill_key)
@@ -68,7 +70,7 @@ class ThreadWorkers(Workers):
                 loop.call_soon_threadsafe(loop.stop)
 
     def _cancel(self, task: asyncio.Task[None], backfill_key: int) -> None:
-        if self._tasks.get(task) == backfill_key:
+        if task in self._tasks and self._tasks[task].key == backfill_key:
             task.cancel()
 
     def _replace_if_blocked(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,9 +92,12 @@ class ThreadWorkers(Workers):
         has_begun = threading.Event()
         driver = self._drive(batch, has_begun)
         try:
-            driving = asyncio.run_coroutine_threadsafe(driver, self._event_loop())
+            loop = self._event_loop()
+            self._waiting[batch] = loop
+            driving = asyncio.run_coroutine_threadsafe(driver, loop)
         except BaseException as error:  # noqa: BLE001  (no file descriptor or thread is left for a loop)
             driver.close()
+            self._waiting.pop(batch, None)
             self._abort(batch, error)
             batch.close()
             return
@@ -101,18 +106,20 @@ class ThreadWorkers(Workers):
     def _give_back(self, batch: Batch, has_begun: threading.Event) -> None:
         """Returns the runs of a batch whose task a user's function has canceled before it began."""
         if not has_begun.is_set():
+            self._waiting.pop(batch, None)
             batch.close()
             self.notify()
 
     async def _drive(self, batch: Batch, has_begun: threading.Event) -> None:
         """Executes batches on the event loop, one after another."""
         has_begun.set()
+        self._waiting.pop(batch, None)
         task = asyncio.current_task()
         if task is None:
             raise AssertionError  # It is a task's coroutine.
         try:
             while True:
-                self._tasks[task] = batch.key
+                self._tasks[task] = batch
                 enter_call(self._engine, batch.key, asyncio.get_running_loop())
                 try:
                     await batch.program.execute_async(batch)
@@ -137,6 +144,18 @@ class ThreadWorkers(Workers):
             # who cancels all tasks of the loop cancels this one, too.
             self.notify()
 
+    def _broke(self, loop: asyncio.AbstractEventLoop, error: OSError) -> None:
+        """Stops what a loop executes that cannot go on: its coroutines stay where they are."""
+        with self._lock:
+            if self._loop is loop:
+                self._loop = None
+        batches = [batch for task, batch in list(self._tasks.items()) if task.get_loop() is loop]
+        batches += [batch for batch, of in list(self._waiting.items()) if of is loop]
+        for batch in batches:
+            self._abort(batch, error)
+            batch.close()
+        self.notify()
+
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._loop.is_closed():
@@ -145,8 +164,8 @@ class ThreadWorkers(Workers):
                 loop.set_default_executor(PlainCalls())
                 stopped = self._loop_stopped = threading.Event()
                 thread = threading.Thread(
-                    target=run_until_stopped, args=(loop, stopped.is_set), name="rivers-loop",
-                    daemon=True,
+                    target=run_until_stopped, args=(loop, stopped.is_set, self._broke),
+                    name="rivers-loop", daemon=True,
                 )  # fmt: skip
                 try:
                     thread.start()

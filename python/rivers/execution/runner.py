@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import logging
+import pickle
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from rivers._lazy import ComputedOnce
 from rivers._rivers import Calls
 from rivers._text import message_of
 from rivers.exceptions import ExecutionError
+from rivers.execution import observer
 from rivers.execution.context import context_of_run
 from rivers.execution.direct import Begun, direct_calls
 from rivers.execution.event_loop import NoThreadError
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         WorkerBatch,
     )
     from rivers.execution.context import AssetExecutionContext
+    from rivers.execution.observer import Observation, Observed, RunObserver
     from rivers.execution.skips import LeftOut
     from rivers.execution.steps import Step, StepOutput
     from rivers.io.base import NoteNone
@@ -93,6 +96,7 @@ class Program:
         first_error: The first exception of a step that was executed in this process.
         plan: The plan of the runs; `None` in a worker process.
         resources: What the steps may refer to; `None` in a worker process.
+        observer: What follows the runs; `None`: nothing does.
     """
 
     layers: list[list[Step]]
@@ -104,6 +108,7 @@ class Program:
     first_error: BaseException | None = field(default=None, compare=False)
     plan: Plan | None = None
     resources: Resources | None = field(default=None, repr=False, compare=False)
+    observer: RunObserver | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         since = time.monotonic()
@@ -116,7 +121,9 @@ class Program:
     @ComputedOnce
     def direct(self) -> DirectCalls | None:
         """What Rust calls, made for the first batch: a dry run needs none."""
-        return direct_calls(self.layers, self.plan, is_async=self.is_async)
+        return direct_calls(
+            self.layers, self.plan, is_async=self.is_async, store_group=self._store_group
+        )
 
     def pickle(self) -> None:
         """Pickles the layers for workers outside this process.
@@ -129,7 +136,31 @@ class Program:
     @classmethod
     def unpickle(cls, pickled: bytes) -> Program:
         """Reads, in a worker process, what `pickle` wrote, and sets up the resources of its steps."""
-        return cls(loads(pickled))
+        loaded = loads(pickled)
+        if not isinstance(loaded, _Observed):
+            return cls(loaded)
+        program = cls(loads(loaded.layers))
+        program.observe(loaded.observer)
+        return program
+
+    def begin(self, observed: Observed) -> Observation | None:
+        """Has a request that is about to be recorded followed, if something follows those of this process.
+
+        Args:
+            observed: What the program was built for.
+        """
+        if observer.current is None:
+            return None
+        observation = observer.current.observe(observed)
+        self.observe(observation.runs)
+        return observation
+
+    def observe(self, follower: RunObserver) -> None:
+        """Has the runs followed, here and in worker processes."""
+        self.observer = follower
+        self.direct = None  # Rust does not say which step it executes.
+        if self.pickled:
+            self.pickled = pickle.dumps(_Observed(self.pickled, follower))
 
     @property
     def steps(self) -> list[Step]:
@@ -200,6 +231,8 @@ class Program:
         Where Rust calls the functions, these are the rest of the runs that have more to do.
         """
         execute_step = self._step_with_hooks if self._has_hooks else self._step
+        if self.observer is not None:
+            execute_step = functools.partial(_observed, self.observer, execute_step)
         for run, outcomes in self._runs(batch):
             steps = self.layers[run.layer]
             for step, outcome in zip(steps, outcomes, strict=False):
@@ -213,6 +246,11 @@ class Program:
 
     def _runs(self, batch: Batch | WorkerBatch) -> Generator[tuple[Run, Sequence[CallOutcome]]]:
         """The runs that have something left to do, and what has become of the steps that were called."""
+        if self.observer is not None:
+            for run in batch:
+                with self.observer.run(run, self.layers[run.layer]):
+                    yield run, ()
+            return
         if self.direct is None:
             for run in batch:
                 yield run, ()
@@ -224,6 +262,35 @@ class Program:
             yield from calls
         finally:
             calls.note()
+
+    def _store_group(
+        self, step: Step, output: StepOutput, runs: list[Run], values: list[Any]
+    ) -> None:
+        """Stores what a step returned for an output in several runs, before their outcomes are kept."""
+        contexts = [_output_context(step, output, run, None) for run in runs]
+        items = [
+            (context, value)
+            for context, value in zip(contexts, values, strict=True)
+            if context is not None
+        ]
+        try:
+            output.handler.handle_outputs(items)
+        except BaseException as error:  # noqa: BLE001  (it fails runs only)
+            _log.warning(
+                "handle_outputs of %r could not store %d values of %r together (%s: %s): they are stored one "
+                "by one",
+                output.handler, len(items), output.name, type(error).__name__, message_of(error),
+            )  # fmt: skip
+            for run, value in zip(runs, values, strict=True):
+                try:
+                    _store_output(step, run, output, None, value, None)
+                except BaseException as own:  # noqa: BLE001  (it fails this run only)
+                    self.fail(step, run, own)
+            return
+        for run, context in zip(runs, contexts, strict=True):
+            added = None if context is None else context._all_added()  # noqa: SLF001
+            if added is not None or output.facts is not None:
+                record_metadata(run, output, None, {}, added)
 
     def _outcome(
         self, step: Step, run: Run, outcome: CallOutcome
@@ -409,6 +476,8 @@ class Program:
             # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
             # about to: then this is no failure, but canceled.
             time.sleep(_CTRL_C_SECONDS)
+        if self.observer is not None:
+            self.observer.failed(step, run, error)
         trace = traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
         cause = type(error).__name__, message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
@@ -456,6 +525,28 @@ class Program:
             ):
                 for own in step.indices:
                     run.skip(own)
+
+
+@dataclass
+class _Observed:
+    """A pickled program, and what follows its runs in a worker process."""
+
+    layers: bytes
+    observer: RunObserver
+
+
+def _observed(
+    follower: RunObserver,
+    execute_step: Callable[[Step, Run], Generator[tuple[_Called, dict[str, Any]]]],
+    step: Step,
+    run: Run,
+) -> Generator[tuple[_Called, dict[str, Any]]]:
+    """Executes a step within what follows it; one that an earlier attempt has executed is none."""
+    if not run.executes(step.index):
+        yield from execute_step(step, run)
+        return
+    with follower.step(step, run):
+        yield from execute_step(step, run)
 
 
 def _enter(step: Step, run: Run) -> tuple[bool, Selection | None, LeftOut]:
@@ -551,12 +642,24 @@ def _store(
         check_outputs(step, run, selection, value)
     for output in step.outputs:
         part = value.get(output.name) if step.by_name else value
-        stored = _store_part(step, run, output, selection, part, given)
-        if stored is not None:
-            declared, added = stored
-            facts = output.facts
-            if given is not None or declared or added is not None or facts is not None:
-                record_metadata(run, output, given, declared, added)
+        _store_output(step, run, output, selection, part, given)
+
+
+def _store_output(
+    step: Step,
+    run: Run,
+    output: StepOutput,
+    selection: Selection | None,
+    part: Any,
+    given: OutputMetadata | None,
+) -> None:
+    """Stores the value of an output, and records its metadata."""
+    stored = _store_part(step, run, output, selection, part, given)
+    if stored is not None:
+        declared, added = stored
+        facts = output.facts
+        if given is not None or declared or added is not None or facts is not None:
+            record_metadata(run, output, given, declared, added)
 
 
 def _store_part(

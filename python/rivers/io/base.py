@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.io.contexts import InputContext, OutputContext
-from rivers.io.fields import field_values, remember_annotations
+from rivers.io.fields import field_values, remember_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rivers._rivers import PartitionKey, Plan, Selection, ValueRecorder
 
@@ -71,7 +71,7 @@ class BaseIOHandler(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        remember_annotations(cls)
+        remember_fields(cls)
 
     @abstractmethod
     def handle_output(self, context: OutputContext, value: object) -> None:
@@ -83,6 +83,49 @@ class BaseIOHandler(ABC):
                 with a value for each of them, or one value that stands for all of them. `None` is
                 a value, too; the method is not called for a function annotated `-> None`.
         """
+
+    def handle_outputs(self, items: Sequence[tuple[OutputContext, object]]) -> None:
+        """Store the values that several runs returned for one asset, together.
+
+        A subclass may override it where storing many values at once is cheaper: one request, one
+        transaction, or one wait for the disk. It is then called, in place of `handle_output`, with what an
+        asset's function returned in the runs that a worker has executed within some 20 milliseconds (100 in
+        a worker process), in the thread or process that executed them. The outcomes of these runs are
+        recorded after it has returned.
+
+        It may be called with any number of items. `handle_output` is still called for the rest: runs of
+        several partitions, values that another asset takes in the same run, an `Output`, functions that
+        yield, and backfills that end at a failure. So both have to store a value where `load_input` finds
+        it.
+
+        If it raises, each of the values is stored by `handle_output`, which may find some of them stored
+        already, and only those runs fail for which that raises, too.
+
+        Args:
+            items: The values, and which asset and partition each belongs to. What is added to a context as
+                metadata is recorded.
+
+        Example:
+            >>> from rivers.io import BaseIOHandler, OutputContext
+            >>> class Rows(BaseIOHandler):
+            ...     def __init__(self):
+            ...         self.rows = {}
+            ...
+            ...     def handle_outputs(self, items):
+            ...         self.rows.update((context.asset_name, value) for context, value in items)
+            ...
+            ...     def handle_output(self, context, value):
+            ...         self.handle_outputs([(context, value)])
+            ...
+            ...     def load_input(self, context):
+            ...         return self.rows[context.asset_name]
+            >>> handler = Rows()
+            >>> handler.handle_output(OutputContext("answer"), 42)
+            >>> handler.rows
+            {'answer': 42}
+        """
+        for context, value in items:
+            self.handle_output(context, value)
 
     def _note_no_value(self, context: OutputContext, age: float) -> None:  # noqa: B027
         """Take note that an asset's function has stored its data itself: it returned a `Materialization`.
@@ -170,3 +213,16 @@ class BaseIOHandler(ABC):
             `None` if `handle_output` is to be called.
         """
         return None
+
+
+def stores_groups(handler: BaseIOHandler) -> bool:
+    """Whether a handler stores the values of several runs together."""
+    own = type(handler)
+    if own.handle_outputs is BaseIOHandler.handle_outputs:
+        return False
+    # A subclass that overrides only `handle_output` stores in another way than `handle_outputs` does.
+    depths = [
+        next(at for at, each in enumerate(own.__mro__) if name in vars(each))
+        for name in ("handle_outputs", "handle_output")
+    ]
+    return depths[0] <= depths[1]

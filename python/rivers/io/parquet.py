@@ -16,7 +16,7 @@ from rivers.io.frames import FrameIOHandler
 from rivers.io.known_schemas import have_one_schema, note_schemas
 from rivers.io.lazy_objects import scan_object
 from rivers.io.objects import Objects
-from rivers.io.paths import partition_name
+from rivers.io.paths import partition_names
 from rivers.io.places import files_at, prefix_path
 from rivers.io.schemas import conform, merged
 from rivers.io.values import by_partition, label_of, nothing_stored, wanted_keys
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from rivers.io.frame_types import SchemaRule
 
 _SUFFIX = ".parquet"
+
+_MIN_LISTED = 100
+"""Number of files from which a folder is listed, and not each of them looked for."""
+
+_MAX_LISTED_SHARE = 4
+"""How many times as many files as are looked for a folder is listed for at most."""
 
 
 class ParquetIOHandler(FrameIOHandler):
@@ -113,6 +119,34 @@ class ParquetIOHandler(FrameIOHandler):
             ExecutionError: If the frames of a dict cannot be one frame.
             ConfigurationError: If `partition_by` does not fit the run's partitions.
         """
+        self._store([(context, value)])
+
+    def handle_outputs(self, items: Sequence[tuple[OutputContext, object]]) -> None:
+        """Store frames, which wait for the disk together; see `BaseIOHandler.handle_outputs`."""
+        self._store(items)
+
+    def _store(self, items: Sequence[tuple[OutputContext, object]]) -> None:
+        parts = [
+            (self._path(context.asset_name, partition), frame)
+            for context, value in items
+            for partition, frame in self._checked(context, value).items()
+        ]
+        with self._files.batch() as replacing:
+            for path, frame in parts:
+                if frame is None:
+                    with replacing(_none_of(path)) as target:
+                        write(target, b"")
+                else:
+                    with replacing(path) as target:
+                        frame.write_parquet(target)
+        for path, frame in parts:
+            if frame is None:  # Its file hides the marker, so it is removed when that is in place.
+                self._files.remove(path)
+
+    def _checked(
+        self, context: OutputContext, value: object
+    ) -> dict[PartitionKey | None, pl.DataFrame | None]:
+        """Return the frame of each partition; their schemas can be one, and are noted."""
         frames = self._by_partition(context, value)
         named = [
             (label_of(key), frame.schema) for key, frame in frames.items() if frame is not None
@@ -120,18 +154,7 @@ class ParquetIOHandler(FrameIOHandler):
         merged(context.asset_name, named, self.schema)
         if isinstance(self._files, Folder) and context.run_partitions:
             note_schemas(self._files, context.asset_name, [schema for _, schema in named])
-        with self._files.batch() as replacing:
-            for partition, frame in frames.items():
-                path = self._path(context.asset_name, partition)
-                if frame is None:
-                    with replacing(_none_of(path)) as target:
-                        write(target, b"")
-                else:
-                    with replacing(path) as target:
-                        frame.write_parquet(target)
-        for partition, frame in frames.items():
-            if frame is None:  # Its file hides the marker, so it is removed when that is in place.
-                self._files.remove(self._path(context.asset_name, partition))
+        return frames
 
     def _note_no_value(self, context: OutputContext, age: float) -> None:
         """Remove what earlier runs stored; see `BaseIOHandler._note_no_value`."""
@@ -189,9 +212,9 @@ class ParquetIOHandler(FrameIOHandler):
             return None
         if not have_one_schema(files, asset):
             return None
-        folder = f"{files.base}/"
-        paths = [folder + partition_name(asset, key, _SUFFIX) for key in context.partitions]
-        return paths if all(map(os.path.exists, paths)) else None
+        folder, names = partition_names(asset, context.partitions, _SUFFIX)
+        folder = f"{files.base}/{folder}"
+        return [f"{folder}/{name}" for name in names] if _are_there(folder, names) else None
 
     def _by_partition(
         self, context: OutputContext, value: object
@@ -258,6 +281,16 @@ class ParquetIOHandler(FrameIOHandler):
 def _none_of(path: PurePath) -> PurePath:
     """Return the file that stands for `None`; other programs that read the folder ignore hidden files."""
     return path.with_name(f".{path.name}.none")
+
+
+def _are_there(folder: str, names: Sequence[str]) -> bool:
+    """Whether a folder has all of some files; of thousands, it is listed, if it has few others."""
+    found: set[str] = set()
+    if len(names) >= _MIN_LISTED:
+        with suppress(OSError), os.scandir(folder) as entries:
+            limit = _MAX_LISTED_SHARE * len(names)
+            found = {entry.name for entry in itertools.islice(entries, limit)}
+    return all(name in found or os.path.exists(f"{folder}/{name}") for name in names)  # noqa: PTH110
 
 
 def _schema(source: Any, options: dict[str, str] | None) -> pl.Schema:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
     from rivers._rivers import PartitionKey
+    from rivers.io.files import Replacing
 
 _SUFFIX = ".pickle"
 
@@ -94,24 +95,43 @@ class PickleIOHandler(BaseIOHandler):
         Raises:
             PartitionValidationError: If a dict's keys are not exactly the run's partitions.
         """
+        self._store([(context, value)])
+
+    def handle_outputs(self, items: Sequence[tuple[OutputContext, object]]) -> None:
+        """Store values, which wait for the disk together; see `BaseIOHandler.handle_outputs`.
+
+        Raises:
+            PartitionValidationError: If a dict's keys are not exactly the run's partitions.
+        """
+        self._store(items)
+
+    def _store(self, items: Sequence[tuple[OutputContext, object]]) -> None:
         start = time.perf_counter()
-        stored: list[tuple[PartitionKey | None, PurePath, int]] = []
         with self._files.batch() as replacing:
-            for partitions, item in group(context, value):
-                data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
-                paths = [self._files.path(context.asset_name, key, _SUFFIX) for key in partitions]
-                of_data = itertools.repeat(len(data))
-                stored.extend(zip(partitions, paths, of_data, strict=False))
-                if len(paths) > 1:
-                    self._files.write_all(paths, data)
-                    continue
-                with replacing(paths[0]) as target:
-                    write(target, data)
-        seconds = round(time.perf_counter() - start, 6)
-        context.add_output_metadata({"serializer": "pickle", "write_duration_s": seconds})
-        for key, path, size in stored:
-            own = {"path": MetadataValue.path(str(path)), "size_bytes": size}
-            context.add_output_metadata(own, key if len(stored) > 1 else None)
+            stored = [self._write(context, value, replacing) for context, value in items]
+        seconds = round((time.perf_counter() - start) / max(len(items), 1), 6)
+        for (context, _), files in zip(items, stored, strict=True):
+            context.add_output_metadata({"serializer": "pickle", "write_duration_s": seconds})
+            for key, path, size in files:
+                own = {"path": MetadataValue.path(str(path)), "size_bytes": size}
+                context.add_output_metadata(own, key if len(files) > 1 else None)
+
+    def _write(
+        self, context: OutputContext, value: object, replacing: Replacing
+    ) -> list[tuple[PartitionKey | None, PurePath, int]]:
+        """Write the files of a value; returns them with their partitions and sizes."""
+        stored: list[tuple[PartitionKey | None, PurePath, int]] = []
+        for partitions, item in group(context, value):
+            data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
+            paths = [self._files.path(context.asset_name, key, _SUFFIX) for key in partitions]
+            of_data = itertools.repeat(len(data))
+            stored.extend(zip(partitions, paths, of_data, strict=False))
+            if len(paths) > 1:
+                self._files.write_all(paths, data)
+                continue
+            with replacing(paths[0]) as target:
+                write(target, data)
+        return stored
 
     def _note_no_value(self, context: OutputContext, age: float) -> None:
         """Remove what earlier runs stored; see `BaseIOHandler._note_no_value`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 
 from rivers._rivers import PartitionKey
 from rivers._text import did_you_mean, listed
@@ -11,7 +12,7 @@ from rivers.exceptions import PartitionValidationError, RiversError
 from rivers.partitions.key_range import PartitionKeyRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from rivers._rivers import PartitionsDefinition, Selection, Space
     from rivers.partitions.partition_set import PartitionSet
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     )
     """A key in any of its forms: `"2024-01-01"`, `"date=2024-01-01|region=us"`, a dict, a date."""
 
+    class Rows(Protocol):
+        """A table of any library that exports Arrow, such as a Polars frame."""
+
+        def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+            """The rows as an Arrow stream."""
+
+    KeyLikes: TypeAlias = Iterable[KeyLike] | PartitionSet | Rows
+    """Keys in any of their forms, a set of them, or a table with a row for each."""
+
 
 class _UnknownDimensionError(PartitionValidationError, KeyError):
     """A key has no dimension of the name given."""
@@ -28,7 +38,7 @@ class _UnknownDimensionError(PartitionValidationError, KeyError):
     __str__ = RiversError.__str__  # KeyError's would show the message in quotation marks.
 
 
-def select_key_likes(space: Space, given: Sequence[KeyLike]) -> Selection:
+def select_key_likes(space: Space, given: Iterable[KeyLike]) -> Selection:
     """Selects the partitions that keys in any form represent, in order, without duplicates.
 
     A text names the dimensions of a product: `date=2024-01-01|region=us,eu`. A datetime stands for the window
@@ -54,7 +64,7 @@ def _keys_of(space: Space, given: KeyLike) -> Iterable[PartitionKey]:
         if not _is_product(space):
             return [PartitionKey.single(given.split(","))]
         return [PartitionKey.multi(_dimensions_of(given))]
-    if isinstance(given, dict):
+    if isinstance(given, Mapping):
         parts = {name: _texts_or_dates(value) for name, value in given.items()}
         if any(isinstance(value, dt.date) for values in parts.values() for value in values):
             ranges = {
@@ -64,7 +74,7 @@ def _keys_of(space: Space, given: KeyLike) -> Iterable[PartitionKey]:
             }
             _check_dimensions(space, given)
             return _of_range(space, PartitionKeyRange.multi(ranges))
-        return [PartitionKey.multi(given)]
+        return [PartitionKey.multi(parts)]
     msg = (
         f"a partition key must be a PartitionKey, a text, a dict or a date, got "
         f"{type(given).__name__}: {given}"

@@ -15,11 +15,13 @@ class LaunchInfo:
         module: The module or file from which the command line loaded the repository.
         folder: The working directory at that time.
         notify: URLs and commands that are notified of the end.
+        traceparent: The span of the backfill as W3C Trace Context has it, if its runs are traced.
     """
 
     module: str | None = None
     folder: str | None = None
     notify: tuple[str, ...] = ()
+    traceparent: str | None = None
 
     def to_json(self) -> str | None:
         """The stored form; `None` if there is nothing to store."""
@@ -31,7 +33,10 @@ class LaunchInfo:
         """Reads what `to_json()` wrote; fields that later versions may add are left out."""
         known: dict[str, Any] = {} if text is None else json.loads(text)
         return LaunchInfo(
-            known.get("module"), known.get("folder"), tuple(known.get("notify") or ())
+            known.get("module"),
+            known.get("folder"),
+            tuple(known.get("notify") or ()),
+            known.get("traceparent"),
         )
 
     def updated(self, newer: LaunchInfo) -> LaunchInfo:

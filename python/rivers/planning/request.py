@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rivers.assets.asset_graph import Node
-    from rivers.partitions import PartitionKey, PartitionKeyRange
+    from rivers.partitions import PartitionKeyRange
+    from rivers.partitions.key_forms import KeyLikes
 
 FailurePolicy: TypeAlias = Literal["continue", "stop_on_failure"]
 """What a failed partition means for the runs that have not started."""
@@ -60,18 +61,9 @@ _STORED_POLICIES: dict[FailurePolicy, str] = {
 }
 
 
-class BackfillOptions(TypedDict, total=False):
-    """The arguments of `CodeRepository.backfill()` by name, all but `block`."""
+class MoreOptions(TypedDict, total=False):
+    """The arguments of `CodeRepository.backfill()` that have names only."""
 
-    selection: list[str] | None
-    partition_keys: list[PartitionKey] | None
-    partition_range: PartitionKeyRange | None
-    strategy: BackfillStrategy | None
-    failure_policy: FailurePolicy
-    max_concurrency: int
-    tags: list[tuple[str, str]] | None
-    config: dict[str, dict[str, Any]] | None
-    dry_run: bool
     only_missing: bool
     include_upstream: bool
     include_downstream: bool
@@ -83,6 +75,20 @@ class BackfillOptions(TypedDict, total=False):
     canary: int | None
     timeout: float | None
     only_stale: bool
+
+
+class BackfillOptions(MoreOptions, total=False):
+    """The arguments of `CodeRepository.backfill()` by name, all but `block`."""
+
+    selection: Sequence[str] | None
+    partition_keys: KeyLikes | None
+    partition_range: PartitionKeyRange | None
+    strategy: BackfillStrategy | str | None
+    failure_policy: FailurePolicy
+    max_concurrency: int
+    tags: Sequence[tuple[str, str]] | None
+    config: Mapping[str, Mapping[str, Any]] | None
+    dry_run: bool
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class BackfillRequest:
     """
 
     selection: Sequence[str] | None = None
-    partition_keys: Sequence[PartitionKey] | None = None
+    partition_keys: KeyLikes | None = None
     partition_range: PartitionKeyRange | None = None
     strategy: BackfillStrategy | None = None
     failure_policy: FailurePolicy = "continue"
@@ -405,3 +411,8 @@ def _stored_assets(nodes: Sequence[Node], kept: Sequence[Keeping]) -> list[dict[
         }
         for node, keeping in zip(nodes, kept, strict=True)
     ]
+
+
+def stored_assets_json(nodes: Sequence[Node], kept: Sequence[Keeping]) -> str:
+    """How assets are declared, as a request stores it."""
+    return json.dumps(_stored_assets(nodes, kept))

@@ -14,6 +14,7 @@ from rivers.planning.expansion import expand, map_to_assets
 from rivers.planning.grouping import choose_strategy, in_order
 from rivers.planning.selection import (
     drop_materialized,
+    naming_the_first,
     only_defined,
     only_missing,
     select_assets,
@@ -55,7 +56,10 @@ def plan_backfill(
         RiversError: As `CodeRepository.backfill()`.
     """
     nodes = select_assets(graph, request.selection)
-    chosen = select_partitions(space_of(nodes[0]), request.partition_keys, request.partition_range)
+    with naming_the_first(nodes):
+        chosen = select_partitions(
+            space_of(nodes[0]), request.partition_keys, request.partition_range
+        )
     parts = map_to_assets(graph, nodes, chosen, space_of)
     left_out: Materialized | None = None
     if request.only_stale:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rivers._rivers import Space
@@ -14,11 +16,11 @@ from rivers.partitions.partition_set import PartitionSet
 from rivers.planning.selectors import expand_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.partitions.key_forms import KeyLike
+    from rivers.partitions.key_forms import KeyLike, KeyLikes
 
     Materialized = Callable[[str, Space], Selection]
     """The partitions of a space for which the asset of this name is materialized."""
@@ -78,7 +80,7 @@ def asset_names(selection: Sequence[str] | str) -> list[str]:
 
 def select_partitions(
     space: Space,
-    partition_keys: Sequence[KeyLike] | None,
+    partition_keys: KeyLikes | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
     """The partitions that the keys or the range name.
@@ -98,9 +100,9 @@ def select_partitions(
         return space.select_range(partition_range)
     if isinstance(partition_keys, PartitionSet):
         return _not_empty(partition_keys.resolve_in(space))
-    if hasattr(partition_keys, "__arrow_c_stream__"):
+    if partition_keys is not None and hasattr(partition_keys, "__arrow_c_stream__"):
         return _not_empty(select_rows(space, partition_keys))
-    if isinstance(partition_keys, str | PartitionKey | dict):
+    if isinstance(partition_keys, str | PartitionKey | Mapping):
         msg = f"partition_keys must be a list of keys, got {partition_keys!r}"
         raise TypeError(msg)
     keys = list(partition_keys or ())
@@ -108,6 +110,25 @@ def select_partitions(
         msg = "partition_keys is empty; name at least one partition, or use partition_range"
         raise ExecutionError(msg)
     return select_key_likes(space, keys)
+
+
+@contextmanager
+def naming_the_first(nodes: Sequence[Node]) -> Iterator[None]:
+    """Has an error about a partition name the asset whose partitions it was looked for in.
+
+    That is the first one of the selection, which matters where another one has other partitions.
+    """
+    try:
+        yield
+    except PartitionValidationError as error:
+        first, *others = nodes
+        if all(node.definition == first.definition for node in others):
+            raise
+        msg = (
+            f"{error.message}; the asset {first.name!r} is selected, and every selected partition must be "
+            "one of each selected asset's"
+        )
+        raise type(error)(msg, remedy=error.remedy) from error
 
 
 def select_for_run(
@@ -132,7 +153,8 @@ def select_for_run(
     if partition_key is None:
         msg = f"the asset {first.name!r} is partitioned: give a partition_key, or use backfill()"
         raise ExecutionError(msg)
-    chosen = select_key_likes(space, [partition_key])
+    with naming_the_first([node for node, _ in partitioned]):
+        chosen = select_key_likes(space, [partition_key])
     for node, other in others:
         chosen.check_in(other, node.name)
     return chosen

@@ -11,18 +11,19 @@ from rivers.io.output_metadata import metadata_values
 from rivers.planning.selection import select_partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Node
-    from rivers.partitions import PartitionKey, PartitionKeyRange
+    from rivers.partitions import PartitionKeyRange
+    from rivers.partitions.key_forms import KeyLikes
     from rivers.repository.launch import Launcher
 
 
 def report_materialized(
     launcher: Launcher,
     asset: str,
-    partition_keys: Sequence[PartitionKey] | None,
+    partition_keys: KeyLikes | None,
     partition_range: PartitionKeyRange | None,
     metadata: Mapping[str, Any] | None,
 ) -> int:
@@ -37,7 +38,7 @@ def report_materialized(
 def forget_partitions(
     launcher: Launcher,
     asset: str,
-    partition_keys: Sequence[PartitionKey] | None,
+    partition_keys: KeyLikes | None,
     partition_range: PartitionKeyRange | None,
 ) -> int:
     """See `CodeRepository.forget_partitions`."""
@@ -50,7 +51,7 @@ def forget_partitions(
 def _chosen(
     launcher: Launcher,
     node: Node,
-    partition_keys: Sequence[PartitionKey] | None,
+    partition_keys: KeyLikes | None,
     partition_range: PartitionKeyRange | None,
 ) -> Selection:
     """The partitions of an asset that a call names.

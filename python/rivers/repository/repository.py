@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from rivers.client import BackfillClient
     from rivers.io import BaseIOHandler
     from rivers.partitions import PartitionKey, PartitionKeyRange
-    from rivers.planning.request import BackfillOptions, FailurePolicy, Order, Overlap
+    from rivers.partitions.key_forms import KeyLike, KeyLikes
+    from rivers.planning.request import (
+        BackfillOptions,
+        FailurePolicy,
+        MoreOptions,
+        Order,
+        Overlap,
+    )
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.run_handle import RunHandle
     from rivers.status.grid import Bounds
@@ -221,7 +228,7 @@ class CodeRepository:
     def materialize(
         self,
         selection: Sequence[str] | None = None,
-        partition_key: PartitionKey | None = None,
+        partition_key: KeyLike | None = None,
         tags: Sequence[tuple[str, str]] | None = None,
         raise_on_error: bool = True,
         config: Mapping[str, Mapping[str, Any]] | None = None,
@@ -270,7 +277,7 @@ class CodeRepository:
     def submit(
         self,
         selection: Sequence[str] | None = None,
-        partition_key: PartitionKey | None = None,
+        partition_key: KeyLike | None = None,
         tags: Sequence[tuple[str, str]] | None = None,
         config: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> RunHandle:
@@ -293,7 +300,7 @@ class CodeRepository:
         )
 
     def load_node(
-        self, name: str, partition_key: PartitionKey | None = None, *, type_hint: Any = None
+        self, name: str, partition_key: KeyLike | None = None, *, type_hint: Any = None
     ) -> Any:
         """Loads the value of an asset through its IO handler.
 
@@ -315,7 +322,37 @@ class CodeRepository:
 
     # -- backfills ---------------------------------------------------------------------------------
 
+    @overload
     def backfill(
+        self,
+        selection: list[str] | None = None,
+        partition_keys: list[PartitionKey] | None = None,
+        partition_range: PartitionKeyRange | None = None,
+        strategy: BackfillStrategy | None = None,
+        failure_policy: FailurePolicy = ...,
+        max_concurrency: int = ...,
+        tags: list[tuple[str, str]] | None = None,
+        config: dict[str, dict[str, Any]] | None = None,
+        block: bool = ...,
+        dry_run: bool = ...,
+        **options: Unpack[MoreOptions],
+    ) -> BackfillResult: ...
+    @overload
+    def backfill(
+        self,
+        selection: Sequence[str] | None = None,
+        partition_keys: KeyLikes | None = None,
+        partition_range: PartitionKeyRange | None = None,
+        strategy: BackfillStrategy | str | None = None,
+        failure_policy: FailurePolicy = ...,
+        max_concurrency: int = ...,
+        tags: Sequence[tuple[str, str]] | None = None,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        block: bool = ...,
+        dry_run: bool = ...,
+        **options: Unpack[MoreOptions],
+    ) -> BackfillResult: ...
+    def backfill(  # type: ignore[misc]  # It takes the forms of the overloads; its own are those of the page.
         self,
         selection: list[str] | None = None,
         partition_keys: list[PartitionKey] | None = None,
@@ -749,7 +786,7 @@ class CodeRepository:
     def report_materialized(
         self,
         asset: str,
-        partition_keys: Sequence[PartitionKey] | None = None,
+        partition_keys: KeyLikes | None = None,
         partition_range: PartitionKeyRange | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
@@ -791,7 +828,7 @@ class CodeRepository:
     def forget_partitions(
         self,
         asset: str,
-        partition_keys: Sequence[PartitionKey] | None = None,
+        partition_keys: KeyLikes | None = None,
         partition_range: PartitionKeyRange | None = None,
     ) -> int:
         """Records that partitions are missing, whatever materialized or skipped them before.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Graph, Node
-    from rivers.partitions import PartitionKey
+    from rivers.partitions.key_forms import KeyLike
     from rivers.partitions.partition_context import PartitionContext
     from rivers.planning.request import RunRequest
     from rivers.repository.launch import Launcher
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def materialize(
     launcher: Launcher,
     selection: Sequence[str] | None,
-    partition_key: PartitionKey | None,
+    partition_key: KeyLike | None,
     request: RunRequest,
     *,
     raise_on_error: bool,
@@ -51,7 +51,7 @@ def materialize(
 def submit(
     launcher: Launcher,
     selection: Sequence[str] | None,
-    partition_key: PartitionKey | None,
+    partition_key: KeyLike | None,
     request: RunRequest,
 ) -> RunHandle:
     """See `CodeRepository.submit`."""
@@ -72,9 +72,7 @@ def expanded(launcher: Launcher, selection: Sequence[str] | None) -> list[str] |
     return [node.name for node in graph.in_order([*names, *needed])]
 
 
-def load_node(
-    launcher: Launcher, name: str, partition_key: PartitionKey | None, type_hint: Any
-) -> Any:
+def load_node(launcher: Launcher, name: str, partition_key: KeyLike | None, type_hint: Any) -> Any:
     """See `CodeRepository.load_node`."""
     name, _, task = name.partition("/")
     node = launcher.graph[name]
@@ -128,7 +126,7 @@ def _selected(graph: Graph, selection: Sequence[str]) -> list[Node]:
 def _submit(
     launcher: Launcher,
     selection: Sequence[str] | None,
-    partition_key: PartitionKey | None,
+    partition_key: KeyLike | None,
     request: RunRequest,
     *,
     block: bool,

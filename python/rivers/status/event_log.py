@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rivers._rivers import Engine, Store
+    from rivers.execution.observer import Observation
     from rivers.status.notifications import Notifier
 
 _log = logging.getLogger("rivers")
@@ -52,6 +53,7 @@ class EventLog:
     ) -> None:
         self._notifier = notifier
         self._expected: set[str] = set()
+        self._observations: dict[int, Observation] = {}
         self._notifying: dict[str, int] = {}
         self._notified = threading.Condition()
         self._engine = engine
@@ -82,6 +84,18 @@ class EventLog:
         """Records whom to notify of the end of a backfill; called before it can end."""
         self._notifier.expect(backfill_id, targets)
         self._expected.add(backfill_id)
+
+    def observe(self, observation: Observation | None, key: int, backfill_id: str) -> None:
+        """Has a backfill that was just recorded followed to its end.
+
+        Args:
+            observation: What follows it; `None`: nothing does.
+            key: Its number in the storage.
+            backfill_id: Its id.
+        """
+        if observation is not None:
+            self._observations[key] = observation
+            observation.started(self._engine, key, backfill_id)
 
     @property
     def notifies(self) -> bool:
@@ -130,13 +144,18 @@ class EventLog:
     def _log_end(self, key: int) -> str | None:
         """Logs how a backfill ended or stopped; returns its id if it has ended."""
         record = None
+        observation = self._observations.pop(key, None)
         try:
             record = self._store.backfill_by_key(key)
             self._engine.wait(key, 0.0)
         except RiversError as error:
             which = record["backfill_id"] if record else f"number {key}"
             _log.error("backfill %s stopped here: %s", which, printable(str(error)))
+            if observation is not None:
+                observation.stopped(str(error))
             return None
+        if observation is not None:
+            observation.ended(record)
         if record is None or record["manual"] or record["ended_at"] is None:
             return None
         counts = ", ".join(

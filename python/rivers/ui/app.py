@@ -22,7 +22,7 @@ from rivers.ui.schemas import Empty, SessionBody
 from rivers.ui.security import API, Guard, Sessions, cookie_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -48,6 +48,7 @@ def create_app(
     sessions: Sessions | None = None,
     hosts: Collection[str] = (),
     loopback_only: bool = True,
+    is_closing: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
     """Returns the web UI of a storage as an ASGI application.
 
@@ -59,11 +60,12 @@ def create_app(
         sessions: The token and the sessions; a new token by default.
         hosts: Names under which the server may be addressed, besides addresses and `localhost`.
         loopback_only: Whether only addresses of this machine are names of the server.
+        is_closing: Whether the server ends; its streams then end by themselves.
     """
     backend = Backend(client, repository, module, read_only)
     sessions = sessions or Sessions()
     limiter = anyio.CapacityLimiter(MAX_CALLS)
-    streams = Streams(Monitor(backend), limiter)
+    streams = Streams(Monitor(backend), limiter, is_closing)
     endpoints = [*backfills.ENDPOINTS, *maps.ENDPOINTS, *runs.ENDPOINTS, *_own(sessions)]
     document = openapi(endpoints, API, version("rivers"))
     app = Starlette(
@@ -75,7 +77,6 @@ def create_app(
         ],
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
-    app.state.streams = streams
     return Guard(app, sessions, hosts=hosts, loopback_only=loopback_only, read_only=read_only)
 
 

@@ -22,6 +22,8 @@ from rivers.ui.encoding import view_json
 from rivers.ui.errors import RequestError, logger, response_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
@@ -100,17 +102,16 @@ class Streams:
     Args:
         monitor: What they send.
         limiter: Limits the number of calls at once.
+        is_closing: Whether the server ends, and with it all streams.
     """
 
-    def __init__(self, monitor: Monitor, limiter: anyio.CapacityLimiter) -> None:
+    def __init__(
+        self, monitor: Monitor, limiter: anyio.CapacityLimiter, is_closing: Callable[[], bool]
+    ) -> None:
         self._monitor = monitor
         self._limiter = limiter
+        self._is_closing = is_closing
         self._open = 0
-        self._closing = False
-
-    def close(self) -> None:
-        """Ends all streams."""
-        self._closing = True
 
     async def endpoint(self, request: Request) -> Response:
         """Streams how backfills stand: the live ones, or with `backfill=ID` that one."""
@@ -153,7 +154,7 @@ class Streams:
         pause = _POLL_SECONDS if backfill_id is not None else _LIST_SECONDS
         try:
             await write("retry: 1000\n\n")
-            while not self._closing:
+            while not self._is_closing():
                 try:
                     state = await anyio.to_thread.run_sync(
                         self.read, backfill_id, limiter=self._limiter, abandon_on_cancel=True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from rivers.policies.strategy import BackfillStrategy
 from rivers.repository.internals import asset_spaces, grid_of
 from rivers.ui import schemas
 from rivers.ui.backfills import result_json, view_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rivers.partitions import PartitionKeyRange
+    from rivers.status.backfill_view import BackfillView
     from rivers.status.grid import Cells, Grid
     from rivers.ui.backend import Backend
     from rivers.ui.endpoints import Call
@@ -150,20 +152,43 @@ def backfill_part(call: Call) -> Any:
     """Counts a part of a backfill, and says how it is named in Python and in a shell."""
     query: schemas.PartQuery = call.query
     backend, backfill_id = call.backend, call.path["id"]
-    view_of(backend, backfill_id)
+    view = view_of(backend, backfill_id)
     grid = backend.client.grid(backfill_id, asset=query.asset)
     where = _where(query.where)
     totals = grid.cells(None, None, where, 1, 1).totals
     states: Sequence[str] = query.states or grid.states
-    module = shlex.quote(backend.module or "MODULE")
     part = grid.range_of(where)
     return {
         "totals": totals,
         "count": sum(totals[state] for state in set(states)),
-        "python": f"repo.backfill(partition_range=rs.{part!r})",
-        "command": f"rivers backfill {module} {_range_options(part)}".rstrip(),
+        "python": _python(view, part),
+        "command": _command(backend, view, part),
         "rerun_python": _rerun_python(backfill_id, part, query.states),
     }
+
+
+def _python(view: BackfillView, part: PartitionKeyRange) -> str:
+    strategy = _strategy(view)
+    how = "" if strategy is None else f", strategy=rs.{strategy!r}"
+    return f"repo.backfill({view.assets!r}, partition_range=rs.{part!r}{how})"
+
+
+def _command(backend: Backend, view: BackfillView, part: PartitionKeyRange) -> str:
+    """Returns the command for a part, which can be called in any folder that has the module."""
+    launched_from = backend.client.get_launch(view.backfill_id).get("module")
+    words = ["rivers", "backfill", backend.module or launched_from or "MODULE"]
+    words += ["--assets", ",".join(view.assets), *_range_options(part)]
+    strategy = _strategy(view)
+    if strategy is not None:
+        words += ["--strategy", view.strategy]
+    words += ["--storage", backend.client.storage.path]
+    return shlex.join(words)
+
+
+def _strategy(view: BackfillView) -> BackfillStrategy | None:
+    """Returns how a backfill's partitions are grouped; `None` if each has a run of its own, as by default."""
+    strategy = BackfillStrategy.parse(view.strategy)
+    return None if strategy == BackfillStrategy.multi_run() else strategy
 
 
 def _rerun_python(backfill_id: str, part: PartitionKeyRange, states: list[Any]) -> str:
@@ -171,13 +196,16 @@ def _rerun_python(backfill_id: str, part: PartitionKeyRange, states: list[Any]) 
     return f"repo.rerun_backfill({backfill_id!r}, where=rs.{part!r}{status})"
 
 
-def _range_options(part: PartitionKeyRange) -> str:
+def _range_options(part: PartitionKeyRange) -> list[str]:
     if part.dimensions is None:
         if part.from_key is None and part.to_key is None:
-            return ""
-        return f"--from {shlex.quote(str(part.from_key))} --to {shlex.quote(str(part.to_key))}"
-    options = [f"{name}={keys[0]}..{keys[1]}" for name, keys in part.dimensions]
-    return " ".join(f"--range {shlex.quote(option)}" for option in options)
+            return []
+        return ["--from", str(part.from_key), "--to", str(part.to_key)]
+    return [
+        word
+        for name, keys in part.dimensions
+        for word in ("--range", f"{name}={keys[0]}..{keys[1]}")
+    ]
 
 
 def checked(where: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:

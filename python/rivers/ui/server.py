@@ -74,6 +74,7 @@ class Server:
             sessions=self.sessions,
             hosts=names,
             loopback_only=loopback_only,
+            is_closing=lambda: self._server.should_exit,
         )
         config = uvicorn.Config(
             guard,

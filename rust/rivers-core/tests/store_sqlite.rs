@@ -36,6 +36,27 @@ impl Fixture for File {
 store_suite!(File::new);
 
 #[test]
+fn the_single_runs_of_an_earlier_version_are_found_like_new_ones() {
+    let file = File::new();
+    let store = file.open();
+    let before = store_suite::scopes::recorded(&*store);
+    assert_eq!(before.len(), 7);
+    drop(store);
+    let old = rusqlite::Connection::open(file.path()).unwrap();
+    old.execute_batch(
+        "DROP INDEX backfill_asset_by_scope; DROP INDEX backfill_asset_by_end; DROP INDEX backfill_asset_others;
+         ALTER TABLE backfill_asset DROP COLUMN scope; ALTER TABLE backfill_asset DROP COLUMN run_ended_at;
+         PRAGMA user_version = 13",
+    )
+    .unwrap();
+    drop(old);
+    let store = file.open();
+    let after = store.determining("a").unwrap();
+    assert_eq!(after.iter().map(|row| row.key).collect::<Vec<_>>(), before);
+    assert_eq!(store.latest_of("a", 2).unwrap().len(), 3);
+}
+
+#[test]
 fn an_owner_that_is_gone_is_not_alive() {
     let file = File::new();
     let store = file.open();

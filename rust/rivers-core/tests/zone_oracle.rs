@@ -141,6 +141,24 @@ proptest! {
 }
 
 #[test]
+fn the_rule_of_a_file_applies_from_its_last_change_on() {
+    let file = tzif(-16_260, &[(START, 39_960)], "<+03>-3");
+    let zone = Arc::new(Zone::from_tzif("Fuzzed/Zone", &file).unwrap());
+    assert_eq!(zone.offset_at(START), 3 * 3_600 * SECOND);
+    let axis = axis(
+        &zone,
+        Grid::WallClock(604_800),
+        START - 9 * DAY,
+        START + 90 * DAY,
+    );
+    for n in 0..axis.len() {
+        let start = axis.start_of(n);
+        assert_eq!(axis.position(&axis.label(n)), Ok(n), "{}", axis.label(n));
+        assert_eq!(zone.time_of(zone.wall(start)), start);
+    }
+}
+
+#[test]
 fn a_file_that_is_not_tzif_is_refused() {
     let good = tzif(0, &[(START, 3600)], "<+01>-1");
     assert!(Zone::from_tzif("Good", &good).is_ok());

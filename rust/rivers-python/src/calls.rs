@@ -45,6 +45,7 @@ struct DirectOutput {
     note_none: Option<Py<PyAny>>,
     note_values: Option<Py<PyAny>>,
     is_none_only: bool,
+    store_group: Option<Py<PyAny>>,
 }
 
 impl DirectOutput {
@@ -87,6 +88,11 @@ impl DirectCalls {
 }
 
 impl DirectCalls {
+    fn has_groups(&self) -> bool {
+        let mut calls = self.layers.iter().flatten().flatten();
+        calls.any(|call| call.outputs.iter().any(|own| own.store_group.is_some()))
+    }
+
     fn is_plain(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         let kind = value.get_type();
         let mut types = locked(&self.plain_types);
@@ -119,8 +125,8 @@ struct Pending {
 }
 
 impl Pending {
-    fn push(&mut self, number: u64, value: &Bound<'_, PyAny>) {
-        if value.is_none() {
+    fn push(&mut self, number: u64, value: &Bound<'_, PyAny>, is_group: bool) {
+        if value.is_none() && !is_group {
             self.nones.push(number);
         } else {
             self.runs.push(number);
@@ -202,6 +208,39 @@ impl Shared {
         }
     }
 
+    /// Like `begin_next`, but the outcomes of ended runs are held.
+    fn begin_next_holding(&self) -> (Option<u64>, bool) {
+        match self {
+            Self::Local(batch) => {
+                let mut batch = locked(batch);
+                (batch.begin_next_holding(), batch.should_flush())
+            }
+            Self::Remote(batch) => (locked(batch).begin_next_holding(), false),
+        }
+    }
+
+    fn may_hold(&self) -> bool {
+        match self {
+            Self::Local(batch) => locked(batch).may_hold(),
+            Self::Remote(batch) => locked(batch).may_hold(),
+        }
+    }
+
+    fn held_runs(&self, numbers: &[u64]) -> Vec<Run> {
+        let runs = match self {
+            Self::Local(batch) => locked(batch).held_runs(numbers),
+            Self::Remote(batch) => locked(batch).held_runs(numbers),
+        };
+        runs.into_iter().map(|run| Run { run }).collect()
+    }
+
+    fn release(&self) {
+        match self {
+            Self::Local(batch) => locked(batch).release(),
+            Self::Remote(batch) => locked(batch).release(),
+        }
+    }
+
     fn flush(&self, py: Python<'_>) {
         if let Self::Local(batch) = self {
             batch::without_waiting(py, batch, engine::Batch::flush);
@@ -238,6 +277,8 @@ pub(crate) struct Calls {
     place: Arc<Place>,
     /// Whether nothing that happened before matters to any of the runs.
     is_plain: bool,
+    /// Whether the outcomes of runs wait until what they returned is stored together.
+    holds: bool,
     /// By layer, step and output, what was returned.
     pending: Mutex<Vec<Vec<Vec<Pending>>>>,
     /// The run that is executed, and the position of its step.
@@ -258,6 +299,7 @@ impl Calls {
         let pending = layers.map(|steps| steps.iter().map(outputs).collect());
         Ok(Self {
             place: Arc::new(batch.place()),
+            holds: direct.get().has_groups() && batch.may_hold(),
             is_plain: batch.is_plain(),
             pending: Mutex::new(pending.collect()),
             number: AtomicU64::new(u64::MAX),
@@ -275,7 +317,10 @@ impl Calls {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Handover<'py>>> {
         let layers = &self.direct.get().layers;
         loop {
-            let (number, due) = self.batch.begin_next();
+            let (number, due) = match self.holds {
+                true => self.batch.begin_next_holding(),
+                false => self.batch.begin_next(),
+            };
             if due || number.is_none() {
                 self.note(py)?;
             }
@@ -324,6 +369,13 @@ impl Calls {
                 let outputs = direct.iter().flat_map(|direct| &direct.outputs);
                 for (which, output) in outputs.enumerate() {
                     let taken = std::mem::take(&mut locked(&self.pending)[layer][at][which]);
+                    if let Some(store) = &output.store_group {
+                        if !taken.runs.is_empty() {
+                            let runs = self.batch.held_runs(&taken.runs);
+                            store.call1(py, (runs, PyList::new(py, taken.values)?))?;
+                        }
+                        continue;
+                    }
                     if output.none_recorder(py).is_some() {
                         continue; // It is stored already.
                     }
@@ -340,6 +392,9 @@ impl Calls {
                     }
                 }
             }
+        }
+        if self.holds {
+            self.batch.release();
         }
         Ok(())
     }
@@ -440,11 +495,12 @@ impl Calls {
         let has_one_partition = || self.spec().plan.run_len(number) == 1;
         if !direct.by_name {
             let output = &direct.outputs[0];
-            if value.is_none() && output.note_none.is_none() {
+            let is_group = self.is_group(output);
+            if value.is_none() && output.note_none.is_none() && !is_group {
                 return Ok(output.is_none_only);
             }
-            let is_kept = value.is_none()
-                || (output.note_values.is_some()
+            let is_kept = (value.is_none() && !is_group)
+                || ((output.note_values.is_some() || is_group)
                     && has_one_partition()
                     && self.direct.get().is_plain(value)?);
             if !is_kept || !self.store_at_once(output, number, value)? {
@@ -464,7 +520,9 @@ impl Calls {
             let Some(part) = parts.get_item(&output.name)? else {
                 return Ok(false);
             };
-            let is_kept = if part.is_none() {
+            let is_kept = if self.is_group(output) {
+                self.direct.get().is_plain(&part)?
+            } else if part.is_none() {
                 output.note_none.is_some()
             } else {
                 output.note_values.is_some() && self.direct.get().is_plain(&part)?
@@ -481,6 +539,11 @@ impl Calls {
         }
         self.push(direct, number, layer, at, &values);
         Ok(true)
+    }
+
+    /// Whether what is returned for an output is stored with that of other runs, before their outcomes are kept.
+    fn is_group(&self, output: &DirectOutput) -> bool {
+        self.holds && output.store_group.is_some()
     }
 
     /// Stores what was returned for an output, before any thread can report the outcome of the run, if that is
@@ -520,7 +583,7 @@ impl Calls {
             if output.none_recorder(value.py()).is_some() {
                 *own = Pending::default();
             }
-            own.push(number, value);
+            own.push(number, value, self.is_group(output));
         }
     }
 

@@ -259,7 +259,7 @@ impl Store {
     fn skipped(&self, py: Python<'_>, asset: &str, space: &Space) -> Result<Option<Selection>> {
         let skipped = py.detach(|| {
             let store = &*self.store;
-            if store.skipping(asset)?.is_empty() {
+            if !store.has_skipped(asset)? {
                 return Ok(None);
             }
             asset_state::asset_state(store, asset, &space.space).map(|state| Some(state.skipped()))

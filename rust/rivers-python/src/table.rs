@@ -212,7 +212,7 @@ fn histories(
     metadata: bool,
 ) -> rivers_core::Result<(Vec<AssetHistory>, HashMap<i64, Cause>)> {
     let (mut histories, mut reasons) = (Vec::new(), Vec::new());
-    for row in store.list(Some(asset), None)? {
+    for row in store.determining(asset)? {
         let Some(place) = row.request.partitioned_asset(asset) else {
             continue;
         };

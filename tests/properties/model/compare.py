@@ -228,6 +228,7 @@ class Comparison:
                 self._check_call(event)
                 continue
             name = calls[event["end"]]
+            self.called.difference_update((name, key) for key in event.get("retried", ()))
             for key, value in event["values"]:
                 if self.recorded(name, key):
                     self.known.make(name, key, value, order, backfill_id, versions)

@@ -9,7 +9,8 @@ START = dt.datetime(2024, 1, 1)
 LETTERS = ("a", "b", "c", "d")
 STATIC = {"a": ("a", "b"), "b": ("c",), "c": ("c", "d"), "d": ("a",)}
 """A mapping that names several keys for some keys."""
-GRIDS = ("letters", "days", "halves", "none")
+SQUARES = tuple(f"letter={letter}|number={number}" for letter in "ab" for number in "12")
+GRIDS = ("letters", "days", "halves", "squares", "none")
 HANDLERS = ("default", "memory", "pickle", "none")
 
 
@@ -19,6 +20,8 @@ def keys_of(grid, now):
         return [None]
     if grid == "letters":
         return list(LETTERS)
+    if grid == "squares":
+        return list(SQUARES)
     hours = 24 if grid == "days" else 12
     count = (now - START) // dt.timedelta(hours=hours) + 1
     form = "%Y-%m-%d" if grid == "days" else "%Y-%m-%dT%H"
@@ -60,8 +63,8 @@ class Spec:
         grid: Its partitions.
         handler: What stores its values; "none": it returns nothing.
         needs: What it needs.
-        kind: "plain", or "generator": its function yields the values one by one.
-        allow: Whether its strategy may put several partitions in a run.
+        kind: "plain", "generator" (its function yields the values one by one), or "async".
+        retries: Whether a second attempt follows a failed one.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Spec:
     handler: str
     needs: tuple[Need, ...] = ()
     kind: str = "plain"
+    retries: bool = False
 
     def needs_of(self, need, key, grid, now):
         """The keys of an upstream's grid that a key of this asset needs."""
@@ -99,9 +103,15 @@ class Spec:
 
 @dataclass(frozen=True)
 class Graph:
-    """All assets, each after those that it needs."""
+    """All assets, each after those that it needs.
+
+    Attributes:
+        assets: The assets.
+        in_processes: Whether worker processes execute them.
+    """
 
     assets: tuple[Spec, ...]
+    in_processes: bool = False
     by_name: dict[str, Spec] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -123,9 +133,11 @@ class Graph:
 
 def random_graph(random):
     """Two to four assets that need each other in some way."""
+    in_processes = random.random() < 0.06
+    kept = ["default", "default", "pickle", "none"]
     assets = []
     for at in range(random.choice([2, 3, 3, 4])):
-        grid = random.choice(["letters", "letters", "days", "days", "halves", "none"])
+        grid = random.choice(["letters", "letters", "days", "days", "halves", "squares", "none"])
         needs = []
         for upstream in random.sample(assets, k=min(len(assets), random.choice([0, 1, 1, 2]))):
             mapping = _random_mapping(random, grid, upstream.grid)
@@ -133,21 +145,24 @@ def random_graph(random):
             needs.append(Need(upstream.name, mapping, is_input, is_input and random.random() < 0.2))
         if grid == "days" and random.random() < 0.15:
             needs.append(Need(f"x{at}", "previous", is_input=False))
-        handler = random.choice(["default", "default", "memory", "memory", "pickle", "none"])
-        kind = (
-            "generator"
-            if grid != "none" and handler != "none" and random.random() < 0.2
-            else "plain"
-        )
-        assets.append(Spec(f"x{at}", grid, handler, tuple(needs), kind))
-    return Graph(tuple(assets))
+        # What worker processes keep in memory ends with a run, which the dictionary does not know.
+        handler = random.choice(kept if in_processes else [*kept, "memory", "memory"])
+        kind = random.choice(["plain"] * 6 + ["async"] * 2 + ["generator"] * 2)
+        if kind == "generator" and (grid == "none" or handler == "none"):
+            kind = "plain"
+        assets.append(Spec(f"x{at}", grid, handler, tuple(needs), kind, random.random() < 0.3))
+    return Graph(tuple(assets), in_processes)
 
 
 def _random_mapping(random, grid, upstream):
     if "none" in (grid, upstream):
         return "all"
     if grid == upstream:
-        return random.choice(["same", "same", "all", "static" if grid == "letters" else "offset"])
-    if "letters" in (grid, upstream):
+        return random.choice(["same", "same", "all", _third(grid)])
+    if {grid, upstream} & {"letters", "squares"}:
         return "all"
     return "window"
+
+
+def _third(grid):
+    return {"letters": "static", "squares": "same"}.get(grid, "offset")

@@ -13,19 +13,32 @@ from tests.properties.model.graphs import STATIC
 
 import rivers as rs
 
-OPTIONS: dict = {}
-"""What the functions do in the present step: `behaviour` by asset and key, and the file that logs calls."""
+FOLDER = "RIVERS_MODEL_FOLDER"
+"""The variable, which worker processes have too, that names the folder with what the functions do and have done."""
 _numbers = itertools.count()
 
 
 def log(event):
     """Appends to the file of calls, which outlives the process."""
-    with Path(OPTIONS["log"]).open("a") as file:
+    with (Path(os.environ[FOLDER]) / "calls.jsonl").open("a") as file:
         file.write(json.dumps(event) + "\n")
 
 
+def behaviour_of(name, key):
+    """What befalls an asset for a key in the present step."""
+    behaviour = json.loads((Path(os.environ[FOLDER]) / "behaviour.json").read_text())
+    return behaviour.get(f"{name}/{key}", "ok")
+
+
+def key_of(text):
+    """The key with this text."""
+    if "=" not in text:
+        return rs.PartitionKey.single(text)
+    return rs.PartitionKey.multi(dict(part.split("=") for part in text.split("|")))
+
+
 def _texts(context):
-    return [key.key[0] for key in context.partition.keys] if context.partition else [None]
+    return [str(key) for key in context.partition.keys] if context.partition else [None]
 
 
 def _received(value):
@@ -37,8 +50,15 @@ def _received(value):
 class Function:
     """What an asset's function does: it logs its call, then behaves as the step says."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, *, retries):
+        self.name, self.retries = name, retries
+
+    def fail(self, context, number, key, keys, failed):
+        """Logs and raises a failure, which another attempt may follow."""
+        is_last = not self.retries or context.attempt == 2
+        outcome = {"failed": failed, "retried": []} if is_last else {"failed": [], "retried": keys}
+        log({"end": number, "values": [], "skipped": [], **outcome})
+        raise ValueError(f"{self.name} fails at {key}")
 
     def begin(self, context, inputs):
         keys = _texts(context)
@@ -48,9 +68,11 @@ class Function:
         log({"call": number, "asset": self.name, "keys": keys, "inputs": received, "dicts": shapes})
         return keys, number
 
-    def value(self, number, key):
+    def value(self, context, number, key):
         """The value for a key, what befalls it, and whether it is one that ends the call."""
-        behaviour = OPTIONS["behaviour"].get((self.name, key), "ok")
+        behaviour = behaviour_of(self.name, key)
+        if behaviour == "flaky":
+            behaviour = "fail" if context.attempt == 1 else "ok"
         if behaviour == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         return behaviour, None if behaviour == "none" else f"{self.name}/{key}#{number}"
@@ -59,12 +81,11 @@ class Function:
         keys, number = self.begin(context, inputs)
         values, marked, skipped = {}, [], []
         for key in keys:
-            behaviour, value = self.value(number, key)
+            behaviour, value = self.value(context, number, key)
             if behaviour == "fail":
-                log({"end": number, "values": {}, "skipped": [], "failed": keys})
-                raise ValueError(f"{self.name} fails at {key}")
+                self.fail(context, number, key, keys, keys)
             if behaviour == "mark" and key is not None:
-                context.mark_partition_failed(rs.PartitionKey.single(key), "marked")
+                context.mark_partition_failed(key_of(key), "marked")
                 marked.append(key)
             elif behaviour == "skip":
                 skipped.append(key)
@@ -76,21 +97,20 @@ class Function:
                 raise rs.Skip("why not")
             return values.get(keys[0])
         for key in skipped:
-            context.skip_partition(rs.PartitionKey.single(key), "why not")
-        return {rs.PartitionKey.single(key): value for key, value in values.items()}
+            context.skip_partition(key_of(key), "why not")
+        return {key_of(key): value for key, value in values.items()}
 
     def generate(self, context, inputs):
         keys, number = self.begin(context, inputs)
         for at, key in enumerate(keys):
-            behaviour, value = self.value(number, key)
+            behaviour, value = self.value(context, number, key)
             if behaviour in ("fail", "mark"):
-                log({"end": number, "values": {}, "skipped": [], "failed": keys[at:]})
-                raise ValueError(f"{self.name} fails at {key}")
+                self.fail(context, number, key, keys, keys[at:])
             if behaviour == "skip":
                 log({"end": number, "values": {}, "skipped": keys[at:], "failed": []})
                 raise rs.Skip("no more")
             log({"end": number, "values": _listed({key: value}), "skipped": [], "failed": []})
-            yield rs.PartitionKey.single(key), value
+            yield key_of(key), value
 
 
 def _listed(values):
@@ -116,23 +136,35 @@ GRIDS = {
     "halves": rs.PartitionsDefinition.time_window(
         "2024-01-01", interval_seconds=12 * 3600, fmt="%Y-%m-%dT%H"
     ),
+    "squares": rs.PartitionsDefinition.multi(
+        {
+            "letter": rs.PartitionsDefinition.static_(["a", "b"]),
+            "number": rs.PartitionsDefinition.static_(["1", "2"]),
+        }
+    ),
     "none": None,
+}
+STRATEGIES = {
+    "multi_run": rs.BackfillStrategy.multi_run(),
+    "single_run": rs.BackfillStrategy.single_run(),
+    "per_dimension": rs.BackfillStrategy.per_dimension(multi_run=["letter"], single_run=["number"]),
 }
 
 
 def asset_of(graph, spec, handlers, version):
     """The asset of a spec."""
-    function = Function(spec.name)
+    function = Function(spec.name, retries=spec.retries)
     taken = [need.upstream for need in spec.needs if need.is_input]
     names = ", ".join(["context: rs.AssetExecutionContext", *taken])
     given = ", ".join(f"{name!r}: {name}" for name in taken)
     returns = " -> None" if spec.handler == "none" else ""
+    kind = "async def" if spec.kind == "async" else "def"
     if spec.kind == "generator":
         code = f"def {spec.name}({names}):\n    yield from function.generate(context, {{{given}}})"
     elif spec.handler == "none":
-        code = f"def {spec.name}({names}) -> None:\n    function(context, {{{given}}})"
+        code = f"{kind} {spec.name}({names}){returns}:\n    function(context, {{{given}}})"
     else:
-        code = f"def {spec.name}({names}){returns}:\n    return function(context, {{{given}}})"
+        code = f"{kind} {spec.name}({names}):\n    return function(context, {{{given}}})"
     scope = {"rs": rs, "function": function}
     exec(code, scope)
     deps = []
@@ -147,6 +179,7 @@ def asset_of(graph, spec, handlers, version):
     return rs.Asset(
         partitions_def=GRIDS[spec.grid], deps=deps, code_version=version,
         io_handler=handlers.get(spec.handler),
+        retry=rs.RetryPolicy(1, rs.Backoff.fixed([0])) if spec.retries else None,
     )(scope[spec.name])  # fmt: skip
 
 
@@ -161,11 +194,12 @@ class Session:
             "pickle": rs.PickleIOHandler(str(folder / "pickles")),
         }
         self.now, self.versions, self.repo = None, None, None
-        OPTIONS["log"] = folder / "calls.jsonl"
+        os.environ[FOLDER] = str(folder)  # Of its own process and of its workers.
 
     def prepare(self, now, versions, behaviour):
         self.now = now
-        OPTIONS["behaviour"] = behaviour
+        named = {f"{name}/{key}": what for (name, key), what in behaviour.items()}
+        (self.folder / "behaviour.json").write_text(json.dumps(named))
         if versions != self.versions:
             if self.repo is not None:
                 self.repo.close()
@@ -175,7 +209,10 @@ class Session:
                 for spec in self.graph.assets
             ]
             storage = rs.Storage.open(str(self.folder / "rivers.db"))
-            self.repo = rs.CodeRepository(assets, clock=lambda: self.now).resolve(storage)
+            executor = rs.Executor.parallel(1) if self.graph.in_processes else None
+            self.repo = rs.CodeRepository(
+                assets, clock=lambda: self.now, default_executor=executor
+            ).resolve(storage)
 
     def execute(self, verb, arguments):
         """Executes a verb; returns the id of the backfill and its status, or the error."""
@@ -188,16 +225,16 @@ class Session:
         return {"id": result.backfill_id, "status": result.status}
 
     def backfill(self, selection, keys, strategy, **options):
-        chosen = [rs.PartitionKey.single(key) for key in keys]
+        chosen = [key_of(key) for key in keys]
         return self.repo.backfill(
             selection,
             partition_keys=chosen,
-            strategy=getattr(rs.BackfillStrategy, strategy)(),
+            strategy=STRATEGIES[strategy],
             **options,
         )
 
     def materialize(self, name, key):
-        keys = None if key is None else rs.PartitionKey.single(key)
+        keys = None if key is None else key_of(key)
         self.repo.materialize([name], keys, raise_on_error=False)
 
     def rerun(self, backfill_id):
@@ -230,7 +267,7 @@ class Session:
             keys = [None]
             if spec.grid != "none":
                 table = self.repo.partition_status(spec.name)
-                keys = table["partition"].cast(str).to_list()
+                keys = _keys_in(table)
                 rows = zip(
                     keys, table["status"].to_list(), table["stale_reason"].to_list(), strict=True
                 )
@@ -239,11 +276,14 @@ class Session:
                 seen["loads"][spec.name, key] = self.load(spec, key)
         for backfill_id in {*backfills, *seen["interrupted"]}:
             table = self.repo.backfill_partitions(backfill_id)
-            seen["rows"][backfill_id] = table.to_dicts()
+            rows = table.to_dicts()
+            for row, key in zip(rows, _keys_in(table), strict=True):
+                row["partition"] = key
+            seen["rows"][backfill_id] = rows
         return seen
 
     def load(self, spec, key):
-        partition = None if key is None else rs.PartitionKey.single(key)
+        partition = None if key is None else key_of(key)
         try:
             return "value", self.repo.load_node(spec.name, partition)
         except rs.exceptions.ExecutionError as error:
@@ -254,5 +294,16 @@ class Session:
             self.repo.close()
 
 
+def _keys_in(table):
+    """The texts of the keys of a table's rows."""
+    return [_key_in(row) for row in table.to_dicts()]
+
+
+def _key_in(row):
+    if row.get("letter") is not None:
+        return f"letter={row['letter']}|number={row['number']}"
+    return row.get("partition")
+
+
 def _keys(keys):
-    return None if keys == [None] else [rs.PartitionKey.single(key) for key in keys]
+    return None if keys == [None] else [key_of(key) for key in keys]

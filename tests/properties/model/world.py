@@ -19,7 +19,7 @@ from tests.properties.model.dictionary import Backfill, Dictionary
 from tests.properties.model.graphs import START, random_graph
 from tests.properties.model.real import Session
 
-BEHAVIOURS = ["ok"] * 6 + ["fail", "fail", "mark", "skip", "none"]
+BEHAVIOURS = ["ok"] * 6 + ["fail", "fail", "flaky", "mark", "skip", "none"]
 STEPS = 10
 """Maximum number of steps of a sequence."""
 
@@ -176,7 +176,8 @@ class World:
     def _behaviour(self, verb):
         if verb not in ("backfill", "rerun", "resume") or self.random.random() < 0.3:
             return {}
-        options = [*BEHAVIOURS, "kill"] if self.random.random() < 0.2 else BEHAVIOURS
+        kills = self.random.random() < 0.2 and not self.graph.in_processes
+        options = [*BEHAVIOURS, "kill"] if kills else BEHAVIOURS
         return {
             (spec.name, key): chosen
             for spec in self.graph.assets
@@ -226,9 +227,12 @@ class World:
         needs_itself = any(
             need.mapping == "previous" for spec in self.graph.assets for need in spec.needs
         )
-        strategy = random.choice(
-            ["multi_run", "multi_run", "multi_run" if needs_itself else "single_run"]
-        )
+        strategies = ["multi_run", "multi_run"]
+        if not needs_itself:
+            strategies += ["single_run"]
+        if all(self.graph[name].grid == "squares" for name in [*covered, *names]):
+            strategies += ["per_dimension"]
+        strategy = random.choice(strategies)
         arguments = {
             "selection": names, "keys": keys, "strategy": strategy, **options,
             "only_missing": only == "missing", "only_stale": only == "stale",
@@ -241,7 +245,7 @@ class World:
             [],
             self.order,
             dict(self.dictionary.versions),
-            strategy == "single_run",
+            strategy != "multi_run",
         )
         return "backfill", arguments, Comparison(self, "backfill", plan)
 

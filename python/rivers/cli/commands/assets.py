@@ -61,7 +61,13 @@ def assets(ctx: click.Context, module: str | None, as_json: bool, storage: str |
         for asset in found
     ]
     columns = ("asset", "partitions", "materialized", "dimensions", "inputs", "group")
-    print_table(columns, rows, whole=("asset",), numbers=("partitions", "materialized"))
+    print_table(
+        columns,
+        rows,
+        whole=("asset",),
+        numbers=("partitions", "materialized"),
+        extra=("inputs", "dimensions", "group"),
+    )
 
 
 def _repository(ctx: click.Context, module: str | None, storage: str | None) -> "CodeRepository":

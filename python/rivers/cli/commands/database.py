@@ -12,6 +12,8 @@ from rivers.cli.parse import parse_duration
 from rivers.cli.settings import existing_storage
 from rivers.exceptions import StorageError
 
+_RECORDS = ("backfill or manual run", "backfills and manual runs")
+
 
 @click.group()
 def database() -> None:
@@ -43,7 +45,7 @@ def check(as_json: bool, storage: str | None) -> None:
         for text in wrong:
             output.print(f"[bold red]wrong:[/] {escape(text)}", soft_wrap=True)
     else:
-        records = count(num_records, "backfill or manual run")
+        records = count(num_records, *_RECORDS)
         output.print(f"ok: {records} in {escape(location.display)}", soft_wrap=True)
     if wrong:
         raise click.exceptions.Exit(UNHEALTHY)
@@ -98,7 +100,7 @@ def prune(older_than: str, dry_run: bool, as_json: bool, storage: str | None) ->
         write_json(json.dumps(told))
         return
     what = "would remove" if dry_run else "removed"
-    records = count(removed, "backfill or manual run")
+    records = count(removed, *_RECORDS)
     text = f"{what} {records} that ended more than {older_than} ago: {escape(location.display)}"
     output.print(text, soft_wrap=True)
 
@@ -127,7 +129,7 @@ def copy(source: str, target: str, as_json: bool) -> None:
         told = {"from": read.display, "to": written.display, **copied._asdict()}
         write_json(json.dumps({**told, "values_not_copied": left_behind}))
         return
-    records = count(copied.backfills, "backfill or manual run")
+    records = count(copied.backfills, *_RECORDS)
     text = f"{records} in {escape(written.display)} as in {escape(read.display)}"
     output.print(f"{text}: {count(copied.runs, 'run')} copied", soft_wrap=True)
     if left_behind is not None:

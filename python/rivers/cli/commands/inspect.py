@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from rivers.repository.repository import CodeRepository
     from rivers.status.grid import Cells
 
+_CUT = ("error", "skip_reason")
+"""Columns of partitions whose texts a terminal may shorten."""
+_EXTRA = (
+    "last_materialized_at", "stale", "stale_reason", "skip_reason", "attempts", "backfill_id", "run",
+    "code_version",
+)  # fmt: skip
+"""Columns of partitions that a narrow terminal may leave out, the least important last."""
 _POLL_SECONDS = 0.5
 """Time between two reads of `--watch`."""
 
@@ -305,14 +312,29 @@ def _print_rows(frame: "pl.DataFrame", limit: int) -> None:
         [_cell(name, value) for name, value in row.items()]
         for row in frame.head(limit).iter_rows(named=True)
     )
-    print_table(frame.columns, rows, whole=[name for name in frame.columns if name != "error"])
+    print_table(
+        frame.columns, rows, whole=[name for name in frame.columns if name not in _CUT],
+        numbers=[name for name in ("run", "attempts") if name in frame.columns],
+        extra=[name for name in _EXTRA if name in frame.columns] + _starts(frame),
+    )  # fmt: skip
     if frame.height > limit:
         output.print(f"... {frame.height - limit:,} more; --out FILE writes them all")
+
+
+def _starts(frame: "pl.DataFrame") -> list[str]:
+    """The columns that say in another form what the key of a time dimension says."""
+    return [
+        name
+        for name, kind in frame.schema.items()
+        if name.endswith("_start") and kind.is_temporal()
+    ]
 
 
 def _cell(name: str, value: Any) -> Text:
     if name == "status":
         return Text(value, STYLES.get(value, ""))
+    if name == "last_materialized_at" and value is not None and output.is_terminal:
+        return Text(f"{value:%Y-%m-%d %H:%M:%S}")
     return Text("" if value is None else str(value))
 
 

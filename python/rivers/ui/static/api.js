@@ -1,32 +1,45 @@
 // Requests to the server, and its events.
+import { setClock } from "./format.js";
+
 const BASE = "/api/v1";
 
 /** An answer that refuses a request. */
 export class ApiError extends Error {
-  /**
-   * @param {number} status
-   * @param {string} message
-   */
+  /** @param {number} status @param {string} message */
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-/** @param {Response} response */
-async function check(response) {
+/** What is told when the server stops answering, refuses this browser, or answers again (`null`). */
+export const connection = { changed: (/** @type {ApiError | null} */ _) => {} };
+
+/** @param {string} url @param {RequestInit} options */
+async function ask(url, options) {
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    const lost = new ApiError(0, "The server does not answer");
+    connection.changed(lost);
+    throw lost;
+  }
+  setClock(response.headers.get("Date"));
+  if (response.status !== 401) connection.changed(null);
   if (response.ok || response.status === 304) return response;
   let message = `${response.status} ${response.statusText}`;
   try {
     message = (await response.json()).error.message;
   } catch { /* not JSON: the status says enough */ }
-  throw new ApiError(response.status, message);
+  const error = new ApiError(response.status, message);
+  if (error.status === 401) connection.changed(error);
+  throw error;
 }
 
-/**
- * @param {string} path
- * @param {Record<string, any>} [query]
- */
+/** @param {string} path @param {Record<string, any>} [query] */
 export function address(path, query = {}) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -38,23 +51,15 @@ export function address(path, query = {}) {
   return BASE + path + (text ? `?${text}` : "");
 }
 
-/**
- * @param {string} path
- * @param {Record<string, any>} [query]
- * @param {AbortSignal} [signal]
- */
+/** @param {string} path @param {Record<string, any>} [query] @param {AbortSignal} [signal] */
 export async function get(path, query, signal) {
-  return (await check(await fetch(address(path, query), { signal }))).json();
+  return (await ask(address(path, query), { signal })).json();
 }
 
-/**
- * @param {string} method
- * @param {string} path
- * @param {any} [body]
- */
+/** @param {string} method @param {string} path @param {any} [body] */
 export async function send(method, path, body = {}) {
   const options = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await check(await fetch(BASE + path, options));
+  const response = await ask(BASE + path, options);
   return response.status === 204 ? null : response.json();
 }
 
@@ -65,7 +70,7 @@ export async function send(method, path, body = {}) {
 export async function cells(path, query, tag, signal) {
   /** @type {Record<string, string>} */
   const headers = tag ? { "If-None-Match": tag } : {};
-  const response = await check(await fetch(address(path, { ...query, format: "bytes" }), { headers, signal, cache: "no-store" }));
+  const response = await ask(address(path, { ...query, format: "bytes" }), { headers, signal, cache: "no-store" });
   if (response.status === 304) return null;
   const buffer = await response.arrayBuffer();
   const size = new DataView(buffer).getUint32(0, true);
@@ -75,15 +80,34 @@ export async function cells(path, query, tag, signal) {
 
 /**
  * Follows events until the signal aborts.
- * @param {Record<string, any>} query
- * @param {(state: any) => void} on
- * @param {AbortSignal} signal
+ * @param {Record<string, any>} query @param {(state: any) => void} on @param {AbortSignal} signal
  */
 export function follow(query, on, signal) {
-  const source = new EventSource(address("/events", query));
-  source.onmessage = (event) => on(JSON.parse(event.data));
-  signal.addEventListener("abort", () => source.close());
+  /** @type {EventSource | null} */
+  let source = null;
+  const close = () => { source?.close(); source = null; };
+  // A page that nobody sees needs no stream, and browsers open six connections to a server.
+  const open = () => {
+    close();
+    if (document.hidden || signal.aborted) return;
+    const own = (source = new EventSource(address("/events", query)));
+    own.onmessage = (event) => on(JSON.parse(event.data));
+    own.onerror = async () => {
+      // Says whether the server is gone or refuses; a stream that it closed is opened again.
+      await get("/info", {}, signal).catch(() => {});
+      if (own === source && own.readyState === EventSource.CLOSED) setTimeout(open, 2000);
+    };
+  };
+  document.addEventListener("visibilitychange", open, { signal });
+  signal.addEventListener("abort", close);
+  open();
 }
 
 /** @param {string} text */
 export const part = (text) => encodeURIComponent(text);
+
+/**
+ * Coordinates as parameters of a query.
+ * @param {Record<string, [number, number]>} coordinates
+ */
+export const where = (coordinates) => Object.entries(coordinates).map(([name, [start, end]]) => `${name}:${start}-${end}`);

@@ -1,40 +1,40 @@
 // The graph of assets, and one asset: its whole grid, and what is missing of it.
 import * as api from "./api.js";
-import { dialog, h, put, s, toast } from "./dom.js";
-import { count, duration, tone } from "./format.js";
+import { dialog, each, empty, failed, h, onKey, put, s, toast } from "./dom.js";
+import { count, counts, duration, plural } from "./format.js";
 import { GridMap } from "./map.js";
 
-/**
- * @param {HTMLElement} view
- * @param {any} page
- */
+/** @param {HTMLElement} view @param {any} page */
 export async function list(view, { signal, info }) {
   if (!info.has_assets) {
-    put(view, h("div", { class: "stack" }, h("h1", {}, "Assets"), h("p", { class: "empty" }, "The server knows no assets. Start it as: rivers ui MODULE")));
+    put(view, h("div.stack", {}, h("h1", {}, "Assets"), empty("The server knows no assets", "Start it with the file or module that defines them: ", h("code", {}, "rivers ui MODULE"), ". Then this page shows their grids, and can rerun, resume and make what is missing.")));
     return;
   }
   const assets = await api.get("/assets", {}, signal);
-  put(view, h("div", { class: "stack" }, h("h1", {}, "Assets"), h("section", { class: "card graph" }, graph(assets)),
-    h("section", { class: "card scroll" }, h("table", {},
-      h("tr", {}, ["Asset", "Dimensions", "Depends on"].map((name) => h("th", {}, name)), h("th", { class: "num" }, "Partitions")),
-      assets.map((/** @type {any} */ asset) => h("tr", {},
-        h("td", {}, asset.num_partitions === null ? asset.name : h("a", { class: "link", href: `#/assets/${api.part(asset.name)}` }, asset.name)),
-        h("td", { class: "muted" }, asset.dimensions.map((/** @type {any} */ own) => `${own.name} ${count(own.size)}`).join(" × ")),
-        h("td", { class: "muted" }, asset.depends_on.join(", ")),
-        h("td", { class: "num" }, asset.num_partitions === null ? "–" : count(asset.num_partitions))))))));
+  put(view, h("div.stack", {}, h("h1", {}, "Assets"), h("section.card.graph", {}, graph(assets, view.clientWidth - 36)),
+    h("section.card.scroll", {}, h("table", {},
+      h("tr", {}, ["Asset", "Dimensions", "Depends on"].map((name) => h("th", {}, name)), h("th.num", {}, "Partitions")),
+      each(assets, (asset) => h("tr", {},
+        h("td.whole", {}, asset.num_partitions === null ? asset.name : h("a.link", { href: `#/assets/${api.part(asset.name)}` }, asset.name)),
+        h("td.muted", {}, dimensions(asset)),
+        h("td.muted", {}, asset.depends_on.join(", ")),
+        h("td.num", {}, asset.num_partitions === null ? "–" : count(asset.num_partitions))))))));
 }
+
+/** @param {any} asset */
+const dimensions = (asset) => each(asset.dimensions, (own) => (asset.dimensions.length === 1 && own.name === "partition" ? plural(own.size, "key") : `${own.name} ${count(own.size)}`)).join(" × ");
 
 /**
  * Draws assets in columns by their depth.
- * @param {any[]} assets
+ * @param {any[]} assets @param {number} space
  */
-function graph(assets) {
+function graph(assets, space) {
   const byName = new Map(assets.map((asset) => [asset.name, asset]));
   const depths = new Map();
-  const depth = (/** @type {string} */ name) => {
+  const depth = (name = "") => {
     if (!depths.has(name)) {
       depths.set(name, 0);
-      depths.set(name, Math.max(-1, ...(byName.get(name)?.depends_on ?? []).filter((/** @type {string} */ up) => byName.has(up) && up !== name).map(depth)) + 1);
+      depths.set(name, Math.max(-1, ...(byName.get(name)?.depends_on ?? []).filter((up = "") => byName.has(up) && up !== name).map(depth)) + 1);
     }
     return depths.get(name);
   };
@@ -42,37 +42,44 @@ function graph(assets) {
   const places = new Map();
   /** @type {number[]} */
   const used = [];
-  for (const { name } of assets) {
+  // What stands alone fills lines below, as many in one as are beside each other above.
+  const linked = new Set(assets.flatMap((asset) => asset.depends_on.filter((up = "") => byName.has(up) && up !== asset.name).flatMap((up = "") => [up, asset.name])));
+  for (const { name } of assets.filter((asset) => linked.has(asset.name))) {
     const column = depth(name);
     used[column] = (used[column] ?? 0) + 1;
     places.set(name, [column * 230 + 1, (used[column] - 1) * 66 + 1]);
   }
-  const width = used.length * 230 - 40;
-  const height = Math.max(...used, 1) * 66 - 14;
-  const lines = assets.flatMap((asset) => asset.depends_on.filter((/** @type {string} */ up) => places.has(up) && up !== asset.name).map((/** @type {string} */ up) => {
+  const alone = assets.filter((asset) => !linked.has(asset.name));
+  const columns = Math.max(used.length, Math.min(alone.length, Math.max(Math.floor((space + 10) / 230), 1)));
+  const top = Math.max(...used, 0) * 66;
+  alone.forEach(({ name }, index) => places.set(name, [(index % columns) * 230 + 1, top + Math.floor(index / columns) * 66 + 1]));
+  const width = columns * 230 - 48;
+  const height = top + Math.ceil(alone.length / columns) * 66 - 14;
+  const lines = assets.flatMap((asset) => asset.depends_on.filter((up = "") => places.has(up) && up !== asset.name).map((up = "") => {
     const [x0, y0] = /** @type {[number, number]} */ (places.get(up));
     const [x1, y1] = /** @type {[number, number]} */ (places.get(asset.name));
     return s("path", { d: `M${x0 + 180} ${y0 + 25}C${x0 + 206} ${y0 + 25} ${x1 - 26} ${y1 + 25} ${x1} ${y1 + 25}` });
   }));
-  const short = (/** @type {string} */ text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
+  const short = (text = "") => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
   const boxes = assets.map((asset) => {
     const [x, y] = /** @type {[number, number]} */ (places.get(asset.name));
     const href = asset.num_partitions === null ? "#/assets" : `#/assets/${api.part(asset.name)}`;
     return s("a", { href }, s("rect", { x, y, width: 180, height: 50, rx: 9 }), s("text", { x: x + 13, y: y + 21 }, short(asset.name)),
-      s("text", { x: x + 13, y: y + 38, class: "muted" }, asset.num_partitions === null ? asset.kind : `${count(asset.num_partitions)} partitions`));
+      s("text", { x: x + 13, y: y + 38, class: "muted" }, asset.num_partitions === null ? "no partitions" : plural(asset.num_partitions, "partition")));
   });
   return s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Graph of assets" }, lines, boxes);
 }
 
-/**
- * @param {HTMLElement} view
- * @param {any} page
- */
+/** @param {HTMLElement} view @param {any} page */
 export async function one(view, page) {
   const { signal, info } = page;
   const name = page.path[1];
   const path = `/assets/${api.part(name)}`;
-  const grid = await api.get(`${path}/grid`, {}, signal);
+  const [grid, assets] = await Promise.all([api.get(`${path}/grid`, {}, signal), api.get("/assets", {}, signal)]);
+  const own = assets.find((/** @type {any} */ asset) => asset.name === name);
+  const links = (word = "", /** @type {any[]} */ names) => (names.length ? h("span", {}, `${word} `, names.flatMap((other, index) => [index ? ", " : "", h("a.link", { href: `#/assets/${api.part(other)}` }, other)])) : null);
+  const known = new Set(assets.filter((/** @type {any} */ asset) => asset.num_partitions !== null).map((/** @type {any} */ asset) => asset.name));
+  const users = assets.filter((/** @type {any} */ asset) => asset.depends_on.includes(name) && known.has(asset.name)).map((/** @type {any} */ asset) => asset.name);
   document.title = `${name} – rivers`;
   const selection = h("div", {});
   const missing = async (/** @type {Record<string, [number, number]>} */ where) => {
@@ -81,39 +88,37 @@ export async function one(view, page) {
       if (!planned.num_partitions) { toast("Nothing is missing there."); return; }
       const takes = planned.estimate ? `, about ${duration(planned.estimate)}` : "";
       const at = h("input", { type: "number", min: 1, value: 4 });
-      const plan = h("div", { class: "stack" }, h("p", {}, `${count(planned.num_partitions)} partitions in ${count(planned.num_runs)} runs${takes}.`), h("label", {}, "Runs at once", at));
+      const plan = h("div.stack", {}, h("p", {}, `${plural(planned.num_partitions, "partition")} in ${plural(planned.num_runs, "run")}${takes}.`), h("label", {}, "Runs at once", at));
       if (!(await dialog("Make what is missing", plan, "Launch"))) return;
       const launched = await api.send("POST", `${path}/missing`, { where, max_concurrency: +at.value });
       location.hash = `#/backfills/${api.part(launched.backfill_id)}`;
-    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+    } catch (error) { failed(error); }
   };
   const map = new GridMap(path, grid, {
     state: page.state, signal, changed: page.save,
     selected: async (part) => {
       if (!part) { put(selection); return; }
-      const where = Object.entries(part).map(([key, [start, end]]) => `${key}:${start}-${end}`);
+      const where = api.where(part);
       const { totals } = await api.get(`${path}/cells`, { where, width: 1, height: 1 }, signal);
-      const states = Object.keys(totals).filter((state) => totals[state]);
-      put(selection, h("div", { class: "selection" },
-        states.map((state) => h("span", { class: "row small" }, h("i", { class: "dot", style: { "--tone": tone(state) } }), `${count(totals[state])} ${state.replace("_", " ")}`)),
-        h("span", { class: "grow" }),
-        info.read_only ? null : h("button", { type: "button", class: "main", onclick: () => missing(part) }, "Make what is missing here…"),
-        h("button", { type: "button", onclick: () => map.show(part) }, "Zoom"),
-        h("button", { type: "button", class: "quiet", onclick: () => map.select(null) }, "Clear")));
+      put(selection, h("div.selection", {},
+        counts(totals),
+        h("span.grow", {}),
+        info.read_only ? null : h("button.main", { onclick: () => missing(part) }, "Make what is missing here…"),
+        h("button", { onclick: () => map.show(part) }, "Zoom"),
+        h("button.quiet", { onclick: () => map.select(null) }, "Clear")));
     },
   });
-  put(view, h("div", { class: "stack" },
-    h("div", { class: "row" }, h("h1", {}, name), h("span", { class: "grow" }),
-      info.read_only ? null : h("button", { type: "button", class: "main", id: "missing", title: "b", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
-    h("section", { class: "card" }, map.element, selection)));
-  document.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
-    if (event.key === "m") map.canvas.focus();
-    else if (event.key === "b" && !info.read_only) missing(map.selection ? map.coordinates(...map.selection) : Object.fromEntries(map.bounds));
-    else return;
-    event.preventDefault();
-  }, { signal });
+  put(view, h("div.stack", {},
+    h("div.row", {}, h("h1", {}, name), h("span.grow", {}),
+      info.read_only ? null : h("button.main", { id: "missing", title: "b", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
+    h("div.small.muted.facts-line", {}, h("span", {}, dimensions(own)), links("depends on", own.depends_on.filter((up = "") => known.has(up))), links("used by", users),
+      Object.entries(own.metadata).map(([key, text]) => h("span.tag", {}, `${key}=${text}`))),
+    h("section.card", {}, map.element, selection)));
+  onKey(signal, (key) => {
+    if (key === "m") map.canvas.focus();
+    else if (key === "b" && !info.read_only) missing(map.selection ? map.coordinates(...map.selection) : Object.fromEntries(map.bounds));
+    else return false;
+  });
   const timer = setInterval(() => map.refresh(), 3000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

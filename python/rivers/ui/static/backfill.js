@@ -1,26 +1,23 @@
 // One backfill: its counts and verbs, its map, its errors, and its activity.
 import * as api from "./api.js";
-import { copy, dialog, h, put, toast } from "./dom.js";
+import { copy, dialog, each, empty, failed, h, onKey, put, toast } from "./dom.js";
 import { drawActivity } from "./activity.js";
-import { bar, count, duration, limits, pill, rate, shares, time, tone } from "./format.js";
+import { bar, count, counts, dot, duration, limits, pill, plural, rate, shares, tags, time } from "./format.js";
 import { GridMap } from "./map.js";
 
-/**
- * @param {HTMLElement} view
- * @param {any} page
- */
+/** @param {HTMLElement} view @param {any} page */
 export async function show(view, page) {
   const { signal, info } = page;
   const id = page.path[1];
   const path = `/backfills/${api.part(id)}`;
   let [now, grids] = await Promise.all([api.get(path, {}, signal), api.get(`${path}/grids`, {}, signal)]);
-  const head = h("div", { class: "card stack" });
+  const head = h("div.card.stack", {});
   const selection = h("div", {});
-  const mapCard = h("section", { class: "card", "aria-label": "Map" });
-  const errors = h("section", { class: "card", id: "errors" });
-  const activity = h("section", { class: "card", id: "activity", "aria-label": "Activity" }, h("h2", {}, "Runs over time"), h("p", { class: "muted" }, "Reading…"));
-  const longest = h("section", { class: "card", id: "longest" });
-  put(view, h("div", { class: "stack" }, head, mapCard, activity, h("div", { class: "two" }, errors, longest)));
+  const mapCard = h("section.card", { "aria-label": "Map" });
+  const errors = h("section.card", { id: "errors" });
+  const activity = h("section.card", { id: "activity", "aria-label": "Activity" }, h("h2", {}, "Runs over time"), h("p.muted", {}, "Reading…"));
+  const longest = h("section.card", { id: "longest" });
+  put(view, h("div.stack", {}, head, mapCard, activity, h("div.two", {}, errors, longest)));
 
   let asset = page.state.get("asset") ?? "";
   /** @type {GridMap} */
@@ -34,47 +31,56 @@ export async function show(view, page) {
       selected: (part) => choose(part),
     });
     const chooser = grids.length > 1
-      ? h("label", { class: "row small muted" }, "Assets", h("select", { onchange: (/** @type {any} */ event) => { asset = event.target.value; page.state = new URLSearchParams(); makeMap(); } },
-          grids.map((/** @type {any} */ grid) => h("option", { value: grid.assets[0], selected: grid === own }, grid.assets.join(", ")))))
+      ? h("label.row.small.muted", {}, "Assets", h("select", { onchange: (event) => { asset = event.target.value; page.state = new URLSearchParams(); makeMap(); } },
+          each(grids, (grid) => h("option", { value: grid.assets[0], selected: grid === own }, grid.assets.join(", ")))))
       : null;
     // The map reads its cells when it is laid out.
     put(mapCard, chooser, map.element, selection);
   };
 
-  const act = async (/** @type {string} */ verb, /** @type {any} */ body = {}) => {
+  const act = async (verb = "", /** @type {any} */ body = {}) => {
     try {
       now = await api.send("POST", `${path}/${verb}`, body);
       drawHead();
-    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+    } catch (error) { failed(error); }
   };
   const rerun = async (/** @type {any} */ body) => {
     try {
       const launched = await api.send("POST", `${path}/rerun`, body);
-      toast(`Launched ${count(launched.num_partitions)} partitions`);
+      toast(`Launched ${plural(launched.num_partitions, "partition")}`);
       location.hash = `#/backfills/${api.part(launched.backfill_id)}`;
-    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+    } catch (error) { failed(error); }
   };
   const cancel = async () => {
     const force = h("input", { type: "number", min: 0, step: "any", placeholder: "never" });
     const body = h("label", {}, "End runs in flight by force after seconds", force);
     const left = now.num_partitions - now.completed - now.failed;
-    if (await dialog(`Cancel ${count(left)} partitions?`, body, "Cancel backfill")) act("cancel", { force_after: force.value === "" ? null : +force.value });
+    if (await dialog(`Cancel ${plural(left, "partition")}?`, body, "Cancel backfill")) act("cancel", { force_after: force.value === "" ? null : +force.value });
   };
   const change = async () => {
-    const field = (/** @type {string} */ name, /** @type {any} */ value, /** @type {any} */ more) => h("input", { type: "number", name, value: value ?? "", step: 1, ...more });
+    const field = (name = "", /** @type {any} */ value, /** @type {any} */ more) => h("input", { type: "number", name, value: value ?? "", step: 1, ...more });
     const fields = [field("max_concurrency", now.max_concurrency, { min: 1 }), field("priority", now.priority, {}), field("max_failures", now.limits.max_failures, { min: 0, step: "any" })];
-    const body = h("div", { class: "stack" }, ["Runs at once", "Priority", "Stop at failures (count or share)"].map((label, index) => h("label", {}, label, fields[index])));
+    const body = h("div.stack", {}, ["Runs at once", "Priority", "Stop at failures (count or share)"].map((label, index) => h("label", {}, label, fields[index])));
     if (!(await dialog("Limits", body, "Set"))) return;
     try {
       now = await api.send("PATCH", path, Object.fromEntries(fields.filter((input) => input.value !== "").map((input) => [input.name, +input.value])));
       drawHead();
-    } catch (error) { toast(/** @type {Error} */ (error).message, true); }
+    } catch (error) { failed(error); }
+  };
+
+  /** What a server without assets cannot do, and the command that does. */
+  const elsewhere = () => {
+    const verb = now.interrupted ? "resume" : now.status !== "in_progress" && now.failed + now.canceled ? "rerun" : "";
+    if (info.has_assets || info.read_only || !verb) return null;
+    const command = `rivers ${verb} ${id} --storage ${quoted(info.storage)}`;
+    return h("div.note", {}, h("span", {}, `This server knows no assets, so it cannot ${verb} this. Start it as `, h("code", {}, "rivers ui MODULE"), ", or run"), h("code", {}, command),
+      h("button", { onclick: () => copy(command) }, "Copy"));
   };
 
   function drawHead() {
     document.title = `${now.assets.join(", ")} – rivers`;
     const running = now.status === "in_progress";
-    const button = (/** @type {string} */ text, /** @type {() => any} */ on, more = {}) => h("button", { type: "button", onclick: on, ...more }, text);
+    const button = (text = "", /** @type {() => any} */ on, more = {}) => h("button", { onclick: on, ...more }, text);
     const left = now.failed + now.canceled;
     const verbs = info.read_only ? [] : [
       running && !now.interrupted && !now.paused ? button("Pause", () => act("pause"), { title: "p" }) : null,
@@ -82,22 +88,22 @@ export async function show(view, page) {
       running ? button("Set…", change, { title: "s" }) : null,
       running ? button("Cancel…", cancel, { class: "danger", title: "c" }) : null,
       running && now.interrupted && info.has_assets ? button("Resume", () => act("resume"), { class: "main", title: "u" }) : null,
-      !running && left && info.has_assets ? button(`Rerun ${count(left)}`, () => rerun({}), { class: "main", title: "r" }) : null,
+      !running && left && info.has_assets ? button(`Rerun ${count(left)} ${!now.canceled ? "failed" : !now.failed ? "canceled" : "failed or canceled"}`, () => rerun({}), { class: "main", title: "r" }) : null,
     ];
     const numbers = shares(now).filter(([state, value]) => value || state === "completed");
     put(head,
-      h("div", { class: "row" }, h("h1", {}, now.assets.join(", ")), pill(now.state), h("span", { class: "grow" }), verbs),
+      h("div.row", {}, h("h1", {}, now.assets.join(", ")), pill(now.state), h("span.grow", {}), h("div.row.verbs", {}, verbs)),
       bar(shares(now), "tall"),
-      h("div", { class: "numbers" },
-        numbers.map(([state, value]) => h("div", { "data-state": state }, h("b", {}, count(value)), h("span", {}, h("i", { class: "dot", style: { "--tone": tone(state) } }), state))),
+      h("div.numbers", {},
+        numbers.map(([state, value]) => h("div", { "data-state": state }, h("b", {}, count(value)), h("span", {}, dot(state), state))),
         h("div", {}, h("b", {}, count(now.num_partitions)), h("span", {}, "partitions")),
         running ? h("div", {}, h("b", {}, rate(now.rate)), h("span", {}, "rate")) : null,
         running ? h("div", {}, h("b", {}, duration(now.eta)), h("span", {}, "left")) : h("div", {}, h("b", {}, duration(now.duration)), h("span", {}, "took"))),
-      h("div", { class: "small muted" },
-        `${time(now.created_at)} · ${now.strategy} · ${limits(now)} · `,
-        now.interrupted ? "its process is gone" : running ? `runs in process ${String(now.owner ?? "").slice(0, 8)}, alive` : "ended", " · ",
-        h("button", { class: "quiet mono", type: "button", title: "Copy the id", onclick: () => copy(id) }, id),
-        now.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))));
+      h("div.small.muted.facts-line", {},
+        [`started ${time(now.created_at)}`, now.strategy, limits(now), now.interrupted ? "its process is gone" : running ? "its process is alive" : null].filter(Boolean).map((text) => h("span", {}, text)),
+        h("button.quiet.mono", { title: "Copy the id", onclick: () => copy(id) }, id),
+        tags(now.tags)),
+      elsewhere());
   }
 
   /** @type {{count: number, python: string, command: string, body: any, failed: number} | null} */
@@ -107,20 +113,20 @@ export async function show(view, page) {
     const failed = chosen ? chosen.failed : now.failed + now.canceled;
     const number = chosen ? chosen.failed || chosen.count : failed;
     const what = chosen && !chosen.failed ? "selected" : chosen ? "failed" : "failed or canceled";
-    if (!number || !(await dialog(`Rerun ${count(number)} partitions?`, h("p", {}, `${count(number)} ${what} partition${number === 1 ? "" : "s"} of this backfill run again, as a new backfill.`), "Rerun"))) return;
+    if (!number || !(await dialog(`Rerun ${plural(number, "partition")}?`, h("p", {}, `${count(number)} ${what} partition${number === 1 ? "" : "s"} of this backfill run again, as a new backfill.`), "Rerun"))) return;
     rerun(chosen ? { ...chosen.body, states: chosen.failed ? ["failed"] : chosen.body.states } : {});
   };
 
   async function choose(/** @type {Record<string, [number, number]> | null} */ part) {
     chosen = null;
     if (!part) { put(selection); return; }
-    const where = Object.entries(part).map(([name, [start, end]]) => `${name}:${start}-${end}`);
+    const where = api.where(part);
     const own = (page.selected = Symbol("selection"));
     /** @type {any} */
     let found;
     try {
       found = await api.get(`${path}/part`, { where, asset }, signal);
-    } catch (error) { toast(/** @type {Error} */ (error).message, true); return; }
+    } catch (error) { failed(error); return; }
     if (page.selected !== own) return;
     const { totals } = found;
     const states = Object.keys(totals).filter((state) => totals[state]);
@@ -128,16 +134,16 @@ export async function show(view, page) {
     chosen = { ...found, failed: totals.failed, body: { ...body, states } };
     const ended = now.status !== "in_progress";
     const canRun = ended && info.has_assets && !info.read_only;
-    put(selection, h("div", { class: "selection", id: "selection" },
-      h("b", {}, `${count(found.count)} partitions`),
-      states.map((state) => h("span", { class: "row small" }, h("i", { class: "dot", style: { "--tone": tone(state) } }), `${count(totals[state])} ${state}`)),
-      h("span", { class: "grow" }),
-      canRun && totals.failed ? h("button", { type: "button", class: "main", id: "rerun-failed", onclick: () => rerun({ ...body, states: ["failed"] }) }, `Rerun ${count(totals.failed)} failed`) : null,
-      canRun ? h("button", { type: "button", id: "rerun-all", onclick: () => rerun({ ...body, states }) }, `Rerun all ${count(found.count)}`) : null,
-      h("button", { type: "button", onclick: () => map.show(part) }, "Zoom"),
-      h("button", { type: "button", title: "y", onclick: () => copy(found.python) }, "Copy Python"),
-      h("button", { type: "button", title: "Y", onclick: () => copy(found.command) }, "Copy command"),
-      h("button", { type: "button", class: "quiet", onclick: () => map.select(null) }, "Clear")));
+    put(selection, h("div.selection", { id: "selection" },
+      h("b", {}, plural(found.count, "partition")),
+      counts(totals),
+      h("span.grow", {}),
+      canRun && totals.failed ? h("button.main", { id: "rerun-failed", onclick: () => rerun({ ...body, states: ["failed"] }) }, `Rerun ${count(totals.failed)} failed here`) : null,
+      canRun ? h("button", { id: "rerun-all", onclick: () => rerun({ ...body, states }) }, `Rerun all ${count(found.count)}`) : null,
+      h("button", { onclick: () => map.show(part) }, "Zoom"),
+      h("button", { title: "y", onclick: () => copy(found.python) }, "Copy Python"),
+      h("button", { title: "Y", onclick: () => copy(found.command) }, "Copy command"),
+      h("button.quiet", { onclick: () => map.select(null) }, "Clear")));
   }
 
   const drawErrors = (/** @type {any[]} */ groups) => {
@@ -149,8 +155,8 @@ export async function show(view, page) {
     };
     const errorRow = (/** @type {any} */ group) => {
       const open = h("div", { hidden: !map.isFiltered(group) });
-      const button = h("button", {
-        class: "error", type: "button", "aria-pressed": String(map.isFiltered(group)),
+      const button = h("button.error", {
+        "aria-pressed": String(map.isFiltered(group)),
         onclick: async () => {
           const pressed = button.getAttribute("aria-pressed") !== "true";
           for (const other of list.children) {
@@ -164,16 +170,16 @@ export async function show(view, page) {
           if (pressed) await locate(group.partition);
         },
       },
-        h("span", { class: "count" }, count(group.count)),
+        h("span.count", {}, count(group.count)),
         h("span", {}, h("b", {}, group.error_type), `: ${group.message}`),
-        h("span", { class: "small muted count" }, now.failed ? `${Math.round((100 * group.count) / now.failed)}%` : ""),
-        h("span", { class: "small muted" }, `first ${time(group.first_at)}, last ${time(group.last_at)}, such as `, h("span", { class: "mono" }, group.partition)));
+        h("span.small.muted.count", {}, now.failed ? `${Math.round((100 * group.count) / now.failed)}%` : ""),
+        h("span.small.muted", {}, `first ${time(group.first_at)}, last ${time(group.last_at)}, such as `, h("span.mono", {}, group.partition)));
       put(open, group.traceback ? h("pre", {}, group.traceback) : null);
       return h("div", {}, button, open);
     };
     filter.addEventListener("input", draw);
-    put(errors, h("div", { class: "row" }, h("h2", {}, "Errors"), h("span", { class: "grow" }), groups.length > 3 ? filter : null),
-      groups.length ? list : h("p", { class: "muted" }, now.failed ? "Reading…" : "Nothing has failed."));
+    put(errors, h("div.row", {}, h("h2", {}, "Errors"), h("span.grow", {}), groups.length > 3 ? filter : null),
+      groups.length ? list : h("p.muted", {}, now.failed ? "Reading…" : now.status === "in_progress" ? "Nothing has failed so far." : "Nothing has failed."));
     draw();
   };
   /**
@@ -214,7 +220,8 @@ export async function show(view, page) {
   };
   slow();
   if (now.status === "in_progress") {
-    api.follow({ backfill: id }, async (state) => {
+    api.follow({ backfill: id }, (state) => {
+      if (state === null) { put(view, empty("This backfill is gone", "Its records were removed from the storage.")); return; }
       const ended = now.status === "in_progress" && state.status !== "in_progress";
       now = state;
       drawHead();
@@ -222,22 +229,20 @@ export async function show(view, page) {
       if (ended || Date.now() - read > pause) slow();
     }, signal);
   }
-  document.addEventListener("keydown", (event) => {
-    const isField = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
-    // A field of a dialog that was just closed has the focus for a moment.
-    if ((isField && !/** @type {Element} */ (event.target).closest("dialog:not([open])")) || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (/** @type {HTMLDialogElement} */ (document.getElementById("dialog")).open) return;
+  onKey(signal, (key) => {
     const running = now.status === "in_progress";
-    if (event.key === "m") map.canvas.focus();
-    else if (event.key === "y" && chosen) copy(chosen.python);
-    else if (event.key === "Y" && chosen) copy(chosen.command);
-    else if (info.read_only) return;
-    else if (event.key === "p" && running && !now.interrupted) act(now.paused ? "unpause" : "pause");
-    else if (event.key === "c" && running) cancel();
-    else if (event.key === "s" && running) change();
-    else if (event.key === "u" && now.interrupted && info.has_assets) act("resume");
-    else if (event.key === "r" && !running && info.has_assets) rerunByKey();
-    else return;
-    event.preventDefault();
-  }, { signal });
+    if (key === "m") map.canvas.focus();
+    else if (key === "y" && chosen) copy(chosen.python);
+    else if (key === "Y" && chosen) copy(chosen.command);
+    else if (info.read_only) return false;
+    else if (key === "p" && running && !now.interrupted) act(now.paused ? "unpause" : "pause");
+    else if (key === "c" && running) cancel();
+    else if (key === "s" && running) change();
+    else if (key === "u" && now.interrupted && info.has_assets) act("resume");
+    else if (key === "r" && !running && info.has_assets) rerunByKey();
+    else return false;
+  });
 }
+
+/** A word for a shell. */
+const quoted = (text = "") => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);

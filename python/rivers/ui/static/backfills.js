@@ -1,28 +1,25 @@
 // The list of backfills: live ones first, with filters and keyboard control.
 import * as api from "./api.js";
-import { h, put, s } from "./dom.js";
-import { ago, bar, count, duration, limits, pill, rate, shares } from "./format.js";
+import { each, empty, h, put, s } from "./dom.js";
+import { ago, bar, count, duration, limits, pill, rate, shares, shortId, tags } from "./format.js";
 
 const STATES = ["in_progress", "failed", "canceled", "completed"];
 
-/**
- * @param {HTMLElement} view
- * @param {any} page
- */
-export async function show(view, { state, signal, save }) {
-  const list = h("div", { class: "list", id: "backfills" });
+/** @param {HTMLElement} view @param {any} page */
+export async function show(view, { state, signal, save, info }) {
+  const list = h("div.list", { id: "backfills" });
   const search = h("input", { type: "search", placeholder: "Asset, tag or id  ( / )", "aria-label": "Search", value: state.get("search") ?? "" });
-  const chips = STATES.map((name) => h("button", {
-    class: "chip", type: "button", "aria-pressed": String(state.getAll("status").includes(name)),
-    onclick: (/** @type {any} */ event) => {
+  const chips = STATES.map((name) => h("button.chip", {
+    "aria-pressed": String(state.getAll("status").includes(name)),
+    onclick: (event) => {
       const pressed = event.currentTarget.getAttribute("aria-pressed") !== "true";
       event.currentTarget.setAttribute("aria-pressed", String(pressed));
       changed();
     },
   }, name === "in_progress" ? "running" : name));
-  const more = h("button", { type: "button", hidden: true, onclick: () => { limit += 200; load(); } }, "Show more");
-  put(view, h("div", { class: "stack" },
-    h("div", { class: "row" }, h("h1", {}, "Backfills"), h("span", { class: "grow" }), chips, search), list, more));
+  const more = h("button", { hidden: true, onclick: () => { limit += 200; load(); } }, "Show more");
+  put(view, h("div.stack", {},
+    h("div.row.filters", {}, h("h1", {}, "Backfills"), h("span.grow", {}), h("div.row.chips", {}, chips), search), list, more));
   let limit = 100;
   /** @type {any[]} */
   let shown = [];
@@ -52,12 +49,14 @@ export async function show(view, { state, signal, save }) {
   const draw = () => {
     const focused = document.activeElement?.getAttribute("data-id");
     const now = shown.map((view) => live.get(view.backfill_id) ?? view);
-    put(list, now.length ? now.map(row) : h("p", { class: "empty" }, chosen().length || search.value ? "No backfill fits." : "No backfills yet. Start one with: rivers backfill MODULE"));
+    put(list, now.length ? now.map(row) : chosen().length || search.value
+      ? empty("No backfill fits", "Other words, or fewer states, may find it.")
+      : empty("No backfills yet", "They appear here as soon as one starts, in whichever process: ", h("code", {}, `rivers backfill ${info.module ?? "MODULE"}`)));
     if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus();
   };
   api.follow({}, (views) => {
     const before = live;
-    live = new Map(views.map((/** @type {any} */ view) => [view.backfill_id, view]));
+    live = new Map(each(views, (view) => [view.backfill_id, view]));
     const known = new Set(shown.map((view) => view.backfill_id));
     const isNew = [...live.keys()].some((id) => !known.has(id));
     const ended = [...before.keys()].some((id) => !live.has(id));
@@ -68,22 +67,33 @@ export async function show(view, { state, signal, save }) {
   await load();
 }
 
+/**
+ * How long a backfill takes, or has taken.
+ * @param {any} view
+ */
+function left(view) {
+  if (!view.is_running) return view.interrupted ? "its process is gone" : `took ${duration(view.duration)}`;
+  if (view.paused) return "no run starts";
+  return view.rate ? `${duration(view.eta)} left` : "starting";
+}
+
 /** @param {any} view */
 function row(view) {
   const ended = view.completed + view.failed + view.canceled;
-  return h("a", { class: "item", href: `#/backfills/${api.part(view.backfill_id)}`, "data-id": view.backfill_id },
-    h("div", {},
-      h("div", { class: "name" }, view.assets.join(", ")),
-      h("div", { class: "sub" }, `${view.backfill_id.slice(0, 8)} · ${ago(view.created_at)} · ${view.strategy}`),
-      view.tags.length ? h("div", { class: "sub" }, view.tags.map((/** @type {string[]} */ tag) => h("span", { class: "tag" }, `${tag[0]}=${tag[1]}`))) : null),
-    h("div", { class: "right" }, pill(view.state)),
-    h("div", { class: "wide" }, bar(shares(view)),
-      h("div", { class: "sub" }, `${count(ended)} of ${count(view.num_partitions)}`, view.failed ? ` · ${count(view.failed)} failed` : "",
-        view.canceled ? ` · ${count(view.canceled)} canceled` : "")),
-    h("div", { class: "spark-cell" }, spark(view.history ?? [])),
-    h("div", { class: "right limits" },
-      h("div", {}, view.is_running ? (view.rate ? `${duration(view.eta)} left` : "starting") : duration(view.duration)),
-      h("div", { class: "sub" }, view.is_running ? `${rate(view.rate)} · ${limits(view)}` : view.interrupted ? "its process is gone" : limits(view))));
+  const running = view.is_running && !view.paused;
+  return h("a.item", { href: `#/backfills/${api.part(view.backfill_id)}`, "data-id": view.backfill_id },
+    h("div.what", {},
+      h("div.name", { title: view.assets.join(", ") }, view.assets.join(", ")),
+      h("div.sub", {}, h("span.mono", {}, shortId(view.backfill_id)), ` · ${ago(view.created_at)} · ${view.strategy}`),
+      view.tags.length ? h("div.sub.tags", {}, tags(view.tags)) : null),
+    h("div", {}, pill(view.state)),
+    h("div.wide", {}, bar(shares(view)),
+      h("div.under", {}, h("span", {}, `${count(ended)} of ${count(view.num_partitions)}`, view.failed ? ` · ${count(view.failed)} failed` : "",
+        view.canceled ? ` · ${count(view.canceled)} canceled` : ""), h("span.narrow", {}, left(view)))),
+    h("div.spark-cell", {}, running ? spark(view.history ?? []) : null),
+    h("div.right.limits", {},
+      h("div", {}, left(view)),
+      h("div.sub", {}, running && view.rate ? `${rate(view.rate)} · ${limits(view)}` : limits(view))));
 }
 
 /** @param {number[]} values */
@@ -91,14 +101,10 @@ function spark(values) {
   if (values.length < 2) return h("span", {});
   const top = Math.max(...values, 1e-9);
   const points = values.map((value, index) => `${(100 * index) / (values.length - 1)},${24 - (22 * value) / top}`);
-  return s("svg", { class: "spark", viewBox: "0 0 100 26", preserveAspectRatio: "none", "aria-hidden": "true" }, s("path", { d: `M${points.join("L")}` }));
+  return s("svg", { class: "spark", viewBox: "0 0 100 26", preserveAspectRatio: "none", "aria-hidden": "true" }, s("path", { class: "area", d: `M0,26L${points.join("L")}L100,26Z` }), s("path", { d: `M${points.join("L")}` }));
 }
 
-/**
- * @param {KeyboardEvent} event
- * @param {HTMLElement} list
- * @param {HTMLInputElement} search
- */
+/** @param {KeyboardEvent} event @param {HTMLElement} list @param {HTMLInputElement} search */
 function keys(event, list, search) {
   if (event.target instanceof HTMLInputElement) {
     if (event.key === "Escape") search.blur();

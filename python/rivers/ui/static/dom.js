@@ -1,36 +1,32 @@
 // Elements, made without markup: every text of a user is set as text.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
+/** @typedef {{[name: string]: any, onclick?: (event: any) => any, onchange?: (event: any) => any, onsubmit?: (event: any) => any}} Attributes */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Makes an element. `on*` are listeners, `style` an object of CSS properties, `class` the class.
- * @param {string} tag
- * @param {Record<string, any>} [attributes]
- * @param {...(Child | Child[])} children
- * @returns {any}
+ * Makes an element. `tag` may have classes, as `div.card`; `on*` are listeners, `style` an object of CSS properties.
+ * @param {string} tag @param {Attributes} [attributes] @param {...(Child | Child[])} children @returns {any}
  */
 export function h(tag, attributes = {}, ...children) {
-  return fill(document.createElement(tag), attributes, children);
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name);
+  if (classes.length) element.className = classes.join(" ");
+  // A button does what its listener does; only that of a dialog submits.
+  if (element instanceof HTMLButtonElement) element.type = "button";
+  return fill(element, attributes, children);
 }
 
 /**
  * Makes an element of an SVG.
- * @param {string} tag
- * @param {Record<string, any>} [attributes]
- * @param {...(Child | Child[])} children
- * @returns {any}
+ * @param {string} tag @param {Record<string, any>} [attributes] @param {...(Child | Child[])} children @returns {any}
  */
 export function s(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/**
- * @param {Element} element
- * @param {Record<string, any>} attributes
- * @param {(Child | Child[])[]} children
- */
+/** @param {Element} element @param {Record<string, any>} attributes @param {(Child | Child[])[]} children */
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -45,8 +41,7 @@ function fill(element, attributes, children) {
 
 /**
  * Replaces what an element has.
- * @param {Element} element
- * @param {...(Child | Child[])} children
+ * @param {Element} element @param {...(Child | Child[])} children
  */
 export function put(element, ...children) {
   element.replaceChildren();
@@ -54,14 +49,52 @@ export function put(element, ...children) {
 }
 
 /**
+ * Says why a place has nothing to show.
+ * @param {string} title @param {...Child} text
+ */
+export const empty = (title, ...text) => h("div.empty", {}, h("h2", {}, title), text.length ? h("p", {}, text) : null);
+
+/**
  * Shows a message for a while.
- * @param {string} text
- * @param {boolean} [bad]
+ * @param {string} text @param {boolean} [bad]
  */
 export function toast(text, bad = false) {
   const element = h("div", { class: bad ? "toast bad" : "toast" }, text);
-  document.getElementById("toasts")?.append(element);
+  byId("toasts").append(element);
   setTimeout(() => element.remove(), bad ? 8000 : 4000);
+}
+
+/** @param {any} error */
+export const messageOf = (error) => String(error?.message ?? error);
+
+/** @param {any} list what the server sent @param {(item: any, index: number) => any} make */
+export const each = (list, make) => list.map(make);
+
+/**
+ * Shows why something was not done.
+ * @param {unknown} error
+ */
+export const failed = (error) => {
+  // That the server does not answer is said at the top, once.
+  if (/** @type {any} */ (error)?.status !== 0) toast(messageOf(error), true);
+};
+
+/** An element of the page itself. */
+export const byId = (id = "") => /** @type {HTMLElement} */ (document.getElementById(id));
+
+export const box = /** @type {HTMLDialogElement} */ (byId("dialog"));
+
+/**
+ * Calls a function for keys that are neither for a field nor for a dialog; it returns `false` for those it does not use.
+ * @param {AbortSignal} signal @param {(key: string) => any} on
+ */
+export function onKey(signal, on) {
+  document.addEventListener("keydown", (event) => {
+    const field = event.target instanceof Element && event.target.closest("input, select");
+    // A field of a dialog that was just closed has the focus for a moment.
+    if ((field && !field.closest("dialog:not([open])")) || box.open || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (on(event.key) !== false) event.preventDefault();
+  }, { signal });
 }
 
 /**
@@ -79,18 +112,17 @@ export async function copy(text) {
 
 /**
  * Opens a dialog; resolves to whether its main button was pressed.
- * @param {string} title @param {Child} body @param {string} [verb]
- * @returns {Promise<boolean>}
+ * @param {string} title @param {Child} body @param {string} [verb] @returns {Promise<boolean>}
  */
 export function dialog(title, body, verb) {
-  const element = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
+  const element = box;
   let answer = false;
-  const close = (/** @type {boolean} */ value) => { answer = value; element.close(); };
+  const close = (value = false) => { answer = value; element.close(); };
   const form =
-    h("form", { method: "dialog", onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); close(true); } },
+    h("form", { method: "dialog", onsubmit: (event) => { event.preventDefault(); close(true); } },
       h("h2", {}, title), body,
-      h("div", { class: "row" }, h("span", { class: "grow" }),
-        h("button", { type: "button", onclick: () => close(false) }, verb ? "Back" : "Close"),
+      h("div.row", {}, h("span.grow", {}),
+        h("button", { onclick: () => close(false) }, verb ? "Back" : "Close"),
         verb ? h("button", { type: "submit", class: "main", autofocus: !(body instanceof Element && body.querySelector("input")) }, verb) : null));
   put(element, form);
   element.showModal();

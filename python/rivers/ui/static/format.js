@@ -9,7 +9,7 @@ export const count = (value) => value.toLocaleString("en-US");
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 1) return seconds > 0 && seconds < 0.001 ? "< 1 ms" : `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
@@ -29,15 +29,32 @@ export function rate(value) {
 export function time(text) {
   if (!text) return "–";
   const at = new Date(text);
-  const pad = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  const pad = (value = 0) => String(value).padStart(2, "0");
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
   return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 }
 
+let ahead = 0;
+
+/**
+ * Keeps by how much the clock of the server is ahead of that of the browser.
+ * @param {string | null} date
+ */
+export function setClock(date) {
+  const own = date ? Date.parse(date) - Date.now() : 0;
+  ahead = Math.abs(own) > 2000 ? own : 0; // The header has whole seconds.
+}
+
+/**
+ * The milliseconds from now to a time of the server.
+ * @param {string} text
+ */
+export const until = (text) => Date.parse(text) - Date.now() - ahead;
+
 /** @param {string | null | undefined} text */
 export function ago(text) {
   if (!text) return "–";
-  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  const seconds = -until(text) / 1000;
   return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
 }
 
@@ -45,18 +62,41 @@ export function ago(text) {
 export const tone = (state) => `var(--${state})`;
 
 /**
+ * The colour of a state, with the pattern that it has on the map.
+ * @param {string} state
+ */
+export const dot = (state) => h("i", { class: `dot is-${state}`, style: { "--tone": tone(state) } });
+
+/** @param {Record<string, number>} totals */
+export const counts = (totals) => Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("span", {}, dot(state), `${count(value)} ${state.replace("_", " ")}`));
+
+/** @param {string[][]} pairs */
+export const tags = (pairs) => pairs.map(([name, value]) => h("span.tag", {}, `${name}=${value}`));
+
+/**
+ * A number with its noun.
+ * @param {number} number @param {string} noun
+ */
+export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+/**
+ * The beginning of an id, by which the command line finds it, and the number of a run.
+ * @param {string} id
+ */
+export const shortId = (id) => id.replace(/^([0-9a-f]{8}-[0-9a-f]{4})-[0-9a-f-]{22}/, "$1");
+
+/**
  * A state as a pill.
  * @param {string} state
  */
 export function pill(state) {
   const shown = state === "in_progress" ? "running" : state;
-  return h("span", { class: "pill", style: { "--tone": tone(shown) } }, shown);
+  return h("span.pill", { style: { "--tone": tone(shown) } }, shown);
 }
 
 /**
  * The counts of a backfill by state.
- * @param {any} view
- * @returns {[string, number][]}
+ * @param {any} view @returns {[string, number][]}
  */
 export function shares(view) {
   const left = view.num_partitions - view.completed - view.failed - view.canceled;
@@ -67,14 +107,13 @@ export function shares(view) {
 
 /**
  * A bar of the shares of states.
- * @param {[string, number][]} counts
- * @param {string} [size]
+ * @param {[string, number][]} counts @param {string} [size]
  */
 export function bar(counts, size = "") {
   const total = counts.reduce((sum, [, value]) => sum + value, 0) || 1;
   const label = counts.filter(([, value]) => value).map(([state, value]) => `${count(value)} ${state}`).join(", ");
   return h("div", { class: `shares ${size}`, role: "img", "aria-label": label, title: label },
-    counts.filter(([, value]) => value).map(([state, value]) => h("i", { style: { width: `${(100 * value) / total}%`, background: tone(state) } })));
+    counts.filter(([, value]) => value).map(([state, value]) => h("i", { class: `is-${state}`, style: { width: `${(100 * value) / total}%`, "--tone": tone(state) } })));
 }
 
 /**
@@ -89,6 +128,5 @@ export function limits(view) {
   if (own.canary) words.push(`canary of ${own.canary}`);
   if (own.timeout) words.push(`timeout ${own.timeout} s`);
   if (own.stop_on_failure) words.push("stops on failure");
-  if (view.paused) words.push("paused");
   return words.join(" · ");
 }

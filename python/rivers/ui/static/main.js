@@ -3,10 +3,10 @@ import * as api from "./api.js";
 import * as assets from "./assets.js";
 import * as backfill from "./backfill.js";
 import * as backfills from "./backfills.js";
-import { dialog, h, put, toast } from "./dom.js";
+import { box, byId, dialog, empty, failed, h, messageOf, put } from "./dom.js";
 import * as runs from "./runs.js";
 
-const view = /** @type {HTMLElement} */ (document.getElementById("view"));
+const view = byId("view");
 /** @type {any} */
 let info = {};
 let abort = new AbortController();
@@ -21,7 +21,7 @@ async function openSession() {
     await api.send("POST", "/session", { token: found[1] });
   } catch (error) {
     // A link that was used in this browser: its session may still be there.
-    if (!(error instanceof api.ApiError) || error.status !== 403) throw error;
+    if (!is(error, 403)) throw error;
   }
 }
 
@@ -51,8 +51,7 @@ async function render() {
   const base = location.hash.split("?")[0] || "#/";
   /**
    * Keeps the state of the view in its address.
-   * @param {URLSearchParams} state
-   * @param {boolean} [anew]
+   * @param {URLSearchParams} state @param {boolean} [anew]
    */
   const save = (state, anew = false) => {
     const query = state.toString();
@@ -61,26 +60,34 @@ async function render() {
     shown = hash;
     history.replaceState(null, "", hash);
   };
-  put(view, h("p", { class: "empty" }, "Loading…"));
+  if (box.open) box.close(); // It asks about what is no longer shown.
+  put(view, h("p.empty", {}, "Loading…"));
   try {
     await found.show(view, { path: found.path, state: found.state, signal, save, info });
     window.scrollTo(0, 0);
   } catch (error) {
-    if (signal.aborted) return;
-    if (error instanceof api.ApiError && error.status === 401) { refused(); return; }
-    put(view, h("p", { class: "empty" }, /** @type {Error} */ (error).message));
+    if (signal.aborted || is(error, 401)) return;
+    if (is(error, 404)) put(view, empty("There is nothing here", `${messageOf(error)}. It may have been removed from the storage.`));
+    else put(view, empty("This could not be read", messageOf(error), " ", h("button", { onclick: () => location.reload() }, "Try again")));
   }
 }
 
-function refused() {
-  put(view, h("div", { class: "empty" }, h("h1", {}, "This browser has no session"), h("p", {}, "Open the link that rivers ui printed. A link opens one browser; a browser that has a session can make another one.")));
-}
+/** @param {unknown} error @param {number} status */
+const is = (error, status) => error instanceof api.ApiError && error.status === status;
+
+api.connection.changed = (error) => {
+  const isLost = error !== null && error.status === 0;
+  byId("lost").hidden = !isLost;
+  if (!error || isLost) return;
+  abort.abort();
+  put(view, empty("This browser has no session", "Open the link that ", h("code", {}, "rivers ui"), " printed; after the server was started anew, it is another one. A link opens one browser; a browser that has a session can make another one (?)."));
+};
 
 function help() {
-  const keys = [["j k ↑ ↓", "move in the list"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed, here or in the selection"], ["u", "resume"], ["y · Y", "copy the selection as Python or as a command"], ["b", "backfill what is missing of an asset"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
+  const keys = [["j k ↑ ↓", "move"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed, here or in the selection"], ["u", "resume"], ["y · Y", "copy the selection as Python or as a command"], ["b", "backfill what is missing of an asset"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
   const table = h("table", {}, keys.map(([key, text]) => h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text))));
-  const link = h("button", { type: "button", onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
-  dialog("Keyboard", h("div", { class: "stack" }, table, info.read_only ? null : link));
+  const link = h("button", { onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
+  dialog("Keyboard", h("div.stack", {}, table, info.read_only ? null : link));
 }
 
 async function start() {
@@ -88,19 +95,18 @@ async function start() {
     await openSession();
     info = await api.get("/info");
   } catch (error) {
-    if (error instanceof api.ApiError && error.status === 401) refused();
-    else put(view, h("p", { class: "empty" }, /** @type {Error} */ (error).message));
+    if (!is(error, 401)) put(view, empty("The page could not start", messageOf(error)));
     return;
   }
-  put(/** @type {Element} */ (document.getElementById("storage")), info.storage);
-  /** @type {HTMLElement} */ (document.getElementById("mode")).hidden = !info.read_only;
-  document.getElementById("help-button")?.addEventListener("click", help);
+  put(byId("storage"), info.storage);
+  byId("mode").hidden = !info.read_only;
+  byId("help-button").addEventListener("click", help);
   window.addEventListener("hashchange", () => {
     if (/^#token=/.test(location.hash)) location.reload();
     else render();
   });
   window.addEventListener("unhandledrejection", (event) => {
-    if (event.reason?.name !== "AbortError") toast(String(event.reason?.message ?? event.reason), true);
+    if (event.reason?.name !== "AbortError" && !is(event.reason, 401)) failed(event.reason);
   });
   let last = "";
   document.addEventListener("keydown", (event) => {

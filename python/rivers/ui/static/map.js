@@ -1,11 +1,11 @@
 // The map of a grid: cells on a canvas, with zoom, choice of dimensions, and selection of rectangles.
 import * as api from "./api.js";
-import { h, put, toast } from "./dom.js";
-import { count, tone } from "./format.js";
+import { failed, h, put } from "./dom.js";
+import { count, counts, dot } from "./format.js";
 
 const MIN_CELL = 3;
 const MAX_ROW = 22;
-const WRAP_CELL = 16;
+const WRAP_CELL = 28;
 const MARKED_CELL = 8;
 const MAX_HEIGHT = 440;
 
@@ -56,29 +56,26 @@ export class GridMap {
     this.place = { left: 0, top: 0, pitch: 1, line: 1 };
     /** @type {string | null} */
     this.tipAt = null;
-    this.controls = h("div", { class: "row" });
+    this.controls = h("div.row", {});
     this.canvas = h("canvas", {
       tabindex: 0, role: "application", "aria-label": "Map of partitions. Arrows move, plus and minus zoom, Shift and arrows select, Escape clears.",
     });
-    this.tip = h("div", { class: "tip", hidden: true });
-    this.legend = h("div", { class: "legend" });
-    this.element = h("div", {}, this.controls, h("div", { class: "map" }, this.canvas, this.tip), this.legend);
+    this.tip = h("div.tip", { hidden: true });
+    this.legend = h("div.legend", {});
+    this.element = h("div", {}, this.controls, h("div.map", {}, this.canvas, this.tip), this.legend);
     /** @type {Map<string, Promise<string[]>>} */
     this.keyCache = new Map();
     this.listen();
     this.drawControls();
   }
 
-  /**
-   * @param {string} name
-   * @returns {[number, number]}
-   */
+  /** @param {string} name @returns {[number, number]} */
   part(name) {
     return this.bounds.get(name) ?? [0, this.sizes.get(name) ?? 0];
   }
 
   where() {
-    return [...this.bounds].map(([name, [start, end]]) => `${name}:${start}-${end}`);
+    return api.where(Object.fromEntries(this.bounds));
   }
 
   save() {
@@ -95,18 +92,19 @@ export class GridMap {
 
   drawControls() {
     const names = this.grid.dimensions.map((dimension) => dimension.name);
-    const choose = (/** @type {string} */ label, /** @type {"rows" | "columns"} */ which) =>
-      h("label", { class: "row small muted" }, label,
-        h("select", { "aria-label": label, onchange: (/** @type {any} */ event) => this.arrange(which, event.target.value) },
+    const choose = (label = "", /** @type {"rows" | "columns"} */ which) =>
+      h("label.row.small.muted", {}, label,
+        h("select", { "aria-label": label, onchange: (event) => this.arrange(which, event.target.value) },
           names.map((name) => h("option", { value: name, selected: name === this[which] }, name))));
     const others = names.filter((name) => name !== this.rows && name !== this.columns);
     put(this.controls,
       names.length > 1 ? [choose("Rows", "rows"), choose("Columns", "columns")] : null,
       others.map((name) => this.slider(name)),
-      h("span", { class: "grow" }),
-      h("button", { class: "quiet", type: "button", title: "Zoom in (+)", onclick: () => this.zoom(0.5) }, "+"),
-      h("button", { class: "quiet", type: "button", title: "Zoom out (−)", onclick: () => this.zoom(2) }, "−"),
-      h("button", { class: "quiet", type: "button", title: "Show all (0)", disabled: this.bounds.size === 0, onclick: () => this.reset() }, "Show all"));
+      h("span.grow", {}),
+      h("span.zoom", {},
+        h("button.quiet", { title: "Zoom in (+)", "aria-label": "Zoom in", onclick: () => this.zoom(0.5) }, "+"),
+        h("button.quiet", { title: "Zoom out (−)", "aria-label": "Zoom out", onclick: () => this.zoom(2) }, "−"),
+        h("button.quiet", { title: "Show all (0)", disabled: this.bounds.size === 0, onclick: () => this.reset() }, "Show all")));
   }
 
   /**
@@ -117,12 +115,12 @@ export class GridMap {
     const size = this.sizes.get(name) ?? 0;
     const fixed = this.bounds.get(name);
     const single = fixed && fixed[1] - fixed[0] === 1;
-    const label = h("span", { class: "mono" }, single ? "…" : fixed ? `${count(fixed[1] - fixed[0])} keys` : `all ${count(size)}`);
+    const label = h("span.mono", {}, single ? "…" : fixed ? `${count(fixed[1] - fixed[0])} keys` : `all ${count(size)}`);
     if (single) this.keys(name, fixed[0], 1, 1).then(([key]) => put(label, key ?? ""));
-    return h("label", { class: "row small muted" }, name,
+    return h("label.row.small.muted", {}, name,
       h("input", {
         type: "range", min: -1, max: size - 1, value: single ? fixed[0] : -1, "aria-label": `${name}: -1 adds all keys up`,
-        onchange: (/** @type {any} */ event) => {
+        onchange: (event) => {
           const at = +event.target.value;
           if (at < 0) this.bounds.delete(name);
           else this.bounds.set(name, [at, at + 1]);
@@ -131,10 +129,7 @@ export class GridMap {
       }), label);
   }
 
-  /**
-   * @param {"rows" | "columns"} which
-   * @param {string} name
-   */
+  /** @param {"rows" | "columns"} which @param {string} name */
   arrange(which, name) {
     const other = which === "rows" ? "columns" : "rows";
     if (this[other] === name) this[other] = this[which];
@@ -192,7 +187,7 @@ export class GridMap {
         this.draw();
       }
     } catch (error) {
-      if (!abort.signal.aborted && !this.options.signal.aborted) toast(String(/** @type {Error} */ (error).message), true);
+      if (!abort.signal.aborted && !this.options.signal.aborted) failed(error);
     } finally {
       if (this.abort === abort) {
         this.loading = false;
@@ -230,7 +225,14 @@ export class GridMap {
     const { data } = this;
     this.rowKeys = [];
     this.columnKeys = [];
-    if (!data || data.rows === null || data.columns === null) return;
+    if (!data) return;
+    if (data.rows === null || data.columns === null) {
+      const name = data.columns ?? data.rows;
+      if (name === null) return;
+      const [first, end] = this.part(name);
+      this.columnKeys = (await Promise.all([first, end - 1].map((at) => this.keys(name, at, 1, 1)))).flat();
+      return;
+    }
     const [start] = this.part(data.rows);
     const step = Math.max(Math.ceil(data.height / 22), 1);
     this.rowStep = step;
@@ -240,13 +242,7 @@ export class GridMap {
     this.columnKeys = await this.keys(data.columns, this.part(data.columns)[0], data.per_column * this.columnStep, Math.ceil(data.width / this.columnStep));
   }
 
-  /**
-   * @param {string} dimension
-   * @param {number} start
-   * @param {number} step
-   * @param {number} number
-   * @returns {Promise<string[]>}
-   */
+  /** @param {string} dimension @param {number} start @param {number} step @param {number} number @returns {Promise<string[]>} */
   async keys(dimension, start, step, number) {
     const query = { dimension, start, step, count: Math.min(number, 4096), asset: this.options.asset };
     const name = JSON.stringify(query);
@@ -276,7 +272,7 @@ export class GridMap {
     this.place = { left, top, pitch, line };
     const context = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim();
+    const colour = (name = "") => style.getPropertyValue(`--${name}`).trim();
     const palette = data.states.map(colour);
     const done = colour("completed");
     const blank = colour("pending");
@@ -284,9 +280,10 @@ export class GridMap {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, space, height);
     const gap = Math.min(pitch, line) >= 6 ? 1 : 0;
+    const patterns = new Map([["failed", lines(context, true)], ["canceled", lines(context, false)]]);
     const only = this.only ? data.states.indexOf(this.only) : -1;
     const { bytes } = data;
-    const edge = (/** @type {number} */ value) => Math.round(value * scale) / scale;
+    const edge = (value = 0) => Math.round(value * scale) / scale;
     for (let row = 0; row < data.height; row += 1) {
       const y = edge(top + row * line);
       const tall = Math.max(edge(top + (row + 1) * line) - y - gap, 0.5);
@@ -317,7 +314,11 @@ export class GridMap {
             context.fillRect(x, y, wide, tall);
           }
           context.globalAlpha = 1;
-          if (wide >= MARKED_CELL - 1 && tall >= MARKED_CELL - 1 && (only < 0 || state === only)) mark(context, name, x, y, wide, tall);
+          if (only < 0 || state === only) {
+            const pattern = patterns.get(name);
+            if (gap && wide >= MARKED_CELL - 1 && tall >= MARKED_CELL - 1) mark(context, name, x, y, wide, tall);
+            else if (pattern) { context.fillStyle = pattern; context.fillRect(x, y, wide, tall); }
+          }
         }
         column = next;
         at = there;
@@ -329,19 +330,23 @@ export class GridMap {
     canvas.dataset.painted = String(Number(canvas.dataset.painted || 0) + 1);
   }
 
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {CSSStyleDeclaration} style
-   * @param {number} space
-   */
+  /** @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style @param {number} space */
   drawKeys(context, style, space) {
     const { left, top, pitch, line } = this.place;
     context.font = "11px system-ui, sans-serif";
     context.fillStyle = style.getPropertyValue("--soft").trim();
     context.textBaseline = "middle";
+    if (this.data.per_row === 0) {
+      // One dimension, in lines: its first and its last key.
+      const [first = "", last = first] = this.columnKeys;
+      context.textAlign = "left";
+      context.fillText(first === last ? first : `${first} … ${last}`, 0, 8);
+      return;
+    }
     context.textAlign = "right";
+    const same = commonStart(this.rowKeys);
     this.rowKeys.forEach((key, index) => {
-      context.fillText(cut(context, key, left - 12), left - 8, top + (index * this.rowStep + 0.5) * line);
+      context.fillText(cut(context, key, left - 12, same), left - 8, top + (index * this.rowStep + 0.5) * line);
     });
     context.textAlign = "left";
     let free = 0;
@@ -355,10 +360,7 @@ export class GridMap {
     });
   }
 
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {string} accent
-   */
+  /** @param {CanvasRenderingContext2D} context @param {string} accent */
   drawSelection(context, accent) {
     const { left, top, pitch, line } = this.place;
     context.strokeStyle = accent;
@@ -395,16 +397,17 @@ export class GridMap {
 
   drawLegend() {
     const { data } = this;
-    const shown = data.states.filter((/** @type {string} */ state) => data.totals[state]);
-    const each = Math.max(data.per_row, 1) * data.per_column;
+    // Dimensions that are not shown are added up.
+    const others = this.grid.dimensions.filter(({ name }) => name !== data.rows && name !== data.columns);
+    const each = others.reduce((all, { name }) => all * this.length(name), Math.max(data.per_row, 1) * data.per_column);
     if (this.error) {
       const { failed } = data.totals;
-      put(this.legend, h("span", {}, h("i", { class: "dot", style: { "--tone": tone("failed") } }), `${count(failed)} failed with ${this.error.error_type}: ${this.error.error_message}`));
+      put(this.legend, h("span", {}, dot("failed"), `${count(failed)} failed with ${this.error.error_type}: ${this.error.error_message}`));
       return;
     }
     put(this.legend,
-      [...shown].reverse().map((state) => h("span", {}, h("i", { class: "dot", style: { "--tone": tone(state) } }), `${count(data.totals[state])} ${state.replace("_", " ")}`)),
-      h("span", {}, each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the paler the smaller its share` : "single partitions"));
+      counts(data.totals),
+      h("span", {}, each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the fainter the smaller its share` : "single partitions"));
   }
 
   // -- input --------------------------------------------------------------------------------------
@@ -459,10 +462,7 @@ export class GridMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @returns {boolean} whether the key means something here
-   */
+  /** @param {KeyboardEvent} event @returns {boolean} whether the key means something here */
   key(event) {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!this.data || event.ctrlKey || event.metaKey || event.altKey) return false;
@@ -488,9 +488,7 @@ export class GridMap {
 
   /**
    * The cell at a pointer; clamped to the map if `near`.
-   * @param {MouseEvent} event
-   * @param {boolean} [near]
-   * @returns {[number, number] | null}
+   * @param {MouseEvent} event @param {boolean} [near] @returns {[number, number] | null}
    */
   cellAt(event, near = false) {
     if (!this.data) return null;
@@ -507,14 +505,12 @@ export class GridMap {
 
   /**
    * The coordinates of a box of cells.
-   * @param {[number, number]} a
-   * @param {[number, number]} b
-   * @returns {Record<string, [number, number]>}
+   * @param {[number, number]} a @param {[number, number]} b @returns {Record<string, [number, number]>}
    */
   coordinates(a, b) {
     const { data } = this;
     const result = Object.fromEntries(this.bounds);
-    const span = (/** @type {string} */ name, /** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ per) => {
+    const span = (name = "", from = 0, to = 0, per = 0) => {
       const [start, end] = this.part(name);
       result[name] = [Math.min(start + Math.min(from, to) * per, end), Math.min(start + (Math.max(from, to) + 1) * per, end)];
     };
@@ -548,15 +544,14 @@ export class GridMap {
 
   /**
    * Zooms around a cell.
-   * @param {number} factor
-   * @param {[number, number] | null} [at]
+   * @param {number} factor @param {[number, number] | null} [at]
    */
   zoom(factor, at) {
     const { data } = this;
     if (!data) return;
     const [x, y] = at ?? [Math.floor(data.width / 2), Math.floor(data.height / 2)];
     const wraps = data.per_row === 0;
-    const apply = (/** @type {string | null} */ name, /** @type {number} */ cell, /** @type {number} */ per, /** @type {number} */ cells) => {
+    const apply = (/** @type {string | null} */ name, cell = 0, per = 0, cells = 0) => {
       if (name === null) return;
       const size = this.sizes.get(name) ?? 0;
       const [start, end] = this.part(name);
@@ -587,7 +582,7 @@ export class GridMap {
     this.tipAt = name;
     this.tipTimer = setTimeout(async () => {
       const part = this.coordinates(at, at);
-      const where = Object.entries(part).map(([key, [start, end]]) => `${key}:${start}-${end}`);
+      const where = api.where(part);
       try {
         const [{ totals }, ...keys] = await Promise.all([
           api.get(`${this.path}/cells`, { where, width: 1, height: 1, asset: this.options.asset }),
@@ -599,7 +594,7 @@ export class GridMap {
           }),
         ]);
         if (this.tipAt !== name) return;
-        put(this.tip, h("div", { class: "mono" }, keys.join("  ")),
+        put(this.tip, h("div.mono", {}, keys.join("  ")),
           Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("div", {}, `${count(/** @type {number} */ (value))} ${state.replace("_", " ")}`)));
         this.tip.hidden = false;
         const { left, top, pitch, line } = this.place;
@@ -612,45 +607,60 @@ export class GridMap {
   }
 }
 
-/**
- * Marks a cell with a sign of its own, for those who cannot tell the colours apart.
- * @param {CanvasRenderingContext2D} context
- * @param {string} state
- * @param {number} x
- * @param {number} y
- * @param {number} w
- * @param {number} t
- */
-function mark(context, state, x, y, w, t) {
+/** The sign of a state around a middle, for those who cannot tell the colours apart. */
+const SIGNS = new Map(Object.entries({
+  failed: "M-1-1L1 1M1-1L-1 1", canceled: "M-1 0L1 0", running: "M-.7-1L1 0L-.7 1", in_progress: "M-.7-1L1 0L-.7 1",
+  stale: "M0-1L0 .3M0 .8L0 1", skipped: "M-.5 0a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0",
+}).map(([state, path]) => [state, new Path2D(path)]));
+
+/** @param {CanvasRenderingContext2D} context */
+function mark(context, state = "", x = 0, y = 0, w = 0, t = 0) {
+  const sign = SIGNS.get(state);
+  if (!sign) return;
   const size = Math.min(w, t, 14) * 0.27;
-  const [cx, cy] = [x + w / 2, y + t / 2];
+  context.save();
+  context.translate(x + w / 2, y + t / 2);
+  context.scale(size, size);
   context.strokeStyle = "#fff";
-  context.fillStyle = "#fff";
-  context.lineWidth = 1.4;
-  context.beginPath();
-  if (state === "failed") {
-    context.moveTo(cx - size, cy - size); context.lineTo(cx + size, cy + size);
-    context.moveTo(cx + size, cy - size); context.lineTo(cx - size, cy + size);
-  } else if (state === "canceled") {
-    context.moveTo(cx - size, cy); context.lineTo(cx + size, cy);
-  } else if (state === "running" || state === "in_progress") {
-    context.moveTo(cx - size * 0.7, cy - size); context.lineTo(cx + size, cy); context.lineTo(cx - size * 0.7, cy + size);
-  } else if (state === "stale") {
-    context.moveTo(cx, cy - size); context.lineTo(cx, cy + size * 0.3); context.moveTo(cx, cy + size * 0.8); context.lineTo(cx, cy + size);
-  } else if (state === "skipped") {
-    context.arc(cx, cy, size * 0.5, 0, 7);
-  } else return;
-  context.stroke();
+  context.lineWidth = 1.4 / size;
+  context.stroke(sign);
+  context.restore();
 }
 
 /**
- * @param {CanvasRenderingContext2D} context
- * @param {string} text
- * @param {number} width
+ * The number of characters with which all texts begin.
+ * @param {string[]} texts
  */
-function cut(context, text, width) {
+function commonStart(texts) {
+  const [first = ""] = texts;
+  let length = first.length;
+  for (const text of texts) while (!text.startsWith(first.slice(0, length))) length -= 1;
+  return texts.length > 1 ? length : 0;
+}
+
+/**
+ * A text that fits; where all begin alike, it is the beginning that is left out.
+ * @param {CanvasRenderingContext2D} context @param {string} text @param {number} width @param {number} same
+ */
+function cut(context, text, width, same) {
   if (context.measureText(text).width <= width) return text;
-  let length = text.length;
-  while (length > 1 && context.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
-  return `${text.slice(0, length)}…`;
+  const own = same > 2 ? `…${text.slice(same - 1)}` : text;
+  if (own !== text && context.measureText(own).width <= width) return own;
+  let length = own.length;
+  while (length > 1 && context.measureText(`${own.slice(0, length)}…`).width > width) length -= 1;
+  return `${own.slice(0, length)}…`;
+}
+
+/**
+ * The lines over what failed or was canceled, where cells are too small for a sign.
+ * @param {CanvasRenderingContext2D} context @param {boolean} isFailed
+ */
+function lines(context, isFailed) {
+  const tile = document.createElement("canvas");
+  [tile.width, tile.height] = [4, 4];
+  const own = /** @type {CanvasRenderingContext2D} */ (tile.getContext("2d"));
+  own.fillStyle = "rgb(255 255 255 / 50%)";
+  if (isFailed) for (const at of [0, 1, 2, 3]) own.fillRect(at, 3 - at, 1, 1);
+  else own.fillRect(0, 1, 4, 1);
+  return context.createPattern(tile, "repeat");
 }

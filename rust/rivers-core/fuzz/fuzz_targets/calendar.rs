@@ -170,7 +170,7 @@ fn check(axis: &TimeAxis, n: u32) {
         assert_eq!(axis.window(n - 1).1, start, "windows follow each other");
     }
     let label = axis.label(n);
-    assert_eq!(axis.position(&label).ok(), Some(n), "the key {label:?}");
+    assert_eq!(axis.position(&label), Ok(n), "the key {label:?}, start {start}");
 }
 
 fuzz_target!(|input: Input| {

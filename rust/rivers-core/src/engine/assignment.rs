@@ -50,6 +50,8 @@ struct Runs {
     num_streams: u64,
     /// Outcomes that the engine has not applied yet.
     outcomes: Vec<RunEnd>,
+    /// The runs that have ended and whose outcomes depend on what is stored of them.
+    held: Vec<u64>,
     /// The worker was ended by force: what it still reports is dropped.
     revoked: bool,
 }
@@ -66,6 +68,7 @@ impl Assignment {
             remote: None,
             num_streams: 0,
             outcomes: Vec::new(),
+            held: Vec::new(),
             revoked: false,
         };
         Arc::new(Self {
@@ -112,6 +115,31 @@ impl Assignment {
         };
         runs.current = next.map(|run| (run, now));
         (next, runs.outcomes.len())
+    }
+
+    /// Holds the current run, whose outcome is not known yet, and begins the next as `claim` does. Returns that,
+    /// and how many are held.
+    pub(super) fn hold(&self, now: Micros) -> (Option<u64>, usize) {
+        let mut runs = self.runs();
+        if let Some((run, _)) = runs.current.take() {
+            runs.held.push(run);
+        }
+        let next = if self.may_start(now) {
+            runs.unclaimed.next()
+        } else {
+            None
+        };
+        runs.current = next.map(|run| (run, now));
+        (next, runs.held.len())
+    }
+
+    /// Keeps the outcomes of the runs that are held.
+    pub(super) fn keep_held(&self, ends: Vec<RunEnd>) {
+        let mut runs = self.runs();
+        runs.held.clear();
+        if !runs.revoked {
+            runs.outcomes.extend(ends);
+        }
     }
 
     /// Moves up to `max_runs` unclaimed runs to memory shared with another process. Returns `false` if
@@ -224,7 +252,10 @@ impl Assignment {
         let current = runs.current.take().map(|(run, _)| run..run + 1);
         let remote = runs.remote.take().map(|remote| remote.reclaim().0);
         let unclaimed = runs.take_unclaimed();
+        let held = std::mem::take(&mut runs.held);
+        let held = held.into_iter().map(|run| run..run + 1);
         let left = [current, remote, Some(unclaimed)].into_iter().flatten();
+        let left = held.chain(left);
         let left = left.filter(|runs| !runs.is_empty()).collect();
         (std::mem::take(&mut runs.outcomes), left)
     }
@@ -424,6 +455,20 @@ mod tests {
             (assignment.take_outcomes(), assignment.unclaimed()),
             (Vec::new(), 0)
         );
+    }
+
+    #[test]
+    fn runs_that_are_held_are_revoked_like_the_current_one() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.hold(0), (Some(1), 0));
+        assert_eq!(assignment.hold(0), (Some(2), 1));
+        assert_eq!(assignment.hold(0), (Some(3), 2));
+        assert_eq!(
+            assignment.revoke(),
+            (Vec::new(), vec![1..2, 2..3, 3..4, 4..9])
+        );
+        assignment.keep_held(vec![RunEnd::plain(1, 0, 0, 1), RunEnd::plain(2, 0, 0, 1)]);
+        assert_eq!(assignment.take_outcomes(), Vec::new());
     }
 
     #[test]

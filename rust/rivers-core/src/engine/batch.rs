@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::assignment::{Assignment, Dispatch};
-use super::current_run::CurrentRun;
+use super::current_run::{CurrentRun, HeldRuns};
 use super::history::History;
 use super::report;
 use super::run::{JobSpec, Run};
@@ -35,6 +35,7 @@ pub struct Batch {
     history: History,
     program: Program,
     current: Option<CurrentRun>,
+    held: HeldRuns,
     flushed_at: Micros,
     due: bool,
     /// Whether an outcome that has not been passed on is an attempt that is tried again.
@@ -56,6 +57,7 @@ impl Batch {
             history: dispatch.history,
             program: dispatch.program,
             current: None,
+            held: HeldRuns::default(),
             flushed_at: shared.clock.now(),
             shared: Arc::clone(shared),
             due: false,
@@ -116,6 +118,39 @@ impl Batch {
         self.current = number.map(|number| CurrentRun::new(number, now));
         self.end_preemption();
         number
+    }
+
+    /// Like `begin_next`, but whether the current run succeeds is said later, of all that are held together:
+    /// call `held_runs` and `release` when `should_flush`, and when no run begins.
+    pub fn begin_next_holding(&mut self) -> Option<u64> {
+        if self.shared.is_parents() {
+            return None;
+        }
+        let now = self.shared.clock.now();
+        let (number, held) = self.assignment.hold(now);
+        self.held.extend(self.current.take(), now);
+        self.due = self.is_due(now, held);
+        self.current = number.map(|number| CurrentRun::new(number, now));
+        self.end_preemption();
+        number
+    }
+
+    /// Those of the runs that are held, by their numbers in the order in which they ended.
+    pub fn held_runs(&mut self, numbers: &[u64]) -> Vec<Arc<Run>> {
+        self.held.runs(numbers, &self.spec, &self.history)
+    }
+
+    /// Whether outcomes may be held: none of them decides whether the next run begins.
+    pub fn may_hold(&self) -> bool {
+        self.spec.request.control.max_failures.is_none()
+            && self.spec.request.failure_policy == FailurePolicy::Continue
+    }
+
+    /// Keeps the outcomes of the runs that are held.
+    pub fn release(&mut self) {
+        let ends = self.held.take(&self.spec);
+        self.keeps_retry |= ends.iter().any(|end| end.retry.is_some());
+        self.assignment.keep_held(ends);
     }
 
     /// The run that was begun last, while it has not ended.
@@ -368,6 +403,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         // A run that has begun and not ended is lost with its worker: nothing of it is recorded.
         self.current = None;
+        self.held = HeldRuns::default();
         self.close();
     }
 }

@@ -24,6 +24,10 @@ impl CurrentRun {
         }
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether nothing can have been said about it.
     pub(super) fn is_plain(&self) -> bool {
         self.run.is_none()
@@ -43,5 +47,41 @@ impl CurrentRun {
                 RunEnd::plain(self.number, self.started_at, now, partitions)
             }
         }
+    }
+}
+
+/// Runs that have ended, and of which it is not known yet whether they succeeded.
+#[derive(Default)]
+pub(super) struct HeldRuns {
+    /// With the times at which they ended, in that order.
+    runs: Vec<(CurrentRun, Micros)>,
+}
+
+impl HeldRuns {
+    /// Adds the run that ends now.
+    pub(super) fn extend(&mut self, run: Option<CurrentRun>, now: Micros) {
+        self.runs.extend(run.map(|run| (run, now)));
+    }
+
+    /// Those with these numbers, which are in the order in which they ended.
+    pub(super) fn runs(
+        &mut self,
+        numbers: &[u64],
+        spec: &JobSpec,
+        history: &History,
+    ) -> Vec<Arc<Run>> {
+        let mut wanted = numbers.iter().peekable();
+        let of_wanted = |(run, _): &mut (CurrentRun, Micros)| {
+            wanted.next_if(|&&number| number == run.number())?;
+            Some(run.run(spec, history))
+        };
+        self.runs.iter_mut().filter_map(of_wanted).collect()
+    }
+
+    /// Takes their outcomes.
+    pub(super) fn take(&mut self, spec: &JobSpec) -> Vec<RunEnd> {
+        let runs = std::mem::take(&mut self.runs).into_iter();
+        runs.map(|(run, ended_at)| run.end(spec, ended_at))
+            .collect()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SharedRuns;
 use super::assignment::STALLED_AFTER;
-use super::current_run::CurrentRun;
+use super::current_run::{CurrentRun, HeldRuns};
 use super::history::History;
 use super::remote_runs::{Claimable, ReceivedRuns};
 use super::report;
@@ -23,6 +23,7 @@ pub struct WorkerBatch {
     runs: Arc<dyn Claimable>,
     history: History,
     current: Option<CurrentRun>,
+    held: HeldRuns,
     ended: Vec<RunEnd>,
     /// Number of bytes of their texts.
     text_bytes: usize,
@@ -59,6 +60,7 @@ impl WorkerBatch {
             runs,
             history: postcard::from_bytes(prior_attempts).map_err(report::unreadable)?,
             current: None,
+            held: HeldRuns::default(),
             ended: Vec::new(),
             text_bytes: 0,
             report_at: clock.now() + REPORT_INTERVAL,
@@ -78,13 +80,9 @@ impl WorkerBatch {
         if let Some(current) = self.current.take() {
             let end = current.end(&self.spec, now);
             self.runs.end();
-            let request = &self.spec.request;
-            let counts = request.failure_policy == FailurePolicy::StopOnFailure
-                || request.control.max_failures.is_some();
             // What may stop the backfill, or is retried, cannot wait for the rest of the batch.
-            let is_urgent = (end.failed > 0 && counts) || end.retry.is_some();
-            self.text_bytes += report::text_bytes(&end);
-            self.ended.push(end);
+            let is_urgent = (end.failed > 0 && !self.may_hold()) || end.retry.is_some();
+            self.keep(end);
             let is_large = self.text_bytes > report::MAX_TEXT_BYTES;
             if is_urgent || is_large || now >= self.report_at {
                 return None;
@@ -93,6 +91,45 @@ impl WorkerBatch {
         let number = self.runs.claim(now)?;
         self.current = Some(CurrentRun::new(number, now));
         Some(number)
+    }
+
+    /// Like `begin_next`, but whether the current run succeeds is said later, of all that are held together:
+    /// call `held_runs` and `release` when no run begins.
+    pub fn begin_next_holding(&mut self) -> Option<u64> {
+        let now = self.clock.now();
+        if let Some(current) = self.current.take() {
+            self.runs.end();
+            self.held.extend(Some(current), now);
+            if now >= self.report_at {
+                return None;
+            }
+        }
+        let number = self.runs.claim(now)?;
+        self.current = Some(CurrentRun::new(number, now));
+        Some(number)
+    }
+
+    /// Those of the runs that are held, by their numbers in the order in which they ended.
+    pub fn held_runs(&mut self, numbers: &[u64]) -> Vec<Arc<Run>> {
+        self.held.runs(numbers, &self.spec, &self.history)
+    }
+
+    /// Whether outcomes may be held: none of them decides whether the next run begins.
+    pub fn may_hold(&self) -> bool {
+        self.spec.request.control.max_failures.is_none()
+            && self.spec.request.failure_policy == FailurePolicy::Continue
+    }
+
+    /// Keeps the outcomes of the runs that are held.
+    pub fn release(&mut self) {
+        for end in self.held.take(&self.spec) {
+            self.keep(end);
+        }
+    }
+
+    fn keep(&mut self, end: RunEnd) {
+        self.text_bytes += report::text_bytes(&end);
+        self.ended.push(end);
     }
 
     /// The run that was begun last, while it has not ended.

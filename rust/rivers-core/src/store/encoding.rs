@@ -1,5 +1,6 @@
 //! How values are stored, in each database alike: requests, plans, runs in flight and statuses.
 
+use super::queries::scope::Scopes;
 use crate::backfill::{Report, ReportKind, Request, Status};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
@@ -13,14 +14,19 @@ pub(super) struct EncodedBackfill {
     /// The plan's space, which backfills of the same partitions share.
     pub(super) space: Vec<u8>,
     pub(super) plan: Vec<u8>,
+    /// What it may overrule when it has ended.
+    pub(super) scopes: Scopes,
 }
 
 impl EncodedBackfill {
     pub(super) fn new(request: &Request, plan: &Plan) -> Result<Self> {
+        let space = codec::encode_space(plan.selection().space())?;
+        let encoded = codec::encode_plan(plan)?;
         Ok(Self {
             request: encode_request(request)?,
-            space: codec::encode_space(plan.selection().space())?,
-            plan: codec::encode_plan(plan)?,
+            scopes: Scopes::new(plan, &space, &encoded),
+            space,
+            plan: encoded,
         })
     }
 }

@@ -31,6 +31,7 @@ pub mod failpoint;
 pub mod fork;
 pub mod liveness;
 mod maintenance;
+pub(crate) mod open_files;
 mod pools;
 pub mod postgres;
 pub(crate) mod process;
@@ -194,6 +195,24 @@ pub trait Records: Send + Sync {
     /// `Storage`.
     fn list(&self, asset: Option<&str>, limit: Option<u64>) -> Result<Vec<BackfillRow>>;
 
+    /// The backfills and manual runs that determine the state of an asset, newest first. Those of a single run are
+    /// left out if another one of the same partitions that ended alike has ended later: their number does not count.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn determining(&self, asset: &str) -> Result<Vec<BackfillRow>> {
+        self.list(Some(asset), None)
+    }
+
+    /// The backfills and manual runs of an asset, newest first. Of those of a single run that have ended, only the
+    /// `limit` that ended last are needed.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn latest_of(&self, asset: &str, _limit: u64) -> Result<Vec<BackfillRow>> {
+        self.list(Some(asset), None)
+    }
+
     /// The latest backfills, newest first, without manual runs: their number does not count.
     ///
     /// # Errors
@@ -310,11 +329,11 @@ pub trait Records: Send + Sync {
     /// `Storage`.
     fn skips(&self, key: Key, run: Option<u64>) -> Result<Vec<SkipRow>>;
 
-    /// The backfills and manual runs of an asset that skipped something.
+    /// Whether any backfill or manual run of an asset skipped something.
     ///
     /// # Errors
     /// `Storage`.
-    fn skipping(&self, asset: &str) -> Result<Vec<Key>>;
+    fn has_skipped(&self, asset: &str) -> Result<bool>;
 
     /// What users recorded about an asset without running anything, the newest first.
     ///

@@ -465,8 +465,8 @@ impl Records for SimulatedStore {
         Ok(Vec::new())
     }
 
-    fn skipping(&self, _asset: &str) -> Result<Vec<Key>> {
-        Ok(Vec::new())
+    fn has_skipped(&self, _asset: &str) -> Result<bool> {
+        Ok(false)
     }
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {

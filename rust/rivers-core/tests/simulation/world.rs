@@ -209,7 +209,9 @@ impl World {
         call.running = false;
         call.failed = failed;
         note(|| format!("run {} of {} ends", call.run, call.key));
-        if let Some(delay) = retried_after {
+        // What a call still reports that was ended by force is dropped, also a retry.
+        let was_forced = self.forced.borrow().contains(&call.key);
+        if let Some(delay) = retried_after.filter(|_| !was_forced) {
             let due = (call.process, call.key, call.run);
             self.due.borrow_mut().insert(due, now() + delay);
         }

@@ -12,6 +12,7 @@ pub(crate) mod metadata;
 pub(crate) mod pools;
 pub(crate) mod records;
 pub(crate) mod reports;
+pub(crate) mod scopes;
 pub(crate) mod segments;
 
 use std::sync::Arc;
@@ -87,6 +88,11 @@ macro_rules! store_suite {
             metadata: metadata_is_there_after_reopening,
             reports: reports_are_read_newest_first_for_each_asset,
             reports: a_report_on_a_part_of_a_dimension_keeps_its_space,
+            scopes: of_single_runs_that_ended_alike_the_last_determines,
+            scopes: what_a_removed_run_overruled_determines_again,
+            scopes: what_is_not_one_run_that_ended_as_a_whole_always_determines,
+            scopes: each_asset_of_a_run_has_an_ending_of_its_own,
+            scopes: a_copy_knows_what_determines,
             maintenance: old_backfills_are_removed_with_all_that_they_recorded,
             maintenance: a_removal_that_was_cut_off_is_continued,
             maintenance: what_other_records_name_is_kept,

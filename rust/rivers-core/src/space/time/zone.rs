@@ -99,6 +99,10 @@ impl Zone {
         let mut known = changes.clone();
         if let Some(rule) = &rule {
             let listed = changes.last().map_or(i64::MIN, |&(at, _)| at);
+            // The rule applies from the last listed change on, whatever is listed there.
+            if let Some((at, offset)) = known.last_mut() {
+                *offset = rule.offset_at(*at);
+            }
             // Without listed changes, the rule applies from the beginning of time.
             let years = (year_of(listed) - 1..=LAST_KNOWN_YEAR).filter(|_| listed != i64::MIN);
             let later = years.flat_map(|year| rule.changes(year));

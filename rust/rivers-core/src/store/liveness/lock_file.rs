@@ -4,10 +4,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::store::fork;
+use crate::store::{fork, open_files};
 
 /// What stands between the name of the database and that of an owner.
 const INFIX: &str = "-owner-";
@@ -27,20 +28,32 @@ pub fn workers_path(database: &Path, owner: &str) -> PathBuf {
 
 /// A file that this process locks; a forked child closes it, so that it does not hold its parent's lock.
 #[derive(Debug)]
-struct Held(File);
+struct Held(ManuallyDrop<File>);
 
 impl Held {
-    fn new(file: File) -> Self {
+    fn new(file: File, path: &Path) -> Self {
         #[cfg(unix)]
-        fork::close_in_children(std::os::fd::AsRawFd::as_raw_fd(&file));
-        Self(file)
+        {
+            let number = std::os::fd::AsRawFd::as_raw_fd(&file);
+            fork::close_in_children(number);
+            open_files::opened(number, path.as_os_str().as_encoded_bytes());
+        }
+        Self(ManuallyDrop::new(file))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         #[cfg(unix)]
-        fork::closing(std::os::fd::AsRawFd::as_raw_fd(&self.0));
+        {
+            let number = std::os::fd::AsRawFd::as_raw_fd(&*self.0);
+            fork::closing(number);
+            if !open_files::closing(number) {
+                return;
+            }
+        }
+        // SAFETY: it is dropped once, here.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
     }
 }
 
@@ -51,7 +64,7 @@ fn hold(path: &Path, lock: impl Fn(&File) -> std::io::Result<()>) -> Result<Held
         lock(&file)?;
         // Between the two lines above, another process may have removed it as one that no process holds.
         if is_at(path, &file)? {
-            return Ok(Held::new(file));
+            return Ok(Held::new(file, path));
         }
     };
     held().map_err(|error: std::io::Error| Error::Storage {

@@ -119,9 +119,12 @@ pub(super) fn create(
         .iter()
         .map(|asset| asset.name.as_str())
         .collect();
-    let sql =
-        "INSERT INTO @backfill_asset (asset, backfill) SELECT DISTINCT unnest($1::text[]), $2";
-    connected.query(sql, params![names => TEXT_ARRAY, key => INT8])?;
+    let scopes = encoded.scopes.of(request);
+    let sql = "INSERT INTO @backfill_asset (asset, backfill, scope)
+               SELECT own.asset, $2, own.scope FROM unnest($1::text[], $3::bytea[]) AS own (asset, scope)
+               ON CONFLICT DO NOTHING";
+    let params = params![names => TEXT_ARRAY, key => INT8, scopes => BYTEA_ARRAY];
+    connected.query(sql, params)?;
     Ok(key)
 }
 

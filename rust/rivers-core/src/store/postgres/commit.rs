@@ -1,6 +1,6 @@
 //! A commit: one statement, whatever it records.
 
-use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 use super::backfill::NOW;
 use super::digest::digest;
@@ -8,6 +8,7 @@ use super::session::{Answer, Connected, params};
 use crate::backfill::{Cause, RunEnd, RunRow};
 use crate::error::Result;
 use crate::store::encoding::{encode_in_flight, status_code};
+use crate::store::queries::scope::{Ending, endings};
 use crate::store::records::{Commit, Key};
 use crate::store::segment::Segment;
 
@@ -72,9 +73,34 @@ pub(super) struct Encoded {
     skips: Outcomes,
     attempts: Attempts,
     facts: Facts,
-    causes: HashMap<i64, (String, String, Option<String>)>,
-    families: HashMap<i64, (String, String)>,
-    bodies: HashMap<i64, String>,
+    // Sorted, so that no two commits wait for each other's rows.
+    causes: BTreeMap<i64, (String, String, Option<String>)>,
+    families: BTreeMap<i64, (String, String)>,
+    bodies: BTreeMap<i64, String>,
+    only_ends: OnlyEnds,
+}
+
+/// The ends of the only runs of backfills, and how they ended for the assets that they did not make.
+#[derive(Default)]
+struct OnlyEnds {
+    key: Vec<Key>,
+    ended_at: Vec<i64>,
+    other_key: Vec<Key>,
+    other_asset: Vec<i64>,
+    other_ending: Vec<Option<Vec<u8>>>,
+}
+
+impl OnlyEnds {
+    fn push(&mut self, key: Key, end: &RunEnd) {
+        let (ended_at, endings) = endings(end);
+        self.key.push(key);
+        self.ended_at.push(ended_at);
+        for (asset, ending) in endings {
+            self.other_key.push(key);
+            self.other_asset.push(i64::from(asset));
+            self.other_ending.push(ending.map(|own| vec![own as u8]));
+        }
+    }
 }
 
 /// PostgreSQL stores no NUL in a text.
@@ -84,8 +110,12 @@ fn storable(text: &str) -> String {
 
 impl Encoded {
     /// Of the commits of one owner, and the number of the segment that each appends.
-    pub(super) fn new(commits: &[(&Commit, i64)]) -> Result<Self> {
+    /// `only` has the ends of the only runs of those that end.
+    pub(super) fn new(commits: &[(&Commit, i64)], only: &[(Key, RunEnd)]) -> Result<Self> {
         let mut encoded = Self::default();
+        for (key, end) in only {
+            encoded.only_ends.push(*key, end);
+        }
         for &(commit, seq) in commits {
             encoded.add_segment(commit, seq)?;
             for end in &commit.ended {
@@ -254,6 +284,12 @@ impl Encoded {
                 families.iter().map(|own| &*own.1.1).collect::<Vec<_>>() => TEXT_ARRAY,
                 bodies.iter().map(|own| *own.0).collect::<Vec<_>>() => INT8_ARRAY,
                 bodies.iter().map(|own| &**own.1).collect::<Vec<_>>() => TEXT_ARRAY,
+                self.only_ends.key => INT8_ARRAY,
+                self.only_ends.ended_at => INT8_ARRAY,
+                self.only_ends.other_key => INT8_ARRAY,
+                self.only_ends.other_asset => INT8_ARRAY,
+                self.only_ends.other_ending => BYTEA_ARRAY,
+                vec![Ending::Made as u8] => BYTEA,
             ],
         )?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -375,5 +411,18 @@ ended AS (
         stop = input.stop, ended_at = input.ended_at, owner = NULL, lease_expires_at = NULL
     FROM input JOIN appended ON appended.backfill = input.key
     WHERE backfill.key = input.key AND input.status <> 0
+),
+scoped AS (
+    UPDATE @backfill_asset AS own SET
+        run_ended_at = sole.ended_at,
+        scope = CASE WHEN other.key IS NULL THEN $57 ELSE other.ending END || own.scope
+    FROM unnest($52::bigint[], $53::bigint[]) AS sole (key, ended_at)
+    JOIN appended ON appended.backfill = sole.key
+    JOIN @backfill AS backfill ON backfill.key = sole.key
+    CROSS JOIN json_array_elements(request::json -> 'assets') WITH ORDINALITY AS asset (body, place)
+    LEFT JOIN unnest($54::bigint[], $55::bigint[], $56::bytea[]) AS other (key, asset, ending)
+        ON other.key = sole.key AND other.asset = asset.place - 1
+    WHERE own.backfill = sole.key AND own.asset = asset.body ->> 'name' AND own.scope IS NOT NULL
+    AND (other.key IS NULL OR other.ending IS NOT NULL)
 )
 SELECT backfill FROM appended, (SELECT set_config('synchronous_commit', 'on', true)) AS durable";

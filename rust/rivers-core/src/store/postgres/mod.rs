@@ -14,6 +14,7 @@ mod migrate;
 mod pool;
 mod prune;
 mod records;
+mod scope;
 mod segment;
 mod session;
 mod tls;
@@ -29,7 +30,7 @@ use super::encoding::{EncodedBackfill, EncodedReport, status_code};
 use super::liveness::lock_file::{self, Registration, Unlocked};
 use super::maintenance::{MAX_TEXTS, Maintenance};
 use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
-use super::queries::overlap;
+use super::queries::{overlap, scope as scopes};
 use super::records::{
     BackfillRow, Commit, Committed, ControlRequest, Extent, Key, Lease, LeaseTerms, OneFailure,
     Overlap, SegmentsBefore, StorageTime,
@@ -37,14 +38,14 @@ use super::records::{
 use super::segment::{MAX_MERGED, Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, Values};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow, Status,
+    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunEnd, SkipRow, Status,
 };
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::labels::{Labels, check_key};
 use backfill::{CANCEL, FORCED, NOW};
 use listen::{Listener, notifying};
-use session::{Answer, Connected, Failure, Server, Session, params};
+use session::{Answer, BRIEF, Connected, Failure, Server, Session, params};
 use url::Address;
 
 /// Pause before a commit is sent again.
@@ -134,6 +135,14 @@ impl PostgresStore {
         self.writer.repeat(work)
     }
 
+    /// The connection for what the thread that renews leases reads: the other may read a large table just now.
+    fn periodic(&self) -> &Session {
+        match self.is_read_only {
+            true => &self.reader,
+            false => &self.writer,
+        }
+    }
+
     fn check_writable(&self) -> Result<()> {
         match self.is_read_only {
             true => Err(self.server.error("it is open for reading only")),
@@ -165,6 +174,25 @@ impl PostgresStore {
             all.push(held);
         }
         Ok(all)
+    }
+
+    /// The ends of the runs of backfills that have one and end with these commits.
+    fn only_ends(&self, commits: &[Commit]) -> Result<Vec<(Key, RunEnd)>> {
+        let mut ends = Vec::new();
+        for commit in commits.iter().filter(|own| scopes::is_end_of_one(own)) {
+            if let Some(end) = scopes::run_end(commit) {
+                ends.push((commit.key, end));
+                continue;
+            }
+            // An earlier commit of this owner has recorded it.
+            let key = commit.key;
+            if let Some(&run) = self.runs(key, 0..1)?.first() {
+                let (failures, skips) = (self.failures(key, None)?, self.skips(key, None)?);
+                let end = scopes::recorded_end(run, commit.counts, &failures, &skips);
+                ends.push((key, end));
+            }
+        }
+        Ok(ends)
     }
 
     fn newest_segment(&self, key: Key) -> Result<i64> {
@@ -228,7 +256,9 @@ fn machine_name(folder: &Path) -> std::io::Result<String> {
 impl Ledger for PostgresStore {
     fn now(&self) -> Result<StorageTime> {
         let sql = format!("SELECT {NOW}");
-        let row = self.read(|connected| connected.first(&sql, &[]))?;
+        let row = self
+            .periodic()
+            .briefly(|connected| connected.first(&sql, &[]))?;
         Ok(StorageTime(row.map_or(0, |row| row.get(0))))
     }
 
@@ -274,16 +304,18 @@ impl Ledger for PostgresStore {
             .zip(&held)
             .map(|(commit, held)| (commit, held.seq + 1))
             .collect();
-        let encoded = commit::Encoded::new(&numbered)?;
+        let encoded = commit::Encoded::new(&numbered, &self.only_ends(commits)?)?;
         let until = held
             .iter()
             .map(|held| held.until)
             .min()
             .unwrap_or_else(Instant::now);
+        // A connection that says nothing for so long is given up: another one may still do.
+        let patience = (lasting(lease) / 3).max(BRIEF);
         let mut is_repeated = false;
         let kept = loop {
             let left = until.saturating_duration_since(Instant::now());
-            let mut connected = self.writer.within(left);
+            let mut connected = self.writer.within(left.min(patience));
             let mut attempt = || -> Answer<Vec<Key>> {
                 if !is_repeated {
                     return encoded.execute(&mut connected, &lease.owner);
@@ -327,11 +359,10 @@ impl Ledger for PostgresStore {
             }
             if is_merge_due(seq, has_ended) {
                 // If it fails, the segments hold what they held; it is tried again after more commits.
-                while let Ok(true) = self
-                    .writer
-                    .once(|connected| segment::merge(connected, commit.key, MAX_MERGED))
-                {
-                }
+                let merge = |connected: &mut Connected<'_>| {
+                    segment::merge(connected, commit.key, MAX_MERGED)
+                };
+                while let Ok(true) = merge(&mut self.writer.within(patience)) {}
             }
         }
         Ok(outcomes)
@@ -339,8 +370,10 @@ impl Ledger for PostgresStore {
 
     fn renew(&self, lease: &LeaseTerms, keys: &[Key]) -> Result<Vec<Key>> {
         let asked_at = Instant::now();
-        let held =
-            self.write(|connected| commit::renew(connected, &lease.owner, lease.duration, keys))?;
+        self.check_writable()?;
+        let held = self
+            .writer
+            .briefly(|connected| commit::renew(connected, &lease.owner, lease.duration, keys))?;
         for key in &held {
             if let Some(known) = self.held().get_mut(key) {
                 known.until = asked_at + lasting(lease);
@@ -354,7 +387,8 @@ impl Ledger for PostgresStore {
     }
 
     fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>> {
-        self.read(|connected| backfill::control_requests(connected, owner))
+        self.periodic()
+            .briefly(|connected| backfill::control_requests(connected, owner))
     }
 
     fn watch_control_requests(
@@ -500,6 +534,15 @@ impl Records for PostgresStore {
         }
     }
 
+    fn determining(&self, asset: &str) -> Result<Vec<BackfillRow>> {
+        self.select(scope::DETERMINING, params![asset => TEXT])
+    }
+
+    fn latest_of(&self, asset: &str, limit: u64) -> Result<Vec<BackfillRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.select(scope::LATEST, params![asset => TEXT, limit => INT8])
+    }
+
     fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
         let limit = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         // The condition must equal that of a partial index.
@@ -556,8 +599,13 @@ impl Records for PostgresStore {
         self.read(|connected| records::skips(connected, key, run))
     }
 
-    fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
-        self.read(|connected| records::skipping(connected, asset))
+    fn has_skipped(&self, asset: &str) -> Result<bool> {
+        let row = self.read(|connected| {
+            let params =
+                params![asset => TEXT, scope::SKIPPED => BYTEA, scope::BEYOND_SKIPPED => BYTEA];
+            connected.first(scope::HAS_SKIPPED, params)
+        })?;
+        Ok(row.is_some_and(|row| row.get(0)))
     }
 
     fn reports(&self, asset: &str) -> Result<Vec<Report>> {
@@ -619,7 +667,7 @@ impl DynamicKeys for PostgresStore {
 
 impl Pools for PostgresStore {
     fn pools(&self) -> Result<Vec<StoredPool>> {
-        self.read(pool::select)
+        self.periodic().briefly(pool::select)
     }
 
     fn set_pool(&self, name: &str, slots: Option<u32>) -> Result<()> {
@@ -631,7 +679,8 @@ impl Pools for PostgresStore {
         lease: &LeaseTerms,
         needs: &[PoolNeed],
     ) -> Result<Vec<Option<PoolShare>>> {
-        self.write(|connected| {
+        self.check_writable()?;
+        self.writer.briefly(|connected| {
             connected.transaction("BEGIN", |connected| {
                 needs
                     .iter()

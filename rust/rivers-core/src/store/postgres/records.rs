@@ -124,13 +124,6 @@ pub(super) fn skips(
     Ok(rows.iter().map(read).collect())
 }
 
-pub(super) fn skipping(connected: &mut Connected<'_>, asset: &str) -> Answer<Vec<Key>> {
-    let sql = "SELECT backfill FROM @backfill_asset AS own WHERE asset = $1
-               AND EXISTS (SELECT 1 FROM @skip AS skip WHERE skip.backfill = own.backfill)";
-    let rows = connected.query(sql, params![asset => TEXT])?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
 pub(super) fn attempts(connected: &mut Connected<'_>, key: Key) -> Answer<Vec<AttemptRow>> {
     let sql = "SELECT run, attempt, asset, started_at, due_at, cause FROM @attempt
                WHERE backfill = $1 ORDER BY run, attempt, asset";

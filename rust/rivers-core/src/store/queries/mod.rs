@@ -14,3 +14,4 @@ pub mod rates;
 pub mod run_errors;
 mod run_records;
 pub mod runs;
+pub(super) mod scope;

@@ -17,7 +17,7 @@ use crate::store::records::{BackfillRow, Commit, ControlRequest, Key, Lease, Sto
 
 /// The counts, `in_flight` and `stop` are those of the end; while a backfill is in progress, its newest segment
 /// has them. (A join in one statement takes four times as long: SQLite prepares it again for each execution.)
-const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
+pub(super) const COLUMNS: &str = "key, request, strategy, num_partitions, num_runs, status, completed, failed, \
                        canceled, runs_ended, in_flight, ended_at, cancel_requested, owner, lease_expires_at, \
                        paused, revision, stop, workers";
 
@@ -54,10 +54,11 @@ pub(super) fn create(
             lease.map(|lease| &lease.owner),
             lease.map(|lease| lease.expires_at.0),
         ])?;
-    let mut insert = transaction
-        .prepare_cached("INSERT OR IGNORE INTO backfill_asset (asset, backfill) VALUES (?1, ?2)")?;
-    for asset in &request.assets {
-        insert.execute(params![asset.name, key])?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO backfill_asset (asset, backfill, scope) VALUES (?1, ?2, ?3)",
+    )?;
+    for (asset, scope) in request.assets.iter().zip(encoded.scopes.of(request)) {
+        insert.execute(params![asset.name, key, scope])?;
     }
     Ok(key)
 }
@@ -259,7 +260,11 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Vec<BackfillRow>> {
 }
 
 /// Reads backfills and, of those in progress, the newest segments, at one point in time.
-fn select(connection: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<Vec<BackfillRow>> {
+pub(super) fn select(
+    connection: &Connection,
+    sql: &str,
+    bound: &[&dyn ToSql],
+) -> Result<Vec<BackfillRow>> {
     let select = || -> Result<Vec<BackfillRow>> {
         let mut statement = connection.prepare_cached(sql)?;
         statement.query_map(bound, read)?.collect()

@@ -7,9 +7,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::system_calls;
 use crate::error::Error;
+use crate::store::open_files;
 
-/// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pauses of a statement that waits for another process's transaction: from `n` milliseconds after `n` pauses to the
+/// longest; and their number, which takes a minute.
+const MAX_BUSY_PAUSE: i32 = 50;
+const MAX_BUSY_PAUSES: i32 = 1_225;
 /// Size in bytes of a write-ahead log from which on it is shortened once its content is in the database.
 const MAX_KEPT_LOG: i64 = 16 << 20;
 /// Pause before opening is retried, and maximum number of retries.
@@ -104,10 +107,25 @@ impl From<Error> for rusqlite::Error {
 /// Opens a connection that reads, and writes unless `flags` say otherwise.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     system_calls::install();
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    if let Some(damage) = open_files::damage(path) {
+        return Err(Location::file(path).refused(damage).into());
+    }
+    let mut connection =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_handler(Some(wait_for_others))?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(connection)
+}
+
+/// Has a statement wait for another process's transaction, after `pauses` of them. It does not wait for locks on
+/// files that other code has closed, which SQLite takes for those of others.
+fn wait_for_others(pauses: i32) -> bool {
+    if pauses >= MAX_BUSY_PAUSES || open_files::is_any_closed() {
+        return false;
+    }
+    let pause = (pauses + 1).min(MAX_BUSY_PAUSE).unsigned_abs();
+    std::thread::sleep(Duration::from_millis(pause.into()));
+    true
 }
 
 /// Opens a connection in memory.

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, ffi};
 
+use crate::store::open_files;
+
 /// Size of the header of the write-ahead log, and where the numbers are that change when it begins anew.
 const LOG_HEADER: usize = 32;
 const SALTS: std::ops::Range<usize> = 16..24;
@@ -47,8 +49,16 @@ impl Files {
         files
     }
 
+    /// What other code in this process did to the open files, so that they can no longer be used.
+    pub(super) fn broken(&self) -> Option<&'static str> {
+        open_files::damage(&self.database)
+    }
+
     /// What happened to the files, if they are no longer what was opened.
     pub(super) fn moved(&self) -> Option<&'static str> {
+        if let Some(broken) = self.broken() {
+            return Some(broken);
+        }
         for (found, opened) in identities(&self.database).into_iter().zip(&self.opened) {
             match found {
                 Some(found) if found == *opened => {}

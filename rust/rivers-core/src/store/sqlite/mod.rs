@@ -19,6 +19,7 @@ mod private;
 mod prune;
 mod report;
 mod schema;
+mod scope;
 mod segment;
 mod segments_from_runs;
 mod skip;
@@ -46,7 +47,7 @@ use super::records::{
     Overlap, SegmentsBefore, StorageTime,
 };
 use super::segment::{Segment, is_merge_due};
-use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values};
+use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values, open_files};
 use crate::backfill::{
     AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow,
 };
@@ -249,12 +250,18 @@ impl SqliteStore {
 
     /// The connections of this process to a file.
     fn file<'a>(&self, access: &'a PerProcess<FileAccess>) -> Result<&'a FileAccess> {
-        access.get_or(|| match &self.location {
+        let file = access.get_or(|| match &self.location {
             Location::File { path, .. } => {
                 FileAccess::open(path, &self.location, OpenFlags::empty())
             }
             Location::Memory => unreachable!("a database in memory has no file"),
-        })
+        })?;
+        // Before they are used: SQLite would try for a long time to lock a file that is closed, and a page that is
+        // behind the end of a file cannot be touched.
+        match file.files.broken() {
+            Some(broken) => Err(self.location.refused(broken)),
+            None => Ok(file),
+        }
     }
 
     /// The connection of this process to a file that it only reads.
@@ -262,11 +269,16 @@ impl SqliteStore {
         &self,
         access: &'a PerProcess<Mutex<Connection>>,
     ) -> Result<&'a Mutex<Connection>> {
-        access.get_or(|| match &self.location {
-            Location::File { path, .. } => connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        let Location::File { path, .. } = &self.location else {
+            unreachable!("a database in memory has no file")
+        };
+        if let Some(broken) = open_files::damage(path) {
+            return Err(self.location.refused(broken));
+        }
+        access.get_or(|| {
+            connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
                 .map(Mutex::new)
-                .map_err(|error| self.location.error(&error)),
-            Location::Memory => unreachable!("a database in memory has no file"),
+                .map_err(|error| self.location.error(&error))
         })
     }
 
@@ -435,6 +447,7 @@ impl Ledger for SqliteStore {
                     attempt::insert(transaction, commit.key, &commit.ended)?;
                     metadata::insert(transaction, commit.key, &commit.ended)?;
                     backfill::end(transaction, commit)?;
+                    scope::end(transaction, commit)?;
                     Ok(Some(seq))
                 })
                 .collect::<rusqlite::Result<Vec<_>>>()
@@ -530,6 +543,14 @@ impl Records for SqliteStore {
         self.read(|connection| backfill::list(connection, asset, limit))
     }
 
+    fn determining(&self, asset: &str) -> Result<Vec<BackfillRow>> {
+        self.read(|connection| scope::determining(connection, asset))
+    }
+
+    fn latest_of(&self, asset: &str, limit: u64) -> Result<Vec<BackfillRow>> {
+        self.read(|connection| scope::latest(connection, asset, limit))
+    }
+
     fn list_backfills(&self, limit: Option<u64>) -> Result<Vec<BackfillRow>> {
         self.read(|connection| backfill::list_backfills(connection, limit))
     }
@@ -579,8 +600,8 @@ impl Records for SqliteStore {
         self.read(|connection| skip::select(connection, key, run))
     }
 
-    fn skipping(&self, asset: &str) -> Result<Vec<Key>> {
-        self.read(|connection| skip::skipping(connection, asset))
+    fn has_skipped(&self, asset: &str) -> Result<bool> {
+        self.read(|connection| scope::has_skipped(connection, asset))
     }
 
     fn reports(&self, asset: &str) -> Result<Vec<Report>> {

@@ -2,7 +2,7 @@
 
 use rusqlite::Transaction;
 
-use super::segments_from_runs;
+use super::{scope, segments_from_runs};
 
 /// Marks a file as a database of rivers: "rivr".
 pub(super) const APPLICATION_ID: i64 = 0x7269_7672;
@@ -19,7 +19,7 @@ const fn sql(sql: &'static str) -> Migration {
 }
 
 /// The migrations in order: number n leads from version n to version n + 1.
-pub(super) const MIGRATIONS: [Migration; 13] = [
+pub(super) const MIGRATIONS: [Migration; 14] = [
     sql(include_str!("migrations/0001.sql")),
     sql(include_str!("migrations/0002.sql")),
     sql(include_str!("migrations/0003.sql")),
@@ -36,6 +36,10 @@ pub(super) const MIGRATIONS: [Migration; 13] = [
     sql(include_str!("migrations/0011.sql")),
     sql(include_str!("migrations/0012.sql")),
     sql(include_str!("migrations/0013.sql")),
+    Migration {
+        sql: include_str!("migrations/0014.sql"),
+        then: Some(scope::of_earlier_runs),
+    },
 ];
 
 /// The version that this code reads and writes.

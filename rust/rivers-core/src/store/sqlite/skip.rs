@@ -44,12 +44,3 @@ pub(super) fn select(connection: &Connection, key: Key, run: Option<u64>) -> Res
         })?
         .collect()
 }
-
-pub(super) fn skipping(connection: &Connection, asset: &str) -> Result<Vec<Key>> {
-    let sql = "SELECT backfill FROM backfill_asset
-               WHERE asset = ?1 AND EXISTS (SELECT 1 FROM skip WHERE skip.backfill = backfill_asset.backfill)";
-    connection
-        .prepare_cached(sql)?
-        .query_map([asset], |row| row.get(0))?
-        .collect()
-}

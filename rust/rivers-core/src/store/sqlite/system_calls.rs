@@ -12,6 +12,11 @@
 //! locked through another. So a database is locked through one file per process, a duplicate of the first; it is
 //! closed when SQLite releases all its locks. The shared memory of the log is opened once per process anyway.
 //!
+//! # Files that others close
+//!
+//! What is opened, mapped and closed is noted in `open_files`, and nothing is written to a number, or closed, that
+//! other code has given to another file meanwhile.
+//!
 //! # Files of a forked child
 //!
 //! SQLite recognizes the connections to one database by the number of its file, and in a forked child it would
@@ -26,6 +31,7 @@ use libc::{flock, stat};
 use rusqlite::ffi::{self, sqlite3_syscall_ptr};
 
 use crate::store::fork::{close_in_children, closing, generation};
+use crate::store::open_files;
 
 /// Replaces the system calls, once.
 pub(super) fn install() {
@@ -43,7 +49,10 @@ pub(super) fn install() {
             };
             replace(c"stat", child_stat as *const c_void);
             replace(c"fstat", child_fstat as *const c_void);
+            replace(c"open", open as *const c_void);
             replace(c"close", close as *const c_void);
+            replace(c"write", write as *const c_void);
+            replace(c"ftruncate", truncate as *const c_void);
             #[cfg(target_os = "linux")]
             {
                 replace(c"fcntl", fcntl as *const c_void);
@@ -76,7 +85,43 @@ unsafe fn renumber(result: c_int, found: *mut stat) -> c_int {
     result
 }
 
+/// A number that no file has: a system call for it is refused as one for a file that is closed.
+const NO_FILE: c_int = -1;
+
+unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+    // SAFETY: the arguments are those of `open`.
+    let file = unsafe { libc::open(path, flags, mode) };
+    if file >= 0 {
+        // SAFETY: SQLite passes a path that ends with a zero byte.
+        open_files::opened(file, unsafe { CStr::from_ptr(path) }.to_bytes());
+    }
+    file
+}
+
+unsafe extern "C" fn write(file: c_int, bytes: *const c_void, count: libc::size_t) -> isize {
+    let file = if open_files::is_ours(file) {
+        file
+    } else {
+        NO_FILE
+    };
+    // SAFETY: the arguments are those of `write`.
+    unsafe { libc::write(file, bytes, count) }
+}
+
+unsafe extern "C" fn truncate(file: c_int, length: libc::off_t) -> c_int {
+    let file = if open_files::is_ours(file) {
+        file
+    } else {
+        NO_FILE
+    };
+    // SAFETY: the arguments are those of `ftruncate`.
+    unsafe { libc::ftruncate(file, length) }
+}
+
 unsafe extern "C" fn close(file: c_int) -> c_int {
+    if !open_files::closing(file) {
+        return 0;
+    }
     closing(file);
     // SAFETY: the argument is that of `close`.
     unsafe { libc::close(file) }
@@ -95,6 +140,7 @@ unsafe extern "C" fn map(
     // SAFETY: the arguments are those of `mmap`.
     let mapped = unsafe { libc::mmap(address, length, protection, flags, file, offset) };
     if mapped != libc::MAP_FAILED {
+        open_files::mapped(file, offset.cast_unsigned() + length as u64);
         // SAFETY: it was just mapped. If the advice is refused, a child holds the locks until it ends.
         unsafe { libc::madvise(mapped, length, libc::MADV_DONTFORK) };
     }
@@ -183,6 +229,7 @@ fn lock_file(file: c_int) -> Option<c_int> {
         if duplicate < 0 {
             return None;
         }
+        open_files::duplicated(file, duplicate);
         files.insert(database, duplicate);
         Some(duplicate)
     })?
@@ -191,7 +238,9 @@ fn lock_file(file: c_int) -> Option<c_int> {
 #[cfg(target_os = "linux")]
 fn forget_lock_file(file: c_int) {
     let removed = with_lock_files(file, |files, database| files.remove(&database));
-    if let Some(Some(duplicate)) = removed {
+    if let Some(Some(duplicate)) = removed
+        && open_files::closing(duplicate)
+    {
         closing(duplicate);
         // SAFETY: this module opened it, and has just forgotten it.
         unsafe { libc::close(duplicate) };

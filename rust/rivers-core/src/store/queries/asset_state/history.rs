@@ -40,7 +40,7 @@ pub fn materialized_in(
 /// `Storage`.
 pub fn ever_materialized(store: &dyn Records, asset: &str) -> Result<Vec<Selection>> {
     let mut found: Vec<Selection> = Vec::new();
-    for row in store.list(Some(asset), None)? {
+    for row in store.determining(asset)? {
         let Some(index) = row.request.partitioned_asset(asset) else {
             continue;
         };

@@ -55,7 +55,7 @@ impl Header {
 pub fn asset_state(store: &dyn Store, asset: &str, space: &Arc<Space>) -> Result<AssetState> {
     let is_partitioned = !space.dims().is_empty();
     let mut headers: Vec<Header> = Vec::new();
-    for row in store.list(Some(asset), None)? {
+    for row in store.determining(asset)? {
         if let Some(index) = row.request.asset_index(asset, is_partitioned) {
             headers.push(Header::Backfill(Box::new(row), index));
         }

@@ -22,6 +22,7 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -51,6 +52,8 @@ const CHECK_INTERVAL: Micros = 100_000;
 const MAX_LOOKED_UP: u64 = 100_000;
 /// How often a value is looked up again that was replaced while it was being read.
 const MAX_LOOKUPS: u32 = 5;
+/// A file of a large value that nothing refers to and that is older than this was left by a process that died.
+const ORPHAN_AGE: Duration = Duration::from_hours(24);
 
 /// A value as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,6 +329,38 @@ impl ValueStore {
         self.write(|transaction| database::delete_sources(transaction, &sources))
     }
 
+    /// The ids of the backfills that have stored values.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn backfills(&self) -> Result<Vec<String>> {
+        let Some(opened) = self.open_existing()? else {
+            return Ok(Vec::new());
+        };
+        self.read(&opened, database::backfills)
+    }
+
+    /// Removes files of large values that a process wrote and did not live to refer to.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn prune_files(&self) -> Result<()> {
+        let old = self.large().older_than(ORPHAN_AGE);
+        if old.is_empty() {
+            return Ok(());
+        }
+        let Some(opened) = self.open_existing()? else {
+            return Ok(());
+        };
+        let known = self.read(&opened, database::files)?;
+        let orphans: Vec<String> = old
+            .into_iter()
+            .filter(|name| !known.contains(name))
+            .collect();
+        self.large().remove(&orphans);
+        Ok(())
+    }
+
     fn write<T>(
         &self,
         work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
@@ -358,6 +393,7 @@ impl ValueStore {
     fn open(&self) -> Result<Arc<Opened>> {
         let mut opened = lock(&self.state().opened);
         if let Some(opened) = &*opened {
+            self.check_usable(opened)?;
             return Ok(Arc::clone(opened));
         }
         let location = self.location();
@@ -375,6 +411,7 @@ impl ValueStore {
     fn open_existing(&self) -> Result<Option<Arc<Opened>>> {
         let mut opened = lock(&self.state().opened);
         if let Some(found) = &*opened {
+            self.check_usable(found)?;
             let now = SteadyClock.now();
             let mut checked_at = lock(&found.checked_at);
             if now - *checked_at < CHECK_INTERVAL {
@@ -395,6 +432,13 @@ impl ValueStore {
         let made = Arc::new(self.connect(OpenFlags::empty())?);
         *opened = Some(Arc::clone(&made));
         Ok(Some(made))
+    }
+
+    fn check_usable(&self, opened: &Opened) -> Result<()> {
+        match opened.files.broken() {
+            Some(broken) => Err(self.location().refused(broken)),
+            None => Ok(()),
+        }
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Opened> {
