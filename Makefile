@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build wheel new-user demo test test-rust test-python simulate torture torture-ray check docs docs-serve lint types guard bench bench-peers fmt lock clean
+.PHONY: help .venv build wheel new-user demo test test-rust test-python test-postgres simulate torture torture-ray check docs docs-serve lint types guard bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -56,7 +56,7 @@ demo: build ## Run the examples on real data
 	@echo '== Hours in UTC on the days of three time zones =='
 	@python examples/time_zones.py
 
-test: test-rust test-python ## Run all tests
+test: test-rust test-python test-postgres ## Run all tests
 
 test-rust: $(ENVIRONMENT)
 	if cargo nextest --version >/dev/null 2>&1; \
@@ -68,6 +68,14 @@ test-rust: $(ENVIRONMENT)
 # CI's machines are busy: there, tests that failed are printed and run once more by themselves. A fault repeats.
 test-python: build
 	python -m pytest || { [ $$? -eq 1 ] && [ -n "$$CI" ] && python -m pytest --last-failed --last-failed-no-failures none; }
+
+# The tests that use a storage most. The others pass, too: make test-postgres SERVER_TESTS=tests/execution
+SERVER_TESTS ?= tests/assets tests/planning tests/policies tests/repository tests/status tests/test_client.py \
+	tests/storage/test_events.py tests/storage/test_storage.py
+
+test-postgres: build ## Run tests with their storages in a PostgreSQL server; SERVER_TESTS=... chooses them
+	RIVERS_TEST_STORAGE=postgres python -m pytest $(SERVER_TESTS) || \
+		{ [ $$? -eq 1 ] && [ -n "$$CI" ] && RIVERS_TEST_STORAGE=postgres python -m pytest --last-failed --last-failed-no-failures none; }
 
 simulate: ## Simulate the engine with a million seeds; SEED=... is the first
 	SIMULATIONS=1000000 SIMULATION_SEED=$(or $(SEED),0) cargo test --release -p rivers-core --features failpoints \

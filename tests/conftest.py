@@ -12,12 +12,13 @@ from tests.ray_cluster import TestCluster
 import rivers as rs
 
 NOW = dt.datetime(2024, 1, 10, 12, 30)
+IN_A_SERVER = os.environ.get("RIVERS_TEST_STORAGE", "memory") == "postgres"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _storage_kind():
     """With `RIVERS_TEST_STORAGE=postgres`, each storage in memory is a schema of a server instead."""
-    if os.environ.get("RIVERS_TEST_STORAGE", "memory") != "postgres":
+    if not IN_A_SERVER:
         yield
         return
     memory = rs.Storage.memory
@@ -129,6 +130,9 @@ def ray_cluster():
 def pytest_collection_modifyitems(items):
     """Moves the tests on a Ray cluster to the end: Ray changes the process that starts it."""
     items.sort(key=_needs_ray)
+    for item in items:
+        if IN_A_SERVER and (mark := item.get_closest_marker("only_without_server")):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 
 def _needs_ray(item):

@@ -36,6 +36,7 @@ class Engine:
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
+        held: bool,
     ) -> tuple[int, str]:
         """Records a request and queues it; returns its number in the storage, and its id.
 
@@ -45,7 +46,11 @@ class Engine:
             program: What they execute.
             executor: Where they are executed.
             pools: Slots that each run takes, by pool.
+            held: Whether no run starts until `start_held`.
         """
+
+    def start_held(self, key: int, program: Program) -> None:
+        """Has the runs of a held backfill start; they execute this program."""
 
     def resume(
         self,
@@ -53,12 +58,13 @@ class Engine:
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
-        session: tuple[int, Sequence[int]],
+        session: tuple[int, Sequence[tuple[int, Selection]], str, bool],
     ) -> int:
         """Continues a backfill whose process is dead; returns its number in the storage.
 
-        The session is how far the repository's clock is ahead of `now()`, in microseconds, and the
-        assets that are executed also where the plan says that they are materialized already.
+        The session is how far the repository's clock is ahead of `now()`, in microseconds; by index of an
+        asset, the partitions for which it is executed although the plan says that it is materialized; and
+        the assets as they are declared now, as JSON; and whether no run starts until `start_held`.
         """
 
     def next_batch(self, timeout: float) -> Batch | None:

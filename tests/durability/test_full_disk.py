@@ -106,3 +106,57 @@ def test_a_full_disk_stops_the_backfill_which_can_be_resumed(processes, disk, wh
         assert not recorded & again
         assert recorded | again == set(range(COUNT))
     assert _ended(disk) == set(range(COUNT))
+
+
+VALUES = f"""
+from rivers.exceptions import StorageError
+
+keys = [f"k{{number:03}}" for number in range({COUNT})]
+definition = rs.PartitionsDefinition.static_(keys)
+
+
+@rs.Asset(partitions_def=definition)
+def made(context: rs.AssetExecutionContext) -> bytes:
+    note(context.partition_key)
+    return context.partition_key.encode() * ({MESSAGE} // 4)
+
+
+if __name__ == "__main__":
+    executor = rs.Executor.parallel(2) if sys.argv[2] == "processes" else rs.Executor.in_process()
+    repo = rs.CodeRepository([made], default_executor=executor)
+    repo.resolve(rs.Storage.embedded(folder / "disk" / "rivers.db"))
+    try:
+        if len(sys.argv) == 4:
+            backfill_id = repo.resume_backfill(sys.argv[3]).backfill_id
+        else:
+            backfill_id = repo.backfill(partition_keys=definition.select(), max_concurrency=3).backfill_id
+    except StorageError as error:
+        note(f"error {{error}}")
+        (backfill_id,) = repo.backfills()["backfill_id"]
+    table = repo.partition_status("made")
+    made_keys = table.filter(table["status"] == "materialized")["partition"].cast(str).to_list()
+    for key in made_keys:
+        value = repo.load_node("made", rs.PartitionKey.single(key))
+        assert value == key.encode() * ({MESSAGE} // 4), key
+    status = repo.get_backfill(backfill_id)
+    print(backfill_id, status.status, status.completed_partitions, status.failed_partitions, len(made_keys))
+    repo.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_values_that_a_full_disk_takes_no_more_are_not_reported(processes, disk, kind):
+    said = processes.end(processes.start(VALUES, kind)).split()
+    backfill_id, status, completed, failed, made = said
+    *calls, error = processes.notes()
+    assert str(disk / "rivers.db") in error
+    assert "free some space" in error
+    if kind == "threads":
+        assert "rivers.db-values" in error
+    # What is recorded can be loaded, and the rest is executed by a resume.
+    assert (status, failed, made) == ("in_progress", "0", completed)
+    assert 0 < int(made) < COUNT
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+    said = processes.end(processes.start(VALUES, kind, backfill_id)).split()
+    assert said[1:] == ["completed", str(COUNT), "0", str(COUNT)]
+    assert len(processes.notes()) == len(calls) + 1 + COUNT - int(made)

@@ -298,3 +298,16 @@ def test_a_skip_of_a_backfill_is_seen_after_a_restart(tmp_path):
         [sys.executable, script, database, "resume"], check=True, timeout=60, capture_output=True
     )
     assert again.stdout.split() == [b"completed", b"0", b"skipped", b"skipped", b"22"]
+
+
+@pytest.mark.parametrize("strategy", [BackfillStrategy.multi_run(), ONE_RUN], ids=repr)
+def test_what_an_earlier_backfill_skipped_and_this_one_leaves_out_is_followed(strategy):
+    @rs.Asset(partitions_def=LETTERS)
+    def next_of(source):
+        return source
+
+    with repository(source, next_of) as repo:
+        repo.backfill(["source"], partition_keys=ALL)
+        result = repo.backfill(partition_keys=ALL, only_missing=True, strategy=strategy)
+        assert (result.status, result.completed) == ("completed", 4)
+        assert status(repo, "next_of") == ["materialized", "skipped", "skipped", "materialized"]

@@ -86,3 +86,19 @@ def test_other_programs_read_the_folder(parquet, tmp_path):
     store(parquet, ONE, ONE)
     parquet.handle_output(storing(*keys("2")), None)
     assert pl.read_parquet(tmp_path / "a").height == 2
+
+
+@pytest.mark.parametrize("wanted", [120, 600])
+def test_of_many_files_each_is_looked_for(parquet, tmp_path, looked_at, wanted):
+    """A folder is listed only as far as it pays: here, not to its end for 120 files of 600."""
+    every = keys(*(f"{number:03d}" for number in range(600)))
+    parquet.handle_output(storing(every[0]), ONE)
+    for key in every[1:]:
+        shutil.copy(tmp_path / "a" / "000.parquet", tmp_path / "a" / f"{key.key[0]}.parquet")
+    some = every[-wanted:]
+    loaded = parquet.load_input(loading(*some, type_hint=pl.LazyFrame))
+    assert loaded.collect().height == wanted
+    assert looked_at == []
+    (tmp_path / "a" / "599.parquet").unlink()
+    with pytest.raises(ExecutionError, match=r"nothing is stored.*599"):
+        parquet.load_input(loading(*some))

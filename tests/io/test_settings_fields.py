@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -11,6 +12,7 @@ import cloudpickle
 import pydantic
 import pytest
 from tests.io.contexts import loading, storing
+from tests.support import TIMEOUT
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError, RiversError
@@ -198,3 +200,52 @@ def test_built_in_handlers_can_be_subclassed(tmp_path):
     handler = Tagged(tmp_path)
     handler.handle_output(storing(), 5)
     assert (handler.load_input(loading()), handler.tag) == (5, "t")
+
+
+def test_defaults_are_validated_and_converted():
+    class Handler(Settings):
+        folder: Path = "data"
+        size: int = pydantic.Field(default="3")
+
+    made = Handler(base="x")
+    assert (made.folder, made.size) == (Path("data"), 3)
+
+    class Wrong(Settings):
+        size: int = "many"
+
+    with pytest.raises(ValueError, match="size"):
+        Wrong(base="x")
+
+
+PROGRAM = """
+import pydantic, rivers as rs
+
+class Db(rs.Resource):
+    url: str = "x"
+
+    @pydantic.field_validator("url")
+    @classmethod
+    def upper(cls, value):
+        return value.upper()
+
+@rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["a"]))
+def asset(db: Db):
+    return db.url, Db(url="y").url, Db.upper("z")
+
+executor = rs.Executor.parallel(max_workers=1)
+repo = rs.CodeRepository([asset], resources={"db": Db()}, default_executor=executor)
+with repo.resolve(rs.Storage.embedded("r.db")):
+    key = rs.PartitionKey.single("a")
+    result = repo.backfill(partition_keys=[key])
+    print(result.completed, repo.load_node("asset", key))
+"""
+
+
+def test_a_class_of_a_program_with_a_validator_goes_to_worker_processes(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    ended = subprocess.run(
+        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, check=False,
+        timeout=TIMEOUT,
+    )  # fmt: skip
+    assert (ended.stdout, ended.returncode) == ("1 ('X', 'Y', 'Z')\n", 0), ended.stderr

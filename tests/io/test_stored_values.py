@@ -1,5 +1,6 @@
 """Values of assets without a handler, on a file storage: found by each process, until the next run."""
 
+import datetime as dt
 import logging
 import os
 import shutil
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from tests.support import key, keys, letters, run_script
@@ -557,3 +559,33 @@ def test_a_forked_child_stores_values_of_its_own(repo, storage):
     assert os.waitpid(child, 0)[1] == 0
     made.backfill(partition_keys=keys("c"))
     assert loaded(made) == [os.getpid(), child, os.getpid()]
+
+
+def test_values_of_backfills_without_a_record_and_files_without_a_value_are_pruned(repo, storage):
+    made = repo(asset(lambda: "x" * 100_000), storage=storage)
+    everything(made)
+    handler = made.io_handler_for_output("made")
+    database = sqlite3.connect(handler._values.folder / "values.db")
+    with database:
+        # As a process leaves it that went on with a backfill which others had ended and pruned.
+        database.execute("INSERT INTO source (backfill) VALUES ('gone')")
+        database.execute(
+            "UPDATE value SET source = (SELECT id FROM source WHERE backfill = 'gone') "
+            "WHERE partition = (SELECT min(partition) FROM value)"
+        )
+    database.close()
+    kept = _files(storage)
+    large = kept[0].parent
+    old, new = large / "old", large / "new"
+    for orphan in (old, new):
+        orphan.write_bytes(b"x")
+    two_days_ago = time.time() - 2 * 86_400
+    for path in (*kept, old):
+        os.utime(path, (two_days_ago, two_days_ago))
+    storage.prune(dt.timedelta(days=30))
+    # A file that was written just now may belong to a value that is about to be stored.
+    assert not old.exists()
+    assert new.exists()
+    assert len(set(_files(storage)) & set(kept)) == 2
+    states = made.partition_status("made")["status"].to_list()
+    assert states == ["missing", "materialized", "materialized"]

@@ -129,3 +129,18 @@ def test_what_a_function_has_stored_itself_is_not_missing(tmp_path, hint):
             assert repo.backfill(partition_range=whole, only_missing=True).num_partitions == 0
             with pytest.raises(ExecutionError, match="returns a Materialization"):
                 repo.load_node("stored", partition_key=rs.PartitionKey.single("a"))
+
+
+@pytest.mark.parametrize(
+    "executor", [rs.Executor.in_process(), rs.Executor.parallel(max_workers=1)], ids=repr
+)
+def test_data_that_a_function_stores_itself_outlives_the_memory_of_its_process(executor):
+    @rs.Asset(partitions_def=ABC, io_handler=rs.InMemoryIOHandler())
+    def stored() -> rs.Materialization:
+        return rs.Materialization()
+
+    storage = rs.Storage.memory()
+    with repository(stored, storage=storage, default_executor=executor) as repo:
+        assert repo.backfill(partition_keys=ABC.select()).status == "completed"
+        assert repo.partition_status("stored")["status"].to_list() == ["materialized"] * 3
+        assert repo.backfill(partition_keys=ABC.select(), only_missing=True).num_partitions == 0

@@ -157,3 +157,18 @@ def test_a_thousand_million_partitions_cost_as_much_as_one():
     again = repo.backfill(partition_range=first, only_missing=True, dry_run=True)
     assert again.num_partitions == 1000
     assert time.perf_counter() - begin < 60  # It would take hours, one by one.
+
+
+def test_reports_are_events_of_their_simple():
+    storage = rs.Storage.memory()
+    repo = repository(simple(), storage=storage)
+    repo.backfill(partition_keys=[key("a")])
+    repo.report_materialized("x", [key("a"), key("b")], metadata={"rows": 5})
+    repo.forget_partitions("x", [key("b")])
+    forgotten, reported, *rest = storage.get_events_for_asset("x")
+    assert [event.event_type for event in (forgotten, reported)] == ["Forgotten", "Reported"]
+    assert forgotten.partition_key == key("b")
+    assert reported.partition_key == rs.PartitionKey.single(["a", "b"])
+    assert (reported.metadata, reported.run_id) == ([("rows", "5")], "")
+    assert len({event.id for event in (forgotten, reported, *rest)}) == 5
+    assert storage.get_events_for_asset("x", limit=1) == [forgotten]

@@ -1,6 +1,9 @@
 """Values that were in the memory of a process that is gone."""
 
+import pytest
 from tests.support import run_script
+
+import rivers as rs
 
 SCRIPT = """
 import sys
@@ -51,3 +54,71 @@ def test_another_process_finds_them_missing_and_a_rerun_makes_its_input_again(tm
     ]
     counts = lines(tmp_path, "rerun", backfill_id)[0]
     assert counts == "1 1 missing,materialized,missing materialized,materialized,materialized"
+
+
+BACKGROUND = """
+import sys, threading
+import rivers as rs
+
+folder, verb, *rest = sys.argv[1:]
+KEYS = rs.PartitionsDefinition.static_(["a", "b", "c"])
+go_on, calls = threading.Event(), []
+
+@rs.Asset(partitions_def=KEYS, io_handler=rs.InMemoryIOHandler())
+def up(context):
+    if verb != "first":
+        assert go_on.wait(60)
+    calls.append("up-" + context.partition_key)
+    if rest[1:] and context.partition_key == "c":
+        raise rs.Skip("no more")
+    return 1
+
+@rs.Asset(
+    partitions_def=KEYS, io_handler=rs.PickleIOHandler(folder + "/values"),
+    deps=[rs.AssetDef.input("up", partition_mapping=rs.PartitionMapping.all_partitions())],
+)
+def down(context, up):
+    calls.append("down-" + context.partition_key)
+    if verb == "first" and context.partition_key == "b":
+        if rest == ["die"]:
+            import os
+            os._exit(9)
+        raise ValueError("not yet")
+    return len(up)
+
+repo = rs.CodeRepository([up, down]).resolve(rs.Storage.open(folder + "/x.db"))
+if verb == "first":
+    result = repo.backfill(partition_keys=KEYS.select(), max_concurrency=1)
+    print(result.backfill_id)
+else:
+    begin = getattr(repo, verb)
+    result = begin(rest[0], block=False)
+    # Its inputs wait for us, so it cannot have begun.
+    assert not calls and repo.get_backfill(result.backfill_id).status == "in_progress"
+    go_on.set()
+    status = repo.wait_backfill(result.backfill_id, timeout=60)
+    print(status.status, status.total_partitions, sorted(calls))
+    print(repo.load_node("down", rs.PartitionKey.single("b")))
+repo.close()
+"""
+
+
+@pytest.mark.parametrize("skips", [(), ("skip",)])
+@pytest.mark.parametrize("verb", ["rerun_backfill", "resume_backfill"])
+def test_lost_inputs_are_made_again_in_the_background(tmp_path, verb, skips):
+    dies = verb == "resume_backfill"
+    first = run_script(BACKGROUND, tmp_path, "first", *(["die"] if dies else []))
+    assert first.returncode == (9 if dies else 0), first.stderr
+    (backfill_id,) = (
+        rs.CodeRepository([])
+        .resolve(rs.Storage.open(str(tmp_path / "x.db")))
+        .backfills()["backfill_id"]
+    )
+    shown = run_script(BACKGROUND, tmp_path, verb, backfill_id, *skips)
+    assert shown.returncode == 0, shown.stderr
+    ended, loaded = shown.stdout.splitlines()
+    assert ended.startswith("completed")
+    calls = ended.split(maxsplit=2)[2]
+    assert "'up-a', 'up-b', 'up-c'" in calls
+    assert "down-b" in calls
+    assert loaded == ("2" if skips else "3")

@@ -205,3 +205,16 @@ def test_a_resumed_backfill_executes_what_only_a_dead_process_has(tmp_path):
     )  # fmt: skip
     calls = [b"first-b", b"second-b", b"first-d", b"second-d", b"completed"]
     assert two.stdout.split() == calls
+
+
+def test_a_rerun_leaves_out_what_its_origin_left_out(calls, broken):
+    repo = rs.CodeRepository(assets(calls, broken)).resolve(rs.Storage.memory())
+    repo.backfill(["first"], partition_keys=ALL)
+    result = repo.backfill(partition_keys=ALL, only_missing=True)
+    assert result.failed == 2
+    again = repo.rerun_backfill(result.backfill_id)
+    assert again.failed == 2
+    calls.take()
+    broken.write_text("")
+    assert repo.rerun_backfill(again.backfill_id).completed == 2
+    assert calls.take() == ["second-b", "second-d"]

@@ -105,7 +105,13 @@ def test_a_password_is_never_shown(url):
     storage = rs.Storage.open(url)
     shown = [repr(storage), storage.path, repr(StorageLocation.parse(url))]
     shown.append(StorageLocation.parse(url).display)
-    shown.append(StorageLocation.parse("postgresql://h/d?user=u&password=s3cret").display)
+    places = [
+        "h/d?user=u&password=s3cret", "h/d?password=s3cret", "u:s3cret@h/d", "u:1/s3cret@h:5/d",
+        "u:s3cret?@h/d", "u:x?s3cret@h/d", "u:@s3cret@h/d", "u:x:s3cret@h,i:5/d?schema=x",
+    ]  # fmt: skip
+    shown += [StorageLocation.parse(f"postgresql://{place}").display for place in places]
+    for plain in ("h/d", "h:5432/d?schema=a@b", "u@h:1,i:2/d?sslmode=require", "/d?host=%2Frun"):
+        assert StorageLocation.parse(f"postgresql://{plain}").display == f"postgresql://{plain}"
     with pytest.raises(StorageError) as unreachable:
         rs.Storage.open("postgresql://rivers:s3cret@127.0.0.1:1/x?connect_timeout=1")
     with pytest.raises(ConfigurationError) as wrong:

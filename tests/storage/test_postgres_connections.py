@@ -55,7 +55,7 @@ def test_a_role_that_may_only_read_suffices_to_read(running, schema):
         rs.Storage.postgres(reading).set_pool("db", 1)
 
 
-@pytest.mark.parametrize("name", ['we"ird', "Groß", "two words", "select", "x" * 63])
+@pytest.mark.parametrize("name", ['we"ird', "Groß", "two words", "select", "a@b", "x" * 63])
 def test_a_schema_may_have_any_name(running, name):
     url = f"{running}?schema={quote(name)}"
     assert repository(url).backfill(partition_range=WHOLE).completed == 40

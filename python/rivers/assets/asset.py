@@ -18,6 +18,7 @@ from rivers.assets.tracing import current_trace
 from rivers.assets.upstreams import check_upstream_defs, checked_name, read_deps
 from rivers.exceptions import AssetDefinitionError
 from rivers.execution.compute import Compute
+from rivers.execution.outputs import Materialization
 from rivers.execution.steps import Labels
 from rivers.execution.task_context import TaskExecutionContext
 from rivers.io.base import BaseIOHandler
@@ -374,6 +375,11 @@ class Asset(Generic[P, R]):
     def has_value(self) -> bool:
         """Whether its function returns a value: not if it is annotated `-> None`."""
         return self.step.signature.return_hint is not type(None)
+
+    @property
+    def keeps_value(self) -> bool:
+        """Whether its handler keeps a value: not if it has none, or is annotated `-> Materialization`."""
+        return self.has_value and self.step.signature.return_hint is not Materialization
 
     @property
     def pools(self) -> dict[str, int]:

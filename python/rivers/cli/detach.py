@@ -30,12 +30,17 @@ def start_detached(storage: str | None) -> None:
     folder = found.make_log_folder()
     log = folder / f"starting-{os.getpid()}.log"
     words = [word for word in sys.argv[1:] if word != "--detach"]
+    environment = dict(os.environ)
+    if storage and found.url is not None:
+        # The arguments of a process that runs for hours are seen by all users of the machine.
+        environment["RIVERS_STORAGE"] = storage
+        words = _without_storage(words, storage)
     reading, writing = os.pipe()
     with os.fdopen(_create(log), "w", encoding="utf-8") as file:
         process = subprocess.Popen(  # noqa: S603  (the command that the user typed)
             [sys.executable, "-u", "-m", "rivers", *words],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, pass_fds=[writing],
-            start_new_session=True, env=os.environ | {_PIPE: str(writing)},
+            start_new_session=True, env=environment | {_PIPE: str(writing)},
         )  # fmt: skip
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as pipe:
@@ -47,6 +52,13 @@ def start_detached(storage: str | None) -> None:
         raise click.exceptions.Exit(code)
     log = log.rename(folder / f"{backfill_id}.log")
     output.print(f"backfill {backfill_id}", f"log {log}", sep="\n", soft_wrap=True, markup=False)
+
+
+def _without_storage(words: list[str], storage: str) -> list[str]:
+    place = words.index(storage) if storage in words else None
+    if place is not None:
+        return words[: place - 1] + words[place + 1 :]
+    return [word for word in words if not word.endswith(f"={storage}")]
 
 
 def _create(log: Path) -> int:

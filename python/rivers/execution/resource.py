@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.fields import ModelPrivateAttr
 
-from rivers.io.fields import field_values, remember_annotations
+from rivers.io.fields import field_values, remember_fields
 
 
 class Resource:
@@ -58,7 +58,7 @@ class Resource:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        remember_annotations(cls)
+        remember_fields(cls)
 
     def setup(self) -> None:
         """Prepares the resource in this process; does nothing unless a subclass defines it."""

@@ -76,31 +76,40 @@ def follow(step: Step, run: Run, own: Selection) -> LeftOut:
     """
     left_out: LeftOut = {}
     for upstream in step.upstreams:
+        skipped = _skipped_elsewhere(step, upstream, run, own)
         if upstream.shares_runs and upstream.index is not None:
             if not upstream.gives_several:
                 for index in step.indices:
                     run.follow_skips(index, [upstream.index])
-            elif (skipped := run.skipped(upstream.index)) is not None:
-                left_out[upstream.name] = skipped
-        elif (skipped := _skipped_elsewhere(step, upstream, run, own)) is not None:
-            if upstream.gives_several:
-                left_out[upstream.name] = skipped
-            else:
-                # Many partitions may have been skipped; only few of them are needed here.
-                affected = skipped.downstream(own.space, upstream.mapping).intersection(own)
-                if affected.num_partitions:
-                    part = affected if step.partitioned else None
-                    skip_rest(step, run, part, f"{upstream.name!r} was skipped")
+            elif (here := run.skipped(upstream.index)) is not None:
+                skipped = here.same_in(upstream.space).union(skipped) if skipped else here
+        if skipped is None:
+            continue
+        if upstream.gives_several:
+            left_out[upstream.name] = skipped
+        else:
+            # Many partitions may have been skipped; only few of them are needed here.
+            affected = skipped.downstream(own.space, upstream.mapping).intersection(own)
+            if affected.num_partitions:
+                part = affected if step.partitioned else None
+                skip_rest(step, run, part, f"{upstream.name!r} was skipped")
     return left_out
 
 
 def _skipped_elsewhere(
     step: Step, upstream: Upstream, run: Run, own: Selection
 ) -> Selection | None:
-    """The partitions of an upstream that a step needs and that other runs skipped; `None`: none."""
+    """The partitions of an upstream that a step needs and that other runs skipped; `None`: none.
+
+    Of an asset that shares the runs of the step, these are partitions for which it was left out.
+    """
+    if upstream.shares_runs and upstream.skipped is None:
+        return None
     partitions = own if step.partitioned else Space.unpartitioned().all()
     needed = partitions.upstream(upstream.space, upstream.mapping)
     earlier = upstream.skipped.intersection(needed) if upstream.skipped is not None else None
-    now = None if upstream.index is None else run.skipped_before(upstream.index, needed)
+    now = None
+    if upstream.index is not None and not upstream.shares_runs:
+        now = run.skipped_before(upstream.index, needed)
     found = earlier.union(now) if earlier is not None and now is not None else earlier or now
     return found if found is not None and found.num_partitions else None

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rivers.io.contexts import InputContext, OutputContext
-from rivers.io.fields import field_values, remember_annotations
+from rivers.io.fields import field_values, remember_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class BaseIOHandler(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        remember_annotations(cls)
+        remember_fields(cls)
 
     @abstractmethod
     def handle_output(self, context: OutputContext, value: object) -> None:

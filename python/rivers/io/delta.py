@@ -7,25 +7,24 @@ import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import polars as pl
 
-from rivers._rivers import PartitionsDefinition
-from rivers.exceptions import ConfigurationError, ExecutionError
+from rivers.exceptions import ConfigurationError
+from rivers.io.delta_limits import check_folder, check_lengths, has_long_keys
 from rivers.io.delta_rows import (
     HIVE_NULL,
     in_partitions,
     predicate,
-    stored_types,
     with_hive_null,
 )
 from rivers.io.delta_tables import DeltaTables
+from rivers.io.delta_types import as_stored, check_key_type, check_names
 from rivers.io.frame_types import as_wanted, wants_lazy
 from rivers.io.frames import FrameIOHandler
 from rivers.io.key_windows import key_texts
 from rivers.io.paths import base_folder
-from rivers.io.schemas import combine, conform, merged, supertype
+from rivers.io.schemas import combine, conform, merged, supertype, without_empty_leaves
 from rivers.io.store_options import StoreOptions
 from rivers.io.values import (
     by_partition,
@@ -37,7 +36,7 @@ from rivers.io.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from deltalake import DeltaTable
 
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from rivers.io.key_windows import Windows
 
 _INDEX = "__rivers_partition__"
-_MAX_NAME_BYTES = 250  # Of a folder; file systems allow 255.
 
 
 class DeltaIOHandler(FrameIOHandler):
@@ -123,6 +121,8 @@ class DeltaIOHandler(FrameIOHandler):
             raise ConfigurationError(msg) from error
         is_url = isinstance(table_uri, str) and "://" in table_uri
         base = str(table_uri).rstrip("/") if is_url else str(base_folder(table_uri))
+        if not is_url:
+            check_folder(base)
         options = (
             StoreOptions(base, storage_options).for_delta() if is_url or storage_options else None
         )
@@ -156,15 +156,18 @@ class DeltaIOHandler(FrameIOHandler):
         if not context.run_partitions:
             if frame is None or not frame.height:
                 self._tables.mark_none(asset, [""] if frame is None else [], [""])
-            self._tables.replace_all(asset, frame)
+            self._tables.replace_all(
+                asset, None if frame is None else as_stored(asset, "its value", frame)
+            )
             return
         none = [
             _text(key)
             for key in context.partitions
             if (value if values is None else values[key]) is None
         ]
-        if frame is None:
-            self._tables.mark_none(asset, none, none)
+        if frame is None or not frame.width:
+            stored = none if frame is None else [_text(key) for key in context.partitions]
+            self._tables.mark_none(asset, none, stored)
             self._remove(context)
         else:
             self._replace(context, frame, none)
@@ -193,9 +196,10 @@ class DeltaIOHandler(FrameIOHandler):
         keys = [_text(key) for key in context.partitions] or [""]
         table = self._tables.open(asset)
         if table is None:
-            if not set(keys) <= self._tables.nones(asset):
+            if not set(keys) <= self._tables.nones(asset) | self._tables.empties(asset):
                 raise nothing_stored(context, wanted_keys(context), f"in {self._tables.base}")
-            return None if len(keys) == 1 else as_wanted(pl.LazyFrame(), context.type_hint)
+            is_none = len(keys) == 1 and keys[0] in self._tables.nones(asset)
+            return None if is_none else as_wanted(pl.LazyFrame(), context.type_hint)
         rows = self._rows(context, table)
         if len(keys) > 1:
             return as_wanted(rows, context.type_hint)
@@ -260,9 +264,9 @@ class DeltaIOHandler(FrameIOHandler):
         empty = [_text(key) for key, part in parts.items() if not part.height]
         rows = pl.concat(parts.values())
         for name in keys:
-            _check_key_type(name, rows.schema[name])
-        own = stored_types(rows.schema)
-        rows = conform(rows, rows.schema, own)
+            check_key_type(name, rows.schema[name])
+        rows = as_stored(asset, label_of(context.partitions[0]), rows)
+        own = rows.schema
         windows = self._all_windows(context, own, keys)
         stored = self._key_columns(asset, context.partitions, varying=False)
         columns = [name for name in keys if _has_a_value_per_key(own[name], windows.get(name))]
@@ -272,14 +276,14 @@ class DeltaIOHandler(FrameIOHandler):
         def commit(uri: str, table: DeltaTable | None) -> None:
             if table is None:
                 short = [
-                    name for name in columns if not _has_long_keys(context, name, self._names(name))
+                    name for name in columns if not has_long_keys(context, name, self._names(name))
                 ]
                 if self._tables.make(uri, rows, short):
                     return
                 table = self._tables.open(asset)
                 if table is None:
                     raise AssertionError  # `make` has found it.
-            _check_lengths(asset, table.metadata().partition_columns, stored)
+            check_lengths(asset, table.metadata().partition_columns, stored)
             known = self._tables.scan(table).collect_schema()
             target = self._target(context, table, rows, known)
             options: dict[str, Any] = {"partition_by": table.metadata().partition_columns or None}
@@ -328,13 +332,17 @@ class DeltaIOHandler(FrameIOHandler):
         for name, dtype in own.items():
             if name not in known or supertype(known[name], dtype) is not None:
                 continue
-            if rows[name].null_count() == rows.height:
-                own = pl.Schema({**own, name: known[name]})
+            # What has no values yet is stored as text.
+            common = supertype(known[name], without_empty_leaves(rows[name]))
+            if common is not None:
+                own = pl.Schema({**own, name: common})
+                continue
+            stored = self._tables.scan(table).select(name).collect()[name]
+            common = supertype(without_empty_leaves(stored), dtype)
+            if common is not None:
+                known = pl.Schema({**known, name: common})
                 continue
             found = self._tables.scan(table).filter(pl.col(name).is_not_null()).head(1).collect()
-            if not found.height:
-                known = pl.Schema({**known, name: dtype})
-                continue
             keys = self._key_columns(context.asset_name, context.partitions, varying=False)
             first = ", ".join(str(found[column][0]) for column in keys)
             merged(
@@ -347,7 +355,9 @@ class DeltaIOHandler(FrameIOHandler):
         labels = ("what is stored", label_of(context.partitions[0]))
         if self.schema == "strict" and set(own.items()) == set(known.items()):
             return known  # Delta Lake keeps no order of columns.
-        return merged(context.asset_name, zip(labels, (known, own), strict=True), self.schema)
+        both = merged(context.asset_name, zip(labels, (known, own), strict=True), self.schema)
+        check_names(context.asset_name, both)
+        return both
 
     def _all_windows(
         self,
@@ -394,63 +404,6 @@ def _has_a_value_per_key(dtype: pl.DataType, windows: Windows | None) -> bool:
     return windows is None or all(end - start <= day for start, end in windows.values())
 
 
-def _is_too_long(column: str, text: str) -> bool:
-    """Whether a table cannot be partitioned by a text, as no file system has so long a name."""
-    # What is not a letter or a digit is encoded, twice in a folder.
-    encoded = quote(f"{column}={text}", safe="")
-    return len(encoded) + 2 * encoded.count("%") > _MAX_NAME_BYTES
-
-
-def _has_long_keys(context: OutputContext, column: str, dimension: str | None) -> bool:
-    """Whether a column holds keys by which a table cannot be partitioned, in this run or a later one."""
-    definition = None if context.partition is None else context.partition.definition
-    if isinstance(definition, PartitionsDefinition.Multi):
-        definition = dict(definition.dimensions).get(dimension or "")
-    texts: Iterable[str] = ()
-    if isinstance(definition, PartitionsDefinition.Static):
-        texts = definition.keys
-    else:
-        values = (dimensions(key) for key in context.run_partitions)
-        texts = [
-            single_key(key) if value is None else value[dimension or ""]
-            for key, value in zip(context.run_partitions, values, strict=True)
-        ]
-    return any(_is_too_long(column, text) for text in texts)
-
-
-def _check_lengths(asset: str, columns: Sequence[str], keys: Mapping[str, list[str]]) -> None:
-    """Check that the table's folders can have the names of the keys.
-
-    Raises:
-        ExecutionError: If one is too long.
-    """
-    for column in columns:
-        for text in keys.get(column, ()):
-            if _is_too_long(column, text):
-                msg = (
-                    f"the table of asset {asset!r} is partitioned by {column!r}, and the key {text!r} is "
-                    "too long for the name of a folder; use shorter keys, or remove the table so that it "
-                    "is made without"
-                )
-                raise ExecutionError(msg)
-
-
 def _text(partition: PartitionKey) -> str:
     values = dimensions(partition)
     return single_key(partition) if values is None else str(partition)
-
-
-def _check_key_type(name: str, dtype: pl.DataType) -> None:
-    """Check that a column of keys holds something by which rows can be found.
-
-    Raises:
-        TypeError: If it does not.
-    """
-    if isinstance(dtype, pl.Datetime | pl.Categorical | pl.Enum):
-        return
-    if not (dtype.is_integer() or dtype in (pl.String, pl.Date)):
-        msg = (
-            f"the column {name!r} holds the keys of partitions, so it must hold text, dates or whole "
-            f"numbers, or datetimes, not {dtype}; cast it to text"
-        )
-        raise TypeError(msg)

@@ -19,11 +19,6 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """What Polars reads as null in a column by which a table is partitioned; a key like any other."""
 
 
-def stored_types(schema: pl.Schema) -> pl.Schema:
-    """Return a schema in the types that Delta Lake has: signed integers, microseconds, text."""
-    return pl.Schema({name: _stored_type(dtype) for name, dtype in schema.items()})
-
-
 def predicate(
     schema: pl.Schema, keys: Mapping[str, list[str]], windows: Mapping[str, Windows]
 ) -> str:
@@ -80,26 +75,6 @@ def with_hive_null(rows: pl.LazyFrame, schema: pl.Schema, columns: Iterable[str]
     return rows.with_columns(
         pl.col(name).fill_null(HIVE_NULL) for name in columns if schema[name] == pl.String
     )
-
-
-def _stored_type(dtype: pl.DataType) -> pl.DataType:
-    if dtype in (pl.Categorical, pl.Enum, pl.Null):
-        return pl.String()
-    if isinstance(dtype, pl.Datetime):
-        return pl.Datetime("us", None if dtype.time_zone is None else "UTC")
-    if isinstance(dtype, pl.List):
-        return pl.List(_stored_type(pl.Series(dtype=dtype.inner).dtype))
-    if isinstance(dtype, pl.Struct):
-        return pl.Struct(
-            {f.name: _stored_type(pl.Series(dtype=f.dtype).dtype) for f in dtype.fields}
-        )
-    signed = {
-        pl.UInt8: pl.Int16(),
-        pl.UInt16: pl.Int32(),
-        pl.UInt32: pl.Int64(),
-        pl.UInt64: pl.Int64(),
-    }
-    return next((of for unsigned, of in signed.items() if dtype == unsigned), dtype)
 
 
 def _in_windows(column: str, dtype: pl.DataType, windows: Windows) -> pl.Expr:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import polars as pl
 
+from rivers.io.delta_rows import HIVE_NULL
 from rivers.io.delta_sync import local_folder, sync_commits
 from rivers.io.objects import no_panic
 from rivers.io.paths import folder_name, former_folder_name
@@ -46,8 +48,22 @@ class DeltaTables:
         return self._open(former) if table is None and former != self._uri(asset) else table
 
     def scan(self, table: DeltaTable) -> pl.LazyFrame:
-        """Return all rows of a table, lazily."""
-        return pl.scan_delta(table, storage_options=self._options)
+        """Return all rows of a table, lazily.
+
+        Polars finds no file in a local folder whose name deltalake encodes in its URIs (`My%20Data`), and
+        takes folders above the table for columns of keys (`run=5`). Then the files are named here.
+        """
+        scan = pl.scan_delta(table, storage_options=self._options)
+        root = table.table_uri
+        folder = local_folder(root)
+        encoded = root if folder is None else root.removeprefix("file://")
+        above = encoded if folder is None else f"{folder}/"
+        keys = table.metadata().partition_columns
+        strangers = [part.partition("=")[0] for part in above.split("/") if part.count("=") == 1]
+        if above == encoded and not (keys and strangers):
+            return scan
+        files = [above + uri.removeprefix(encoded) for uri in table.file_uris()]
+        return _scan_files(files, scan.collect_schema(), keys, strangers, self._options)
 
     def has_newer(self, table: DeltaTable, since: float, keys: Mapping[str, Sequence[str]]) -> bool:
         """Whether rows of some partitions may have been added since a time, in seconds since 1970.
@@ -194,3 +210,47 @@ class DeltaTables:
                 return DeltaTable(uri, storage_options=self._options)
         except TableNotFoundError:
             return None
+
+
+def _scan_files(
+    files: Sequence[str],
+    schema: pl.Schema,
+    keys: Sequence[str],
+    strangers: Sequence[str],
+    options: dict[str, str] | None,
+) -> pl.LazyFrame:
+    """Return the rows of a table's files.
+
+    Args:
+        files: Their paths or URLs.
+        schema: The table's columns.
+        keys: Those by which it is partitioned, whose values are the names of folders.
+        strangers: What Polars takes for such columns in the names of folders above the table.
+        options: The configuration of the store.
+    """
+
+    def scan(files: Sequence[str], hive: dict[str, pl.DataType] | None) -> pl.LazyFrame:
+        return pl.scan_parquet(
+            list(files), glob=False, hive_partitioning=hive is not None, hive_schema=hive,
+            missing_columns="insert", extra_columns="ignore",
+            cast_options=pl.ScanCastOptions(missing_struct_fields="insert"), storage_options=options,
+        )  # fmt: skip
+
+    if not files:
+        return pl.LazyFrame(schema=schema)
+    if not set(keys) & set(strangers):
+        hive = {name: pl.String() for name in strangers} | {name: schema[name] for name in keys}
+        return scan(files, hive if keys else None).select(schema.names())
+    # A folder above has the name of a key: its value is not to be mistaken for that of the rows.
+    folders: dict[tuple[str, ...], list[str]] = {}
+    for file in files:
+        names = file.split("/")[-len(keys) - 1 : -1]
+        folders.setdefault(tuple(name.partition("=")[2] for name in names), []).append(file)
+    parts = [
+        scan(group, None).with_columns(
+            pl.lit(None if value == HIVE_NULL else unquote(value)).cast(schema[key]).alias(key)
+            for key, value in zip(keys, values, strict=True)
+        )
+        for values, group in folders.items()
+    ]
+    return pl.concat([part.select(schema.names()) for part in parts], how="diagonal")

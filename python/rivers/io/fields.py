@@ -27,13 +27,25 @@ if TYPE_CHECKING:
 
 _models: WeakKeyDictionary[type, type[pydantic.BaseModel]] = WeakKeyDictionary()
 _ANNOTATIONS = "_field_annotations"
+_VALIDATORS = "_field_validators"
 
 
-def remember_annotations(cls: type) -> None:
-    """Evaluate the annotations of a class that are texts, while the names of its function are known.
+def remember_fields(cls: type) -> None:
+    """Note what a class declares about its fields, while it is being defined.
 
-    A text that cannot be evaluated yet is evaluated when the first handler is made.
+    Annotations that are texts are evaluated while the names of the class's function are known; a text
+    that cannot be evaluated yet is evaluated when the first handler is made. What a validator of
+    pydantic decorates becomes a method, as in a model: pydantic's own object cannot be unpickled.
     """
+    validators = {
+        name: (type(value), value.wrapped, value.decorator_info)
+        for name, value in vars(cls).items()
+        if type(value).__name__ == "PydanticDescriptorProxy"
+    }
+    for name, (_, wrapped, _) in validators.items():
+        setattr(cls, name, wrapped)
+    if validators:
+        setattr(cls, _VALIDATORS, validators)
     own = inspect.get_annotations(cls)
     if not any(isinstance(annotation, str) for annotation in own.values()):
         return
@@ -99,8 +111,8 @@ def _model_of(cls: type, base: type) -> type[pydantic.BaseModel]:
         for name, value in vars(owner).items():
             if name in annotations:
                 namespace[name] = _default(value)
-            elif type(value).__name__ == "PydanticDescriptorProxy":
-                namespace[name] = value
+        for name, (proxy, wrapped, info) in vars(owner).get(_VALIDATORS, {}).items():
+            namespace[name] = proxy(wrapped, info)
     namespace |= {"__annotations__": annotations, "__module__": cls.__module__}
     with warnings.catch_warnings():
         # A field may be called like a method of a pydantic model, such as `schema` or `copy`.
@@ -112,7 +124,10 @@ class _Settings(pydantic.BaseModel):
     """What all models of handlers have in common."""
 
     model_config = pydantic.ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", protected_namespaces=()
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        protected_namespaces=(),
+        validate_default=True,
     )
 
 

@@ -70,6 +70,8 @@ class FrameIOHandler(BaseIOHandler):
             keys: The columns to split by, each with its text for every partition of the run.
         """
         run = context.run_partitions
+        if not frame.width:  # No columns: no rows of any partition.
+            return dict.fromkeys(context.partitions, frame)
         if lacking := [column for column in keys if column not in frame.columns]:
             msg = (
                 f"asset {context.asset_name!r} returned one frame for {len(run)} partitions, without the"

@@ -16,7 +16,7 @@ from rivers.io.frames import FrameIOHandler
 from rivers.io.known_schemas import have_one_schema, note_schemas
 from rivers.io.lazy_objects import scan_object
 from rivers.io.objects import Objects
-from rivers.io.paths import partition_name
+from rivers.io.paths import partition_names
 from rivers.io.places import files_at, prefix_path
 from rivers.io.schemas import conform, merged
 from rivers.io.values import by_partition, label_of, nothing_stored, wanted_keys
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from rivers.io.frame_types import SchemaRule
 
 _SUFFIX = ".parquet"
+
+_MIN_LISTED = 100
+"""Number of files from which a folder is listed, and not each of them looked for."""
+
+_MAX_LISTED_SHARE = 4
+"""How many times as many files as are looked for a folder is listed for at most."""
 
 
 class ParquetIOHandler(FrameIOHandler):
@@ -189,9 +195,9 @@ class ParquetIOHandler(FrameIOHandler):
             return None
         if not have_one_schema(files, asset):
             return None
-        folder = f"{files.base}/"
-        paths = [folder + partition_name(asset, key, _SUFFIX) for key in context.partitions]
-        return paths if all(map(os.path.exists, paths)) else None
+        folder, names = partition_names(asset, context.partitions, _SUFFIX)
+        folder = f"{files.base}/{folder}"
+        return [f"{folder}/{name}" for name in names] if _are_there(folder, names) else None
 
     def _by_partition(
         self, context: OutputContext, value: object
@@ -258,6 +264,16 @@ class ParquetIOHandler(FrameIOHandler):
 def _none_of(path: PurePath) -> PurePath:
     """Return the file that stands for `None`; other programs that read the folder ignore hidden files."""
     return path.with_name(f".{path.name}.none")
+
+
+def _are_there(folder: str, names: Sequence[str]) -> bool:
+    """Whether a folder has all of some files; of thousands, it is listed, if it has few others."""
+    found: set[str] = set()
+    if len(names) >= _MIN_LISTED:
+        with suppress(OSError), os.scandir(folder) as entries:
+            limit = _MAX_LISTED_SHARE * len(names)
+            found = {entry.name for entry in itertools.islice(entries, limit)}
+    return all(name in found or os.path.exists(f"{folder}/{name}") for name in names)  # noqa: PTH110
 
 
 def _schema(source: Any, options: dict[str, str] | None) -> pl.Schema:

@@ -25,7 +25,7 @@ from rivers.io.values import dimensions, single_key
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rivers._rivers import PartitionKey
 
@@ -64,9 +64,15 @@ def partition_path(base: P, asset: str, partition: PartitionKey | None, suffix: 
     return _path(base, asset, partition, suffix, _name)
 
 
-def partition_name(asset: str, partition: PartitionKey, suffix: str) -> str:
-    """Return the path of a partition's file below the handler's folder, with `/` between its parts."""
-    return _relative(asset, partition, suffix, _name)
+def partition_names(
+    asset: str, partitions: Sequence[PartitionKey], suffix: str
+) -> tuple[str, list[str]]:
+    """Return the folder in which the files of some partitions are, and their paths below it.
+
+    The folder is below the handler's; there is `/` between the parts of a path.
+    """
+    folder = _asset_name(asset, _name)
+    return folder, [_below(partition, suffix, _name) for partition in partitions]
 
 
 def former_path(base: P, asset: str, partition: PartitionKey | None, suffix: str) -> P | None:
@@ -90,18 +96,17 @@ def _path(
 ) -> P:
     if partition is None:
         return base / f"{_asset_name(asset, name)}{suffix}"
-    return base / _relative(asset, partition, suffix, name)
+    return base / f"{_asset_name(asset, name)}/{_below(partition, suffix, name)}"
 
 
-def _relative(asset: str, partition: PartitionKey, suffix: str, name: Callable[[str], str]) -> str:
-    folder = _asset_name(asset, name)
+def _below(partition: PartitionKey, suffix: str, name: Callable[[str], str]) -> str:
+    """Return the path of a partition's file below the asset's folder."""
     values = dimensions(partition)
     if values is None:
         key = single_key(partition)
-        text = key if _DIGITS.fullmatch(key) else name(_escape(key))
-        return f"{folder}/{text}{suffix}"
+        return f"{key if _DIGITS.fullmatch(key) else name(_escape(key))}{suffix}"
     names = [name(f"{_escape(key)}={_escape(value)}") for key, value in values.items()]
-    return "/".join((folder, *names, f"data{suffix}"))
+    return "/".join((*names, f"data{suffix}"))
 
 
 @lru_cache(maxsize=1024)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_PRECISION = 38
 _UNITS: Sequence[Literal["ms", "us", "ns"]] = ("ms", "us", "ns")
+_LISTS = (pl.List, pl.Array)
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -95,6 +96,12 @@ def supertype(first: pl.DataType, second: pl.DataType) -> pl.DataType | None:
         return pl.concat(frames, how="vertical_relaxed").schema[""]
     if isinstance(first, _TEXTS) and isinstance(second, _TEXTS):
         return pl.String()
+    return _of_two_kinds(first, second)
+
+
+def _of_two_kinds(first: pl.DataType, second: pl.DataType) -> pl.DataType | None:
+    if isinstance(first, _LISTS) and isinstance(second, _LISTS):
+        return _lists(pl.List(first.inner), pl.List(second.inner))
     dates = [dtype for dtype in (first, second) if isinstance(dtype, pl.Datetime)]
     if len(dates) == 1 and pl.Date in (first, second) and dates[0].time_zone is None:
         return dates[0]
@@ -127,6 +134,31 @@ def _lists(first: pl.List, second: pl.List) -> pl.DataType | None:
     return None if inner is None else pl.List(inner)
 
 
+def _arrays(first: pl.Array, second: pl.Array) -> pl.DataType | None:
+    """Return what is common to two arrays: a list, if their widths differ."""
+    inner = supertype(_dtype(first.inner), _dtype(second.inner))
+    if inner is None:
+        return None
+    return pl.Array(inner, first.size) if first.size == second.size else pl.List(inner)
+
+
+def without_empty_leaves(column: pl.Series) -> pl.DataType:
+    """Return the type of a column, with `Null` for what holds no value in any row, as in `[[], []]`."""
+    if column.null_count() == len(column):
+        return pl.Null()
+    dtype = column.dtype
+    if isinstance(dtype, pl.List):
+        return pl.List(without_empty_leaves(column.drop_nulls().list.explode()))
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct(
+            {
+                field.name: without_empty_leaves(column.struct.field(field.name))
+                for field in dtype.fields
+            }
+        )
+    return dtype
+
+
 def _structs(first: pl.Struct, second: pl.Struct) -> pl.DataType | None:
     fields: dict[str, pl.DataType] = {}
     for field in itertools.chain(first.fields, second.fields):
@@ -143,6 +175,7 @@ _NESTED: dict[type[pl.DataType], Callable[..., pl.DataType | None]] = {
     pl.Datetime: _datetimes,
     pl.Duration: _durations,
     pl.List: _lists,
+    pl.Array: _arrays,
     pl.Struct: _structs,
 }
 """Types with parameters, which decide what is common to two of one kind."""
@@ -172,6 +205,8 @@ def _converted(expression: pl.Expr, own: pl.DataType, target: pl.DataType) -> pl
             for field in target.fields
         ]  # fmt: skip
         return pl.when(expression.is_not_null()).then(pl.struct(fields))
+    if isinstance(own, pl.Array) and isinstance(target, pl.List):
+        own, expression = pl.List(own.inner), expression.arr.to_list()
     if isinstance(own, pl.List) and isinstance(target, pl.List):
         inner = _converted(pl.element(), _dtype(own.inner), _dtype(target.inner))
         return expression.list.eval(inner).cast(target)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from rivers._rivers import Space, ValueStore
+from rivers.exceptions import StorageError
 from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.values import GroupValue, group, nothing_stored, ungroup
 
@@ -132,7 +134,7 @@ class StoredIOHandler(BaseIOHandler):
                 raise nothing_stored(context, _keys_of(wanted), f"in {self._values.folder}")
             return ungroup(context, [item] * wanted.num_partitions)
         if own is not None or not context.run_id:
-            self._values.flush()  # What other runs have stored is there already.
+            self._flush_for_reading()  # What other runs have stored is there already.
         found = self._values.load(asset, wanted)
         known: dict[PartitionKey | None, object] = {}
         for part, item in own or ():
@@ -148,16 +150,22 @@ class StoredIOHandler(BaseIOHandler):
             raise nothing_stored(context, [keys[at] for at in missing], f"in {self._values.folder}")
         return ungroup(context, stored)
 
+    def _flush_for_reading(self) -> None:
+        """Write what waits to be written, so that it is found."""
+        # What a full disk does not take is of runs that are not recorded; their backfill says why.
+        with contextlib.suppress(StorageError):
+            self._values.flush()
+
     def _held(self, asset: str, partitions: Selection) -> Selection:
         """Those of the partitions whose values are stored; see `BaseIOHandler._held`."""
-        self._values.flush()
+        self._flush_for_reading()
         return self._values.available(asset, partitions)
 
     def _lost(self, asset: str, partitions: Selection) -> Selection:
         """Those that could not be pickled, or were in a file that is gone; see `BaseIOHandler._lost`."""
         if not self._is_plain:
             return partitions.difference(partitions)
-        self._values.flush()
+        self._flush_for_reading()
         return self._values.lost(asset, partitions)
 
     def _none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder | None:

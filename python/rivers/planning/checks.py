@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from rivers.assets.asset_graph import SAME_KEYS
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.executor import Isolation
     from rivers.io.base import Reach
+    from rivers.planning.request import Keeping
+
+_log = logging.getLogger("rivers")
 
 _SUFFICIENT: dict[Isolation, tuple[Reach, ...]] = {
     "none": ("process", "machine", "anywhere"),
@@ -150,6 +154,29 @@ def check_outputs_reach(
                 f"its values {_KEPT['machine']}; give it an io_handler {_NEEDED['machine']}"
             )
             raise ExecutionError(msg)
+
+
+def warn_of_lost_values(
+    nodes: Sequence[Node], keeping: Sequence[Keeping], *, ends_with_call: bool
+) -> None:
+    """Says, before anything runs, which values no process will be able to load afterwards.
+
+    Args:
+        nodes: The assets that are executed.
+        keeping: How the values of each are kept.
+        ends_with_call: Whether this process ends with the backfill, as a shell command does.
+    """
+    gone = {"run": "the end of their run", "process": "the end of this command"}
+    for where, until in gone.items():
+        if where == "process" and not ends_with_call:
+            continue
+        names = [node.name for node, own in zip(nodes, keeping, strict=True) if own.where == where]
+        if names:
+            _log.warning(
+                "values of %s are kept in memory and cannot be loaded after %s: their partitions will be "
+                "missing; give them an io_handler such as PickleIOHandler to keep them",
+                ", ".join(map(repr, names)), until,
+            )  # fmt: skip
 
 
 def _declares_reach(handler: BaseIOHandler) -> bool:

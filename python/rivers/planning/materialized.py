@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rivers.planning.checks import reaches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rivers._rivers import Plan, Selection, Store
     from rivers.assets.asset_graph import Node
@@ -41,7 +41,7 @@ def executed_parts(
     plan: Plan,
     nodes: Sequence[Node],
     left: Sequence[Selection] | None = None,
-    again: Collection[int] = (),
+    again: Mapping[int, Selection] | None = None,
 ) -> Parts:
     """The partitions for which runs execute assets.
 
@@ -49,26 +49,30 @@ def executed_parts(
         plan: The runs.
         nodes: The assets of the request, in its order.
         left: By layer, the partitions whose runs are left; by default all.
-        again: Indices of the assets that are executed also where the plan says that they are materialized.
+        again: By index of an asset, partitions for which it is executed although the plan says that it is
+            materialized.
     """
     parts: Parts = {}
     for at, (selection, _, indices) in enumerate(plan.layers):
         own = selection if left is None else left[at]
         for index in range(len(nodes)) if indices is None else indices:
-            done = None if index in again else plan.materialized(index)
+            done = plan.materialized(index)
+            if done is not None and again and index in again:
+                done = done.difference(again[index])
             parts[nodes[index].name] = own if done is None else own.difference(done)
     return parts
 
 
 def unavailable(
     plan: Plan, nodes: Sequence[Node], loadable: Callable[[Node, Selection], Selection]
-) -> list[int]:
-    """Indices of the assets that a plan leaves out, but whose values cannot all be loaded any more."""
-    lost = []
+) -> dict[int, Selection]:
+    """By index of an asset, the partitions that a plan leaves out and whose values cannot be loaded."""
+    lost = {}
     for index, node in enumerate(nodes):
         done = plan.materialized(index)
-        if done is not None and loadable(node, done).num_partitions < done.num_partitions:
-            lost.append(index)
+        gone = None if done is None else done.difference(loadable(node, done))
+        if gone is not None and gone.num_partitions:
+            lost[index] = gone
     return lost
 
 
@@ -80,7 +84,7 @@ def kept(node: Node, handler: BaseIOHandler, isolation: Isolation) -> Kept:
         handler: What stores its values.
         isolation: What separates the workers that execute the runs from this process.
     """
-    if handler.reach != "process" or not node.asset.has_value:
+    if handler.reach != "process" or not node.asset.keeps_value:
         return "stored"
     return "process" if isolation == "none" else "run"
 
@@ -97,7 +101,7 @@ def loadable(
         isolation: What separates the workers that execute the run from this process.
         store: Knows which of the partitions were skipped, and so have no value.
     """
-    if not node.asset.has_value:
+    if not node.asset.keeps_value:
         return done
     skipped = store.skipped(node.name, done.space)
     held = done.intersection(skipped) if skipped is not None else done.difference(done)

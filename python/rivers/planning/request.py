@@ -411,3 +411,8 @@ def _stored_assets(nodes: Sequence[Node], kept: Sequence[Keeping]) -> list[dict[
         }
         for node, keeping in zip(nodes, kept, strict=True)
     ]
+
+
+def stored_assets_json(nodes: Sequence[Node], kept: Sequence[Keeping]) -> str:
+    """How assets are declared, as a request stores it."""
+    return json.dumps(_stored_assets(nodes, kept))

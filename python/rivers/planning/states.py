@@ -54,7 +54,7 @@ class AssetStates:
         Besides what is `unavailable`, these are values that a memory handler of this process no longer has.
         """
         state, handler = self.of(node), self._handler_of(node)
-        if handler.reach != "process" or not node.asset.has_value:
+        if handler.reach != "process" or not node.asset.keeps_value:
             return self.unavailable(node)
         return state.gone().union(handler._lost(node.name, state.stored()))  # noqa: SLF001  (not for users)
 
@@ -67,7 +67,7 @@ class AssetStates:
         if found is None:
             state, handler = self.of(node), self._handler_of(node)
             found = state.gone()
-            if handler.reach != "process" and node.asset.has_value:
+            if handler.reach != "process" and node.asset.keeps_value:
                 stored = state.stored()
                 if stored.num_partitions:
                     found = found.union(handler._lost(node.name, stored))  # noqa: SLF001  (not for users)

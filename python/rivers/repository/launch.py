@@ -17,8 +17,12 @@ from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValid
 from rivers.execution import observer
 from rivers.execution.log_context import follow
 from rivers.execution.observer import Observed
-from rivers.planning.checks import check_memory_inputs, check_outputs_reach, check_same_keys
-from rivers.planning.grouping import choose_strategy
+from rivers.planning.checks import (
+    check_memory_inputs,
+    check_outputs_reach,
+    check_same_keys,
+    warn_of_lost_values,
+)
 from rivers.planning.launch_info import NO_LAUNCH_INFO, LaunchInfo
 from rivers.planning.lost_inputs import lost_inputs
 from rivers.planning.materialized import (
@@ -29,13 +33,19 @@ from rivers.planning.materialized import (
     unavailable,
 )
 from rivers.planning.missing_inputs import check_inputs_exist
-from rivers.planning.request import BackfillRequest, Keeping, RunRequest
-from rivers.planning.runs import plan_backfill, plan_rerun, plan_runs
+from rivers.planning.request import (
+    BackfillRequest,
+    Keeping,
+    RunRequest,
+    stored_assets_json,
+)
+from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import stored_assets
 from rivers.planning.states import AssetStates
-from rivers.repository import waiting
+from rivers.repository import made_again, waiting
 from rivers.repository.at_exit import keep_until_idle
 from rivers.repository.importing import refuse_while_importing
+from rivers.repository.made_again import Again
 from rivers.repository.nested import refuse_blocking_the_loop, submission
 from rivers.repository.spaces import Spaces
 from rivers.status import tables
@@ -125,6 +135,10 @@ class Launcher:
             for node, handler in zip(nodes, handlers, strict=True)
         ]
 
+    def _warn_of_lost_values(self, nodes: list[Node]) -> None:
+        ends_with_call = self.launch.module is not None  # By a shell command.
+        warn_of_lost_values(nodes, self._kept(nodes), ends_with_call=ends_with_call)
+
     def states(self, spaces: Spaces) -> AssetStates:
         """What is materialized now, and what of it is out of date."""
         return AssetStates(self.runtime.store, self.graph, spaces, self.builder.handler)
@@ -193,12 +207,17 @@ class Launcher:
         left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
             left = self._failed_with(backfill_id, error_type)
-        nodes, plan = plan_rerun(request, self.graph, spaces, store.plan(record["key"]), left)
+        earlier = store.plan(record["key"])
+        nodes, plan = plan_rerun(request, self.graph, spaces, earlier, left)
         origins = self._origins(backfill_id)
         states = self.states(spaces)
+        indices = {name: index for index, name in enumerate(record["assets"])}
 
         def done(node: Node, selection: Selection) -> Selection:
             made = store.materialized_in(origins, node.name, selection.space)
+            left_out = earlier.materialized(indices[node.name])
+            if left_out is not None:
+                made = made.union(left_out.same_in(selection.space))
             made = made.intersection(states.materialized(node.name, selection.space))
             return self._loadable(node, made.intersection(selection))
 
@@ -206,11 +225,14 @@ class Launcher:
             plan = leave_out_materialized(plan, nodes, done)
         lost = lost_inputs(self.graph, executed_parts(plan, nodes), spaces, states)
         prepared = self.prepare(request, nodes, plan, spaces, states, lost)
+        inputs: Again | None = None
         if lost and not dry_run:
-            self._materialize_again(lost, spaces, request)
-            # What was skipped may have changed.
-            prepared = self.prepare(request, nodes, plan, spaces, None, lost)
-        return self._launch(request, replace(prepared, launch=launch), block, dry_run)
+            inputs = self._submit_again(lost, spaces, request, block=block)
+            if block:
+                made_again.wait(self.runtime, inputs)
+                # What was skipped may have changed.
+                prepared = self.prepare(request, nodes, plan, spaces, None, lost)
+        return self._launch(request, replace(prepared, launch=launch), block, dry_run, inputs)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
         """See `CodeRepository.resume_backfill`."""
@@ -222,12 +244,20 @@ class Launcher:
         _, configs = check_config(request.config, nodes)
         plan = connection.store.plan(record["key"])
         spaces = self.spaces()
-        program = self.builder.build(
-            nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
-        )
-        _check_still_defined(program, plan, spaces)
-        if self.runtime.executor.isolation == "none":
-            follow(program)
+        is_interrupted = backfill_id in self.runtime.store.interrupted()
+        pending = self.runtime.store.pending(backfill_id) if is_interrupted else None
+
+        def build() -> Program:
+            skipped = self.runtime.store.skipped
+            program = self.builder.build(
+                nodes, plan, configs, spaces, request.retry, request.timeout, skipped, pending
+            )
+            _check_still_defined(program, plan, spaces)
+            if self.runtime.executor.isolation == "none":
+                follow(program)
+            return program
+
+        program = build()
         if block:
             self.refuse_blocking_the_loop(program)
         states = self.states(spaces)
@@ -236,16 +266,22 @@ class Launcher:
             made = states.materialized(node.name, done.space).intersection(done)
             return self._loadable(node, made)
 
-        again = unavailable(plan, nodes, held)
-        if backfill_id in self.runtime.store.interrupted():
-            pending = self.runtime.store.pending(backfill_id)
+        lost = unavailable(plan, nodes, held)
+        again: Again | None = None
+        if pending is not None:
             inputs = lost_inputs(
-                self.graph, executed_parts(plan, nodes, pending, again), spaces, states
+                self.graph, executed_parts(plan, nodes, pending, lost), spaces, states
             )
             if inputs:
-                self._materialize_again(inputs, spaces, request)
+                again = self._submit_again(inputs, spaces, request, block=block)
+            if again is not None and block:
+                made_again.wait(self.runtime, again)
+                program = build()
         connection.workers.prepare()
         left = record["num_partitions"] - record["completed"] - record["failed"]
+        self._warn_of_lost_values(nodes)
+        is_held = again is not None and not block
+        assets = stored_assets_json(nodes, self._kept(nodes))
         launch = self._stored_launch(backfill_id)
         names = [node.name for node in nodes]
         observation = program.begin(
@@ -261,34 +297,27 @@ class Launcher:
         ):
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
-                (self._clock_ahead(), again),
+                (self._clock_ahead(), list(lost.items()), assets, is_held),
             )  # fmt: skip
             connection.event_log.observe(observation, key, backfill_id)
             connection.event_log.expect(backfill_id, launch.notify)
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
+        if again is not None and not block:
+            made_again.start_after(self.runtime, again, key, program, build)
         return self._result(key, backfill_id, plan, block)
 
     # -- their steps -------------------------------------------------------------------------------
 
-    def _materialize_again(self, lost: Parts, spaces: Spaces, request: BackfillRequest) -> None:
-        """Materializes inputs again whose values are gone, and waits for that; they count for no backfill."""
-        nodes = self.graph.in_order(lost)
-        plan = plan_runs(self.graph, lost, lambda nodes: choose_strategy(None, nodes))
-        known = {name for node in nodes for name in (node.name, node.asset.step.name)}
-        config = {name: own for name, own in (request.config or {}).items() if name in known}
-        again = RunRequest(
-            request.tags, config, request.priority, request.retry, request.max_concurrency
-        )
-        _log.info(
-            "values of %d partitions went with the memory of a process and are materialized again: %s",
-            plan.num_partitions, ", ".join(lost),
-        )  # fmt: skip
+    def _submit_again(
+        self, lost: Parts, spaces: Spaces, request: BackfillRequest, *, block: bool
+    ) -> Again:
+        """Begins to materialize inputs again whose values are gone."""
+        again, nodes, plan = made_again.requested(self.graph, lost, request)
         prepared = self.prepare(again, nodes, plan, spaces)
-        self.refuse_blocking_the_loop(prepared.program)
-        key, request_id = self.submit(prepared)
-        advice = "call it again for what is missing"
-        waiting.wait(self.runtime, key, request_id, plan.num_partitions, advice, advice)
+        if block:
+            self.refuse_blocking_the_loop(prepared.program)
+        return Again(*self.submit(prepared), plan.num_partitions)
 
     def prepare(
         self,
@@ -335,8 +364,8 @@ class Launcher:
             follow(program)
         return Prepared(request, nodes, plan, program, config)
 
-    def submit(self, prepared: Prepared) -> tuple[int, str]:
-        """Records a request and queues its runs.
+    def submit(self, prepared: Prepared, *, held: bool = False) -> tuple[int, str]:
+        """Records a request and queues its runs; if they are held, they start later.
 
         Returns:
             Its number in the storage, and its id.
@@ -362,7 +391,7 @@ class Launcher:
                     self._clock_ahead(), launch,
                 ),
                 plan, program,
-                self.runtime.executor, pools.needs(prepared.nodes),
+                self.runtime.executor, pools.needs(prepared.nodes), held,
             )  # fmt: skip
             connection.event_log.observe(observation, key, request_id)
             if not is_manual:
@@ -389,18 +418,41 @@ class Launcher:
         self.runtime.connect().workers.notify()
 
     def _launch(
-        self, request: BackfillRequest, prepared: Prepared, block: bool, dry_run: bool
+        self,
+        request: BackfillRequest,
+        prepared: Prepared,
+        block: bool,
+        dry_run: bool,
+        again: Again | None = None,
     ) -> BackfillResult:
         plan = prepared.plan
+        self._warn_of_lost_values(prepared.nodes)
         if not dry_run:
             if block:
                 self.refuse_blocking_the_loop(prepared.program)
-            key, backfill_id = self.submit(prepared)
+            is_held = again is not None and not block
+            key, backfill_id = self.submit(prepared, held=is_held)
+            if again is not None and not block:
+                made_again.start_after(
+                    self.runtime, again, key, prepared.program, lambda: self._built_again(prepared)
+                )
             return self._result(key, backfill_id, plan, block)
         names = [node.name for node in prepared.nodes]
         return _planned(
             "", plan, "dry_run", names, lambda: self._estimate(names, plan, request.max_concurrency)
         )
+
+    def _built_again(self, prepared: Prepared) -> Program:
+        """What the runs of a request execute, by what was skipped until now."""
+        request, spaces = prepared.request, self.spaces()
+        _, configs = check_config(request.config, prepared.nodes)
+        program = self.builder.build(
+            prepared.nodes, prepared.plan, configs, spaces, request.retry, request.timeout,
+            self.runtime.store.skipped,
+        )  # fmt: skip
+        if self.runtime.executor.isolation == "none":
+            follow(program)
+        return program
 
     def _loadable(self, node: Node, done: Selection) -> Selection:
         """Those of an asset's materialized partitions whose values a run can load."""

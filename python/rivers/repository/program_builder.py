@@ -15,7 +15,7 @@ from rivers.io.stored import StoredIOHandler
 from rivers.policies.retry import check_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from rivers._rivers import Plan, Selection, Space, Store
     from rivers.assets.asset_graph import Graph, Node
@@ -119,6 +119,7 @@ class ProgramBuilder:
         retry: RetryPolicy | None,
         timeout: float | None,
         skipped: Skipped,
+        left: Sequence[Selection] | None = None,
     ) -> Program:
         """The steps of the runs of a plan.
 
@@ -130,13 +131,15 @@ class ProgramBuilder:
             retry: The retry policy of the request, which goes before the assets' own.
             timeout: The timeout of the request, which goes before the assets' own.
             skipped: Looks up what earlier backfills skipped.
+            left: By layer, the partitions whose runs are left; by default all.
         """
         index_of = {node.name: index for index, node in enumerate(nodes)}
         # The graph may have changed since the request was made, so its order may be another one.
         ordered = self._graph.in_order(index_of)
         needs = self._graph.needs_among(index_of)
         part_of: dict[str, Selection] = {}
-        for selection, _, indices in plan.layers:
+        for at, (whole, _, indices) in enumerate(plan.layers):
+            selection = whole if left is None else left[at]
             for index in range(len(nodes)) if indices is None else indices:
                 done = plan.materialized(index)
                 part_of[nodes[index].name] = selection.difference(done) if done else selection

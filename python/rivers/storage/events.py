@@ -21,12 +21,13 @@ class StoredEvent:
     Attributes:
         id: A text that no other event has.
         event_type: `"StepStart"`, `"StepRetry"`, `"Materialization"`, `"StepFailure"` or
-            `"StepSuccess"`.
+            `"StepSuccess"`; `"Reported"` or `"Forgotten"` for a call of `report_materialized()` or
+            `forget_partitions()`, which is one event for any number of partitions.
         asset_key: Name of the asset; each output of a multi-asset has events of its own.
-        run_id: Id of the run.
+        run_id: Id of the run; `""` for what a user reported.
         partition_key: The partition of a materialization or of a failed partition; of a failed step one
-            key with all the run's partitions. `None` where the event belongs to the step, the asset is
-            not partitioned, or no key stands for exactly these partitions.
+            key with all the run's partitions, and so of a report. `None` where the event belongs to the
+            step, the asset is not partitioned, or no key stands for exactly these partitions.
         timestamp: Nanoseconds since 1970 UTC.
         metadata: Names and texts: of a materialization what was recorded with it (strings as they are,
             the rest as JSON), of a failure or a retry `("error", text)`.

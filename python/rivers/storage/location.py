@@ -19,8 +19,14 @@ MEMORY: Final = "memory"
 _POSTGRES = re.compile(r"postgres(ql)?://")
 """The start of the URL of a PostgreSQL server."""
 
-_PASSWORD = re.compile(r"(?<=//)([^/@?]*?):[^/?]*@|(?<=[?&])password=[^&]*&?")
-"""What of such a URL is never shown."""
+_CREDENTIALS = re.compile(r"(?<=//)([^:@]*)(:.*)?@")
+"""Who connects to such a server, in what stands before the query; a password may contain anything."""
+
+_HOSTS = re.compile(r"\w+://[^:@/]*(:\d+)?(,[^:@/]*(:\d+)?)*(/[^:@]*)?")
+"""What stands before the query where nobody is named."""
+
+_PASSWORD = re.compile(r"(?<![^&])password=[^&]*&?")
+"""The other place where a password may stand."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 """The start of a URL. A scheme has two letters or more: one letter is a drive, as in `C:\\data`."""
@@ -97,9 +103,7 @@ class StorageLocation:
     def display(self) -> str:
         """The location in messages: the path, `memory`, or the URL without its password."""
         if self.url is not None:
-            return _PASSWORD.sub(
-                lambda found: f"{found[1]}@" if found[1] is not None else "", self.url
-            )
+            return _without_password(self.url)
         return MEMORY if self.path is None else str(self.path)
 
     @property
@@ -115,3 +119,10 @@ class StorageLocation:
         ):
             missing.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+
+def _without_password(url: str) -> str:
+    base, mark, query = url.partition("?")
+    if "@" not in base and not _HOSTS.fullmatch(base):
+        return f"{url.partition('://')[0]}://..."  # A password that contains a question mark.
+    return _CREDENTIALS.sub(r"\1@", base) + mark + _PASSWORD.sub("", query)

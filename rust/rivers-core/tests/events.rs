@@ -78,7 +78,7 @@ fn skip(asset: u32, partition: Option<u64>) -> Skip {
 fn shown(events: &[Event]) -> Vec<(&'static str, Option<u64>)> {
     let partition = |event: &Event| match event.partitions {
         EventPartitions::One(_, partition) => Some(partition),
-        EventPartitions::None | EventPartitions::Run(_) => None,
+        EventPartitions::None | EventPartitions::Several(_) => None,
     };
     events
         .iter()

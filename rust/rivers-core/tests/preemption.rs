@@ -75,6 +75,7 @@ impl Scene {
             capacity: None,
             placement: Placement::Local,
             pools: Vec::new(),
+            held: false,
         };
         self.engine.submit(request, plan, execution).unwrap();
     }

@@ -51,6 +51,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         capacity: None,
         placement: Placement::Local,
         pools: Vec::new(),
+        held: false,
     };
     engine.submit(request, plan, execution).unwrap();
     (engine, clock)

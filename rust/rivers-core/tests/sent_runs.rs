@@ -55,6 +55,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
         capacity: Some(2),
         placement: Placement::REMOTE,
         pools: Vec::new(),
+        held: false,
     };
     let key = engine.submit(request, plan, execution).unwrap();
     (engine, key)

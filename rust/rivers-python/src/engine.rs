@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rivers_core::backfill::{Change, Kind, Request, Session, Status};
+use rivers_core::backfill::{Change, Kind, Request, RequestedAsset, Session, Status};
 use rivers_core::clock::SteadyClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::Limits;
@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit};
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
+use crate::selection::Selection;
 use crate::store::Store;
 
 /// How often a waiting main thread checks for Ctrl-C.
@@ -60,12 +61,14 @@ fn execution(
     program: PyProgram,
     executor: &PyExecutor,
     pools: Vec<(String, u32)>,
+    held: bool,
 ) -> PyResult<Execution> {
     Ok(Execution {
         program: Arc::new(program),
         capacity: executor.capacity,
         placement: executor.placement()?,
         pools,
+        held,
     })
 }
 
@@ -73,6 +76,7 @@ fn execution(
 impl Engine {
     #[new]
     fn new(
+        py: Python<'_>,
         store: &Store,
         max_concurrent_runs: Option<u32>,
         tag_limits: Vec<PyTagLimit>,
@@ -85,12 +89,9 @@ impl Engine {
             tag_limits: tag_limits.into_iter().map(Into::into).collect(),
             pools,
         };
-        let engine = engine::Engine::new(
-            Arc::clone(&store.store),
-            Arc::new(SteadyClock),
-            limits,
-            lease,
-        )?;
+        let (store, clock) = (Arc::clone(&store.store), Arc::new(SteadyClock));
+        // A server is told that this process is there.
+        let engine = py.detach(|| engine::Engine::new(store, clock, limits, lease))?;
         Ok(Self { engine })
     }
 
@@ -103,12 +104,13 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
+        held: bool,
     ) -> PyResult<(i64, String)> {
         let request =
             Request::from_json(request, engine::new_id(), self.engine.now()).map_err(Raised)?;
         let id = request.id.clone();
         let plan = rivers_core::plan::Plan::clone(&plan.plan);
-        let execution = execution(program, &executor, pools)?;
+        let execution = execution(program, &executor, pools, held)?;
         let key = py
             .detach(|| self.engine.submit(request, plan, execution))
             .map_err(Raised)?;
@@ -122,19 +124,27 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
-        session: (i64, Vec<u32>),
+        session: (i64, Vec<(u32, PyRef<'_, Selection>)>, String, bool),
     ) -> PyResult<i64> {
-        let (clock_ahead, executed_again) = session;
+        let (clock_ahead, executed_again, assets, held) = session;
+        let again =
+            |(asset, own): &(u32, PyRef<'_, Selection>)| (*asset, own.selection.members().clone());
         let session = Session {
             process: process_id(),
             clock_ahead,
-            executed_again,
+            executed_again: executed_again.iter().map(again).collect(),
+            assets: RequestedAsset::list_from_json(&assets).map_err(Raised)?,
             ..Session::default()
         };
-        let execution = execution(program, &executor, pools)?;
+        let execution = execution(program, &executor, pools, held)?;
         Ok(py
             .detach(|| self.engine.resume(id, execution, session))
             .map_err(Raised)?)
+    }
+
+    fn start_held(&self, py: Python<'_>, key: i64, program: PyProgram) {
+        let program = Arc::new(program);
+        py.detach(|| self.engine.start_held(key, program));
     }
 
     fn begin_submission(&self, in_run: bool) -> Result<()> {

@@ -227,7 +227,7 @@ impl EventRecord {
             EventPartitions::One(space, partition) => {
                 Some(of_partition(py, &space, partition)?.unbind())
             }
-            EventPartitions::Run(selection) => match selection.covering_key() {
+            EventPartitions::Several(selection) => match selection.covering_key() {
                 Some(key) => Some(of_key(py, key)?.unbind()),
                 None => None,
             },

@@ -1,7 +1,8 @@
 //! What a user asked for: the request of a backfill, and the ids of its runs.
 
 use super::progress::Counts;
-use super::session::{Kept, Session, session_at};
+use super::requested_asset::RequestedAsset;
+use super::session::{Session, session_at};
 use super::stop_rules::{Control, MaxFailures, Stop};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
@@ -22,26 +23,6 @@ pub enum FailurePolicy {
     Continue,
     /// Start no further runs.
     StopOnFailure,
-}
-
-/// One asset of a request.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct RequestedAsset {
-    /// The asset's name.
-    pub name: String,
-    /// The version of its code, if it declares one.
-    pub code_version: Option<String>,
-    /// Whether it has the request's partitions; only single runs execute assets without any.
-    pub partitioned: bool,
-    /// The step that makes it, if that makes several assets.
-    #[serde(default)]
-    pub step: Option<String>,
-    /// Where its values are kept.
-    #[serde(default)]
-    pub kept: Kept,
-    /// Facts about each value of it, a JSON object: runs record only others. They say so, too, if there are none.
-    #[serde(default)]
-    pub facts: Option<String>,
 }
 
 /// What a user requested, fixed at submission. The plan holds the partitions.
@@ -131,6 +112,12 @@ impl Request {
     /// The session in which a run started; `None` if an earlier version recorded the request.
     pub fn session_of(&self, started_at: Micros) -> Option<&Session> {
         self.sessions.get(session_at(&self.sessions, started_at))
+    }
+
+    /// An asset as it was declared in a session.
+    pub fn asset_in<'a>(&'a self, session: Option<&'a Session>, asset: u32) -> &'a RequestedAsset {
+        let then = session.and_then(|session| session.assets.get(asset as usize));
+        then.unwrap_or(&self.assets[asset as usize])
     }
 
     /// Why no further runs start when `counts` have ended; `None`: they do.

@@ -1,22 +1,14 @@
 //! Which process ran a backfill, from when on: what it kept in memory ends with it.
 
-use crate::clock::Micros;
+use std::borrow::Cow;
 
-/// Where the values of an asset are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kept {
-    /// Where other processes find them, or nowhere because there are none.
-    #[default]
-    Stored,
-    /// In the memory of the process that runs the backfill.
-    Process,
-    /// In the memory of a worker, until the end of a run.
-    Run,
-}
+use super::requested_asset::RequestedAsset;
+use crate::clock::Micros;
+use crate::plan::Plan;
+use crate::space::{Members, Selection};
 
 /// A part of a backfill's execution: from its submission or a resume to the next resume.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Session {
     /// When it began; the first one has all runs that started before the second.
@@ -25,15 +17,43 @@ pub struct Session {
     pub process: String,
     /// How far the repository's clock is ahead of the clock that times the runs.
     pub clock_ahead: Micros,
-    /// Indices of the assets whose values can no longer be loaded: runs execute them even for partitions that
-    /// the plan says are materialized.
-    pub executed_again: Vec<u32>,
+    /// By index of an asset, the partitions whose values can no longer be loaded: runs execute the asset for
+    /// them even though the plan says that it is materialized.
+    #[serde(rename = "executed_again_for")]
+    pub executed_again: Vec<(u32, Members)>,
+    /// The assets as they were declared then; empty: as in the request.
+    pub assets: Vec<RequestedAsset>,
 }
 
 impl Session {
     /// The time by the repository's clock.
     pub fn repository_time(&self, time: Micros) -> Micros {
         time.saturating_add(self.clock_ahead)
+    }
+
+    /// The partitions for which its runs do not execute an asset, since it is materialized.
+    pub fn left_out<'a>(&self, plan: &'a Plan, asset: u32) -> Option<Cow<'a, Selection>> {
+        let before = plan.materialized(asset)?;
+        let again = self.executed_again.iter().find(|(own, _)| *own == asset);
+        Some(match again {
+            None => Cow::Borrowed(before),
+            Some((_, members)) => {
+                let again = Selection::new(before.space().clone(), members.clone());
+                Cow::Owned(before.minus(&again))
+            }
+        })
+    }
+}
+
+/// The partitions for which the runs of a session do not execute an asset; `None`: it executes all.
+pub fn left_out<'a>(
+    plan: &'a Plan,
+    asset: u32,
+    session: Option<&Session>,
+) -> Option<Cow<'a, Selection>> {
+    match session {
+        Some(session) => session.left_out(plan, asset),
+        None => plan.materialized(asset).map(Cow::Borrowed),
     }
 }
 

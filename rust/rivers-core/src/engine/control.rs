@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::live_backfill::ResumePoint;
 use super::shared::{RequestedLease, Shared};
-use super::{Engine, Execution, writer};
+use super::{Engine, Execution, Program, writer};
 use crate::backfill::{
     Change, Event, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
 };
@@ -78,6 +78,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the runs of a backfill start that was submitted or resumed as held; they execute `program`.
+    pub fn start_held(&self, key: Key, program: Program) {
+        self.shared.coordinator().start_held(key, program);
+        self.shared.notify();
+    }
+
     /// Changes the request of a backfill. That has happened on return if the backfill runs in this
     /// process; another process that runs it notices within a second. A resume keeps the change.
     ///
@@ -139,7 +145,7 @@ impl Engine {
     }
 
     /// Continues a backfill whose owner is dead. `session` describes this process; it begins now. What the
-    /// plan says is materialized already is executed again for its assets `executed_again`.
+    /// plan says is materialized already is executed again where its `executed_again` says so.
     ///
     /// # Errors
     /// `BackfillNotFound`; `Execution` if it has ended, its owner is alive, or a worker process of a
@@ -168,20 +174,26 @@ impl Engine {
         let Some(lease) = self.take_over(&row)? else {
             return Err(taken_over(id));
         };
-        let executed_again = session.executed_again.clone();
-        let session = Some(Session {
+        let session = Session {
             since: self.now(),
             ..session
-        });
+        };
         let change = Change {
-            session,
+            session: Some(session.clone()),
             ..Change::default()
         };
         self.shared.store.change(row.key, &change)?;
         // The owner may have recorded more between our read and the takeover.
         let row = self.row(id)?;
         let plan = self.shared.store.plan(row.key)?;
-        let plan = Arc::new(plan.without_materialized(&executed_again));
+        let plan = match session.executed_again.is_empty() {
+            true => Arc::new(plan),
+            false => Arc::new(plan.clone().with_materialized(
+                (0..row.request.assets.len() as u32).filter_map(|asset| {
+                    Some((asset, session.left_out(&plan, asset)?.into_owned()))
+                }),
+            )),
+        };
         let ended = self.shared.store.runs(row.key, 0..row.num_runs)?;
         let pending = RunSet::all_but(row.num_runs, ended.iter().map(|row| row.run));
         let failures = if plan.links().is_empty() {

@@ -80,6 +80,8 @@ pub(super) struct LiveBackfill {
     pub(super) dirty: bool,
     /// No new runs start for now.
     pub(super) paused: bool,
+    /// Whether no run starts yet, since what its runs need is being made.
+    pub(super) held: bool,
     /// Limits how many runs start per second.
     pub(super) rate_limit: Option<TokenBucket>,
     /// Revision of the request when it was read.
@@ -149,6 +151,7 @@ impl LiveBackfill {
             outbox: Vec::new(),
             dirty: true,
             paused: false,
+            held: execution.held,
             rate_limit,
             revision: 0,
             written_end: false,
@@ -162,7 +165,7 @@ impl LiveBackfill {
     /// Whether a run may start now, as far as this process knows.
     pub(super) fn is_ready(&mut self) -> bool {
         let tokens = self.rate_limit.as_ref().map_or(1, TokenBucket::available);
-        !self.paused && tokens > 0 && self.state.can_start()
+        !self.paused && !self.held && tokens > 0 && self.state.can_start()
     }
 
     /// Claims the next runs for one worker: enough to fill a batch, within the rate limit and the worker's

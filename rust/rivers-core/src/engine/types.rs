@@ -19,6 +19,8 @@ pub struct Execution {
     pub placement: Placement,
     /// The slots that each run takes, by pool.
     pub pools: Vec<(String, u32)>,
+    /// Whether no run starts until `Engine::start_held`.
+    pub held: bool,
 }
 
 /// Where workers execute runs.

@@ -114,14 +114,6 @@ impl Plan {
         }
     }
 
-    /// The plan without what is already materialized for these assets: runs execute them for all partitions.
-    #[must_use]
-    pub fn without_materialized(mut self, assets: &[u32]) -> Self {
-        self.materialized
-            .retain(|(asset, _)| !assets.contains(asset));
-        self
-    }
-
     /// The partitions for which an asset is already materialized; `None`: none.
     pub fn materialized(&self, asset: u32) -> Option<&Selection> {
         let found = self.materialized.iter().find(|(own, _)| *own == asset);

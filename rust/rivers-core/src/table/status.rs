@@ -1,5 +1,6 @@
 //! The table of an asset's partitions, with their states over all backfills.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::states::{self, MaterializationStatus, STALE_REASONS};
 use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
-use crate::backfill::session::session_at;
+use crate::backfill::session::{left_out, session_at};
 use crate::backfill::{Cause, Failures, MetadataRow, Report, ReportKind, RunRow, Session, Skips};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -162,6 +163,16 @@ struct Marks {
     reasons: Texts,
 }
 
+/// What holds for the runs of a session.
+struct SessionPart<'a> {
+    /// The partitions for which they do not execute the asset.
+    before: Option<Cow<'a, Selection>>,
+    /// The version of the asset's code.
+    version: View,
+    /// The facts about each value, where runs have recorded no others.
+    known: View,
+}
+
 impl Marks {
     fn new(len: usize, metadata: bool) -> Self {
         Self {
@@ -211,38 +222,34 @@ impl Marks {
             *written.entry(reason).or_insert_with(|| texts.write(text()))
         };
         let id = self.ids.write(&history.backfill_id);
-        let version = history
-            .code_version
-            .as_deref()
-            .map_or(0, |text| self.versions.write(text));
         let facts = self.metadata.is_some().then(|| self.bodies.by_run(history));
-        let known = history.facts.as_deref().filter(|_| facts.is_some());
-        let known = known.map_or(0, |text| self.bodies.texts.write(text));
-        // What was materialized before is not part of this backfill, unless it was executed again.
-        let before = history.plan.materialized(history.asset);
-        let was_before = |partition| before.is_some_and(|before| before.contains(partition));
-        let again_in = |session: Option<&Session>| {
-            session.is_some_and(|own| own.executed_again.contains(&history.asset))
-        };
-        let again_now = again_in(history.sessions.last());
+        let first = history.sessions.first();
+        let mut parts = vec![self.session_part(history, first, facts.is_some())];
+        for session in history.sessions.iter().skip(1) {
+            parts.push(self.session_part(history, Some(session), facts.is_some()));
+        }
+        let last = parts.len() - 1;
         walk(runs, &history.runs, &[], |span| match span {
             Span::Waiting(runs) if history.in_progress => {
                 self.held.resize(len, false);
-                if before.is_none() || again_now {
+                let before = parts[last].before.as_deref();
+                let Some(before) = before.filter(|before| !before.is_empty()) else {
                     return here.for_each(rows_of(runs), |_, at| self.held[at as usize] = true);
-                }
+                };
                 there.for_each(rows_of(runs), |row_number, partition| {
                     if let Some(at) = here.partition(row_number) {
-                        self.held[at as usize] |= !was_before(partition);
+                        self.held[at as usize] |= !before.contains(partition);
                     }
                 });
             }
             Span::Waiting(_) | Span::Started(..) => {}
             Span::Ended(row) => {
                 let rows = rows_of(row.run..row.run + 1);
-                let session = session_at(&history.sessions, row.started_at);
-                let again = before.is_some() && again_in(history.sessions.get(session));
-                let is_before = |partition| !again && was_before(partition);
+                let part = &parts[session_at(&history.sessions, row.started_at)];
+                let (version, known) = (part.version, part.known);
+                // What was materialized before is not part of this backfill, unless it was executed again.
+                let before = part.before.as_deref().filter(|before| !before.is_empty());
+                let is_before = |partition| before.is_some_and(|before| before.contains(partition));
                 let facts = facts.as_ref().and_then(|facts| facts.get(&row.run));
                 let mut done = |at: u64, partition: Option<u64>| {
                     let at = at as usize;
@@ -261,8 +268,7 @@ impl Marks {
                     _ => history.failures.failed_part(row.run, Some(history.asset)),
                 };
                 let skips = history.skips.has_run(row.run);
-                let is_all = before.is_none() || again;
-                let is_uniform = failed_part == FailedPart::None && !skips && is_all;
+                let is_uniform = failed_part == FailedPart::None && !skips && before.is_none();
                 if is_uniform && facts.is_none_or(RunBodies::is_shared) {
                     return here.for_each(rows, |_, at| done(at, None));
                 }
@@ -298,6 +304,26 @@ impl Marks {
             }
         });
         Ok(())
+    }
+
+    /// What holds for the runs of a session; `None`: of a backfill that recorded none.
+    fn session_part<'a>(
+        &mut self,
+        history: &'a AssetHistory,
+        session: Option<&Session>,
+        metadata: bool,
+    ) -> SessionPart<'a> {
+        let then = session.and_then(|own| own.assets.get(history.asset as usize));
+        let (version, known) = match then {
+            Some(then) => (then.code_version.as_deref(), then.facts.as_deref()),
+            None => (history.code_version.as_deref(), history.facts.as_deref()),
+        };
+        let known = known.filter(|_| metadata);
+        SessionPart {
+            before: left_out(&history.plan, history.asset, session),
+            version: version.map_or(0, |text| self.versions.write(text)),
+            known: known.map_or(0, |text| self.bodies.texts.write(text)),
+        }
     }
 
     /// Applies what a user said, if nothing happened since.

@@ -263,6 +263,7 @@ pub(crate) fn act() {
         capacity: Some(WORKERS),
         placement: Placement::Local,
         pools: Vec::new(),
+        held: false,
     };
     match argument("TASK").as_str() {
         "cancel" => {

@@ -193,6 +193,7 @@ fn execution(behaviour: &Behaviour) -> Execution {
             Placement::Local
         },
         pools: Vec::new(),
+        held: false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Coordinator, bounded};
 use crate::backfill::{Event, Request, Stop};
+use crate::engine::Program;
 use crate::engine::live_backfill::LiveBackfill;
 use crate::store::{ControlRequest, Key};
 
@@ -85,6 +86,15 @@ impl Coordinator {
         }
         self.settle(key);
         true
+    }
+
+    /// Starts a backfill that was held, with this program.
+    pub(in crate::engine) fn start_held(&mut self, key: Key, program: Program) {
+        if let Some(live) = self.live.get_mut(&key) {
+            live.program = program;
+            live.held = false;
+            self.settle(key);
+        }
     }
 
     /// Sets the revision as of which the request of a backfill is known.

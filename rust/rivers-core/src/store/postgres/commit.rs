@@ -1,6 +1,6 @@
 //! A commit: one statement, whatever it records.
 
-use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 use super::backfill::NOW;
 use super::digest::digest;
@@ -72,9 +72,10 @@ pub(super) struct Encoded {
     skips: Outcomes,
     attempts: Attempts,
     facts: Facts,
-    causes: HashMap<i64, (String, String, Option<String>)>,
-    families: HashMap<i64, (String, String)>,
-    bodies: HashMap<i64, String>,
+    // Sorted, so that no two commits wait for each other's rows.
+    causes: BTreeMap<i64, (String, String, Option<String>)>,
+    families: BTreeMap<i64, (String, String)>,
+    bodies: BTreeMap<i64, String>,
 }
 
 /// PostgreSQL stores no NUL in a text.

@@ -15,11 +15,11 @@ pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// Creates the schema, or brings it to the newest version. Another process that does so is waited for.
 pub(super) fn migrate(session: &Session) -> Result<()> {
-    session.repeat(|connected| {
-        // Without a look first, a role that may not create schemas could not use one that is there.
-        if version(connected)? == Some(NEWEST) {
-            return Ok(());
-        }
+    // Without a look first, a role that may not create schemas could not use one that is there.
+    if session.repeat(version)? == Some(NEWEST) {
+        return Ok(());
+    }
+    session.patiently(|connected| {
         connected.transaction("BEGIN", |connected| {
             let schema = connected.server().address.schema.clone();
             let sql = "SELECT pg_advisory_xact_lock(hashtextextended('rivers ' || $1, 0))";
@@ -27,10 +27,9 @@ pub(super) fn migrate(session: &Session) -> Result<()> {
             let found = match version(connected)? {
                 Some(version) => check(connected, version)?,
                 None => {
-                    let name = schema.replace('"', "\"\"");
                     let exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
                     if connected.first(exists, params![schema => TEXT])?.is_none() {
-                        connected.batch(&format!("CREATE SCHEMA \"{name}\""))?;
+                        connected.create_schema()?;
                     }
                     connected.batch("CREATE TABLE @version (version BIGINT NOT NULL)")?;
                     connected.batch("INSERT INTO @version VALUES (0)")?;

@@ -44,7 +44,7 @@ use crate::plan::Plan;
 use crate::space::labels::{Labels, check_key};
 use backfill::{CANCEL, FORCED, NOW};
 use listen::{Listener, notifying};
-use session::{Answer, Connected, Failure, Server, Session, params};
+use session::{Answer, BRIEF, Connected, Failure, Server, Session, params};
 use url::Address;
 
 /// Pause before a commit is sent again.
@@ -132,6 +132,14 @@ impl PostgresStore {
     fn write<T>(&self, work: impl FnMut(&mut Connected<'_>) -> Answer<T>) -> Result<T> {
         self.check_writable()?;
         self.writer.repeat(work)
+    }
+
+    /// The connection for what the thread that renews leases reads: the other may read a large table just now.
+    fn periodic(&self) -> &Session {
+        match self.is_read_only {
+            true => &self.reader,
+            false => &self.writer,
+        }
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -228,7 +236,9 @@ fn machine_name(folder: &Path) -> std::io::Result<String> {
 impl Ledger for PostgresStore {
     fn now(&self) -> Result<StorageTime> {
         let sql = format!("SELECT {NOW}");
-        let row = self.read(|connected| connected.first(&sql, &[]))?;
+        let row = self
+            .periodic()
+            .briefly(|connected| connected.first(&sql, &[]))?;
         Ok(StorageTime(row.map_or(0, |row| row.get(0))))
     }
 
@@ -280,10 +290,12 @@ impl Ledger for PostgresStore {
             .map(|held| held.until)
             .min()
             .unwrap_or_else(Instant::now);
+        // A connection that says nothing for so long is given up: another one may still do.
+        let patience = (lasting(lease) / 3).max(BRIEF);
         let mut is_repeated = false;
         let kept = loop {
             let left = until.saturating_duration_since(Instant::now());
-            let mut connected = self.writer.within(left);
+            let mut connected = self.writer.within(left.min(patience));
             let mut attempt = || -> Answer<Vec<Key>> {
                 if !is_repeated {
                     return encoded.execute(&mut connected, &lease.owner);
@@ -327,11 +339,10 @@ impl Ledger for PostgresStore {
             }
             if is_merge_due(seq, has_ended) {
                 // If it fails, the segments hold what they held; it is tried again after more commits.
-                while let Ok(true) = self
-                    .writer
-                    .once(|connected| segment::merge(connected, commit.key, MAX_MERGED))
-                {
-                }
+                let merge = |connected: &mut Connected<'_>| {
+                    segment::merge(connected, commit.key, MAX_MERGED)
+                };
+                while let Ok(true) = merge(&mut self.writer.within(patience)) {}
             }
         }
         Ok(outcomes)
@@ -339,8 +350,10 @@ impl Ledger for PostgresStore {
 
     fn renew(&self, lease: &LeaseTerms, keys: &[Key]) -> Result<Vec<Key>> {
         let asked_at = Instant::now();
-        let held =
-            self.write(|connected| commit::renew(connected, &lease.owner, lease.duration, keys))?;
+        self.check_writable()?;
+        let held = self
+            .writer
+            .briefly(|connected| commit::renew(connected, &lease.owner, lease.duration, keys))?;
         for key in &held {
             if let Some(known) = self.held().get_mut(key) {
                 known.until = asked_at + lasting(lease);
@@ -354,7 +367,8 @@ impl Ledger for PostgresStore {
     }
 
     fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>> {
-        self.read(|connected| backfill::control_requests(connected, owner))
+        self.periodic()
+            .briefly(|connected| backfill::control_requests(connected, owner))
     }
 
     fn watch_control_requests(
@@ -619,7 +633,7 @@ impl DynamicKeys for PostgresStore {
 
 impl Pools for PostgresStore {
     fn pools(&self) -> Result<Vec<StoredPool>> {
-        self.read(pool::select)
+        self.periodic().briefly(pool::select)
     }
 
     fn set_pool(&self, name: &str, slots: Option<u32>) -> Result<()> {
@@ -631,7 +645,8 @@ impl Pools for PostgresStore {
         lease: &LeaseTerms,
         needs: &[PoolNeed],
     ) -> Result<Vec<Option<PoolShare>>> {
-        self.write(|connected| {
+        self.check_writable()?;
+        self.writer.briefly(|connected| {
             connected.transaction("BEGIN", |connected| {
                 needs
                     .iter()

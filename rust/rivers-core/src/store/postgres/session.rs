@@ -14,10 +14,20 @@ use super::url::Address;
 use crate::error::{Error, Result};
 use crate::store::fork;
 
-/// How long a statement may take whose caller names no time.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long work may take, at the first attempt, the second and so on: whether a connection is frozen or a statement
+/// takes long shows on another connection.
+const TIMEOUTS: [Duration; 3] = [
+    Duration::from_secs(3),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
+/// How long a statement may take that reads or writes a few rows by their keys: then the connection is given up.
+pub(super) const BRIEF: Duration = Duration::from_secs(2);
 /// Pause between two attempts to reach the server.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a migration may take.
+const LONGEST: Duration = Duration::from_secs(86_400);
+const NO_ANSWER: &str = "the server does not answer";
 /// How long a statement that can be repeated is repeated while the server cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -90,6 +100,7 @@ pub(super) struct Connected<'a> {
     server: &'a Server,
     slot: std::sync::MutexGuard<'a, Option<ManuallyDrop<Open>>>,
     until: Instant,
+    is_in_transaction: bool,
 }
 
 impl Session {
@@ -104,7 +115,8 @@ impl Session {
         Connected {
             server: &self.server,
             slot: self.open.lock().unwrap_or_else(PoisonError::into_inner),
-            until: Instant::now() + TIMEOUT,
+            until: Instant::now() + TIMEOUTS[TIMEOUTS.len() - 1],
+            is_in_transaction: false,
         }
     }
 
@@ -120,23 +132,54 @@ impl Session {
         &self,
         mut work: impl FnMut(&mut Connected<'_>) -> Answer<T>,
     ) -> Result<T> {
-        let patient_until = Instant::now() + PATIENCE;
-        loop {
-            let outcome = work(&mut self.open_slot());
-            match outcome {
-                Ok(value) => return Ok(value),
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(Failure::Lost(_)) if Instant::now() < patient_until => {
+        let mut patient_until = Instant::now() + PATIENCE;
+        let mut times = TIMEOUTS.into_iter().peekable();
+        while let Some(&time) = times.peek() {
+            let began = Instant::now();
+            match work(&mut self.within(time)) {
+                Err(Failure::Lost(message)) => {
+                    if began.elapsed() >= time {
+                        times.next();
+                        patient_until = Instant::now() + PATIENCE;
+                    } else if Instant::now() >= patient_until {
+                        return Err(self.server.error(message));
+                    }
                     std::thread::sleep(PAUSE);
                 }
-                Err(Failure::Lost(message)) => return Err(self.server.error(message)),
+                answer => return self.told(answer),
             }
         }
+        Err(self.server.error(NO_ANSWER))
+    }
+
+    /// Does work once that takes as long as it takes.
+    pub(super) fn patiently<T>(
+        &self,
+        work: impl FnOnce(&mut Connected<'_>) -> Answer<T>,
+    ) -> Result<T> {
+        self.told(work(&mut self.within(LONGEST)))
+    }
+
+    /// Does small work that is repeated anyway, by the thread that also renews leases: it hardly waits. A connection
+    /// that broke or froze meanwhile is replaced once.
+    pub(super) fn briefly<T>(
+        &self,
+        mut work: impl FnMut(&mut Connected<'_>) -> Answer<T>,
+    ) -> Result<T> {
+        let first = work(&mut self.within(BRIEF));
+        self.told(match first {
+            Err(Failure::Lost(_)) => work(&mut self.within(BRIEF)),
+            outcome => outcome,
+        })
     }
 
     /// Does work that must not be repeated.
     pub(super) fn once<T>(&self, work: impl FnOnce(&mut Connected<'_>) -> Answer<T>) -> Result<T> {
-        work(&mut self.open_slot()).map_err(|failure| match failure {
+        self.told(work(&mut self.open_slot()))
+    }
+
+    pub(super) fn told<T>(&self, outcome: Answer<T>) -> Result<T> {
+        outcome.map_err(|failure| match failure {
             Failure::Refused(error) => error,
             Failure::Lost(message) => self.server.error(message),
         })
@@ -165,6 +208,11 @@ impl Connected<'_> {
         self.run(async |client| client.batch_execute(&sql).await)
     }
 
+    pub(super) fn create_schema(&mut self) -> Answer<()> {
+        let sql = format!("CREATE SCHEMA {}", self.server.address.quoted_schema());
+        self.run(async |client| client.batch_execute(&sql).await)
+    }
+
     /// Does work in a transaction, which begins with `begin`.
     pub(super) fn transaction<T>(
         &mut self,
@@ -172,18 +220,13 @@ impl Connected<'_> {
         work: impl FnOnce(&mut Self) -> Answer<T>,
     ) -> Answer<T> {
         self.batch(begin)?;
-        match work(self) {
-            Ok(value) => {
-                self.batch("COMMIT")?;
-                Ok(value)
-            }
-            Err(failure) => {
-                if self.batch("ROLLBACK").is_err() {
-                    self.close();
-                }
-                Err(failure)
-            }
+        self.is_in_transaction = true;
+        let outcome = work(self).and_then(|value| self.batch("COMMIT").map(|()| value));
+        if outcome.is_err() && self.slot.is_some() && self.batch("ROLLBACK").is_err() {
+            self.close();
         }
+        self.is_in_transaction = false;
+        outcome
     }
 
     fn run<T>(
@@ -202,7 +245,7 @@ impl Connected<'_> {
             Some(Err(error)) => Err(self.failure(&error)),
             None => {
                 self.close();
-                Err(Failure::Lost("the server does not answer".into()))
+                Err(Failure::Lost(NO_ANSWER.into()))
             }
         }
     }
@@ -223,6 +266,10 @@ impl Connected<'_> {
         if self.slot.is_some() {
             return Ok(());
         }
+        if self.is_in_transaction {
+            // What is left of it must not be executed by itself.
+            return Err(Failure::Lost("the connection broke".into()));
+        }
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Lost(error.to_string()))?;
         let connecting = self.server.address.config.connect(self.server.tls.clone());
@@ -230,7 +277,7 @@ impl Connected<'_> {
         let (client, connection) = match connected {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) => return Err(self.failure(&error)),
-            Err(_) => return Err(Failure::Lost("the server does not answer".into())),
+            Err(_) => return Err(Failure::Lost(NO_ANSWER.into())),
         };
         runtime.spawn(async move { drop(connection.await) });
         *self.slot = Some(ManuallyDrop::new(Open {
@@ -253,11 +300,15 @@ impl Connected<'_> {
         };
         let Some(refusal) = error.as_db_error() else {
             self.close();
-            return Failure::Lost(text());
+            return match super::tls::explanation(error) {
+                Some(text) => Failure::Refused(self.server.error(text)),
+                None => Failure::Lost(text()),
+            };
         };
-        // The server is starting, stopping or out of connections, is only read, or ended the connection.
+        // The server is starting, stopping or out of connections, is only read, ended the connection, or ended one of
+        // two transactions that waited for each other.
         let code = refusal.code().code();
-        let is_passing = ["08", "57", "53"]
+        let is_passing = ["08", "57", "53", "40"]
             .iter()
             .any(|class| code.starts_with(class));
         if is_passing || code == "25006" {

@@ -8,8 +8,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
+    RootCertStore, SignatureScheme,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -59,6 +59,54 @@ pub(super) fn connector(verification: Verification, files: &TlsFiles) -> Result<
         }
     };
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// What to do about a certificate that was not accepted; `None` if the error is about something else.
+pub(super) fn explanation(error: &tokio_postgres::Error) -> Option<String> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(|error| error.get_ref()?.downcast_ref::<TlsError>());
+        if let Some(error) = inner.or_else(|| cause.downcast_ref::<TlsError>()) {
+            return explain(error);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn explain(error: &TlsError) -> Option<String> {
+    let own = match error {
+        TlsError::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => {
+                "the server's certificate comes from an unknown authority: name the file with the right one as \
+                 sslrootcert"
+                    .into()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the server's certificate has expired".into()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the server's certificate is not valid yet".into()
+            }
+            other => format!("the server's certificate cannot be used: {other}"),
+        },
+        TlsError::NoCertificatesPresented => "the server shows no certificate".into(),
+        TlsError::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired),
+        ) => {
+            format!("the server does not accept the client's certificate (sslcert): {alert:?}")
+        }
+        _ => return None,
+    };
+    Some(own)
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>> {

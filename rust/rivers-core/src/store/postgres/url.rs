@@ -104,7 +104,13 @@ impl Address {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
+        // A host that is gone says nothing: the system asks it, and gives up on what it does not confirm.
         config.keepalives_idle(CONNECT_TIMEOUT);
+        config.keepalives_interval(CONNECT_TIMEOUT / 2);
+        config.keepalives_retries(2);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(CONNECT_TIMEOUT);
+        }
         Ok(Self {
             shown: shown(&config, &schema),
             config,
@@ -116,8 +122,11 @@ impl Address {
 
     /// SQL in which `@` stands for the schema.
     pub(super) fn sql(&self, text: &str) -> String {
-        let quoted = format!("\"{}\".", self.schema.replace('"', "\"\""));
-        text.replace('@', &quoted)
+        text.replace('@', &format!("{}.", self.quoted_schema()))
+    }
+
+    pub(super) fn quoted_schema(&self) -> String {
+        format!("\"{}\"", self.schema.replace('"', "\"\""))
     }
 }
 
@@ -222,6 +231,8 @@ mod tests {
             address.sql("SELECT 1 FROM @t"),
             "SELECT 1 FROM \"a\"\"b\".t"
         );
+        let address = Address::parse("postgresql://db/x?schema=a@b").expect("a URL");
+        assert_eq!(address.sql("@t, @u"), "\"a@b\".t, \"a@b\".u");
         assert!(Address::parse("postgresql://db/x?schema=").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! What happened to assets, as events. Nothing is recorded for them: they follow from runs, failures, attempts
-//! and metadata.
+//! What happened to assets, as events. Nothing is recorded for them: they follow from runs, failures, attempts,
+//! metadata and what users reported.
 
 use std::cmp::Reverse;
 
@@ -7,8 +7,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::run_records::{BackfillRecords, Draft, RunRecords};
 pub use super::run_records::{EventKind, EventPartitions};
-use crate::backfill::Cause;
 use crate::backfill::request::{parse_run_id, run_id};
+use crate::backfill::{Cause, Report, ReportKind};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::space::{Key, Space};
@@ -27,7 +27,7 @@ pub struct Event {
     pub id: String,
     /// The asset's name.
     pub asset: String,
-    /// The run's id.
+    /// The run's id; empty for what a user reported.
     pub run_id: String,
     /// Its partitions.
     pub partitions: EventPartitions,
@@ -68,7 +68,10 @@ pub fn of_run(store: &dyn Records, id: &str) -> Result<Vec<Event>> {
 /// # Errors
 /// `Storage`.
 pub fn of_asset(store: &dyn Records, asset: &str, limit: usize) -> Result<Vec<Event>> {
-    let mut found: Vec<Event> = Vec::new();
+    let reports = store.reports(asset)?;
+    let mut found: Vec<Event> = reports.into_iter().map(of_report).collect();
+    found.sort_by_key(|event| Reverse(event.at));
+    found.truncate(limit);
     for row in store.list(Some(asset), None)? {
         let is_older = |last: &Event| row.ended_at.is_some_and(|ended| ended < last.at);
         if found.len() >= limit && (limit == 0 || found.last().is_some_and(is_older)) {
@@ -81,7 +84,28 @@ pub fn of_asset(store: &dyn Records, asset: &str, limit: usize) -> Result<Vec<Ev
     Ok(found)
 }
 
-/// The newest materialization of an asset; of the partition with this text, if one is given.
+fn of_report(report: Report) -> Event {
+    let kind = match report.kind {
+        ReportKind::Materialized => EventKind::Reported,
+        ReportKind::Forgotten => EventKind::Forgotten,
+    };
+    Event {
+        kind,
+        id: format!("report/{}/{}/{}", report.asset, report.at, kind.name()),
+        asset: report.asset,
+        run_id: String::new(),
+        partitions: match report.selection.space().dims().is_empty() {
+            true => EventPartitions::None,
+            false => EventPartitions::Several(report.selection),
+        },
+        at: report.at,
+        error: None,
+        metadata: report.metadata,
+        code_version: report.code_version,
+    }
+}
+
+/// The newest materialization of an asset by a run; of the partition with this text, if one is given.
 ///
 /// # Errors
 /// `Storage`.
@@ -254,7 +278,7 @@ fn resolve(
         draft.kind != EventKind::StepStart || !not_started.contains(&(draft.run, draft.asset))
     };
     let event = |draft: &Draft| {
-        let asset = &request.assets[draft.asset as usize];
+        let asset = request.asset_in(request.session_of(draft.at), draft.asset);
         let run_id = run_id(&request.id, draft.run);
         let number = draft.partition.or(draft.attempt.map(u64::from));
         let number = number.map_or_else(String::new, |number| format!("/{number}"));

@@ -1,8 +1,8 @@
 //! Removes old backfills, beside processes that record new ones.
 
 use crate::error::Result;
-use crate::store::Store;
 use crate::store::records::{Key, StorageTime};
+use crate::store::{Store, ValueStore};
 
 /// Number of backfills whose values are deleted in one go through the values.
 const VALUES_AT_ONCE: usize = 50_000;
@@ -34,8 +34,29 @@ pub fn prune(store: &dyn Store, before: StorageTime) -> Result<u64> {
         }
         removed += keys.len() as u64;
     }
+    if let Some(values) = store.values() {
+        prune_orphans(store, values)?;
+    }
     store.remove_unused()?;
     Ok(removed)
+}
+
+/// Removes what was stored for backfills without a record: by a process that did not know that it had lost its
+/// backfill, or beside another storage.
+fn prune_orphans(store: &dyn Store, values: &ValueStore) -> Result<()> {
+    // A backfill is recorded before it stores anything, so these are read first.
+    let mut orphans = values.backfills()?;
+    let mut failed = Ok(());
+    orphans.retain(|id| match store.find(id) {
+        Ok(found) => found.is_none(),
+        Err(error) => {
+            failed = Err(error);
+            false
+        }
+    });
+    failed?;
+    values.prune(&orphans)?;
+    values.prune_files()
 }
 
 /// Removes backfills, in as many transactions as that takes.

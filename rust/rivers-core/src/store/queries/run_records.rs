@@ -1,10 +1,12 @@
 //! The records of runs, gathered to derive their events.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::backfill::session::left_out;
 use crate::backfill::{
     AttemptRow, FailureRow, MetadataRow, RequestedAsset, RunRow, SkipRow, Status,
 };
@@ -31,6 +33,10 @@ pub enum EventKind {
     StepFailure,
     /// A step ended, and did not fail as a whole.
     StepSuccess,
+    /// A user reported partitions as materialized.
+    Reported,
+    /// A user said that partitions are missing.
+    Forgotten,
 }
 
 impl EventKind {
@@ -42,6 +48,8 @@ impl EventKind {
             Self::Materialization => "Materialization",
             Self::StepFailure => "StepFailure",
             Self::StepSuccess => "StepSuccess",
+            Self::Reported => "Reported",
+            Self::Forgotten => "Forgotten",
         }
     }
 }
@@ -53,8 +61,8 @@ pub enum EventPartitions {
     None,
     /// One.
     One(Arc<Space>, u64),
-    /// All of the run.
-    Run(Selection),
+    /// All of the run, or of the report.
+    Several(Selection),
 }
 
 /// An event, without the texts that it refers to.
@@ -187,7 +195,7 @@ impl<'a> BackfillRecords<'a> {
                 EventPartitions::One(Arc::clone(layer.selection().space()), partition)
             }
             None if draft.is_whole && is_partitioned => {
-                EventPartitions::Run(self.plan.run(draft.run))
+                EventPartitions::Several(self.plan.run(draft.run))
             }
             None => EventPartitions::None,
         }
@@ -312,7 +320,11 @@ impl BackfillRecords<'_> {
         let mut failed: HashSet<u64> = own.filter_map(|own| own.partition).collect();
         failed.extend(skips().filter_map(|own| own.partition));
         let before = self.before(run, draft.asset);
-        let is_before = |partition| before.is_some_and(|before| before.contains(partition));
+        let is_before = |partition| {
+            before
+                .as_ref()
+                .is_some_and(|before| before.contains(partition))
+        };
         // Those that are left out do not count for the limit.
         let mut looked_at = (limit as u64).saturating_add(failed.len() as u64);
         if before.is_some() {
@@ -328,11 +340,10 @@ impl BackfillRecords<'_> {
     }
 
     /// The partitions for which a run did not execute an asset.
-    fn before(&self, run: &RunRecords, asset: u32) -> Option<&Selection> {
+    fn before(&self, run: &RunRecords, asset: u32) -> Option<Cow<'_, Selection>> {
         let started = run.ended.map(|row| row.started_at).or(run.since);
         let session = started.and_then(|at| self.row.request.session_of(at));
-        let again = session.is_some_and(|own| own.executed_again.contains(&asset));
-        self.plan.materialized(asset).filter(|_| !again)
+        left_out(&self.plan, asset, session)
     }
 
     /// Whether an asset was already materialized for all partitions of a run, and so not executed.

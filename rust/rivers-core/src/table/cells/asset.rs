@@ -9,6 +9,7 @@ use super::backfill::partitions_in;
 use super::grid::Grid;
 use super::recorded::{Recorded, spans};
 use super::window::{Cells, Side, Tiling, Window, for_cells};
+use crate::backfill::session::left_out;
 use crate::error::{Error, Result};
 use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::queries::asset_state::{self, AssetState};
@@ -97,11 +98,10 @@ fn held(store: &dyn Store, row: &BackfillRow, asset: u32) -> Result<Selection> {
     let bounds: Vec<Range<u32>> = grid.lens().into_iter().map(|len| 0..len).collect();
     let open = [PartitionStatus::Pending, PartitionStatus::Running];
     let held = partitions_in(&plan, &grid, &recorded, &bounds, &open)?;
-    let session = row.request.sessions.last();
-    let is_again = session.is_some_and(|own| own.executed_again.contains(&asset));
-    Ok(match plan.materialized(asset) {
-        Some(before) if !is_again => held.minus(before),
-        Some(_) | None => held,
+    let before = left_out(&plan, asset, row.request.sessions.last());
+    Ok(match before {
+        Some(before) => held.minus(&before),
+        None => held,
     })
 }
 

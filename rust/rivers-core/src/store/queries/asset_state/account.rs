@@ -5,9 +5,11 @@ use std::sync::{Arc, OnceLock};
 use roaring::RoaringTreemap;
 
 use super::outcome::Outcome;
-use super::source::{Origin, Source};
-use crate::backfill::session::session_at;
-use crate::backfill::{Failures, Kept, Report, ReportKind, RunRow, SkipRow, Status, outcome};
+use super::source::{Declared, Origin, Source};
+use crate::backfill::session::{left_out, session_at};
+use crate::backfill::{
+    Failures, Kept, Report, ReportKind, Request, RunRow, Session, SkipRow, Status, outcome,
+};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
@@ -41,11 +43,13 @@ impl Account {
         };
         let source = Source {
             origin: Origin::Report,
-            code_version: report.code_version,
+            declared: vec![Declared {
+                code_version: report.code_version,
+                kept: Kept::Stored,
+            }],
             from: report.at,
             to: report.at,
             sessions: Vec::new(),
-            kept: Kept::Stored,
         };
         Self {
             source: Arc::new(source),
@@ -70,8 +74,7 @@ impl Account {
         let mut parts = Vec::new();
         if is_complete(row) && request.sessions.len() < 2 && skips.is_empty() {
             let own = plan.layers()[layer].selection().sorted();
-            let again = request.sessions.first();
-            let made = without_before(&plan, asset, own, again.map(|own| &own.executed_again[..]));
+            let made = without_before(&plan, asset, own, request.sessions.first());
             parts.push(Part {
                 outcome: Outcome::Made,
                 session: 0,
@@ -91,11 +94,9 @@ impl Account {
             }
             for (session, own) in by_session.iter().enumerate() {
                 let done = outcome::done(&plan, layer, own, &failures, Some(asset));
-                let again = request.sessions.get(session);
-                let again = again.map(|own| &own.executed_again[..]);
                 let space = Arc::clone(plan.layers()[layer].selection().space());
                 let done = Selection::new(space, ascending(done));
-                let done = without_before(&plan, asset, done, again);
+                let done = without_before(&plan, asset, done, request.sessions.get(session));
                 let skipped = skipped(&plan, asset, &skips, own, &done);
                 parts.push(Part {
                     outcome: Outcome::Made,
@@ -122,11 +123,10 @@ impl Account {
         }
         parts.retain(|part| !part.partitions.is_empty());
         let source = Source {
-            code_version: request.assets[asset as usize].code_version.clone(),
+            declared: declared(request, asset),
             from: request.created_at,
             to: row.ended_at.unwrap_or(i64::MAX),
             sessions: request.sessions.clone(),
-            kept: request.assets[asset as usize].kept,
             origin: Origin::Backfill {
                 key: row.key,
                 plan: Box::new(plan),
@@ -149,11 +149,31 @@ fn is_complete(row: &BackfillRow) -> bool {
         && counts.completed == row.num_partitions
 }
 
+/// How the asset was declared in each session.
+fn declared(request: &Request, asset: u32) -> Vec<Declared> {
+    let of = |session| {
+        let own = request.asset_in(session, asset);
+        Declared {
+            code_version: own.code_version.clone(),
+            kept: own.kept,
+        }
+    };
+    match request.sessions.is_empty() {
+        true => vec![of(None)],
+        false => request.sessions.iter().map(|own| of(Some(own))).collect(),
+    }
+}
+
 /// Those of the partitions for which runs executed an asset: it was not materialized before.
-fn without_before(plan: &Plan, asset: u32, done: Selection, again: Option<&[u32]>) -> Selection {
-    match plan.materialized(asset) {
-        Some(before) if !again.is_some_and(|again| again.contains(&asset)) => done.minus(before),
-        _ => done,
+fn without_before(
+    plan: &Plan,
+    asset: u32,
+    done: Selection,
+    session: Option<&Session>,
+) -> Selection {
+    match left_out(plan, asset, session) {
+        Some(before) => done.minus(&before),
+        None => done,
     }
 }
 

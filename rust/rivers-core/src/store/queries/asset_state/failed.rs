@@ -4,7 +4,7 @@ use roaring::RoaringTreemap;
 
 use super::outcome::Availability;
 use super::state::AssetState;
-use crate::backfill::session::session_at;
+use crate::backfill::session::{left_out, session_at};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::space::{Members, PositionSet, Selection};
@@ -35,12 +35,15 @@ pub fn failed(store: &dyn Records, asset: &str, state: &AssetState) -> Result<Se
         }
         let plan = store.plan(row.key)?;
         let then = plan.layers()[plan.layer_with(index)].selection().space();
-        let before = plan.materialized(index);
         let sessions = &row.request.sessions;
+        let first = left_out(&plan, index, sessions.first());
+        let later = sessions.iter().skip(1);
+        let later: Vec<_> = later.map(|own| own.left_out(&plan, index)).collect();
         for_each_failed(store, row.key, failures, |run, rows| {
-            let session = sessions.get(session_at(sessions, run.started_at));
-            let is_again = session.is_some_and(|own| own.executed_again.contains(&index));
-            let before = before.filter(|_| !is_again);
+            let before = match session_at(sessions, run.started_at) {
+                0 => first.as_deref(),
+                session => later[session - 1].as_deref(),
+            };
             let mut add = |partition: u64| -> Result<()> {
                 // What was materialized before is not part of the backfill.
                 if before.is_some_and(|before| before.contains(partition)) {

@@ -15,15 +15,22 @@ use crate::store::records::Key;
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) origin: Origin,
-    /// The version of the asset's code then.
-    pub(super) code_version: Option<String>,
+    /// How the asset was declared, in each session; at least one.
+    pub(super) declared: Vec<Declared>,
     /// No run began before that.
     pub(super) from: Micros,
     /// No run ended after that.
     pub(super) to: Micros,
     /// Which processes ran the backfill.
     pub(super) sessions: Vec<Session>,
-    /// Where the values were kept.
+}
+
+/// How an asset was declared at some time.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// The version of its code.
+    pub(super) code_version: Option<String>,
+    /// Where its values were kept.
     pub(super) kept: Kept,
 }
 
@@ -67,7 +74,7 @@ impl Source {
         if outcome != Outcome::Made {
             return Availability::Stored;
         }
-        match self.kept {
+        match self.declared[session].kept {
             Kept::Stored => Availability::Stored,
             Kept::Run => Availability::Gone,
             Kept::Process => match self.sessions.get(session) {

@@ -60,7 +60,8 @@ pub fn stale(
         upstream: Selection::empty(&state.space),
     };
     for piece in &state.pieces {
-        if code_version.is_some() && piece.source.code_version.as_deref() != code_version {
+        let then = &piece.source.declared[piece.session];
+        if code_version.is_some() && then.code_version.as_deref() != code_version {
             found.code_version = found.code_version.plus(&piece.partitions);
         }
     }

@@ -299,6 +299,18 @@ pub(super) fn sources(connection: &Connection, backfills: &[String]) -> Result<H
     Ok(found)
 }
 
+/// The ids of all sources.
+pub(super) fn backfills(connection: &Connection) -> Result<Vec<String>> {
+    let mut select = connection.prepare_cached("SELECT backfill FROM source")?;
+    select.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The names of all files of large values.
+pub(super) fn files(connection: &Connection) -> Result<HashSet<String>> {
+    let mut select = connection.prepare_cached("SELECT file FROM shared WHERE file IS NOT NULL")?;
+    select.query_map([], |row| row.get(0))?.collect()
+}
+
 pub(super) fn delete_sources(transaction: &Transaction<'_>, sources: &HashSet<i64>) -> Result<()> {
     let mut delete = transaction.prepare_cached("DELETE FROM source WHERE id = ?1")?;
     sources

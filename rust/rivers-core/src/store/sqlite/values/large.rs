@@ -1,8 +1,9 @@
 //! Large values, a file each: written before the row that refers to it, removed after it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Size from which a value gets a file of its own, in bytes.
 pub(super) const MIN_SIZE: usize = 65_536;
@@ -54,6 +55,20 @@ impl LargeFiles {
         for name in names {
             let _ = std::fs::remove_file(self.folder.join(name));
         }
+    }
+
+    /// The names of the files that were written longer ago than `age`.
+    pub(super) fn older_than(&self, age: Duration) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
+        let is_old = |entry: &DirEntry| {
+            let written = entry.metadata().and_then(|found| found.modified());
+            written.is_ok_and(|at| at.elapsed().is_ok_and(|past| past > age))
+        };
+        let old = entries.flatten().filter(is_old);
+        old.filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     }
 
     /// Makes the names of new files durable.

@@ -22,6 +22,7 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -51,6 +52,8 @@ const CHECK_INTERVAL: Micros = 100_000;
 const MAX_LOOKED_UP: u64 = 100_000;
 /// How often a value is looked up again that was replaced while it was being read.
 const MAX_LOOKUPS: u32 = 5;
+/// A file of a large value that nothing refers to and that is older than this was left by a process that died.
+const ORPHAN_AGE: Duration = Duration::from_hours(24);
 
 /// A value as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -324,6 +327,38 @@ impl ValueStore {
             self.large().remove(&files);
         }
         self.write(|transaction| database::delete_sources(transaction, &sources))
+    }
+
+    /// The ids of the backfills that have stored values.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn backfills(&self) -> Result<Vec<String>> {
+        let Some(opened) = self.open_existing()? else {
+            return Ok(Vec::new());
+        };
+        self.read(&opened, database::backfills)
+    }
+
+    /// Removes files of large values that a process wrote and did not live to refer to.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn prune_files(&self) -> Result<()> {
+        let old = self.large().older_than(ORPHAN_AGE);
+        if old.is_empty() {
+            return Ok(());
+        }
+        let Some(opened) = self.open_existing()? else {
+            return Ok(());
+        };
+        let known = self.read(&opened, database::files)?;
+        let orphans: Vec<String> = old
+            .into_iter()
+            .filter(|name| !known.contains(name))
+            .collect();
+        self.large().remove(&orphans);
+        Ok(())
     }
 
     fn write<T>(
