@@ -68,5 +68,20 @@ def message_of(error: BaseException) -> str:
     """An exception's message, also where showing it fails."""
     try:
         return storable(str(error))
-    except Exception:  # noqa: BLE001  (a user's `__str__` can raise anything)
-        return f"a {type(error).__name__} whose message cannot be shown"
+    except BaseException:  # noqa: BLE001  (a user's `__str__` can raise anything, `SystemExit` too)
+        return f"a {kind_of(error)} whose message cannot be shown"
+
+
+def kind_of(error: object) -> str:
+    """The name of an exception's class, also where its metaclass hides it."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return storable(name)
+
+
+def examinable(error: BaseException | None) -> BaseException | None:
+    """An exception that can be asked what it is: a class may raise whenever an attribute is read."""
+    try:
+        isinstance(error, KeyboardInterrupt)
+    except BaseException:  # noqa: BLE001  (as above)
+        return RuntimeError(f"a {kind_of(error)} that cannot be examined")
+    return error

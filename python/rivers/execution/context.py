@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic
 
 from rivers._rivers import CallContext, PartitionKey
-from rivers._text import listed, message_of, storable
+from rivers._text import kind_of, listed, message_of, storable
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.execution.call_log import CallLog
 from rivers.execution.steps import Labels, Step
@@ -313,7 +313,7 @@ class AssetExecutionContext(CallContext, Generic[ConfigT]):
             PartitionValidationError: The key is not one of this run's; the asset fails then.
         """
         if isinstance(error, BaseException):
-            kind, message = type(error).__name__, message_of(error)
+            kind, message = kind_of(error), message_of(error)
         else:
             kind, message = MARKED, storable(str(error))
         key = partition_key

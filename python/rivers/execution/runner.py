@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rivers._lazy import ComputedOnce
 from rivers._rivers import Calls
-from rivers._text import message_of
+from rivers._text import examinable, kind_of, message_of
 from rivers.exceptions import ExecutionError
 from rivers.execution import observer
 from rivers.execution.context import context_of_run
@@ -389,7 +389,7 @@ class Program:
         arguments: dict[str, Any],
     ) -> None:
         """Records that a call raised: the step failed, or was skipped."""
-        error = called.error
+        error = called.error = examinable(called.error)
         yielded = getattr(called, "yielded", None)
         if isinstance(error, Skip):
             if yielded is not None:
@@ -479,7 +479,7 @@ class Program:
         if self.observer is not None:
             self.observer.failed(step, run, error)
         trace = traceback_of(error) + (context._last_lines() if context is not None else "")  # noqa: SLF001
-        cause = type(error).__name__, message or message_of(error), trace
+        cause = kind_of(error), message or message_of(error), trace
         failures = run.failed_attempts(step.index) + 1
         wait = step.retry.wait(error, failures) if step.retry is not None else None
         if wait is None:
@@ -507,7 +507,7 @@ class Program:
             index: The index of the step that the worker was at.
             error: What kept the worker from reporting.
         """
-        reason = str(error).partition("\n")[0] or "no reason given"
+        reason = message_of(error).partition("\n")[0] or "no reason given"
         message = (
             reason
             if isinstance(error, TimeoutError)

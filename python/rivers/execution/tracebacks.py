@@ -32,15 +32,21 @@ def traceback_of(error: BaseException) -> str:
     Args:
         error: The exception.
     """
-    text: str | None = None
-    with suppress(Exception):  # An exception may fail to show itself.
-        text = _text_of(error)
-    if text is None:
-        try:
-            text = "".join(traceback.format_exception(error))
-        except Exception:  # noqa: BLE001  (as above)
-            text = "".join(traceback.format_tb(error.__traceback__))
-    return storable(text)
+    # An exception may fail to show itself, and to say where it was raised.
+    for show in (_text_of, _whole_text_of, _frames_of):
+        with suppress(BaseException):
+            text = show(error)
+            if text is not None:
+                return storable(text)
+    return ""
+
+
+def _whole_text_of(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _frames_of(error: BaseException) -> str:
+    return "".join(traceback.format_tb(error.__traceback__))
 
 
 def _text_of(error: BaseException) -> str | None:

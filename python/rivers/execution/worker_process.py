@@ -13,12 +13,14 @@ import time
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loky import ProcessPoolExecutor, process_executor
 from loky.backend.context import get_context
 
 from rivers._rivers import SharedRuns
+from rivers.exceptions import ExecutionError
 from rivers.execution import process_state
 from rivers.execution.log_forwarding import Receiver
 from rivers.execution.parallel_worker import drop_program, execute_runs, initialize_worker
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
     from multiprocessing.connection import Connection
-    from pathlib import Path
 
     from rivers._rivers import Batch
     from rivers.execution.runner import Program
@@ -73,6 +74,7 @@ class WorkerProcess:
 
         Raises:
             OSError: The system starts no process, or has no space for its files.
+            ExecutionError: The working directory does not exist any more.
         """
         self._running()
 
@@ -267,7 +269,20 @@ def _timed_out(program: Program, index: int) -> TimeoutError:
     return error
 
 
+def _check_working_directory() -> None:
+    """A process starts where its parent is."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        msg = (
+            "a worker process cannot be started, since the working directory of this process does not "
+            "exist any more; change to another one"
+        )
+        raise ExecutionError(msg) from error
+
+
 def _new_pool(lock_file: Path | None, log: Connection) -> ProcessPoolExecutor:
+    _check_working_directory()
     pool = ProcessPoolExecutor(
         max_workers=1, timeout=None, initializer=initialize_worker,
         initargs=(os.getpid(), lock_file, log), context=get_context("loky"),

@@ -7,6 +7,8 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from rivers._text import kind_of, message_of
+
 if TYPE_CHECKING:
     from rivers._rivers import Batch, Engine
     from rivers.execution.runner import Program
@@ -129,4 +131,4 @@ class Workers(ABC):
     def _abort(self, batch: Batch, error: BaseException) -> None:
         """Stops a backfill, resumable: the error is one of the executor, not of a user's function."""
         _log.exception("a worker broke off")
-        self._engine.abort(batch.key, f"a worker broke off: {type(error).__name__}: {error}")
+        self._engine.abort(batch.key, f"a worker broke off: {kind_of(error)}: {message_of(error)}")
