@@ -159,6 +159,24 @@ fn the_rule_of_a_file_applies_from_its_last_change_on() {
 }
 
 #[test]
+fn a_clock_far_before_history_has_no_windows() {
+    let declared = Declared {
+        start: START,
+        end: None,
+        grid: Grid::Months {
+            every: 3,
+            first_month: 1,
+        },
+        fmt: "%Y-%m-%d".to_owned(),
+        zone: None,
+        exclude: Vec::new(),
+    };
+    let calendar = Arc::new(Calendar::try_from(declared).unwrap());
+    assert_eq!(calendar.at(-100_000_000_000_000 * SECOND).unwrap().len(), 0);
+    assert_eq!(calendar.at(START).unwrap().len(), 1);
+}
+
+#[test]
 fn a_file_that_is_not_tzif_is_refused() {
     let good = tzif(0, &[(START, 3600)], "<+01>-1");
     assert!(Zone::from_tzif("Good", &good).is_ok());

@@ -41,7 +41,7 @@ impl Calendar {
     pub fn at(self: &Arc<Self>, now: Nanos) -> Result<TimeAxis> {
         let bound = match self.declared().end {
             Some(end) => self.declared().time_of(end),
-            None => now.saturating_add(1).min(LAST_TIME),
+            None => now.saturating_add(1).clamp(-LAST_TIME, LAST_TIME),
         };
         Ok(TimeAxis::until(self, bound)?.seen_at(now))
     }
