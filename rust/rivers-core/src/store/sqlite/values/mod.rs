@@ -53,7 +53,7 @@ const MAX_LOOKED_UP: u64 = 100_000;
 /// How often a value is looked up again that was replaced while it was being read.
 const MAX_LOOKUPS: u32 = 5;
 /// A file of a large value that nothing refers to and that is older than this was left by a process that died.
-const ORPHAN_AGE: Duration = Duration::from_hours(24);
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A value as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
