@@ -96,6 +96,7 @@ impl Engine {
     }
 
     /// Records a request, JSON without `id` and `created_at`, and queues it; returns its key and id.
+    #[expect(clippy::too_many_arguments, reason = "Python passes them one by one")]
     fn submit(
         &self,
         py: Python<'_>,

@@ -66,7 +66,10 @@ fn determining(store: &dyn Records, asset: &str) -> Vec<Key> {
 }
 
 /// Records single runs of every kind, and returns those that determine the state of the asset `a`.
-#[allow(dead_code, reason = "only the tests of files change how they are stored")]
+#[allow(
+    dead_code,
+    reason = "only the tests of files change how they are stored"
+)]
 pub(crate) fn recorded(store: &dyn Store) -> Vec<Key> {
     for number in 0..12 {
         let own = request(&format!("b{number}"), &["a"]);
