@@ -238,6 +238,46 @@ print("ok")
     processes.check_integrity()
 
 
+@pytest.mark.parametrize("kind", ["plain", "async"])
+@pytest.mark.parametrize("end", ["exit", "raise", "return"])
+def test_a_function_in_a_worker_process_may_fork(processes, kind, end):
+    body = """
+def fork_once(context):
+    child = os.fork()
+    if child == 0:
+        if sys.argv[2] == "exit":
+            sys.exit(0)
+        elif sys.argv[2] == "raise":
+            raise ValueError("in the child")
+        return
+    os.waitpid(child, 0)
+    note(f"{os.getpid()} {context.partition_key}")
+
+grid = rs.PartitionsDefinition.static_(KEYS[:9])
+
+@rs.Asset(partitions_def=grid)
+def plain_forking(context):
+    fork_once(context)
+
+@rs.Asset(partitions_def=grid)
+async def async_forking(context):
+    fork_once(context)
+
+chosen = plain_forking if sys.argv[3] == "plain" else async_forking
+workers = rs.Executor.parallel(max_workers=2)
+repo = rs.CodeRepository([chosen], default_executor=workers).resolve(
+    rs.Storage.embedded(folder / "rivers.db")
+)
+result = repo.backfill(partition_range=rs.PartitionKeyRange.single("0", "8"))
+assert result.status == "completed", repo.backfill_errors(result.backfill_id)
+print("ok")
+"""
+    assert processes.end(processes.start(script(body), end, kind)) == "ok"
+    # No child went on with the runs of its parent.
+    assert len(processes.notes()) == 9
+    processes.check_integrity()
+
+
 def test_a_child_waits_at_its_exit_for_its_own_backfills(processes):
     body = """
 repo = rs.CodeRepository([work]).resolve(rs.Storage.embedded(folder / "rivers.db"))

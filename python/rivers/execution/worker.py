@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from rivers.execution.event_loop import run_to_end
@@ -48,15 +51,28 @@ def execute_batch(
     program.repeated = [
         output.index for output in outputs if isinstance(output.handler, InMemoryIOHandler)
     ]
-    if program.is_async:
-        run_to_end(_event_loop(), program.execute_async(batch, end_run))
-    else:
-        program.execute(batch, end_run)
+    process = os.getpid()
+    try:
+        if program.is_async:
+            run_to_end(_event_loop(), program.execute_async(batch, end_run))
+        else:
+            program.execute(batch, end_run)
+    finally:
+        if os.getpid() != process:
+            _leave_child()
     end_run()  # What the last runs have noted goes with them.
     for handler in handlers:
         if isinstance(handler, StoredIOHandler):
             handler.sync()
     return batch.report()
+
+
+def _leave_child() -> None:
+    """Ends a child that a function forked, once it leaves the function: the runs are those of its parent."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(0)
 
 
 _loops: list[asyncio.AbstractEventLoop] = []

@@ -13,6 +13,7 @@ use super::run::{JobSpec, Run};
 use crate::backfill::{FailurePolicy, RunEnd};
 use crate::clock::{Clock, Micros, SteadyClock};
 use crate::error::Result;
+use crate::store::fork;
 
 /// How long a remote worker executes runs before it reports.
 const REPORT_INTERVAL: Micros = 100_000;
@@ -29,6 +30,8 @@ pub struct WorkerBatch {
     text_bytes: usize,
     report_at: Micros,
     clock: SteadyClock,
+    /// Of the process that executes the runs: in a child that a function forks, they remain its parent's.
+    generation: u64,
 }
 
 impl WorkerBatch {
@@ -65,6 +68,7 @@ impl WorkerBatch {
             text_bytes: 0,
             report_at: clock.now() + REPORT_INTERVAL,
             clock,
+            generation: fork::generation(),
         })
     }
 
@@ -76,6 +80,9 @@ impl WorkerBatch {
 
     /// Like `advance`, but returns the run's number: a `Run` is made of it when `current_run` is called.
     pub fn begin_next(&mut self) -> Option<u64> {
+        if self.is_parents() {
+            return None;
+        }
         let now = self.clock.now();
         if let Some(current) = self.current.take() {
             let end = current.end(&self.spec, now);
@@ -96,6 +103,9 @@ impl WorkerBatch {
     /// Like `begin_next`, but whether the current run succeeds is said later, of all that are held together:
     /// call `held_runs` and `release` when no run begins.
     pub fn begin_next_holding(&mut self) -> Option<u64> {
+        if self.is_parents() {
+            return None;
+        }
         let now = self.clock.now();
         if let Some(current) = self.current.take() {
             self.runs.end();
@@ -107,6 +117,11 @@ impl WorkerBatch {
         let number = self.runs.claim(now)?;
         self.current = Some(CurrentRun::new(number, now));
         Some(number)
+    }
+
+    /// Whether this process is a forked child of the one that executes the runs.
+    fn is_parents(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     /// Those of the runs that are held, by their numbers in the order in which they ended.
