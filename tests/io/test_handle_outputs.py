@@ -40,7 +40,9 @@ class Grouped(rs.BaseIOHandler):
         self.folder.mkdir(exist_ok=True)
         number = len(list(self.folder.iterdir()))
         name = f"{kind}-{os.getpid()}-{threading.get_ident()}-{number}.json"
-        (self.folder / name).write_text(json.dumps(rows))
+        unfinished = self.folder / f"{name}.unfinished"  # Another thread may be reading.
+        unfinished.write_text(json.dumps(rows))
+        unfinished.replace(self.folder / name)
 
     def calls(self, kind):
         files = sorted(self.folder.glob(f"{kind}-*.json"))
