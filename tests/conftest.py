@@ -14,6 +14,16 @@ import rivers as rs
 NOW = dt.datetime(2024, 1, 10, 12, 30)
 IN_A_SERVER = os.environ.get("RIVERS_TEST_STORAGE", "memory") == "postgres"
 
+SHARE_A_SERVER = {"ray", "ui"}
+"""Folders whose tests share a cluster, or a browser, which takes seconds to start."""
+
+
+def pytest_collection_modifyitems(items):
+    """Where two processes execute tests, those of a module, or of a folder with a server, stay together."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARE_A_SERVER else str(item.path)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _storage_kind():
