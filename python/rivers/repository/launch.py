@@ -267,6 +267,8 @@ class Launcher:
             return self._loadable(node, made)
 
         lost = unavailable(plan, nodes, held)
+        left = self.runtime.store.left_by_attempts(backfill_id)
+        loadable = [(index, held(nodes[index], own)) for index, own in left]
         again: Again | None = None
         if pending is not None:
             inputs = lost_inputs(
@@ -297,7 +299,7 @@ class Launcher:
         ):
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
-                (self._clock_ahead(), list(lost.items()), assets, is_held),
+                (self._clock_ahead(), list(lost.items()), assets, is_held, loadable),
             )  # fmt: skip
             connection.event_log.observe(observation, key, backfill_id)
             connection.event_log.expect(backfill_id, launch.notify)
