@@ -261,7 +261,7 @@ def test_nothing_is_changed_in_read_only_mode(served, serve):
     )
     served.server = server
     before = served.repository.backfills().height
-    paths = ["/backfills", "/assets/sales/missing"]
+    paths = ["/backfills", "/assets/sales/report", "/assets/sales/forget"]
     paths += [f"/backfills/{served.backfill_id}/{verb}" for verb in ("pause", "unpause", "cancel",
                                                                      "resume", "rerun")]  # fmt: skip
     for path in paths:
