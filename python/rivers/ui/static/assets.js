@@ -76,7 +76,7 @@ function graph(assets, space) {
 export async function one(view, page) {
   const { signal, info } = page;
   const name = page.path[1];
-  const path = `/assets/${api.part(name)}`;
+  const path = `/assets/${encodeURIComponent(name)}`;
   const [grid, assets] = await Promise.all([api.get(`${path}/grid`, {}, signal), api.get("/assets", {}, signal)]);
   const own = assets.find((/** @type {any} */ asset) => asset.name === name);
   const links = (word = "", /** @type {any[]} */ names) => (names.length ? h("span", `${word} `, names.flatMap((other, index) => [index ? ", " : "", link("assets", other)])) : null);

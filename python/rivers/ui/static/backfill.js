@@ -9,7 +9,7 @@ import { GridMap } from "./map.js";
 export async function show(view, page) {
   const { signal, info } = page;
   const id = page.path[1];
-  const path = `/backfills/${api.part(id)}`;
+  const path = `/backfills/${encodeURIComponent(id)}`;
   let [now, grids] = await Promise.all([api.get(path, {}, signal), api.get(`${path}/grids`, {}, signal)]);
   const head = h("div.card.stack");
   const mapCard = h("section.card", { "aria-label": "Map" });

@@ -38,9 +38,12 @@ function fill(element, attributes, children) {
       for (const [property, text] of Object.entries(value)) /** @type {any} */ (element).style.setProperty(property, text);
     } else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : String(child))));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : visible(child))));
   return element;
 }
+
+/** A text in which what turns or hides other text is seen, as it is in a terminal. */
+export const visible = (/** @type {Child} */ text) => String(text).replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /**
  * Replaces what an element has.

@@ -25,9 +25,14 @@ async function openSession() {
   }
 }
 
+/** A part of the address; one that is no text stays as it is, and names nothing. */
+function decoded(text = "") {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = path.split("/").filter(Boolean).map(decoded);
   const state = new URLSearchParams(query);
   const [name = "backfills", id] = parts;
   if (name === "backfills" && id) return { name, show: backfill.show, path: parts, state };

@@ -1,6 +1,6 @@
 // The map of a grid: cells on a canvas, with zoom, choice of dimensions, and selection of rectangles.
 import * as api from "./api.js";
-import { each, failed, h, messageOf, put } from "./dom.js";
+import { each, failed, h, messageOf, put, visible } from "./dom.js";
 import { count, counts, dot, plural } from "./format.js";
 
 const MIN_CELL = 3;
@@ -103,7 +103,7 @@ export class GridMap {
     this.options.changed(state);
   }
 
-  // -- what is shown ------------------------------------------------------------------------------
+  // What is shown:
 
   drawControls() {
     const names = this.grid.dimensions.map((dimension) => dimension.name);
@@ -305,7 +305,7 @@ export class GridMap {
     return this.keyCache.get(name) ?? [];
   }
 
-  // -- painting -----------------------------------------------------------------------------------
+  // Painting:
 
   draw() {
     const { data, canvas } = this;
@@ -418,7 +418,7 @@ export class GridMap {
       // One dimension, in lines: its first and its last key.
       const [first = "", last = first] = this.columnKeys;
       context.textAlign = "left";
-      context.fillText(first === last ? first : `${first} … ${last}`, 0, 8);
+      context.fillText(visible(first === last ? first : `${first} … ${last}`), 0, 8);
       return;
     }
     context.textAlign = "right";
@@ -429,9 +429,9 @@ export class GridMap {
     let free = 0;
     this.columnKeys.forEach((key, index) => {
       const x = left + index * this.columnStep * pitch;
-      const width = context.measureText(key).width;
+      const { width } = context.measureText(visible(key));
       if (x >= free && x + width <= space) {
-        context.fillText(key, x, 8);
+        context.fillText(visible(key), x, 8);
         free = x + width + 12;
       }
     });
@@ -480,7 +480,7 @@ export class GridMap {
       h("span", each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the fainter the smaller its share` : "single partitions"));
   }
 
-  // -- input --------------------------------------------------------------------------------------
+  // Input:
 
   listen() {
     const { canvas } = this;
@@ -720,7 +720,7 @@ const ENDED_WELL = new Set(["completed", "materialized", "skipped"]);
  * @param {CanvasRenderingContext2D} context
  */
 function fit(context, text = "", width = 0) {
-  let shown = text;
+  let shown = visible(text);
   for (let at = 1; at < text.length && context.measureText(shown).width > width; at += 1) shown = `…${text.slice(at)}`;
   return shown;
 }

@@ -26,7 +26,7 @@ export async function list(view, { state, signal, save }) {
 
 /** @param {HTMLElement} view @param {any} page */
 export async function one(view, { path, signal, info }) {
-  const address = `/runs/${api.part(path[1])}`;
+  const address = `/runs/${encodeURIComponent(path[1])}`;
   const read = (what = "") => api.get(`${address}/${what}`, {}, signal);
   const [run, events, error, log, inputs] = await Promise.all([
     api.get(address, {}, signal), read("events"), read("error"), read("log"),
