@@ -52,7 +52,7 @@ pub struct Request {
     pub launch: Option<String>,
     /// Who is notified of its end, by names that the caller gives. Recorded beside the request, in the same
     /// transaction, since each is removed when it was notified.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub notified: Vec<String>,
     /// When it was submitted.
     pub created_at: Micros,
@@ -94,9 +94,13 @@ impl Request {
         serde_json::from_value(fields.into()).map_err(refused)
     }
 
-    /// The request as it is stored: JSON with every field.
+    /// The request as it is stored: JSON with every field, without whom to notify.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self)
+        let stored = Self {
+            notified: Vec::new(),
+            ..self.clone()
+        };
+        serde_json::to_string(&stored)
             .map_err(|error| Error::Execution(format!("the request cannot be stored: {error}")))
     }
 
