@@ -4,9 +4,8 @@ use tokio_postgres::Row;
 
 use super::digest::digest;
 use super::listen::{channel, notifying};
-use super::records;
 use super::session::{Answer, Connected, Failure, Param, params};
-use crate::backfill::{Change, Counts, NOTIFICATIONS, Request, Status, Stop};
+use crate::backfill::{Change, Counts, Request, Status, Stop};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::store::encoding::{
@@ -126,9 +125,6 @@ pub(super) fn create(
                ON CONFLICT DO NOTHING";
     let params = params![names => TEXT_ARRAY, key => INT8, scopes => BYTEA_ARRAY];
     connected.query(sql, params)?;
-    if !request.notified.is_empty() {
-        records::add_dynamic(connected, NOTIFICATIONS, &request.notification_keys())?;
-    }
     Ok(key)
 }
 
