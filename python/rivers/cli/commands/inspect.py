@@ -170,10 +170,10 @@ def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) 
     output.print(f"{num_failures}, {display.count(groups.height, 'distinct error')}")
     for group in groups.iter_rows(named=True):
         text = f"{group['count']:,} x  {group['error_type']}: {group['message']}"
-        output.print(Text(text, "red"), soft_wrap=True)
-        output.print(Text(f"    such as {group['partition']}", "bright_black"), soft_wrap=True)
+        output.print(Text(text, "red"))
+        output.print(Text(f"    such as {group['partition']}", "bright_black"))
         if verbose and group["traceback"]:
-            output.print(Text(indent(group["traceback"].rstrip(), "    ")), soft_wrap=True)
+            output.print(Text(indent(group["traceback"].rstrip(), "    ")))
 
 
 @click.command(epilog="Example: rivers grid latest --range date=2024-01..2024-03 --watch")
