@@ -85,14 +85,14 @@ def peers() -> str:
     """How many times as long the same work takes in other tools."""
     groups = []
     for found in filter(None, map(_PEER.match, README.read_text(encoding="utf-8").splitlines())):
-        bars = [("rivers", 1.0, found["ours"])]
+        bars = [("rivers", 1.0, found["ours"].partition(", ")[0])]
         for name, cell in (
-            ("rivers 0.6.2 of PyPI", found["rivers"]),
+            ("rivers 0.6.2", found["rivers"]),
             ("Dagster", found["dagster"]),
         ):
             times = re.search(r"\(([\d,]+)\)", cell)
             if times is not None:
-                figure = f"{cell.partition('(')[0].strip()} ({times[1]} x)"
+                figure = f"{cell.partition(', ')[0].partition(' (')[0]}, {times[1]} times"
                 bars.append((name, float(times[1].replace(",", "")), figure))
         if len(bars) > 1:
             groups.append((found["work"], bars))
