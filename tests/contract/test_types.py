@@ -56,6 +56,8 @@ MISTAKES = [
     ('order="reverse"', 'order="backwards"'),
     ("max_failures=0.5", "max_failure=0.5"),
     ('"multi_run")', "3)"),
+    ("partition_keys=[first]", 'partition_keys="2024-01-01"'),
+    ("partition_keys=[first]", 'partition_keys={"date": "2024-01-01"}'),
 ]
 
 

@@ -67,6 +67,7 @@ impl Scene {
             config: None,
             retry: None,
             launch: None,
+            notified: Vec::new(),
             control: Control::default(),
             created_at: self.clock.now(),
         };

@@ -39,6 +39,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         config: None,
         retry: None,
         launch: None,
+        notified: Vec::new(),
         created_at: NOW,
         control: Control {
             max_starts_per_second: Some(per_second),

@@ -46,6 +46,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
         config: None,
         retry: None,
         launch: None,
+        notified: Vec::new(),
         created_at: engine.now(),
         control: Control::default(),
     };

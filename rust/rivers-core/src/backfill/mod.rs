@@ -23,7 +23,7 @@ pub use dependencies::PendingRuns;
 pub use outcome::{FailureRow, Failures, MetadataRow, RunRow};
 pub use progress::{Counts, Status};
 pub use report::{Report, ReportKind};
-pub use request::{Change, FailurePolicy, Kind, Request};
+pub use request::{Change, FailurePolicy, Kind, NOTIFICATIONS, Request};
 pub use requested_asset::{Kept, RequestedAsset};
 pub use retries::{AttemptRow, PriorAttempts, RetryQueue};
 pub use run_end::{Cause, Failure, Left, OutputMetadata, Retry, RunEnd, Skip};

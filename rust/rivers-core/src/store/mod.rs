@@ -85,7 +85,8 @@ pub trait Ledger: Send + Sync {
     /// `Storage`.
     fn now(&self) -> Result<StorageTime>;
 
-    /// Records a new backfill. Without a lease it has ended already, because it has no runs.
+    /// Records a new backfill, and with it who is to be notified of its end. Without a lease it has ended
+    /// already, because it has no runs.
     ///
     /// # Errors
     /// `Refused` if the request refuses to overlap with another backfill and does; `Storage`.

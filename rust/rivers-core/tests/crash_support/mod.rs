@@ -74,6 +74,7 @@ fn request(policy: FailurePolicy) -> Request {
         config: None,
         retry: None,
         launch: None,
+        notified: Vec::new(),
         created_at: SystemClock.now(),
         control: Control::default(),
     }

@@ -38,8 +38,8 @@ use super::records::{
 use super::segment::{MAX_MERGED, Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, Values};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, Left, MetadataRow, Report, Request, RunEnd, SkipRow,
-    Status,
+    AttemptRow, Cause, Change, FailureRow, Left, MetadataRow, NOTIFICATIONS, Report, Request,
+    RunEnd, SkipRow, Status,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -287,7 +287,11 @@ impl Ledger for PostgresStore {
                         return Ok(Err(found));
                     }
                 }
-                backfill::create(connected, request, plan, &encoded, lease).map(Ok)
+                let key = backfill::create(connected, request, plan, &encoded, lease)?;
+                if !request.notified.is_empty() {
+                    records::add_dynamic(connected, NOTIFICATIONS, &request.notification_keys())?;
+                }
+                Ok(Ok(key))
             })
         })?;
         let key = created.map_err(|found: Overlap| found.refusal())?;
