@@ -267,8 +267,10 @@ class Launcher:
             return self._loadable(node, made)
 
         lost = unavailable(plan, nodes, held)
-        left = self.runtime.store.left_by_attempts(backfill_id)
-        loadable = [(index, held(nodes[index], own)) for index, own in left]
+        loadable = [
+            (index, held(nodes[index], own))
+            for index, own in self.runtime.store.left_by_attempts(backfill_id)
+        ]
         again: Again | None = None
         if pending is not None:
             inputs = lost_inputs(
