@@ -75,13 +75,13 @@ def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
 def parse_range(given: Sequence[str]) -> PartitionKeyRange:
     """Parses `date=a..b` (a range; an end may be left out) and `region=a,b` (keys) as one range."""
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415  (imported where a command needs it)
+    from rivers.partitions.range_text import part_of_text  # noqa: PLC0415
 
     parts: dict[str, RangePart] = {}
     for name, value in parse_pairs("--range", given):
         if name in parts:
             raise ConfigurationError(f"--range names the dimension {name!r} twice")
-        first, dots, last = value.partition("..")
-        parts[name] = (first or None, last or None) if dots else value.split(",")
+        parts[name] = part_of_text(value)
     return PartitionKeyRange.multi(parts)
 
 

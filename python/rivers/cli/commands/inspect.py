@@ -279,14 +279,13 @@ def _json_of(cells: "Cells", storage: str) -> str:
 
 def _range_of(ranges: tuple[str, ...], *, is_single: bool) -> "PartitionKeyRange":
     """Parses the options of a range; a single dimension has no name, or the name `partition`."""
-    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+    from rivers.partitions.range_text import range_of_text  # noqa: PLC0415
 
     if not is_single:
         return parse_range(ranges)
     if len(ranges) > 1:
         raise ConfigurationError("--range is given once for partitions of a single dimension")
-    first, dots, last = ranges[0].removeprefix("partition=").partition("..")
-    return PartitionKeyRange.single(first or None, (last if dots else first) or None)
+    return range_of_text(ranges[0], [])
 
 
 def _watch(client: "BackfillClient", backfill_id: str, picture: "Callable[[], Any]") -> None:
