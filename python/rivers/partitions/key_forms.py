@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, overload
 
 from rivers._rivers import PartitionKey
 from rivers._text import did_you_mean, listed
@@ -12,7 +12,9 @@ from rivers.exceptions import PartitionValidationError, RiversError
 from rivers.partitions.key_range import PartitionKeyRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+    from typing import SupportsIndex
 
     from rivers._rivers import PartitionsDefinition, Selection, Space
     from rivers.partitions.partition_set import PartitionSet
@@ -28,7 +30,19 @@ if TYPE_CHECKING:
         def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
             """The rows as an Arrow stream."""
 
-    KeyLikes: TypeAlias = Iterable[KeyLike] | PartitionSet | Rows
+    class KeyList(Protocol):
+        """A list or tuple of keys. A text is none, although it has characters, nor is a dict."""
+
+        def __contains__(self, value: object, /) -> bool:
+            """Whether a key is among them; a text looks for texts alone."""
+
+        def __getitem__(self, index: SupportsIndex, /) -> KeyLike:
+            """The key at a position; a dict has none."""
+
+        def __iter__(self) -> Iterator[KeyLike]:
+            """The keys."""
+
+    KeyLikes: TypeAlias = KeyList | AbstractSet[KeyLike] | Iterator[KeyLike] | PartitionSet | Rows
     """Keys in any of their forms, a set of them, or a table with a row for each."""
 
 
@@ -48,16 +62,16 @@ def select_key_likes(space: Space, given: Iterable[KeyLike]) -> Selection:
         PartitionValidationError: A key does not belong to the space.
         TypeError: One of them has none of these forms.
     """
-    keys: list[PartitionKey] = []
-    for key in given:
-        if isinstance(key, PartitionKey):
-            keys.append(key)
-        else:
-            keys += _keys_of(space, key)
-    return space.select_keys(keys)
+    likes = given if isinstance(given, list) else list(given)
+    try:
+        return space.select_keys(cast("list[PartitionKey]", likes))
+    except TypeError:  # Not all are PartitionKeys, but most calls name nothing else.
+        return space.select_keys([key for like in likes for key in _keys_of(space, like)])
 
 
 def _keys_of(space: Space, given: KeyLike) -> Iterable[PartitionKey]:
+    if isinstance(given, PartitionKey):
+        return [given]
     if isinstance(given, dt.date):
         return _of_range(space, PartitionKeyRange.single(given, given))
     if isinstance(given, str):

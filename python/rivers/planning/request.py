@@ -55,6 +55,8 @@ RERUN_TAG = "rivers/rerun_of"
 MAX_STARTS_PER_SECOND = 1e9
 MAX_CANARY = 1_000
 _RESERVED = "rivers/"
+_FAILURE_POLICIES: tuple[str, ...] = get_args(FailurePolicy)
+_OVERLAPS: tuple[str, ...] = get_args(Overlap)
 _STORED_POLICIES: dict[FailurePolicy, str] = {
     "continue": "Continue",
     "stop_on_failure": "StopOnFailure",
@@ -149,8 +151,8 @@ class BackfillRequest:
     priority: int = BACKFILL_PRIORITY
 
     def __post_init__(self) -> None:
-        _check_word("failure_policy", self.failure_policy, get_args(FailurePolicy))
-        _check_word("overlap", self.overlap, get_args(Overlap))
+        _check_word("failure_policy", self.failure_policy, _FAILURE_POLICIES)
+        _check_word("overlap", self.overlap, _OVERLAPS)
         check_count("max_concurrency", self.max_concurrency)
         if self.selection is not None:
             object.__setattr__(self, "selection", asset_names(self.selection))
@@ -180,6 +182,7 @@ class BackfillRequest:
         kept: Sequence[Keeping],
         clock_ahead: int,
         launch: LaunchInfo = NO_LAUNCH_INFO,
+        notified: Sequence[str] = (),
     ) -> str:
         """The request as it is stored; which partitions and runs it has is stored as its plan.
 
@@ -189,6 +192,7 @@ class BackfillRequest:
             kept: How the values of each asset are kept.
             clock_ahead: How far the repository's clock is ahead of the machine's, in microseconds.
             launch: How it was launched.
+            notified: Who is to be notified of its end, as `Notifier.receivers` names them.
         """
         max_failures = self.max_failures
         kind = "Count" if isinstance(max_failures, int) else "Share"
@@ -205,6 +209,7 @@ class BackfillRequest:
             "config": config,
             "retry": None if self.retry is None else self.retry.to_json(),
             "launch": launch.to_json(),
+            "notified": list(notified),
             "control": {
                 "max_failures": None if max_failures is None else {kind: max_failures},
                 "max_starts_per_second": None if rate is None else float(rate),
@@ -297,9 +302,10 @@ class RunRequest:
         kept: Sequence[Keeping],
         clock_ahead: int,
         launch: LaunchInfo = NO_LAUNCH_INFO,
+        notified: Sequence[str] = (),
     ) -> str:
         """The request as it is stored; the arguments are those of `BackfillRequest.to_json`."""
-        del launch  # A run by hand is not continued, and nobody is notified of its end.
+        del launch, notified  # A run by hand is not continued, and nobody is notified of its end.
         return json.dumps({
             "kind": "Manual",
             "assets": _stored_assets(nodes, kept),
