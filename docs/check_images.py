@@ -1,4 +1,4 @@
-"""Checks that the built site has each picture that a page shows: of a missing one mkdocs only makes a note."""
+"""Checks that the built site has each picture that a page shows, of which mkdocs only makes a note."""
 
 import re
 from pathlib import Path
