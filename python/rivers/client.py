@@ -594,7 +594,7 @@ class BackfillClient:
                 there = [name for names in assets for name in names]
                 msg = (
                     f"the backfill {backfill_id!r} has no asset {asset!r}; it has "
-                    f"{listed(map(repr, there))}{did_you_mean(asset, there)}"
+                    f"{listed(there)}{did_you_mean(asset, there)}"
                 )
                 raise AssetNotFoundError(msg)
             layer = containing[0]

@@ -10,6 +10,10 @@ import time
 import polars as pl
 import pytest
 
+import rivers as rs
+from rivers.cli import parse
+from rivers.exceptions import ConfigurationError
+
 DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
 DAILY = ("backfill", "grid.py", "--assets", "daily", *DAYS)
 
@@ -136,9 +140,9 @@ def test_a_message_names_the_option(shell, words, option):
 # -- keys from a pipe ----------------------------------------------------------------------------------
 
 
-def planned(shell, text, *words):
+def planned(shell, text, *words, module="grid.py"):
     done = subprocess.run(
-        [sys.executable, "-m", "rivers", "backfill", "grid.py", *words, "--keys", "-", "-n", "--json"],
+        [sys.executable, "-m", "rivers", "backfill", module, *words, "--keys", "-", "-n", "--json"],
         cwd=shell.folder, env=shell.environment, input=text, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
@@ -157,6 +161,91 @@ def test_keys_are_read_from_standard_input(failed):
     grid = "region,date\nus,2024-01-02\neu,2024-01-03\n"
     assert planned(failed, grid, "--assets", "grid") == 2
     assert planned(failed, "date=2024-01-02|region=us\n", "--assets", "grid") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        (b"\xef\xbb\xbfa\r\n\r\n-b\r\n", ["a", "-b"]),
+        (b'\xef\xbb\xbfpartition,n\r\na,1\r\n"c,d",2\r\n', ["a", "c,d"]),
+        (b"n\tpartition\n1\t'q\"\n2\t lead\n3\tv\x0bt\n", ["'q\"", " lead", "v\x0bt"]),
+        (b'\xef\xbb\xbf["a", {"partition": "c=d", "run": 1}]', ["a", "c=d"]),
+        ("\u65e5\u672c\u2028x\n".encode(), ["\u65e5\u672c\u2028x"]),
+    ],
+)
+def test_keys_as_other_programs_write_them(data, keys):
+    found = parse.read_keys(data, [])
+    found = found["partition"].to_list() if hasattr(found, "columns") else found
+    assert found == keys or found == [rs.PartitionKey.single(key) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "has no keys"),
+        (b"\xef\xbb\xbf \r\n", "has no keys"),
+        (b"\xff\xfea\x00", "is not UTF-8"),
+        (b"partition\tn\na\n", "line 2 has 1 cell, the first 2"),
+        (b"partition,n\na,1,2,3\n", "this is no csv table"),
+        (b'["a"', "this is no JSON"),
+        (b"[[1]]", "names no partition: \\[1\\]"),
+    ],
+)
+def test_what_is_no_list_of_keys_is_refused(data, expected):
+    with pytest.raises(ConfigurationError, match=expected):
+        parse.read_keys(data, [])
+
+
+ODD = ["-b", "c=d", "e  f ", "\u65e5\u672c\u8a9e", "[b]bold[/b]", "'q\"", " lead", "5 %"]
+ODD_MODULE = f"""
+import rivers as rs
+@rs.Asset(name="-odd", partitions_def=rs.PartitionsDefinition.static_({ODD!r}))
+def odd(context):
+    if context.partition_key == {ODD[3]!r}:
+        raise ValueError("no text")
+repo = rs.CodeRepository([odd])
+"""
+
+
+def test_odd_keys_go_through_pipes_and_names_may_begin_with_a_dash(shell):
+    (shell.folder / "odd.py").write_text(ODD_MODULE)
+    shell.run("backfill", "odd.py", "--assets", "-odd", "--only-missing", code=1)
+    assert planned(shell, shell.run("partitions"), module="odd.py") == len(ODD)
+    assert "no text" in shell.run("log", "latest", ODD[3])
+    # A stream whose encoding does not have all characters gets escapes, and a map without blocks.
+    assert "-b ###X####" in shell.run("grid", PYTHONIOENCODING="ascii")
+    assert "such as \\u65e5\\u672c\\u8a9e" in shell.run("errors", PYTHONIOENCODING="ascii")
+    reader = f"{sys.executable} -m rivers partitions | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", reader], cwd=shell.folder, env=shell.environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "partition\tstatus\trun\tattempts\terror\n"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "expected"),
+    [
+        (["status", "zz"], "StorageError", "there is no storage"),
+        (["list", "--lmit", "3"], "NoSuchOption", "--limit"),
+        (["lst"], "UsageError", "did you mean 'list'"),
+        ([*DAILY, "--canary", "0"], "BadParameter", "--canary"),
+        (["backfill", "gird.py"], "ConfigurationError", "no file"),
+    ],
+)
+def test_with_json_an_error_is_json(shell, words, kind, expected):
+    out, err = shell.end(shell.start(*words, "--json"), 2)
+    told = json.loads(err.splitlines()[-1])["error"]
+    assert (out, told["type"]) == ("", kind)
+    assert expected in told["message"]
+
+
+def test_a_file_that_has_moved_is_asked_for(failed):
+    (failed.folder / "grid.py").rename(failed.folder / "moved.py")
+    refused = failed.run("rerun", code=2)
+    assert "is gone; say where it is now: rivers rerun " in refused
+    failed.run("rerun", "latest", "moved.py", "-n")
 
 
 def test_no_keys_are_refused(shell):

@@ -85,6 +85,27 @@ def test_no_line_is_longer_than_the_terminal(shown, columns, words):
     assert [line for line in lines if len(line) > columns] == []
 
 
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (40, ["list"]), (60, ["errors"]), (60, ["errors", "-v"]), (60, ["log"]),
+        (40, ["check", "wide.py"]),
+    ],
+)  # fmt: skip
+def test_texts_are_wrapped_between_words(shown, columns, words):
+    lines = [line for line in shown(columns, words) if not line.startswith("storage: ")]
+    assert [line for line in lines if len(line) > columns] == []
+    known = {
+        "orders",
+        "partitions",
+        "materialized",
+        "traceback",
+        "completed",
+        "customer_orders_by_region",
+    }
+    assert known & set(re.findall(r"\w+", " ".join(lines).lower()))
+
+
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_no_number_and_no_id_is_cut(shown, columns):
     listed = "\n".join(shown(columns, ["list"]))

@@ -151,6 +151,9 @@ def in_all_forms(repo: rs.CodeRepository) -> None:
     repo.submit("regional", {"date": first, "region": "us"}).wait()
     repo.load_node("regional", {"date": "2024-01-01", "region": "us"})
     repo.report_materialized("regional", table)
+    repo.report_materialized("daily", (f"2024-01-0{day}" for day in (1, 2)))
+    repo.report_materialized("daily", {"2024-01-01", "2024-01-02"})
+    repo.report_materialized("daily", dict.fromkeys(["2024-01-01"]).keys())
     repo.forget_partitions("regional", ["date=2024-01-01|region=us"])
     assert first in days
     assert {"date": first, "region": "us"} in grid

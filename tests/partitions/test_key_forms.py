@@ -70,7 +70,7 @@ def test_a_wrong_key_is_refused(repo, definition, key, error, message):
         planned(repo, definition, key)
 
 
-@pytest.mark.parametrize("keys", ["us", {"a": "b"}])
+@pytest.mark.parametrize("keys", ["us", b"us", 3, {"a": "b"}])
 def test_one_key_is_no_list(repo, keys):
     with pytest.raises(TypeError, match="must be a list of keys"):
         repo(REGIONS).backfill(partition_keys=keys)

@@ -15,6 +15,7 @@ from tests.support import wait_until
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
+from rivers.status.notifications import Notifier
 
 LETTERS = rs.PartitionsDefinition.static_(["a", "b"])
 EVERYTHING = rs.PartitionKeyRange.single("a", "b")
@@ -188,6 +189,44 @@ def test_after_a_crash_the_process_that_cancels_notifies(program):
         [sys.executable, "-c", script], cwd=program.folder, env=program.environment, check=True
     )
     assert (program.folder / "hooks.txt").read_text().endswith(".end canceled\n")
+
+
+def dies_after(call):
+    """A line of a program, whose process is killed as soon as the engine has answered a call."""
+    return (
+        "from rivers.status.event_log import EventLog\n"
+        "import signal\n"
+        f"EventLog.{call} = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+
+@pytest.mark.parametrize("ended_by", ["cancel", "resume"])
+def test_a_process_killed_right_after_it_recorded_a_backfill_is_notified_of(program, ended_by):
+    file = program.folder / "program.py"
+    file.write_text(dies_after("observe") + PROGRAM)
+    process = launch(program)
+    assert process.wait(timeout=30) == -signal.SIGKILL
+    file.write_text(PROGRAM)
+    program.run(ended_by)
+    status = "canceled" if ended_by == "cancel" else "completed"
+    assert [end["status"] for end in ends_of(program)] == [status]
+
+
+def test_a_process_killed_right_after_it_resumed_a_backfill_leaves_a_note_for_its_hooks(program):
+    file = program.folder / "program.py"
+    for text in (PROGRAM.replace(", on_backfill_end=[note]", ""), PROGRAM):
+        file.write_text(dies_after("observe") + text)
+        words = (
+            ("resume",)
+            if "on_backfill_end" in text
+            else ("backfill", "program.py", "--only-missing")
+        )
+        assert program.start(*words).wait(timeout=30) == -signal.SIGKILL
+    program.run("cancel")
+    ends = []
+    storage = rs.Storage.open(program.folder / ".rivers" / "rivers.db")
+    Notifier(storage._store, [ends.append], ["x"]).notify_ended()
+    assert [end.status for end in ends] == ["canceled"]
 
 
 def test_a_cancel_from_elsewhere_is_notified_by_the_process_that_runs_it(program):

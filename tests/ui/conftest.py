@@ -1,5 +1,6 @@
 """A server of the web UI over a storage with backfills, and a way to send it any request."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -89,28 +90,23 @@ class Served:
         return answer.json if answer.body else None
 
 
-@pytest.fixture
-def serve(tmp_path):
-    """Starts servers; all of them are ended."""
-    servers = []
-
-    def start(client, **options):
-        server = Server(client, port=0, **options)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        servers.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in servers:
+@contextlib.contextmanager
+def running(client, **options):
+    """A server in a thread, which ends with the block."""
+    server = Server(client, port=0, **options)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
         server.stop()
         thread.join(20)
         assert not thread.is_alive()
 
 
-@pytest.fixture
-def served(serve, tmp_path):
-    storage = rs.Storage.open(tmp_path / "rivers.db")
+@contextlib.contextmanager
+def serving(storage):
+    """A server over a storage with one backfill, of which one partition has failed."""
     bad, gate = {"date=2024-01-03|region=eu"}, threading.Event()
     gate.set()
 
@@ -126,14 +122,27 @@ def served(serve, tmp_path):
     def report(sales):
         return sales
 
-    repository = rs.CodeRepository([sales, report]).resolve(storage)
-    result = repository.backfill(
-        partition_keys=GRID.select(), tags=[("team", HOSTILE)], max_concurrency=2
-    )
-    server = serve(rs.BackfillClient(repository.storage), repository=repository, module="sales.py")
-    yield Served(server, repository, result.backfill_id, bad, gate=gate)
-    gate.set()
-    repository.close()
+    with rs.CodeRepository([sales, report]).resolve(storage) as repository:
+        result = repository.backfill(
+            partition_keys=GRID.select(), tags=[("team", HOSTILE)], max_concurrency=2
+        )
+        client = rs.BackfillClient(storage)
+        with running(client, repository=repository, module="sales.py") as server:
+            yield Served(server, repository, result.backfill_id, bad, gate=gate)
+        gate.set()
+
+
+@pytest.fixture
+def serve():
+    """Starts servers; all of them are ended."""
+    with contextlib.ExitStack() as stack:
+        yield lambda client, **options: stack.enter_context(running(client, **options))
+
+
+@pytest.fixture
+def served(tmp_path):
+    with serving(rs.Storage.open(tmp_path / "rivers.db")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

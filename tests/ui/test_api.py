@@ -79,7 +79,7 @@ def test_grids_keys_and_coordinates(served):
     base = f"/backfills/{served.backfill_id}"
     labels = served.api("GET", f"{base}/labels?dimension=date&start=1&step=4&count=9")
     assert labels == ["2024-01-02", "2024-01-06", "2024-01-10"]
-    found = served.api("GET", f"{base}/find?dimension=date&first=2024-01-03&last=2024-01-04")
+    found = served.api("GET", f"{base}/find?keys=date=2024-01-03..2024-01-04")
     assert found == {"date": [2, 4], "region": [0, 3]}
 
 
@@ -171,9 +171,10 @@ def test_assets_and_what_is_missing_of_them(served):
     assert (cells["totals"]["materialized"], cells["totals"]["failed"]) == (29, 1)
     assert served.api("GET", "/assets/sales/labels?dimension=region") == ["us", "eu", "asia"]
     served.bad.clear()
-    planned = served.api("POST", "/assets/sales/missing", {"dry_run": True})
+    missing = {"selection": ["sales"], "only_missing": True}
+    planned = served.api("POST", "/backfills", missing | {"dry_run": True})
     assert planned["num_partitions"] == 1
-    launched = served.api("POST", "/assets/sales/missing", {})
+    launched = served.api("POST", "/backfills", missing)
     wait(served, launched["backfill_id"])
     assert served.send("GET", "/api/v1/assets/nothing/cells").status == 404
 

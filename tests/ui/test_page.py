@@ -168,6 +168,73 @@ def test_the_map_is_used_by_keyboard(page, served):
     expect(page).not_to_have_url(re.compile("where="))
 
 
+def test_partitions_are_named_in_the_map_s_field_by_keyboard_alone(page, served):
+    open_backfill(page, served)
+    field = page.get_by_role("searchbox", name="Partitions to show")
+    page.keyboard.press("/")
+    expect(field).to_be_focused()
+    page.keyboard.type("2024-01")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("date=2024-01")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.fill("date=2024-01-02..2024-01-05|region=eu")
+    page.keyboard.press("Enter")
+    expect(page.locator("#selection")).to_contain_text("4 partitions")
+    expect(page.locator("#selection")).to_contain_text("1 failed")
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page).to_have_url(re.compile("where=date%3A1-5"))
+    expect(field).to_have_value("date=2024-01-02..2024-01-05|region=eu")
+    served.bad.clear()
+    page.keyboard.press("r")
+    expect(page.locator("dialog")).to_contain_text("Rerun 1 partition?")
+    page.keyboard.press("Enter")
+    expect(page).not_to_have_url(re.compile(served.backfill_id))
+    expect(page.locator("main .pill").first).to_have_text("completed")
+
+
+def test_a_backfill_of_typed_partitions_is_counted_and_launched_by_keyboard_alone(page, served):
+    page.evaluate("() => { location.hash = '#/assets/sales' }")
+    page.wait_for_selector("canvas[data-painted]")
+    served.bad.clear()
+    page.keyboard.press("b")
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("1 partition in 1 run")
+    dialog.get_by_label("Partitions").fill("date=2024-02")
+    expect(dialog.get_by_role("status")).to_contain_text("2024-02")
+    expect(page.get_by_role("button", name="Launch")).to_be_disabled()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("Partitions").fill("date=..2024-01-03|region=eu,us")
+    page.get_by_label("Of these").select_option("all of them, again")
+    expect(dialog).to_contain_text("6 partitions in 6 runs")
+    assert served.repository.backfills().height == 1
+    page.keyboard.press("Enter")
+    expect(page.locator("main .pill").first).to_have_text("completed")
+    expect(page.locator(".numbers")).to_contain_text("6partitions")
+
+
+def test_partitions_are_forgotten_and_reported_by_keyboard_alone(page, served):
+    page.evaluate("() => { location.hash = '#/assets/sales' }")
+    page.wait_for_selector("canvas[data-painted]")
+    legend, dialog = page.locator(".legend"), page.locator("dialog")
+    expect(legend).to_contain_text("29 materialized")
+    for key, typed, said, shown in (
+        ("F", "date=2024-01-03", "3 partitions will count as missing", "27 materialized"),
+        ("R", "date=2024-01-03|region=eu", "1 partition will count as materialized", "28 materialized"),
+    ):  # fmt: skip
+        page.keyboard.press(key)
+        dialog.get_by_label("Partitions").fill("")
+        expect(dialog.get_by_role("status")).to_contain_text(
+            "all of the asset 'sales' are 'date=..'"
+        )
+        dialog.get_by_label("Partitions").fill(typed)
+        expect(dialog.get_by_role("status")).to_contain_text(said)
+        page.keyboard.press("Enter")
+        expect(legend).to_contain_text(shown)
+        expect(dialog).to_be_empty()
+    assert served.repository.backfills().height == 1
+
+
 def test_the_wheel_zooms_and_rows_and_columns_are_chosen(page, served):
     open_backfill(page, served)
     page.mouse.move(*cell(page, 5, 1))
@@ -405,7 +472,7 @@ def test_what_is_missing_of_an_asset_is_planned_and_made(page, served):
     page.wait_for_selector("canvas[data-painted]")
     expect(page.locator(".legend")).to_contain_text("29 materialized")
     served.bad.clear()
-    page.locator("#missing").click()
+    page.get_by_role("button", name="Backfill…").click()
     expect(page.locator("dialog")).to_contain_text("1 partition in 1 run")
     page.get_by_role("button", name="Launch").click()
     expect(page.locator("main .pill").first).to_have_text("completed")

@@ -10,7 +10,7 @@ if os.environ.get("CI") == "true":
 else:
     schemathesis = pytest.importorskip("schemathesis")
 
-LAUNCHES = ["launch_backfill", "materialize_missing", "rerun_backfill"]
+LAUNCHES = ["launch_backfill", "rerun_backfill"]
 """Operations of which a fitting request would start something: it is only planned."""
 
 

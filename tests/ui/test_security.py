@@ -1,22 +1,60 @@
-"""Attacks on the web UI: what other sites, other programs and broken clients may try."""
+"""Attacks on the web UI: what other sites, other programs and broken clients may try.
 
+| attack | refused in |
+|---|---|
+| from another machine | test_it_listens_on_this_machine_alone_unless_told_otherwise |
+| DNS rebinding, two Host headers | test_a_rebound_name_is_no_name_of_the_server, test_two_hosts_are_refused |
+| a page of another origin, `Origin: null`, also to a stream | test_another_origin_is_refused_also_with_a_session |
+| `Sec-Fetch-Site` of another site: posts, embeds, links | test_a_page_of_another_site_changes_nothing and the two after it |
+| forms, and other content types | test_a_form_is_no_request |
+| no token, a wrong one, a token in the address or as a cookie | test_without_the_token_or_a_session_nothing_is_answered |
+| a link opened twice, or by many at once | test_a_token_is_exchanged_once, test_one_of_many_threads_exchanges_a_link |
+| a cookie read by scripts, sent by other sites or to other ports | test_the_cookie_is_for_this_server_alone |
+| a session after its end, and too many of them | test_a_session_ends, test_sessions_are_limited_in_number |
+| inline scripts and styles, frames, sniffed types | test_every_answer_forbids_what_is_inline_and_what_embeds_it |
+| markup that a script inserts, in a browser | test_page_hostile.py |
+| texts of users as markup, addresses and text direction | test_texts_of_users_are_sent_as_data_and_never_as_a_page, test_page_hostile.py |
+| files of the machine | test_no_file_is_read_but_those_of_the_page |
+| other methods, overridden methods | test_other_methods_are_refused, test_a_read_that_asks_to_be_a_write_changes_nothing |
+| changes in read-only mode | test_nothing_is_changed_in_read_only_mode |
+| large, slow, deep and wrong bodies | test_a_body_is_limited, test_a_body_that_comes_slowly_is_refused, test_a_body_that_is_no_request_is_refused |
+| two lengths of one body | test_a_request_with_two_lengths_is_refused |
+| large maps and headers | test_maps_are_limited, test_large_headers_are_refused |
+| many streams, readers that take nothing | test_streams_are_limited_and_are_given_back, test_a_reader_that_takes_nothing_loses_its_stream |
+| wrong `%` in an address | test_an_address_that_is_no_text_is_refused, test_page_hostile.py |
+| garbage and upgrades | test_garbage_never_ends_the_server |
+| what a failure or a log tells | test_a_failing_request_never_ends_the_server_and_says_nothing_about_it, test_no_log_has_a_token |
+"""
+
+import dataclasses
 import json
 import logging
 import socket
 import threading
 import time
 
+import anyio
 import pytest
+from tests.ui.conftest import serving
 
 import rivers as rs
 from rivers.exceptions import ConfigurationError
-from rivers.ui import Server
+from rivers.ui import Server, endpoints, events
+from rivers.ui.backend import Backend
 from rivers.ui.endpoints import MAX_BODY
-from rivers.ui.events import MAX_STREAMS
+from rivers.ui.events import MAX_STREAMS, Monitor, Streams
 from rivers.ui.security import MAX_SESSIONS, Sessions
 
 VERB = "/api/v1/backfills/nothing/pause"
 READ = "/api/v1/backfills"
+STREAM = "/api/v1/events"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """One server for all attacks: none may leave a trace."""
+    with serving(rs.Storage.open(tmp_path_factory.mktemp("ui") / "rivers.db")) as found:
+        yield found
 
 
 def session_of(served, **headers):
@@ -83,7 +121,9 @@ def test_two_hosts_are_refused(served):
         "http://127.0.0.1:{other}", "file://", "http://127.0.0.1:{port}.evil.example", "",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize(("method", "path"), [("POST", VERB), ("GET", READ), ("PATCH", VERB)])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", VERB), ("GET", READ), ("PATCH", VERB), ("GET", STREAM)]
+)
 def test_another_origin_is_refused_also_with_a_session(served, origin, method, path):
     cookie = session_of(served).split(";")[0]
     port = served.server.port
@@ -105,7 +145,7 @@ def test_a_page_of_another_site_changes_nothing(served, site):
 def test_a_page_of_another_site_embeds_and_reads_nothing(served, destination):
     cookie = session_of(served).split(";")[0]
     mode = "navigate" if destination == "iframe" else "no-cors"
-    for path in (READ, "/", "/api/v1/info"):
+    for path in (READ, "/", "/api/v1/info", STREAM):
         answer = served.send(
             "GET", path, auth=False, Cookie=cookie, Sec_Fetch_Site="cross-site",
             Sec_Fetch_Mode=mode, Sec_Fetch_Dest=destination,
@@ -259,18 +299,31 @@ def test_nothing_is_changed_in_read_only_mode(served, serve):
     server = serve(
         rs.BackfillClient(served.repository.storage), repository=served.repository, read_only=True
     )
-    served.server = server
+    shown = dataclasses.replace(served, server=server)
     before = served.repository.backfills().height
-    paths = ["/backfills", "/assets/sales/missing"]
-    paths += [f"/backfills/{served.backfill_id}/{verb}" for verb in ("pause", "unpause", "cancel",
-                                                                     "resume", "rerun")]  # fmt: skip
-    for path in paths:
-        assert served.send("POST", f"/api/v1{path}", {}).status == 403
-    answer = served.send("PATCH", f"/api/v1/backfills/{served.backfill_id}", {"priority": 1})
-    assert answer.status == 403
-    assert served.send("GET", READ).status == 200
+    verbs = [
+        (method.upper(), path.format(id=served.backfill_id, asset="sales"))
+        for path, methods in shown.api("GET", "/openapi.json")["paths"].items()
+        for method in methods
+        if method != "get" and not path.endswith("/session")
+    ]
+    assert len(verbs) == 10
+    for method, path in verbs:
+        assert shown.send(method, path, {}).status == 403, path
+    assert shown.send("GET", READ).status == 200
     assert served.repository.backfills().height == before
-    assert served.api("GET", "/info")["read_only"]
+    assert served.repository.partition_status("sales", status="missing").height == 0
+    assert shown.api("GET", "/info")["read_only"]
+
+
+def test_a_read_that_asks_to_be_a_write_changes_nothing(served):
+    before = served.api("GET", f"/backfills/{served.backfill_id}")
+    for name in ("X_HTTP_Method_Override", "X_HTTP_Method", "X_Method_Override"):
+        headers = {name: "POST"}
+        assert served.send("GET", VERB, **headers).status == 405
+        served.send("GET", f"{READ}?_method=POST", **headers)
+    assert served.send("HEAD", VERB).status == 405
+    assert served.api("GET", f"/backfills/{served.backfill_id}") == before
 
 
 def test_a_body_is_limited(served):
@@ -284,6 +337,38 @@ def test_a_body_is_limited(served):
     )
     chunk = f"{0x4000:x}\r\n{'a' * 0x4000}\r\n"
     assert raw(served, (head + chunk * 8).encode()).split(b" ")[1] == b"413"
+
+
+def test_a_body_that_comes_slowly_is_refused(served, monkeypatch):
+    monkeypatch.setattr(endpoints, "BODY_SECONDS", 0.1)
+    head = (
+        f"POST {VERB} HTTP/1.1\r\nHost: {served.host}\r\nAuthorization: Bearer {served.token}\r\n"
+        'Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"a'
+    )
+    assert raw(served, head.encode()).split(b" ")[1] == b"408"
+
+
+def test_a_request_with_two_lengths_is_refused(served):
+    head = (
+        f"POST {VERB} HTTP/1.1\r\nHost: {served.host}\r\nAuthorization: Bearer {served.token}\r\n"
+        "Content-Type: application/json\r\n"
+    )
+    hidden = f"GET /api/v1/info HTTP/1.1\r\nHost: {served.host}\r\n\r\n"
+    for lengths in ("Content-Length: 2\r\nContent-Length: 90\r\n",
+                    "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n"):  # fmt: skip
+        received = raw(served, f"{head}{lengths}\r\n{{}}{hidden}".encode(), timeout=3)
+        assert received.count(b"HTTP/1.1 ") == 1, received
+        assert received.split(b" ")[1] == b"400"
+
+
+@pytest.mark.parametrize(
+    "path", ["%", "%zz", "%ff%fe", "a%00b", "%ED%A0%80", "%2e%2e%2f", "x" * 3000]
+)
+def test_an_address_that_is_no_text_is_refused(served, path):
+    for about in ("backfills/", "runs/", "assets/"):
+        answer = served.send("GET", f"/api/v1/{about}{path}" + "/grid" * (about == "assets/"))
+        assert answer.status in (400, 404), answer.body
+        assert answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -343,6 +428,26 @@ def test_streams_are_limited_and_are_given_back(served):
                 return
         time.sleep(0.1)
     pytest.fail("the streams were not given back")
+
+
+def test_a_reader_that_takes_nothing_loses_its_stream(served, monkeypatch):
+    monkeypatch.setattr(events, "SEND_SECONDS", 0.05)
+    backend = Backend(rs.BackfillClient(served.repository.storage))
+
+    async def follow():
+        streams = Streams(Monitor(backend), anyio.CapacityLimiter(1), lambda: False)
+
+        async def receive():
+            await anyio.sleep_forever()
+
+        async def send(message):
+            await anyio.sleep_forever()
+
+        with anyio.fail_after(10):
+            await streams.run(None, receive, send)
+        assert streams._open == 0
+
+    anyio.run(follow)
 
 
 def test_a_failing_request_never_ends_the_server_and_says_nothing_about_it(

@@ -1,6 +1,8 @@
 """Scripts of the web UI name partitions by the short forms that Python and the command line take."""
 
 import datetime as dt
+import math
+import urllib.parse
 
 import pytest
 from tests.ui.conftest import Served
@@ -69,14 +71,88 @@ def test_the_hours_of_a_zone_are_launched_by_days(served, ends, count):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("first=2024-02&last=2024-02", [22, 51]),
-        ("first=2024-03", [51, 56]),
-        ("last=2024-01-12", [0, 3]),
+        ("2024-02", [22, 51]),
+        ("2024-02..2024-02", [22, 51]),
+        ("2024-03..", [51, 56]),
+        ("..2024-01-12", [0, 3]),
+        ("", [0, 56]),
     ],
 )
 def test_a_range_is_found_on_the_map(served, query, expected):
-    path = f"/backfills/{served.backfill_id}/find?dimension=partition&{query}"
-    assert served.api("GET", path) == {"partition": expected}
+    for about in (f"/backfills/{served.backfill_id}", "/assets/days"):
+        path = f"{about}/find?keys={query}"
+        assert served.api("GET", path) == {"partition": expected}
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"), [("today", [19, 20]), ("-7d..yesterday", [12, 19]), ("-1w..", [12, 20])]
+)
+def test_days_before_today_are_found_on_a_map_that_was_stored(served, serve, keys, expected):
+    # A backfill's own days are those of its start; today is today.
+    first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=19)
+    days = rs.PartitionsDefinition.daily(str(first), end=str(first + dt.timedelta(days=20)))
+    repository = rs.CodeRepository([rs.Asset(lambda: 1, name="late", partitions_def=days)])
+    repository.resolve(served.repository.storage)
+    whole = rs.PartitionKeyRange.single(None, None)
+    launched = repository.backfill(["late"], partition_range=whole).backfill_id
+    assert served.api("GET", f"/backfills/{launched}/find?keys={keys}") == {"partition": expected}
+    repository.close()
+
+
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [
+        ("hour=2024-03-02|region=eu", 24),
+        ("hour=-2h..|region=us..eu", 6),
+        ("region=us", 95),
+        ("hour=..2024-03-01", 48),
+        ("", 190),
+    ],
+)
+def test_keys_of_several_dimensions_are_typed_as_on_the_command_line(served, keys, count):
+    body = {"selection": ["grid"], "range": keys, "dry_run": True}
+    assert served.api("POST", "/backfills", body)["num_partitions"] == count
+    found = served.api("GET", f"/assets/grid/find?keys={keys}").values()
+    assert math.prod(end - start for start, end in found) == count
+    where = "&".join(f"where={name}:{a}-{b}" for name, (a, b) in zip(("hour", "region"), found, strict=True))  # fmt: skip
+    part = served.api("GET", f"/assets/grid/part?{where}")
+    assert part["count"] == count
+    # What a part is called stands for it again.
+    body["range"] = part["keys"]
+    assert served.api("POST", "/backfills", body)["num_partitions"] == count
+
+
+def test_single_keys_are_launched_as_a_list(served):
+    body = {"selection": ["days"], "range": "2024-01-11,2024-03-01", "dry_run": True}
+    assert served.api("POST", "/backfills", body)["num_partitions"] == 2
+
+
+@pytest.mark.parametrize(
+    ("asset", "keys", "said"),
+    [
+        ("grid", "2024-03-02", "hour=2024-03-02"),
+        ("grid", "region=us|region=eu", "twice"),
+        ("grid", "regoin=us", "did you mean 'region'"),
+        ("grid", "region=us,au", "there are 'us', 'eu'"),
+        ("days", "2024-13", "2024-13"),
+        ("days", "2024-02..2024-01", "inverted"),
+        ("days", "2024-02|2024-03", "FIRST..LAST"),
+        ("days", "2023", "2024-01-10"),
+    ],
+)
+def test_what_is_wrong_with_typed_keys_is_said_before_anything_is_done(served, asset, keys, said):
+    before = served.repository.backfills().height
+    body = {"selection": [asset], "range": keys}
+    query = urllib.parse.urlencode({"keys": keys})
+    for answer in (
+        served.send("POST", "/api/v1/backfills", body),
+        served.send("POST", f"/api/v1/assets/{asset}/report", {"keys": keys}),
+        served.send("POST", f"/api/v1/assets/{asset}/forget", {"keys": keys}),
+        served.send("GET", f"/api/v1/assets/{asset}/find?{query}"),
+    ):
+        assert 400 <= answer.status < 500
+        assert said in answer.json["error"]["message"].replace('"', "'")
+    assert served.repository.backfills().height == before
 
 
 def test_a_wrong_short_form_is_refused_with_what_is_allowed(served):

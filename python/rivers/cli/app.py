@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from rivers._text import did_you_mean
-from rivers.cli.display import errors, output, say_error, warnings
-from rivers.cli.exit_codes import WRONG_USAGE
+from rivers.cli.display import errors, output, say_error, warnings, write_error_json
+from rivers.cli.exit_codes import INTERRUPTED, WRONG_USAGE
 from rivers.exceptions import RiversError
 
 _MODULE_OF = {
     "init": "init",
-    "backfill": "backfill", "rerun": "backfill", "resume": "backfill",
+    "backfill": "backfill", "rerun": "rerun", "resume": "rerun",
     "assets": "assets", "materialize": "assets",
     "list": "status", "status": "status",
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",
@@ -102,11 +102,21 @@ def run() -> None:
 
 
 def _run() -> None:
+    is_json = "--json" in sys.argv
     try:
-        app(default_map=_defaults(), prog_name="rivers")
+        # With --json, what click says of wrong usage is raised, and written like other errors.
+        code = app(
+            default_map=_defaults(), prog_name="rivers", standalone_mode=not is_json
+        )  # fmt: skip
+        sys.exit(code or 0)
     except RiversError as error:
-        say_error(error)
+        write_error_json(error, error.message) if is_json else say_error(error)
         sys.exit(WRONG_USAGE)
+    except click.ClickException as error:
+        write_error_json(error, error.format_message())
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of the output has closed it; Python must not flush the rest at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -63,7 +63,7 @@ def chosen_partitions(
     definition = definition_of()
     if keys is not None:
         dimensions = definition.dimension_names()
-        return {"partition_keys": parse.read_keys(sys.stdin.read(), dimensions)}
+        return {"partition_keys": parse.read_keys(sys.stdin.buffer.read(), dimensions)}
     if partitions:
         return {"partition_keys": parse.parse_keys(partitions, definition.dimension_names())}
     return {"partition_keys": definition.select()}

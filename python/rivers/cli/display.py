@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -210,6 +211,17 @@ def summary(view: BackfillView) -> Text:
     if view.duration is not None:
         line.append(f", after {duration(view.duration)}", "default")
     return line
+
+
+def write_error_json(error: Exception, message: str) -> None:
+    """Writes an error as JSON in a line of the error stream: standard output has results alone."""
+    remedy: tuple[str, ...] | None = getattr(error, "remedy", None)
+    told = {
+        "type": type(error).__name__,
+        "message": message,
+        "remedy": None if remedy is None else remedy_text(remedy),
+    }
+    errors.write(printable_json(json.dumps({"error": told})) + "\n")
 
 
 def write_json(text: str) -> None:

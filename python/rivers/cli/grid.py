@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from rivers.cli.display import STYLES
+from rivers.cli.display import STYLES, output
 from rivers.status.grid import DONE
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ _PARTLY_FAILED = "x"
 _PARTLY_DONE = "▁▂▃▄▅▆▇"
 """Signs of a cell whose partitions are partly done, by their share."""
 
+_IN_ASCII = str.maketrans(f"█{_PARTLY_DONE}…", "#1234567~")
+"""The signs on a terminal whose encoding has none of these."""
+
 LINES_AROUND = 6
 """Lines around the map: two above it, a legend of two lines below, a blank line and the prompt."""
 
 _MAX_LABEL = 32
-"""Maximum width of a label, in characters; a longer key is cut."""
+"""Maximum width of a label, in columns; a longer key is cut."""
 
 
 def fit(
@@ -74,7 +78,7 @@ def draw(cells: Cells, width: int) -> Text:
     if not sum(cells.totals.values()):
         return Text("no partitions")
     labels = [_cut(label) for label in cells.row_labels()]
-    margin = max(map(len, labels), default=0)
+    margin = max(map(cell_len, labels), default=0)
     room = max(width - margin - 2, 1)
     keys = cells.column_labels()
     text = Text(no_wrap=True, overflow="crop", end="")
@@ -84,7 +88,7 @@ def draw(cells: Cells, width: int) -> Text:
         if keys:
             text.append(" " * (margin + 1) + _keys_line(keys[first:last]) + "\n", "bright_black")
         for row, label in enumerate(labels):
-            text.append(f"{label:>{margin}} ", "bright_black")
+            text.append(" " * (margin - cell_len(label)) + f"{label} ", "bright_black")
             for column in range(first, last):
                 text.append(*_sign(cells.counts(row, column)))
             text.append("\n")
@@ -98,6 +102,8 @@ def draw(cells: Cells, width: int) -> Text:
     ):
         text.append("\na cell shows the worst; small x: not all failed", "bright_black")
     text.append("\n")
+    if not output.encoding.startswith("utf"):
+        text.plain = text.plain.translate(_IN_ASCII)
     return text
 
 
@@ -133,7 +139,7 @@ def _label_width(grid: Grid, dimension: str | None, within: dict[str, tuple[int,
     start, end = within[dimension]
     step = max((end - start) // 1000, 1)
     keys = grid.labels(dimension, list(range(start, end, step)))
-    return max((len(_cut(key)) for key in keys), default=0)
+    return max((cell_len(_cut(key)) for key in keys), default=0)
 
 
 def _length(part: tuple[int, int]) -> int:
@@ -141,4 +147,7 @@ def _length(part: tuple[int, int]) -> int:
 
 
 def _cut(label: str) -> str:
-    return label if len(label) <= _MAX_LABEL else label[: _MAX_LABEL - 1] + "…"
+    """A label of at most `_MAX_LABEL` columns: a terminal shows some characters in two."""
+    if cell_len(label) <= _MAX_LABEL:
+        return label
+    return set_cell_size(label, _MAX_LABEL - 1) + "…"

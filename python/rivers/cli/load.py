@@ -78,10 +78,22 @@ def load_for_backfill(
     if known is None:
         msg = (
             f"the backfill {view.backfill_id!r} was not launched by this command, so that its module is "
-            f"not known; name it: rivers {{verb}} {view.backfill_id} MODULE"
+            f"not known; name it: rivers {_verb()} {view.backfill_id} MODULE"
         )
-        raise ConfigurationError(msg.replace("{verb}", sys.argv[1] if sys.argv[1:] else "rerun"))
+        raise ConfigurationError(msg)
+    path = Path(known.partition(":")[0])
+    if path.suffix == ".py" and not path.is_file():
+        msg = (
+            f"the file {str(path)!r}, from which the backfill {view.backfill_id} was launched, is gone; say "
+            f"where it is now: rivers {_verb()} {view.backfill_id} MODULE"
+        )
+        raise ConfigurationError(msg)
     return load_repository(known, client.storage, executor), view.backfill_id, known
+
+
+def _verb() -> str:
+    """The command that is being executed, `rerun` or `resume`."""
+    return sys.argv[1] if sys.argv[1:] else "rerun"
 
 
 def remembered_module(client: BackfillClient, backfill_id: str) -> str | None:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rivers._text import did_you_mean
+from rivers.cli.display import count
 from rivers.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,13 +75,13 @@ def parse_pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
 def parse_range(given: Sequence[str]) -> PartitionKeyRange:
     """Parses `date=a..b` (a range; an end may be left out) and `region=a,b` (keys) as one range."""
     from rivers.partitions import PartitionKeyRange  # noqa: PLC0415  (imported where a command needs it)
+    from rivers.partitions.range_text import part_of_text  # noqa: PLC0415
 
     parts: dict[str, RangePart] = {}
     for name, value in parse_pairs("--range", given):
         if name in parts:
             raise ConfigurationError(f"--range names the dimension {name!r} twice")
-        first, dots, last = value.partition("..")
-        parts[name] = (first or None, last or None) if dots else value.split(",")
+        parts[name] = part_of_text(value)
     return PartitionKeyRange.multi(parts)
 
 
@@ -161,7 +162,7 @@ def read_table(path: Path) -> pl.DataFrame:
         raise ConfigurationError(f"{str(path)!r} cannot be read: {error}") from None
 
 
-def read_keys(text: str, dimensions: Sequence[str]) -> Any:
+def read_keys(data: bytes, dimensions: Sequence[str]) -> Any:
     """Reads keys of standard input: a JSON list, a table with tabs or commas, or a key in each line.
 
     A table is what `rivers partitions` prints, or csv; its first line has the names of the columns.
@@ -172,21 +173,49 @@ def read_keys(text: str, dimensions: Sequence[str]) -> Any:
     Raises:
         ConfigurationError: The text is none of these, or has no keys.
     """
-    import io  # noqa: PLC0415
-
-    lines = [line for line in text.splitlines() if line.strip()]
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--keys -: standard input is not UTF-8: {error}") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line for line in lines if line.strip()]
     if not lines:
         raise ConfigurationError("--keys -: standard input has no keys")
     if text.lstrip().startswith("["):
         return _json_keys(text, dimensions)
     columns = list(dimensions) or ["partition"]
-    separator = "\t" if "\t" in lines[0] else ","
-    if set(columns) <= set(lines[0].split(separator)):
-        import polars as pl  # noqa: PLC0415
+    if set(columns) <= set(lines[0].split("\t")):
+        return _tabbed_keys(lines, columns)
+    if set(columns) <= set(lines[0].split(",")):
+        return _csv_keys(text, columns)
+    return parse_keys(lines, dimensions)
 
-        table = pl.read_csv(io.StringIO(text), separator=separator, infer_schema=False)
-        return table.select(columns)
-    return parse_keys([line.strip() for line in lines], dimensions)
+
+def _tabbed_keys(lines: list[str], columns: list[str]) -> pl.DataFrame:
+    """The columns of a table with tabs, which has no quotes: a key may begin with one."""
+    import polars as pl  # noqa: PLC0415
+
+    header, *rows = (line.split("\t") for line in lines)
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            msg = f"--keys -: line {number} has {count(len(row), 'cell')}, the first {len(header)}"
+            raise ConfigurationError(msg)
+    places = {name: header.index(name) for name in columns}
+    values = {name: [row[place] for row in rows] for name, place in places.items()}
+    return pl.DataFrame(values, schema=dict.fromkeys(columns, pl.String))
+
+
+def _csv_keys(text: str, columns: list[str]) -> pl.DataFrame:
+    """The columns of a csv table."""
+    import io  # noqa: PLC0415
+
+    import polars as pl  # noqa: PLC0415
+
+    try:
+        return pl.read_csv(io.StringIO(text), infer_schema=False).select(columns)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"--keys -: this is no csv table: {reason}") from None
 
 
 def _json_keys(text: str, dimensions: Sequence[str]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ class SafeConsole(Console):
     """Writes to standard output or standard error.
 
     Characters that a terminal would obey are shown as escapes, wherever they come from (keys, errors, log
-    lines). When the stream cannot be written (a full disk, a closed terminal), the rest is dropped; what runs
-    goes on.
+    lines), and so are those that the stream's encoding does not have. When the stream cannot be written (a
+    full disk, a closed terminal), the rest is dropped; what runs goes on.
 
     Args:
         stderr: Whether it writes to standard error.
@@ -33,6 +34,9 @@ class SafeConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False)
+        stream = sys.stderr if stderr else sys.stdout
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
         self.failure: OSError | None = None
 
     def render(
@@ -43,7 +47,8 @@ class SafeConsole(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Prints objects, as `rich.console.Console.print` does."""
+        """Prints objects, as `rich.console.Console.print` does; only a terminal has lines of a width."""
+        options.setdefault("soft_wrap", not self.is_terminal)
         try:
             super().print(*objects, **options)
         except BrokenPipeError:

@@ -29,7 +29,8 @@ def print_table(
 
     Where the output is no terminal, no cell is cut or padded, and cells are separated by tabs. A terminal
     gets lines that fit: texts are shortened, then columns are left out, which is said, and then the first
-    column has lines of its own. Headings, numbers and what `whole` names are never cut.
+    column has lines of its own, with as many of the others below it as fit. Headings, numbers and what
+    `whole` names are never cut.
 
     Args:
         columns: The headings.
@@ -41,7 +42,8 @@ def print_table(
     if not output.is_terminal:
         # Written, not printed: rich would replace tabs by spaces.
         for row in () if output.quiet else (columns, *rows):
-            texts = (" ".join(str(cell).split()) for cell in row)
+            # A cell is one line; all else is as it was recorded, so that a key can be read again.
+            texts = (str(cell).translate(_ONE_LINE) for cell in row)
             output.write(printable("\t".join(texts)) + "\n")
         return
     cells = [[_line_of(cell) for cell in row] for row in rows]
@@ -82,9 +84,13 @@ class _Column:
         return cell
 
 
+_ONE_LINE = str.maketrans("\t\r\n", "   ")
+
 _MIN_TEXT = 12
 """Columns that a text has at least, if it is as long."""
 _GAP = 2
+_MIN_FOLDED = 2
+"""Columns that are always shown: the first, in lines of its own, and one below it."""
 
 
 def _line_of(cell: Cell) -> Text:
@@ -107,7 +113,10 @@ def _fit(columns: list[_Column], extra: Sequence[str], width: int) -> tuple[list
     while _needs(columns) > width and droppable:
         least = droppable.pop()
         columns = [column for column in columns if column is not least]
-    return columns, _needs(columns) > width
+    folds = _needs(columns) > width
+    while folds and len(columns) > _MIN_FOLDED and _needs(columns[1:]) > width - _GAP:
+        columns = columns[:-1]
+    return columns, folds
 
 
 def _lines(columns: list[_Column], folds: bool, width: int) -> Iterable[Text]:

@@ -12,7 +12,9 @@ from rivers.exceptions import PartitionValidationError, RiversError
 from rivers.partitions.key_range import PartitionKeyRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+    from typing import SupportsIndex
 
     from rivers._rivers import PartitionsDefinition, Selection, Space
     from rivers.partitions.partition_set import PartitionSet
@@ -28,7 +30,19 @@ if TYPE_CHECKING:
         def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
             """The rows as an Arrow stream."""
 
-    KeyLikes: TypeAlias = Iterable[KeyLike] | PartitionSet | Rows
+    class KeyList(Protocol):
+        """A list or tuple of keys. A text is none, although it has characters, nor is a dict."""
+
+        def __contains__(self, value: object, /) -> bool:
+            """Whether a key is among them; a text looks for texts alone."""
+
+        def __getitem__(self, index: SupportsIndex, /) -> KeyLike:
+            """The key at a position; a dict has none."""
+
+        def __iter__(self) -> Iterator[KeyLike]:
+            """The keys."""
+
+    KeyLikes: TypeAlias = KeyList | AbstractSet[KeyLike] | Iterator[KeyLike] | PartitionSet | Rows
     """Keys in any of their forms, a set of them, or a table with a row for each."""
 
 

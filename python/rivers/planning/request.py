@@ -180,6 +180,7 @@ class BackfillRequest:
         kept: Sequence[Keeping],
         clock_ahead: int,
         launch: LaunchInfo = NO_LAUNCH_INFO,
+        notified: Sequence[str] = (),
     ) -> str:
         """The request as it is stored; which partitions and runs it has is stored as its plan.
 
@@ -189,6 +190,7 @@ class BackfillRequest:
             kept: How the values of each asset are kept.
             clock_ahead: How far the repository's clock is ahead of the machine's, in microseconds.
             launch: How it was launched.
+            notified: Who is to be notified of its end, as `Notifier.receivers` names them.
         """
         max_failures = self.max_failures
         kind = "Count" if isinstance(max_failures, int) else "Share"
@@ -205,6 +207,7 @@ class BackfillRequest:
             "config": config,
             "retry": None if self.retry is None else self.retry.to_json(),
             "launch": launch.to_json(),
+            "notified": list(notified),
             "control": {
                 "max_failures": None if max_failures is None else {kind: max_failures},
                 "max_starts_per_second": None if rate is None else float(rate),
@@ -297,9 +300,10 @@ class RunRequest:
         kept: Sequence[Keeping],
         clock_ahead: int,
         launch: LaunchInfo = NO_LAUNCH_INFO,
+        notified: Sequence[str] = (),
     ) -> str:
         """The request as it is stored; the arguments are those of `BackfillRequest.to_json`."""
-        del launch  # A run by hand is not continued, and nobody is notified of its end.
+        del launch, notified  # A run by hand is not continued, and nobody is notified of its end.
         return json.dumps({
             "kind": "Manual",
             "assets": _stored_assets(nodes, kept),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,10 @@ def select_partitions(
         return _not_empty(partition_keys.resolve_in(space))
     if partition_keys is not None and hasattr(partition_keys, "__arrow_c_stream__"):
         return _not_empty(select_rows(space, partition_keys))
-    if isinstance(partition_keys, str | PartitionKey | Mapping):
+    if partition_keys is not None and (
+        isinstance(partition_keys, str | bytes | PartitionKey | Mapping)
+        or not isinstance(partition_keys, Iterable)
+    ):
         msg = f"partition_keys must be a list of keys, got {partition_keys!r}"
         raise TypeError(msg)
     keys = list(partition_keys or ())

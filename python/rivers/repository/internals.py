@@ -14,6 +14,7 @@ from rivers.exceptions import ConfigurationError
 from rivers.io import InMemoryIOHandler
 from rivers.planning.expansion import needed_by
 from rivers.planning.selection import select_assets
+from rivers.repository.reports import chosen_partitions
 from rivers.status.grid import Grid, grid_of_asset
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rivers._rivers import Selection
     from rivers.assets.asset_graph import Node
     from rivers.partitions import PartitionKeyRange, PartitionsDefinition
+    from rivers.partitions.key_forms import KeyLikes
     from rivers.repository.repository import CodeRepository
     from rivers.repository.runtime import ProgressDisplay
 
@@ -167,14 +169,19 @@ def asset_grid(
         ExecutionError: The asset does not have the partitions of the range.
     """
     grid = grid_of(repository, asset)
-    if where is None:
-        return grid, None
+    return grid, None if where is None else asset_bounds(repository, asset, grid, where)
+
+
+def asset_bounds(
+    repository: CodeRepository, asset: str, grid: Grid, where: PartitionKeyRange
+) -> dict[str, tuple[int, int]]:
+    """The coordinates of a range of an asset by dimension: the first one, and the one behind the last.
+
+    Raises:
+        ConfigurationError: The range leaves out keys in between.
+        ExecutionError: The asset does not have the partitions of the range.
+    """
     space = repository._launcher.spaces()(repository._graph[asset])
-    return grid, _bounds(grid, space, where)
-
-
-def _bounds(grid: Grid, space: Space, where: PartitionKeyRange) -> dict[str, tuple[int, int]]:
-    """The coordinates of a range by dimension: the first one, and the one behind the last."""
     key = space.select_range(where).covering_key()
     bounds = {}
     for at, dimension in enumerate(grid.dimensions):
@@ -185,6 +192,24 @@ def _bounds(grid: Grid, space: Space, where: PartitionKeyRange) -> dict[str, tup
             raise ConfigurationError(msg)
         bounds[dimension.name] = (places[0], places[-1] + 1)
     return bounds
+
+
+def count_partitions(
+    repository: CodeRepository,
+    asset: str,
+    partition_keys: KeyLikes | None = None,
+    partition_range: PartitionKeyRange | None = None,
+) -> int:
+    """How many partitions `report_materialized()` and `forget_partitions()` would be about.
+
+    Raises:
+        AssetNotFoundError: There is no such asset.
+        PartitionValidationError: A partition does not exist.
+        ExecutionError: No partitions are named, or some of an asset that has none.
+    """
+    launcher = repository._launcher
+    node = launcher.graph[asset]
+    return chosen_partitions(launcher, node, partition_keys, partition_range).num_partitions
 
 
 def asset_counts(repository: CodeRepository) -> list[dict[str, Any]]:

@@ -267,6 +267,10 @@ class Launcher:
             return self._loadable(node, made)
 
         lost = unavailable(plan, nodes, held)
+        loadable = [
+            (index, held(nodes[index], own))
+            for index, own in self.runtime.store.left_by_attempts(backfill_id)
+        ]
         again: Again | None = None
         if pending is not None:
             inputs = lost_inputs(
@@ -295,12 +299,13 @@ class Launcher:
             submission(connection.engine),
             connection.event_log.lock,
         ):
+            connection.notifier.expect_again(backfill_id, launch.notify)
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
-                (self._clock_ahead(), list(lost.items()), assets, is_held),
+                (self._clock_ahead(), list(lost.items()), assets, is_held, loadable),
             )  # fmt: skip
             connection.event_log.observe(observation, key, backfill_id)
-            connection.event_log.expect(backfill_id, launch.notify)
+            connection.event_log.expect(backfill_id)
             connection.event_log.taken_over(backfill_id, left, record["num_partitions"])
         self._start()
         if again is not None and not block:
@@ -388,14 +393,14 @@ class Launcher:
             key, request_id = connection.engine.submit(
                 request.to_json(
                     prepared.nodes, prepared.config, self._kept(prepared.nodes),
-                    self._clock_ahead(), launch,
+                    self._clock_ahead(), launch, connection.notifier.receivers(launch.notify),
                 ),
                 plan, program,
                 self.runtime.executor, pools.needs(prepared.nodes), held,
             )  # fmt: skip
             connection.event_log.observe(observation, key, request_id)
             if not is_manual:
-                connection.event_log.expect(request_id, launch.notify)
+                connection.event_log.expect(request_id)
                 names = ", ".join(assets)
                 connection.event_log.started(request_id, plan.num_partitions, plan.num_runs, names)
         self._start()

@@ -30,7 +30,7 @@ def report_materialized(
     """See `CodeRepository.report_materialized`."""
     node = launcher.graph[asset]
     facts = to_json(metadata_values(metadata)) if metadata else None
-    chosen = _chosen(launcher, node, partition_keys, partition_range)
+    chosen = chosen_partitions(launcher, node, partition_keys, partition_range)
     launcher.runtime.store.report(asset, chosen, True, node.asset.code_version, facts)
     return chosen.num_partitions
 
@@ -43,12 +43,12 @@ def forget_partitions(
 ) -> int:
     """See `CodeRepository.forget_partitions`."""
     node = launcher.graph[asset]
-    chosen = _chosen(launcher, node, partition_keys, partition_range)
+    chosen = chosen_partitions(launcher, node, partition_keys, partition_range)
     launcher.runtime.store.report(asset, chosen, False, None, None)
     return chosen.num_partitions
 
 
-def _chosen(
+def chosen_partitions(
     launcher: Launcher,
     node: Node,
     partition_keys: KeyLikes | None,

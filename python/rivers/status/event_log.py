@@ -10,7 +10,7 @@ from rivers._text import printable
 from rivers.exceptions import RiversError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rivers._rivers import Engine, Store
     from rivers.execution.observer import Observation
@@ -80,9 +80,8 @@ class EventLog:
         )  # fmt: skip
         self._watch()
 
-    def expect(self, backfill_id: str, targets: Sequence[str]) -> None:
-        """Records whom to notify of the end of a backfill; called before it can end."""
-        self._notifier.expect(backfill_id, targets)
+    def expect(self, backfill_id: str) -> None:
+        """Has the end of a backfill of this process notified, as far as the storage says so."""
         self._expected.add(backfill_id)
 
     def observe(self, observation: Observation | None, key: int, backfill_id: str) -> None:

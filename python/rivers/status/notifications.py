@@ -1,7 +1,7 @@
 """Notifications of the ends of backfills: to functions, URLs and commands, at least once each.
 
-What is to be notified is recorded in the storage before a backfill can end, and removed once it was notified.
-So a process that dies in between leaves it to the next one that opens the repository, or ends the backfill.
+What is to be notified is recorded in the storage in one transaction with the backfill, and removed once it
+was notified. So a process that dies leaves it to the next one that opens the repository or ends the backfill.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rivers.notifications")
 
 _PENDING = "rivers/notifications"
-"""The name under which the storage keeps what is still to be notified, as `ID#hooks` or `ID#0`."""
+"""The name under which the core keeps what is still to be notified, as `ID#hooks` or `ID#0`."""
 _HOOKS = "hooks"
 
 TIMEOUT_SECONDS = 10.0
@@ -113,15 +113,17 @@ class Notifier:
         self._hooks = list(hooks)
         self._assets = frozenset(assets)
 
-    def expect(self, backfill_id: str, targets: Sequence[str]) -> None:
-        """Records that a backfill which is about to run is to be notified of.
+    def receivers(self, targets: Sequence[str]) -> list[str]:
+        """Names whom to notify of the end of a backfill; the core records them together with it.
 
         Args:
-            backfill_id: The backfill.
             targets: URLs and commands.
         """
-        wanted = [_HOOKS] if self._hooks else []
-        wanted += [str(number) for number in range(len(targets))]
+        return [_HOOKS] * bool(self._hooks) + [str(number) for number in range(len(targets))]
+
+    def expect_again(self, backfill_id: str, targets: Sequence[str]) -> None:
+        """Records whom to notify of a backfill that is about to be resumed, perhaps with other hooks."""
+        wanted = self.receivers(targets)
         if wanted:
             self._store.add_dynamic(_PENDING, [f"{backfill_id}#{name}" for name in wanted])
 

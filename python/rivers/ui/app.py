@@ -77,6 +77,8 @@ def create_app(
         ],
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
+    # An address is right or wrong; no answer sends a browser elsewhere.
+    app.router.redirect_slashes = False
     return Guard(app, sessions, hosts=hosts, loopback_only=loopback_only, read_only=read_only)
 
 

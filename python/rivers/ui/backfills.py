@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.client import STATUSES
 from rivers.exceptions import BackfillNotFoundError
-from rivers.partitions import PartitionKeyRange
+from rivers.partitions import PartitionKey, PartitionKeyRange
+from rivers.partitions.range_text import range_of_text
 from rivers.repository.internals import partition_definition
 from rivers.ui import schemas
 from rivers.ui.encoding import ARROW, plain, table, view_json
@@ -202,11 +203,11 @@ def launch_backfill(call: Call) -> Any:
     """Launches a backfill in the process of this server."""
     body: schemas.LaunchBody = call.body
     repository = call.backend.assets()
-    where: dict[str, Any] = {}
-    if body.range is None:
-        where["partition_keys"] = partition_definition(repository, body.selection).select()
+    if isinstance(body.range, str):
+        definition = partition_definition(repository, body.selection)
+        where = partitions_of(body.range, definition.dimension_names())
     else:
-        where["partition_range"] = range_of(body.range)
+        where = {"partition_range": range_of(body.range)}
     result = repository.backfill(
         body.selection,
         **where,
@@ -215,10 +216,18 @@ def launch_backfill(call: Call) -> Any:
         block=False,
         dry_run=body.dry_run,
         only_missing=body.only_missing,
+        only_stale=body.only_stale,
         include_upstream=body.include_upstream,
         include_downstream=body.include_downstream,
     )
     return result_json(result)
+
+
+def partitions_of(text: str, dimensions: Sequence[str]) -> dict[str, Any]:
+    """Returns the partitions that a text names as an argument of the repository's methods."""
+    if not dimensions and "," in text:
+        return {"partition_keys": [PartitionKey.single(text.split(","))]}
+    return {"partition_range": range_of_text(text, dimensions)}
 
 
 def range_of(parts: dict[str, schemas.Keys]) -> PartitionKeyRange:

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from rivers.exceptions import ConfigurationError
+from rivers.partitions.range_text import range_of_text, texts_of_range
 from rivers.policies.strategy import BackfillStrategy
-from rivers.repository.internals import asset_spaces, grid_of
+from rivers.repository.internals import (
+    asset_bounds,
+    asset_definition,
+    asset_spaces,
+    count_partitions,
+    grid_of,
+)
 from rivers.ui import schemas
-from rivers.ui.backfills import result_json, view_of
+from rivers.ui.backfills import partitions_of, view_of
 from rivers.ui.encoding import ARROW, table
 from rivers.ui.endpoints import Endpoint
 
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rivers.partitions import PartitionKeyRange
+    from rivers.repository.repository import CodeRepository
     from rivers.status.backfill_view import BackfillView
     from rivers.status.grid import Cells, Grid
     from rivers.ui.backend import Backend
@@ -76,17 +85,22 @@ def _labels(grid: Grid, query: schemas.LabelsQuery) -> list[str]:
 def backfill_find(call: Call) -> Any:
     """Returns the coordinates of a range of keys in a backfill's grid."""
     query: schemas.FindQuery = call.query
-    return call.backend.client.grid_bounds(
-        call.path["id"], _range(query.dimension, query.first, query.last), asset=query.asset
-    )
+    client, backfill_id = call.backend.client, call.path["id"]
+    grid = client.grid(backfill_id, asset=query.asset)
+    return client.grid_bounds(backfill_id, _named(grid, query.keys), asset=query.asset)
 
 
-def _range(dimension: str, first: str | None, last: str | None) -> PartitionKeyRange:
-    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+def asset_find(call: Call) -> Any:
+    """Returns the coordinates of a range of keys in an asset's grid."""
+    query: schemas.FindQuery = call.query
+    asset = call.path["asset"]
+    grid = _grid_of_asset(call.backend, asset)
+    return asset_bounds(call.backend.assets(), asset, grid, _named(grid, query.keys))
 
-    if dimension == "partition":
-        return PartitionKeyRange.single(first, last)
-    return PartitionKeyRange.multi({dimension: (first, last)})
+
+def _named(grid: Grid, keys: str) -> PartitionKeyRange:
+    names = [dimension.name for dimension in grid.dimensions]
+    return range_of_text(keys, [] if names == ["partition"] else names)
 
 
 def backfill_cells(call: Call) -> Response:
@@ -161,10 +175,21 @@ def backfill_part(call: Call) -> Any:
     return {
         "totals": totals,
         "count": sum(totals[state] for state in set(states)),
+        "keys": "|".join(texts_of_range(part)),
         "python": _python(view, part),
         "command": _command(backend, view, part),
         "rerun_python": _rerun_python(backfill_id, part, query.states),
     }
+
+
+def asset_part(call: Call) -> Any:
+    """Counts a part of an asset's grid, and names it as text."""
+    query: schemas.PartQuery = call.query
+    grid = _grid_of_asset(call.backend, call.path["asset"])
+    where = _where(query.where)
+    totals = grid.cells(None, None, where, 1, 1).totals
+    named = texts_of_range(grid.range_of(where))
+    return {"totals": totals, "count": sum(totals.values()), "keys": "|".join(named)}
 
 
 def _python(view: BackfillView, part: PartitionKeyRange) -> str:
@@ -201,20 +226,7 @@ def _range_options(part: PartitionKeyRange) -> list[str]:
         if part.from_key is None and part.to_key is None:
             return []
         return ["--from", str(part.from_key), "--to", str(part.to_key)]
-    return [
-        word
-        for name, keys in part.dimensions
-        for word in ("--range", f"{name}={keys[0]}..{keys[1]}")
-    ]
-
-
-def checked(where: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    """Returns coordinates within the numbers that the core takes."""
-    limit = 2**32 - 1
-    return {
-        name: (min(max(start, 0), limit), min(max(end, 0), limit))
-        for name, (start, end) in where.items()
-    }
+    return [word for text in texts_of_range(part) for word in ("--range", text)]
 
 
 def list_assets(call: Call) -> Any:
@@ -237,21 +249,39 @@ def list_assets(call: Call) -> Any:
     return found
 
 
-def materialize_missing(call: Call) -> Any:
-    """Launches a backfill over the missing partitions of an asset, or plans one."""
-    body: schemas.MissingBody = call.body
-    asset = call.path["asset"]
-    grid = _grid_of_asset(call.backend, asset)
-    result = call.backend.assets().backfill(
-        [asset],
-        partition_range=grid.range_of(checked(body.where)),
-        only_missing=True,
-        include_upstream=body.include_upstream,
-        max_concurrency=body.max_concurrency,
-        block=False,
-        dry_run=body.dry_run,
-    )
-    return result_json(result)
+def report_materialized(call: Call) -> Any:
+    """Records partitions of an asset as materialized, without running anything."""
+    body: schemas.ReportBody = call.body
+    repository, asset = call.backend.assets(), call.path["asset"]
+    named = _named_of_asset(repository, asset, body.keys)
+    if body.dry_run:
+        return {"num_partitions": count_partitions(repository, asset, **named)}
+    call.backend.known_grid = None  # The map shows the report at once.
+    count = repository.report_materialized(asset, **named, metadata=body.metadata or None)
+    return {"num_partitions": count}
+
+
+def forget_partitions(call: Call) -> Any:
+    """Records that partitions of an asset are missing; their values stay where they are."""
+    body: schemas.ForgetBody = call.body
+    repository, asset = call.backend.assets(), call.path["asset"]
+    named = _named_of_asset(repository, asset, body.keys)
+    if body.dry_run:
+        return {"num_partitions": count_partitions(repository, asset, **named)}
+    call.backend.known_grid = None
+    return {"num_partitions": repository.forget_partitions(asset, **named)}
+
+
+def _named_of_asset(repository: CodeRepository, asset: str, keys: str | None) -> dict[str, Any]:
+    definition = asset_definition(repository, asset)
+    names = [] if definition is None else definition.dimension_names()
+    if keys:
+        return partitions_of(keys, names)
+    if definition is None:
+        return {}
+    # Nothing named is no short form of all, which is said in so many words.
+    example = "..".join(["" if not names else f"{names[0]}=", ""])
+    raise ConfigurationError(f"name the partitions; all of the asset {asset!r} are {example!r}")
 
 
 def _grid_of_asset(backend: Backend, asset: str) -> Grid:
@@ -292,6 +322,12 @@ ENDPOINTS = [
              asset_cells, query=schemas.CellsQuery, media=_MAP, needs_module=True),
     Endpoint("GET", "/assets/{asset}/partitions", "Lists partitions of an asset.", asset_partitions,
              query=schemas.AssetPartitionsQuery, media=("application/json", ARROW), needs_module=True),
-    Endpoint("POST", "/assets/{asset}/missing", "Makes the missing partitions of an asset.",
-             materialize_missing, body=schemas.MissingBody, needs_module=True),
+    Endpoint("GET", "/assets/{asset}/find", "Returns the coordinates of keys of an asset.",
+             asset_find, query=schemas.FindQuery, needs_module=True),
+    Endpoint("GET", "/assets/{asset}/part", "Counts a part of an asset, and names it.", asset_part,
+             query=schemas.PartQuery, needs_module=True),
+    Endpoint("POST", "/assets/{asset}/report", "Records partitions as materialized.",
+             report_materialized, body=schemas.ReportBody, needs_module=True),
+    Endpoint("POST", "/assets/{asset}/forget", "Records that partitions are missing.",
+             forget_partitions, body=schemas.ForgetBody, needs_module=True),
 ]  # fmt: skip

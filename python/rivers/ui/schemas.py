@@ -110,14 +110,22 @@ class LabelsQuery(GridQuery):
     count: int = Field(default=100, ge=1, le=MAX_SIDE)
 
 
-class FindQuery(GridQuery):
-    """Which range of keys is located."""
+KeysText = Annotated[
+    str,
+    Field(
+        max_length=2_000,
+        description=(
+            "Partitions as on the command line: `2024-01..2024-02`, `-7d..` or `today`, with dimensions "
+            "`date=2024-03|region=us..eu`. A dimension that is left out has all its keys."
+        ),
+    ),
+]
 
-    dimension: Name
-    first: Text | None = Field(
-        default=None, description="A key or a short form of a time, as `2024-01`."
-    )
-    last: Text | None = None
+
+class FindQuery(GridQuery):
+    """Which partitions are located."""
+
+    keys: KeysText = ""
 
 
 class CellsQuery(GridQuery):
@@ -209,12 +217,15 @@ class LaunchBody(Model):
     """A new backfill."""
 
     selection: list[Text] | None = Field(default=None, max_length=1_000)
-    range: dict[str, Keys] | None = Field(
-        default=None,
-        max_length=32,
-        description="Keys of each dimension; `partition` is a single one. By default all partitions.",
+    range: Annotated[dict[str, Keys], Field(max_length=32)] | KeysText = Field(
+        default="",
+        description=(
+            "The partitions, by default all: as text, or the keys of each dimension, where `partition` is a "
+            "single one."
+        ),
     )
     only_missing: bool = False
+    only_stale: bool = False
     include_upstream: bool = False
     include_downstream: bool = False
     max_concurrency: int = Field(default=4, ge=1, le=2**31)
@@ -222,12 +233,19 @@ class LaunchBody(Model):
     dry_run: bool = False
 
 
-class MissingBody(Rectangle):
-    """The partitions of an asset that are made if they are missing."""
+class ForgetBody(Model):
+    """Partitions of an asset that are recorded as missing."""
 
-    max_concurrency: int = Field(default=4, ge=1, le=2**31)
-    include_upstream: bool = False
+    keys: KeysText | None = Field(
+        default=None, description="The partitions; left out for an asset without partitions."
+    )
     dry_run: bool = False
+
+
+class ReportBody(ForgetBody):
+    """Partitions of an asset that are recorded as materialized, and facts about them."""
+
+    metadata: dict[Text, str | int | float | bool] = Field(default={}, max_length=64)
 
 
 class SessionBody(Model):

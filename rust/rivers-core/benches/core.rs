@@ -250,6 +250,7 @@ mod store {
             config: None,
             retry: None,
             launch: None,
+            notified: Vec::new(),
             created_at: 1,
             control: Control::default(),
         }

@@ -67,6 +67,7 @@ impl Scene {
             config: None,
             retry: None,
             launch: None,
+            notified: Vec::new(),
             control: Control::default(),
             created_at: self.clock.now(),
         };
@@ -76,6 +77,7 @@ impl Scene {
             placement: Placement::Local,
             pools: Vec::new(),
             held: false,
+            loadable: Vec::new(),
         };
         self.engine.submit(request, plan, execution).unwrap();
     }

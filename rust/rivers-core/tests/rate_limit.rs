@@ -39,6 +39,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         config: None,
         retry: None,
         launch: None,
+        notified: Vec::new(),
         created_at: NOW,
         control: Control {
             max_starts_per_second: Some(per_second),
@@ -52,6 +53,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         placement: Placement::Local,
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     };
     engine.submit(request, plan, execution).unwrap();
     (engine, clock)

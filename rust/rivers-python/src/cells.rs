@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use rivers_core::Error;
+use rivers_core::clock::{Clock, SteadyClock};
 use rivers_core::plan::Plan;
 use rivers_core::space::RangeSpec;
 use rivers_core::store;
@@ -129,7 +130,7 @@ impl BackfillCells {
     fn bounds(&self, py: Python<'_>, layer: usize, range: KeyRange) -> Result<Vec<(u32, u32)>> {
         let range = RangeSpec::from(range);
         let of = |grid: &Grid| {
-            let bounds = grid.bounds_of(&range)?.into_iter();
+            let bounds = grid.bounds_of(&range, SteadyClock.now())?.into_iter();
             Ok(bounds.map(|bounds| (bounds.start, bounds.end)).collect())
         };
         Ok(py.detach(|| self.with_layer(layer, |_, grid, _| of(grid)))?)

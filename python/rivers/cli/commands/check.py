@@ -38,7 +38,7 @@ def check(module: str, as_json: bool, storage: str | None) -> None:
         text += f" ({' x '.join(asset['dimensions'])})" if asset["dimensions"] else ""
         text += ", external" if asset["external"] else ""
         text += f", from {', '.join(asset['inputs'])}" if asset["inputs"] else ""
-        output.print(escape(f"{asset['asset']}: {text}"), soft_wrap=True)
+        output.print(escape(f"{asset['asset']}: {text}"))
     output.print(f"ok: {count(len(found), 'asset')}")
 
 

@@ -170,10 +170,10 @@ def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) 
     output.print(f"{num_failures}, {display.count(groups.height, 'distinct error')}")
     for group in groups.iter_rows(named=True):
         text = f"{group['count']:,} x  {group['error_type']}: {group['message']}"
-        output.print(Text(text, "red"), soft_wrap=True)
-        output.print(Text(f"    such as {group['partition']}", "bright_black"), soft_wrap=True)
+        output.print(Text(text, "red"))
+        output.print(Text(f"    such as {group['partition']}", "bright_black"))
         if verbose and group["traceback"]:
-            output.print(Text(indent(group["traceback"].rstrip(), "    ")), soft_wrap=True)
+            output.print(Text(indent(group["traceback"].rstrip(), "    ")))
 
 
 @click.command(epilog="Example: rivers grid latest --range date=2024-01..2024-03 --watch")
@@ -279,14 +279,13 @@ def _json_of(cells: "Cells", storage: str) -> str:
 
 def _range_of(ranges: tuple[str, ...], *, is_single: bool) -> "PartitionKeyRange":
     """Parses the options of a range; a single dimension has no name, or the name `partition`."""
-    from rivers.partitions import PartitionKeyRange  # noqa: PLC0415
+    from rivers.partitions.range_text import range_of_text  # noqa: PLC0415
 
     if not is_single:
         return parse_range(ranges)
     if len(ranges) > 1:
         raise ConfigurationError("--range is given once for partitions of a single dimension")
-    first, dots, last = ranges[0].removeprefix("partition=").partition("..")
-    return PartitionKeyRange.single(first or None, (last if dots else first) or None)
+    return range_of_text(ranges[0], [])
 
 
 def _watch(client: "BackfillClient", backfill_id: str, picture: "Callable[[], Any]") -> None:

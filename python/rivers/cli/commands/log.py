@@ -55,14 +55,12 @@ def log(backfill_id: str, key: str | None, lines: int, as_json: bool, storage: s
     for record in shown:
         where = f"{record['asset']} {record.get('partition') or ''}".rstrip()
         line = f"{record['time'][:19]} {record['level']} {where}: {record['message']}"
-        output.print(
-            Text(line, "" if record["level"] in ("INFO", "DEBUG") else "yellow"), soft_wrap=True
-        )
+        output.print(Text(line, "" if record["level"] in ("INFO", "DEBUG") else "yellow"))
         if "exception" in record:
-            output.print(Text(record["exception"].rstrip()), soft_wrap=True)
+            output.print(Text(record["exception"].rstrip()))
     failed = _failures(client, found, key, rows)
     for text in failed:
-        output.print(Text(text, STYLES["failed"]), soft_wrap=True)
+        output.print(Text(text, STYLES["failed"]))
     if not shown and not failed:
         output.print(
             "no log lines are kept; 'rivers backfill --keep-logs' keeps those of all partitions"

@@ -1,6 +1,5 @@
 // What the runs of a backfill did over time: rate, failures, what waits, and what each slot did.
-import * as api from "./api.js";
-import { each, h, put, s } from "./dom.js";
+import { each, h, link, put, s } from "./dom.js";
 import { ago, count, dot, duration, time, tone, until } from "./format.js";
 
 const CHART = 84;
@@ -8,7 +7,7 @@ const LANE = 9;
 
 /** @param {HTMLElement} chart @param {HTMLElement} lists @param {any} data */
 export function drawActivity(chart, lists, data) {
-  put(chart, h("h2", {}, "Runs over time"), data.started.some((runs = 0) => runs) ? [rates(data), lanes(data), axis(data)] : h("p.muted", {}, "No run has started."));
+  put(chart, h("h2", "Runs over time"), data.started.some((runs = 0) => runs) ? [rates(data), lanes(data), axis(data)] : h("p.muted", "No run has started."));
   put(lists, longest(data), due(data));
 }
 
@@ -34,11 +33,11 @@ function rates({ bins, started, num_runs: total, seconds }) {
   });
   const failures = bins.reduce((sum = 0, /** @type {number[]} */ bin) => sum + bin[1], 0);
   const label = `Up to ${count(Math.round(top / seconds))} runs per second; ${count(failures)} runs failed; ${count(Math.max(left, 0))} wait`;
-  return h("div", {},
-    h("div.keys", {},
-      h("span", {}, dot("completed"), `ended, up to ${count(Math.round(top / seconds))}/s`),
-      h("span", {}, dot("failed"), `${count(failures)} failed`),
-      h("span", {}, h("i.dash", {}), `${count(Math.max(left, 0))} of ${count(total)} wait for their start`)),
+  return h("div",
+    h("div.keys",
+      h("span", dot("completed"), `ended, up to ${count(Math.round(top / seconds))}/s`),
+      h("span", dot("failed"), `${count(failures)} failed`),
+      h("span", h("i.dash"), `${count(Math.max(left, 0))} of ${count(total)} wait for their start`)),
     s("svg", { class: "chart", viewBox: `0 0 100 ${CHART + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, bars,
       s("path", { class: "waiting", d: `M0 2L${points.join("L")}` })));
 }
@@ -48,7 +47,7 @@ function rates({ bins, started, num_runs: total, seconds }) {
  * @param {any} data
  */
 function lanes({ lanes: rows, num_lanes: total, busy }) {
-  if (!rows || !rows.length) return rows ? null : h("p.small.muted", {}, "Runs are too many to draw what each worker did.");
+  if (!rows || !rows.length) return rows ? null : h("p.small.muted", "Runs are too many to draw what each worker did.");
   const wide = 100 / busy.length;
   const blocks = rows.flatMap((text = "", row = 0) => {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -71,26 +70,26 @@ function lanes({ lanes: rows, num_lanes: total, busy }) {
   const share = Math.min(Math.round((100 * used) / total), 100);
   const text = `${count(total)} ${total === 1 ? "worker was" : "workers were"} busy ${share}% of the time`;
   return h("div", { id: "lanes" },
-    h("div.small.muted", {}, `${text}; idle time is blank${total > rows.length ? ` (the first ${rows.length} are shown)` : ""}`),
+    h("div.small.muted", `${text}; idle time is blank${total > rows.length ? ` (the first ${rows.length} are shown)` : ""}`),
     s("svg", { class: "lanes", viewBox: `0 0 100 ${rows.length * LANE}`, preserveAspectRatio: "none", style: { height: `${rows.length * LANE}px` }, role: "img", "aria-label": text, "data-lanes": rows.length },
       rows.map((_ = "", row = 0) => s("rect", { x: 0, width: 100, y: row * LANE, height: LANE - 2, class: "idle" })), blocks));
 }
 
 /** @param {any} data */
-const axis = ({ start, end }) => h("div.row.small.muted", {}, time(start), h("span.grow", {}), duration((Date.parse(end) - Date.parse(start)) / 1000), h("span.grow", {}), time(end));
+const axis = ({ start, end }) => h("div.row.small.muted", time(start), h("span.grow"), duration((Date.parse(end) - Date.parse(start)) / 1000), h("span.grow"), time(end));
 
 /** @param {any} run */
-const link = (run) => h("a.link.mono", { href: `#/runs/${api.part(run.run_id)}` }, `run ${count(run.run)}`);
+const runLink = (run) => link("runs", run.run_id, h("span.mono", `run ${count(run.run)}`));
 
 /** @param {any} data */
-const longest = ({ longest: runs }) => [h("h2", {}, "Longest runs"), runs.length
-  ? h("div.scroll", {}, h("table", {}, each(runs, (run) => h("tr", {},
-      h("td.whole", {}, link(run)), h("td.num", {}, duration(run.duration)), h("td.whole.muted", {}, time(run.started_at)),
-      h("td.small", {}, h("div.two-lines", { title: run.error ?? "" }, run.error ?? ""))))))
-  : h("p.muted", {}, "No run has ended.")];
+const longest = ({ longest: runs }) => [h("h2", "Longest runs"), runs.length
+  ? h("div.scroll", h("table", each(runs, (run) => h("tr",
+      h("td.whole", runLink(run)), h("td.num", duration(run.duration)), h("td.whole.muted", time(run.started_at)),
+      h("td.small", h("div.two-lines", { title: run.error ?? "" }, run.error ?? ""))))))
+  : h("p.muted", "No run has ended.")];
 
 /** @param {any} data */
-const due = ({ waiting: runs }) => (runs.length ? [h("h2", {}, "Retries due"), h("div.scroll", {}, h("table", { id: "retries" }, each(runs, (run) => {
+const due = ({ waiting: runs }) => (runs.length ? [h("h2", "Retries due"), h("div.scroll", h("table", { id: "retries" }, each(runs, (run) => {
   const left = until(run.due_at) / 1000;
-  return h("tr", {}, h("td.whole", {}, link(run)), h("td", {}, `attempt ${run.attempt} failed`), h("td.num", {}, left > 0 ? `in ${duration(left)}` : ago(run.due_at)));
+  return h("tr", h("td.whole", runLink(run)), h("td", `attempt ${run.attempt} failed`), h("td.num", left > 0 ? `in ${duration(left)}` : ago(run.due_at)));
 })))] : null);

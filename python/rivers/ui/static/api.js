@@ -103,9 +103,6 @@ export function follow(query, on, signal) {
   open();
 }
 
-/** @param {string} text */
-export const part = (text) => encodeURIComponent(text);
-
 /**
  * Coordinates as parameters of a query.
  * @param {Record<string, [number, number]>} coordinates

@@ -1,24 +1,26 @@
 // The graph of assets, and one asset: its whole grid, and what is missing of it.
 import * as api from "./api.js";
-import { dialog, each, empty, failed, h, onKey, put, s, toast } from "./dom.js";
-import { count, counts, duration, plural } from "./format.js";
+import { buttons, dialog, each, empty, failed, h, link, onKey, put, s, to, toast } from "./dom.js";
+import { count, duration, plural } from "./format.js";
 import { GridMap } from "./map.js";
+
+/** @typedef {import("./dom.js").Child} Child */
 
 /** @param {HTMLElement} view @param {any} page */
 export async function list(view, { signal, info }) {
   if (!info.has_assets) {
-    put(view, h("div.stack", {}, h("h1", {}, "Assets"), empty("The server knows no assets", "Start it with the file or module that defines them: ", h("code", {}, "rivers ui MODULE"), ". Then this page shows their grids, and can rerun, resume and make what is missing.")));
+    put(view, h("div.stack", h("h1", "Assets"), empty("The server knows no assets", "Start it with the file or module that defines them: ", h("code", "rivers ui MODULE"), ". Then this page shows their grids, and can rerun, resume and make what is missing.")));
     return;
   }
   const assets = await api.get("/assets", {}, signal);
-  put(view, h("div.stack", {}, h("h1", {}, "Assets"), h("section.card.graph", {}, graph(assets, view.clientWidth - 36)),
-    h("section.card.scroll", {}, h("table", {},
-      h("tr", {}, ["Asset", "Dimensions", "Depends on"].map((name) => h("th", {}, name)), h("th.num", {}, "Partitions")),
-      each(assets, (asset) => h("tr", {},
-        h("td.whole", {}, asset.num_partitions === null ? asset.name : h("a.link", { href: `#/assets/${api.part(asset.name)}` }, asset.name)),
-        h("td.muted", {}, dimensions(asset)),
-        h("td.muted", {}, asset.depends_on.join(", ")),
-        h("td.num", {}, asset.num_partitions === null ? "–" : count(asset.num_partitions))))))));
+  put(view, h("div.stack", h("h1", "Assets"), h("section.card.graph", graph(assets, view.clientWidth - 36)),
+    h("section.card.scroll", h("table",
+      h("tr", ["Asset", "Dimensions", "Depends on"].map((name) => h("th", name)), h("th.num", "Partitions")),
+      each(assets, (asset) => h("tr",
+        h("td.whole", asset.num_partitions === null ? asset.name : link("assets", asset.name)),
+        h("td.muted", dimensions(asset)),
+        h("td.muted", asset.depends_on.join(", ")),
+        h("td.num", asset.num_partitions === null ? "–" : count(asset.num_partitions))))))));
 }
 
 /** @param {any} asset */
@@ -63,7 +65,7 @@ function graph(assets, space) {
   const short = (text = "") => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
   const boxes = assets.map((asset) => {
     const [x, y] = /** @type {[number, number]} */ (places.get(asset.name));
-    const href = asset.num_partitions === null ? "#/assets" : `#/assets/${api.part(asset.name)}`;
+    const href = asset.num_partitions === null ? "#/assets" : to("assets", asset.name);
     return s("a", { href }, s("rect", { x, y, width: 180, height: 50, rx: 9 }), s("text", { x: x + 13, y: y + 21 }, short(asset.name)),
       s("text", { x: x + 13, y: y + 38, class: "muted" }, asset.num_partitions === null ? "no partitions" : plural(asset.num_partitions, "partition")));
   });
@@ -74,51 +76,62 @@ function graph(assets, space) {
 export async function one(view, page) {
   const { signal, info } = page;
   const name = page.path[1];
-  const path = `/assets/${api.part(name)}`;
+  const path = `/assets/${encodeURIComponent(name)}`;
   const [grid, assets] = await Promise.all([api.get(`${path}/grid`, {}, signal), api.get("/assets", {}, signal)]);
   const own = assets.find((/** @type {any} */ asset) => asset.name === name);
-  const links = (word = "", /** @type {any[]} */ names) => (names.length ? h("span", {}, `${word} `, names.flatMap((other, index) => [index ? ", " : "", h("a.link", { href: `#/assets/${api.part(other)}` }, other)])) : null);
+  const links = (word = "", /** @type {any[]} */ names) => (names.length ? h("span", `${word} `, names.flatMap((other, index) => [index ? ", " : "", link("assets", other)])) : null);
   const known = new Set(assets.filter((/** @type {any} */ asset) => asset.num_partitions !== null).map((/** @type {any} */ asset) => asset.name));
   const users = assets.filter((/** @type {any} */ asset) => asset.depends_on.includes(name) && known.has(asset.name)).map((/** @type {any} */ asset) => asset.name);
   document.title = `${name} – rivers`;
-  const selection = h("div", {});
-  const missing = async (/** @type {Record<string, [number, number]>} */ where) => {
+  /**
+   * Asks for partitions, at first those that are selected or shown; `act` says what it would do with them, or does it.
+   * @param {string} title @param {string} verb @param {any[]} fields
+   * @param {(keys: string, dry_run: boolean) => Promise<any>} act @param {(done: any) => Child} say
+   */
+  const ask = async (title, verb, fields, act, say) => {
     try {
-      const planned = await api.send("POST", `${path}/missing`, { where, dry_run: true });
-      if (!planned.num_partitions) { toast("Nothing is missing there."); return; }
-      const takes = planned.estimate ? `, about ${duration(planned.estimate)}` : "";
-      const at = h("input", { type: "number", min: 1, value: 4 });
-      const plan = h("div.stack", {}, h("p", {}, `${plural(planned.num_partitions, "partition")} in ${plural(planned.num_runs, "run")}${takes}.`), h("label", {}, "Runs at once", at));
-      if (!(await dialog("Make what is missing", plan, "Launch"))) return;
-      const launched = await api.send("POST", `${path}/missing`, { where, max_concurrency: +at.value });
-      location.hash = `#/backfills/${api.part(launched.backfill_id)}`;
+      const { keys } = map.chosen ?? (await map.count(Object.fromEntries(map.bounds)));
+      const field = h("input.mono", { value: keys, placeholder: "all", name: "keys" });
+      const body = h("div.stack", h("label", "Partitions", field), fields);
+      return (await dialog(title, body, verb, async () => say(await act(field.value, true)))) ? await act(field.value, false) : null;
     } catch (error) { failed(error); }
   };
+  const backfill = async () => {
+    const which = h("select", each([["only_missing", "what is missing"], ["only_stale", "what is missing or stale"], ["", "all of them, again"]],
+      ([value, text]) => h("option", { value }, text)));
+    const at = h("input", { type: "number", min: 1, value: 4 });
+    const launched = await ask("Backfill", "Launch", [h("label", "Of these", which), h("label", "Runs at once", at)],
+      (range, dry_run) => api.send("POST", "/backfills", { selection: [name], range, max_concurrency: +at.value, dry_run, ...(which.value && { [which.value]: true }) }),
+      (plan) => {
+        if (!plan.num_partitions) throw new Error("Nothing is missing there.");
+        return `${plural(plan.num_partitions, "partition")} in ${plural(plan.num_runs, "run")}${plan.estimate ? `, about ${duration(plan.estimate)}` : ""}.`;
+      });
+    if (launched) location.hash = to("backfills", launched.backfill_id);
+  };
+  const record = async (verb = "", title = "", state = "") => {
+    const done = await ask(title, title, [], (keys, dry_run) => api.send("POST", `${path}/${verb}`, { keys: keys || null, dry_run }),
+      ({ num_partitions: number }) => `${plural(number, "partition")} will count as ${state}; nothing runs, and values stay where they are.`);
+    if (!done) return;
+    toast(`${plural(done.num_partitions, "partition")} now ${done.num_partitions === 1 ? "counts" : "count"} as ${state}`);
+    map.select(null);
+    map.refresh(true);
+  };
+  /** @type {import("./dom.js").Verb[]} */
+  const verbs = info.read_only ? [] : [
+    ["F", "Forget…", () => record("forget", "Forget", "missing")],
+    ["R", "Report…", () => record("report", "Report", "materialized")],
+    ["b", "Backfill…", backfill, "main"],
+  ];
   const map = new GridMap(path, grid, {
     state: page.state, signal, changed: page.save,
-    selected: async (part) => {
-      if (!part) { put(selection); return; }
-      const where = api.where(part);
-      const { totals } = await api.get(`${path}/cells`, { where, width: 1, height: 1 }, signal);
-      put(selection, h("div.selection", {},
-        counts(totals),
-        h("span.grow", {}),
-        info.read_only ? null : h("button.main", { onclick: () => missing(part) }, "Make what is missing here…"),
-        h("button", { onclick: () => map.show(part) }, "Zoom"),
-        h("button.quiet", { onclick: () => map.select(null) }, "Clear")));
-    },
+    verbs: () => buttons(verbs),
   });
-  put(view, h("div.stack", {},
-    h("div.row", {}, h("h1", {}, name), h("span.grow", {}),
-      info.read_only ? null : h("button.main", { id: "missing", title: "b", onclick: () => missing(Object.fromEntries(map.bounds)) }, "Backfill what is missing…")),
-    h("div.small.muted.facts-line", {}, h("span", {}, dimensions(own)), links("depends on", own.depends_on.filter((up = "") => known.has(up))), links("used by", users),
-      Object.entries(own.metadata).map(([key, text]) => h("span.tag", {}, `${key}=${text}`))),
-    h("section.card", {}, map.element, selection)));
-  onKey(signal, (key) => {
-    if (key === "m") map.canvas.focus();
-    else if (key === "b" && !info.read_only) missing(map.selection ? map.coordinates(...map.selection) : Object.fromEntries(map.bounds));
-    else return false;
-  });
+  put(view, h("div.stack",
+    h("div.row", h("h1", name), h("div.row.verbs", buttons(verbs))),
+    h("div.small.muted.facts-line", h("span", dimensions(own)), links("depends on", own.depends_on.filter((up = "") => known.has(up))), links("used by", users),
+      Object.entries(own.metadata).map(([key, text]) => h("span.tag", `${key}=${text}`))),
+    h("section.card", map.element)));
+  onKey(signal, (key) => map.onKey(key, verbs));
   const timer = setInterval(() => map.refresh(), 3000);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

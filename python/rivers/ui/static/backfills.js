@@ -1,6 +1,6 @@
 // The list of backfills: live ones first, with filters and keyboard control.
 import * as api from "./api.js";
-import { each, empty, h, put, s } from "./dom.js";
+import { each, empty, h, onKey, put, s, to } from "./dom.js";
 import { ago, bar, count, duration, limits, pill, rate, shares, shortId, tags } from "./format.js";
 
 const STATES = ["in_progress", "failed", "canceled", "completed"];
@@ -18,8 +18,8 @@ export async function show(view, { state, signal, save, info }) {
     },
   }, name === "in_progress" ? "running" : name));
   const more = h("button", { hidden: true, onclick: () => { limit += 200; load(); } }, "Show more");
-  put(view, h("div.stack", {},
-    h("div.row.filters", {}, h("h1", {}, "Backfills"), h("span.grow", {}), h("div.row.chips", {}, chips), search), list, more));
+  put(view, h("div.stack",
+    h("div.row.filters", h("h1", "Backfills"), h("div.row.chips", chips), search), list, more));
   let limit = 100;
   /** @type {any[]} */
   let shown = [];
@@ -39,6 +39,7 @@ export async function show(view, { state, signal, save, info }) {
     }, 120);
   };
   search.addEventListener("input", changed);
+  search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") search.blur(); });
 
   const load = async () => {
     const found = await api.get("/backfills", { status: chosen(), search: search.value, limit }, signal);
@@ -51,7 +52,7 @@ export async function show(view, { state, signal, save, info }) {
     const now = shown.map((view) => live.get(view.backfill_id) ?? view);
     put(list, now.length ? now.map(row) : chosen().length || search.value
       ? empty("No backfill fits", "Other words, or fewer states, may find it.")
-      : empty("No backfills yet", "They appear here as soon as one starts, in whichever process: ", h("code", {}, `rivers backfill ${info.module ?? "MODULE"}`)));
+      : empty("No backfills yet", "They appear here as soon as one starts, in whichever process: ", h("code", `rivers backfill ${info.module ?? "MODULE"}`)));
     if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus();
   };
   api.follow({}, (views) => {
@@ -63,7 +64,15 @@ export async function show(view, { state, signal, save, info }) {
     if (isNew || ended) load();
     else draw();
   }, signal);
-  document.addEventListener("keydown", (event) => keys(event, list, search), { signal });
+  onKey(signal, (key) => {
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[key];
+    if (key === "/") search.focus();
+    else if (step) {
+      const rows = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("a.item")]);
+      const at = rows.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+      rows[Math.min(Math.max(at + step, 0), rows.length - 1)]?.focus();
+    } else return false;
+  });
   await load();
 }
 
@@ -81,41 +90,25 @@ function left(view) {
 function row(view) {
   const ended = view.completed + view.failed + view.canceled;
   const running = view.is_running && !view.paused;
-  return h("a.item", { href: `#/backfills/${api.part(view.backfill_id)}`, "data-id": view.backfill_id },
-    h("div.what", {},
+  return h("a.item", { href: to("backfills", view.backfill_id), "data-id": view.backfill_id },
+    h("div.what",
       h("div.name", { title: view.assets.join(", ") }, view.assets.join(", ")),
-      h("div.sub", {}, h("span.mono", {}, shortId(view.backfill_id)), ` · ${ago(view.created_at)} · ${view.strategy}`),
-      view.tags.length ? h("div.sub.tags", {}, tags(view.tags)) : null),
-    h("div", {}, pill(view.state)),
-    h("div.wide", {}, bar(shares(view)),
-      h("div.under", {}, h("span", {}, `${count(ended)} of ${count(view.num_partitions)}`, view.failed ? ` · ${count(view.failed)} failed` : "",
-        view.canceled ? ` · ${count(view.canceled)} canceled` : ""), h("span.narrow", {}, left(view)))),
-    h("div.spark-cell", {}, running ? spark(view.history ?? []) : null),
-    h("div.right.limits", {},
-      h("div", {}, left(view)),
-      h("div.sub", {}, running && view.rate ? `${rate(view.rate)} · ${limits(view)}` : limits(view))));
+      h("div.sub", h("span.mono", shortId(view.backfill_id)), ` · ${ago(view.created_at)} · ${view.strategy}`),
+      view.tags.length ? h("div.sub.tags", tags(view.tags)) : null),
+    h("div", pill(view.state)),
+    h("div.wide", bar(shares(view)),
+      h("div.under", h("span", `${count(ended)} of ${count(view.num_partitions)}`, view.failed ? ` · ${count(view.failed)} failed` : "",
+        view.canceled ? ` · ${count(view.canceled)} canceled` : ""), h("span.narrow", left(view)))),
+    h("div.spark-cell", running ? spark(view.history ?? []) : null),
+    h("div.right.limits",
+      h("div", left(view)),
+      h("div.sub", running && view.rate ? `${rate(view.rate)} · ${limits(view)}` : limits(view))));
 }
 
 /** @param {number[]} values */
 function spark(values) {
-  if (values.length < 2) return h("span", {});
+  if (values.length < 2) return h("span");
   const top = Math.max(...values, 1e-9);
   const points = values.map((value, index) => `${(100 * index) / (values.length - 1)},${24 - (22 * value) / top}`);
   return s("svg", { class: "spark", viewBox: "0 0 100 26", preserveAspectRatio: "none", "aria-hidden": "true" }, s("path", { class: "area", d: `M0,26L${points.join("L")}L100,26Z` }), s("path", { d: `M${points.join("L")}` }));
-}
-
-/** @param {KeyboardEvent} event @param {HTMLElement} list @param {HTMLInputElement} search */
-function keys(event, list, search) {
-  if (event.target instanceof HTMLInputElement) {
-    if (event.key === "Escape") search.blur();
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-  if (event.key === "/") { event.preventDefault(); search.focus(); }
-  if (!step) return;
-  event.preventDefault();
-  const rows = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("a.item")]);
-  const at = rows.indexOf(/** @type {HTMLElement} */ (document.activeElement));
-  rows[Math.min(Math.max(at + step, 0), rows.length - 1)]?.focus();
 }

@@ -6,16 +6,19 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Makes an element. `tag` may have classes, as `div.card`; `on*` are listeners, `style` an object of CSS properties.
- * @param {string} tag @param {Attributes} [attributes] @param {...(Child | Child[])} children @returns {any}
+ * Makes an element. `tag` may have classes, as `div.card`. Attributes may come before the children: `on*` are
+ * listeners, `style` is an object of CSS properties.
+ * @param {string} tag @param {...(Attributes | Child | Child[])} given @returns {any}
  */
-export function h(tag, attributes = {}, ...children) {
+export function h(tag, ...given) {
   const [name, ...classes] = tag.split(".");
   const element = document.createElement(name);
   if (classes.length) element.className = classes.join(" ");
   // A button does what its listener does; only that of a dialog submits.
   if (element instanceof HTMLButtonElement) element.type = "button";
-  return fill(element, attributes, children);
+  const hasAttributes = Object.getPrototypeOf(given[0] ?? "") === Object.prototype;
+  const attributes = /** @type {Attributes} */ (hasAttributes ? given.shift() : {});
+  return fill(element, attributes, /** @type {Child[]} */ (given));
 }
 
 /**
@@ -35,9 +38,12 @@ function fill(element, attributes, children) {
       for (const [property, text] of Object.entries(value)) /** @type {any} */ (element).style.setProperty(property, text);
     } else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : String(child))));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : visible(child))));
   return element;
 }
+
+/** A text in which what turns or hides other text is seen, as it is in a terminal. */
+export const visible = (/** @type {Child} */ text) => String(text).replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /**
  * Replaces what an element has.
@@ -52,7 +58,7 @@ export function put(element, ...children) {
  * Says why a place has nothing to show.
  * @param {string} title @param {...Child} text
  */
-export const empty = (title, ...text) => h("div.empty", {}, h("h2", {}, title), text.length ? h("p", {}, text) : null);
+export const empty = (title, ...text) => h("div.empty", h("h2", title), text.length ? h("p", text) : null);
 
 /**
  * Shows a message for a while.
@@ -66,6 +72,15 @@ export function toast(text, bad = false) {
 
 /** @param {any} error */
 export const messageOf = (error) => String(error?.message ?? error);
+
+/** The address of a view of a backfill, an asset or a run. */
+export const to = (view = "", id = "") => `#/${view}/${encodeURIComponent(id)}`;
+
+/**
+ * A link to such a view.
+ * @param {string} view @param {string} id @param {Child} [text]
+ */
+export const link = (view, id, text = id) => h("a.link", { href: to(view, id) }, text);
 
 /** @param {any} list what the server sent @param {(item: any, index: number) => any} make */
 export const each = (list, make) => list.map(make);
@@ -97,6 +112,11 @@ export function onKey(signal, on) {
   }, { signal });
 }
 
+/** @typedef {[string, string, () => any, string?]} Verb its key, its word, what it does, and the look of its button */
+
+/** @param {Verb[]} verbs */
+export const buttons = (verbs) => verbs.map(([title, text, onclick, look]) => h("button", { onclick, title, class: look }, text));
+
 /**
  * Copies a text.
  * @param {string} text
@@ -106,24 +126,40 @@ export async function copy(text) {
     await navigator.clipboard.writeText(text);
     toast(`Copied: ${text}`);
   } catch {
-    dialog("Copy", h("pre", {}, text));
+    dialog("Copy", h("pre", text));
   }
 }
 
 /**
  * Opens a dialog; resolves to whether its main button was pressed.
- * @param {string} title @param {Child} body @param {string} [verb] @returns {Promise<boolean>}
+ * @param {string} title @param {Child} body @param {string} [verb]
+ * @param {() => Promise<Child>} [plan] says what would be done with the fields as they are; the button waits for it
+ * @returns {Promise<boolean>}
  */
-export function dialog(title, body, verb) {
+export function dialog(title, body, verb, plan) {
   const element = box;
   let answer = false;
   const close = (value = false) => { answer = value; element.close(); };
+  const main = verb ? h("button", { type: "submit", class: "main", disabled: !!plan, autofocus: !(body instanceof Element && body.querySelector("input")) }, verb) : null;
+  const said = h("p", { role: "status" }, plan ? "…" : "");
+  let [asked, timer] = [0, 0];
+  const ask = async () => {
+    const own = asked;
+    const [text, isRefused] = /** @type {any[]} */ (await plan?.().then((answer) => [answer, false], (error) => [messageOf(error), true]) ?? []);
+    if (own !== asked) return;
+    put(said, text);
+    said.className = isRefused ? "lost" : "";
+    main.disabled = isRefused;
+  };
   const form =
-    h("form", { method: "dialog", onsubmit: (event) => { event.preventDefault(); close(true); } },
-      h("h2", {}, title), body,
-      h("div.row", {}, h("span.grow", {}),
-        h("button", { onclick: () => close(false) }, verb ? "Back" : "Close"),
-        verb ? h("button", { type: "submit", class: "main", autofocus: !(body instanceof Element && body.querySelector("input")) }, verb) : null));
+    h("form", {
+      method: "dialog", onsubmit: (event) => { event.preventDefault(); close(true); },
+      oninput: plan && (() => { asked += 1; main.disabled = true; clearTimeout(timer); timer = window.setTimeout(ask, 200); }),
+    },
+      h("h2", title), body, plan ? said : null,
+      h("div.row.verbs",
+        h("button", { onclick: () => close(false) }, verb ? "Back" : "Close"), main));
+  if (plan) ask();
   put(element, form);
   element.showModal();
   return new Promise((resolve) => {

@@ -1,8 +1,6 @@
 // Numbers, times and states in words.
 import { h } from "./dom.js";
 
-export const WORST_FIRST = ["failed", "canceled", "running", "in_progress", "pending", "missing", "completed", "materialized", "skipped"];
-
 /** @param {number} value */
 export const count = (value) => value.toLocaleString("en-US");
 
@@ -28,10 +26,7 @@ export function rate(value) {
 /** @param {string | null | undefined} text */
 export function time(text) {
   if (!text) return "–";
-  const at = new Date(text);
-  const pad = (value = 0) => String(value).padStart(2, "0");
-  const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
-  return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+  return new Date(text).toLocaleString("sv-SE"); // As 2024-01-31 08:00:00.
 }
 
 let ahead = 0;
@@ -68,10 +63,10 @@ export const tone = (state) => `var(--${state})`;
 export const dot = (state) => h("i", { class: `dot is-${state}`, style: { "--tone": tone(state) } });
 
 /** @param {Record<string, number>} totals */
-export const counts = (totals) => Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("span", {}, dot(state), `${count(value)} ${state.replace("_", " ")}`));
+export const counts = (totals) => Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("span", dot(state), `${count(value)} ${state.replace("_", " ")}`));
 
 /** @param {string[][]} pairs */
-export const tags = (pairs) => pairs.map(([name, value]) => h("span.tag", {}, `${name}=${value}`));
+export const tags = (pairs) => pairs.map(([name, value]) => h("span.tag", `${name}=${value}`));
 
 /**
  * A number with its noun.

@@ -25,9 +25,14 @@ async function openSession() {
   }
 }
 
+/** A part of the address; one that is no text stays as it is, and names nothing. */
+function decoded(text = "") {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = path.split("/").filter(Boolean).map(decoded);
   const state = new URLSearchParams(query);
   const [name = "backfills", id] = parts;
   if (name === "backfills" && id) return { name, show: backfill.show, path: parts, state };
@@ -61,7 +66,7 @@ async function render() {
     history.replaceState(null, "", hash);
   };
   if (box.open) box.close(); // It asks about what is no longer shown.
-  put(view, h("p.empty", {}, "Loading…"));
+  put(view, h("p.empty", "Loading…"));
   try {
     await found.show(view, { path: found.path, state: found.state, signal, save, info });
     window.scrollTo(0, 0);
@@ -80,14 +85,13 @@ api.connection.changed = (error) => {
   byId("lost").hidden = !isLost;
   if (!error || isLost) return;
   abort.abort();
-  put(view, empty("This browser has no session", "Open the link that ", h("code", {}, "rivers ui"), " printed; after the server was started anew, it is another one. A link opens one browser; a browser that has a session can make another one (?)."));
+  put(view, empty("This browser has no session", "Open the link that ", h("code", "rivers ui"), " printed; after the server was started anew, it is another one. A link opens one browser; a browser that has a session can make another one (?)."));
 };
 
-function help() {
-  const keys = [["j k ↑ ↓", "move"], ["Enter", "open"], ["/", "search"], ["p", "pause or unpause"], ["s", "set limits"], ["c", "cancel"], ["r", "rerun what failed, here or in the selection"], ["u", "resume"], ["y · Y", "copy the selection as Python or as a command"], ["b", "backfill what is missing of an asset"], ["m", "go to the map"], ["← → ↑ ↓", "move on the map"], ["Shift + arrows", "select"], ["+ − 0", "zoom, show all"], ["Esc", "clear"], ["g b · g a · g r", "backfills, assets, runs"]];
-  const table = h("table", {}, keys.map(([key, text]) => h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text))));
+function showHelp() {
+  const help = /** @type {HTMLTemplateElement} */ (byId("help"));
   const link = h("button", { onclick: async () => put(link, (await api.send("POST", "/links")).url) }, "Link for another browser");
-  dialog("Keyboard", h("div.stack", {}, table, info.read_only ? null : link));
+  dialog("Keyboard", h("div.stack", help.content.cloneNode(true), info.read_only ? null : link));
 }
 
 async function start() {
@@ -100,7 +104,7 @@ async function start() {
   }
   put(byId("storage"), info.storage);
   byId("mode").hidden = !info.read_only;
-  byId("help-button").addEventListener("click", help);
+  byId("help-button").addEventListener("click", showHelp);
   window.addEventListener("hashchange", () => {
     if (/^#token=/.test(location.hash)) location.reload();
     else render();
@@ -111,7 +115,7 @@ async function start() {
   let last = "";
   document.addEventListener("keydown", (event) => {
     if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "?") help();
+    if (event.key === "?") showHelp();
     if (last === "g" && event.key in { b: 1, a: 1, r: 1 }) {
       event.stopImmediatePropagation();
       location.hash = { b: "#/", a: "#/assets", r: "#/runs" }[event.key] ?? "#/";

@@ -1,7 +1,7 @@
 // The map of a grid: cells on a canvas, with zoom, choice of dimensions, and selection of rectangles.
 import * as api from "./api.js";
-import { failed, h, put } from "./dom.js";
-import { count, counts, dot } from "./format.js";
+import { each, failed, h, messageOf, put, visible } from "./dom.js";
+import { count, counts, dot, plural } from "./format.js";
 
 const MIN_CELL = 3;
 const MAX_ROW = 22;
@@ -15,7 +15,7 @@ export class GridMap {
   /**
    * @param {string} path the address of the backfill or the asset
    * @param {{dimensions: Dimension[], rows: string | null, columns: string | null, states: string[]}} grid
-   * @param {{asset?: string, state: URLSearchParams, signal: AbortSignal, changed: (state: URLSearchParams) => void, selected: (part: Record<string, [number, number]> | null) => void}} options
+   * @param {{asset?: string, state: URLSearchParams, signal: AbortSignal, changed: (state: URLSearchParams) => void, verbs: (chosen: any) => any}} options
    */
   constructor(path, grid, options) {
     this.path = path;
@@ -34,10 +34,8 @@ export class GridMap {
       const size = match ? this.sizes.get(match[1]) : undefined;
       if (match && size !== undefined) this.bounds.set(match[1], [Math.min(+match[2], size), Math.min(+match[3], size)]);
     }
-    this.only = state.get("only");
     /** @type {{error_type: string, error_message: string} | null} */
     this.error = state.has("error_type") ? { error_type: state.get("error_type") ?? "", error_message: state.get("error_message") ?? "" } : null;
-    if (this.error) this.only = "failed";
     /** @type {any} */
     this.data = null;
     /** @type {[number, number] | null} */
@@ -56,13 +54,31 @@ export class GridMap {
     this.place = { left: 0, top: 0, pitch: 1, line: 1 };
     /** @type {string | null} */
     this.tipAt = null;
-    this.controls = h("div.row", {});
+    this.controls = h("div.row");
+    // Times have short forms, and a name only where there are other dimensions.
+    const named = grid.dimensions.map(({ name, is_time }) => (grid.dimensions.length > 1 ? `${name}=` : "") + (is_time ? "2024-01..2024-02" : "…"));
+    this.field = h("input.mono.grow", {
+      type: "search", placeholder: `${named.join("|")}  ( / )`, "aria-label": "Partitions to show", "aria-describedby": "field-error",
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key === "Enter") this.find(this.field.value);
+        else if (event.key === "Escape") this.canvas.focus();
+      },
+    });
+    this.wrong = h("div.lost.small", { id: "field-error", role: "alert" });
+    this.all = h("button.quiet", { title: "Show all (0)", onclick: () => this.reset() }, "Show all");
     this.canvas = h("canvas", {
       tabindex: 0, role: "application", "aria-label": "Map of partitions. Arrows move, plus and minus zoom, Shift and arrows select, Escape clears.",
     });
     this.tip = h("div.tip", { hidden: true });
-    this.legend = h("div.legend", {});
-    this.element = h("div", {}, this.controls, h("div.map", {}, this.canvas, this.tip), this.legend);
+    this.legend = h("div.legend");
+    this.card = h("div");
+    this.element = h("div", this.controls,
+      h("div.row", this.field,
+        h("span.zoom",
+          h("button.quiet", { title: "Zoom in (+)", "aria-label": "Zoom in", onclick: () => this.zoom(0.5) }, "+"),
+          h("button.quiet", { title: "Zoom out (−)", "aria-label": "Zoom out", onclick: () => this.zoom(2) }, "−"),
+          this.all)),
+      this.wrong, h("div.map", this.canvas, this.tip), this.legend, this.card);
     /** @type {Map<string, Promise<string[]>>} */
     this.keyCache = new Map();
     this.listen();
@@ -84,27 +100,22 @@ export class GridMap {
     if (this.columns && this.columns !== this.grid.columns) state.set("columns", this.columns);
     for (const text of this.where()) state.append("where", text);
     if (this.error) for (const [name, text] of Object.entries(this.error)) state.set(name, text);
-    else if (this.only) state.set("only", this.only);
     this.options.changed(state);
   }
 
-  // -- what is shown ------------------------------------------------------------------------------
+  // What is shown:
 
   drawControls() {
     const names = this.grid.dimensions.map((dimension) => dimension.name);
     const choose = (label = "", /** @type {"rows" | "columns"} */ which) =>
-      h("label.row.small.muted", {}, label,
+      h("label.row.small.muted", label,
         h("select", { "aria-label": label, onchange: (event) => this.arrange(which, event.target.value) },
           names.map((name) => h("option", { value: name, selected: name === this[which] }, name))));
     const others = names.filter((name) => name !== this.rows && name !== this.columns);
     put(this.controls,
       names.length > 1 ? [choose("Rows", "rows"), choose("Columns", "columns")] : null,
-      others.map((name) => this.slider(name)),
-      h("span.grow", {}),
-      h("span.zoom", {},
-        h("button.quiet", { title: "Zoom in (+)", "aria-label": "Zoom in", onclick: () => this.zoom(0.5) }, "+"),
-        h("button.quiet", { title: "Zoom out (−)", "aria-label": "Zoom out", onclick: () => this.zoom(2) }, "−"),
-        h("button.quiet", { title: "Show all (0)", disabled: this.bounds.size === 0, onclick: () => this.reset() }, "Show all")));
+      others.map((name) => this.slider(name)));
+    this.all.disabled = this.bounds.size === 0;
   }
 
   /**
@@ -115,9 +126,9 @@ export class GridMap {
     const size = this.sizes.get(name) ?? 0;
     const fixed = this.bounds.get(name);
     const single = fixed && fixed[1] - fixed[0] === 1;
-    const label = h("span.mono", {}, single ? "…" : fixed ? `${count(fixed[1] - fixed[0])} keys` : `all ${count(size)}`);
+    const label = h("span.mono", single ? "…" : fixed ? `${count(fixed[1] - fixed[0])} keys` : `all ${count(size)}`);
     if (single) this.keys(name, fixed[0], 1, 1).then(([key]) => put(label, key ?? ""));
-    return h("label.row.small.muted", {}, name,
+    return h("label.row.small.muted", name,
       h("input", {
         type: "range", min: -1, max: size - 1, value: single ? fixed[0] : -1, "aria-label": `${name}: -1 adds all keys up`,
         onchange: (event) => {
@@ -151,7 +162,6 @@ export class GridMap {
    */
   filter(error) {
     this.error = error;
-    this.only = error ? "failed" : null;
     this.cursor = null;
     this.save();
     return this.refresh(true);
@@ -165,6 +175,48 @@ export class GridMap {
   reset() {
     this.bounds.clear();
     this.changed();
+  }
+
+  /**
+   * The coordinates of partitions that are named as on the command line.
+   * @param {string} keys @returns {Promise<Record<string, [number, number]>>}
+   */
+  locate(keys) {
+    return api.get(`${this.path}/find`, { keys, asset: this.options.asset }, this.options.signal);
+  }
+
+  /**
+   * Shows what was typed, and selects it, so that it is counted before anything is done with it.
+   * @param {string} keys
+   */
+  async find(keys) {
+    try {
+      const part = await this.locate(keys);
+      this.show(part);
+      this.choose(part);
+      this.canvas.focus();
+      this.say();
+    } catch (error) { this.say(messageOf(error)); }
+  }
+
+  /** Says what is wrong with what was typed. */
+  say(text = "") {
+    put(this.wrong, text);
+    this.field.setAttribute("aria-invalid", String(text !== ""));
+  }
+
+  /**
+   * Puts the cursor on a partition.
+   * @param {string} keys
+   */
+  async mark(keys) {
+    const { data } = this;
+    const found = await this.locate(keys).catch(() => null);
+    if (!found) return; // A key that is no longer there.
+    const at = (/** @type {string | null} */ name, per = 0) => (name === null ? 0 : Math.floor((found[name][0] - this.part(name)[0]) / per));
+    const column = at(data.columns, data.per_column);
+    this.cursor = data.per_row === 0 ? [column % data.width, Math.floor(column / data.width)] : [column, at(data.rows, data.per_row)];
+    this.canvas.scrollIntoView({ block: "nearest" });
   }
 
   /**
@@ -253,7 +305,7 @@ export class GridMap {
     return this.keyCache.get(name) ?? [];
   }
 
-  // -- painting -----------------------------------------------------------------------------------
+  // Painting:
 
   draw() {
     const { data, canvas } = this;
@@ -272,62 +324,88 @@ export class GridMap {
     this.place = { left, top, pitch, line };
     const context = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    const colour = (name = "") => style.getPropertyValue(`--${name}`).trim();
-    const palette = data.states.map(colour);
-    const done = colour("completed");
-    const blank = colour("pending");
-    const card = colour("card");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, space, height);
     const gap = Math.min(pitch, line) >= 6 ? 1 : 0;
-    const patterns = new Map([["failed", lines(context, true)], ["canceled", lines(context, false)]]);
-    const only = this.only ? data.states.indexOf(this.only) : -1;
-    const { bytes } = data;
-    const edge = (value = 0) => Math.round(value * scale) / scale;
-    for (let row = 0; row < data.height; row += 1) {
-      const y = edge(top + row * line);
-      const tall = Math.max(edge(top + (row + 1) * line) - y - gap, 0.5);
-      let at = row * data.width * 3;
-      for (let column = 0; column < data.width;) {
-        const [state, share, ended] = [bytes[at], bytes[at + 1], bytes[at + 2]];
+    const isMarked = gap > 0 && Math.min(pitch, line) >= MARKED_CELL;
+    context.putImageData(this.pixels(context, style, scale, gap, isMarked), 0, 0);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    if (isMarked) this.drawSigns(context);
+    this.drawKeys(context, style, space);
+    this.drawSelection(context, style.getPropertyValue("--accent"));
+    this.drawLegend();
+    canvas.dataset.painted = String(Number(canvas.dataset.painted || 0) + 1);
+  }
+
+  /**
+   * The cells as pixels: a hundred thousand cells are set in a few milliseconds, which no other way of painting them is.
+   * @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style
+   */
+  pixels(context, style, scale = 1, gap = 0, isMarked = false) {
+    const { data, place: { left, top, pitch, line } } = this;
+    const { bytes, width, height, states } = data;
+    const image = context.createImageData(this.canvas.width, this.canvas.height);
+    const words = new Uint32Array(image.data.buffer);
+    const colour = (name = "") => [1, 3, 5].map((at) => parseInt(style.getPropertyValue(`--${name}`).trim().slice(at, at + 2), 16));
+    const mix = (/** @type {number[]} */ from, /** @type {number[]} */ over, share = 1) => from.map((value, at) => value + (over[at] - value) * share);
+    const word = (/** @type {number[]} */ [red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+    const [done, blank, card] = ["completed", "pending", "card"].map(colour);
+    const only = this.error ? states.indexOf("failed") : -1;
+    /** The colour of a cell, that of the lines over it, and how they slant. */
+    const look = (state = 0, share = 0, ended = 0) => {
+      const name = states[state];
+      const isLeft = only >= 0 && state !== only;
+      const waits = WAITS.has(name);
+      let own = waits || isLeft ? blank : ENDED_WELL.has(name) ? done : card;
+      if (waits && ended && only < 0) own = mix(own, done, 0.3 + (0.7 * ended) / 255);
+      if (!isLeft && (!waits || RUNS.has(name))) own = mix(own, colour(name), share === 255 ? 1 : 0.5 + (0.5 * share) / 255);
+      return { plain: word(own), lined: word(mix(own, WHITE, 0.5)), slant: isMarked || isLeft ? undefined : LINES.get(name) };
+    };
+    /** @type {Map<number, ReturnType<typeof look>>} */
+    const looks = new Map();
+    const edge = (value = 0) => Math.round(value * scale);
+    const period = 4 * Math.round(scale);
+    for (let row = 0; row < height; row += 1) {
+      const y0 = edge(top + row * line);
+      const y1 = Math.max(edge(top + (row + 1) * line - gap), y0 + 1);
+      for (let column = 0; column < width;) {
+        const at = 3 * (row * width + column);
+        const cell = (bytes[at] << 16) | (bytes[at + 1] << 8) | bytes[at + 2];
         let next = column + 1;
-        let there = at + 3;
         // Equal neighbours are painted as one where nothing separates them.
-        if (!gap) while (next < data.width && bytes[there] === state && bytes[there + 1] === share && bytes[there + 2] === ended) { next += 1; there += 3; }
-        if (state !== 255) {
-          const x = edge(left + column * pitch);
-          const wide = Math.max(edge(left + next * pitch) - x - gap, 0.5);
-          const name = data.states[state];
-          const waits = name === "pending" || name === "running" || name === "missing" || name === "in_progress";
-          context.globalAlpha = 1;
-          const endedWell = name === "completed" || name === "materialized" || name === "skipped";
-          context.fillStyle = waits || (only >= 0 && state !== only) ? blank : endedWell ? done : card;
-          context.fillRect(x, y, wide, tall);
-          if (waits && ended && only < 0) {
-            context.globalAlpha = 0.3 + (0.7 * ended) / 255;
-            context.fillStyle = done;
-            context.fillRect(x, y, wide, tall);
-          }
-          if (only < 0 || state === only) {
-            context.globalAlpha = waits && name !== "running" && name !== "in_progress" ? 0 : share === 255 ? 1 : 0.5 + (0.5 * share) / 255;
-            context.fillStyle = palette[state];
-            context.fillRect(x, y, wide, tall);
-          }
-          context.globalAlpha = 1;
-          if (only < 0 || state === only) {
-            const pattern = patterns.get(name);
-            if (gap && wide >= MARKED_CELL - 1 && tall >= MARKED_CELL - 1) mark(context, name, x, y, wide, tall);
-            else if (pattern) { context.fillStyle = pattern; context.fillRect(x, y, wide, tall); }
+        if (!gap) for (let there = at + 3; next < width && ((bytes[there] << 16) | (bytes[there + 1] << 8) | bytes[there + 2]) === cell; there += 3) next += 1;
+        if (bytes[at] !== 255) {
+          let own = looks.get(cell);
+          if (!own) looks.set(cell, (own = look(bytes[at], bytes[at + 1], bytes[at + 2])));
+          const { plain, lined, slant } = own;
+          const x0 = edge(left + column * pitch);
+          const x1 = Math.max(edge(left + next * pitch - gap), x0 + 1);
+          for (let y = y0; y < y1; y += 1) {
+            const start = y * image.width;
+            words.fill(plain, start + x0, start + x1);
+            if (slant !== undefined) for (let x = x0; x < x1; x += 1) if ((y + slant * x) % period < scale) words[start + x] = lined;
           }
         }
         column = next;
-        at = there;
       }
     }
-    this.drawKeys(context, style, space);
-    this.drawSelection(context, colour("accent"));
-    this.drawLegend();
-    canvas.dataset.painted = String(Number(canvas.dataset.painted || 0) + 1);
+    return image;
+  }
+
+  /**
+   * The signs of states, for those who cannot tell the colours apart, where cells have room for them.
+   * @param {CanvasRenderingContext2D} context
+   */
+  drawSigns(context) {
+    const { data, place: { left, top, pitch, line } } = this;
+    const size = Math.min(pitch - 1, line - 1, 14) * 0.27;
+    const all = new Path2D();
+    for (let at = 0; at < data.width * data.height; at += 1) {
+      const name = data.states[data.bytes[3 * at]];
+      const sign = this.error && name !== "failed" ? undefined : SIGNS.get(name);
+      if (sign) all.addPath(sign, new DOMMatrix([size, 0, 0, size, left + ((at % data.width) + 0.5) * pitch - 0.5, top + (Math.floor(at / data.width) + 0.5) * line - 0.5]));
+    }
+    context.strokeStyle = "#fff";
+    context.lineWidth = 1.4;
+    context.stroke(all);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style @param {number} space */
@@ -340,21 +418,20 @@ export class GridMap {
       // One dimension, in lines: its first and its last key.
       const [first = "", last = first] = this.columnKeys;
       context.textAlign = "left";
-      context.fillText(first === last ? first : `${first} … ${last}`, 0, 8);
+      context.fillText(visible(first === last ? first : `${first} … ${last}`), 0, 8);
       return;
     }
     context.textAlign = "right";
-    const same = commonStart(this.rowKeys);
     this.rowKeys.forEach((key, index) => {
-      context.fillText(cut(context, key, left - 12, same), left - 8, top + (index * this.rowStep + 0.5) * line);
+      context.fillText(fit(context, key, left - 12), left - 8, top + (index * this.rowStep + 0.5) * line);
     });
     context.textAlign = "left";
     let free = 0;
     this.columnKeys.forEach((key, index) => {
       const x = left + index * this.columnStep * pitch;
-      const width = context.measureText(key).width;
+      const { width } = context.measureText(visible(key));
       if (x >= free && x + width <= space) {
-        context.fillText(key, x, 8);
+        context.fillText(visible(key), x, 8);
         free = x + width + 12;
       }
     });
@@ -362,37 +439,30 @@ export class GridMap {
 
   /** @param {CanvasRenderingContext2D} context @param {string} accent */
   drawSelection(context, accent) {
-    const { left, top, pitch, line } = this.place;
+    const { data: { width, per_row: perRow }, place: { left, top, pitch, line } } = this;
     context.strokeStyle = accent;
     context.fillStyle = accent;
     context.lineWidth = 2;
-    for (const [x0, y0, x1, y1] of this.boxes()) {
+    const draw = (x0 = 0, y0 = 0, x1 = 0, y1 = 0) => {
+      const box = /** @type {const} */ ([left + x0 * pitch, top + y0 * line, (x1 + 1 - x0) * pitch, (y1 + 1 - y0) * line]);
       context.globalAlpha = 0.18;
-      context.fillRect(left + x0 * pitch, top + y0 * line, (x1 - x0) * pitch, (y1 - y0) * line);
+      context.fillRect(...box);
       context.globalAlpha = 1;
-      context.strokeRect(left + x0 * pitch, top + y0 * line, (x1 - x0) * pitch, (y1 - y0) * line);
+      context.strokeRect(...box);
+    };
+    if (this.selection) {
+      const [[x0, y0], [x1, y1]] = this.selection;
+      if (perRow) draw(Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1));
+      else {
+        // Where the cells continue row by row, so does the selection.
+        const [first, last] = [y0 * width + x0, y1 * width + x1].sort((a, b) => a - b);
+        for (let y = Math.floor(first / width); y * width <= last; y += 1) draw(Math.max(first - y * width, 0), y, Math.min(last - y * width, width - 1), y);
+      }
     }
     if (this.cursor) {
       const [x, y] = this.cursor;
       context.strokeRect(left + x * pitch - 1, top + y * line - 1, Math.max(pitch, 3) + 2, Math.max(line, 3) + 2);
     }
-  }
-
-  /**
-   * The boxes of cells that the selection covers.
-   * @returns {[number, number, number, number][]}
-   */
-  boxes() {
-    if (!this.selection || !this.data) return [];
-    const [[x0, y0], [x1, y1]] = this.selection;
-    const { width } = this.data;
-    if (this.data.per_row !== 0) return [[Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1) + 1, Math.max(y0, y1) + 1]];
-    const [first, last] = [y0 * width + x0, y1 * width + x1].sort((a, b) => a - b);
-    const [top, bottom] = [Math.floor(first / width), Math.floor(last / width)];
-    if (top === bottom) return [[first % width, top, (last % width) + 1, top + 1]];
-    const boxes = [[first % width, top, width, top + 1], [0, bottom, (last % width) + 1, bottom + 1]];
-    if (bottom - top > 1) boxes.push([0, top + 1, width, bottom]);
-    return /** @type {any} */ (boxes);
   }
 
   drawLegend() {
@@ -402,15 +472,15 @@ export class GridMap {
     const each = others.reduce((all, { name }) => all * this.length(name), Math.max(data.per_row, 1) * data.per_column);
     if (this.error) {
       const { failed } = data.totals;
-      put(this.legend, h("span", {}, dot("failed"), `${count(failed)} failed with ${this.error.error_type}: ${this.error.error_message}`));
+      put(this.legend, h("span", dot("failed"), `${count(failed)} failed with ${this.error.error_type}: ${this.error.error_message}`));
       return;
     }
     put(this.legend,
       counts(data.totals),
-      h("span", {}, each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the fainter the smaller its share` : "single partitions"));
+      h("span", each > 1 ? `${count(each)} to a cell; a cell shows its worst state, the fainter the smaller its share` : "single partitions"));
   }
 
-  // -- input --------------------------------------------------------------------------------------
+  // Input:
 
   listen() {
     const { canvas } = this;
@@ -462,6 +532,19 @@ export class GridMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
   }
 
+  /**
+   * The keys of a view with a map.
+   * @param {string} key @param {import("./dom.js").Verb[]} verbs
+   */
+  onKey(key, verbs) {
+    const verb = verbs.find(([own]) => own === key);
+    if (key === "m") this.canvas.focus();
+    else if (key === "/") this.field.focus();
+    else if (verb) verb[2]();
+    else return false;
+    return true;
+  }
+
   /** @param {KeyboardEvent} event @returns {boolean} whether the key means something here */
   key(event) {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -481,7 +564,7 @@ export class GridMap {
     else if (event.key === "-") this.zoom(2, this.cursor);
     else if (event.key === "0") this.reset();
     else if (event.key === "Enter" && this.cursor) this.select([this.cursor, this.cursor]);
-    else if (event.key === "Escape") this.select(null);
+    else if (event.key === "Escape") { this.select(null); this.say(); }
     else return false;
     return true;
   }
@@ -526,8 +609,31 @@ export class GridMap {
   /** @param {[[number, number], [number, number]] | null} cells */
   select(cells) {
     this.selection = cells;
-    this.options.selected(cells ? this.coordinates(...cells) : null);
+    this.choose(cells && this.coordinates(...cells));
     if (this.data) this.draw();
+  }
+
+  /** Counts a part, and names it. */
+  count(part = {}) {
+    return api.get(`${this.path}/part`, { where: api.where(part), asset: this.options.asset }, this.options.signal);
+  }
+
+  /**
+   * Shows what can be done with a part, once it has been counted.
+   * @param {Record<string, [number, number]> | null} part
+   */
+  async choose(part) {
+    const own = (this.asked = Symbol("part"));
+    /** @type {any} */
+    this.chosen = null;
+    const found = part && (await this.count(part).catch(failed));
+    if (this.asked !== own) return;
+    this.field.value = found?.keys ?? "";
+    this.chosen = found && { ...found, part };
+    put(this.card, found && h("div.selection", { id: "selection" },
+      h("b", plural(found.count, "partition")), counts(found.totals), h("span.grow"), this.options.verbs(this.chosen),
+      h("button", { onclick: () => this.show(part) }, "Zoom"),
+      h("button.quiet", { onclick: () => this.select(null) }, "Clear")));
   }
 
   /**
@@ -581,21 +687,10 @@ export class GridMap {
     if (name === this.tipAt) return;
     this.tipAt = name;
     this.tipTimer = setTimeout(async () => {
-      const part = this.coordinates(at, at);
-      const where = api.where(part);
       try {
-        const [{ totals }, ...keys] = await Promise.all([
-          api.get(`${this.path}/cells`, { where, width: 1, height: 1, asset: this.options.asset }),
-          ...[this.rows, this.columns].filter((key) => key !== null).map(async (key) => {
-            const [start, end] = part[/** @type {string} */ (key)];
-            const [first] = await this.keys(/** @type {string} */ (key), start, 1, 1);
-            const [last] = end - start > 1 ? await this.keys(/** @type {string} */ (key), end - 1, 1, 1) : [first];
-            return first === last ? first : `${first} … ${last}`;
-          }),
-        ]);
+        const { keys, totals } = await this.count(this.coordinates(at, at));
         if (this.tipAt !== name) return;
-        put(this.tip, h("div.mono", {}, keys.join("  ")),
-          Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("div", {}, `${count(/** @type {number} */ (value))} ${state.replace("_", " ")}`)));
+        put(this.tip, each(keys.split("|"), (key) => h("div.mono", key)), counts(totals));
         this.tip.hidden = false;
         const { left, top, pitch, line } = this.place;
         const space = this.canvas.parentElement.clientWidth;
@@ -607,60 +702,25 @@ export class GridMap {
   }
 }
 
-/** The sign of a state around a middle, for those who cannot tell the colours apart. */
+/** The sign of a state around a middle. */
 const SIGNS = new Map(Object.entries({
   failed: "M-1-1L1 1M1-1L-1 1", canceled: "M-1 0L1 0", running: "M-.7-1L1 0L-.7 1", in_progress: "M-.7-1L1 0L-.7 1",
   stale: "M0-1L0 .3M0 .8L0 1", skipped: "M-.5 0a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0",
 }).map(([state, path]) => [state, new Path2D(path)]));
 
-/** @param {CanvasRenderingContext2D} context */
-function mark(context, state = "", x = 0, y = 0, w = 0, t = 0) {
-  const sign = SIGNS.get(state);
-  if (!sign) return;
-  const size = Math.min(w, t, 14) * 0.27;
-  context.save();
-  context.translate(x + w / 2, y + t / 2);
-  context.scale(size, size);
-  context.strokeStyle = "#fff";
-  context.lineWidth = 1.4 / size;
-  context.stroke(sign);
-  context.restore();
-}
+/** How the lines over a state slant, where cells are too small for its sign. */
+const LINES = new Map([["canceled", 0], ["failed", 1]]);
+const WHITE = [255, 255, 255];
+const RUNS = new Set(["running", "in_progress"]);
+const WAITS = new Set(["pending", "missing", ...RUNS]);
+const ENDED_WELL = new Set(["completed", "materialized", "skipped"]);
 
 /**
- * The number of characters with which all texts begin.
- * @param {string[]} texts
+ * A text that fits: of a longer one its end, in which keys differ.
+ * @param {CanvasRenderingContext2D} context
  */
-function commonStart(texts) {
-  const [first = ""] = texts;
-  let length = first.length;
-  for (const text of texts) while (!text.startsWith(first.slice(0, length))) length -= 1;
-  return texts.length > 1 ? length : 0;
-}
-
-/**
- * A text that fits; where all begin alike, it is the beginning that is left out.
- * @param {CanvasRenderingContext2D} context @param {string} text @param {number} width @param {number} same
- */
-function cut(context, text, width, same) {
-  if (context.measureText(text).width <= width) return text;
-  const own = same > 2 ? `…${text.slice(same - 1)}` : text;
-  if (own !== text && context.measureText(own).width <= width) return own;
-  let length = own.length;
-  while (length > 1 && context.measureText(`${own.slice(0, length)}…`).width > width) length -= 1;
-  return `${own.slice(0, length)}…`;
-}
-
-/**
- * The lines over what failed or was canceled, where cells are too small for a sign.
- * @param {CanvasRenderingContext2D} context @param {boolean} isFailed
- */
-function lines(context, isFailed) {
-  const tile = document.createElement("canvas");
-  [tile.width, tile.height] = [4, 4];
-  const own = /** @type {CanvasRenderingContext2D} */ (tile.getContext("2d"));
-  own.fillStyle = "rgb(255 255 255 / 50%)";
-  if (isFailed) for (const at of [0, 1, 2, 3]) own.fillRect(at, 3 - at, 1, 1);
-  else own.fillRect(0, 1, 4, 1);
-  return context.createPattern(tile, "repeat");
+function fit(context, text = "", width = 0) {
+  let shown = visible(text);
+  for (let at = 1; at < text.length && context.measureText(shown).width > width; at += 1) shown = `…${text.slice(at)}`;
+  return shown;
 }

@@ -50,6 +50,10 @@ pub struct Request {
     /// What only the caller reads, as JSON: the module of the assets, and whom to notify of the end.
     #[serde(default)]
     pub launch: Option<String>,
+    /// Who is notified of its end, by names that the caller gives. Recorded beside the request, in the same
+    /// transaction, since each is removed when it was notified.
+    #[serde(default)]
+    pub notified: Vec<String>,
     /// When it was submitted.
     pub created_at: Micros,
     /// Limits beyond concurrency and failure policy.
@@ -59,6 +63,9 @@ pub struct Request {
     #[serde(default)]
     pub sessions: Vec<Session>,
 }
+
+/// The name under which the dynamic keys of a storage hold what is still to be notified.
+pub const NOTIFICATIONS: &str = "rivers/notifications";
 
 /// The tag that holds the priority.
 pub const PRIORITY_TAG: &str = "rivers/priority";
@@ -87,9 +94,13 @@ impl Request {
         serde_json::from_value(fields.into()).map_err(refused)
     }
 
-    /// The request as it is stored: JSON with every field.
+    /// The request as it is stored: JSON with every field, without whom to notify.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self)
+        let stored = Self {
+            notified: Vec::new(),
+            ..self.clone()
+        };
+        serde_json::to_string(&stored)
             .map_err(|error| Error::Execution(format!("the request cannot be stored: {error}")))
     }
 
@@ -135,6 +146,12 @@ impl Request {
         let fits = |asset: &RequestedAsset| asset.name == name && asset.partitioned == partitioned;
         let place = self.assets.iter().position(fits)?;
         Some(place as u32)
+    }
+
+    /// The dynamic keys, under [`NOTIFICATIONS`], that say who is to be notified of its end.
+    pub fn notification_keys(&self) -> Vec<String> {
+        let key = |receiver: &String| format!("{}#{receiver}", self.id);
+        self.notified.iter().map(key).collect()
     }
 
     /// The id of a run. It follows from the backfill's id and is stored nowhere.

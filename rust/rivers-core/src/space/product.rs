@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::axis::Axis;
+use super::time::Nanos;
 use crate::error::{Error, Result, did_you_mean, some_of};
 
 /// Maximum number of partitions of a space, so that their numbers fit `u64` and SQLite's `i64`.
@@ -69,6 +70,18 @@ impl Space {
             strides: Vec::new(),
             len: 1,
         })
+    }
+
+    /// These partitions, as a range is read that names them relative to a time, such as `today`: a space that
+    /// was stored knows none.
+    pub fn seen_at(&self, now: Nanos) -> Arc<Self> {
+        let mut seen = self.clone();
+        for dim in &mut seen.dims {
+            if let Axis::Time(axis) = &dim.axis {
+                dim.axis = Axis::Time(axis.clone().seen_at(now));
+            }
+        }
+        Arc::new(seen)
     }
 
     /// The dimensions, the slowest first.

@@ -74,6 +74,7 @@ fn request(policy: FailurePolicy) -> Request {
         config: None,
         retry: None,
         launch: None,
+        notified: Vec::new(),
         created_at: SystemClock.now(),
         control: Control::default(),
     }
@@ -264,6 +265,7 @@ pub(crate) fn act() {
         placement: Placement::Local,
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     };
     match argument("TASK").as_str() {
         "cancel" => {

@@ -194,6 +194,7 @@ fn execution(behaviour: &Behaviour) -> Execution {
         },
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     }
 }
 
@@ -241,6 +242,7 @@ fn submit(world: &Rc<World>, process: &Rc<Process>) {
         control: Control::default(),
         sessions: Vec::new(),
         launch: None,
+        notified: Vec::new(),
     };
     let size = if one_in(3) { 60 } else { 12 };
     let plan = plan(1 + below(size), layered);

@@ -197,6 +197,7 @@ pub(crate) fn backfill(
             config: None,
             retry: None,
             launch: None,
+            notified: Vec::new(),
             created_at: 1_000_000,
             control: Control::default(),
         },

@@ -95,7 +95,7 @@ impl TimeAxis {
     }
 
     /// This axis, with the time at which it was resolved.
-    pub(super) fn seen_at(self, now: Nanos) -> Self {
+    pub(in crate::space) fn seen_at(self, now: Nanos) -> Self {
         let now = Some(now);
         Self { now, ..self }
     }

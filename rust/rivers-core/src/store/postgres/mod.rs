@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::encoding::{EncodedBackfill, EncodedReport, status_code};
+use super::encoding::{EncodedBackfill, EncodedReport, decode_left, status_code};
 use super::liveness::lock_file::{self, Registration, Unlocked};
 use super::maintenance::{MAX_TEXTS, Maintenance};
 use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
@@ -38,7 +38,8 @@ use super::records::{
 use super::segment::{MAX_MERGED, Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, Values};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, RunEnd, SkipRow, Status,
+    AttemptRow, Cause, Change, FailureRow, Left, MetadataRow, NOTIFICATIONS, Report, Request,
+    RunEnd, SkipRow, Status,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -286,7 +287,11 @@ impl Ledger for PostgresStore {
                         return Ok(Err(found));
                     }
                 }
-                backfill::create(connected, request, plan, &encoded, lease).map(Ok)
+                let key = backfill::create(connected, request, plan, &encoded, lease)?;
+                if !request.notified.is_empty() {
+                    records::add_dynamic(connected, NOTIFICATIONS, &request.notification_keys())?;
+                }
+                Ok(Ok(key))
             })
         })?;
         let key = created.map_err(|found: Overlap| found.refusal())?;
@@ -614,6 +619,12 @@ impl Records for PostgresStore {
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
         self.read(|connected| records::attempts(connected, key))
+    }
+
+    fn left(&self, key: Key) -> Result<Vec<(u64, Left)>> {
+        let rows = self.read(|connected| records::left(connected, key))?;
+        let decode = |(run, body): (u64, Vec<u8>)| Ok((run, decode_left(&body)?));
+        rows.into_iter().map(decode).collect()
     }
 
     fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {

@@ -27,8 +27,13 @@ pub fn error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<Strin
         .filter(|_| row.counts.canceled > 0)
         .map(|why| format!("; {why}, {} canceled", row.counts.canceled))
         .unwrap_or_default();
+    let partitions = if total == 1 {
+        "partition"
+    } else {
+        "partitions"
+    };
     Ok(Some(format!(
-        "{text} ({failed} of {total} partitions failed{stopped})"
+        "{text} ({failed} of {total} {partitions} failed{stopped})"
     )))
 }
 

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, Transaction, p
 use std::time::Duration;
 
 use super::columns::{damaged, in_flight, stop};
-use super::segment;
-use crate::backfill::{Change, Counts, Request, Status};
+use super::{dynamic, segment};
+use crate::backfill::{Change, Counts, NOTIFICATIONS, Request, Status};
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::store::digest::digest;
@@ -59,6 +59,9 @@ pub(super) fn create(
     )?;
     for (asset, scope) in request.assets.iter().zip(encoded.scopes.of(request)) {
         insert.execute(params![asset.name, key, scope])?;
+    }
+    if !request.notified.is_empty() {
+        dynamic::add(transaction, NOTIFICATIONS, &request.notification_keys())?;
     }
     Ok(key)
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::window::{Side, Tiling, Window};
+use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+use crate::space::time::Nanos;
 use crate::space::{IndexSet, Members, RangeSpec, Selection, Space};
 use crate::table::layout::{Indices, Layout, nesting_of};
 
@@ -123,13 +125,14 @@ impl Grid {
         self.space().dims()[dim].axis.label(position)
     }
 
-    /// The coordinates of a range of keys, for each dimension.
+    /// The coordinates of a range of keys, for each dimension. What it names relative to the present, such as
+    /// `today`, is relative to `now`.
     ///
     /// # Errors
     /// `PartitionValidation` for keys that do not exist; `Configuration` for a range that leaves out keys
     /// in between.
-    pub fn bounds_of(&self, range: &RangeSpec) -> Result<Vec<Range<u32>>> {
-        let wanted = range.select(self.space())?;
+    pub fn bounds_of(&self, range: &RangeSpec, now: Micros) -> Result<Vec<Range<u32>>> {
+        let wanted = range.select(&self.space().seen_at(Nanos::from(now) * 1000))?;
         let Members::Product(sets) = wanted.members() else {
             return Err(Error::Configuration("a map shows a product of keys".into()));
         };
