@@ -3,6 +3,7 @@
 Usage: program.py ADDRESS FOLDER SHIPPED, where SHIPPED is the folder of a package that only this process finds.
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -14,8 +15,9 @@ FACTOR = 3
 LETTERS = rs.PartitionsDefinition.static_(["a", "b"])
 
 
+@functools.cache
 def scaled(number):
-    """A function of `__main__` that uses a variable of it."""
+    """A function of `__main__` that uses a variable of it, behind a cache."""
     return FACTOR * number
 
 
