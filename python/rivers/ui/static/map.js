@@ -391,7 +391,7 @@ export class GridMap {
   }
 
   /**
-   * The signs of states, for those who cannot tell the colours apart, where cells have room for them.
+   * The signs of states, which do not need colours, where cells have room for them.
    * @param {CanvasRenderingContext2D} context
    */
   drawSigns(context) {
