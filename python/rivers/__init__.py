@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rivers.policies.strategy import BackfillStrategy
     from rivers.repository.repository import CodeRepository
     from rivers.repository.run_handle import RunHandle
+    from rivers.status.notifications import BackfillEnd
     from rivers.status.results import BackfillResult, BackfillStatus, RunResult
     from rivers.storage.events import StoredEvent
     from rivers.storage.run_record import LaunchedBy, RunRecord
@@ -54,6 +55,7 @@ __all__ = [
     "AssetDef",
     "AssetExecutionContext",
     "BackfillClient",
+    "BackfillEnd",
     "BackfillResult",
     "BackfillStatus",
     "BackfillStrategy",
@@ -138,6 +140,7 @@ _MODULES = {
     "rivers.policies.strategy": ("BackfillStrategy",),
     "rivers.repository.repository": ("CodeRepository",),
     "rivers.repository.run_handle": ("RunHandle",),
+    "rivers.status.notifications": ("BackfillEnd",),
     "rivers.status.results": ("BackfillResult", "BackfillStatus", "RunResult"),
     "rivers.storage.events": ("StoredEvent",),
     "rivers.storage.run_record": ("LaunchedBy", "RunRecord"),

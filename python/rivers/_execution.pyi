@@ -58,13 +58,16 @@ class Engine:
         program: Program,
         executor: Executor,
         pools: Sequence[tuple[str, int]],
-        session: tuple[int, Sequence[tuple[int, Selection]], str, bool],
+        session: tuple[
+            int, Sequence[tuple[int, Selection]], str, bool, Sequence[tuple[int, Selection]]
+        ],
     ) -> int:
         """Continues a backfill whose process is dead; returns its number in the storage.
 
         The session is how far the repository's clock is ahead of `now()`, in microseconds; by index of an
         asset, the partitions for which it is executed although the plan says that it is materialized; and
-        the assets as they are declared now, as JSON; and whether no run starts until `start_held`.
+        the assets as they are declared now, as JSON; whether no run starts until `start_held`; and by index
+        of an asset, the partitions that earlier attempts of unfinished runs made and whose values are there.
         """
 
     def next_batch(self, timeout: float) -> Batch | None:
@@ -366,6 +369,9 @@ class Run:
         repeated: Sequence[int],
     ) -> None:
         """Records that assets failed and are retried after `seconds`, together with `repeated`."""
+
+    def keep_yielded(self, asset: int, partitions: Selection) -> None:
+        """Records what an asset that is retried materialized: the next attempt does without it."""
 
     def executes(self, asset: int) -> bool:
         """Whether this attempt executes an asset: an earlier one may have done so."""

@@ -174,7 +174,7 @@ class PartitionsDefinition:
     computes with partitions without listing them, so its size does not matter; keys are built only
     when they are read. Definitions are immutable, comparable, hashable and picklable.
 
-    Time windows are half-open, `[start, end)`, on a naive wall-clock grid, and a partition's key is
+    Time windows are half-open, `[start, end)`, in UTC unless `timezone=` names a zone; a partition's key is
     the formatted start of its window. Without an `end`, the last partition is the window that
     contains the current time. The plan of a backfill is fixed when it is submitted.
 

@@ -374,6 +374,9 @@ class Store:
     def materialized_in(self, ids: Sequence[str], asset: str, space: Space) -> Selection:
         """Returns the partitions of a space for which one of these backfills materialized an asset."""
 
+    def left_by_attempts(self, id: str) -> list[tuple[int, Selection]]:
+        """Returns, by index of an asset, what attempts of a backfill's unfinished runs materialized."""
+
     def ever_materialized(self, asset: str) -> list[Selection]:
         """Returns all partitions that an asset was materialized for, a selection per definition."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mypy import api
 from tests.contract import typed_program
+from tests.contract.test_docs import BLOCK, PAGES
 
 import rivers
 
@@ -16,7 +17,12 @@ PROGRAM = Path(typed_program.__file__)
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory):
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def checked(cache, tmp_path_factory):
     """Runs mypy strictly on a program, in which some text may be replaced."""
     folder = tmp_path_factory.mktemp("program")
 
@@ -25,7 +31,7 @@ def checked(tmp_path_factory):
         assert old in source
         program = folder / "program.py"
         program.write_text(source.replace(old, new), encoding="utf-8")
-        report, errors, _ = api.run(["--strict", f"--cache-dir={folder}", str(program)])
+        report, errors, _ = api.run(["--strict", f"--cache-dir={cache}", str(program)])
         assert not errors
         return re.findall(r"program\.py:\d+: error: (.*)", report)
 
@@ -42,6 +48,28 @@ def test_the_package_says_that_it_is_typed():
 
 def test_the_program_passes_strict_checks(checked):
     assert checked() == []
+
+
+UNTYPED = ["no-untyped-def", "no-untyped-call", "no-redef", "import-not-found"]
+"""What an example may leave out, do again further down its page, or import from another of its files."""
+
+
+def test_the_examples_of_the_guides_pass_strict_checks(cache, tmp_path):
+    files = {}
+    for page in PAGES:
+        for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            name = f"{page.stem}_{block['title'] or 'page.py'}".replace("-", "_")
+            if block["kind"] == "python" and name.endswith(".py"):
+                files[name] = files.get(name, "") + block["body"]
+    # Within the files: options of the command line would have the whole package checked again.
+    first = f'# mypy: disable-error-code="{",".join(UNTYPED)}"\n'
+    for name, code in files.items():
+        (tmp_path / name).write_text(first + code, encoding="utf-8")
+    report, errors, _ = api.run(
+        ["--strict", f"--cache-dir={cache}", *(str(tmp_path / name) for name in files)]
+    )
+    assert not errors
+    assert [line for line in report.splitlines() if ": error:" in line] == []
 
 
 MISTAKES = [

@@ -210,7 +210,43 @@ def test_a_key_with_several_values_stands_for_its_partitions():
     assert repo.load_node("source", partition_key=key("d")) == 2
 
 
-def test_a_generator_that_fails_is_retried_as_a_whole():
+def test_a_generator_that_fails_is_retried_for_what_it_has_not_yielded():
+    calls = []
+
+    def source(context):
+        calls.append([own.key[0] for own in context.partition.keys])
+        for text in "abcd":  # Also what it was not called for.
+            if (text, context.attempt) in [("b", 1), ("d", 2), ("c", 3)]:
+                raise OSError("away")
+            yield key(text), f"{text}{context.attempt}"
+
+    repo, result = run(source, retry=rs.RetryPolicy(max_retries=2))
+    assert (result.completed, result.failed) == (3, 1)
+    assert calls == [["a", "b", "c", "d"], ["b", "c", "d"], ["d"]]
+    assert [repo.load_node("source", key(text)) for text in "abc"] == ["a1", "b2", "c2"]
+    assert status(repo, "source") == ["materialized"] * 3 + ["failed"]
+
+
+def test_a_multi_asset_that_fails_is_retried_for_the_outputs_that_it_has_not_yielded():
+    @rs.Asset.from_multi(
+        output_defs=[rs.AssetDef(name) for name in "xyz"], retry=rs.RetryPolicy(max_retries=1)
+    )
+    def several(context):
+        for name in "xyz":
+            if (name, context.attempt) in [("y", 1), ("z", 2)]:
+                raise OSError("away")
+            yield rs.Output(f"{name}{context.attempt}", output_name=name)
+
+    repo = repository(several)
+    result = repo.materialize(raise_on_error=False)
+    assert (result.materialized_assets, [name for name, _ in result.failed_assets]) == (
+        ["x", "y"],
+        ["z"],
+    )
+    assert [repo.load_node(name) for name in "xy"] == ["x1", "y2"]
+
+
+def test_a_generator_without_keys_that_fails_is_retried_as_a_whole():
     def source(context):
         yield 1
         if context.attempt == 1:

@@ -1,5 +1,6 @@
 """Values of assets without a handler, on a file storage: found by each process, until the next run."""
 
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -589,3 +590,34 @@ def test_values_of_backfills_without_a_record_and_files_without_a_value_are_prun
     assert len(set(_files(storage)) & set(kept)) == 2
     states = made.partition_status("made")["status"].to_list()
     assert states == ["missing", "materialized", "materialized"]
+
+
+def test_values_of_many_partitions_that_were_counted_go_with_another_connection(tmp_path):
+    """Of more than 100,000 partitions values are counted; a count holds until something is written."""
+    many = rs.PartitionsDefinition.multi(
+        {
+            name: rs.PartitionsDefinition.static_([f"{name}{n}" for n in range(size)])
+            for name, size in (("a", 101), ("b", 1000))
+        }
+    )
+
+    @rs.Asset(partitions_def=many)
+    def up():
+        return None
+
+    whole = rs.PartitionKeyRange.multi({})
+    with rs.CodeRepository([up]).resolve(rs.Storage.embedded(tmp_path / "x.db")) as own:
+        own.backfill(partition_range=whole, strategy=ONE_RUN)
+
+        def num_missing():
+            plan = own.backfill(partition_range=whole, only_missing=True, dry_run=True)
+            return plan.num_partitions
+
+        assert [num_missing(), num_missing()] == [0, 0]
+        with contextlib.closing(sqlite3.connect(tmp_path / "x.db-values" / "values.db")) as other:
+            other.execute("DELETE FROM none")
+            other.execute("DELETE FROM value")
+            other.commit()
+        assert num_missing() == 101_000
+        own.backfill(partition_range=whole, strategy=ONE_RUN)
+        assert num_missing() == 0

@@ -172,3 +172,12 @@ def test_reports_are_events_of_their_simple():
     assert (reported.metadata, reported.run_id) == ([("rows", "5")], "")
     assert len({event.id for event in (forgotten, reported, *rest)}) == 5
     assert storage.get_events_for_asset("x", limit=1) == [forgotten]
+
+
+def test_the_table_of_an_external_asset_shows_what_was_reported():
+    given = rs.Asset.external("given", partitions_def=LETTERS, io_handler=rs.InMemoryIOHandler())
+    repo = repository(given)
+    repo.report_materialized("given", [key("b")])
+    assert states(repo, "given") == ["missing", "materialized", "missing"]
+    repo.forget_partitions("given", [key("b")])
+    assert states(repo, "given") == ["missing"] * 3

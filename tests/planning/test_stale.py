@@ -161,3 +161,23 @@ def test_a_skipped_partition_is_skipped_until_it_is_stale():
     skips = False
     assert repo.backfill(partition_keys=ALL, only_stale=True).num_partitions == 4
     assert repo.partition_status("x")["status"].unique().to_list() == ["materialized"]
+
+
+def test_what_needs_the_selected_assets_is_executed_with_those_that_are_out_of_date():
+    once = asset("once", None)
+    days = asset("days", DAYS, needs=[rs.AssetDef.dep("once")])
+    total = asset("total", None, needs=[rs.AssetDef.dep("days")])
+    mail = asset("mail", None, needs=[rs.AssetDef.dep("total")])
+    repo = repository(once, days, total, mail)
+    every = rs.PartitionKeyRange.single(None, None)
+    both = {"include_upstream": True, "include_downstream": True}
+    repo.backfill(["days"], partition_range=every, **both)
+    calls.clear()
+    repo.backfill(["days"], partition_range=every, only_stale=True, **both)
+    assert calls == {}
+    repo.materialize(["once"])
+    calls.clear()
+    result = repo.backfill(["days"], partition_range=every, only_stale=True, dry_run=True, **both)
+    assert result.partitions_per_asset == {"days": 31, "total": 1, "mail": 1}
+    repo.backfill(["days"], partition_range=every, only_stale=True, **both)
+    assert calls == {"days": 31, "total": 1, "mail": 1}

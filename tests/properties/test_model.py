@@ -6,6 +6,7 @@ import pytest
 from tests.properties.model.__main__ import main
 
 from rivers.execution import skips
+from rivers.io import BaseIOHandler, PickleIOHandler
 from rivers.planning import lost_inputs, stale, states
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
@@ -36,6 +37,10 @@ def make_no_input_again(monkeypatch):
 
 def follow_no_skip(monkeypatch):
     monkeypatch.setattr(skips, "_skipped_elsewhere", lambda *_: None)
+
+
+def miss_no_file(monkeypatch):
+    monkeypatch.setattr(PickleIOHandler, "_without_file", BaseIOHandler._without_file)
 
 
 def leave_out_what_needs_itself(monkeypatch):

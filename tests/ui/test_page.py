@@ -160,6 +160,7 @@ def test_a_rectangle_of_a_hundred_million_is_run_again_by_two_clicks(
         "x": rs.PartitionsDefinition.static_([f"x{at}" for at in range(side)]),
         "y": rs.PartitionsDefinition.static_([f"y{at}" for at in range(side)]),
     })  # fmt: skip
+
     @rs.Asset(partitions_def=plane, backfill_strategy=rs.BackfillStrategy.single_run())
     def points(context):
         raise ValueError("no data")

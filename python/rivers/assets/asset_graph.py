@@ -38,6 +38,7 @@ class Node:
 
     Attributes:
         asset: The asset.
+        name: Its name.
         definition: Its partitions definition, looked up if it was given by name; `None` if it has none.
         inputs: Names of the upstream assets whose values it takes; it may take its own.
         resources: Names of the resources that it takes.
@@ -48,6 +49,7 @@ class Node:
     """
 
     asset: Asset
+    name: str = field(init=False)
     definition: PartitionsDefinition | None
     inputs: list[str] = field(default_factory=list)
     resources: list[str] = field(default_factory=list)
@@ -55,14 +57,12 @@ class Node:
     mappings: dict[str, PartitionMapping] = field(default_factory=dict)
     implied: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.name = self.asset.name
+
     def mapping_to(self, upstream: str) -> PartitionMapping | None:
         """The mapping to an upstream; `None` if none is declared and names do not imply one."""
         return SAME_KEYS if upstream in self.implied else self.mappings.get(upstream)
-
-    @property
-    def name(self) -> str:
-        """Name of the asset."""
-        return self.asset.name
 
     def may_miss(self, upstream: str) -> bool:
         """Whether the asset does without partitions of an upstream that do not exist."""

@@ -32,7 +32,7 @@ def check_config(
     """
     text = _as_json(config)
     steps = {node.asset.step.name: node.asset.step for node in nodes}
-    given = _by_step({} if text is None else json.loads(text), nodes)
+    given = {} if text is None else _by_step(json.loads(text), nodes)
     return text, {
         name: instance
         for name, step in steps.items()

@@ -7,9 +7,11 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from rivers._lazy import ComputedOnce
 from rivers.assets.multi_asset import collect_outputs
 from rivers.assets.signature import Signature
 from rivers.execution.compute import Compute
+from rivers.execution.generators import item_hint
 from rivers.execution.steps import Labels
 
 if TYPE_CHECKING:
@@ -66,7 +68,12 @@ class StepDef:
     compute: Compute | None = None
     traced: TracedFunction | None = None
 
-    @property
+    @ComputedOnce
+    def value_hint(self) -> Any:
+        """The annotation of the values that it returns or yields; `None` if there is none, or several."""
+        return None if self.kind == "multi" else item_hint(self.signature.return_hint)
+
+    @ComputedOnce
     def compute_of_all(self) -> Compute | None:
         """What it and its tasks need together; `None`: the default."""
         calls = [] if self.traced is None else self.traced.calls

@@ -15,7 +15,7 @@ from rivers.exceptions import RiversError
 
 _MODULE_OF = {
     "init": "init",
-    "backfill": "backfill", "rerun": "backfill", "resume": "backfill",
+    "backfill": "backfill", "rerun": "rerun", "resume": "rerun",
     "assets": "assets", "materialize": "assets",
     "list": "status", "status": "status",
     "partitions": "inspect", "errors": "inspect", "grid": "inspect",

@@ -12,17 +12,24 @@ from pathlib import Path
 import click
 
 from rivers.cli.display import errors, output
+from rivers.exceptions import ConfigurationError
 
 _PIPE = "RIVERS_DETACHED_PIPE"
 """Internal variable with the file descriptor of the pipe."""
 
 
-def start_detached(storage: str | None) -> None:
+def start_detached(storage: str | None, *, dry_run: bool = False) -> None:
     """Starts this command again without `--detach`, and returns when its backfill is recorded.
 
     Args:
         storage: The path that was given, if one was; logs are written to a folder `logs` beside it.
+        dry_run: Whether nothing is to be executed.
+
+    Raises:
+        ConfigurationError: Of a dry run nothing would be seen.
     """
+    if dry_run:
+        raise ConfigurationError("give --detach or --dry-run, not both")
     from rivers.storage.location import StorageLocation  # noqa: PLC0415
     from rivers.storage.lookup import find_storage  # noqa: PLC0415
 

@@ -178,3 +178,24 @@ upstream_option = click.option(
 downstream_option = click.option(
     "--include-downstream", is_flag=True, help="Add the partitions that need the selected ones."
 )
+notify_option = click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL|COMMAND",
+    help="Post JSON to a URL, or run a command with it as standard input, when the backfill ends.",
+)
+
+keep_logs_option = click.option(
+    "--keep-logs", is_flag=True, help="Keep the log lines of all partitions, for 'rivers log'."
+)
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: log lines of functions and of the package as JSON, from INFO on.",
+)
+
+
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for log lines."""
+    return keep_logs_option(log_format_option(command))

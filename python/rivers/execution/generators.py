@@ -137,7 +137,7 @@ class YieldedPartitions:
             msg = f"the asset {self._step.name!r} yielded a key that is no partition: {error}"
             raise ExecutionError(msg) from None
         for own in keys:
-            if own not in self._among:
+            if own not in self._among and not self._is_left_out(own):
                 msg = (
                     f"the asset {self._step.name!r} yielded {own}, which is not one of this run's "
                     f"partitions (there are {len(self._entered)})"
@@ -171,6 +171,18 @@ class YieldedPartitions:
     def has_stored(self) -> bool:
         """Whether a value was stored."""
         return bool(self._stored)
+
+    def keep(self) -> None:
+        """Has the next attempt do without the partitions whose values are stored.
+
+        Values without keys belong to partitions by their order, which another set of partitions would change:
+        there the next attempt yields all again.
+        """
+        if not self._has_keys:
+            return
+        made = [key for key in self._entered if key in self._stored and not self._is_left_out(key)]
+        if made:
+            self._run.keep_yielded(self._step.index, self._space.select_keys(made))
 
     def fail_rest(self, error_type: str, message: str, traceback: str) -> None:
         """Fails the partitions without a value."""
@@ -227,6 +239,16 @@ class YieldedOutputs:
     def has_stored(self) -> bool:
         """Whether a value was stored."""
         return bool(self._stored)
+
+    def keep(self) -> None:
+        """Has the next attempt do without the outputs whose values are stored."""
+        for name in self._stored:
+            index = self._outputs[name].index
+            made = self._run.survivors(index) or self._run.partitions
+            if self._selection is not None:
+                made = made.intersection(self._selection)
+            if made.num_partitions:
+                self._run.keep_yielded(index, made)
 
     def fail_rest(self, error_type: str, message: str, traceback: str) -> None:
         """Fails the outputs without a value."""

@@ -105,6 +105,8 @@ class Resources:
 
     def names_of(self, objects: Iterable[object]) -> list[str]:
         """Returns the names of those objects that are resources."""
+        if not self._by_name:
+            return []
         ids = set(map(id, objects))
         return [name for name, resource in self._by_name.items() if id(resource) in ids]
 

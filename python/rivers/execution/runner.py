@@ -398,8 +398,7 @@ class Program:
                 skip_rest(step, run, selection if step.partitioned else None, error.reason)
         elif error is not None:
             context = arguments.get(step.context_param) if step.context_param else None
-            rest = None if yielded is None else yielded.fail_rest
-            self.fail(step, run, error, context=context, fail_rest=rest)
+            self.fail(step, run, error, context=context, yielded=yielded)
 
     def _generated(
         self,
@@ -459,7 +458,7 @@ class Program:
         error: BaseException,
         message: str | None = None,
         context: AssetExecutionContext[Any] | None = None,
-        fail_rest: Callable[[str, str, str], None] | None = None,
+        yielded: YieldedPartitions | YieldedOutputs | None = None,
     ) -> None:
         """Records that a step failed: the run is retried, or the step's assets fail for good.
 
@@ -469,8 +468,7 @@ class Program:
             error: The exception.
             message: The message that is recorded; by default that of the exception.
             context: The context of the call.
-            fail_rest: Called with the type, message and traceback of the error to fail what has no value,
-                if the step has stored some values.
+            yielded: What the call yielded before, if it did: only the rest fails or is retried.
         """
         if isinstance(error, KeyboardInterrupt):
             # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
@@ -485,8 +483,8 @@ class Program:
         if wait is None:
             if self.first_error is None:
                 self.first_error = error
-            if fail_rest is not None:
-                fail_rest(*cause)
+            if yielded is not None:
+                yielded.fail_rest(*cause)
             else:
                 for index in step.indices:
                     run.fail(index, *cause)
@@ -498,6 +496,8 @@ class Program:
             step.name, run.id, wait, *cause[:2],
         )  # fmt: skip
         run.retry(step.indices, *cause, wait, self.repeated)
+        if yielded is not None:
+            yielded.keep()
 
     def fail_lost(self, run: Run, index: int, error: BaseException) -> None:
         """Fails a run whose worker died of it.
@@ -765,8 +765,10 @@ def _output_context(
             survived = set(left.keys())
             failed = [key for key in entered.keys() if key not in survived]  # noqa: SIM118
         partition = context_of(left or entered, step.definition)
-    elif not run.has_no_failures and run.is_skipped(output.index):
-        return None
+    elif not run.has_no_failures:
+        left = run.survivors(output.index)
+        if left is not None and not left.num_partitions:
+            return None
     return OutputContext(
         asset_name=output.name,
         asset_metadata=output.metadata,

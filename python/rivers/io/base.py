@@ -160,6 +160,18 @@ class BaseIOHandler(ABC):
         """
         return partitions.difference(partitions)
 
+    def _without_file(self, asset: str, partitions: Selection) -> Selection:  # noqa: ARG002
+        """Those of an asset's materialized partitions whose values are kept in files that do not exist.
+
+        Where a handler cannot look cheaply, there are none. A function that returned a `Materialization`
+        never had a file here: these are lost only if the handler's metadata says that it stored them.
+
+        Args:
+            asset: The name of the asset.
+            partitions: Partitions for which runs materialized it.
+        """
+        return partitions.difference(partitions)
+
     def _absent(self, context: InputContext) -> list[PartitionKey]:  # noqa: ARG002
         """Return the partitions that `load_input` loads as nothing, though nothing was ever stored."""
         return []

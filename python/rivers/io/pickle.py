@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rivers.io.base import BaseIOHandler, InputContext, OutputContext
 from rivers.io.files import write
+from rivers.io.folder import Folder
 from rivers.io.metadata_value import MetadataValue
 from rivers.io.places import files_at, prefix_path
 from rivers.io.values import group, nothing_stored, ungroup, wanted_keys
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
-    from rivers._rivers import PartitionKey
+    from rivers._rivers import PartitionKey, Selection
     from rivers.io.files import Replacing
 
 _SUFFIX = ".pickle"
+_MAX_LOOKED_FOR = 10_000
+"""Maximum number of partitions whose files are looked for whenever a table is shown: some 50 ms."""
 
 
 class PickleIOHandler(BaseIOHandler):
@@ -143,6 +146,25 @@ class PickleIOHandler(BaseIOHandler):
             if (path := place(context.asset_name, key, _SUFFIX)) is not None
         ]
         self._files.remove_older(paths, age)
+
+    def _without_file(self, asset: str, partitions: Selection) -> Selection:
+        """Those whose files were deleted, of not too many in a folder; see `BaseIOHandler._without_file`."""
+        none = partitions.difference(partitions)
+        own, ours = type(self), PickleIOHandler
+        is_plain = own.handle_output is ours.handle_output and own.load_input is ours.load_input
+        is_cheap = isinstance(self._files, Folder) and partitions.num_partitions <= _MAX_LOOKED_FOR
+        if not is_plain or not is_cheap:
+            return none
+        if not partitions.space.dimensions():
+            return none if self._has_file(asset, None) else partitions
+        gone = [key for key in partitions.keys() if not self._has_file(asset, key)]  # noqa: SIM118
+        return partitions.space.select_keys(gone) if gone else none
+
+    def _has_file(self, asset: str, partition: PartitionKey | None) -> bool:
+        if self._files.exists(self._files.path(asset, partition, _SUFFIX)):
+            return True
+        former = self._files.former_path(asset, partition, _SUFFIX)
+        return former is not None and self._files.exists(former)
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, overload
 
 from rivers._rivers import PartitionKey
 from rivers._text import did_you_mean, listed
@@ -62,16 +62,16 @@ def select_key_likes(space: Space, given: Iterable[KeyLike]) -> Selection:
         PartitionValidationError: A key does not belong to the space.
         TypeError: One of them has none of these forms.
     """
-    keys: list[PartitionKey] = []
-    for key in given:
-        if isinstance(key, PartitionKey):
-            keys.append(key)
-        else:
-            keys += _keys_of(space, key)
-    return space.select_keys(keys)
+    likes = given if isinstance(given, list) else list(given)
+    try:
+        return space.select_keys(cast("list[PartitionKey]", likes))
+    except TypeError:  # Not all are PartitionKeys, but most calls name nothing else.
+        return space.select_keys([key for like in likes for key in _keys_of(space, like)])
 
 
 def _keys_of(space: Space, given: KeyLike) -> Iterable[PartitionKey]:
+    if isinstance(given, PartitionKey):
+        return [given]
     if isinstance(given, dt.date):
         return _of_range(space, PartitionKeyRange.single(given, given))
     if isinstance(given, str):

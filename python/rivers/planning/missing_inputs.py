@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from rivers.assets.asset_graph import SAME_KEYS
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.planning.materialized import executed_parts
 
@@ -43,11 +44,17 @@ def check_inputs_exist(
     Raises:
         ExecutionError: Names the asset, the input, how many partitions are missing, and the first.
     """
+    taking = [node for node in nodes if node.inputs]
+    if not taking:
+        return
     parts = executed_parts(plan, nodes)
     planned = _parts(nodes, plan)
-    for node in nodes:
-        for upstream in map(graph.__getitem__, node.inputs):
-            if not upstream.asset.has_value or node.may_miss(upstream.name):
+    for node in taking:
+        for name in node.inputs:
+            upstream = graph[name]
+            if not upstream.asset.has_value or node.may_miss(name):
+                continue
+            if _is_made_by_same_run(node, upstream, planned):
                 continue
             needed = _needed(node, upstream, parts[node.name], space_of)
             for own in (planned.get(upstream.name), again.get(upstream.name)):
@@ -59,6 +66,15 @@ def check_inputs_exist(
             missing = _missing(upstream, needed, handler, states)
             if missing.num_partitions:
                 _report(node, upstream, missing, handler)
+
+
+def _is_made_by_same_run(node: Node, upstream: Node, planned: Parts) -> bool:
+    """Whether the runs of an asset also make all that it needs of an upstream."""
+    return (
+        planned.get(upstream.name) is planned[node.name]
+        and node.definition == upstream.definition
+        and node.mapping_to(upstream.name) is SAME_KEYS
+    )
 
 
 def _parts(nodes: Sequence[Node], plan: Plan) -> Parts:

@@ -55,6 +55,8 @@ RERUN_TAG = "rivers/rerun_of"
 MAX_STARTS_PER_SECOND = 1e9
 MAX_CANARY = 1_000
 _RESERVED = "rivers/"
+_FAILURE_POLICIES: tuple[str, ...] = get_args(FailurePolicy)
+_OVERLAPS: tuple[str, ...] = get_args(Overlap)
 _STORED_POLICIES: dict[FailurePolicy, str] = {
     "continue": "Continue",
     "stop_on_failure": "StopOnFailure",
@@ -149,8 +151,8 @@ class BackfillRequest:
     priority: int = BACKFILL_PRIORITY
 
     def __post_init__(self) -> None:
-        _check_word("failure_policy", self.failure_policy, get_args(FailurePolicy))
-        _check_word("overlap", self.overlap, get_args(Overlap))
+        _check_word("failure_policy", self.failure_policy, _FAILURE_POLICIES)
+        _check_word("overlap", self.overlap, _OVERLAPS)
         check_count("max_concurrency", self.max_concurrency)
         if self.selection is not None:
             object.__setattr__(self, "selection", asset_names(self.selection))

@@ -64,8 +64,9 @@ def plan_backfill(
     left_out: Materialized | None = None
     if request.only_stale:
         left_out = up_to_date(
-            graph, parts, space_of, states, include_upstream=request.include_upstream
-        )
+            graph, parts, space_of, states, include_upstream=request.include_upstream,
+            include_downstream=request.include_downstream,
+        )  # fmt: skip
     elif request.only_missing:
         left_out = states.complete
     if left_out is not None:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def up_to_date(
-    graph: Graph, parts: Parts, space_of: SpaceOf, states: AssetStates, *, include_upstream: bool
+    graph: Graph,
+    parts: Parts,
+    space_of: SpaceOf,
+    states: AssetStates,
+    *,
+    include_upstream: bool,
+    include_downstream: bool,
 ) -> Materialized:
     """Looks up the partitions that need not be executed.
 
@@ -30,15 +36,17 @@ def up_to_date(
         space_of: The partitions of an asset.
         states: What is materialized, and what of it is out of date.
         include_upstream: Whether partitions that the selected ones need are executed if they are stale.
+        include_downstream: Whether those that need the selected ones are executed with them.
 
     Returns:
         A function of an asset's name and a space: the partitions of the space that are left out.
     """
     considered = dict(parts)
-    if include_upstream:
+    if include_upstream or include_downstream:
         considered = expand(
-            graph, parts, space_of, upstream=True, downstream=False, keep=lambda found, _: found
-        )
+            graph, parts, space_of, upstream=include_upstream, downstream=include_downstream,
+            keep=lambda found, _: found,
+        )  # fmt: skip
     executed: Parts = {}
     for node in graph.in_order(considered):
         space = space_of(node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rivers.partitions import PartitionMapping
+from rivers.status import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rivers.assets.asset_graph import Graph, Node
     from rivers.io.base import BaseIOHandler
     from rivers.planning.expansion import SpaceOf
+
+_MAX_LISTED = 1_000_000
+"""Maximum number of partitions of an asset among which those with deleted files are looked for."""
 
 
 class AssetStates:
@@ -61,7 +65,7 @@ class AssetStates:
     def unavailable(self, node: Node) -> Selection:
         """The partitions that are materialized and whose values no process can load any more, so are missing.
 
-        They were in the memory of another process; or beside the storage, in a file that was removed.
+        They were in the memory of another process; or in a file that was removed.
         """
         found = self._unavailable.get(node.name)
         if found is None:
@@ -71,8 +75,26 @@ class AssetStates:
                 stored = state.stored()
                 if stored.num_partitions:
                     found = found.union(handler._lost(node.name, stored))  # noqa: SLF001  (not for users)
+                    found = found.union(self._deleted(node, stored))
             self._unavailable[node.name] = found
         return found
+
+    def _deleted(self, node: Node, stored: Selection) -> Selection:
+        """Those whose values the handler put into files that somebody has deleted."""
+        absent = self._handler_of(node)._without_file(node.name, stored)  # noqa: SLF001  (not for users)
+        space = stored.space
+        if not absent.num_partitions or space.num_partitions > _MAX_LISTED:
+            return absent.difference(absent)
+        if not space.dimensions():
+            latest = self._store.latest_materialization(node.name, None)
+            is_stored = latest is not None and '"serializer"' in (latest["metadata"] or "")
+            return absent if is_stored else absent.difference(absent)
+        gone = absent.difference(absent)
+        table = tables.partition_status(
+            self._store, node.name, None, gone, self.of(node).stale(None, []), metadata=True
+        )
+        was_stored = table["metadata"].str.contains('"serializer"', literal=True).fill_null(False)
+        return absent.intersection(space.select_numbers(was_stored.arg_true().to_list()))
 
     def stale(self, node: Node) -> Staleness:
         """The partitions of an asset that are materialized and out of date."""

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rivers._lazy import ComputedOnce
 from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rivers")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
     """A request that has passed all checks that do not need the engine.
 
@@ -74,17 +75,22 @@ class Prepared:
         request: Its options.
         nodes: The assets to execute, in order.
         plan: The runs.
-        program: What the runs execute.
         config: The configuration of the assets as JSON.
+        build: Builds what the runs execute.
         launch: How a backfill is launched.
     """
 
     request: BackfillRequest | RunRequest
     nodes: list[Node]
     plan: Plan
-    program: Program
     config: str | None
+    build: Callable[[], Program]
     launch: LaunchInfo = NO_LAUNCH_INFO
+
+    @ComputedOnce
+    def program(self) -> Program:
+        """What the runs execute: a dry run does not."""
+        return self.build()
 
 
 class Launcher:
@@ -137,7 +143,8 @@ class Launcher:
 
     def _warn_of_lost_values(self, nodes: list[Node]) -> None:
         ends_with_call = self.launch.module is not None  # By a shell command.
-        warn_of_lost_values(nodes, self._kept(nodes), ends_with_call=ends_with_call)
+        if ends_with_call or self.runtime.executor.isolation != "none":
+            warn_of_lost_values(nodes, self._kept(nodes), ends_with_call=ends_with_call)
 
     def states(self, spaces: Spaces) -> AssetStates:
         """What is materialized now, and what of it is out of date."""
@@ -160,7 +167,8 @@ class Launcher:
 
             plan = leave_out_materialized(plan, nodes, done)
         prepared = self.prepare(request, nodes, plan, spaces, states)
-        return self._launch(request, replace(prepared, launch=self.launch), block, dry_run)
+        prepared.launch = self.launch
+        return self._launch(request, prepared, block, dry_run)
 
     async def wait_async(self, result: BackfillResult) -> None:
         """Waits for the end of a backfill without blocking the event loop, and updates its result."""
@@ -232,7 +240,8 @@ class Launcher:
                 made_again.wait(self.runtime, inputs)
                 # What was skipped may have changed.
                 prepared = self.prepare(request, nodes, plan, spaces, None, lost)
-        return self._launch(request, replace(prepared, launch=launch), block, dry_run, inputs)
+        prepared.launch = launch
+        return self._launch(request, prepared, block, dry_run, inputs)
 
     def resume(self, backfill_id: str, *, block: bool) -> BackfillResult:
         """See `CodeRepository.resume_backfill`."""
@@ -267,6 +276,10 @@ class Launcher:
             return self._loadable(node, made)
 
         lost = unavailable(plan, nodes, held)
+        loadable = [
+            (index, held(nodes[index], own))
+            for index, own in self.runtime.store.left_by_attempts(backfill_id)
+        ]
         again: Again | None = None
         if pending is not None:
             inputs = lost_inputs(
@@ -298,7 +311,7 @@ class Launcher:
             connection.notifier.expect_again(backfill_id, launch.notify)
             key = connection.engine.resume(
                 backfill_id, program, self.runtime.executor, pools.needs(nodes),
-                (self._clock_ahead(), list(lost.items()), assets, is_held),
+                (self._clock_ahead(), list(lost.items()), assets, is_held, loadable),
             )  # fmt: skip
             connection.event_log.observe(observation, key, backfill_id)
             connection.event_log.expect(backfill_id)
@@ -329,7 +342,7 @@ class Launcher:
         states: AssetStates | None = None,
         again: Parts | None = None,
     ) -> Prepared:
-        """Makes all checks that are left when the plan is made, and builds the program.
+        """Makes all checks that are left when the plan is made.
 
         Args:
             request: The options.
@@ -358,12 +371,20 @@ class Launcher:
             handler_of = self.builder.input_handler
             known = states or self.states(spaces)
             check_inputs_exist(self.graph, nodes, plan, spaces, known, handler_of, again or {})
-        program = self.builder.build(
-            nodes, plan, configs, spaces, request.retry, request.timeout, self.runtime.store.skipped
-        )
-        if isolation == "none":
-            follow(program)
-        return Prepared(request, nodes, plan, program, config)
+
+        def build() -> Program:
+            skipped = self.runtime.store.skipped
+            program = self.builder.build(
+                nodes, plan, configs, spaces, request.retry, request.timeout, skipped
+            )
+            if isolation == "none":
+                follow(program)
+            return program
+
+        prepared = Prepared(request, nodes, plan, config, build)
+        if isolation != "none":
+            prepared.program = build()  # Refuses what cannot be pickled, in a dry run, too.
+        return prepared
 
     def submit(self, prepared: Prepared, *, held: bool = False) -> tuple[int, str]:
         """Records a request and queues its runs; if they are held, they start later.

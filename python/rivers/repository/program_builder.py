@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rivers.assets.graph_asset import handler_of_task
 from rivers.assets.traced_function import TracedFunction
-from rivers.execution.generators import item_hint
 from rivers.execution.runner import Program
 from rivers.execution.steps import Step, StepInput, StepOutput, Upstream
 from rivers.io import InMemoryIOHandler
@@ -55,7 +54,6 @@ class ProgramBuilder:
         store: Callable[[], Store],
     ) -> None:
         self._graph = graph
-        self._default_retry = default_retry
         self._isolation = isolation
         self._retries = retries
         self._resources = resources
@@ -64,31 +62,40 @@ class ProgramBuilder:
         self._store = store
         self._memory = InMemoryIOHandler()
         self._stored: tuple[Store, StoredIOHandler] | None = None
-        for step in {node.asset.step for node in graph.nodes.values()}:
-            check_retry(f"retry of the asset {step.name!r}", step.retry, retries)
-            step.call_for(step.outputs, retries, resources.handler)
+        # What does not change from request to request is looked up once.
+        self._retry_of: dict[StepDef, RetryPolicy | None] = {}
+        self._calls: dict[tuple[StepDef, tuple[str, ...]], Callable[..., Any]] = {}
+        self._handlers: dict[str, BaseIOHandler] = {}
+        self._input_handlers: dict[tuple[str, str], BaseIOHandler] = {}
         for node in graph.nodes.values():
-            for upstream in node.inputs:
-                self._given_for_input(node, graph[upstream])
-            self._given(node)
+            step = node.asset.step
+            if step not in self._retry_of:
+                owner = f"retry of the asset {step.name!r}"
+                self._retry_of[step] = check_retry(owner, step.retry, retries) or default_retry
+                if step.kind == "graph":
+                    step.call_for(step.outputs, retries, resources.handler)
+            self._look_up_handlers(node)
 
-    def _given(self, node: Node) -> BaseIOHandler | None:
-        return self._resources.handler(node.asset.io_handler, f"the asset {node.name!r}")
-
-    def _given_for_input(self, node: Node, upstream: Node) -> BaseIOHandler | None:
-        given = node.asset.upstream_defs.get(upstream.name)
-        owner = f"the input {upstream.name!r} of the asset {node.name!r}"
-        return None if given is None else self._resources.handler(given.io_handler, owner)
+    def _look_up_handlers(self, node: Node) -> None:
+        """Finds the handlers that an asset declares for its values and for its inputs."""
+        for name, given in node.asset.upstream_defs.items():
+            owner = f"the input {name!r} of the asset {node.name!r}"
+            handler = self._resources.handler(given.io_handler, owner)
+            if handler is not None:
+                self._input_handlers[node.name, name] = handler
+        handler = self._resources.handler(node.asset.io_handler, f"the asset {node.name!r}")
+        if handler is not None:
+            self._handlers[node.name] = handler
 
     def handler(self, node: Node) -> BaseIOHandler:
         """The handler that stores the values of an asset."""
         if self.only_handler is not None and not node.asset.is_external:
             return self.only_handler
-        return self._given(node) or self._default_handler()
+        return self._handlers.get(node.name) or self._default_handler()
 
     def input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
         """The handler that loads an input: that of its `AssetDef`, otherwise the upstream's."""
-        return self._given_for_input(node, upstream) or self.handler(upstream)
+        return self._input_handlers.get((node.name, upstream.name)) or self.handler(upstream)
 
     def _default_handler(self) -> BaseIOHandler:
         """Keeps values beside a file storage, and in memory if no file is within reach of the workers."""
@@ -182,11 +189,10 @@ class ProgramBuilder:
         first = nodes[0]
         names = [node.name for node in nodes]
         selected = [name for name in step.outputs if name in names]
-        call = step.call_for(selected, self._retries, self._resources.handler)
+        call = self._call(step, selected)
         taken = {name: self._resources[name] for name in first.resources}
         inputs = [self._input(first, self._graph[name], spaces) for name in first.inputs]
         outputs = [self._output(node, index_of[node.name]) for node in nodes]
-        own_retry = check_retry(f"retry of the asset {step.name!r}", step.retry, self._retries)
         return Step(
             name=step.name,
             outputs=outputs,
@@ -208,13 +214,22 @@ class ProgramBuilder:
             config=configs.get(step.name),
             metadata=step.metadata,
             output_selection=selected if step.kind == "multi" else [],
-            retry=retry or own_retry or self._default_retry,
+            retry=retry or self._retry_of[step],
             labels=step.labels,
             hooks=step.hooks,
             resources=self._used_by(call, taken.values(), inputs, outputs),
             timeout=timeout or step.timeout,
             compute=step.compute_of_all,
         )
+
+    def _call(self, step: StepDef, selected: list[str]) -> Callable[..., Any]:
+        """What a run calls to make these outputs of a step."""
+        key = step, tuple(selected)
+        call = self._calls.get(key)
+        if call is None:
+            call = step.call_for(selected, self._retries, self._resources.handler)
+            self._calls[key] = call
+        return call
 
     def _used_by(
         self,
@@ -239,7 +254,7 @@ class ProgramBuilder:
             node.name,
             handler,
             node.asset.metadata,
-            type_hint=None if step.kind == "multi" else item_hint(step.signature.return_hint),
+            type_hint=step.value_hint,
             has_value=node.asset.has_value,
             facts=handler._known_facts(),  # noqa: SLF001  (not for users)
         )

@@ -8,11 +8,10 @@ from rivers._rivers import PartitionsDefinition
 from rivers.assets import pools
 from rivers.assets.asset_graph import Graph
 from rivers.assets.graph_asset import check_tasks
-from rivers.exceptions import AssetDefinitionError, ConfigurationError
+from rivers.exceptions import AssetDefinitionError, ConfigurationError, ExecutionError
 from rivers.execution.executor import Executor
 from rivers.execution.resources import Resources
 from rivers.planning.request import BackfillRequest, RunRequest
-from rivers.planning.selection import select_assets
 from rivers.policies.retry import RetryPolicy, check_retries, check_retry
 from rivers.policies.run_queue import RunQueueConfig
 from rivers.repository import reports, single_runs
@@ -756,7 +755,7 @@ class CodeRepository:
         """One row per partition of an asset, in definition order.
 
         Args:
-            asset: The asset's name.
+            asset: The asset's name; it may be external.
             status: Only partitions in these states.
             metadata: Whether there is a column `metadata`: a JSON object with what was recorded with the
                 last materialization, or null (`str.json_decode` reads it).
@@ -775,7 +774,13 @@ class CodeRepository:
             ExecutionError: It is not partitioned.
             ConfigurationError: There is no such state.
         """
-        node, *_ = select_assets(self._graph, [asset])
+        node = self._graph[asset]
+        if node.definition is None:
+            msg = (
+                f"the asset {asset!r} is not partitioned, so it has no table of partitions; "
+                "storage.get_latest_materialization() says when it was materialized last"
+            )
+            raise ExecutionError(msg)
         spaces = self._launcher.spaces()
         states = self._launcher.states(spaces)
         return tables.partition_status(

@@ -155,6 +155,9 @@ class Runtime:
             ExecutionError: A backfill is still running on another storage.
         """
         self._resources.setup()
+        current = self._connection
+        if current is not None and storage is None:
+            return current
         with self._lock:
             current = self._connection
             if current is not None:

@@ -26,10 +26,14 @@ class Spaces:
         self._now = now
         self._runtime = runtime
         self._resolved: dict[PartitionsDefinition, Space] = {}
+        self._of_node: dict[str, Space] = {}
 
     def __call__(self, node: Node) -> Space:
         """The partitions of an asset."""
-        return self.resolve(node.definition)
+        space = self._of_node.get(node.name)
+        if space is None:
+            space = self._of_node[node.name] = self.resolve(node.definition)
+        return space
 
     def resolve(self, definition: PartitionsDefinition | None) -> Space:
         """The partitions of a definition; `None` stands for an asset without partitions."""

@@ -77,6 +77,7 @@ impl Scene {
             placement: Placement::Local,
             pools: Vec::new(),
             held: false,
+            loadable: Vec::new(),
         };
         self.engine.submit(request, plan, execution).unwrap();
     }

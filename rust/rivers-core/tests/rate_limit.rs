@@ -53,6 +53,7 @@ fn engine(per_second: f64, runs: u32) -> (Engine, Arc<ManualClock>) {
         placement: Placement::Local,
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     };
     engine.submit(request, plan, execution).unwrap();
     (engine, clock)

@@ -57,6 +57,7 @@ fn submitted(runs: u32, failure_policy: FailurePolicy) -> (Engine, Key) {
         placement: Placement::REMOTE,
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     };
     let key = engine.submit(request, plan, execution).unwrap();
     (engine, key)

@@ -191,6 +191,7 @@ proptest! {
                 plan,
                 asset: 0,
                 runs: records.runs,
+                left: Vec::new(),
                 in_progress: live,
                 metadata: Vec::new(),
                 failures: records.failures.into_iter().collect(),

@@ -69,8 +69,12 @@ fn execution(
         placement: executor.placement()?,
         pools,
         held,
+        loadable: Vec::new(),
     })
 }
+
+/// Partitions of the asset with an index.
+type OfAsset<'py> = (u32, PyRef<'py, Selection>);
 
 #[pymethods]
 impl Engine {
@@ -125,11 +129,10 @@ impl Engine {
         program: PyProgram,
         executor: PyExecutor,
         pools: Vec<(String, u32)>,
-        session: (i64, Vec<(u32, PyRef<'_, Selection>)>, String, bool),
+        session: (i64, Vec<OfAsset<'_>>, String, bool, Vec<OfAsset<'_>>),
     ) -> PyResult<i64> {
-        let (clock_ahead, executed_again, assets, held) = session;
-        let again =
-            |(asset, own): &(u32, PyRef<'_, Selection>)| (*asset, own.selection.members().clone());
+        let (clock_ahead, executed_again, assets, held, loadable) = session;
+        let again = |(asset, own): &OfAsset<'_>| (*asset, own.selection.members().clone());
         let session = Session {
             process: process_id(),
             clock_ahead,
@@ -137,7 +140,13 @@ impl Engine {
             assets: RequestedAsset::list_from_json(&assets).map_err(Raised)?,
             ..Session::default()
         };
-        let execution = execution(program, &executor, pools, held)?;
+        let own = loadable.iter();
+        let execution = Execution {
+            loadable: own
+                .map(|(asset, own)| (*asset, (*own.selection).clone()))
+                .collect(),
+            ..execution(program, &executor, pools, held)?
+        };
         Ok(py
             .detach(|| self.engine.resume(id, execution, session))
             .map_err(Raised)?)

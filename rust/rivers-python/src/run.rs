@@ -82,6 +82,11 @@ impl Run {
             .retry(&assets, cause, (seconds * 1e6) as i64, &repeated);
     }
 
+    fn keep_yielded(&self, asset: u32, partitions: &Selection) -> PyResult<()> {
+        let partitions: Vec<u64> = partitions.selection.iter().collect();
+        Ok(self.run.keep_yielded(asset, &partitions).map_err(Raised)?)
+    }
+
     fn executes(&self, asset: u32) -> bool {
         self.run.executes(asset)
     }

@@ -280,6 +280,12 @@ impl Store {
             .into())
     }
 
+    fn left_by_attempts(&self, py: Python<'_>, id: &str) -> Result<Vec<(u32, Selection)>> {
+        let left = py.detach(|| asset_state::done_by_attempts(&*self.store, id))?;
+        let own = left.into_iter();
+        Ok(own.map(|(asset, own)| (asset, own.into())).collect())
+    }
+
     fn ever_materialized(&self, py: Python<'_>, asset: &str) -> Result<Vec<Selection>> {
         let spaces = py.detach(|| asset_state::ever_materialized(&*self.store, asset))?;
         Ok(selections(spaces))

@@ -6,8 +6,10 @@ use arrow_array::RecordBatch;
 use hashbrown::HashMap;
 use pyo3::prelude::*;
 use rivers_core::Error;
+use rivers_core::backfill::outcome::rows_of;
 use rivers_core::backfill::{Cause, MetadataRow, Status};
 use rivers_core::store::BackfillRow;
+use rivers_core::store::queries::asset_state::left_by_attempts;
 use rivers_core::store::queries::backfills::LiveOwners;
 use rivers_core::table::{
     self, AssetHistory, BackfillEntry, BackfillView, MaterializationStatus, PartitionFilter,
@@ -217,6 +219,10 @@ fn histories(
             continue;
         };
         let skips = store.skips(row.key, None)?;
+        let plan = store.plan(row.key)?;
+        let runs = store.runs(row.key, 0..u64::MAX)?;
+        let own = plan.runs_of(plan.layer_with(place));
+        let left = left_by_attempts(store, row.key, own.clone(), rows_of(&runs, &own))?;
         reasons.extend(skips.iter().map(|skip| skip.reason));
         histories.push(AssetHistory {
             code_version: row.request.assets[place as usize].code_version.clone(),
@@ -224,9 +230,10 @@ fn histories(
                 .facts
                 .as_deref()
                 .map(Arc::from),
-            plan: store.plan(row.key)?,
+            plan,
             asset: place,
-            runs: store.runs(row.key, 0..u64::MAX)?,
+            left,
+            runs,
             in_progress: row.status == Status::InProgress,
             failures: store.failures(row.key, None)?.into_iter().collect(),
             metadata: if metadata {

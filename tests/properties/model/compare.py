@@ -372,6 +372,8 @@ class Comparison:
 
     def _compare(self, seen):
         known = self.known
+        # A run that is not recorded may have stored a value again.
+        known.deleted = {at for at in known.deleted if not self.world.file_of(*at).exists()}
         unfinished = {
             at
             for backfill_id in seen["interrupted"]

@@ -70,6 +70,8 @@ class Dictionary:
         self.stored: dict[tuple, set] = {}
         """The values that handlers may have, by asset and key."""
         self.memory: dict[tuple, set] = {}
+        self.deleted: set[tuple] = set()
+        """The assets and keys whose files somebody deleted after runs had made them."""
         self.process = 0
         self.backfills: dict[str, Backfill] = {}
 
@@ -89,7 +91,9 @@ class Dictionary:
     def is_available(self, name, key):
         cell = self.cell(name, key)
         return cell.state == "skipped" or (
-            cell.state == "made" and cell.process in (None, self.process)
+            cell.state == "made"
+            and cell.process in (None, self.process)
+            and (name, key) not in self.deleted
         )
 
     def is_loadable(self, name, key):
@@ -149,7 +153,7 @@ class Dictionary:
             upstream: Whether what they need is added.
             downstream: Whether what needs them is added.
         """
-        left = self._left_out(chosen, only, upstream)
+        left = self._left_out(chosen, only, upstream, downstream)
         parts = {
             name: [key for key in keys if any((other, key) not in left for other in chosen)]
             for name, keys in chosen.items()
@@ -163,18 +167,7 @@ class Dictionary:
                         found.update(self.graph.needed(taker.name, need, key, self.now))
                 self._add(expanded, spec, found, left, self._before)
         if downstream:
-            affected = {name: set(keys) for name, keys in parts.items()}
-            for spec in self.graph.assets:
-                found = {
-                    key
-                    for need in spec.needs
-                    if need.upstream in affected and need.upstream != spec.name
-                    for key in self.keys(spec.name)
-                    if affected[need.upstream]
-                    & set(self.graph.needed(spec.name, need, key, self.now))
-                }
-                self._add(affected, spec, found, left, self._after)
-            for name, keys in affected.items():
+            for name, keys in self._affected(parts, left).items():
                 expanded[name] = expanded.get(name, set()) | keys
         covered = {
             name: sorted(keys, key=self.keys(name).index) for name, keys in expanded.items() if keys
@@ -184,6 +177,20 @@ class Dictionary:
             for name, keys in covered.items()
         }
         return covered, executed
+
+    def _affected(self, parts, left):
+        """Keys, and those that need them, apart from what is left out."""
+        affected = {name: set(keys) for name, keys in parts.items()}
+        for spec in self.graph.assets:
+            found = {
+                key
+                for need in spec.needs
+                if need.upstream in affected and need.upstream != spec.name
+                for key in self.keys(spec.name)
+                if affected[need.upstream] & set(self.graph.needed(spec.name, need, key, self.now))
+            }
+            self._add(affected, spec, found, left, self._after)
+        return affected
 
     def _add(self, parts, spec, found, left, walk):
         own = parts.get(spec.name, set())
@@ -202,7 +209,7 @@ class Dictionary:
         every = self.keys(spec.name)
         return set(every[min(map(every.index, keys)) :]) if keys else keys
 
-    def _left_out(self, chosen, only, upstream):  # noqa: C901
+    def _left_out(self, chosen, only, upstream, downstream):  # noqa: C901
         """The assets and keys that need not be executed."""
         every = [(spec.name, key) for spec in self.graph.assets for key in self.keys(spec.name)]
         if only == "all":
@@ -219,6 +226,9 @@ class Dictionary:
                     for key in considered.get(taker.name, ()) if taker is not spec else ():
                         found.update(self.graph.needed(taker.name, need, key, self.now))
                 self._add(considered, spec, found, set(), self._before)
+        if downstream:
+            for name, keys in self._affected(chosen, set()).items():
+                considered[name] = considered.get(name, set()) | keys
         for spec in self.graph.assets:
             for key in self.keys(spec.name):
                 if key not in considered.get(spec.name, ()):
@@ -286,6 +296,7 @@ class Dictionary:
     def make(self, name, key, value, order, backfill, versions):
         """A run made the value of a key."""
         handler = self.graph[name].handler
+        self.deleted.discard((name, key))
         self.cells[name, key] = Cell(
             "made", order, self.now, versions.get(name), self.process if handler == "memory" else None,
             backfill=backfill,
@@ -312,12 +323,20 @@ class Dictionary:
     def report(self, name, keys, order):
         """A user says that keys are materialized."""
         for key in keys:
+            self.deleted.discard((name, key))
             self.cells[name, key] = Cell("made", order, None, self.versions.get(name))
 
     def forget(self, name, keys):
         """A user says that keys are missing."""
         for key in keys:
             self.cells[name, key] = Cell()
+
+    def delete(self, name, key):
+        """Somebody deletes the file of a value."""
+        self.stored[name, key] = {ABSENT}
+        cell = self.cell(name, key)
+        if cell.state == "made" and cell.started is not None:
+            self.deleted.add((name, key))
 
     def new_process(self):
         """The process is gone, with what was in its memory."""

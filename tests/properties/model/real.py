@@ -53,10 +53,12 @@ class Function:
     def __init__(self, name, *, retries):
         self.name, self.retries = name, retries
 
-    def fail(self, context, number, key, keys, failed):
+    def fail(self, context, number, key, failed):
         """Logs and raises a failure, which another attempt may follow."""
         is_last = not self.retries or context.attempt == 2
-        outcome = {"failed": failed, "retried": []} if is_last else {"failed": [], "retried": keys}
+        outcome = (
+            {"failed": failed, "retried": []} if is_last else {"failed": [], "retried": failed}
+        )
         log({"end": number, "values": [], "skipped": [], **outcome})
         raise ValueError(f"{self.name} fails at {key}")
 
@@ -83,7 +85,7 @@ class Function:
         for key in keys:
             behaviour, value = self.value(context, number, key)
             if behaviour == "fail":
-                self.fail(context, number, key, keys, keys)
+                self.fail(context, number, key, keys)
             if behaviour == "mark" and key is not None:
                 context.mark_partition_failed(key_of(key), "marked")
                 marked.append(key)
@@ -105,7 +107,7 @@ class Function:
         for at, key in enumerate(keys):
             behaviour, value = self.value(context, number, key)
             if behaviour in ("fail", "mark"):
-                self.fail(context, number, key, keys, keys[at:])
+                self.fail(context, number, key, keys[at:])
             if behaviour == "skip":
                 log({"end": number, "values": {}, "skipped": keys[at:], "failed": []})
                 raise rs.Skip("no more")

@@ -17,7 +17,9 @@ from pathlib import Path
 from tests.properties.model.compare import Comparison, DisagreementError
 from tests.properties.model.dictionary import Backfill, Dictionary
 from tests.properties.model.graphs import START, random_graph
-from tests.properties.model.real import Session
+from tests.properties.model.real import Session, key_of
+
+from rivers.io.paths import partition_path
 
 BEHAVIOURS = ["ok"] * 6 + ["fail", "fail", "flaky", "mark", "skip", "none"]
 STEPS = 10
@@ -83,6 +85,7 @@ class World:
 
     def __init__(self, seed):
         self.random = randoms.Random(seed)
+        self.accidents = randoms.Random(f"accidents {seed}")
         self.graph = random_graph(self.random)
         self.folder = Path(tempfile.mkdtemp(prefix="rivers-model-"))
         now = START + dt.timedelta(days=2, hours=self.random.choice([6, 12, 18]))
@@ -113,6 +116,7 @@ class World:
     def step(self):
         self.order += 1
         self._pass_time()
+        self._delete_files()
         verb, arguments, comparison = self._choose()
         behaviour = self._behaviour(verb)
         if comparison.lost:
@@ -172,6 +176,22 @@ class World:
             self.process.end(by_force=random.random() < 0.7)
             self._new_process()
             self.history.append("   a new process")
+
+    def _delete_files(self):
+        """Deletes the files of some values, as somebody who tidies up does."""
+        known, random = self.dictionary, self.accidents
+        for spec in self.graph.assets:
+            for key in known.keys(spec.name) if spec.handler == "pickle" else ():
+                path = self.file_of(spec.name, key)
+                if random.random() < 0.08 and path.exists():
+                    path.unlink()
+                    known.delete(spec.name, key)
+                    self.history.append(f"   the file of {spec.name} {key} is deleted")
+
+    def file_of(self, name, key):
+        """The file of a value that the pickle handler stores."""
+        partition = None if key is None else key_of(key)
+        return partition_path(self.folder / "pickles", name, partition, ".pickle")
 
     def _behaviour(self, verb):
         if verb not in ("backfill", "rerun", "resume") or self.random.random() < 0.3:

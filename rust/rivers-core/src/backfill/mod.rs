@@ -26,7 +26,7 @@ pub use report::{Report, ReportKind};
 pub use request::{Change, FailurePolicy, Kind, NOTIFICATIONS, Request};
 pub use requested_asset::{Kept, RequestedAsset};
 pub use retries::{AttemptRow, PriorAttempts, RetryQueue};
-pub use run_end::{Cause, Failure, OutputMetadata, Retry, RunEnd, Skip};
+pub use run_end::{Cause, Failure, Left, OutputMetadata, Retry, RunEnd, Skip};
 pub use run_set::RunSet;
 pub use session::Session;
 pub use skips::{SkipRow, SkippedPartitions, Skips};

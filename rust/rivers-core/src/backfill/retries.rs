@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::run_end::{Failure, OutputMetadata, Retry, RunEnd, Skip};
+use super::run_end::{Left, Retry, RunEnd};
 use crate::clock::Micros;
 
 /// What prior attempts of a run leave to the next.
@@ -18,14 +18,8 @@ pub struct PriorAttempts {
     pub attempts: u32,
     /// The asset of each failure that was to be retried.
     pub failed_attempts: Vec<u32>,
-    /// The assets that are left to execute; `None`: all, because only the failures are recorded.
-    pub remaining: Option<Vec<u32>>,
-    /// What failed for good.
-    pub failures: Vec<Failure>,
-    /// Facts about what was materialized and is not executed again.
-    pub metadata: Vec<OutputMetadata>,
-    /// What was skipped.
-    pub skips: Vec<Skip>,
+    /// What the last of them left; `None`: nothing.
+    pub left: Option<Arc<Left>>,
 }
 
 impl PriorAttempts {
@@ -35,10 +29,7 @@ impl PriorAttempts {
             run,
             attempts: 0,
             failed_attempts: Vec::new(),
-            remaining: None,
-            failures: Vec::new(),
-            metadata: Vec::new(),
-            skips: Vec::new(),
+            left: None,
         }
     }
 
@@ -50,16 +41,17 @@ impl PriorAttempts {
             .count() as u32
     }
 
-    /// Whether nothing but failures that are retried is known of them.
-    pub fn left_nothing(&self) -> bool {
-        self.failures.is_empty() && self.metadata.is_empty() && self.skips.is_empty()
-    }
-
     /// Whether the next attempt executes an asset.
     pub fn executes(&self, asset: u32) -> bool {
-        self.remaining
-            .as_ref()
-            .is_none_or(|remaining| remaining.contains(&asset))
+        let left = self.left.as_ref();
+        left.is_none_or(|left| left.again.contains(&asset))
+    }
+
+    /// The partitions for which an asset need not be executed again, although it is executed.
+    pub fn made(&self, asset: u32) -> Option<&[u64]> {
+        let made = &self.left.as_ref()?.made;
+        let own = made.iter().find(|(other, _)| *other == asset);
+        own.map(|(_, made)| &**made)
     }
 }
 
@@ -88,12 +80,17 @@ pub struct RetryQueue {
 }
 
 impl RetryQueue {
-    /// The retries of the runs that have not ended, from the records. What the attempts did besides
-    /// failing is not recorded, so the next attempt executes all assets.
+    /// The retries of the runs that have not ended, from the records: the attempts, and what the last attempts of
+    /// runs left that can still be loaded.
     ///
     /// The times in the records are those of another process, whose clock may differ from this one's, which shows
     /// `now`: a run waits no longer than it was meant to wait from the beginning of its attempt.
-    pub fn from_records(rows: &[AttemptRow], now: Micros, has_ended: impl Fn(u64) -> bool) -> Self {
+    pub fn from_records(
+        rows: &[AttemptRow],
+        now: Micros,
+        has_ended: impl Fn(u64) -> bool,
+        left: &[(u64, Arc<Left>)],
+    ) -> Self {
         let mut retries = Self::default();
         let mut due: HashMap<u64, Micros> = HashMap::new();
         for row in rows.iter().filter(|row| !has_ended(row.run)) {
@@ -108,6 +105,11 @@ impl RetryQueue {
             let due_at = row.due_at.min(now.saturating_add(longest));
             let at = due.entry(row.run).or_insert(due_at);
             *at = due_at.max(*at);
+        }
+        for (run, left) in left {
+            if let Some(prior) = retries.by_run.get_mut(run) {
+                Arc::make_mut(prior).left = Some(Arc::clone(left));
+            }
         }
         retries.due = due.into_iter().map(|(run, at)| (at, run)).collect();
         retries
@@ -152,26 +154,7 @@ impl RetryQueue {
         let prior = Arc::make_mut(prior);
         prior.attempts = retry.attempt;
         prior.failed_attempts.extend(retry.failed());
-        let again: Vec<u32> = retry.executed_again().collect();
-        prior.failures = end
-            .failures
-            .iter()
-            .filter(|failure| !again.contains(&failure.asset))
-            .cloned()
-            .collect();
-        prior.metadata = end
-            .metadata
-            .iter()
-            .filter(|own| !again.contains(&own.asset))
-            .cloned()
-            .collect();
-        prior.skips = end
-            .skips
-            .iter()
-            .filter(|skip| !again.contains(&skip.asset))
-            .cloned()
-            .collect();
-        prior.remaining = Some(again);
+        prior.left.clone_from(&retry.left);
     }
 
     /// The prior attempts of those of `runs` that have any.
@@ -188,7 +171,7 @@ impl RetryQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backfill::run_end::Cause;
+    use crate::backfill::run_end::{Cause, Failure};
 
     fn cause() -> Arc<Cause> {
         Arc::new(Cause {
@@ -199,28 +182,32 @@ mod tests {
     }
 
     fn attempt(run: u64, attempt: u32, due_at: Micros) -> RunEnd {
-        let failed = |asset, cause| Failure {
-            asset,
+        let failed = Failure {
+            asset: 0,
             partition: None,
-            cause,
+            cause: Some(cause()),
             fingerprint: None,
         };
-        RunEnd {
-            run,
+        let left = Left {
             started_at: 0,
             ended_at: 1,
-            partitions: 2,
-            failed: 0,
-            failures: vec![failed(0, Some(cause()))],
+            again: vec![1, 2],
+            failures: vec![failed.clone()],
+            metadata: Vec::new(),
             skips: Vec::new(),
+            made: vec![(2, vec![4])],
+        };
+        RunEnd {
+            failures: vec![failed],
             retry: Some(Retry {
                 attempt,
                 due_at,
                 causes: vec![(1, cause())],
                 deferred: vec![2],
-                repeated: Vec::new(),
+                rest: vec![(2, vec![5])],
+                left: Some(Arc::new(left)),
             }),
-            metadata: Vec::new(),
+            ..RunEnd::plain(run, 0, 1, 2)
         }
     }
 
@@ -242,7 +229,9 @@ mod tests {
             [0, 1, 2].map(|asset| known[0].executes(asset)),
             [false, true, true]
         );
-        assert_eq!(known[0].failures.len(), 1, "what failed for good stays so");
+        let left = known[0].left.as_ref().unwrap();
+        assert_eq!(left.failures.len(), 1, "what failed for good stays so");
+        assert_eq!((known[0].made(2), known[0].made(1)), (Some(&[4][..]), None));
     }
 
     #[test]
@@ -257,12 +246,10 @@ mod tests {
         let failed: Vec<_> = end
             .failures
             .iter()
-            .map(|f| (f.asset, f.cause.is_some()))
+            .map(|f| (f.asset, f.partition, f.cause.is_some()))
             .collect();
-        assert_eq!(
-            (failed, end.failed),
-            (vec![(0, true), (1, true), (2, false)], 2)
-        );
+        let expected = vec![(0, None, true), (1, None, true), (2, Some(5), false)];
+        assert_eq!((failed, end.failed), (expected, 2));
     }
 
     #[test]
@@ -276,7 +263,7 @@ mod tests {
             cause: 1,
         };
         let rows = [row(3, 1, 10), row(3, 2, 30), row(4, 1, 20), row(5, 1, 5)];
-        let retries = RetryQueue::from_records(&rows, 0, |run| run == 5);
+        let retries = RetryQueue::from_records(&rows, 0, |run| run == 5, &[]);
         assert_eq!(retries.scheduled().collect::<Vec<_>>(), [4, 3]);
         let known = retries.prior_attempts(&(3..4));
         assert_eq!((known[0].attempts, known[0].failed_attempts(1)), (2, 2));

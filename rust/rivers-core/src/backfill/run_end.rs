@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
 use crate::clock::Micros;
+use crate::space::{Members, PositionSet, Selection};
 
 /// Why something failed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -26,6 +29,26 @@ pub struct Failure {
     pub cause: Option<Arc<Cause>>,
     /// The fingerprint of the message, once the run has ended.
     pub fingerprint: Option<String>,
+}
+
+impl Failure {
+    /// The failures of an asset for the rest of a run's partitions; `None`: all.
+    pub fn of_rest(
+        asset: u32,
+        cause: Option<Arc<Cause>>,
+        rest: Option<&[u64]>,
+    ) -> impl Iterator<Item = Self> {
+        let partitions = match rest {
+            None => vec![None],
+            Some(rest) => rest.iter().copied().map(Some).collect(),
+        };
+        partitions.into_iter().map(move |partition| Self {
+            asset,
+            partition,
+            cause: cause.clone(),
+            fingerprint: None,
+        })
+    }
 }
 
 /// Facts about what a run materialized of an asset, for one partition or all.
@@ -61,8 +84,29 @@ pub struct Retry {
     pub causes: Vec<(u32, Arc<Cause>)>,
     /// Assets that need those and have not been executed.
     pub deferred: Vec<u32>,
-    /// Assets that were executed and are executed again because their values are lost with the attempt.
-    pub repeated: Vec<u32>,
+    /// The partitions that are left of assets which are executed again, but not for all partitions.
+    pub rest: Vec<(u32, Vec<u64>)>,
+    /// What is not executed again; `None`: nothing.
+    pub left: Option<Arc<Left>>,
+}
+
+/// What an attempt of a run leaves to the next.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Left {
+    /// When the attempt began.
+    pub started_at: Micros,
+    /// When the attempt ended.
+    pub ended_at: Micros,
+    /// The assets that are left to execute.
+    pub again: Vec<u32>,
+    /// What failed for good.
+    pub failures: Vec<Failure>,
+    /// Facts about what was materialized and is not executed again.
+    pub metadata: Vec<OutputMetadata>,
+    /// What was skipped.
+    pub skips: Vec<Skip>,
+    /// Of the assets that are left to execute, the partitions for which they need not be.
+    pub made: Vec<(u32, Vec<u64>)>,
 }
 
 impl Cause {
@@ -81,11 +125,72 @@ impl Retry {
     pub fn failed(&self) -> impl Iterator<Item = u32> {
         self.causes.iter().map(|(asset, _)| *asset)
     }
+}
 
-    /// All assets that the next attempt executes.
-    pub fn executed_again(&self) -> impl Iterator<Item = u32> {
-        let others = self.deferred.iter().chain(&self.repeated).copied();
-        self.failed().chain(others)
+impl Left {
+    /// Leaves only what belongs to what is not executed again.
+    pub fn retain_kept(&mut self) {
+        let Self { again, made, .. } = self;
+        let is_kept = |asset| !again.contains(&asset);
+        let is_made = |asset, partition: Option<u64>| {
+            let own = made.iter().find(|(other, _)| *other == asset);
+            own.zip(partition)
+                .is_some_and(|((_, made), partition)| made.contains(&partition))
+        };
+        self.failures.retain(|failure| is_kept(failure.asset));
+        self.skips.retain(|skip| is_kept(skip.asset));
+        self.metadata
+            .retain(|own| is_kept(own.asset) || is_made(own.asset, own.partition));
+    }
+
+    /// The partitions of a run for which the attempt materialized or skipped an asset.
+    pub fn done(&self, asset: u32, run: &Selection) -> Selection {
+        let mut done = RoaringTreemap::new();
+        if !self.again.contains(&asset) {
+            done = run.to_treemap();
+        } else if let Some((_, made)) = self.made.iter().find(|(other, _)| *other == asset) {
+            done.extend(made);
+        }
+        for failure in self.failures.iter().filter(|own| own.asset == asset) {
+            match failure.partition {
+                None => done.clear(),
+                Some(partition) => _ = done.remove(partition),
+            }
+        }
+        let members = Members::Explicit(PositionSet::ascending(done));
+        Selection::new(Arc::clone(run.space()), members)
+    }
+
+    /// The partitions of a run that the attempt skipped for an asset.
+    pub fn skipped(&self, asset: u32, run: &Selection) -> Selection {
+        let mut skipped = RoaringTreemap::new();
+        for skip in self.skips.iter().filter(|skip| skip.asset == asset) {
+            match skip.partition {
+                Some(partition) => _ = skipped.insert(partition),
+                None => skipped |= run.to_treemap(),
+            }
+        }
+        let members = Members::Explicit(PositionSet::ascending(skipped));
+        Selection::new(Arc::clone(run.space()), members)
+    }
+
+    /// The facts about a partition of an asset, or (`None`) about all that have none of their own.
+    pub fn body(&self, asset: u32, partition: Option<u64>) -> Option<&str> {
+        let mut own = self.metadata.iter();
+        own.find(|own| own.asset == asset && own.partition == partition)
+            .map(|own| &*own.body)
+    }
+
+    /// Has an asset executed again where its values cannot be loaded.
+    pub fn require(&mut self, asset: u32, run: &Selection, loadable: &Selection) {
+        if self.done(asset, run).minus(loadable).is_empty() {
+            return;
+        }
+        match self.made.iter_mut().find(|(other, _)| *other == asset) {
+            Some((_, made)) => made.retain(|&partition| loadable.contains(partition)),
+            None => self.again.push(asset),
+        }
+        self.retain_kept();
     }
 }
 
@@ -145,19 +250,16 @@ impl RunEnd {
         let Some(retry) = self.retry.take() else {
             return;
         };
-        let whole = |asset, cause| Failure {
-            asset,
-            partition: None,
-            cause,
-            fingerprint: None,
-        };
         self.skips
             .retain(|skip| retry.failed().all(|asset| asset != skip.asset));
         let failed = retry.causes.into_iter();
-        self.failures
-            .extend(failed.map(|(asset, cause)| whole(asset, Some(cause))));
-        self.failures
-            .extend(retry.deferred.into_iter().map(|asset| whole(asset, None)));
+        let failed = failed.map(|(asset, cause)| (asset, Some(cause)));
+        let blocked = retry.deferred.into_iter().map(|asset| (asset, None));
+        for (asset, cause) in failed.chain(blocked) {
+            let own = retry.rest.iter().find(|(other, _)| *other == asset);
+            self.failures
+                .extend(Failure::of_rest(asset, cause, own.map(|(_, rest)| &**rest)));
+        }
         self.failed = Self::failed_partitions(&self.failures, self.partitions);
     }
 

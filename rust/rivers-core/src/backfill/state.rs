@@ -335,7 +335,8 @@ mod tests {
             due_at: 1,
             causes: Vec::new(),
             deferred: Vec::new(),
-            repeated: Vec::new(),
+            rest: Vec::new(),
+            left: None,
         };
         RunEnd {
             retry: Some(retry),

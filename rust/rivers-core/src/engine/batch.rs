@@ -166,9 +166,7 @@ impl Batch {
 
     /// Whether nothing that happened before matters to a run.
     pub fn is_plain_run(&self, number: u64) -> bool {
-        let num_assets = self.spec.request.assets.len();
-        self.history
-            .is_plain_run(&self.spec.plan, number, num_assets)
+        self.history.is_plain_run(&self.spec.plan, number)
     }
 
     /// The first run has begun, or will not begin.

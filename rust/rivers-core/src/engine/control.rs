@@ -7,9 +7,11 @@ use super::live_backfill::ResumePoint;
 use super::shared::{RequestedLease, Shared};
 use super::{Engine, Execution, Program, writer};
 use crate::backfill::{
-    Change, Event, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
+    Change, Event, Left, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
 };
 use crate::error::{Error, Remedy, Result};
+use crate::plan::Plan;
+use crate::space::Selection;
 use crate::store::failpoint::{Bug, is_planted};
 use crate::store::queries::backfills::LiveOwners;
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
@@ -208,7 +210,9 @@ impl Engine {
         };
         let attempts = self.shared.store.attempts(row.key)?;
         let has_ended = |run| ended.binary_search_by_key(&run, |row| row.run).is_ok();
-        let retries = RetryQueue::from_records(&attempts, self.now(), has_ended);
+        let left = self.shared.store.left(row.key)?;
+        let left = left_loadable(&plan, row.request.assets.len(), left, &execution.loadable);
+        let retries = RetryQueue::from_records(&attempts, self.now(), has_ended, &left);
         let resume_point = ResumePoint {
             pending: PendingRuns::new(&plan, pending, &failures),
             retries,
@@ -364,6 +368,33 @@ impl Drop for Takeover<'_> {
     fn drop(&mut self) {
         self.shared.coordinator().takeovers.remove(&self.key);
     }
+}
+
+/// What the last attempts of runs left, as far as it can be loaded.
+fn left_loadable(
+    plan: &Plan,
+    num_assets: usize,
+    left: Vec<(u64, Left)>,
+    loadable: &[(u32, Selection)],
+) -> Vec<(u64, Arc<Left>)> {
+    let require = |(run, mut left): (u64, Left)| {
+        let partitions = plan.run(run);
+        let layer = plan.layer_of(run);
+        for asset in (0..num_assets as u32).filter(|&asset| plan.has_asset(layer, asset)) {
+            let own = loadable.iter().find(|(other, _)| *other == asset);
+            let own = own.map_or_else(
+                || Selection::empty(partitions.space()),
+                |(_, own)| own.clone(),
+            );
+            // What is left out of the runs was found to be loadable.
+            let own = plan
+                .materialized(asset)
+                .map_or(own.clone(), |before| own.plus(before));
+            left.require(asset, &partitions, &own);
+        }
+        (run, Arc::new(left))
+    };
+    left.into_iter().map(require).collect()
 }
 
 fn taken_over(id: &str) -> Error {

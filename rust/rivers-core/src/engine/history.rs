@@ -21,17 +21,12 @@ impl History {
     }
 
     /// Whether nothing that happened before matters to a run, since its earlier attempts left nothing.
-    pub(super) fn is_plain_run(&self, plan: &Plan, number: u64, num_assets: usize) -> bool {
-        let left_nothing = |known: &PriorAttempts| {
-            let layer = plan.layer_of(number);
-            let own = (0..num_assets as u32).filter(|&asset| plan.has_asset(layer, asset));
-            known.left_nothing() && own.into_iter().all(|asset| known.executes(asset))
-        };
+    pub(super) fn is_plain_run(&self, plan: &Plan, number: u64) -> bool {
         self.skipped.is_empty()
             && !plan.has_materialized()
             && self
                 .prior_attempts_of(number)
-                .is_none_or(|known| left_nothing(known))
+                .is_none_or(|known| known.left.is_none())
     }
 
     /// The prior attempts of a run.

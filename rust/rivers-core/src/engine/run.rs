@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
+use roaring::RoaringTreemap;
 
 use super::history::History;
 use super::run_failures::RunFailures;
 use super::run_metadata::RunMetadata;
 use crate::backfill::error_fingerprint::fingerprint;
 use crate::backfill::{
-    Cause, Failure, FailurePolicy, PriorAttempts, Request, Retry, RunEnd, SkippedPartitions,
+    Cause, Failure, FailurePolicy, Left, PriorAttempts, Request, Retry, RunEnd, SkippedPartitions,
 };
 use crate::clock::Micros;
 use crate::error::{Error, Result};
@@ -44,6 +45,8 @@ pub struct Run {
     /// What earlier runs skipped of assets that this one may need.
     pub(super) skipped_before: Arc<SkippedPartitions>,
     again: Mutex<Option<Again>>,
+    /// By asset, partitions that it materialized before it failed in this attempt and is retried.
+    yielded: Mutex<Vec<(u32, Vec<u64>)>>,
     metadata: RunMetadata,
 }
 
@@ -65,9 +68,10 @@ impl Run {
     ) -> Arc<Self> {
         let partitions = spec.plan.run(number);
         let prior_attempts = history.prior_attempts_of(number).cloned();
-        let failures = prior_attempts.as_ref().map(|known| known.failures.clone());
+        let left = prior_attempts.as_ref().and_then(|known| known.left.clone());
+        let failures = left.as_ref().map(|left| left.failures.clone());
         let metadata = RunMetadata::new(prior_attempts.as_deref());
-        let skips = prior_attempts.iter().flat_map(|known| &known.skips);
+        let skips = left.iter().flat_map(|left| &left.skips);
         let skips = skips
             .map(|skip| ((skip.asset, skip.partition), Arc::clone(&skip.reason)))
             .collect();
@@ -81,6 +85,7 @@ impl Run {
             skips: Mutex::new(skips),
             skipped_before: Arc::clone(&history.skipped),
             again: Mutex::new(None),
+            yielded: Mutex::new(Vec::new()),
             metadata,
         })
     }
@@ -116,6 +121,10 @@ impl Run {
 
     pub(super) fn spec(&self) -> &JobSpec {
         &self.spec
+    }
+
+    pub(super) fn prior_attempts(&self) -> Option<&PriorAttempts> {
+        self.prior_attempts.as_deref()
     }
 
     fn again(&self) -> MutexGuard<'_, Option<Again>> {
@@ -176,14 +185,36 @@ impl Run {
         is_deferred
     }
 
-    /// Records that `asset` failed for all partitions of the run.
+    /// Records that `asset`, which failed and is retried, materialized partitions before: the next attempt does
+    /// not execute it for them.
+    ///
+    /// # Errors
+    /// `PartitionValidation` if a partition does not belong to the run; then nothing is recorded.
+    pub fn keep_yielded(&self, asset: u32, partitions: &[u64]) -> Result<()> {
+        self.check_own(partitions)?;
+        let mut yielded = self.yielded.lock().unwrap_or_else(PoisonError::into_inner);
+        yielded.push((asset, partitions.to_vec()));
+        Ok(())
+    }
+
+    /// The partitions of an asset that is executed which earlier attempts materialized; `None`: none.
+    pub(super) fn made_before(&self, asset: u32) -> Option<Selection> {
+        let made = self.prior_attempts.as_ref()?.made(asset)?;
+        Some(self.selected(made.iter().copied()))
+    }
+
+    /// Records that `asset` failed for all partitions of the run that are left of it.
     pub fn fail(&self, asset: u32, cause: Cause) {
-        self.failures().push(Failure {
-            asset,
-            partition: None,
-            cause: Some(Arc::new(cause)),
-            fingerprint: None,
-        });
+        self.fail_rest(asset, Some(&Arc::new(cause)));
+    }
+
+    fn fail_rest(&self, asset: u32, cause: Option<&Arc<Cause>>) {
+        let made = self.made_before(asset).map(|made| made.to_treemap());
+        let rest = made.map(|made| self.partitions.difference(&made));
+        let rest: Option<Vec<u64>> = rest.map(|rest| rest.iter().collect());
+        let mut failures = self.failures();
+        Failure::of_rest(asset, cause.cloned(), rest.as_deref())
+            .for_each(|failure| failures.push(failure));
     }
 
     /// Fails all assets of the run: none of them can be executed.
@@ -191,25 +222,12 @@ impl Run {
         let layer = self.layer();
         let assets = 0..self.spec.request.assets.len() as u32;
         let own = assets.filter(|&asset| self.spec.plan.has_asset(layer, asset));
-        let mut failures = self.failures();
-        for asset in own {
-            failures.push(Failure {
-                asset,
-                partition: None,
-                cause: Some(Arc::clone(cause)),
-                fingerprint: None,
-            });
-        }
+        own.for_each(|asset| self.fail_rest(asset, Some(cause)));
     }
 
     /// Records that `asset` was not executed because something it needs failed.
     pub fn skip(&self, asset: u32) {
-        self.failures().push(Failure {
-            asset,
-            partition: None,
-            cause: None,
-            fingerprint: None,
-        });
+        self.fail_rest(asset, None);
     }
 
     /// Whether a failure of exactly this partition of `asset` is recorded.
@@ -351,6 +369,58 @@ impl Run {
         Selection::new(space, Members::Explicit(PositionSet::in_order(partitions)))
     }
 
+    /// The retry of an attempt that ended so.
+    fn retry_after(&self, end: &RunEnd, again: Again, attempt: u32) -> Retry {
+        let mut executed: Vec<u32> = again.causes.iter().map(|(asset, _)| *asset).collect();
+        for &asset in again.deferred.iter().chain(&again.repeated) {
+            if !executed.contains(&asset) {
+                executed.push(asset);
+            }
+        }
+        let mut made =
+            std::mem::take(&mut *self.yielded.lock().unwrap_or_else(PoisonError::into_inner));
+        let before = self
+            .prior_attempts
+            .iter()
+            .filter_map(|known| known.left.as_ref());
+        for (asset, partitions) in before.flat_map(|left| &left.made) {
+            match made.iter_mut().find(|(other, _)| other == asset) {
+                Some((_, own)) => own.extend(partitions),
+                None => made.push((*asset, partitions.clone())),
+            }
+        }
+        made.retain(|(asset, _)| executed.contains(asset) && !again.repeated.contains(asset));
+        let rest = made.iter().map(|(asset, own)| {
+            let own = RoaringTreemap::from_iter(own);
+            (*asset, self.partitions.difference(&own).iter().collect())
+        });
+        let rest = rest.collect();
+        let layer = self.layer();
+        let mut assets = 0..self.spec.request.assets.len() as u32;
+        let is_left = |asset| self.spec.plan.has_asset(layer, asset) && !executed.contains(&asset);
+        let left = (assets.any(is_left) || !made.is_empty()).then(|| {
+            let mut left = Left {
+                started_at: end.started_at,
+                ended_at: end.ended_at,
+                again: executed,
+                failures: end.failures.clone(),
+                metadata: end.metadata.clone(),
+                skips: end.skips.clone(),
+                made,
+            };
+            left.retain_kept();
+            Arc::new(left)
+        });
+        Retry {
+            attempt,
+            due_at: end.ended_at.saturating_add(again.delay),
+            causes: again.causes,
+            deferred: again.deferred,
+            rest,
+            left,
+        }
+    }
+
     /// The outcome of the run.
     pub(super) fn end(&self, now: Micros) -> RunEnd {
         let failures = self.failures().take();
@@ -360,20 +430,6 @@ impl Run {
             .prior_attempts
             .as_ref()
             .map_or(0, |known| known.attempts);
-        let retry = self.again().take().map(|mut again| {
-            let others = |asset: &u32| {
-                again.causes.iter().all(|(failed, _)| failed != asset)
-                    && !again.deferred.contains(asset)
-            };
-            let repeated = again.repeated.iter().copied().filter(others).collect();
-            Retry {
-                attempt: attempts + 1,
-                due_at: now.saturating_add(again.delay),
-                repeated,
-                causes: std::mem::take(&mut again.causes),
-                deferred: again.deferred,
-            }
-        });
         let mut end = RunEnd {
             run: self.number,
             started_at: self.started_at,
@@ -382,9 +438,11 @@ impl Run {
             failed: RunEnd::failed_partitions(&failures, partitions),
             failures,
             skips,
-            retry,
+            retry: None,
             metadata: self.metadata.take(),
         };
+        let again = self.again().take();
+        end.retry = again.map(|again| self.retry_after(&end, again, attempts + 1));
         // The backfill stops here, so nothing is attempted again.
         let stops = self.request().failure_policy == FailurePolicy::StopOnFailure;
         if end.failed > 0 && stops {

@@ -11,7 +11,9 @@ pub(super) struct RunMetadata(Mutex<Vec<OutputMetadata>>);
 impl RunMetadata {
     pub(super) fn new(prior_attempts: Option<&PriorAttempts>) -> Self {
         Self(Mutex::new(
-            prior_attempts.map_or_else(Vec::new, |known| known.metadata.clone()),
+            prior_attempts
+                .and_then(|known| known.left.as_ref())
+                .map_or_else(Vec::new, |left| left.metadata.clone()),
         ))
     }
 

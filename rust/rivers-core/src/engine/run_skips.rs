@@ -75,14 +75,18 @@ impl Run {
         }
     }
 
-    /// Whether `asset` failed for a partition, or skipped it.
+    /// Whether `asset` failed for a partition, skipped it, or materialized it in an earlier attempt.
     pub fn leaves_out(&self, asset: u32, partition: u64) -> bool {
         let skips = self.skips();
         let is_skipped = [None, Some(partition)]
             .iter()
             .any(|place| skips.contains_key(&(asset, *place)));
         drop(skips);
-        is_skipped || self.has_failed(asset, partition)
+        let known = self.prior_attempts();
+        let made = known.and_then(|known| known.made(asset));
+        is_skipped
+            || self.has_failed(asset, partition)
+            || made.is_some_and(|made| made.contains(&partition))
     }
 
     /// Those of the partitions (`None`: all) that `asset` has neither skipped nor was materialized for
@@ -95,10 +99,11 @@ impl Run {
         let skipped = self.skipped(asset);
         let materialized = self.spec().plan.materialized(asset);
         let materialized = materialized.map(|done| self.partitions().intersection(done));
-        let left_out = match (skipped, materialized.filter(|done| !done.is_empty())) {
-            (None, None) => return partitions,
-            (Some(one), None) | (None, Some(one)) => one.to_treemap(),
-            (Some(one), Some(other)) => one.to_treemap() | other.to_treemap(),
+        let materialized = materialized.filter(|done| !done.is_empty());
+        let left_out = [skipped, materialized, self.made_before(asset)];
+        let left_out = left_out.iter().flatten().map(Selection::to_treemap);
+        let Some(left_out) = left_out.reduce(|one, other| one | other) else {
+            return partitions;
         };
         let partitions = partitions.unwrap_or_else(|| self.partitions().clone());
         Some(partitions.difference(&left_out))

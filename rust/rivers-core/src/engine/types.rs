@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backfill::{Counts, Request};
+use crate::space::Selection;
 
 /// What executes the runs of a backfill. The engine only passes it on to the workers.
 pub type Program = Arc<dyn Any + Send + Sync>;
@@ -21,6 +22,9 @@ pub struct Execution {
     pub pools: Vec<(String, u32)>,
     /// Whether no run starts until `Engine::start_held`.
     pub held: bool,
+    /// Of a resumed backfill, by index of an asset, the partitions of which earlier attempts left values that can
+    /// still be loaded.
+    pub loadable: Vec<(u32, Selection)>,
 }
 
 /// Where workers execute runs.

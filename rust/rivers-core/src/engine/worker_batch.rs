@@ -160,9 +160,7 @@ impl WorkerBatch {
 
     /// Whether nothing that happened before matters to a run.
     pub fn is_plain_run(&self, number: u64) -> bool {
-        let num_assets = self.spec.request.assets.len();
-        self.history
-            .is_plain_run(&self.spec.plan, number, num_assets)
+        self.history.is_plain_run(&self.spec.plan, number)
     }
 
     /// Records which step of the current run begins, for the parent.

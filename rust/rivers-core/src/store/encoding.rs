@@ -1,7 +1,7 @@
 //! How values are stored, in each database alike: requests, plans, runs in flight and statuses.
 
 use super::queries::scope::Scopes;
-use crate::backfill::{Report, ReportKind, Request, Status};
+use crate::backfill::{Left, Report, ReportKind, Request, Status};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Strategy, codec};
@@ -44,6 +44,26 @@ impl EncodedReport {
             space: codec::encode_space(report.selection.space())?,
             partitions: codec::encode_plan(&plan)?,
         })
+    }
+}
+
+/// The version of what `encode_left` writes, in its first byte.
+const LEFT_VERSION: u8 = 1;
+
+/// What an attempt of a run leaves to the next, as it is stored.
+pub(super) fn encode_left(left: &Left) -> Result<Vec<u8>> {
+    postcard::to_extend(left, vec![LEFT_VERSION])
+        .map_err(|error| Error::Execution(format!("an attempt cannot be stored: {error}")))
+}
+
+pub(super) fn decode_left(bytes: &[u8]) -> Result<Left> {
+    let damaged =
+        |why: &str| Error::Execution(format!("the record of an attempt is damaged: {why}"));
+    match bytes.split_first() {
+        Some((&LEFT_VERSION, body)) => {
+            postcard::from_bytes(body).map_err(|error| damaged(&error.to_string()))
+        }
+        _ => Err(damaged("its version is unknown")),
     }
 }
 

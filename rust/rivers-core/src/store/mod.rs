@@ -45,7 +45,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, Kind, MetadataRow, Report, Request, RunRow, SkipRow,
+    AttemptRow, Cause, Change, FailureRow, Kind, Left, MetadataRow, Report, Request, RunRow,
+    SkipRow,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -347,6 +348,12 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// `Storage`.
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>>;
+
+    /// What the last attempts of a backfill's runs left to the next, by run, where that is something.
+    ///
+    /// # Errors
+    /// `Storage`; `Execution` if it is damaged.
+    fn left(&self, key: Key) -> Result<Vec<(u64, Left)>>;
 
     /// The facts about what a backfill materialized, by run; only of `run`, if given.
     ///

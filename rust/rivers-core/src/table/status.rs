@@ -18,7 +18,9 @@ use super::text::{Texts, View, timestamps};
 use super::walk::{Span, walk};
 use crate::backfill::outcome::FailedPart;
 use crate::backfill::session::{left_out, session_at};
-use crate::backfill::{Cause, Failures, MetadataRow, Report, ReportKind, RunRow, Session, Skips};
+use crate::backfill::{
+    Cause, Failures, Left, MetadataRow, Report, ReportKind, RunRow, Session, Skips,
+};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -37,6 +39,8 @@ pub struct AssetHistory {
     pub asset: u32,
     /// Runs that have ended, ascending by number.
     pub runs: Vec<RunRow>,
+    /// What attempts left of runs that have not ended, by run.
+    pub left: Vec<(u64, Left)>,
     /// Whether the backfill is running, so that its unfinished partitions are in progress.
     pub in_progress: bool,
     /// The failures.
@@ -251,17 +255,9 @@ impl Marks {
                 let before = part.before.as_deref().filter(|before| !before.is_empty());
                 let is_before = |partition| before.is_some_and(|before| before.contains(partition));
                 let facts = facts.as_ref().and_then(|facts| facts.get(&row.run));
-                let mut done = |at: u64, partition: Option<u64>| {
-                    let at = at as usize;
-                    if row.ended_at > self.last[at] {
-                        self.last[at] = row.ended_at;
-                        self.backfill[at] = id;
-                        self.run[at] = row.run;
-                        self.version[at] = version;
-                        if let Some(metadata) = &mut self.metadata {
-                            metadata[at] = facts.map_or(known, |own| own.of(partition, known));
-                        }
-                    }
+                let done = |marks: &mut Self, at: u64, partition: Option<u64>| {
+                    let view = facts.map_or(known, |own| own.of(partition, known));
+                    marks.done(at, row.ended_at, (id, row.run, version, view));
                 };
                 let failed_part = match row.failed {
                     0 => FailedPart::None,
@@ -270,7 +266,7 @@ impl Marks {
                 let skips = history.skips.has_run(row.run);
                 let is_uniform = failed_part == FailedPart::None && !skips && before.is_none();
                 if is_uniform && facts.is_none_or(RunBodies::is_shared) {
-                    return here.for_each(rows, |_, at| done(at, None));
+                    return here.for_each(rows, |_, at| done(self, at, None));
                 }
                 self.failed.resize(len, NEVER);
                 if skips {
@@ -298,12 +294,41 @@ impl Marks {
                             self.reason[at] = text_of(&mut self.reasons, reason);
                         }
                     } else {
-                        done(at, Some(partition));
+                        done(self, at, Some(partition));
                     }
                 });
             }
         });
+        for (run, left) in &history.left {
+            let part = &parts[session_at(&history.sessions, left.ended_at)];
+            let partitions = history.plan.run(*run);
+            let made = left.done(history.asset, &partitions);
+            let skipped = left.skipped(history.asset, &partitions);
+            let shared = left.body(history.asset, None);
+            there.for_each(rows_of(*run..*run + 1), |row_number, partition| {
+                let before = part.before.as_deref();
+                let is_before = before.is_some_and(|before| before.contains(partition));
+                let is_done = made.contains(partition) && !skipped.contains(partition);
+                if let Some(at) = here.partition(row_number).filter(|_| is_done && !is_before) {
+                    let body = left.body(history.asset, Some(partition)).or(shared);
+                    let view = body.map_or(part.known, |body| self.bodies.texts.write(body));
+                    self.done(at, left.ended_at, (id, *run, part.version, view));
+                }
+            });
+        }
         Ok(())
+    }
+
+    /// A partition was materialized then: by a backfill and a run, with a version and facts.
+    fn done(&mut self, at: u64, ended_at: Micros, by: (View, u64, View, View)) {
+        let at = at as usize;
+        if ended_at > self.last[at] {
+            self.last[at] = ended_at;
+            (self.backfill[at], self.run[at], self.version[at], _) = by;
+            if let Some(metadata) = &mut self.metadata {
+                metadata[at] = by.3;
+            }
+        }
     }
 
     /// What holds for the runs of a session; `None`: of a backfill that recorded none.

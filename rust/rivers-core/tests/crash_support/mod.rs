@@ -265,6 +265,7 @@ pub(crate) fn act() {
         placement: Placement::Local,
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     };
     match argument("TASK").as_str() {
         "cancel" => {

@@ -194,6 +194,7 @@ fn execution(behaviour: &Behaviour) -> Execution {
         },
         pools: Vec::new(),
         held: false,
+        loadable: Vec::new(),
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rivers_core::backfill::{
-    AttemptRow, Cause, Change, Counts, FailureRow, MetadataRow, Report, Request, RunRow, SkipRow,
-    Status,
+    AttemptRow, Cause, Change, Counts, FailureRow, Left, MetadataRow, Report, Request, RunRow,
+    SkipRow, Status,
 };
 use rivers_core::error::{Error, Result};
 use rivers_core::plan::Plan;
@@ -31,6 +31,7 @@ pub(crate) struct Recorded {
     pub(crate) runs: BTreeMap<u64, RunRow>,
     pub(crate) failures: Vec<FailureRow>,
     attempts: Vec<AttemptRow>,
+    left: BTreeMap<u64, Left>,
     force_after: Option<Duration>,
 }
 
@@ -64,6 +65,10 @@ impl Model {
         let id = &row.request.id;
         for end in &commit.ended {
             if let Some(retry) = &end.retry {
+                match &retry.left {
+                    Some(left) => _ = recorded.left.insert(end.run, Left::clone(left)),
+                    None => _ = recorded.left.remove(&end.run),
+                }
                 for (asset, _) in &retry.causes {
                     let row = AttemptRow {
                         run: end.run,
@@ -256,6 +261,7 @@ impl Ledger for SimulatedStore {
                 runs: BTreeMap::new(),
                 failures: Vec::new(),
                 attempts: Vec::new(),
+                left: BTreeMap::new(),
                 force_after: None,
             };
             model.backfills.insert(key, recorded);
@@ -474,6 +480,13 @@ impl Records for SimulatedStore {
             let mut attempts = model.backfills[&key].attempts.clone();
             attempts.sort_by_key(|row| (row.run, row.attempt, row.asset));
             attempts
+        })
+    }
+
+    fn left(&self, key: Key) -> Result<Vec<(u64, Left)>> {
+        self.operation("left", |model| {
+            let left = model.backfills[&key].left.iter();
+            left.map(|(run, left)| (*run, left.clone())).collect()
         })
     }
 

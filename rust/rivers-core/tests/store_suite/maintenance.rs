@@ -40,7 +40,8 @@ fn retried(run: u64) -> RunEnd {
         due_at: 77,
         causes: vec![(0, Arc::new(error("busy")))],
         deferred: Vec::new(),
-        repeated: Vec::new(),
+        rest: Vec::new(),
+        left: None,
     });
     end
 }

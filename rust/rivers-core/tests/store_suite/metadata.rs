@@ -88,7 +88,8 @@ pub(crate) fn metadata_of_an_attempt_that_is_made_again_is_not_recorded(fixture:
             due_at: 99,
             causes: vec![(1, Arc::new(error("x")))],
             deferred: Vec::new(),
-            repeated: Vec::new(),
+            rest: Vec::new(),
+            left: None,
         }),
         ..with(3, vec![facts(0, None, "{1}")])
     };

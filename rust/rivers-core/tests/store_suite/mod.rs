@@ -63,6 +63,7 @@ macro_rules! store_suite {
             records: the_first_and_the_last_failure_are_found,
             records: equal_errors_are_recorded_once,
             records: an_attempt_that_is_made_again_is_no_ended_run,
+            records: what_the_last_attempt_of_a_run_left_is_read,
             records: skips_are_read_with_their_reasons,
             records: backfills_are_listed_newest_first,
             records: backfills_are_listed_without_manual_runs,

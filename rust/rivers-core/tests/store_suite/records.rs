@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rivers_core::backfill::{Cause, Counts, Kind, Retry, RunEnd, Skip, Status};
+use rivers_core::backfill::{Cause, Counts, Kind, Left, Retry, RunEnd, Skip, Status}; /*?*/
 use rivers_core::store::Store;
 
 use super::{
@@ -116,7 +116,8 @@ pub(crate) fn an_attempt_that_is_made_again_is_no_ended_run(fixture: &impl Fixtu
             due_at: 99,
             causes: vec![(0, Arc::new(error("x")))],
             deferred: Vec::new(),
-            repeated: Vec::new(),
+            rest: Vec::new(),
+            left: None,
         }),
         ..completed(3)
     };
@@ -133,6 +134,48 @@ pub(crate) fn an_attempt_that_is_made_again_is_no_ended_run(fixture: &impl Fixtu
     record(&*store, "o", key, vec![completed(3)]);
     assert_eq!(numbers(&*store, key, 0..9), [1, 3]);
     assert_eq!(store.check(), Ok(vec![]));
+}
+
+pub(crate) fn what_the_last_attempt_of_a_run_left_is_read(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let key = created(&*store, "b", 9, "o");
+    let left = |again: Vec<u32>| {
+        Arc::new(Left {
+            started_at: 1,
+            ended_at: 2,
+            again,
+            failures: Vec::new(),
+            metadata: Vec::new(),
+            skips: Vec::new(),
+            made: vec![(1, vec![3])],
+        })
+    };
+    let attempt = |run, attempt, left| RunEnd {
+        retry: Some(Retry {
+            attempt,
+            due_at: 99,
+            causes: vec![(0, Arc::new(error("x"))), (1, Arc::new(error("y")))],
+            deferred: Vec::new(),
+            rest: Vec::new(),
+            left,
+        }),
+        ..completed(run)
+    };
+    let (first, second) = (left(vec![0, 1]), left(vec![1]));
+    let ended = vec![
+        attempt(3, 1, Some(Arc::clone(&first))),
+        attempt(5, 1, Some(Arc::clone(&first))),
+        attempt(4, 1, None),
+    ];
+    record(&*store, "o", key, ended);
+    let read = || store.left(key).unwrap();
+    assert_eq!(read(), [(3, Left::clone(&first)), (5, Left::clone(&first))]);
+    let ended = vec![
+        attempt(3, 2, Some(Arc::clone(&second))),
+        attempt(5, 2, None),
+    ];
+    record(&*store, "o", key, ended);
+    assert_eq!(read(), [(3, Left::clone(&second))]);
 }
 
 pub(crate) fn skips_are_read_with_their_reasons(fixture: &impl Fixture) {

@@ -7,7 +7,7 @@ use super::digest::digest;
 use super::session::{Answer, Connected, params};
 use crate::backfill::{Cause, RunEnd, RunRow};
 use crate::error::Result;
-use crate::store::encoding::{encode_in_flight, status_code};
+use crate::store::encoding::{encode_in_flight, encode_left, status_code};
 use crate::store::queries::scope::{Ending, endings};
 use crate::store::records::{Commit, Key};
 use crate::store::segment::Segment;
@@ -53,6 +53,7 @@ struct Attempts {
     started_at: Vec<i64>,
     due_at: Vec<i64>,
     cause: Vec<i64>,
+    left: Vec<Option<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -119,7 +120,7 @@ impl Encoded {
         for &(commit, seq) in commits {
             encoded.add_segment(commit, seq)?;
             for end in &commit.ended {
-                encoded.add_end(commit.key, end);
+                encoded.add_end(commit.key, end)?;
             }
         }
         Ok(encoded)
@@ -156,9 +157,10 @@ impl Encoded {
         Ok(())
     }
 
-    fn add_end(&mut self, key: Key, end: &RunEnd) {
+    fn add_end(&mut self, key: Key, end: &RunEnd) -> Result<()> {
         let run = end.run.cast_signed();
         if let Some(retry) = &end.retry {
+            let mut left = retry.left.as_deref().map(encode_left).transpose()?;
             for (asset, cause) in &retry.causes {
                 let cause = self.cause(cause);
                 let to = &mut self.attempts;
@@ -169,8 +171,9 @@ impl Encoded {
                 to.started_at.push(end.started_at);
                 to.due_at.push(retry.due_at);
                 to.cause.push(cause);
+                to.left.push(left.take());
             }
-            return;
+            return Ok(());
         }
         for failure in &end.failures {
             let cause = failure.cause.as_ref().map(|cause| self.cause(cause));
@@ -199,6 +202,7 @@ impl Encoded {
             to.partition.push(own.partition.map(u64::cast_signed));
             to.body.push(id);
         }
+        Ok(())
     }
 
     fn cause(&mut self, cause: &Cause) -> i64 {
@@ -290,6 +294,7 @@ impl Encoded {
                 self.only_ends.other_asset => INT8_ARRAY,
                 self.only_ends.other_ending => BYTEA_ARRAY,
                 vec![Ending::Made as u8] => BYTEA,
+                attempts.left => BYTEA_ARRAY,
             ],
         )?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -392,10 +397,10 @@ skips AS (
     JOIN appended ON appended.backfill = own.key
 ),
 attempts AS (
-    INSERT INTO @attempt (backfill, run, attempt, asset, started_at, due_at, cause)
-    SELECT own.key, run, attempt, asset, started_at, due_at, cause
+    INSERT INTO @attempt (backfill, run, attempt, asset, started_at, due_at, cause, left_body)
+    SELECT own.key, run, attempt, asset, started_at, due_at, cause, left_body
     FROM unnest($30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[],
-                $36::bigint[]) AS own (key, run, attempt, asset, started_at, due_at, cause)
+                $36::bigint[], $58::bytea[]) AS own (key, run, attempt, asset, started_at, due_at, cause, left_body)
     JOIN appended ON appended.backfill = own.key
 ),
 facts AS (

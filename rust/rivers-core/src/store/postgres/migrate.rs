@@ -3,13 +3,14 @@
 use super::session::{Answer, Connected, Failure, Session, params};
 use crate::error::{Error, Result};
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
     include_str!("migrations/0006.sql"),
+    include_str!("migrations/0007.sql"),
 ];
 /// The version that this code reads and writes.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::encoding::{EncodedBackfill, EncodedReport, status_code};
+use super::encoding::{EncodedBackfill, EncodedReport, decode_left, status_code};
 use super::liveness::lock_file::{self, Registration, Unlocked};
 use super::maintenance::{MAX_TEXTS, Maintenance};
 use super::pools::{PoolNeed, PoolShare, Pools, StoredPool};
@@ -38,8 +38,8 @@ use super::records::{
 use super::segment::{MAX_MERGED, Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, Values};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, NOTIFICATIONS, Report, Request, RunEnd,
-    SkipRow, Status,
+    AttemptRow, Cause, Change, FailureRow, Left, MetadataRow, NOTIFICATIONS, Report, Request,
+    RunEnd, SkipRow, Status,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -619,6 +619,12 @@ impl Records for PostgresStore {
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
         self.read(|connected| records::attempts(connected, key))
+    }
+
+    fn left(&self, key: Key) -> Result<Vec<(u64, Left)>> {
+        let rows = self.read(|connected| records::left(connected, key))?;
+        let decode = |(run, body): (u64, Vec<u8>)| Ok((run, decode_left(&body)?));
+        rows.into_iter().map(decode).collect()
     }
 
     fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {

@@ -139,6 +139,20 @@ pub(super) fn attempts(connected: &mut Connected<'_>, key: Key) -> Answer<Vec<At
     Ok(rows.iter().map(read).collect())
 }
 
+/// What the last attempts of runs left, as it is stored.
+pub(super) fn left(connected: &mut Connected<'_>, key: Key) -> Answer<Vec<(u64, Vec<u8>)>> {
+    let sql =
+        "SELECT run, left_body FROM @attempt AS own WHERE backfill = $1 AND left_body IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM @attempt AS later WHERE later.backfill = own.backfill
+                               AND later.run = own.run AND later.attempt > own.attempt)
+               ORDER BY run";
+    let rows = connected.query(sql, params![key => INT8])?;
+    Ok(rows
+        .iter()
+        .map(|row| (number(row, 0), row.get(1)))
+        .collect())
+}
+
 pub(super) fn metadata(
     connected: &mut Connected<'_>,
     key: Key,

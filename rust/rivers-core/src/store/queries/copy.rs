@@ -8,8 +8,8 @@ use ring::digest::{Context, SHA256};
 use super::backfills::LiveOwners;
 use super::prune;
 use crate::backfill::{
-    AttemptRow, Cause, Counts, Failure, FailureRow, MetadataRow, OutputMetadata, Report, Retry,
-    RunEnd, RunRow, Skip, SkipRow, Status,
+    AttemptRow, Cause, Counts, Failure, FailureRow, Left, MetadataRow, OutputMetadata, Report,
+    Retry, RunEnd, RunRow, Skip, SkipRow, Status,
 };
 use crate::clock::{Micros, SECOND};
 use crate::error::{Error, Result};
@@ -112,6 +112,7 @@ struct Contents {
     failures: Vec<FailureRow>,
     skips: Vec<SkipRow>,
     attempts: Vec<AttemptRow>,
+    left: Vec<(u64, Arc<Left>)>,
     metadata: Vec<MetadataRow>,
     causes: HashMap<i64, Arc<Cause>>,
     families: HashMap<i64, (String, String)>,
@@ -125,6 +126,7 @@ impl Contents {
         let mut skips = store.skips(key, None)?;
         skips.sort_by_key(|skip| skip.run);
         let attempts = store.attempts(key)?;
+        let left = store.left(key)?.into_iter();
         let metadata = store.metadata(key, None)?;
         let named = failures.iter().filter_map(|failure| failure.cause);
         let named = named.chain(skips.iter().map(|skip| skip.reason));
@@ -138,6 +140,7 @@ impl Contents {
             failures,
             skips,
             attempts,
+            left: left.map(|(run, left)| (run, Arc::new(left))).collect(),
             metadata,
             causes: store
                 .errors(&causes)?
@@ -161,23 +164,31 @@ impl Contents {
     /// The attempts that were followed by others.
     fn retries(&self) -> Result<Vec<RunEnd>> {
         let same = |a: &AttemptRow, b: &AttemptRow| (a.run, a.attempt) == (b.run, b.attempt);
-        self.attempts
-            .chunk_by(same)
-            .map(|rows| {
-                let causes = rows
-                    .iter()
-                    .map(|row| Ok((row.asset, self.cause(row.cause)?)));
-                let mut end = RunEnd::plain(rows[0].run, rows[0].started_at, rows[0].started_at, 0);
-                end.retry = Some(Retry {
-                    attempt: rows[0].attempt,
-                    due_at: rows[0].due_at,
-                    causes: causes.collect::<Result<_>>()?,
-                    deferred: Vec::new(),
-                    repeated: Vec::new(),
-                });
-                Ok(end)
-            })
-            .collect()
+        let mut attempts = self.attempts.chunk_by(same).peekable();
+        std::iter::from_fn(|| {
+            let rows = attempts.next()?;
+            let is_last = attempts
+                .peek()
+                .is_none_or(|next| next[0].run != rows[0].run);
+            Some((rows, is_last))
+        })
+        .map(|(rows, is_last)| {
+            let own = self.left.iter().find(|(run, _)| *run == rows[0].run);
+            let causes = rows
+                .iter()
+                .map(|row| Ok((row.asset, self.cause(row.cause)?)));
+            let mut end = RunEnd::plain(rows[0].run, rows[0].started_at, rows[0].started_at, 0);
+            end.retry = Some(Retry {
+                attempt: rows[0].attempt,
+                due_at: rows[0].due_at,
+                causes: causes.collect::<Result<_>>()?,
+                deferred: Vec::new(),
+                rest: Vec::new(),
+                left: own.filter(|_| is_last).map(|(_, left)| Arc::clone(left)),
+            });
+            Ok(end)
+        })
+        .collect()
     }
 
     /// The runs that have ended: those with a failure in the order of their failures, then the others.
@@ -279,6 +290,9 @@ impl Contents {
         for own in &self.attempts {
             let parts = (own.run, own.attempt, own.asset, own.started_at, own.due_at);
             add(format!("{parts:?}{}", cause(own.cause)?).as_bytes());
+        }
+        for (run, left) in &self.left {
+            add(format!("{run}{}", text(&format!("{left:?}"))).as_bytes());
         }
         for own in &self.metadata {
             let body = self.bodies.get(&own.body).map(|body| text(body));

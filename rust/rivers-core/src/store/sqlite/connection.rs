@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::system_calls;
@@ -113,7 +114,7 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     let mut connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_handler(Some(wait_for_others))?;
-    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    keep_statements(&connection)?;
     Ok(connection)
 }
 
@@ -131,8 +132,16 @@ fn wait_for_others(pauses: i32) -> bool {
 /// Opens a connection in memory.
 pub(super) fn open_memory() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
-    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    keep_statements(&connection)?;
     Ok(connection)
+}
+
+/// Prepares each statement once. Otherwise SQLite plans many of them again whenever a parameter has another value,
+/// which takes longer than executing them.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Opens a file that no process writes, in a folder where SQLite cannot create the files that it needs to

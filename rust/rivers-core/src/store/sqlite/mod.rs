@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::encoding::{EncodedBackfill, EncodedReport};
+use super::encoding::{EncodedBackfill, EncodedReport, decode_left};
 use super::failpoint::{Step, Work, hit};
 use super::fork::{self, PerProcess};
 use super::liveness::lock_file::{self, Registration, Unlocked};
@@ -49,7 +49,7 @@ use super::records::{
 use super::segment::{Segment, is_merge_due};
 use super::{DynamicKeys, Ledger, Liveness, Records, ValueStore, Values, open_files};
 use crate::backfill::{
-    AttemptRow, Cause, Change, FailureRow, MetadataRow, Report, Request, SkipRow,
+    AttemptRow, Cause, Change, FailureRow, Left, MetadataRow, Report, Request, SkipRow,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -610,6 +610,12 @@ impl Records for SqliteStore {
 
     fn attempts(&self, key: Key) -> Result<Vec<AttemptRow>> {
         self.read(|connection| attempt::select(connection, key))
+    }
+
+    fn left(&self, key: Key) -> Result<Vec<(u64, Left)>> {
+        let rows = self.read(|connection| attempt::select_left(connection, key))?;
+        let decode = |(run, body): (u64, Vec<u8>)| Ok((run, decode_left(&body)?));
+        rows.into_iter().map(decode).collect()
     }
 
     fn metadata(&self, key: Key, run: Option<u64>) -> Result<Vec<MetadataRow>> {

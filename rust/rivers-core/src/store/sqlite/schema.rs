@@ -19,7 +19,7 @@ const fn sql(sql: &'static str) -> Migration {
 }
 
 /// The migrations in order: number n leads from version n to version n + 1.
-pub(super) const MIGRATIONS: [Migration; 14] = [
+pub(super) const MIGRATIONS: [Migration; 15] = [
     sql(include_str!("migrations/0001.sql")),
     sql(include_str!("migrations/0002.sql")),
     sql(include_str!("migrations/0003.sql")),
@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: [Migration; 14] = [
         sql: include_str!("migrations/0014.sql"),
         then: Some(scope::of_earlier_runs),
     },
+    sql(include_str!("migrations/0015.sql")),
 ];
 
 /// The version that this code reads and writes.

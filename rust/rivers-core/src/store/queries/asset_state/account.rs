@@ -1,5 +1,6 @@
 //! What one backfill or report says about the partitions of an asset.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
@@ -8,13 +9,13 @@ use super::outcome::Outcome;
 use super::source::{Declared, Origin, Source};
 use crate::backfill::session::{left_out, session_at};
 use crate::backfill::{
-    Failures, Kept, Report, ReportKind, Request, RunRow, Session, SkipRow, Status, outcome,
+    Failures, Kept, Left, Report, ReportKind, Request, RunRow, Session, SkipRow, Status, outcome,
 };
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::Records;
-use crate::store::records::BackfillRow;
+use crate::store::records::{BackfillRow, Key};
 
 /// What one backfill or report says.
 pub(super) struct Account {
@@ -92,6 +93,19 @@ impl Account {
             for own in rest {
                 by_session[session_at(&request.sessions, own.started_at)].push(*own);
             }
+            let left = left_by_attempts(store, row.key, plan.runs_of(layer), &rows)?;
+            for (run, left) in &left {
+                let session = session_at(&request.sessions, left.ended_at);
+                add_left(
+                    &plan,
+                    asset,
+                    plan.run(*run),
+                    left,
+                    session,
+                    request,
+                    &mut parts,
+                );
+            }
             for (session, own) in by_session.iter().enumerate() {
                 let done = outcome::done(&plan, layer, own, &failures, Some(asset));
                 let space = Arc::clone(plan.layers()[layer].selection().space());
@@ -109,7 +123,7 @@ impl Account {
                     partitions: skipped,
                 });
             }
-            let _ = runs.set(rows);
+            let _ = runs.set(with_attempts(rows, &left));
         }
         for part in &mut parts {
             part.partitions = if !space.dims().is_empty() {
@@ -139,6 +153,65 @@ impl Account {
             parts,
         })
     }
+}
+
+/// What attempts left of those of the runs that have not ended, by run.
+///
+/// # Errors
+/// `Storage`.
+pub fn left_by_attempts(
+    store: &dyn Records,
+    key: Key,
+    runs: Range<u64>,
+    ended: &[RunRow],
+) -> Result<Vec<(u64, Left)>> {
+    if ended.len() as u64 == runs.end - runs.start {
+        return Ok(Vec::new());
+    }
+    let mut left = store.left(key)?;
+    left.retain(|(run, _)| {
+        runs.contains(run) && ended.binary_search_by_key(run, |row| row.run).is_err()
+    });
+    Ok(left)
+}
+
+/// Adds what an attempt of a run that has not ended materialized or skipped for an asset.
+fn add_left(
+    plan: &Plan,
+    asset: u32,
+    run: Selection,
+    left: &Left,
+    session: usize,
+    request: &Request,
+    parts: &mut Vec<Part>,
+) {
+    let done = left.done(asset, &run);
+    let done = without_before(plan, asset, done, request.sessions.get(session));
+    let skipped = done.common(&left.skipped(asset, &run));
+    for (outcome, partitions) in [
+        (Outcome::Made, done.minus(&skipped)),
+        (Outcome::Skipped, skipped),
+    ] {
+        parts.push(Part {
+            outcome,
+            session,
+            partitions,
+        });
+    }
+}
+
+/// Ended runs, and the attempts of others as if these had ended with them.
+fn with_attempts(mut rows: Vec<RunRow>, left: &[(u64, Left)]) -> Vec<RunRow> {
+    if !left.is_empty() {
+        rows.extend(left.iter().map(|(run, left)| RunRow {
+            run: *run,
+            started_at: left.started_at,
+            ended_at: left.ended_at,
+            failed: 0,
+        }));
+        rows.sort_unstable_by_key(|row| row.run);
+    }
+    rows
 }
 
 /// Whether all runs of a backfill have ended and nothing failed.

@@ -33,6 +33,38 @@ pub fn materialized_in(
     Ok(all)
 }
 
+/// By index of an asset, the partitions of runs that have not ended for which the last attempts materialized or
+/// skipped it, so that the next need not.
+///
+/// # Errors
+/// `Storage`.
+pub fn done_by_attempts(store: &dyn Records, id: &str) -> Result<Vec<(u32, Selection)>> {
+    let Some(row) = store.find(id)? else {
+        return Ok(Vec::new());
+    };
+    let left = store.left(row.key)?;
+    if left.is_empty() {
+        return Ok(Vec::new());
+    }
+    let plan = store.plan(row.key)?;
+    let mut found = Vec::new();
+    for asset in 0..row.request.assets.len() as u32 {
+        let layer = plan.layer_with(asset);
+        let (runs, own) = (plan.runs_of(layer), plan.layers()[layer].selection());
+        let mut all = Selection::empty(own.space());
+        for (run, left) in left.iter().filter(|(run, _)| runs.contains(run)) {
+            all = all.plus(&left.done(asset, &plan.run(*run)));
+        }
+        if let Some(before) = plan.materialized(asset) {
+            all = all.minus(before);
+        }
+        if !all.is_empty() {
+            found.push((asset, all));
+        }
+    }
+    Ok(found)
+}
+
 /// All partitions for which the asset was ever materialized, not only skipped, under any definition: one
 /// selection for each space, the newest first. Each key is in one of them only.
 ///

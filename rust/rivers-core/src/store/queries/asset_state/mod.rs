@@ -26,8 +26,9 @@ use crate::store::records::BackfillRow;
 use crate::store::{Records, Store};
 use account::{Account, Part};
 
+pub use account::left_by_attempts;
 pub use failed::failed;
-pub use history::{ever_materialized, materialized_in};
+pub use history::{done_by_attempts, ever_materialized, materialized_in};
 pub use outcome::{Availability, Outcome};
 pub use stale::{Staleness, Upstream, stale};
 pub use state::{AssetState, Piece};

@@ -459,7 +459,9 @@ pub(super) fn available(
 /// The numbers of those partitions of a selection whose latest value could not be stored.
 pub(super) fn lost(connection: &Connection, asset: i64, selection: &Selection) -> Result<Vec<u64>> {
     let lost: HashSet<Vec<u8>> = connection
-        .prepare_cached("SELECT partition FROM value WHERE asset = ?1 AND body IS NULL")?
+        .prepare_cached(
+            "SELECT partition FROM value INDEXED BY value_lost WHERE asset = ?1 AND body IS NULL",
+        )?
         .query_map([asset], |row| row.get(0))?
         .collect::<Result<_>>()?;
     if lost.is_empty() {
