@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import test_memory
 import test_page
 import test_planning
+import test_ray
 import test_recovery
 import test_tables
 import test_throughput
@@ -24,6 +25,7 @@ SECTIONS = {
     "recovery": test_recovery.ROWS,
     "memory": test_memory.RUNNING,
     "page": test_page.ROWS,
+    "ray": test_ray.ROWS,
 }
 HEAD = ("work", "to reach", "measured", "plain alternative", "ratio")
 

@@ -36,6 +36,7 @@ class Row:
         runs: How many runs the work has; the figure is then runs a second.
         is_memory: Whether the figure is bytes.
         is_row_size: Whether it is bytes a row.
+        is_size: Whether it is bytes that are counted to the last one.
         rounds: How often it is measured; the figure is the median.
         iterations: How often in each round, for what takes too short a time to be measured once.
     """
@@ -47,6 +48,7 @@ class Row:
     runs: int | None = field(default=None, kw_only=True)
     is_memory: bool = field(default=False, kw_only=True)
     is_row_size: bool = field(default=False, kw_only=True)
+    is_size: bool = field(default=False, kw_only=True)
     rounds: int = field(default=3, kw_only=True)
     iterations: int = field(default=1, kw_only=True)
 
@@ -58,6 +60,8 @@ class Row:
         """A figure with its unit."""
         if self.is_memory:
             return megabytes(figure)
+        if self.is_size:
+            return f"{figure:,.0f} B"
         if self.is_row_size:
             return f"{figure:.1f} B a row"
         if self.runs:

@@ -1,13 +1,13 @@
 """A year of flights from New York, as partitions: 365 days, 3 airports, 16 carriers.
 
 Run it with `make demo`, or `python examples/flights.py [FOLDER]`; what it writes stays in the folder,
-`data/flights` if none is named.
+`data/flights` if none is named. `python examples/flights.py FOLDER ray` runs it on a Ray cluster, whose machines
+share the folder.
 """
 
 import functools
 import importlib.util
 import sys
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -23,8 +23,6 @@ CARRIERS = ["9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL"]
 CARRIERS += ["HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV"]
 
 # -- The data set: flights that left New York in 2013, one table for the whole year. ---------------
-
-_reading = threading.Lock()
 
 
 @functools.cache
@@ -42,9 +40,8 @@ def _all_flights():
 
 
 def flights_of(date, origin):
-    """The flights of a day and an airport; the file is read once per process, not per partition."""
-    with _reading:
-        return _all_flights()[date, origin]
+    """The flights of a day and an airport; the file is read when it is first needed, and kept."""
+    return _all_flights()[date, origin]
 
 
 # -- What is declared: partitions, and assets as functions. ----------------------------------------
@@ -68,9 +65,9 @@ class Checks(pydantic.BaseModel):
     max_canceled: float = 0.5
 
 
-def make_repository(folder):
+def make_repository(folder, executor=None):
     """The assets keep their values in Parquet files below the folder, one per partition."""
-    files = rs.ParquetIOHandler(folder)
+    files = rs.ParquetIOHandler(folder, shared=True)  # All machines that execute runs have it.
 
     @rs.Asset(partitions_def=day_airport, io_handler=files)
     def flights(context: rs.AssetExecutionContext[Checks]):
@@ -100,7 +97,7 @@ def make_repository(folder):
             flights=pl.len(), mean_delay=pl.col("arr_delay").mean()
         )  # A carrier without flights on that day gets a file without rows.
 
-    return rs.CodeRepository([flights, delays, carriers])
+    return rs.CodeRepository([flights, delays, carriers], default_executor=executor)
 
 
 FOLDER = Path("data/flights")
@@ -122,13 +119,13 @@ def count_flights(folder, asset, column):
     return pl.scan_parquet(folder / asset / "**/*.parquet").select(column).collect().item()
 
 
-def main(folder):
+def main(folder, executor=None):
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     year = rs.PartitionKeyRange.multi({"date": ("2013-01-01", "2013-12-31")})  # All airports.
 
     storage = rs.Storage.embedded(folder / "rivers.db")
-    with make_repository(folder).resolve(storage) as repo:
+    with make_repository(folder, executor).resolve(storage) as repo:
         print("1. A dry run checks and plans: one run per day, all airports in it.")
         per_day = rs.BackfillStrategy.per_dimension(multi_run=["date"], single_run=["origin"])
         request = {
@@ -181,4 +178,7 @@ def main(folder):
 
 if __name__ == "__main__":
     pl.Config(fmt_str_lengths=60, tbl_width_chars=120, tbl_hide_dataframe_shape=True)
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main(
+        Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER,
+        rs.Executor.ray() if sys.argv[2:] == ["ray"] else None,
+    )

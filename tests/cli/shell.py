@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,33 @@ from tests.support import TIMEOUT, wait_until
 import rivers as rs
 
 MODULE = Path(__file__).parent / "scripts" / "grid.py"
+
+
+def on_terminal(words, folder, environment, columns=80):
+    """Runs a command on a terminal with a window size; returns what it shows, and its exit code."""
+    # Not on every system.
+    import fcntl
+    import pty
+    import termios
+
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rivers", *words],
+        cwd=folder, env=environment | {"TERM": "xterm"}, stdin=side, stdout=side, stderr=side,
+    )  # fmt: skip
+    os.close(side)
+    out = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        out += part
+    os.close(main)
+    return out.decode(errors="replace"), process.wait(TIMEOUT)
 
 
 class Shell:

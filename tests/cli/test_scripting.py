@@ -413,3 +413,5 @@ def test_a_shell_completes_ids_assets_and_words(failed):
     assert completed(failed, "backfill", "grid.py", "--on-failure", "s") == ["stop_on_failure"]
     assert completed(failed, "list", "--status", "fa") == ["failed"]
     assert completed(failed, "rer") == ["rerun"]
+    assert completed(failed, "grid", "grid.py:da") == ["grid.py:daily"]
+    assert completed(failed, "forget", "grid.py", "da") == ["daily"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.shell import on_terminal
 
 EVIL = "\x1b]52;c;aGk=\x07\x1b[2J\x1b]8;;http://evil\x1b\\x\x9b31m\u202eabc\u2066\rfake\x08\x00\x7f"
 PROGRAM = f"""
@@ -62,35 +63,11 @@ def test_no_command_writes_control_sequences_of_texts(program, terminal):
             assert_harmless(out + err)
             seen += "\\x1b" in out or "\\u001b" in out
         else:
-            out = on_terminal(program, command)
+            out, _ = on_terminal(command, program.folder, program.environment)
             # Colours and cursor movements of our own remain.
             for part in ("\x1b]", "\x1b[2J", "\x07", "\x9b", "\u202e", "\u2066", "\x08"):
                 assert part not in out, (command, part)
     assert terminal or seen >= 3
-
-
-def on_terminal(program, words):
-    import pty
-
-    main, side = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rivers", *words],
-        cwd=program.folder, env=program.environment | {"TERM": "xterm"},
-        stdin=subprocess.DEVNULL, stdout=side, stderr=side,
-    )  # fmt: skip
-    os.close(side)
-    out = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        out += part
-    process.wait(60)
-    os.close(main)
-    return out.decode(errors="replace")
 
 
 def test_a_log_of_a_backfill_without_a_command_line_is_harmless(program):

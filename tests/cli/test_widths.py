@@ -1,14 +1,12 @@
 """What the commands show on terminals of 60, 80 and 200 columns: real ones, with a window size."""
 
-import fcntl
 import os
 import re
-import struct
 import subprocess
 import sys
-import termios
 
 import pytest
+from tests.cli.shell import on_terminal
 
 MODULE = """
 import rivers as rs
@@ -40,8 +38,6 @@ LISTINGS = [
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """Returns the lines that a command shows on a terminal with this number of columns."""
-    import pty
-
     folder = tmp_path_factory.mktemp("wide")
     (folder / "wide.py").write_text(MODULE.replace("CODE_VERSION", "'1'"))
     skipped = ("RIVERS_", "COLUMNS", "LINES", "NO_COLOR", "TERM")
@@ -56,23 +52,9 @@ def shown(tmp_path_factory):
     subprocess.run([*command, "pools", "set", "warehouse", "1000000"], cwd=folder, check=True)
 
     def show(columns, words):
-        main, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        process = subprocess.Popen(
-            [*command, *words], cwd=folder, env=environment | {"TERM": "xterm"},
-            stdin=side, stdout=side, stderr=side,
-        )  # fmt: skip
-        os.close(side)
-        out = b""
-        while True:
-            try:
-                part = os.read(main, 65536)
-            except OSError:
-                break
-            out += part
-        os.close(main)
-        assert process.wait(60) == 0, out
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.decode())
+        out, code = on_terminal(words, folder, environment, columns)
+        assert code == 0, out
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out)
         return [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
 
     return show

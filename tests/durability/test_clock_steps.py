@@ -84,15 +84,55 @@ repo.cancel_backfill(sys.argv[2])
 """
 
 
+def preload(folder, monkeypatch):
+    """Has the clock of processes that are started stepped by as many seconds as a file in the folder says."""
+    (folder / "shim.c").write_text(SHIM)
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", "shim.so", "shim.c", "-ldl"]
+    subprocess.run(command, cwd=folder, check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(folder / "shim.so"))
+    monkeypatch.setenv("CLOCK_STEP", str(folder / "step"))
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
 @pytest.mark.parametrize("step", [3600, -3600])
 def test_a_step_of_the_clock_delays_nothing(processes, tmp_path, monkeypatch, step):
-    (tmp_path / "shim.c").write_text(SHIM)
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", "shim.so", "shim.c", "-ldl"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / "shim.so"))
-    monkeypatch.setenv("CLOCK_STEP", str(tmp_path / "step"))
+    preload(tmp_path, monkeypatch)
     process = processes.start(PROGRAM, step)
     processes.wait_for_notes(1)
     processes.end(processes.start(CANCEL, processes.notes()[0]))
     assert processes.end(process) == "ok"
+
+
+ORDER = """
+letters = rs.PartitionsDefinition.static_(["a", "b"])
+
+@rs.Asset(partitions_def=letters)
+def up(context):
+    return 1
+
+@rs.Asset(partitions_def=letters)
+def down(context, up):
+    return up
+
+repo = rs.CodeRepository([up, down]).resolve(rs.Storage.embedded(folder / "rivers.db"))
+for name in sys.argv[2].split():
+    repo.backfill([name], partition_keys=[rs.PartitionKey.single(key) for key in sys.argv[3]])
+print(repo.partition_status("down")["stale_reason"].to_list())
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
+def test_what_happened_later_is_later_although_the_clock_was_set_back(
+    processes, tmp_path, monkeypatch
+):
+    preload(tmp_path, monkeypatch)
+
+    def after(step, names, keys):
+        (tmp_path / "step").write_text(str(step))
+        return processes.end(processes.start(ORDER, names, keys))
+
+    assert after(3600, "up", "ab") == "[None, None]"
+    # The clock is set back: what is made now is made of what was made before.
+    assert after(0, "down", "ab") == "[None, None]"
+    assert after(-3600, "up", "a") == "['upstream', None]"
+    assert after(-7200, "down", "a") == "[None, None]"

@@ -45,9 +45,14 @@ def test_a_month_with_one_day_receives_a_dict():
     assert got == {"2024-01-31": "2024-01-31"}
 
 
-def test_a_month_that_needs_no_day_receives_none():
+def test_a_month_that_needs_no_day_receives_an_empty_dict():
     got = received(days("2024-02-01", "2024-02-03"), MONTHS, MAPPING.time_window(), key("2024-01"))
-    assert got is None
+    assert got == {}
+
+
+def test_a_day_before_the_first_is_no_value():
+    first = days("2024-01-01", "2024-01-03")
+    assert received(first, first, MAPPING.time_window(-1), key("2024-01-01")) is None
 
 
 @pytest.mark.parametrize(

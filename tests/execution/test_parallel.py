@@ -23,6 +23,7 @@ ALL = rs.PartitionKeyRange.single("a", "h")
 
 SCRIPT = """
 import dataclasses
+import functools
 
 import helper
 import rivers as rs
@@ -36,6 +37,7 @@ class Value:
     text: str
 
 
+@functools.cache
 def twice(text):
     return Value(text * 2 * FACTOR)
 

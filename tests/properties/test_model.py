@@ -48,7 +48,7 @@ def leave_out_what_needs_itself(monkeypatch):
 
 
 PLANTS = {
-    lose_no_value: 0, make_no_input_again: 88, follow_no_skip: 11, leave_out_what_needs_itself: 128,
+    lose_no_value: 0, miss_no_file: 5, make_no_input_again: 88, follow_no_skip: 11, leave_out_what_needs_itself: 128,
 }  # fmt: skip
 """Faults, each with the seed of a sequence that finds it."""
 

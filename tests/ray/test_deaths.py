@@ -56,6 +56,22 @@ def noting(notes, count, seconds):
     return rs.Asset(asset, partitions_def=defined)
 
 
+def test_runs_of_a_worker_that_is_killed_continue_in_one_that_lives(on_ray, notes):
+    repo = on_ray(noting(notes, 4_000, 0.001), max_workers=2)
+    span = rs.PartitionKeyRange.single("0", "3999")
+    launched = repo.backfill(partition_range=span, max_concurrency=2, block=False)
+    wait_until(lambda: len(processes(notes)) == 2 and len(notes.lines()) > 200)
+    killed, other = sorted(processes(notes))
+    os.kill(killed, signal.SIGKILL)
+    status = repo.wait_backfill(launched.backfill_id)
+    assert counts(status) == (4_000, 0, 0)
+    calls = [(line[0], int(line[1])) for line in notes.lines()]
+    lost = {key for key, process in calls if process == killed}
+    taken_over = {process for key, process in calls if key in lost} - {killed}
+    assert other in taken_over, "they have waited for a new worker"
+    assert {key for key, _ in calls} == {str(number) for number in range(4_000)}
+
+
 def test_a_worker_that_freezes_is_replaced(on_ray, notes, stopped):
     repo = on_ray(noting(notes, 40, 0.05))
     span = rs.PartitionKeyRange.single("0", "39")

@@ -39,6 +39,19 @@ def backfill_ids(
     return []
 
 
+def subjects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes the id of a backfill or, after a colon, the asset of a module."""
+    module, colon, asset = incomplete.rpartition(":")
+    if not colon:
+        return backfill_ids(ctx, param, incomplete) or files(ctx, param, incomplete)
+    with contextlib.suppress(Exception):
+        from rivers.cli.load import import_repository  # noqa: PLC0415  (it imports the user's file)
+
+        names = import_repository(module).assets
+        return [_item(f"{module}:{name}") for name in names if name.startswith(asset)]
+    return []
+
+
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Leaves the name of a module to the shell, which knows files."""
     del ctx, param

@@ -60,7 +60,8 @@ def arguments_of(
         ):
             if wanted.has_default:
                 continue
-            arguments[wanted.parameter] = None
+            is_empty = several and needs_none and _is_ours(wanted)
+            arguments[wanted.parameter] = _nothing(wanted) if is_empty else None
         elif not wanted.allow_missing:
             arguments[wanted.parameter] = _load(wanted, step, run, needed, several=several)
         else:
@@ -118,13 +119,18 @@ def _context(wanted: StepInput, step: Step, run: Run, needed: Selection | None) 
 
 def _as_several(wanted: StepInput, needed: Selection, value: object) -> object:
     """What a handler would return for several partitions, given what it returned for one."""
-    if not type(wanted.handler).load_input.__module__.startswith("rivers."):
+    if not _is_ours(wanted):
         return value  # A user's handler decides what it returns for any number of partitions.
     if wanted.handler._gives_one_frame:  # noqa: SLF001  (not for users)
         return _nothing(wanted) if value is None else value
     if wants_frame(wanted.type_hint) and (value is None or is_frame(value)):
         return _nothing(wanted) if value is None else value
     return keyed(needed.keys(), [value])
+
+
+def _is_ours(wanted: StepInput) -> bool:
+    """Whether a value is loaded as the library's handlers do."""
+    return type(wanted.handler).load_input.__module__.startswith("rivers.")
 
 
 def _nothing(wanted: StepInput) -> object:

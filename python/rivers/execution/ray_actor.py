@@ -57,7 +57,7 @@ class Started(NamedTuple):
 
 
 @functools.cache
-def _actor_class() -> Any:
+def actor_class() -> Any:
     """The class of the actors. Ray pickles it by value, so that it starts where our package is missing."""
 
     class RiversWorker:
@@ -127,7 +127,7 @@ class RayActor:
     """
 
     def __init__(self, compute: Compute, options: dict[str, Any]) -> None:
-        self._handle = _actor_class().options(**compute.options(), **options).remote()
+        self._handle = actor_class().options(**compute.options(), **options).remote()
         self.started: Started | None = None
         self.idle_since = time.monotonic()
         self._programs: set[int] = set()

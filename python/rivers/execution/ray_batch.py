@@ -7,6 +7,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ray.exceptions import RayError
+
 from rivers.execution import process_state
 from rivers.execution.ray_actor import LostWorkerError
 
@@ -73,9 +75,11 @@ class RayBatch:
         self._max_deaths = max_deaths
         self._in_flight: deque[tuple[tuple[int, int], ObjectRef[Any]]] = deque()
         self._step = -1
+        self._sent_to: tuple[RayActor, int] | None = None
+        self._is_asked = False
 
     def execute_layer(self, pool: RayPool) -> None:
-        """Executes the runs of the next layer, or gives up if nothing may start.
+        """Executes runs of the next layer until none is left or may start, or the actor is needed elsewhere.
 
         Args:
             pool: Where its actors come from.
@@ -85,8 +89,11 @@ class RayBatch:
         """
         self.pool = pool
         failed = 0
+        has_lost = False
         while True:
-            actor = pool.acquire(self.batch.priority, self.watch.has_next)
+            actor = pool.acquire(
+                self.batch.priority, self.watch.has_next, self._on_asked, has_lost=has_lost
+            )
             if actor is None:
                 return
             self.actor = actor
@@ -94,7 +101,7 @@ class RayBatch:
                 is_spent = self._execute_on(actor)
             except LostWorkerError as error:
                 self._discard(pool, actor)
-                self._recover(error)
+                has_lost = self._recover(error)
                 failed = 0
             except Exception as error:
                 self._discard(pool, actor)
@@ -105,19 +112,47 @@ class RayBatch:
                 _log.info("a Ray worker did not work, another one is tried: %r", error)
                 time.sleep(_FIRST_DELAY_SECONDS * 2 ** (failed - 1))
             else:
-                self.actor = None
-                if not is_spent:
+                self.actor = self._sent_to = None
+                if is_spent:
+                    pool.discard(actor)
+                else:
                     pool.release(actor)
-                    return
-                pool.discard(actor)
+                return
+
+    def _on_asked(self) -> None:
+        """Gives up the actor after the current run: one that has lost its own needs it sooner."""
+        self._is_asked = True
+        sent_to = self._sent_to
+        if sent_to is not None:
+            self.recall(*sent_to, is_forced=True)
+
+    def recall(self, actor: RayActor, stream: int, *, is_forced: bool) -> None:
+        """Asks an actor to give up the runs of a stream, for others to execute; does not wait.
+
+        Args:
+            actor: The actor that was sent the stream.
+            stream: The number of the stream.
+            is_forced: Whether to do so even if the current run has not stalled.
+        """
+
+        def answered(done: Any) -> None:
+            try:
+                first = done.result()
+            except RayError:
+                return  # The worker is lost, and with it all runs that it has.
+            self.watch.given_up(stream, first)
+
+        asked = actor.give_up((self.number, stream), is_forced=is_forced)
+        asked.future().add_done_callback(answered)
 
     def _execute_on(self, actor: RayActor) -> bool:
         """Sends runs until none is left; returns whether the actor is to be replaced."""
+        self._is_asked = False
         actor.load(self._loaded.number, self._loaded.packed)
         layer: int | None = None
         is_draining = is_spent = False
         while True:
-            while not is_draining and len(self._in_flight) < _MAX_IN_FLIGHT:
+            while not is_draining and not self._is_asked and len(self._in_flight) < _MAX_IN_FLIGHT:
                 following = self.batch.next_unsent()
                 if following is None or layer not in {None, following[1]}:
                     break
@@ -160,6 +195,9 @@ class RayBatch:
             announces_steps=self._announces_steps(sent),
         )
         self._in_flight.append((sent, ref))
+        self._sent_to = actor, in_flight[0]
+        if self._is_asked:
+            self._on_asked()  # The stream may have begun after it was asked.
         return True
 
     def _announces_steps(self, sent: tuple[int, int]) -> bool:
@@ -174,23 +212,28 @@ class RayBatch:
                 self._step = step
 
     def _discard(self, pool: RayPool, actor: RayActor) -> None:
-        self.actor = None
+        self.actor = self._sent_to = None
         self._in_flight.clear()
         pool.discard(actor)
 
-    def _recover(self, error: LostWorkerError) -> None:
-        """Takes back what a worker had that was lost, or fails the one run that it keeps dying of."""
+    def _recover(self, error: LostWorkerError) -> bool:
+        """Takes back what a worker had that was lost, or fails the one run that it keeps dying of.
+
+        Returns:
+            Whether it was lost for the first time: then it hardly is to blame, and is executed at once.
+        """
         in_flight = self.batch.in_flight()
         self.batch.reclaim()
         if in_flight is None:
-            return
+            return False
         _, first, end = in_flight
         deaths = self._losses.add(self.key, first, end)
         _log.info("%s; its runs %d to %d are executed again", error, first, end - 1)
         if end - first > 1 or deaths < self._max_deaths:
-            return
+            return deaths == 1
         run = next(self.batch, None)
         if run is not None:
             step = self._step if self._step >= 0 else self._program.layers[run.layer][0].index
             self._program.fail_lost(run, step, error)
             self._losses.ended(self.key, first, end)
+        return False

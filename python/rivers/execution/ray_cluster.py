@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from rivers.exceptions import ExecutionError
+from rivers.execution.ray_actor import actor_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ class Cluster:
             if not ray.is_initialized():
                 _connect(address, runtime_env)
             elif runtime_env:
-                self.options["runtime_env"] = dict(runtime_env)
+                self.options["runtime_env"] = _of_workers(runtime_env)
             _num_users += self._shares
 
     def close(self) -> None:
@@ -69,6 +70,24 @@ class Cluster:
         """
         _check_accepts(ray.get_runtime_context().gcs_address)
         return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _of_workers(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the environment of single workers; Ray ships folders and files for all of a connection only.
+
+    Raises:
+        ExecutionError: Ray does not take it.
+    """
+    given = dict(runtime_env)
+    try:
+        actor_class().options(runtime_env=given)
+    except (ValueError, TypeError) as error:
+        msg = (
+            f"this process is connected to Ray already, so runtime_env of Executor.ray() can only have what "
+            f"Ray sets up for a single worker; give it to ray.init() instead: {error}"
+        )
+        raise ExecutionError(msg) from error
+    return given
 
 
 def unmet_by(nodes: list[dict[str, Any]], compute: Compute) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from rivers._worker_counts import WorkerCounts
@@ -25,6 +26,9 @@ CHECK_SECONDS = 1.0
 HEAD_SECONDS = 30.0
 """Time without an answer of the head after which the cluster is given up: after 60 s Ray would end this
 process."""
+
+_monitors: weakref.WeakSet[Monitor] = weakref.WeakSet()
+"""Those of all repositories of this process: the workers of one may wait for the room of another's."""
 
 
 class Monitor:
@@ -52,6 +56,7 @@ class Monitor:
         self._looked_at = time.monotonic()
         self._silent_seconds = 0.0
         self._closed = threading.Event()
+        _monitors.add(self)
         threading.Thread(target=self._check_forever, name="rivers-ray-monitor", daemon=True).start()
 
     def problem(self) -> str | None:
@@ -69,6 +74,13 @@ class Monitor:
     def close(self) -> None:
         """Ends the checks."""
         self._closed.set()
+        _monitors.discard(self)
+
+    def end_idle(self, but_for: set[RayPool]) -> None:
+        """Ends the workers that have nothing to do in all pools but some, which wait for the room."""
+        for pool in self._pools():
+            if pool not in but_for:
+                pool.end_idle()
 
     def forget(self, backfill_key: int) -> None:
         """Forgets a backfill, which has ended."""
@@ -87,9 +99,8 @@ class Monitor:
         pools = self._pools()
         starved = {pool for pool in pools if pool.check(nodes)}
         if starved:
-            for pool in pools:
-                if pool not in starved:
-                    pool.end_idle()
+            for monitor in list(_monitors):
+                monitor.end_idle(but_for=starved)
         by_key: dict[int, list[RayBatch]] = {}
         for batch in self._batches():
             by_key.setdefault(batch.key, []).append(batch)

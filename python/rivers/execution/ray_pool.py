@@ -7,7 +7,7 @@ import itertools
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
@@ -27,15 +27,36 @@ _log = logging.getLogger("rivers")
 _MAX_STARTING = 32
 """Number of actors that are requested at a time and have not started."""
 _MAX_START_FAILURES = 5
-"""How often in a row an actor may fail to start before that is final."""
-IDLE_SECONDS = 30.0
+"""How often in a row actors may fail to start before that is final; those that were requested together
+count once, and those whose node died do not count."""
+_NODE_DIED = "its node has died"
+"""What Ray says of an actor that was lost with its node."""
+IDLE_SECONDS = 10.0
 """Time after which an actor without work is ended."""
+_UNWANTED_SECONDS = 5.0
+"""Time after which a request for an actor that nobody waits for any more is withdrawn."""
 _CHECK_AFTER_IDLE_SECONDS = 0.5
 """An actor that was idle for longer is asked whether it is alive before it is sent runs."""
 _UNMET_SECONDS = 2.0
 """Time without a worker after which it is checked whether a node can have one."""
 _CLOSE_SECONDS = 5.0
 """Time in which actors tear down their resources."""
+
+
+class _Ticket(NamedTuple):
+    """The place of a caller that waits for an actor: the smallest is the first."""
+
+    urgency: int
+    has_lost_none: bool
+    number: int
+
+
+class _User(NamedTuple):
+    """What an actor is used for."""
+
+    priority: int
+    on_asked: Callable[[], None]
+    is_asked: bool = False
 
 
 class RayPool:
@@ -53,23 +74,34 @@ class RayPool:
         self._max_workers = max_workers
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._waiting: list[tuple[int, int]] = []
-        self._events: dict[tuple[int, int], threading.Event] = {}
+        self._waiting: list[_Ticket] = []
+        self._events: dict[_Ticket, threading.Event] = {}
         self._idle: list[RayActor] = []
         self._starting: dict[RayActor, float] = {}
-        self._busy: set[RayActor] = set()
+        self._busy: dict[RayActor, _User] = {}
         self._num_failures = 0
+        self._failed_at = 0.0
         self._problem: str | None = None
         self._unmet: str | None = None
         self._waiting_since: float | None = None
         self._closed = False
 
-    def acquire(self, priority: int, is_wanted: Callable[[], bool]) -> RayActor | None:
+    def acquire(
+        self,
+        priority: int,
+        is_wanted: Callable[[], bool],
+        on_asked: Callable[[], None],
+        *,
+        has_lost: bool = False,
+    ) -> RayActor | None:
         """Waits for a free actor; the most urgent caller gets it.
 
         Args:
             priority: The priority of what is executed.
             is_wanted: Whether there still is something to execute.
+            on_asked: Called, in any thread, when another caller needs the actor sooner.
+            has_lost: Whether the caller has lost an actor. A new one takes a second to start, so one
+                of those that are as urgent at most is asked for its actor.
 
         Returns:
             The actor; `None`: it is no longer wanted.
@@ -77,14 +109,17 @@ class RayPool:
         Raises:
             ExecutionError: No actor can be started.
         """
-        ticket = (-priority, next(self._numbers))
+        ticket = _Ticket(-priority, not has_lost, next(self._numbers))
         changed = threading.Event()
         with self._lock:
             bisect.insort(self._waiting, ticket)
             self._events[ticket] = changed
+            asked = self._least_urgent(priority) if has_lost and not self._idle else None
         try:
+            if asked is not None:
+                asked.on_asked()
             while True:
-                actor = self._take(ticket)
+                actor = self._take(ticket, _User(priority, on_asked))
                 if actor is not None and self._is_usable(actor):
                     return actor
                 if actor is None:
@@ -103,7 +138,7 @@ class RayPool:
     def release(self, actor: RayActor) -> None:
         """Gives back an actor that has nothing more to do."""
         with self._lock:
-            self._busy.discard(actor)
+            self._busy.pop(actor, None)
             actor.idle_since = time.monotonic()
             self._idle.append(actor)
             self._wake()
@@ -111,7 +146,7 @@ class RayPool:
     def discard(self, actor: RayActor) -> None:
         """Ends an actor of which it is not known what it does."""
         with self._lock:
-            self._busy.discard(actor)
+            self._busy.pop(actor, None)
             self._starting.pop(actor, None)
             if actor in self._idle:
                 self._idle.remove(actor)
@@ -149,7 +184,7 @@ class RayPool:
                 self._idle.remove(actor)
             too_many = max(len(self._starting) - len(self._waiting), 0)
             for actor in list(self._starting)[::-1][:too_many]:
-                if now - self._starting[actor] > IDLE_SECONDS / 6:
+                if now - self._starting[actor] > _UNWANTED_SECONDS:
                     del self._starting[actor]
                     unneeded.append(actor)
             starves = self._waiting and not self._busy and not self._idle
@@ -181,7 +216,7 @@ class RayPool:
         """Has nobody wait for an actor any more, and starts none; the cluster does not answer."""
         with self._lock:
             self._closed = True
-            self._idle, self._starting, self._busy = [], {}, set()
+            self._idle, self._starting, self._busy = [], {}, {}
             for event in self._events.values():
                 event.set()
 
@@ -190,21 +225,35 @@ class RayPool:
         with self._lock:
             self._closed = True
             idle, others = self._idle, [*self._starting, *self._busy]
-            self._idle, self._starting, self._busy = [], {}, set()
+            self._idle, self._starting, self._busy = [], {}, {}
         ended = [actor.close() for actor in idle]
         if ended:
             ray.wait(ended, num_returns=len(ended), timeout=_CLOSE_SECONDS)
         for actor in [*idle, *others]:
             actor.kill()
 
-    def _take(self, ticket: tuple[int, int]) -> RayActor | None:
+    def _least_urgent(self, priority: int) -> _User | None:
+        """Takes note that the least urgent user is asked for its actor, and returns it."""
+        users = [
+            (user.priority, place, actor)
+            for place, (actor, user) in enumerate(self._busy.items())
+            if user.priority <= priority and not user.is_asked
+        ]
+        if not users:
+            return None
+        actor = min(users)[2]
+        asked = self._busy[actor]
+        self._busy[actor] = asked._replace(is_asked=True)
+        return asked
+
+    def _take(self, ticket: _Ticket, user: _User) -> RayActor | None:
         with self._lock:
             if self._problem is not None:
                 raise ExecutionError(self._problem)
             place = self._waiting.index(ticket)
             if place < len(self._idle):
                 actor = self._idle.pop()
-                self._busy.add(actor)
+                self._busy[actor] = user
                 return actor
             started = self._start_missing()
         for actor in started:
@@ -235,7 +284,9 @@ class RayPool:
         except RayError as error:
             problem = f"a Ray worker could not be started: {' '.join(str(error).split())[:500]}"
             with self._lock:
-                self._num_failures += actor in self._starting
+                if self._starting.get(actor, 0.0) > self._failed_at and _NODE_DIED not in problem:
+                    self._num_failures += 1
+                    self._failed_at = time.monotonic()
                 is_final = self._num_failures >= _MAX_START_FAILURES
         else:
             is_final = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rivers._rivers import WorkerBatch
@@ -25,6 +26,9 @@ _MAX_LOG_BYTES = 60_000
 
 _ANNOUNCE_SECONDS = 5.0
 """Maximum time that a step waits for the coordinator to know of it."""
+
+_MAX_CUT = 16
+"""Number of streams that are remembered as given up: ranges of them may arrive later."""
 
 Stream = tuple[int, int]
 """Ranges that are sent one after another: the number of the batch, and that of the stream in it."""
@@ -59,7 +63,7 @@ class RayWorker:
         self._stream: Stream | None = None
         self._batch: WorkerBatch | None = None
         self._reached = 0
-        self._cut: Stream | None = None
+        self._cut: deque[Stream] = deque(maxlen=_MAX_CUT)
         self._current: tuple[Step, Run] | None = None
         self._calls: Calls | None = None
         self._steps: _Steps | None = None
@@ -104,7 +108,7 @@ class RayWorker:
         with self._lock:
             if self._stream != stream:
                 self._stream, self._reached = stream, sent[0]
-            if self._cut == stream:
+            if stream in self._cut:
                 return Outcome(batch.report(), [], is_spent=False)
             self._batch = batch
         direct = program.direct
@@ -124,7 +128,7 @@ class RayWorker:
             with self._lock:
                 self._batch, self._reached = None, batch.give_up(if_stalled=False) or 0
                 if self._reached < sent[1]:
-                    self._cut = stream
+                    self._cut.append(stream)
         return Outcome(report, self._log.take(), timeouts.num_abandoned > 0)
 
     def end(self) -> None:
@@ -155,7 +159,7 @@ class RayWorker:
             else:
                 first = None
             if first is not None:
-                self._cut = stream
+                self._cut.append(stream)
             return first
 
     def step(self, seen: int, timeout: float) -> int:

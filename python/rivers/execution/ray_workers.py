@@ -8,8 +8,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ray.exceptions import RayError
-
 from rivers.execution.compute import Compute
 from rivers.execution.ray_batch import RayBatch
 from rivers.execution.ray_cluster import Cluster
@@ -212,13 +210,4 @@ class RayWorkers(Workers):
         if recalled is None:
             return
         stream, is_forced = recalled
-
-        def answered(done: Any) -> None:
-            try:
-                first = done.result()
-            except RayError:
-                return  # The worker is lost, and with it all runs that it has.
-            executed.watch.given_up(stream, first)
-
-        asked = actor.give_up((executed.number, stream), is_forced=is_forced)
-        asked.future().add_done_callback(answered)
+        executed.recall(actor, stream, is_forced=is_forced)

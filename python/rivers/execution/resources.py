@@ -5,6 +5,7 @@ A worker process never gets what `setup()` has made here: a resource travels as 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import pickle
@@ -24,7 +25,7 @@ from rivers.execution.worker_resources import PackedValue, call_method, tear_dow
 from rivers.io.base import BaseIOHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Resources:
@@ -146,7 +147,7 @@ class Resources:
     def dumps(self, value: object) -> bytes:
         """Pickles layers of steps, or one step, with references in place of the resources."""
         if not self._by_name:
-            return cloudpickle.dumps(value)  # type: ignore[no-any-return]
+            return _dumps(value)
         buffer = io.BytesIO()
         pickler = _Pickler(buffer, {id(each): name for name, each in self._by_name.items()})
         pickler.dump(value)
@@ -160,7 +161,33 @@ class Resources:
         return pickle.dumps(PackedValue(self._token, buffer.getvalue(), resources))
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types.
+class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types.
+    """Also writes functions behind `functools.cache` that another process cannot import."""
+
+    def reducer_override(self, value: object) -> Any:
+        if isinstance(value, functools._lru_cache_wrapper) and not _is_importable(value):  # noqa: SLF001
+            return _cached, (value.__wrapped__, value.cache_parameters())
+        return super().reducer_override(value)
+
+
+def _is_importable(function: functools._lru_cache_wrapper[Any]) -> bool:
+    """Whether another process finds a function by its name, so that all of it share one cache."""
+    by_value = {"__main__", *cloudpickle.list_registry_pickle_by_value()}
+    return function.__module__ not in by_value and "<locals>" not in function.__qualname__
+
+
+def _cached(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Any:
+    """The function behind an empty cache."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def _dumps(value: object) -> bytes:
+    buffer = io.BytesIO()
+    _ByValue(buffer).dump(value)
+    return buffer.getvalue()
+
+
+class _Pickler(_ByValue):
     """Writes the name of a resource in its place."""
 
     def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
@@ -178,6 +205,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 def _packed(resource: object) -> bytes | Exception:
     """A resource as bytes, as it is now; or why it cannot be pickled."""
     try:
-        return cloudpickle.dumps(resource)  # type: ignore[no-any-return]
+        return _dumps(resource)
     except Exception as error:  # noqa: BLE001  (pickling can raise anything)
         return error

@@ -28,13 +28,27 @@ impl Clock for SystemClock {
 
 /// A clock that shows the machine's time when this process first used it, plus the time that has passed since.
 /// It never jumps: durations and the times at which something is due stay right when the machine's clock is set.
+/// Where it would be behind what others have recorded, it is set to that: what happens later has a later time.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SteadyClock;
 
+/// How far the clock is ahead of the machine's because of what others had recorded.
+static AHEAD: AtomicI64 = AtomicI64::new(0);
+
+impl SteadyClock {
+    /// Sets the clock to just after a recorded time, if that is later than what it shows.
+    pub fn reach(recorded: Micros) {
+        let behind = recorded + 1 - (*OFFSET + since_boot());
+        AHEAD.fetch_max(behind, Ordering::Relaxed);
+    }
+}
+
+/// What the machine's clock showed when it was started, as this process sees it.
+static OFFSET: LazyLock<Micros> = LazyLock::new(|| SystemClock.now() - since_boot());
+
 impl Clock for SteadyClock {
     fn now(&self) -> Micros {
-        static OFFSET: LazyLock<Micros> = LazyLock::new(|| SystemClock.now() - since_boot());
-        *OFFSET + since_boot()
+        *OFFSET + since_boot() + AHEAD.load(Ordering::Relaxed)
     }
 }
 

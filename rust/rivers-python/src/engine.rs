@@ -10,6 +10,7 @@ use rivers_core::clock::SteadyClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::Limits;
 use rivers_core::store::process_id;
+use rivers_core::store::queries::backfills::latest_time;
 
 use crate::batch::Batch;
 use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit};
@@ -95,7 +96,12 @@ impl Engine {
         };
         let (store, clock) = (Arc::clone(&store.store), Arc::new(SteadyClock));
         // A server is told that this process is there.
-        let engine = py.detach(|| engine::Engine::new(store, clock, limits, lease))?;
+        let engine = py.detach(|| {
+            if let Some(recorded) = latest_time(&*store)? {
+                SteadyClock::reach(recorded);
+            }
+            engine::Engine::new(store, clock, limits, lease)
+        })?;
         Ok(Self { engine })
     }
 

@@ -49,7 +49,7 @@ _POLL_SECONDS = 0.5
 
 @click.command(epilog="Example: rivers partitions latest --status failed --out failed.csv")
 @click.argument(
-    "about", metavar="[ID|MODULE:ASSET]", default="latest", shell_complete=completion.backfill_ids
+    "about", metavar="[ID|MODULE:ASSET]", default="latest", shell_complete=completion.subjects
 )
 @statuses_option
 @click.option("--missing", is_flag=True, help="Of an asset: only what is not materialized.")
@@ -178,7 +178,7 @@ def errors(backfill_id: str, verbose: bool, as_json: bool, storage: str | None) 
 
 @click.command(epilog="Example: rivers grid latest --range date=2024-01..2024-03 --watch")
 @click.argument(
-    "about", metavar="[ID|MODULE:ASSET]", default="latest", shell_complete=completion.backfill_ids
+    "about", metavar="[ID|MODULE:ASSET]", default="latest", shell_complete=completion.subjects
 )
 @click.option(
     "--range",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rivers.cli import display, parse
+from rivers.cli import completion, display, parse
 from rivers.cli.chosen_partitions import chosen_partitions
 from rivers.cli.display import output, write_json
 from rivers.cli.load import load_repository
@@ -15,7 +15,7 @@ from rivers.cli.options import FILE, json_option, module_argument, storage_optio
 from rivers.cli.settings import open_storage
 from rivers.exceptions import ConfigurationError
 
-_asset_argument = click.argument("asset")
+_asset_argument = click.argument("asset", shell_complete=completion.assets)
 
 
 def _partitions_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -203,13 +203,21 @@ impl Assignment {
         runs.remote.as_ref()?.recall(stops)
     }
 
-    /// The remote worker has answered; see `RemoteRuns::given_up`.
+    /// The remote worker has answered; see `RemoteRuns::given_up`. What was not sent follows what it gave up,
+    /// and goes with it.
     pub(super) fn given_up(&self, stream: u64, first: Option<u64>) -> Option<Range<u64>> {
-        let runs = self.runs();
+        let mut runs = self.runs();
         if runs.revoked {
             return None;
         }
-        runs.remote.as_ref()?.given_up(stream, first)
+        let given_up = runs.remote.as_ref()?.given_up(stream, first)?;
+        let unsent = runs.take_unclaimed();
+        let end = if unsent.is_empty() {
+            given_up.end
+        } else {
+            unsent.end
+        };
+        Some(given_up.start..end)
     }
 
     /// Takes back the runs that the remote worker did not begin, after it reported `num_ended` runs.
@@ -408,6 +416,16 @@ mod tests {
             (assignment.in_flight(), assignment.first_unsent(1)),
             (None, None)
         );
+    }
+
+    #[test]
+    fn what_was_not_sent_goes_with_what_was_given_up_and_comes_back_once() {
+        let assignment = assignment(1..9);
+        assert_eq!(assignment.send(3, 0), Some(1..4));
+        assert_eq!(assignment.given_up(1, Some(2)), Some(2..9));
+        assert_eq!(assignment.settle_remote(1, 1), None);
+        assert_eq!(assignment.first_unsent(1), None);
+        assert_eq!(assignment.yield_unclaimed(), [0..0, 2..2]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The outcomes of a remote worker's runs as bytes: a handful for each run that simply succeeded.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::backfill::RunEnd;
@@ -100,6 +102,11 @@ pub(super) fn decode(report: &[u8], now: Micros) -> Result<Vec<RunEnd>> {
         end.ended_at += shift;
         if let Some(retry) = &mut end.retry {
             retry.due_at += shift;
+            if let Some(left) = &mut retry.left {
+                let left = Arc::make_mut(left);
+                left.started_at += shift;
+                left.ended_at += shift;
+            }
         }
     }
     Ok(ends)

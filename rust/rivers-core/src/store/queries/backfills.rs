@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::backfill::{Cause, FailureRow, Failures, Status, outcome};
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::space::Selection;
 use crate::store::records::{BackfillRow, OneFailure, StorageTime};
@@ -35,6 +36,22 @@ pub fn error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<Strin
     Ok(Some(format!(
         "{text} ({failed} of {total} {partitions} failed{stopped})"
     )))
+}
+
+/// Number of backfills among which the latest recorded time is looked for.
+const LATEST: u64 = 16;
+
+/// The latest time that the newest backfills have recorded; `None` if there are none.
+///
+/// # Errors
+/// `Storage`.
+pub fn latest_time(store: &dyn Records) -> Result<Option<Micros>> {
+    let rows = store.list(None, Some(LATEST))?;
+    let of = |row: &BackfillRow| {
+        let begun = row.in_flight.iter().map(|&(_, at)| at).max();
+        row.ended_at.max(begun).max(Some(row.request.created_at))
+    };
+    Ok(rows.iter().filter_map(of).max())
 }
 
 /// One failure in a line.
