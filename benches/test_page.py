@@ -92,9 +92,26 @@ def stored(partitions):
     return path / "rivers.db", kept
 
 
+@functools.cache
+def canceled(partitions):
+    """The folder with a backfill that was canceled once a million partitions were completed."""
+    kept = contextlib.ExitStack()
+    path = kept.enter_context(folder())
+    with rs.CodeRepository([noop_asset(grid(*SIDES[partitions]))]).resolve(
+        rs.Storage.open(path / "rivers.db")
+    ) as repo:
+        client = rs.BackfillClient(repo.storage)
+        started = repo.backfill(partition_range=EVERYTHING, max_concurrency=2, block=False)
+        while client.get_view(started.backfill_id).completed < 10**6:
+            time.sleep(0.05)
+        repo.cancel_backfill(started.backfill_id)
+        assert repo.wait_backfill(started.backfill_id).status == "canceled"
+    return path / "rivers.db", kept
+
+
 @contextlib.contextmanager
-def page_of(partitions):
-    with served(stored(partitions)[0]) as (link, peak), opened(link) as page:
+def page_of(partitions, made=stored):
+    with served(made(partitions)[0]) as (link, peak), opened(link) as page:
         yield page, peak
 
 
@@ -107,15 +124,15 @@ def click(page):
 
 
 @contextlib.contextmanager
-def painted(partitions):
-    with page_of(partitions) as (page, _):
+def painted(partitions, made=stored):
+    with page_of(partitions, made) as (page, _):
         yield lambda: click(page)
 
 
 @contextlib.contextmanager
-def blocked(partitions):
+def blocked(partitions, made=stored):
     """The longest time for which the main thread was blocked."""
-    with page_of(partitions) as (page, _):
+    with page_of(partitions, made) as (page, _):
         yield lambda: longest_block(page)
 
 
@@ -287,6 +304,10 @@ ROWS = [
     Row("1,000,000 partitions painted after the click", "1 s", lambda: painted(10**6)),
     Row("1,000,000: the main thread blocked at most", "50 ms", lambda: blocked(10**6)),
     Row("100,000,000 partitions painted after the click", "500 ms", lambda: painted(10**8)),
+    Row("100,000,000, most of them canceled: painted after the click", "500 ms",
+        lambda: painted(10**8, canceled)),
+    Row("100,000,000, most of them canceled: the main thread blocked at most", "50 ms",
+        lambda: blocked(10**8, canceled)),
     Row("100,000,000: a zoom step", "100 ms", lambda: zoomed(10**8)),
     Row("100,000,000: peak of the server", "300 MB", lambda: peak_of_server(10**8),
         is_memory=True, rounds=1),

@@ -253,9 +253,9 @@ def struck(what, seconds, runs, strike, reach, **options):
 
 
 ROWS = [
-    compared("no-op runs", MILLION, noop, "200,000 runs/s, 0.8 of plain"),
-    compared("runs of 1 ms", 2_000, functools.partial(waiting, 0.001, 2_000), "0.95 of plain"),
-    compared("runs of 50 ms", 100, functools.partial(waiting, 0.05, 100), "0.95 of plain"),
+    compared("no-op runs", MILLION, noop, "200,000 runs/s, 1 / 0.8 x plain"),
+    compared("runs of 1 ms", 2_000, functools.partial(waiting, 0.001, 2_000), "1 / 0.95 x plain"),
+    compared("runs of 50 ms", 100, functools.partial(waiting, 0.05, 100), "1 / 0.95 x plain"),
     Row(
         "1,000,000 no-op runs: most bytes in Ray's object store",
         "0 B", bytes_in_the_store, is_size=True, rounds=1,

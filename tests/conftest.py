@@ -149,4 +149,4 @@ def _needs_ray(item):
     if "ray_cluster" in getattr(item, "fixturenames", ()):
         return True
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and callspec.params.get("on_each_executor") == "ray"
+    return callspec is not None and "ray" in map(str, callspec.params.values())

@@ -11,7 +11,7 @@ import rivers as rs
 WATCHED = (
     "polars", "pydantic", "loky", "asyncio", "rich.live", "rich.markdown", "rich.table",
     "rich.console", "click", "rivers.repository", "rivers.assets", "rivers.execution", "rivers.io",
-    "rivers.status.grid", "rivers.client",
+    "rivers.status.grid", "rivers.client", "rivers.storage.storage", "subprocess", "webbrowser",
 )  # fmt: skip
 
 RUN = """
@@ -66,7 +66,7 @@ def test_help_and_version_need_no_part_of_the_library(tmp_path, words):
 
 @pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["status", "latest"]])
 def test_records_are_shown_without_polars_and_without_an_engine_for_runs(folder, words):
-    allowed = {"click", "rich.console", "rich.table", "rivers.client"}
+    allowed = {"click", "rich.console", "rich.table", "rivers.client", "rivers.storage.storage"}
     assert imported(folder, *words) <= allowed
 
 

@@ -1,5 +1,6 @@
 """Where functions come from: a script, modules beside it, modules that Ray ships, a notebook; and workers without rivers."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -24,10 +25,11 @@ def package(folder, name, text):
 def test_a_script_its_modules_and_those_that_are_shipped_reach_workers(ray_cluster, tmp_path):
     script = shutil.copy(PROGRAM, tmp_path)
     (tmp_path / "beside.py").write_text("NUMBER = 2\n")
+    package(tmp_path / "library", "on_path", "def number():\n    return 1000\n")
     shipped = package(tmp_path / "elsewhere", "shipped", "NUMBER = 100\n")
     command = [sys.executable, script, ray_cluster.cluster.address, tmp_path / "values", shipped]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert ended.stdout.splitlines() == ["completed ", "(212, 2.0)"], ended.stdout + ended.stderr
+    assert ended.stdout.splitlines() == ["completed ", "(2212, 2.0)"], ended.stdout + ended.stderr
 
 
 CELLS = [
@@ -80,3 +82,14 @@ def test_an_environment_that_only_a_new_connection_can_have_is_refused(on_ray, t
     with pytest.raises(RiversError, match=r"connected to Ray already.*give it to ray\.init\(\)"):
         repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "b"))
     assert repo.backfills().height == 0
+
+
+def test_a_module_that_workers_do_not_have_is_named(on_ray, tmp_path, monkeypatch):
+    package(tmp_path, "only_here", "def number():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    only_here = importlib.import_module("only_here")
+    asset = rs.Asset(only_here.number, name="a", partitions_def=letters(2))
+    repo = on_ray(asset)
+    monkeypatch.undo()  # The path as workers get it, with which they do not find the module.
+    with pytest.raises(RiversError, match=r"No module named 'only_here'.*py_modules"):
+        repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "b"))

@@ -261,14 +261,23 @@ def instrumented(sdk):
     return instrument
 
 
-def test_worker_processes_continue_the_trace(sdk, instrumented, written):
+@pytest.fixture(params=["processes", "ray"])
+def elsewhere(request):
+    """An executor with workers that share no memory with this process."""
+    if request.param == "processes":
+        return rs.Executor.parallel(2)
+    request.getfixturevalue("ray_cluster")
+    return rs.Executor.ray(max_workers=2)
+
+
+def test_worker_processes_continue_the_trace(sdk, instrumented, written, elsewhere):
     instrumented(setup_worker)
 
     @rs.Asset(partitions_def=letters(4))
     def orders():
         return None
 
-    repo = repository(orders, default_executor=rs.Executor.parallel(2))
+    repo = repository(orders, default_executor=elsewhere)
     repo.backfill(partition_range=rs.PartitionKeyRange.single("a", "d"))
     repo.close()
     [backfill] = sdk.spans("backfill")

@@ -91,7 +91,7 @@ def test_a_part_is_counted_and_named_before_it_is_run_again(served):
     assert sum(part["totals"].values()) == 8
     assert part["command"] == (
         "rivers backfill sales.py --assets sales,report --range date=2024-01-02..2024-01-05 "
-        f"--range region=us..eu --storage {served.repository.storage.path}"
+        f"--range region=us..eu --strategy multi_run --storage {served.repository.storage.path}"
     )
     served.bad.clear()
     body = {"where": where, "states": ["failed"]}

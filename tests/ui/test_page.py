@@ -1,8 +1,10 @@
 """The page in a real browser, against backfills that run meanwhile."""
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 
 import pytest
 from tests.ui.conftest import GRID, HOSTILE, MISSING, launch, open_backfill
@@ -148,6 +150,47 @@ def test_a_dragged_rectangle_is_counted_and_what_failed_in_it_is_run_again(page,
     expect(page.locator("main .pill").first).to_have_text("completed")
     assert served.repository.backfills().height == 2
     assert not any("2024-01" in body for body in sent)
+
+
+def test_a_rectangle_of_a_hundred_million_is_run_again_by_two_clicks(
+    browser, serve, served, tmp_path
+):
+    side = 10_000
+    plane = rs.PartitionsDefinition.multi({
+        "x": rs.PartitionsDefinition.static_([f"x{at}" for at in range(side)]),
+        "y": rs.PartitionsDefinition.static_([f"y{at}" for at in range(side)]),
+    })  # fmt: skip
+
+    @rs.Asset(partitions_def=plane, backfill_strategy=rs.BackfillStrategy.single_run())
+    def points(context):
+        raise ValueError("no data")
+
+    repository, server = other_server(serve, served, [points], tmp_path / "plane.db")
+    launched = repository.backfill(partition_range=rs.PartitionKeyRange.multi({})).backfill_id
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(server.link)
+    page.wait_for_selector("a.item")
+    open_backfill(page, served, launched)
+    box = page.locator("canvas").bounding_box()
+    drag(page, (box["x"] + 400, box["y"] + 60), (box["x"] + 900, box["y"] + 300))
+    button = page.locator("#rerun-failed")
+    expect(button).to_contain_text(re.compile(r"Rerun \d\d,\d{3},\d{3} failed here"))
+    with page.expect_request("**/rerun") as sent:
+        button.click()
+    body = sent.value.post_data
+    assert len(body) < 120, body
+    assert set(json.loads(body)) == {"where", "asset", "states"}
+    expect(page).not_to_have_url(re.compile(launched))
+    expect(page.locator("main .pill").first).to_have_text("failed")
+    views = rs.BackfillClient(repository.storage).list_views()
+    (rerun,) = (view for view in views if view.backfill_id != launched)
+    assert f"{rerun.num_partitions:,}" in page.locator(".numbers").inner_text()
+    assert rerun.num_partitions > 10**7
+    with contextlib.closing(sqlite3.connect(repository.storage.path)) as stored:
+        (plan,) = stored.execute("SELECT max(length(plan)) FROM backfill").fetchone()
+    assert plan < 200  # Its ends are stored, not its partitions.
+    page.close()
+    repository.close()
 
 
 def test_the_map_is_used_by_keyboard(page, served):

@@ -1,13 +1,21 @@
 """The page and the REST interface on a storage in a PostgreSQL server."""
 
+import os
+import re
+import threading
 import uuid
 
 import pytest
 from tests.postgres_server import running_server
 from tests.support import wait_until
-from tests.ui.conftest import GRID, Served
+from tests.ui.conftest import GRID, MISSING, Served
 
 import rivers as rs
+
+if os.environ.get("CI") == "true":
+    from playwright.sync_api import expect
+else:
+    expect = pytest.importorskip("playwright.sync_api", reason=MISSING).expect
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +62,49 @@ def test_a_storage_in_a_server_is_shown_and_controlled(url, serve, tmp_path, mon
         assert served.api("GET", path)["completed"] == 1
         info = served.api("GET", "/info")
         assert info["storage"].startswith("postgresql://")
+
+
+def test_the_page_shows_and_controls_a_storage_in_a_server(browser, url, serve, tmp_path):
+    """What differs from a file: where counts, live changes and verbs come from."""
+    gate, bad = threading.Event(), {"date=2024-01-03|region=eu"}
+
+    @rs.Asset(partitions_def=GRID, io_handler=rs.PickleIOHandler(tmp_path / "values"))
+    def prices(context):
+        gate.wait(20)
+        if context.partition_key in bad:
+            raise ValueError("no data")
+
+    with rs.CodeRepository([prices]).resolve(rs.Storage.open(url)) as repository:
+        launched = repository.backfill(
+            partition_keys=GRID.select(), block=False, max_concurrency=2
+        ).backfill_id
+        client = rs.BackfillClient(repository.storage)
+        page = browser.new_page()
+        page.goto(serve(client, repository=repository, module="prices.py").link)
+        page.locator(f"[data-id='{launched}']").click()
+        page.wait_for_selector("canvas[data-painted]")
+        state = page.locator("main .pill").first
+        for expected in ("paused", "running"):
+            page.keyboard.press("p")
+            expect(state).to_have_text(expected)
+        gate.set()
+        expect(state).to_have_text("failed")
+        expect(page.locator("#errors")).to_contain_text("ValueError")
+        bad.clear()
+        page.keyboard.press("/")
+        page.keyboard.type("date=2024-01-02..2024-01-05|region=eu")
+        page.keyboard.press("Enter")
+        expect(page.locator("#selection")).to_contain_text("1 failed")
+        page.locator("#rerun-failed").click()
+        expect(page).not_to_have_url(re.compile(launched))
+        expect(state).to_have_text("completed")
+        page.keyboard.press("g")
+        page.keyboard.press("a")
+        page.get_by_role("link", name="prices", exact=True).click()
+        expect(page.locator(".legend")).to_contain_text("30 materialized")
+        page.keyboard.press("F")
+        page.locator("dialog").get_by_label("Partitions").fill("region=us")
+        expect(page.locator("dialog")).to_contain_text("10 partitions")
+        page.keyboard.press("Enter")
+        expect(page.locator(".legend")).to_contain_text("20 materialized")
+        page.close()

@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+import rivers as rs
+
 if os.environ.get("CI") == "true":
     import schemathesis
 else:
@@ -28,7 +30,6 @@ def sent(served, case):
 
 def test_no_request_that_the_document_describes_fails_in_the_server(served, caplog):
     document = served.api("GET", "/openapi.json")
-    schema = schemathesis.openapi.from_dict(document)
     answered, called = [], set()
 
     def check(operation):
@@ -46,6 +47,9 @@ def test_no_request_that_the_document_describes_fails_in_the_server(served, capl
 
         send()
 
+    stream = document["paths"].pop("/api/v1/events")  # It does not end.
+    assert "text/event-stream" in stream["get"]["responses"]["200"]["content"]
+    schema = schemathesis.openapi.from_dict(document)
     for result in schema.get_all_operations():
         check(result.ok())
     operations = [own for methods in document["paths"].values() for own in methods.values()]
@@ -54,3 +58,51 @@ def test_no_request_that_the_document_describes_fails_in_the_server(served, capl
     assert len(answered) > 200
     assert {200, 400, 404} <= set(answered)
     assert "a request failed" not in caplog.text
+
+
+CLIENT = {
+    "storage": "get /info",
+    "get_backfill": "get /backfills/{id}",
+    "get_view": "get /backfills/{id}",
+    "get_error": "get /backfills/{id}",
+    "get_launch": "get /backfills/{id}",
+    "list_views": "get /backfills",
+    "backfills": "get /backfills",
+    "backfill_partitions": "get /backfills/{id}/partitions",
+    "backfill_runs": "get /backfills/{id}/runs",
+    "backfill_errors": "get /backfills/{id}/errors",
+    "get_activity": "get /backfills/{id}/activity",
+    "cells": "get /backfills/{id}/cells",
+    "grid": "get /backfills/{id}/labels",
+    "grid_bounds": "get /backfills/{id}/find",
+    "grid_assets": "get /backfills/{id}/grids",
+    "select_partitions": "get /backfills/{id}/part",
+    "get_runs": "get /runs",
+    "get_run_errors": "get /runs/{run_id}/error",
+    "wait_backfill": "get /events",
+    "watch": "get /events",
+    "cancel_backfill": "post /backfills/{id}/cancel",
+    "pause_backfill": "post /backfills/{id}/pause",
+    "unpause_backfill": "post /backfills/{id}/unpause",
+    "update_backfill": "patch /backfills/{id}",
+}
+REPOSITORY = {
+    "backfill": "post /backfills",
+    "rerun_backfill": "post /backfills/{id}/rerun",
+    "resume_backfill": "post /backfills/{id}/resume",
+    "partition_status": "get /assets/{asset}/partitions",
+    "report_materialized": "post /assets/{asset}/report",
+    "forget_partitions": "post /assets/{asset}/forget",
+}
+
+
+def test_every_verb_and_table_of_the_client_is_in_the_document(served):
+    public = {name for name in vars(rs.BackfillClient) if not name.startswith("_")}
+    assert public == set(CLIENT)
+    assert all(callable(getattr(rs.CodeRepository, name)) for name in REPOSITORY)
+    described = {
+        f"{method} {path.removeprefix('/api/v1')}"
+        for path, methods in served.api("GET", "/openapi.json")["paths"].items()
+        for method in methods
+    }
+    assert set(CLIENT.values()) | set(REPOSITORY.values()) <= described

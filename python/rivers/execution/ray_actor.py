@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from rivers.exceptions import RiversError
 from rivers.execution.log_forwarding import handle
 from rivers.execution.ray_worker import Outcome
 
@@ -90,8 +91,8 @@ def actor_class() -> Any:
             return None, *where, os.getpid()
 
         @ray.method(concurrency_group="work")
-        def load(self, number: int, packed: bytes) -> None:
-            self.worker.load(number, packed)
+        def load(self, *arguments: Any) -> None:
+            self.worker.load(*arguments)
 
         @ray.method(concurrency_group="work")
         def execute(self, *arguments: Any) -> tuple[Any, ...]:
@@ -147,11 +148,17 @@ class RayActor:
             return False
         return True
 
-    def load(self, number: int, packed: bytes | ObjectRef[bytes]) -> None:
-        """Has it read a program, unless it has done so."""
+    def load(self, number: int, packed: bytes | ObjectRef[bytes], state: bytes) -> None:
+        """Has it read a program, unless it has done so.
+
+        Args:
+            number: The program.
+            packed: What `RayWorker.load` reads.
+            state: What `process_state.capture` returned: what the program imports may be on its path.
+        """
         if number not in self._programs:
             self._programs.add(number)
-            self._handle.load.remote(number, packed)
+            self._handle.load.remote(number, packed, self._changed(state))
 
     def send(
         self,
@@ -175,12 +182,16 @@ class RayActor:
             state: What `process_state.capture` returned.
             announces_steps: Whether each step waits until it is known here.
         """
-        changed = b"" if state == self._state else state
-        self._state = state
         ref: ObjectRef[Any] = self._handle.execute.options(name=name).remote(
-            number, stream, sent, prior_attempts, changed, announces_steps
+            number, stream, sent, prior_attempts, self._changed(state), announces_steps
         )
         return ref
+
+    def _changed(self, state: bytes) -> bytes:
+        """The state that it is to apply; empty if that is the one that it was sent last."""
+        changed = b"" if state == self._state else state
+        self._state = state
+        return changed
 
     def outcome(self, ref: ObjectRef[Any]) -> Outcome:
         """Waits for the outcome of a range; meanwhile log records arrive.
@@ -194,7 +205,9 @@ class RayActor:
                 outcome = Outcome(*ray.get(ref, timeout=_BEAT_AFTER_SECONDS))
             except GetTimeoutError:
                 outcome = self._outcome_later(ref)
-        except RayTaskError:
+        except RayTaskError as error:
+            if isinstance(error.cause, RiversError):
+                raise error.cause from None
             raise
         except RayError as error:
             raise LostWorkerError(self._reason(error)) from error

@@ -148,7 +148,7 @@ class RayBatch:
     def _execute_on(self, actor: RayActor) -> bool:
         """Sends runs until none is left; returns whether the actor is to be replaced."""
         self._is_asked = False
-        actor.load(self._loaded.number, self._loaded.packed)
+        actor.load(self._loaded.number, self._loaded.packed, process_state.capture())
         layer: int | None = None
         is_draining = is_spent = False
         while True:

@@ -9,6 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rivers._rivers import WorkerBatch
+from rivers._text import kind_of, message_of
+from rivers.exceptions import ExecutionError
 from rivers.execution import process_state, timeouts, worker_resources
 from rivers.execution.context import log_extra
 from rivers.execution.log_forwarding import Forwarder
@@ -59,6 +61,7 @@ class RayWorker:
         # `Forwarder` uses no more of a connection than `send_bytes`.
         self._forwarder = Forwarder(_as_connection(self._log), self._extra, leaves_out="ray")
         self._programs: dict[int, tuple[Program, JobSpec]] = {}
+        self._unread: dict[int, Exception] = {}
         self._lock = threading.Lock()
         self._stream: Stream | None = None
         self._batch: WorkerBatch | None = None
@@ -70,15 +73,21 @@ class RayWorker:
 
     # -- the group that executes runs --------------------------------------------------------------
 
-    def load(self, number: int, packed: bytes) -> None:
+    def load(self, number: int, packed: bytes, state: bytes) -> None:
         """Reads a program and what its runs need.
 
         Args:
             number: The number by which `execute` refers to it.
             packed: The pickled program and job spec.
+            state: What `process_state.capture` returned; empty if that has not changed.
         """
-        pickled, spec = pickle.loads(packed)  # noqa: S301  (the coordinator wrote it)
-        self._programs[number] = Program.unpickle(pickled), spec
+        if state:
+            process_state.apply(state, is_elsewhere=True)
+        try:
+            pickled, spec = pickle.loads(packed)  # noqa: S301  (the coordinator wrote it)
+            self._programs[number] = Program.unpickle(pickled), spec
+        except Exception as error:  # noqa: BLE001  (modules of the user are imported)
+            self._unread[number] = error  # Nobody waits for this call; `execute` says so.
 
     def execute(
         self,
@@ -101,6 +110,15 @@ class RayWorker:
         """
         if state:
             process_state.apply(state, is_elsewhere=True)
+        if number in self._unread:
+            error = self._unread[number]
+            msg = (
+                "a Ray worker cannot read the functions of the backfill "
+                f"({kind_of(error)}: {message_of(error)}); modules that they use must be "
+                "where all machines import them from, or be given to Ray: "
+                "Executor.ray(runtime_env={'py_modules': [...]})"
+            )
+            raise ExecutionError(msg) from error
         program, spec = self._programs[number]
         # What was just imported may have set up handlers: lines would arrive twice.
         self._forwarder.install()
@@ -177,6 +195,7 @@ class RayWorker:
     def drop(self, number: int) -> None:
         """Forgets a program whose backfill has ended."""
         self._programs.pop(number, None)
+        self._unread.pop(number, None)
 
     def _on_step(self, step: Step, run: Run) -> None:
         self._current = step, run

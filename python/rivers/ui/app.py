@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rivers.status.metrics import prometheus_text
-from rivers.ui import backfills, maps, runs
+from rivers.ui import backfills, events, maps, runs
 from rivers.ui.backend import Backend
 from rivers.ui.endpoints import MAX_CALLS, Endpoint, openapi
 from rivers.ui.errors import RequestError, error_response, response_of
@@ -68,6 +68,7 @@ def create_app(
     streams = Streams(Monitor(backend), limiter, is_closing)
     endpoints = [*backfills.ENDPOINTS, *maps.ENDPOINTS, *runs.ENDPOINTS, *_own(sessions)]
     document = openapi(endpoints, API, version("rivers"))
+    document["paths"] |= {f"{API}/events": {"get": events.OPERATION}}
     app = Starlette(
         routes=[
             *(endpoint.route(API, backend, limiter) for endpoint in endpoints),

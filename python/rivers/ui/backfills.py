@@ -69,10 +69,13 @@ def _has_text(view: BackfillView, text: str) -> bool:
 
 
 def get_backfill(call: Call) -> Any:
-    """Returns how a backfill stands, with its first or latest error."""
+    """Returns how a backfill stands, with its first or latest error and the module that launched it."""
     view = view_of(call.backend, call.path["id"])
-    error = call.backend.client.get_error(view.backfill_id) if view.failed else None
-    return view_json(view) | {"error": error}
+    client = call.backend.client
+    error = client.get_error(view.backfill_id) if view.failed else None
+    # Not whom it notifies: such an address may be a secret.
+    module = client.get_launch(view.backfill_id).get("module")
+    return view_json(view) | {"error": error, "module": module}
 
 
 def backfill_partitions(call: Call) -> Response:

@@ -47,6 +47,22 @@ _SAMPLES = 60
 """Number of seconds that a sparkline shows."""
 
 
+OPERATION: dict[str, Any] = {
+    "operationId": "follow_events",
+    "summary": "Streams how the live backfills stand, or one backfill.",
+    "parameters": [
+        {"name": "backfill", "in": "query", "required": False, "schema": {"type": "string"}}
+    ],
+    "responses": {
+        "200": {
+            "description": "An event for each change; its data is JSON.",
+            "content": {"text/event-stream": {}},
+        }
+    },
+}
+"""The streams in the OpenAPI document."""
+
+
 class Monitor:
     """Reads the live backfills while there are streams; the rates of a backfill are kept for a minute.
 

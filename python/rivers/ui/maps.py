@@ -193,9 +193,9 @@ def asset_part(call: Call) -> Any:
 
 
 def _python(view: BackfillView, part: PartitionKeyRange) -> str:
-    strategy = _strategy(view)
-    how = "" if strategy is None else f", strategy=rs.{strategy!r}"
-    return f"repo.backfill({view.assets!r}, partition_range=rs.{part!r}{how})"
+    # Also the default strategy is named: without one, that of the assets would apply.
+    strategy = BackfillStrategy.parse(view.strategy)
+    return f"repo.backfill({view.assets!r}, partition_range=rs.{part!r}, strategy=rs.{strategy!r})"
 
 
 def _command(backend: Backend, view: BackfillView, part: PartitionKeyRange) -> str:
@@ -203,17 +203,9 @@ def _command(backend: Backend, view: BackfillView, part: PartitionKeyRange) -> s
     launched_from = backend.client.get_launch(view.backfill_id).get("module")
     words = ["rivers", "backfill", backend.module or launched_from or "MODULE"]
     words += ["--assets", ",".join(view.assets), *_range_options(part)]
-    strategy = _strategy(view)
-    if strategy is not None:
-        words += ["--strategy", view.strategy]
+    words += ["--strategy", view.strategy.removesuffix("()")]
     words += ["--storage", backend.client.storage.path]
     return shlex.join(words)
-
-
-def _strategy(view: BackfillView) -> BackfillStrategy | None:
-    """Returns how a backfill's partitions are grouped; `None` if each has a run of its own, as by default."""
-    strategy = BackfillStrategy.parse(view.strategy)
-    return None if strategy == BackfillStrategy.multi_run() else strategy
 
 
 def _rerun_python(backfill_id: str, part: PartitionKeyRange, states: list[Any]) -> str:

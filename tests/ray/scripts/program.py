@@ -1,6 +1,7 @@
-"""A program on a Ray cluster: functions of `__main__`, a module beside it, and one that Ray ships.
+"""A program on a Ray cluster: functions of `__main__`, modules beside it and on its path, and one that Ray ships.
 
 Usage: program.py ADDRESS FOLDER SHIPPED, where SHIPPED is the folder of a package that only this process finds.
+A folder `library` beside it is put on the path.
 """
 
 import functools
@@ -10,6 +11,9 @@ from pathlib import Path
 import beside  # type: ignore[import-not-found]  # A test puts it there.
 
 import rivers as rs
+
+sys.path.insert(0, str(Path(__file__).parent / "library"))
+import on_path  # type: ignore[import-not-found]
 
 FACTOR = 3
 LETTERS = rs.PartitionsDefinition.static_(["a", "b"])
@@ -29,7 +33,7 @@ def main(address, folder, shipped):
         import shipped  # type: ignore[import-not-found]  # Ray puts it there.
 
         assert "_ray_pkg_" in shipped.__file__, shipped.__file__
-        return scaled(beside.NUMBER) + shipped.NUMBER
+        return scaled(beside.NUMBER) + shipped.NUMBER + on_path.number()
 
     # It needs other workers than `numbers`: they are of two pools.
     @rs.Asset(

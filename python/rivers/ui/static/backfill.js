@@ -121,7 +121,7 @@ export async function show(view, page) {
     const failed = chosen ? chosen.totals.failed : now.failed + now.canceled;
     const number = chosen ? failed || chosen.count : failed;
     const what = chosen && !failed ? "selected" : chosen ? "failed" : "failed or canceled";
-    if (!number || !(await dialog(`Rerun ${plural(number, "partition")}?`, h("p", `${count(number)} ${what} partition${number === 1 ? "" : "s"} of this backfill run again, as a new backfill.`), "Rerun"))) return;
+    if (!number || !(await dialog(`Rerun ${plural(number, "partition")}?`, h("p", `What is ${what} runs again, as a new backfill.`), "Rerun"))) return;
     rerun(chosen ? bodyOf(chosen, failed ? ["failed"] : undefined) : {});
   };
 

@@ -90,8 +90,9 @@ export const each = (list, make) => list.map(make);
  * @param {unknown} error
  */
 export const failed = (error) => {
-  // That the server does not answer is said at the top, once.
-  if (/** @type {any} */ (error)?.status !== 0) toast(messageOf(error), true);
+  // That the server does not answer is said at the top, once; a view that was left asks no more.
+  const { status, name } = /** @type {any} */ (error);
+  if (status !== 0 && name !== "AbortError") toast(messageOf(error), true);
 };
 
 /** An element of the page itself. */

@@ -96,7 +96,8 @@ export function pill(state) {
 export function shares(view) {
   const left = view.num_partitions - view.completed - view.failed - view.canceled;
   const open = view.status === "in_progress" ? left : 0;
-  const running = Math.min(view.running || 0, open);
+  // Of runs in flight.
+  const running = Math.min(Math.round((view.running * view.num_partitions) / view.num_runs) || 0, open);
   return [["completed", view.completed], ["failed", view.failed], ["canceled", view.canceled], ["running", running], ["pending", open - running]];
 }
 

@@ -110,7 +110,8 @@ async function start() {
     else render();
   });
   window.addEventListener("unhandledrejection", (event) => {
-    if (event.reason?.name !== "AbortError" && !is(event.reason, 401)) failed(event.reason);
+    event.preventDefault();
+    if (!is(event.reason, 401)) failed(event.reason);
   });
   let last = "";
   document.addEventListener("keydown", (event) => {

@@ -56,9 +56,9 @@ export class GridMap {
     this.tipAt = null;
     this.controls = h("div.row");
     // Times have short forms, and a name only where there are other dimensions.
-    const named = grid.dimensions.map(({ name, is_time }) => (grid.dimensions.length > 1 ? `${name}=` : "") + (is_time ? "2024-01..2024-02" : "…"));
+    const named = grid.dimensions.map(({ name, is_time }) => (grid.dimensions.length > 1 ? `${name}=` : "") + (is_time ? "2024-01" : "…"));
     this.field = h("input.mono.grow", {
-      type: "search", placeholder: `${named.join("|")}  ( / )`, "aria-label": "Partitions to show", "aria-describedby": "field-error",
+      type: "search", placeholder: `Partitions, as ${named.join("|")}  ( / )`, "aria-label": "Partitions to show", "aria-describedby": "field-error",
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
         if (event.key === "Enter") this.find(this.field.value);
         else if (event.key === "Escape") this.canvas.focus();
@@ -336,7 +336,7 @@ export class GridMap {
   }
 
   /**
-   * The cells as pixels: a hundred thousand cells are set in a few milliseconds, which no other way of painting them is.
+   * The cells as pixels, many times quicker than a rectangle for each.
    * @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style
    */
   pixels(context, style, scale = 1, gap = 0, isMarked = false) {
@@ -391,7 +391,7 @@ export class GridMap {
   }
 
   /**
-   * The signs of states, for those who cannot tell the colours apart, where cells have room for them.
+   * The signs of states, which do not need colours, where cells have room for them.
    * @param {CanvasRenderingContext2D} context
    */
   drawSigns(context) {

@@ -176,6 +176,20 @@ pub fn done(
     done
 }
 
+/// The partitions of a layer for which `asset` was to be executed and failed, or was not executed for a failure.
+pub fn failed(plan: &Plan, layer: usize, failures: &Failures, asset: u32) -> RoaringTreemap {
+    let runs = plan.runs_of(layer);
+    let mut failed = RoaringTreemap::new();
+    for &run in failures.by_run.keys().filter(|run| runs.contains(run)) {
+        match failures.failed_part(run, Some(asset)) {
+            FailedPart::None => {}
+            FailedPart::All => failed |= plan.run(run).to_treemap(),
+            FailedPart::Some(partitions) => failed.extend(partitions),
+        }
+    }
+    failed
+}
+
 /// The records of `runs`, from records that ascend by number.
 pub fn rows_of<'a>(ended: &'a [RunRow], runs: &Range<u64>) -> &'a [RunRow] {
     let before = |number| ended.partition_point(|row| row.run < number);

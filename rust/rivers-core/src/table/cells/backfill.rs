@@ -159,6 +159,10 @@ pub fn partitions_in(
     ];
     let chosen = sets.into_iter().filter(|(state, _)| has(*state));
     let found = chosen.fold(RoaringTreemap::new(), |all, (_, set)| all | set);
+    // A whole rectangle is run again as one: its ends, not its partitions.
+    if found.len() == within.len() {
+        return Ok(within);
+    }
     let members = Members::Explicit(PositionSet::ascending(found));
     Ok(Selection::new(Arc::clone(grid.space()), members))
 }

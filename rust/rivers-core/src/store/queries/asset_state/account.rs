@@ -9,7 +9,7 @@ use super::outcome::Outcome;
 use super::source::{Declared, Origin, Source};
 use crate::backfill::session::{left_out, session_at};
 use crate::backfill::{
-    Failures, Kept, Left, Report, ReportKind, Request, RunRow, Session, SkipRow, Status, outcome,
+    Failures, Kept, Left, Report, ReportKind, Request, RunRow, Session, SkipRow, outcome,
 };
 use crate::error::Result;
 use crate::plan::Plan;
@@ -73,8 +73,14 @@ impl Account {
         let runs = OnceLock::new();
         let request = &row.request;
         let mut parts = Vec::new();
-        if is_complete(row) && request.sessions.len() < 2 && skips.is_empty() {
-            let own = plan.layers()[layer].selection().sorted();
+        if row.counts.runs_ended == row.num_runs && request.sessions.len() < 2 && skips.is_empty() {
+            // No run need be read: they materialized what did not fail.
+            let mut own = plan.layers()[layer].selection().sorted();
+            if row.counts.completed < row.num_partitions {
+                let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
+                let failed = ascending(outcome::failed(&plan, layer, &failures, asset));
+                own = own.minus(&Selection::new(Arc::clone(own.space()), failed));
+            }
             let made = without_before(&plan, asset, own, request.sessions.first());
             parts.push(Part {
                 outcome: Outcome::Made,
@@ -212,14 +218,6 @@ fn with_attempts(mut rows: Vec<RunRow>, left: &[(u64, Left)]) -> Vec<RunRow> {
         rows.sort_unstable_by_key(|row| row.run);
     }
     rows
-}
-
-/// Whether all runs of a backfill have ended and nothing failed.
-fn is_complete(row: &BackfillRow) -> bool {
-    let counts = &row.counts;
-    row.status == Status::Completed
-        && counts.runs_ended == row.num_runs
-        && counts.completed == row.num_partitions
 }
 
 /// How the asset was declared in each session.
