@@ -22,7 +22,9 @@ def pytest_collection_modifyitems(items):
     """Where two processes execute tests, those of a module, or of a folder with a server, stay together."""
     for item in items:
         folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARE_A_SERVER else str(item.path)))
+        item.add_marker(
+            pytest.mark.xdist_group(folder if folder in SHARE_A_SERVER else str(item.path))
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)
