@@ -66,7 +66,7 @@ test-rust: $(ENVIRONMENT)
 	cargo test --doc -p rivers-core $(CARGO_FLAGS)
 
 # Two processes execute tests: most of these wait for a process of their own, or for a disk.
-TWO_AT_A_TIME := -n 2 --dist loadgroup
+TWO_AT_A_TIME := -n 2 --dist loadgroup --no-loadscope-reorder
 
 # CI's machines are busy: there, tests that failed are printed and run once more by themselves. A fault repeats.
 test-python: build

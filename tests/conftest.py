@@ -14,18 +14,6 @@ import rivers as rs
 NOW = dt.datetime(2024, 1, 10, 12, 30)
 IN_A_SERVER = os.environ.get("RIVERS_TEST_STORAGE", "memory") == "postgres"
 
-SHARE_A_SERVER = {"ray", "ui"}
-"""Folders whose tests share a cluster, or a browser, which takes seconds to start."""
-
-
-def pytest_collection_modifyitems(items):
-    """Where two processes execute tests, those of a module, or of a folder with a server, stay together."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(
-            pytest.mark.xdist_group(folder if folder in SHARE_A_SERVER else str(item.path))
-        )
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _storage_kind():
@@ -140,9 +128,14 @@ def ray_cluster():
 
 
 def pytest_collection_modifyitems(items):
-    """Moves the tests on a Ray cluster to the end: Ray changes the process that starts it."""
+    """Moves the tests on a Ray cluster to the end: Ray changes the process that starts it.
+
+    Where two processes execute tests, those of a module stay together, and those that share a cluster or a browser.
+    """
     items.sort(key=_needs_ray)
     for item in items:
+        group = "ray" if _needs_ray(item) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group("ui" if "/ui/" in group else group))
         if IN_A_SERVER and (mark := item.get_closest_marker("only_without_server")):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
