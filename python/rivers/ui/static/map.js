@@ -336,7 +336,7 @@ export class GridMap {
   }
 
   /**
-   * The cells as pixels, many times quicker than a rectangle for each.
+   * The cells as pixels.
    * @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style
    */
   pixels(context, style, scale = 1, gap = 0, isMarked = false) {
