@@ -65,16 +65,19 @@ test-rust: $(ENVIRONMENT)
 	python tests/postgres_server.py cargo test -p rivers-core --test store_postgres $(CARGO_FLAGS)
 	cargo test --doc -p rivers-core $(CARGO_FLAGS)
 
+# Two processes execute tests: most of these wait for a process of their own, or for a disk.
+TWO_AT_A_TIME := -n 2 --dist loadgroup --no-loadscope-reorder
+
 # CI's machines are busy: there, tests that failed are printed and run once more by themselves. A fault repeats.
 test-python: build
-	python -m pytest || { [ $$? -eq 1 ] && [ -n "$$CI" ] && python -m pytest --last-failed --last-failed-no-failures none; }
+	python -m pytest $(TWO_AT_A_TIME) || { [ $$? -eq 1 ] && [ -n "$$CI" ] && python -m pytest --last-failed --last-failed-no-failures none; }
 
 # The tests that use a storage most. The others pass, too: make test-postgres SERVER_TESTS=tests/execution
 SERVER_TESTS ?= tests/assets tests/planning tests/policies tests/repository tests/status tests/test_client.py \
 	tests/storage/test_events.py tests/storage/test_storage.py
 
 test-postgres: build ## Run tests with their storages in a PostgreSQL server; SERVER_TESTS=... chooses them
-	RIVERS_TEST_STORAGE=postgres python -m pytest $(SERVER_TESTS) || \
+	RIVERS_TEST_STORAGE=postgres python -m pytest $(TWO_AT_A_TIME) $(SERVER_TESTS) || \
 		{ [ $$? -eq 1 ] && [ -n "$$CI" ] && RIVERS_TEST_STORAGE=postgres python -m pytest --last-failed --last-failed-no-failures none; }
 
 simulate: ## Simulate the engine with a million seeds; SEED=... is the first

@@ -128,9 +128,14 @@ def ray_cluster():
 
 
 def pytest_collection_modifyitems(items):
-    """Moves the tests on a Ray cluster to the end: Ray changes the process that starts it."""
+    """Moves the tests on a Ray cluster to the end: Ray changes the process that starts it.
+
+    Where two processes execute tests, those of a module stay together, and those that share a cluster or a browser.
+    """
     items.sort(key=_needs_ray)
     for item in items:
+        group = "ray" if _needs_ray(item) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group("ui" if "/ui/" in group else group))
         if IN_A_SERVER and (mark := item.get_closest_marker("only_without_server")):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 

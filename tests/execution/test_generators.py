@@ -281,7 +281,9 @@ def test_a_generator_of_an_unpartitioned_asset_fails():
     assert "generator" in result.error
 
 
-@pytest.mark.parametrize("value", [iter([1]), map(str, []), asyncio.sleep], ids=repr)
+@pytest.mark.parametrize(
+    "value", [iter([1]), map(str, []), asyncio.sleep], ids=["iterator", "map", "function"]
+)
 def test_other_iterators_and_awaitables_fail(value):
     def source():
         return value(0) if callable(value) else value

@@ -137,9 +137,7 @@ impl Assignment {
     pub(super) fn keep_held(&self, ends: Vec<RunEnd>) {
         let mut runs = self.runs();
         runs.held.clear();
-        if !runs.revoked {
-            runs.outcomes.extend(ends);
-        }
+        runs.keep(ends);
     }
 
     /// Moves up to `max_runs` unclaimed runs to memory shared with another process. Returns `false` if
@@ -252,6 +250,11 @@ impl Assignment {
         runs.outcomes.len()
     }
 
+    /// Keeps the outcomes that a remote worker reported until they are taken.
+    pub(super) fn keep_all(&self, ends: Vec<RunEnd>) {
+        self.runs().keep(ends);
+    }
+
     /// Takes everything from a worker that is ended by force: the outcomes that are kept, and the runs
     /// that have not ended. Nothing that it does later counts.
     pub(super) fn revoke(&self) -> (Vec<RunEnd>, Vec<Range<u64>>) {
@@ -350,6 +353,19 @@ impl Runs {
             self.unclaimed.end
         };
         self.unclaimed = runs.start..end;
+    }
+
+    /// Keeps outcomes, unless what the worker reports is dropped.
+    fn keep(&mut self, ends: Vec<RunEnd>) {
+        if self.revoked {
+            return;
+        }
+        // Often, those of the last report were taken.
+        if self.outcomes.is_empty() {
+            self.outcomes = ends;
+        } else {
+            self.outcomes.extend(ends);
+        }
     }
 
     fn take_unclaimed(&mut self) -> Range<u64> {

@@ -361,9 +361,7 @@ impl Batch {
         if ended.iter().any(|end| self.stops_on(end)) {
             self.assignment.stop_all();
         }
-        for end in ended {
-            self.assignment.keep(end);
-        }
+        self.assignment.keep_all(ended);
         self.flush();
         Ok(num_ended)
     }

@@ -515,6 +515,8 @@ impl Drop for Engine {
 /// # Errors
 /// `Execution` if they cannot be written.
 #[cfg(feature = "failpoints")]
-pub fn encode_report(ends: &[crate::backfill::RunEnd], now: Micros) -> Result<Vec<u8>> {
-    report::encode(ends, now)
+pub fn encode_report(ends: Vec<crate::backfill::RunEnd>, now: Micros) -> Result<Vec<u8>> {
+    let mut report = report::Report::new();
+    ends.into_iter().for_each(|end| report.add(end));
+    report.encode(now)
 }

@@ -9,16 +9,9 @@ use crate::clock::{Micros, SECOND};
 use crate::error::{Error, Result};
 
 /// Number of bytes of texts after which a worker reports, so that a report stays a small message.
-pub(super) const MAX_TEXT_BYTES: usize = 32_768;
+const MAX_TEXT_BYTES: usize = 32_768;
 /// Clocks that differ by more than this are of different machines: a report never takes as long.
 const MAX_CLOCK_DIFFERENCE: Micros = SECOND;
-
-#[derive(Serialize, Deserialize)]
-struct Report {
-    /// The worker's clock when it reported.
-    now: Micros,
-    ends: Vec<End>,
-}
 
 #[derive(Serialize, Deserialize)]
 enum End {
@@ -34,70 +27,100 @@ enum End {
     Other(RunEnd),
 }
 
-/// Encodes outcomes on the worker's side.
-pub(super) fn encode(ends: &[RunEnd], now: Micros) -> Result<Vec<u8>> {
-    let mut last = (0, 0);
-    let ends = ends.iter().map(|end| {
-        let (expected, since): (u64, Micros) =
-            std::mem::replace(&mut last, (end.run + 1, end.ended_at));
+/// What a worker has to report: its outcomes are encoded as they come, and not kept.
+pub(super) struct Report {
+    /// The outcomes, one after another.
+    ends: postcard::Result<Vec<u8>>,
+    num_ends: usize,
+    /// The number that is expected next, and when the last run ended.
+    last: (u64, Micros),
+    text_bytes: usize,
+}
+
+impl Report {
+    /// A report of nothing.
+    pub(super) fn new() -> Self {
+        Self {
+            ends: Ok(Vec::new()),
+            num_ends: 0,
+            last: (0, 0),
+            text_bytes: 0,
+        }
+    }
+
+    /// Adds an outcome.
+    pub(super) fn add(&mut self, end: RunEnd) {
+        let (expected, since) = std::mem::replace(&mut self.last, (end.run + 1, end.ended_at));
         let is_plain = end.failed == 0
             && end.failures.is_empty()
             && end.skips.is_empty()
             && end.retry.is_none()
             && end.metadata.is_empty();
-        if !is_plain {
-            return End::Other(end.clone());
-        }
-        End::Plain {
-            ahead: end.run.wrapping_sub(expected).cast_signed(),
-            gap: end.started_at - since,
-            duration: end.ended_at - end.started_at,
-            partitions: end.partitions,
-        }
-    });
-    let report = Report {
-        now,
-        ends: ends.collect(),
-    };
-    postcard::to_stdvec(&report).map_err(unreadable)
+        let end = if is_plain {
+            End::Plain {
+                ahead: end.run.wrapping_sub(expected).cast_signed(),
+                gap: end.started_at - since,
+                duration: end.ended_at - end.started_at,
+                partitions: end.partitions,
+            }
+        } else {
+            self.text_bytes += text_bytes(&end);
+            End::Other(end)
+        };
+        let ends = std::mem::replace(&mut self.ends, Ok(Vec::new()));
+        self.ends = ends.and_then(|ends| postcard::to_extend(&end, ends));
+        self.num_ends += 1;
+    }
+
+    /// Whether its texts are so long that it should be sent.
+    pub(super) fn is_large(&self) -> bool {
+        self.text_bytes > MAX_TEXT_BYTES
+    }
+
+    /// Its bytes, at `now` by the worker's clock.
+    ///
+    /// # Errors
+    /// `Execution` if an outcome could not be encoded.
+    pub(super) fn encode(&self, now: Micros) -> Result<Vec<u8>> {
+        let ends = self
+            .ends
+            .as_ref()
+            .map_err(|error| unreadable(error.clone()))?;
+        let head = postcard::to_stdvec(&(now, self.num_ends)).map_err(unreadable)?;
+        Ok([&head, &ends[..]].concat())
+    }
 }
 
 /// Decodes outcomes on the engine's side. Times of a machine whose clock differs are translated.
 pub(super) fn decode(report: &[u8], now: Micros) -> Result<Vec<RunEnd>> {
-    let report: Report = postcard::from_bytes(report).map_err(unreadable)?;
-    let difference = now - report.now;
+    let ((reported_at, num_ends), mut rest): ((Micros, usize), _) =
+        postcard::take_from_bytes(report).map_err(unreadable)?;
+    let difference = now - reported_at;
     let shift = if difference.abs() > MAX_CLOCK_DIFFERENCE {
         difference
     } else {
         0
     };
-    let mut last = (0, 0);
-    let ends = report.ends.into_iter().map(|end| {
-        let (expected, since): (u64, Micros) = last;
-        let end = match end {
+    let (mut expected, mut since): (u64, Micros) = (0, 0);
+    // An outcome takes at least four bytes: a number that was damaged allocates nothing large.
+    let mut ends = Vec::with_capacity(num_ends.min(rest.len() / 4));
+    for _ in 0..num_ends {
+        let (end, after) = postcard::take_from_bytes(rest).map_err(unreadable)?;
+        rest = after;
+        let mut end = match end {
             End::Other(end) => end,
             End::Plain {
                 ahead,
                 gap,
                 duration,
                 partitions,
-            } => RunEnd {
-                run: expected.wrapping_add_signed(ahead),
-                started_at: since + gap,
-                ended_at: since + gap + duration,
-                partitions,
-                failed: 0,
-                failures: Vec::new(),
-                skips: Vec::new(),
-                retry: None,
-                metadata: Vec::new(),
-            },
+            } => {
+                let started_at = since + gap;
+                let run = expected.wrapping_add_signed(ahead);
+                RunEnd::plain(run, started_at, started_at + duration, partitions)
+            }
         };
-        last = (end.run + 1, end.ended_at);
-        end
-    });
-    let mut ends: Vec<RunEnd> = ends.collect();
-    for end in &mut ends {
+        (expected, since) = (end.run + 1, end.ended_at);
         end.started_at += shift;
         end.ended_at += shift;
         if let Some(retry) = &mut end.retry {
@@ -108,12 +131,13 @@ pub(super) fn decode(report: &[u8], now: Micros) -> Result<Vec<RunEnd>> {
                 left.ended_at += shift;
             }
         }
+        ends.push(end);
     }
     Ok(ends)
 }
 
 /// Number of bytes of the texts of an outcome.
-pub(super) fn text_bytes(end: &RunEnd) -> usize {
+fn text_bytes(end: &RunEnd) -> usize {
     let causes = end
         .failures
         .iter()
@@ -140,17 +164,15 @@ mod tests {
     use super::*;
 
     fn end(run: u64, started_at: Micros) -> RunEnd {
-        RunEnd {
-            run,
-            started_at,
-            ended_at: started_at + 3,
-            partitions: 1,
-            failed: 0,
-            failures: Vec::new(),
-            skips: Vec::new(),
-            retry: None,
-            metadata: Vec::new(),
+        RunEnd::plain(run, started_at, started_at + 3, 1)
+    }
+
+    fn encode(ends: &[RunEnd], now: Micros) -> Vec<u8> {
+        let mut report = Report::new();
+        for end in ends {
+            report.add(end.clone());
         }
+        report.encode(now).expect("encodes")
     }
 
     #[test]
@@ -160,14 +182,14 @@ mod tests {
             .map(|n| end(n + 5, now + n.cast_signed()))
             .collect();
         ends[7].failed = 1;
-        let report = encode(&ends, now + 9_000).expect("encodes");
+        let report = encode(&ends, now + 9_000);
         assert!(report.len() < 50_000, "{} bytes", report.len());
         assert_eq!(decode(&report, now + 9_500).expect("decodes"), ends);
     }
 
     #[test]
     fn the_times_of_a_machine_with_another_clock_are_translated() {
-        let report = encode(&[end(1, 100)], 110).expect("encodes");
+        let report = encode(&[end(1, 100)], 110);
         let decoded = decode(&report, 110 + 60 * SECOND).expect("decodes");
         assert_eq!(decoded[0].started_at, 100 + 60 * SECOND);
     }

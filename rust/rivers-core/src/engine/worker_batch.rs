@@ -8,9 +8,9 @@ use super::assignment::STALLED_AFTER;
 use super::current_run::{CurrentRun, HeldRuns};
 use super::history::History;
 use super::remote_runs::{Claimable, ReceivedRuns};
-use super::report;
+use super::report::{self, Report};
 use super::run::{JobSpec, Run};
-use crate::backfill::{FailurePolicy, RunEnd};
+use crate::backfill::FailurePolicy;
 use crate::clock::{Clock, Micros, SteadyClock};
 use crate::error::Result;
 use crate::store::fork;
@@ -25,9 +25,7 @@ pub struct WorkerBatch {
     history: History,
     current: Option<CurrentRun>,
     held: HeldRuns,
-    ended: Vec<RunEnd>,
-    /// Number of bytes of their texts.
-    text_bytes: usize,
+    report: Report,
     report_at: Micros,
     clock: SteadyClock,
     /// Of the process that executes the runs: in a child that a function forks, they remain its parent's.
@@ -64,8 +62,7 @@ impl WorkerBatch {
             history: postcard::from_bytes(prior_attempts).map_err(report::unreadable)?,
             current: None,
             held: HeldRuns::default(),
-            ended: Vec::new(),
-            text_bytes: 0,
+            report: Report::new(),
             report_at: clock.now() + REPORT_INTERVAL,
             clock,
             generation: fork::generation(),
@@ -89,9 +86,8 @@ impl WorkerBatch {
             self.runs.end();
             // What may stop the backfill, or is retried, cannot wait for the rest of the batch.
             let is_urgent = (end.failed > 0 && !self.may_hold()) || end.retry.is_some();
-            self.keep(end);
-            let is_large = self.text_bytes > report::MAX_TEXT_BYTES;
-            if is_urgent || is_large || now >= self.report_at {
+            self.report.add(end);
+            if is_urgent || self.report.is_large() || now >= self.report_at {
                 return None;
             }
         }
@@ -138,13 +134,8 @@ impl WorkerBatch {
     /// Keeps the outcomes of the runs that are held.
     pub fn release(&mut self) {
         for end in self.held.take(&self.spec) {
-            self.keep(end);
+            self.report.add(end);
         }
-    }
-
-    fn keep(&mut self, end: RunEnd) {
-        self.text_bytes += report::text_bytes(&end);
-        self.ended.push(end);
     }
 
     /// The run that was begun last, while it has not ended.
@@ -186,6 +177,6 @@ impl WorkerBatch {
     /// # Errors
     /// `Execution` if they cannot be encoded.
     pub fn report(&self) -> Result<Vec<u8>> {
-        report::encode(&self.ended, self.clock.now())
+        self.report.encode(self.clock.now())
     }
 }

@@ -125,7 +125,7 @@ fn execute_remotely(world: &World, process: &Process, mut batch: Batch, behaviou
         max_runs = u64::MAX;
         match remote_runs(world, process, key, behaviour, &batch, runs) {
             Some(ends) => {
-                let report = encode_report(&ends, process.engine.now()).expect("encodes");
+                let report = encode_report(ends, process.engine.now()).expect("encodes");
                 batch.receive(&report).expect("decodes");
             }
             None => {
