@@ -73,3 +73,15 @@ def test_actors_that_are_lost_with_their_nodes_do_not_count(pool):
     for _ in range(10):
         requested(pool, 1)[0].fail("The actor died because its node has died. Node Id: 1")
     assert len(requested(pool, 1)) == 1
+
+
+def test_who_has_lost_an_actor_asks_the_least_urgent_for_its_own_once(pool):
+    asked = []
+
+    def user(priority):
+        return ray_pool._User(priority, lambda: (asked.append(priority), pool.wake_waiting()))
+
+    pool._busy = {place: user(priority) for place, priority in enumerate((5, 1, 9))}
+    for _ in range(3):
+        pool.acquire(5, lambda: False, lambda: None, has_lost=True)
+    assert asked == [1, 5]
