@@ -229,7 +229,7 @@ mod tests {
             [0, 1, 2].map(|asset| known[0].executes(asset)),
             [false, true, true]
         );
-        let left = known[0].left.as_ref().unwrap();
+        let left = known[0].left.as_ref().expect("it was recorded");
         assert_eq!(left.failures.len(), 1, "what failed for good stays so");
         assert_eq!((known[0].made(2), known[0].made(1)), (Some(&[4][..]), None));
     }

@@ -88,9 +88,16 @@ struct State {
     has_new_file: AtomicBool,
 }
 
+struct Connections {
+    writer: Mutex<Connection>,
+    /// Those that are not in use.
+    readers: Mutex<Vec<Connection>>,
+    counts: Mutex<Counts>,
+}
+
 /// The connections of this process.
 struct Opened {
-    connections: ManuallyDrop<(Mutex<Connection>, Mutex<Vec<Connection>>, Mutex<Counts>)>,
+    connections: ManuallyDrop<Connections>,
     files: Files,
     checked_at: Mutex<Micros>,
 }
@@ -403,7 +410,7 @@ impl ValueStore {
         let location = &self.location;
         let opened = self.open()?;
         let _operation = fork::operation();
-        let mut connection = lock(&opened.connections.0);
+        let mut connection = lock(&opened.connections.writer);
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
@@ -505,11 +512,11 @@ impl ValueStore {
         };
         let files = Files::opened(path, &writer);
         Ok(Opened {
-            connections: ManuallyDrop::new((
-                Mutex::new(writer),
-                Mutex::default(),
-                Mutex::default(),
-            )),
+            connections: ManuallyDrop::new(Connections {
+                writer: Mutex::new(writer),
+                readers: Mutex::default(),
+                counts: Mutex::default(),
+            }),
             files,
             checked_at: Mutex::new(SteadyClock.now()),
         })
@@ -609,7 +616,7 @@ impl ValueStore {
                 return Ok(partitions.clone());
             };
             let _operation = fork::operation();
-            let count = lock(&opened.connections.2).count(asset, || self.open_reader());
+            let count = lock(&opened.connections.counts).count(asset, || self.open_reader());
             let count = count.map_err(|error| self.location.error(&error))?;
             drop(_operation);
             if count >= partitions.len() {
@@ -658,7 +665,7 @@ impl ValueStore {
     ) -> Result<T> {
         let location = &self.location;
         let _operation = fork::operation();
-        let kept = lock(&opened.connections.1).pop();
+        let kept = lock(&opened.connections.readers).pop();
         let reader = match kept {
             Some(reader) => reader,
             None => self.open_reader().map_err(|error| location.error(&error))?,
@@ -669,7 +676,7 @@ impl ValueStore {
             Ok(done)
         });
         let done = result.map_err(|error| location.error(&error))?;
-        let mut readers = lock(&opened.connections.1);
+        let mut readers = lock(&opened.connections.readers);
         if readers.len() < MAX_READERS {
             readers.push(reader);
         }
