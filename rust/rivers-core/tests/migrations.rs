@@ -14,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 const APPLICATION_ID: i64 = 0x7269_7672;
 /// The version that is written now.
-const NEWEST: i64 = 14;
+const NEWEST: i64 = 15;
 
 /// All files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -104,7 +104,7 @@ fn opening_again_changes_nothing() {
     assert!(before == contents(folder.path()));
 }
 
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     include_str!("../src/store/sqlite/migrations/0001.sql"),
     include_str!("../src/store/sqlite/migrations/0002.sql"),
     include_str!("../src/store/sqlite/migrations/0003.sql"),
@@ -118,6 +118,7 @@ const STEPS: [&str; 13] = [
     include_str!("../src/store/sqlite/migrations/0011.sql"),
     include_str!("../src/store/sqlite/migrations/0012.sql"),
     include_str!("../src/store/sqlite/migrations/0013.sql"),
+    include_str!("../src/store/sqlite/migrations/0014.sql"),
 ];
 
 /// A storage of an earlier version with a backfill that runs.

@@ -46,6 +46,7 @@ fn the_single_runs_of_an_earlier_version_are_found_like_new_ones() {
     old.execute_batch(
         "DROP INDEX backfill_asset_by_scope; DROP INDEX backfill_asset_by_end; DROP INDEX backfill_asset_others;
          ALTER TABLE backfill_asset DROP COLUMN scope; ALTER TABLE backfill_asset DROP COLUMN run_ended_at;
+         ALTER TABLE attempt DROP COLUMN left_body;
          PRAGMA user_version = 13",
     )
     .unwrap();
