@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SAME_KEYS = PartitionMapping.identity()
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Node:
     """An asset in the graph.
 
@@ -99,7 +99,8 @@ class Graph:
                     msg = f"two assets have the name {each.name!r}"
                     raise AssetDefinitionError(msg)
                 self.nodes[each.name] = Node(each, _definition(each, partition_defs))
-            _check_shared_partitions([self.nodes[each.name] for each in asset.assets])
+            if len(asset.assets) > 1:
+                _check_shared_partitions([self.nodes[each.name] for each in asset.assets])
         for node in self.nodes.values():
             step = node.asset.step
             taken = self.nodes.get(step.name)
@@ -141,7 +142,8 @@ class Graph:
         for upstream in signature.inputs:
             if upstream in self.nodes:
                 node.inputs.append(upstream)
-                self._warn_of_two(asset, upstream)
+                if upstream in self._resources:
+                    _warn_of_two(asset, upstream)
             elif upstream in self._resources:
                 node.resources.append(upstream)
             elif upstream not in signature.optional_inputs:
@@ -152,14 +154,6 @@ class Graph:
                     f"{did_you_mean(upstream, known)}"
                 )
                 raise MissingInputError(msg)
-
-    def _warn_of_two(self, asset: Asset, name: str) -> None:
-        if name in self._resources:
-            warnings.warn(
-                f"the parameter {name!r} of the asset {asset.name!r} names both an asset and a resource: it "
-                "takes the value of the asset",
-                stacklevel=4,
-            )
 
     def _check_values(self, node: Node) -> None:
         """Refuses an input from an asset that is known to have no value."""
@@ -198,8 +192,9 @@ class Graph:
 
     def _check_implied(self, node: Node, upstream: Node) -> None:
         """Refuses an input without a mapping if equal keys do not determine its partitions."""
-        whole = node.definition is None or upstream.definition is None
-        reason = None if whole else _refusal(SAME_KEYS, node, upstream)
+        own, others = node.definition, upstream.definition
+        fits = own is others or own is None or others is None
+        reason = None if fits else _refusal(SAME_KEYS, node, upstream)
         if reason is None:
             node.implied.add(upstream.name)
         elif upstream.name in node.inputs:
@@ -217,7 +212,7 @@ class Graph:
         for name, node in self.nodes.items():
             step = node.asset.step.name
             outputs.setdefault(step, []).append(name)
-            needed = (self.nodes[dep].asset.step.name for dep in node.deps)
+            needed = [self.nodes[dep].asset.step.name for dep in node.deps]
             deps.setdefault(step, []).extend(needed)
         try:
             order = list(TopologicalSorter(deps).static_order())
@@ -287,6 +282,14 @@ class Graph:
     def all_downstream_of(self, names: Iterable[str]) -> set[str]:
         """Returns all assets that depend on the named ones, directly or through others."""
         return _reached(names, self.downstream_of)
+
+
+def _warn_of_two(asset: Asset, name: str) -> None:
+    warnings.warn(
+        f"the parameter {name!r} of the asset {asset.name!r} names both an asset and a resource: it "
+        "takes the value of the asset",
+        stacklevel=4,
+    )
 
 
 def _refusal(mapping: PartitionMapping, node: Node, upstream: Node) -> str | None:

@@ -74,7 +74,8 @@ class ProgramBuilder:
                 self._retry_of[step] = check_retry(owner, step.retry, retries) or default_retry
                 if step.kind == "graph":
                     step.call_for(step.outputs, retries, resources.handler)
-            self._look_up_handlers(node)
+            if node.asset.io_handler is not None or node.asset.upstream_defs:
+                self._look_up_handlers(node)
 
     def _look_up_handlers(self, node: Node) -> None:
         """Finds the handlers that an asset declares for its values and for its inputs."""
