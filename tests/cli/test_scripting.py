@@ -415,3 +415,27 @@ def test_a_shell_completes_ids_assets_and_words(failed):
     assert completed(failed, "rer") == ["rerun"]
     assert completed(failed, "grid", "grid.py:da") == ["grid.py:daily"]
     assert completed(failed, "forget", "grid.py", "da") == ["daily"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        (["partitions", "grid.py", ":", "da"], "daily"),
+        (["partitions", "grid.py", ":"], "daily"),
+        (["partitions", "grid.py:da"], "grid.py:daily"),
+        (["status", "l"], "latest"),
+    ],
+)
+def test_bash_completes_what_follows_a_colon(failed, words, reply):
+    """Bash takes a line apart at colons, and replaces what follows the last."""
+    command = failed.folder / "bin" / "rivers"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m rivers "$@"\n')
+    command.chmod(0o755)
+    script = """PATH="$PWD/bin:$PATH"; eval "$(_RIVERS_COMPLETE=bash_source rivers)"
+        COMP_WORDS=(rivers "$@"); COMP_CWORD=$#; _rivers_completion rivers; echo "${COMPREPLY[@]}" """
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *words],
+        cwd=failed.folder, capture_output=True, text=True, check=True, env=failed.environment,
+    )  # fmt: skip
+    assert reply in done.stdout.split()

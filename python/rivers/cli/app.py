@@ -102,6 +102,10 @@ def run() -> None:
 
 
 def _run() -> None:
+    if "_RIVERS_COMPLETE" in os.environ:
+        from rivers.cli import bash_completion  # noqa: PLC0415  (commands start faster without it)
+
+        bash_completion.register()
     is_json = "--json" in sys.argv
     try:
         # With --json, what click says of wrong usage is raised, and written like other errors.
