@@ -105,6 +105,7 @@ check: ## All that CI checks: lints, types, the documentation, tests, all exampl
 	$(MAKE) types
 	$(MAKE) docs
 	$(MAKE) test
+	$(MAKE) guard
 	$(MAKE) demo
 	$(MAKE) new-user
 
