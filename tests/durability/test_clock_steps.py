@@ -136,3 +136,29 @@ def test_what_happened_later_is_later_although_the_clock_was_set_back(
     assert after(0, "down", "ab") == "[None, None]"
     assert after(-3600, "up", "a") == "['upstream', None]"
     assert after(-7200, "down", "a") == "[None, None]"
+
+
+WORKER = """
+from rivers._rivers import now
+
+@rs.Asset(partitions_def=rs.PartitionsDefinition.static_(["a"]))
+def ahead():
+    note(str(now() / 1e6 - time.time()))
+
+executor = rs.Executor.parallel(max_workers=1)
+repo = rs.CodeRepository([ahead], default_executor=executor).resolve(
+    rs.Storage.embedded(folder / "rivers.db")
+)
+print(repo.backfill(partition_keys=["a"]).status)
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
+def test_the_clock_of_a_worker_process_goes_on_from_what_is_recorded_too(
+    processes, tmp_path, monkeypatch
+):
+    preload(tmp_path, monkeypatch)
+    for step in (3600, 0):
+        (tmp_path / "step").write_text(str(step))
+        assert processes.end(processes.start(WORKER)) == "completed"
+    assert [round(float(ahead) / 3600) for ahead in processes.notes()] == [0, 1]

@@ -57,6 +57,34 @@ def test_a_worker_that_dies_in_the_second_asset_names_it(parallel):
     assert repo.storage.get_materialized_partitions("second") == []
 
 
+def test_a_retry_after_a_death_makes_again_what_the_dead_worker_may_not_have_stored(
+    parallel, notes
+):
+    one_run = rs.BackfillStrategy.single_run()
+
+    @rs.Asset(partitions_def=DEFINED, backfill_strategy=one_run)
+    def first(context: rs.AssetExecutionContext):
+        notes.add("first")
+        context.mark_partition_failed("b", "bad")
+        return 1
+
+    @rs.Asset(
+        partitions_def=DEFINED,
+        backfill_strategy=one_run,
+        retry=rs.RetryPolicy(max_retries=1, backoff=rs.Backoff.constant(0)),
+    )
+    def second(first: dict[rs.PartitionKey, int]):
+        notes.add("second")
+        if len(notes.lines()) == 2:
+            leave()
+
+    result = parallel(first, second, workers=1).backfill(
+        partition_keys=[key(letter) for letter in "abc"]
+    )
+    assert counts(result) == (2, 1, 0)
+    assert notes.lines() == [["first"], ["second"]] * 2
+
+
 def test_a_worker_that_dies_with_stop_on_failure(parallel):
     @rs.Asset(partitions_def=DEFINED)
     def letter(context: rs.AssetExecutionContext):

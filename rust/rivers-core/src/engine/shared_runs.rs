@@ -84,6 +84,11 @@ impl SharedRuns {
         self.counts().0 > self.word(ENDED).load(Ordering::Acquire)
     }
 
+    /// When the run that was claimed last began; before that, when the runs were shared.
+    pub(super) fn since(&self) -> Micros {
+        self.word(SINCE).load(Ordering::Acquire).cast_signed()
+    }
+
     fn word(&self, index: usize) -> &AtomicU64 {
         debug_assert!(index < WORDS);
         // SAFETY: the mapping is `WORDS` words long, begins at a page and lives as long as `self`; all
@@ -169,11 +174,8 @@ impl RemoteRuns for SharedRuns {
 
     fn current(&self) -> (u64, Micros) {
         let (claimed, _) = self.counts();
-        let since = self.word(SINCE).load(Ordering::Acquire).cast_signed();
-        (
-            self.word(FIRST).load(Ordering::Acquire) + claimed.saturating_sub(1),
-            since,
-        )
+        let first = self.word(FIRST).load(Ordering::Acquire);
+        (first + claimed.saturating_sub(1), self.since())
     }
 
     fn settle(&self, _num_ended: u64, _now: Micros) -> Option<(Range<u64>, bool)> {

@@ -51,6 +51,8 @@ impl WorkerBatch {
         shared: Arc<SharedRuns>,
         prior_attempts: &[u8],
     ) -> Result<Self> {
+        // The engine's clock may be ahead of the machine's, and both note in this memory when a run begins.
+        SteadyClock::reach(shared.since());
         Self::claiming(spec, shared, prior_attempts)
     }
 

@@ -173,7 +173,11 @@ impl Contents {
             Some((rows, is_last))
         })
         .map(|(rows, is_last)| {
-            let own = self.left.iter().find(|(run, _)| *run == rows[0].run);
+            let own = self
+                .left
+                .binary_search_by_key(&rows[0].run, |(run, _)| *run)
+                .ok()
+                .map(|at| &self.left[at]);
             let causes = rows
                 .iter()
                 .map(|row| Ok((row.asset, self.cause(row.cause)?)));
