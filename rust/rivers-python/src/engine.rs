@@ -10,7 +10,7 @@ use rivers_core::clock::SteadyClock;
 use rivers_core::engine::{self, Execution};
 use rivers_core::queue::Limits;
 use rivers_core::store::process_id;
-use rivers_core::store::queries::backfills::latest_time;
+use rivers_core::store::queries::backfills::continue_clock;
 
 use crate::batch::Batch;
 use crate::convert::{self, MaxFailures, PyExecutor, PyProgram, PyTagLimit};
@@ -97,9 +97,7 @@ impl Engine {
         let (store, clock) = (Arc::clone(&store.store), Arc::new(SteadyClock));
         // A server is told that this process is there.
         let engine = py.detach(|| {
-            if let Some(recorded) = latest_time(&*store)? {
-                SteadyClock::reach(recorded);
-            }
+            continue_clock(&*store)?;
             engine::Engine::new(store, clock, limits, lease)
         })?;
         Ok(Self { engine })

@@ -364,15 +364,18 @@ impl Store {
         } else {
             ReportKind::Forgotten
         };
-        let report = Report {
-            asset,
-            kind,
-            at: SteadyClock.now(),
-            selection: rivers_core::space::Selection::clone(&selection.selection),
-            code_version,
-            metadata,
-        };
-        Ok(py.detach(|| self.store.report(&report))?)
+        let selection = rivers_core::space::Selection::clone(&selection.selection);
+        Ok(py.detach(|| {
+            backfills::continue_clock(&*self.store)?;
+            self.store.report(&Report {
+                asset,
+                kind,
+                at: SteadyClock.now(),
+                selection,
+                code_version,
+                metadata,
+            })
+        })?)
     }
 
     /// Removes the backfills that ended so many microseconds ago or earlier; without `remove`, counts them.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::backfill::{Cause, FailureRow, Failures, Status, outcome};
-use crate::clock::Micros;
+use crate::clock::{Micros, SteadyClock};
 use crate::error::Result;
 use crate::space::Selection;
 use crate::store::records::{BackfillRow, OneFailure, StorageTime};
@@ -41,17 +41,31 @@ pub fn error_text(store: &dyn Records, row: &BackfillRow) -> Result<Option<Strin
 /// Number of backfills among which the latest recorded time is looked for.
 const LATEST: u64 = 16;
 
-/// The latest time that the newest backfills have recorded; `None` if there are none.
+/// Lets the clock go on from the latest time that is recorded: a machine's clock may have been set back since.
 ///
 /// # Errors
-/// `Storage`.
-pub fn latest_time(store: &dyn Records) -> Result<Option<Micros>> {
+/// `Storage`; `Execution` if a report is damaged.
+pub fn continue_clock(store: &dyn Store) -> Result<()> {
+    if let Some(recorded) = latest_time(store)? {
+        SteadyClock::reach(recorded);
+    }
+    Ok(())
+}
+
+/// The latest time that the newest backfills, and what users reported of assets, have recorded; `None`: there is
+/// nothing of either.
+fn latest_time(store: &dyn Store) -> Result<Option<Micros>> {
     let rows = store.list(None, Some(LATEST))?;
     let of = |row: &BackfillRow| {
         let begun = row.in_flight.iter().map(|&(_, at)| at).max();
         row.ended_at.max(begun).max(Some(row.request.created_at))
     };
-    Ok(rows.iter().filter_map(of).max())
+    let mut latest = rows.iter().filter_map(of).max();
+    for asset in store.reported_assets()? {
+        let newest = store.reports(&asset)?.first().map(|report| report.at);
+        latest = latest.max(newest);
+    }
+    Ok(latest)
 }
 
 /// One failure in a line.
