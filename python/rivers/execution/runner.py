@@ -459,6 +459,7 @@ class Program:
         message: str | None = None,
         context: AssetExecutionContext[Any] | None = None,
         yielded: YieldedPartitions | YieldedOutputs | None = None,
+        repeated: Sequence[int] = (),
     ) -> None:
         """Records that a step failed: the run is retried, or the step's assets fail for good.
 
@@ -469,6 +470,7 @@ class Program:
             message: The message that is recorded; by default that of the exception.
             context: The context of the call.
             yielded: What the call yielded before, if it did: only the rest fails or is retried.
+            repeated: Indices of outputs that a retry makes again, besides those of `Program.repeated`.
         """
         if isinstance(error, KeyboardInterrupt):
             # Ctrl-C that reached a library, too. The thread that cancels the backfill for it may only be
@@ -495,7 +497,7 @@ class Program:
             "the asset %r of the run %s failed and is tried again in %.1f s: %s: %s",
             step.name, run.id, wait, *cause[:2],
         )  # fmt: skip
-        run.retry(step.indices, *cause, wait, self.repeated)
+        run.retry(step.indices, *cause, wait, [*self.repeated, *repeated])
         if yielded is not None:
             yielded.keep()
 
@@ -514,9 +516,17 @@ class Program:
             else "the worker process that executed this run did not report: it was killed, or it left "
             f"the interpreter ({reason})"
         )
+        earlier = [
+            step
+            for step in self.layers[run.layer]
+            if step.index < index and run.executes(step.index)
+        ]
         for step in self.layers[run.layer]:
             if step.index == index:
-                self.fail(step, run, error, message)
+                # What the run made before may be lost with the worker: values that were not written yet, and
+                # which partitions failed or were skipped.
+                lost = [own for before in earlier for own in before.indices]
+                self.fail(step, run, error, message, repeated=lost)
             # Later steps were not reached, whether they need the failed one or not.
             elif (
                 step.index > index
