@@ -9,6 +9,7 @@ import time
 
 import polars as pl
 import pytest
+from tests.support import wait_until
 
 import rivers as rs
 from rivers.cli import parse
@@ -161,6 +162,18 @@ def test_keys_are_read_from_standard_input(failed):
     grid = "region,date\nus,2024-01-02\neu,2024-01-03\n"
     assert planned(failed, grid, "--assets", "grid") == 2
     assert planned(failed, "date=2024-01-02|region=us\n", "--assets", "grid") == 1
+
+
+def test_a_detached_backfill_reads_them_too(failed):
+    words = ("backfill", "grid.py", "--assets", "daily", "--keys", "-", "--detach")
+    done = subprocess.run(
+        [sys.executable, "-m", "rivers", *words],
+        cwd=failed.folder, env=failed.environment, input=b"2024-01-02\n2024-01-05\n",
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: failed.records()[0]["status"] != "in_progress")
+    assert failed.records()[0]["num_partitions"] == 2
 
 
 @pytest.mark.parametrize(

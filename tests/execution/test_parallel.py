@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import cloudpickle
@@ -194,6 +195,23 @@ def test_what_cannot_go_to_another_process_is_refused_before_it_runs(parallel):
     with pytest.raises(ExecutionError, match="'letter'"):
         repo.backfill(partition_range=ALL)
     assert repo.storage.get_runs() == []
+
+
+def test_a_cached_function_goes_along_with_its_package(parallel, monkeypatch, tmp_path):
+    package, module = types.ModuleType("along"), types.ModuleType("along.inner")
+    text = "import functools\n@functools.cache\ndef double(number):\n    return 2 * number"
+    exec(text, vars(module))
+    for each in (package, module):
+        monkeypatch.setitem(sys.modules, each.__name__, each)
+    double = module.double
+    cloudpickle.register_pickle_by_value(package)
+    try:
+        files = rs.PickleIOHandler(tmp_path)
+        repo = parallel(rs.Asset(lambda: double(4), name="eight", io_handler=files), workers=1)
+        repo.materialize()
+    finally:
+        cloudpickle.unregister_pickle_by_value(package)
+    assert repo.load_node("eight") == 8
 
 
 def test_closing_ends_the_processes(parallel, notes):

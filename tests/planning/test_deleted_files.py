@@ -111,11 +111,20 @@ def test_products_and_assets_without_partitions(tmp_path):
     assert planned.partitions_per_asset == {"once": 1, "after": 2}
 
 
+def test_where_nobody_can_look_nothing_is_missing(deletions):
+    deletions.repo.backfill(partition_keys=ALL)
+    folder = deletions.folder / "up"
+    folder.rename(deletions.folder / "elsewhere")
+    folder.symlink_to(folder)  # Not even the superuser can look into it.
+    assert states(deletions.repo, "up") == ["materialized"] * 3
+
+
 @pytest.mark.parametrize("reported", [False, True])
 def test_what_never_had_a_file_is_materialized_without_one(tmp_path, reported):
     @rs.Asset(partitions_def=LETTERS, io_handler=rs.PickleIOHandler(tmp_path))
     def own():
-        return rs.Materialization(metadata={"rows": 3})
+        # What the function itself stored somewhere may have a serializer, too.
+        return rs.Materialization(metadata={"rows": 3, "serializer": "avro", "path": "own.avro"})
 
     repo = repository(own)
     if reported:

@@ -57,6 +57,15 @@ def test_in_the_background_async_and_after_a_rerun(made):
     assert len({end.notification_id for end in ends}) == 3
 
 
+def test_what_has_ended_is_not_notified_of_again_because_somebody_resumes_it(made):
+    repository, ends = made
+    result = repository.backfill(partition_range=EVERYTHING)
+    with pytest.raises(rs.exceptions.ExecutionError, match="has ended"):
+        repository.resume_backfill(result.backfill_id)
+    Notifier(repository.storage._store, [ends.append], ["x"]).notify_ended()
+    assert len(ends) == 1
+
+
 def test_close_waits_for_hooks(repo):
     ends, go_on = [], threading.Event()
 

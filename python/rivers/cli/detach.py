@@ -17,18 +17,23 @@ _PIPE = "RIVERS_DETACHED_PIPE"
 """Internal variable with the file descriptor of the pipe."""
 
 
-def start_detached(storage: str | None, *, dry_run: bool = False) -> None:
+def start_detached(
+    storage: str | None, *, dry_run: bool = False, reads_input: bool = False
+) -> None:
     """Starts this command again without `--detach`, and returns when its backfill is recorded.
 
     Args:
         storage: The path that was given, if one was; logs are written to a folder `logs` beside it.
         dry_run: Whether nothing is to be executed.
+        reads_input: Whether standard input has the keys.
 
     Raises:
-        ConfigurationError: Of a dry run nothing would be seen.
+        ConfigurationError: Of a dry run nothing would be seen; or keys would be read from a terminal.
     """
     if dry_run:
         raise ConfigurationError("give --detach or --dry-run, not both")
+    if reads_input and sys.stdin.isatty():
+        raise ConfigurationError("with --detach, --keys - takes a file or a pipe, not a terminal")
     import subprocess  # noqa: PLC0415  (the help of all commands starts faster without it)
 
     from rivers.storage.location import StorageLocation  # noqa: PLC0415
@@ -47,7 +52,7 @@ def start_detached(storage: str | None, *, dry_run: bool = False) -> None:
     with os.fdopen(_create(log), "w", encoding="utf-8") as file:
         process = subprocess.Popen(  # noqa: S603  (the command that the user typed)
             [sys.executable, "-u", "-m", "rivers", *words],
-            stdin=subprocess.DEVNULL, stdout=file, stderr=file, pass_fds=[writing],
+            stdin=None if reads_input else subprocess.DEVNULL, stdout=file, stderr=file, pass_fds=[writing],
             start_new_session=True, env=environment | {_PIPE: str(writing)},
         )  # fmt: skip
     os.close(writing)

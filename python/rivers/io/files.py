@@ -55,7 +55,11 @@ class Files(ABC):
 
     @abstractmethod
     def exists(self, path: PurePath) -> bool:
-        """Whether there is a file."""
+        """Whether there is a file.
+
+        Raises:
+            OSError: It cannot be known, as without the permission to look.
+        """
 
     @abstractmethod
     def remove(self, path: PurePath) -> None:

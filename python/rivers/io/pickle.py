@@ -161,10 +161,14 @@ class PickleIOHandler(BaseIOHandler):
         return partitions.space.select_keys(gone) if gone else none
 
     def _has_file(self, asset: str, partition: PartitionKey | None) -> bool:
-        if self._files.exists(self._files.path(asset, partition, _SUFFIX)):
+        """Whether there is a file; also if that cannot be known: this user may not see the folder."""
+        try:
+            if self._files.exists(self._files.path(asset, partition, _SUFFIX)):
+                return True
+            former = self._files.former_path(asset, partition, _SUFFIX)
+            return former is not None and self._files.exists(former)
+        except OSError:
             return True
-        former = self._files.former_path(asset, partition, _SUFFIX)
-        return former is not None and self._files.exists(former)
 
     def load_input(self, context: InputContext) -> object:
         """Return the value of one partition, or a dict of several; see `BaseIOHandler.load_input`.

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from rivers.partitions.key_range import RangePart
 
+_SINGLE = "partition="
+"""What may stand before the keys of a single dimension, as the name of a dimension does."""
+
 
 def range_of_text(text: str, dimensions: Sequence[str]) -> PartitionKeyRange:
     """Parses partitions such as `2024-01..2024-02`, `-7d..` and `today`, or `date=2024-03|region=us,eu`.
@@ -46,7 +49,7 @@ def range_of_text(text: str, dimensions: Sequence[str]) -> PartitionKeyRange:
 def _single(words: list[str], text: str) -> PartitionKeyRange:
     if not words:
         return PartitionKeyRange.single(None, None)
-    part = part_of_text(words[0].removeprefix("partition="))
+    part = part_of_text(words[0].removeprefix(_SINGLE))
     if len(words) > 1 or (isinstance(part, list) and len(part) > 1):
         msg = f"partitions of a single dimension are a range, FIRST..LAST, or one key; got {text!r}"
         raise ConfigurationError(msg)
@@ -54,21 +57,28 @@ def _single(words: list[str], text: str) -> PartitionKeyRange:
 
 
 def part_of_text(value: str) -> RangePart:
-    """Parses a dimension's keys: `a..b`, of which an end may be left out, or `a,b`."""
+    """Parses a dimension's keys: `a..b`, of which an end may be left out, or `a,b`.
+
+    `KEY..KEY` is that key, even if it has dots itself.
+    """
+    key = value[: len(value) // 2 - 1]
+    if key and value == f"{key}..{key}":
+        return key.strip(), key.strip()
     first, dots, last = (part.strip() for part in value.partition(".."))
     return (first or None, last or None) if dots else [key.strip() for key in value.split(",")]
 
 
 def texts_of_range(part: PartitionKeyRange) -> list[str]:
     """Returns the words that stand for a range in `--range` options; without its open parts."""
-    parts = [("", (part.from_key, part.to_key))] if part.dimensions is None else part.dimensions
-    return [
-        f"{name}{'=' if name else ''}{_text_of_part(keys)}" for name, keys in parts if any(keys)
-    ]
+    if part.dimensions is None:
+        text = _text_of_part((part.from_key, part.to_key))
+        # What is read as the name of the dimension may be the beginning of a key.
+        return [f"{_SINGLE}{text}" if text.startswith(_SINGLE) else text] if text else []
+    return [f"{name}={_text_of_part(keys)}" for name, keys in part.dimensions if any(keys)]
 
 
 def _text_of_part(keys: RangePart) -> str:
-    if isinstance(keys, list):
+    if isinstance(keys, list) and len(keys) > 1:
         return ",".join(keys)
-    first, last = ("" if end is None else str(end) for end in keys)
-    return first if first == last else f"{first}..{last}"
+    first, last = ("" if end is None else str(end) for end in (keys[0], keys[-1]))
+    return first if first == last and ".." not in first else f"{first}..{last}"

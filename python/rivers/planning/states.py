@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _MAX_LISTED = 1_000_000
 """Maximum number of partitions of an asset among which those with deleted files are looked for."""
 
+_FACTS_OF_FILE = ('"serializer"', '"write_duration_s"')
+"""What a handler records of a file that it wrote; a function may record one of them itself."""
+
 
 class AssetStates:
     """The states of assets at one time; each is read once.
@@ -87,14 +90,17 @@ class AssetStates:
             return absent.difference(absent)
         if not space.dimensions():
             latest = self._store.latest_materialization(node.name, None)
-            is_stored = latest is not None and '"serializer"' in (latest["metadata"] or "")
+            facts = (latest["metadata"] or "") if latest is not None else ""
+            is_stored = all(fact in facts for fact in _FACTS_OF_FILE)
             return absent if is_stored else absent.difference(absent)
         gone = absent.difference(absent)
         table = tables.partition_status(
             self._store, node.name, None, gone, self.of(node).stale(None, []), metadata=True
         )
-        was_stored = table["metadata"].str.contains('"serializer"', literal=True).fill_null(False)
-        return absent.intersection(space.select_numbers(was_stored.arg_true().to_list()))
+        for fact in _FACTS_OF_FILE:
+            has_fact = table["metadata"].str.contains(fact, literal=True).fill_null(False)
+            absent = absent.intersection(space.select_numbers(has_fact.arg_true().to_list()))
+        return absent
 
     def stale(self, node: Node) -> Staleness:
         """The partitions of an asset that are materialized and out of date."""

@@ -57,7 +57,8 @@ class CodeRepository:
     """Assets, and everything that can be done with them.
 
     Args:
-        assets: The assets.
+        assets: The assets, as they are now: what is set on them later, such as another `io_handler`,
+            need not have an effect.
         tasks: Tasks that graph assets use. A task that is not listed works as well.
         default_executor: Where runs are executed; threads of this process by default.
         partition_defs: Definitions by name, for assets that refer to theirs by name.

@@ -122,9 +122,13 @@ class Notifier:
         return [_HOOKS] * bool(self._hooks) + [str(number) for number in range(len(targets))]
 
     def expect_again(self, backfill_id: str, targets: Sequence[str]) -> None:
-        """Records whom to notify of a backfill that is about to be resumed, perhaps with other hooks."""
+        """Records whom to notify of a backfill that is about to be resumed, perhaps with other hooks.
+
+        One that has ended is not resumed, and was notified of.
+        """
         wanted = self.receivers(targets)
-        if wanted:
+        record = self._store.backfill(backfill_id) if wanted else None
+        if record is not None and record["ended_at"] is None:
             self._store.add_dynamic(_PENDING, [f"{backfill_id}#{name}" for name in wanted])
 
     def notify_ended(self, only: str | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rivers.client import STATUSES
 from rivers.exceptions import BackfillNotFoundError
 from rivers.partitions import PartitionKey, PartitionKeyRange
-from rivers.partitions.range_text import range_of_text
+from rivers.partitions.range_text import part_of_text, range_of_text
 from rivers.repository.internals import partition_definition
 from rivers.ui import schemas
 from rivers.ui.encoding import ARROW, plain, table, view_json
@@ -229,7 +229,9 @@ def launch_backfill(call: Call) -> Any:
 def partitions_of(text: str, dimensions: Sequence[str]) -> dict[str, Any]:
     """Returns the partitions that a text names as an argument of the repository's methods."""
     if not dimensions and "," in text:
-        return {"partition_keys": [PartitionKey.single(text.split(","))]}
+        keys = part_of_text(text.strip().removeprefix("partition="))
+        if isinstance(keys, list):
+            return {"partition_keys": [PartitionKey.single(keys)]}
     return {"partition_range": range_of_text(text, dimensions)}
 
 

@@ -116,7 +116,8 @@ KeysText = Annotated[
         max_length=2_000,
         description=(
             "Partitions as on the command line: `2024-01..2024-02`, `-7d..` or `today`, with dimensions "
-            "`date=2024-03|region=us..eu`. A dimension that is left out has all its keys."
+            "`date=2024-03|region=us..eu`. A dimension that is left out has all its keys. "
+            "`KEY..KEY` is a key that contains `..`."
         ),
     ),
 ]

@@ -168,7 +168,7 @@ def backfill(
     At the end the command that runs the rest is shown, if some partitions failed or were canceled.
     """
     if detach:
-        start_detached(storage, dry_run=dry_run)
+        start_detached(storage, dry_run=dry_run, reads_input=keys == Path("-"))
         return
     names = parse.parse_names(assets)
     grouping = parse.parse_strategy(strategy)
