@@ -173,7 +173,10 @@ class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 def _is_importable(function: functools._lru_cache_wrapper[Any]) -> bool:
     """Whether another process finds a function by its name, so that all of it share one cache."""
     by_value = {"__main__", *cloudpickle.list_registry_pickle_by_value()}
-    return function.__module__ not in by_value and "<locals>" not in function.__qualname__
+    # A package that travels by value takes its modules along.
+    parts = function.__module__.split(".")
+    packages = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return not by_value & packages and "<locals>" not in function.__qualname__
 
 
 def _cached(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Any:
