@@ -115,8 +115,13 @@ def down(context, up):
     return up
 
 repo = rs.CodeRepository([up, down]).resolve(rs.Storage.embedded(folder / "rivers.db"))
+keys = [rs.PartitionKey.single(key) for key in sys.argv[3]]
 for name in sys.argv[2].split():
-    repo.backfill([name], partition_keys=[rs.PartitionKey.single(key) for key in sys.argv[3]])
+    if name == "forget":
+        repo.forget_partitions("up", keys)
+        print(repo.partition_status("up")["status"].to_list())
+        sys.exit()
+    repo.backfill([name], partition_keys=keys)
 print(repo.partition_status("down")["stale_reason"].to_list())
 """
 
@@ -136,6 +141,11 @@ def test_what_happened_later_is_later_although_the_clock_was_set_back(
     assert after(0, "down", "ab") == "[None, None]"
     assert after(-3600, "up", "a") == "['upstream', None]"
     assert after(-7200, "down", "a") == "[None, None]"
+    # What a user forgets now was made before, and what is made next is made later.
+    assert after(-10800, "forget", "ab") == "['missing', 'missing']"
+    assert after(-14400, "up down", "ab") == "[None, None]"
+    (tmp_path / "step").write_text("0")
+    assert processes.end(processes.start(ORDER, "down", "ab")) == "[None, None]"
 
 
 WORKER = """
