@@ -97,7 +97,7 @@ class AssetStates:
         table = tables.partition_status(
             self._store, node.name, None, gone, self.of(node).stale(None, []), metadata=True
         )
-        # An expression would wait for ever for the threads of Polars in a forked child of a process that has them.
+        # In a forked child, an expression would wait for ever for the threads of Polars that its parent has.
         in_file = [
             number
             for number, facts in enumerate(table["metadata"].to_list())
