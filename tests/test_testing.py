@@ -50,6 +50,16 @@ def test_values_are_returned_and_nothing_is_written():
     assert values == {"sales": 3}
 
 
+def test_handlers_of_inputs_are_not_used_either():
+    elsewhere = rs.AssetDef.input("sales", io_handler=rs.PickleIOHandler("/nowhere/at/all"))
+
+    @rs.Asset(partitions_def=DAYS, deps=[elsewhere])
+    def doubled(sales: int) -> int:
+        return 2 * sales
+
+    assert materialize_to_memory([sales, doubled], "2024-01-03")["doubled"] == 12
+
+
 def test_a_failure_is_raised_with_its_cause():
     @rs.Asset
     def odd() -> int:

@@ -164,6 +164,18 @@ def test_keys_are_read_from_standard_input(failed):
     assert planned(failed, "date=2024-01-02|region=us\n", "--assets", "grid") == 1
 
 
+@pytest.mark.parametrize("flags", [[], ["--detach"]])
+def test_a_closed_standard_input_has_no_keys(failed, flags):
+    words = ["backfill", "grid.py", "--assets", "daily", "--keys", "-", *flags]
+    done = subprocess.run(
+        ["bash", "-c", '"$@" <&-', "bash", sys.executable, "-m", "rivers", *words],
+        cwd=failed.folder, env=failed.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "--keys -" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_detached_backfill_reads_them_too(failed):
     words = ("backfill", "grid.py", "--assets", "daily", "--keys", "-", "--detach")
     done = subprocess.run(

@@ -122,6 +122,12 @@ def test_keys_of_several_dimensions_are_typed_as_on_the_command_line(served, key
     assert served.api("POST", "/backfills", body)["num_partitions"] == count
 
 
+@pytest.mark.parametrize("given", [{}, {"range": None}])
+def test_all_partitions_are_launched_where_none_are_named(served, given):
+    body = {"selection": ["grid"], "dry_run": True, **given}
+    assert served.api("POST", "/backfills", body)["num_partitions"] == 190
+
+
 def test_single_keys_are_launched_as_a_list(served):
     body = {"selection": ["days"], "range": "2024-01-11,2024-03-01", "dry_run": True}
     assert served.api("POST", "/backfills", body)["num_partitions"] == 2

@@ -62,6 +62,8 @@ def chosen_partitions(
         return {"partition_keys": parse.read_table(keys)}
     definition = definition_of()
     if keys is not None:
+        if sys.stdin is None:
+            raise ConfigurationError("--keys - reads standard input, which is closed; name a file")
         dimensions = definition.dimension_names()
         return {"partition_keys": parse.read_keys(sys.stdin.buffer.read(), dimensions)}
     if partitions:

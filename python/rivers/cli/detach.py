@@ -32,7 +32,7 @@ def start_detached(
     """
     if dry_run:
         raise ConfigurationError("give --detach or --dry-run, not both")
-    if reads_input and sys.stdin.isatty():
+    if reads_input and (sys.stdin is None or sys.stdin.isatty()):
         raise ConfigurationError("with --detach, --keys - takes a file or a pipe, not a terminal")
     import subprocess  # noqa: PLC0415  (the help of all commands starts faster without it)
 

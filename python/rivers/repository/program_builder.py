@@ -96,7 +96,10 @@ class ProgramBuilder:
 
     def input_handler(self, node: Node, upstream: Node) -> BaseIOHandler:
         """The handler that loads an input: that of its `AssetDef`, otherwise the upstream's."""
-        return self._input_handlers.get((node.name, upstream.name)) or self.handler(upstream)
+        declared = self._input_handlers.get((node.name, upstream.name))
+        if declared is None or (self.only_handler is not None and not upstream.asset.is_external):
+            return self.handler(upstream)
+        return declared
 
     def _default_handler(self) -> BaseIOHandler:
         """Keeps values beside a file storage, and in memory if no file is within reach of the workers."""

@@ -206,9 +206,9 @@ def launch_backfill(call: Call) -> Any:
     """Launches a backfill in the process of this server."""
     body: schemas.LaunchBody = call.body
     repository = call.backend.assets()
-    if isinstance(body.range, str):
+    if body.range is None or isinstance(body.range, str):
         definition = partition_definition(repository, body.selection)
-        where = partitions_of(body.range, definition.dimension_names())
+        where = partitions_of(body.range or "", definition.dimension_names())
     else:
         where = {"partition_range": range_of(body.range)}
     result = repository.backfill(

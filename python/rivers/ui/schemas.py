@@ -218,8 +218,8 @@ class LaunchBody(Model):
     """A new backfill."""
 
     selection: list[Text] | None = Field(default=None, max_length=1_000)
-    range: Annotated[dict[str, Keys], Field(max_length=32)] | KeysText = Field(
-        default="",
+    range: Annotated[dict[str, Keys], Field(max_length=32)] | KeysText | None = Field(
+        default=None,
         description=(
             "The partitions, by default all: as text, or the keys of each dimension, where `partition` is a "
             "single one."
