@@ -97,6 +97,11 @@ def read(folder):
     return lines
 
 
+BEHIND_NS = 50_000_000
+"""How long an answer may be behind an earlier one: an engine answers from its memory, which follows a commit that others
+can already read."""
+
+
 @dataclass
 class Known:
     """What is certain about a backfill, once the calls that said so have returned."""
@@ -128,7 +133,7 @@ def check(lines, begun, deaths):
             requests[backfill_id] = min(began, requests.get(backfill_id, began))
     for number, line in enumerate(sorted(lines, key=lambda line: line[2])):
         call, backfill_id, began, ended, answer = line
-        while returned and returned[0][0] < began:
+        while returned and returned[0][0] < began - BEHIND_NS:
             _learn(heapq.heappop(returned)[2], known, listed)
         heapq.heappush(returned, (ended, number, line))
         try:

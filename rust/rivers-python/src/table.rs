@@ -53,6 +53,8 @@ fn with_view(
         .find(id)?
         .ok_or_else(|| Error::BackfillNotFound(id.to_owned()))?;
     let plan = store.plan(row.key)?;
+    // Runs first: what is said of a run is committed with it, and another commit may come in between.
+    let runs = store.runs(row.key, 0..u64::MAX)?;
     let failures = store.failures(row.key, None)?;
     let skips = store.skips(row.key, None)?;
     let attempts = store.attempts(row.key)?;
@@ -64,7 +66,6 @@ fn with_view(
         ids.clear();
     }
     let causes: HashMap<i64, Cause> = store.errors(&ids)?.into_iter().collect();
-    let runs = store.runs(row.key, 0..u64::MAX)?;
     let view = BackfillView {
         id,
         status: row.status,

@@ -205,8 +205,9 @@ pub fn pending(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selection>>
 /// `Storage`.
 pub fn uncompleted(store: &dyn Records, row: &BackfillRow) -> Result<Vec<Selection>> {
     let plan = store.plan(row.key)?;
-    let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
+    // Runs first: their failures are committed with them, and another commit may come in between.
     let ended = store.runs(row.key, 0..u64::MAX)?;
+    let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
     let layers = plan.layers().iter().enumerate().map(|(at, layer)| {
         let done = outcome::done(&plan, at, &ended, &failures, None);
         layer
