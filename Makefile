@@ -100,12 +100,11 @@ types: build ## Check types, and the stubs against the binary
 	mypy
 	python tests/contract/stubtest.py
 
-check: ## All that CI checks: lints, types, the documentation, tests, all examples, the guard, the demo
+check: ## All that CI checks: lints, types, the documentation, tests, all examples, the demo
 	$(MAKE) lint
 	$(MAKE) types
 	$(MAKE) docs
 	$(MAKE) test
-	$(MAKE) guard
 	$(MAKE) demo
 	$(MAKE) new-user
 

@@ -97,11 +97,6 @@ def read(folder):
     return lines
 
 
-BEHIND_NS = 50_000_000
-"""How long an answer may be behind an earlier one: an engine answers from its memory, which follows a commit that others
-can already read."""
-
-
 @dataclass
 class Known:
     """What is certain about a backfill, once the calls that said so have returned."""
@@ -115,13 +110,14 @@ class ImpossibleError(AssertionError):
     """No order of the calls explains an answer."""
 
 
-def check(lines, begun, deaths):
+def check(lines, begun, deaths, behind_ns=0):
     """Checks all answers against the model.
 
     Args:
         lines: What `read` returned and what was found on disk.
         begun: For each id the times at which functions began, with run and number of partitions.
         deaths: When processes were killed.
+        behind_ns: How long an answer may be behind an earlier one.
 
     Returns:
         The number of answers.
@@ -133,7 +129,7 @@ def check(lines, begun, deaths):
             requests[backfill_id] = min(began, requests.get(backfill_id, began))
     for number, line in enumerate(sorted(lines, key=lambda line: line[2])):
         call, backfill_id, began, ended, answer = line
-        while returned and returned[0][0] < began - BEHIND_NS:
+        while returned and returned[0][0] < began - behind_ns:
             _learn(heapq.heappop(returned)[2], known, listed)
         heapq.heappush(returned, (ended, number, line))
         try:
