@@ -117,7 +117,7 @@ def check(lines, begun, deaths, behind_ns=0):
         lines: What `read` returned and what was found on disk.
         begun: For each id the times at which functions began, with run and number of partitions.
         deaths: When processes were killed.
-        behind_ns: How long an answer may be behind an earlier one.
+        behind_ns: How long the answer of `status` may be behind an earlier one.
 
     Returns:
         The number of answers.
@@ -127,9 +127,13 @@ def check(lines, begun, deaths, behind_ns=0):
     for call, backfill_id, began, _, _ in lines:
         if call == "cancel":
             requests[backfill_id] = min(began, requests.get(backfill_id, began))
-    for number, line in enumerate(sorted(lines, key=lambda line: line[2])):
-        call, backfill_id, began, ended, answer = line
-        while returned and returned[0][0] < began - behind_ns:
+
+    def asked_at(line):
+        return line[2] - behind_ns if line[0] == "status" else line[2]
+
+    for number, line in enumerate(sorted(lines, key=asked_at)):
+        call, backfill_id, _, ended, answer = line
+        while returned and returned[0][0] < asked_at(line):
             _learn(heapq.heappop(returned)[2], known, listed)
         heapq.heappush(returned, (ended, number, line))
         try:

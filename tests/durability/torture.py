@@ -53,7 +53,7 @@ STRATEGIES = [
 ]
 
 BEHIND_NS = 50_000_000
-"""An engine answers from its memory, which follows a commit that others can already read."""
+"""An engine answers `get_backfill` from its memory, which follows a commit that others can already read."""
 
 
 @contextlib.contextmanager
