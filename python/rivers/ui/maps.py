@@ -7,6 +7,7 @@ import json
 import shlex
 import struct
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -27,7 +28,7 @@ from rivers.ui.encoding import ARROW, table
 from rivers.ui.endpoints import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rivers.partitions import PartitionKeyRange
     from rivers.repository.repository import CodeRepository
@@ -244,24 +245,25 @@ def list_assets(call: Call) -> Any:
 def report_materialized(call: Call) -> Any:
     """Records partitions of an asset as materialized, without running anything."""
     body: schemas.ReportBody = call.body
-    repository, asset = call.backend.assets(), call.path["asset"]
-    named = _named_of_asset(repository, asset, body.keys)
-    if body.dry_run:
-        return {"num_partitions": count_partitions(repository, asset, **named)}
-    call.backend.known_grid = None  # The map shows the report at once.
-    count = repository.report_materialized(asset, **named, metadata=body.metadata or None)
-    return {"num_partitions": count}
+    report = call.backend.assets().report_materialized
+    return _recorded(call, partial(report, metadata=body.metadata or None))
 
 
 def forget_partitions(call: Call) -> Any:
     """Records that partitions of an asset are missing; their values stay where they are."""
+    return _recorded(call, call.backend.assets().forget_partitions)
+
+
+def _recorded(call: Call, record: Callable[..., int]) -> dict[str, int]:
+    """Counts the partitions that a request names, and records them unless it is a dry run."""
     body: schemas.ForgetBody = call.body
     repository, asset = call.backend.assets(), call.path["asset"]
     named = _named_of_asset(repository, asset, body.keys)
     if body.dry_run:
         return {"num_partitions": count_partitions(repository, asset, **named)}
-    call.backend.known_grid = None
-    return {"num_partitions": repository.forget_partitions(asset, **named)}
+    count = record(asset, **named)
+    call.backend.known_grid = None  # The next map shows it at once.
+    return {"num_partitions": count}
 
 
 def _named_of_asset(repository: CodeRepository, asset: str, keys: str | None) -> dict[str, Any]:
