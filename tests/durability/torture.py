@@ -23,7 +23,7 @@ import traceback
 from pathlib import Path
 
 import rivers as rs
-from rivers.exceptions import StorageError
+from rivers.exceptions import ExecutionError, StorageError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # It is started as a file.
 from tests.durability import histories
@@ -120,13 +120,15 @@ def live(folder, seed, executor, interrupted, ended):
     ) as repo:
         (folder / "started").touch()
         for backfill_id in interrupted:
-            if answers.status(repo, backfill_id).status != "in_progress":
-                continue  # A dead process's commit was still on its way.
+            answers.status(repo, backfill_id)
             if choose.random() < 0.1:
                 answers.request("cancel", backfill_id)
                 repo.cancel_backfill(backfill_id)
             else:
-                repo.resume_backfill(backfill_id)
+                try:
+                    repo.resume_backfill(backfill_id)
+                except ExecutionError:  # A dead process's last commit was still on its way.
+                    assert repo.get_backfill(backfill_id).status != "in_progress"
             answers.table(repo, backfill_id)
         while not (folder / "finish").exists():
             began = time.monotonic_ns()
@@ -199,6 +201,7 @@ class Round:
         self.recorded = {}  # id of the backfill -> {run: failed partitions}, as of the last death
         self.interrupted, self.ended = [], []  # ids, as of the last death
         self.read_calls = 0
+        self.looked_at = 0  # When the newest look at the storage began.
         self.sizes = {}  # (id of the backfill, run) -> partitions
         self.calls = collections.Counter()
         self.attempts = {}  # (id of the backfill, run) -> failed attempts that are recorded
@@ -214,6 +217,7 @@ class Round:
             assert run not in recorded, (
                 f"run {run} of {backfill_id} was recorded, and executed again"
             )
+        self.looked_at = time.monotonic_ns()
         if (database := self.database()) is None:
             return
         with contextlib.closing(database):
@@ -239,7 +243,9 @@ class Round:
             counts = database.execute(newest, (key,)).fetchone() or (0, 0, 0, 0)
             completed, failed, canceled, runs_ended = counts
         counts = (completed, failed, canceled, total)
-        self.on_disk.append(histories.recorded(STATUSES[status], counts)(backfill_id))
+        self.on_disk.append(
+            histories.recorded(backfill_id, self.looked_at, STATUSES[status], counts)
+        )
         rows = [(run, failed) for _, run, _, _, failed in recorded_runs(database, key)]
         runs = dict(rows)
         assert len(runs) == len(rows) == runs_ended
