@@ -32,6 +32,8 @@ class Comparison:
         self.retried = set()
         self.failed = set()
         self.resolved = set()
+        # What was skipped in a run that was never recorded, in which other assets followed.
+        self.skipped = set()
         self.executed: dict[str, list] = {}
         self.recorded = lambda name, key: True
         self.lost: dict[str, list] = {}
@@ -242,6 +244,8 @@ class Comparison:
                 if self.recorded(name, key):
                     self.known.skip(name, key, order, backfill_id, versions)
                     self._note(backfill_id, name, key)
+                else:
+                    self.skipped.add((name, key))
             for key in event["failed"]:
                 if self.recorded(name, key):
                     self.known.fail(name, key)
@@ -274,8 +278,8 @@ class Comparison:
         expected = {}
         for other in wanted:
             self._follow(need.upstream, other)
-            cell = known.cell(need.upstream, other)
-            if cell.state == "skipped":
+            is_skipped = (need.upstream, other) in self.skipped
+            if is_skipped or known.cell(need.upstream, other).state == "skipped":
                 allowed = is_several or need.allow_missing
                 _check(
                     allowed, f"{name} was called for {event['keys']}, whose {up.name} is skipped"
