@@ -110,14 +110,13 @@ class ImpossibleError(AssertionError):
     """No order of the calls explains an answer."""
 
 
-def check(lines, begun, deaths, behind_ns=0):
+def check(lines, begun, deaths):
     """Checks all answers against the model.
 
     Args:
         lines: What `read` returned and what was found on disk.
         begun: For each id the times at which functions began, with run and number of partitions.
         deaths: When processes were killed.
-        behind_ns: How long the answer of `status` may be behind an earlier one.
 
     Returns:
         The number of answers.
@@ -128,12 +127,9 @@ def check(lines, begun, deaths, behind_ns=0):
         if call == "cancel":
             requests[backfill_id] = min(began, requests.get(backfill_id, began))
 
-    def asked_at(line):
-        return line[2] - behind_ns if line[0] == "status" else line[2]
-
-    for number, line in enumerate(sorted(lines, key=asked_at)):
-        call, backfill_id, _, ended, answer = line
-        while returned and returned[0][0] < asked_at(line):
+    for number, line in enumerate(sorted(lines, key=lambda line: line[2])):
+        call, backfill_id, began, ended, answer = line
+        while returned and returned[0][0] < began:
             _learn(heapq.heappop(returned)[2], known, listed)
         heapq.heappush(returned, (ended, number, line))
         try:

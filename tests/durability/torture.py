@@ -52,9 +52,6 @@ STRATEGIES = [
     rs.BackfillStrategy.per_dimension(multi_run=["region"], single_run=["date"]),
 ]
 
-BEHIND_NS = 50_000_000
-"""An engine answers `get_backfill` from its memory, which follows a commit that others can already read."""
-
 
 @contextlib.contextmanager
 def call(folder, context):
@@ -271,7 +268,7 @@ class Round:
     def check_end(self):
         """Checks that every partition has ended exactly once, that completed values exist, and all answers."""
         answers = histories.read(self.folder) + self.on_disk
-        self.seen["answers"] += histories.check(answers, self.begun, self.deaths, BEHIND_NS)
+        self.seen["answers"] += histories.check(answers, self.begun, self.deaths)
         self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
         # A run that was canceled before its next attempt was called once per recorded attempt.
         again = sum(min(number, self.calls[run] - 1) for run, number in self.attempts.items())
