@@ -80,12 +80,10 @@ def _stands(found):
     return {"status": found.status, "counts": [*ended, found.total_partitions]}
 
 
-def recorded(status, counts):
-    """What a reader found on disk, as an answer of this moment."""
-    now = time.monotonic_ns()
-    return lambda backfill_id: [
-        "disk", backfill_id, now, now, {"status": status, "counts": list(counts)}
-    ]  # fmt: skip
+def recorded(backfill_id, began, status, counts):
+    """What was found by a look at the storage that began at a time, as an answer."""
+    answer = {"status": status, "counts": list(counts)}
+    return ["disk", backfill_id, began, time.monotonic_ns(), answer]
 
 
 def read(folder):
@@ -110,13 +108,14 @@ class ImpossibleError(AssertionError):
     """No order of the calls explains an answer."""
 
 
-def check(lines, begun, deaths):
+def check(lines, begun, deaths, behind_ns=0):
     """Checks all answers against the model.
 
     Args:
         lines: What `read` returned and what was found on disk.
         begun: For each id the times at which functions began, with run and number of partitions.
         deaths: When processes were killed.
+        behind_ns: How long the answer of `status` may be behind an earlier one.
 
     Returns:
         The number of answers.
@@ -127,9 +126,12 @@ def check(lines, begun, deaths):
         if call == "cancel":
             requests[backfill_id] = min(began, requests.get(backfill_id, began))
 
-    for number, line in enumerate(sorted(lines, key=lambda line: line[2])):
-        call, backfill_id, began, ended, answer = line
-        while returned and returned[0][0] < began:
+    def asked_at(line):
+        return line[2] - behind_ns if line[0] == "status" else line[2]
+
+    for number, line in enumerate(sorted(lines, key=asked_at)):
+        call, backfill_id, _, ended, answer = line
+        while returned and returned[0][0] < asked_at(line):
             _learn(heapq.heappop(returned)[2], known, listed)
         heapq.heappush(returned, (ended, number, line))
         try:
