@@ -244,7 +244,7 @@ def test_a_second_interrupt_leaves_at_once_and_a_resume_goes_on(shell):
     process.send_signal(signal.SIGINT)
     out, _ = shell.end(process, 130)
     backfill_id = shell.records()[0]["backfill_id"]
-    assert "in_progress: 0 completed of 10 partitions" in out
+    assert "interrupted: 0 completed of 10 partitions" in out
     assert f"go on with: rivers resume {backfill_id} grid.py" in out
     shell.open_gate()
     out = shell.run("resume", "latest", "grid.py")
@@ -318,7 +318,7 @@ def test_messages_of_the_library_name_commands(shell):
     assert "_backfill(" not in told
     shell.run("resume", record["backfill_id"], "grid.py")
     refused = shell.run("resume", record["backfill_id"], "grid.py", code=2)
-    assert f"'rivers rerun {backfill_id} MODULE' runs what failed or was canceled again" in refused
+    assert f"'rivers rerun {backfill_id}' runs what failed or was canceled again" in refused
 
 
 def test_a_detached_backfill_that_is_refused_says_why_and_leaves_no_log(shell):

@@ -307,6 +307,8 @@ def test_json_of_what_is_reported_and_forgotten(shell):
         told = json.loads(shell.run(command, *two))
         path = str(shell.folder / ".rivers" / "rivers.db")
         assert told == {"asset": "daily", "num_partitions": 2, "storage": path}
+        remedy = f"name the asset after the module: rivers {command} grid.py daily"
+        assert remedy in shell.run(command, "grid.py:daily", "--all", code=2)
 
 
 def test_a_selector_on_the_command_line(shell):

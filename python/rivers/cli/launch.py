@@ -142,13 +142,14 @@ def _conclude(
         return 1  # The storage has been deleted meanwhile.
     error = client.get_error(backfill_id) if view.ended_at is not None else None
     exit_code = exit_codes.of_status(view.status) if code is None else code
+    # What this process has just left is interrupted, although the process is still there.
+    view = replace(view, interrupted=code is not None and view.status == "in_progress")
     if as_json:
         display.write_json(json.dumps(status_json(view, error)))
         return exit_code
-    # A backfill that this process has just left is resumable; that is said below.
-    output.print(display.summary(replace(view, interrupted=False)), soft_wrap=True)
+    output.print(display.summary(view))
     if error is not None:
-        output.print(f"first failure: {escape(error)}", soft_wrap=True)
+        output.print(f"first failure: {escape(error)}")
     if view.status != "completed" and repo.storage.path != "memory":
         verb = "resume" if view.status == "in_progress" else "rerun"
         words = ["rivers", verb, backfill_id, module]
