@@ -8,7 +8,7 @@ import sys
 import time
 
 import cloudpickle
-import psutil
+import psutil  # type: ignore[import-untyped]
 import ray
 from tests.support import counts, letters, wait_until
 
