@@ -110,15 +110,19 @@ def test_what_a_node_behind_a_pulled_cable_had_is_executed_here(namespaces, note
     client = rs.BackfillClient(storage)
     try:
         namespaces.start(namespaces.here, ray, "start", *head, *node, **options)
-        wait_until(lambda: list(folder.glob("session_latest/sockets/raylet*")))
+        started = lambda: (tmp_path / "out").read_text().count("Ray runtime started.")  # noqa: E731
+        wait_until(lambda: started() == 1)
         joins = [f"--address={address}", f"--node-ip-address={THERE}"]
         namespaces.start(namespaces.there, ray, "start", *joins, *node, **options)
+        wait_until(lambda: started() == 2)
+        (hold := notes.path.with_name("hold")).touch()
         command = [sys.executable, coordinator.__file__, storage.path, notes.path, address]
         process = namespaces.start(namespaces.here, *command, **options)
         wait_until(lambda: {line[1] for line in notes.lines()} == {HERE, THERE})
         (view,) = client.list_views()
         wait_until(lambda: str(client.get_view(view.backfill_id).workers) == "2 on 2 nodes")
         namespaces.pull_the_cable()
+        hold.unlink()
         assert process.wait(90) == 0
     finally:
         print((tmp_path / "out").read_text())

@@ -14,7 +14,10 @@ ALL = rs.PartitionKeyRange.single("0", str(COUNT - 1))
 
 
 def noting(notes):
-    """Makes an asset whose runs note their partition and the address of their node."""
+    """Makes an asset whose runs note their partition and the address of their node.
+
+    They wait while there is a file `hold` beside the notes.
+    """
 
     def noted(context):
         import ray
@@ -22,6 +25,9 @@ def noting(notes):
         with Path(notes).open("a") as file:
             file.write(f"{context.partition_key} {ray.util.get_node_ip_address()}\n")
         time.sleep(0.02)
+        deadline = time.monotonic() + 90
+        while Path(notes).with_name("hold").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     defined = rs.PartitionsDefinition.static_([str(number) for number in range(COUNT)])
     return rs.Asset(noted, name="noted", partitions_def=defined)
