@@ -106,9 +106,10 @@ export async function show(view, page) {
         running ? h("div", h("b", rate(now.rate)), h("span", "rate")) : null,
         running ? h("div", h("b", duration(now.eta)), h("span", "left")) : h("div", h("b", duration(now.duration)), h("span", "took"))),
       h("div.small.muted.facts-line",
-        [`started ${time(now.created_at)}`, now.strategy, limits(now), now.interrupted ? "its process is gone" : running ? "its process is alive" : null].filter(Boolean).map((text) => h("span", text)),
+        [`started ${time(now.created_at)}`, now.strategy, limits(now), now.interrupted ? "its process is gone" : running ? "its process is alive" : null, now.workers && `${plural(now.workers.num_workers, "worker")} on ${plural(now.workers.num_nodes, "node")}`].filter(Boolean).map((text) => h("span", text)),
         h("button.quiet.mono", { title: "Copy the id", onclick: () => copy(id) }, id),
         tags(now.tags)),
+      now.workers?.unmet ? h("div.note", `Runs wait: ${now.workers.unmet}`) : null,
       elsewhere());
   }
 
