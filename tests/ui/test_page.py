@@ -401,7 +401,7 @@ def test_lanes_show_the_slots_of_a_backfill(page, served):
     open_backfill(page, served)
     expect(page.locator("#lanes svg")).to_have_attribute("data-lanes", re.compile("^[12]$"))
     expect(page.locator("#activity")).to_contain_text("1 failed")
-    expect(page.locator("#activity")).to_contain_text("0 of 30 wait")
+    expect(page.locator("#activity")).to_contain_text("0 of 30 have not started")
     assert page.locator("#lanes rect.idle").count() in (1, 2)
     expect(page.locator("#longest tr")).to_have_count(10)
 

@@ -1,6 +1,6 @@
 // What the runs of a backfill did over time: rate, failures, what waits, and what each slot did.
 import { each, h, link, put, s } from "./dom.js";
-import { ago, count, dot, duration, time, tone, until } from "./format.js";
+import { ago, count, dot, duration, rate, time, tone, until } from "./format.js";
 
 const CHART = 84;
 const LANE = 9;
@@ -12,11 +12,12 @@ export function drawActivity(chart, lists, data) {
 }
 
 /**
- * The runs that ended, those that failed, and as a line those that wait for their start.
+ * The runs that ended, those that failed, and as a line those that have not started.
  * @param {any} data
  */
 function rates({ bins, started, num_runs: total, seconds }) {
-  const top = Math.max(...bins.map((/** @type {number[]} */ bin) => bin[0]), 1);
+  const most = Math.max(...bins.map((/** @type {number[]} */ bin) => bin[0]));
+  const top = Math.max(most, 1);
   const wide = 100 / bins.length;
   const bars = bins.flatMap((/** @type {number[]} */ [ended, failed], index = 0) => {
     const [good, bad] = [(CHART * (ended - failed)) / top, failed ? Math.max((CHART * failed) / top, 2) : 0];
@@ -32,13 +33,11 @@ function rates({ bins, started, num_runs: total, seconds }) {
     return `${(index + 1) * wide} ${CHART + 2 - (CHART * Math.max(left, 0)) / Math.max(total, 1)}`;
   });
   const failures = bins.reduce((sum = 0, /** @type {number[]} */ bin) => sum + bin[1], 0);
-  const label = `Up to ${count(Math.round(top / seconds))} runs per second; ${count(failures)} runs failed; ${count(Math.max(left, 0))} wait`;
+  const texts = [most ? `ended, up to ${rate(most / seconds)}` : "none has ended", `${count(failures)} failed`, `${count(Math.max(left, 0))} of ${count(total)} have not started`];
   return h("div",
     h("div.keys",
-      h("span", dot("completed"), `ended, up to ${count(Math.round(top / seconds))}/s`),
-      h("span", dot("failed"), `${count(failures)} failed`),
-      h("span", h("i.dash"), `${count(Math.max(left, 0))} of ${count(total)} wait for their start`)),
-    s("svg", { class: "chart", viewBox: `0 0 100 ${CHART + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, bars,
+      [dot("completed"), dot("failed"), h("i.dash")].map((sign, index) => h("span", sign, texts[index]))),
+    s("svg", { class: "chart", viewBox: `0 0 100 ${CHART + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": texts.join(", ") }, bars,
       s("path", { class: "waiting", d: `M0 2L${points.join("L")}` })));
 }
 

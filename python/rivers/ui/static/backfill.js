@@ -1,8 +1,8 @@
 // One backfill: its counts and verbs, its map, its errors, and its activity.
 import * as api from "./api.js";
-import { buttons, copy, dialog, each, empty, failed, h, onKey, put, to, toast } from "./dom.js";
+import { buttons, copy, dialog, each, empty, h, onKey, put, to, toast } from "./dom.js";
 import { drawActivity } from "./activity.js";
-import { bar, count, counts, dot, duration, limits, pill, plural, rate, shares, tags, time } from "./format.js";
+import { bar, count, counts, dot, duration, limits, liveness, pill, plural, rate, shares, tags, time } from "./format.js";
 import { GridMap } from "./map.js";
 
 /** @param {HTMLElement} view @param {any} page */
@@ -38,17 +38,13 @@ export async function show(view, page) {
   };
 
   const act = async (verb = "", /** @type {any} */ body = {}) => {
-    try {
-      now = await api.send("POST", `${path}/${verb}`, body);
-      drawHead();
-    } catch (error) { failed(error); }
+    now = await api.send("POST", `${path}/${verb}`, body);
+    drawHead();
   };
   const rerun = async (/** @type {any} */ body) => {
-    try {
-      const launched = await api.send("POST", `${path}/rerun`, body);
-      toast(`Launched ${plural(launched.num_partitions, "partition")}`);
-      location.hash = to("backfills", launched.backfill_id);
-    } catch (error) { failed(error); }
+    const launched = await api.send("POST", `${path}/rerun`, body);
+    toast(`Launched ${plural(launched.num_partitions, "partition")}`);
+    location.hash = to("backfills", launched.backfill_id);
   };
   const cancel = async () => {
     const force = h("input", { type: "number", min: 0, step: "any", placeholder: "never" });
@@ -61,10 +57,8 @@ export async function show(view, page) {
     const fields = [field("max_concurrency", now.max_concurrency, { min: 1 }), field("priority", now.priority, {}), field("max_failures", now.limits.max_failures, { min: 0, step: "any" })];
     const body = h("div.stack", ["Runs at once", "Priority", "Stop at failures (count or share)"].map((label, index) => h("label", label, fields[index])));
     if (!(await dialog("Limits", body, "Set"))) return;
-    try {
-      now = await api.send("PATCH", path, Object.fromEntries(fields.filter((input) => input.value !== "").map((input) => [input.name, +input.value])));
-      drawHead();
-    } catch (error) { failed(error); }
+    now = await api.send("PATCH", path, Object.fromEntries(fields.filter((input) => input.value !== "").map((input) => [input.name, +input.value])));
+    drawHead();
   };
 
   /** What a server without assets cannot do, and the command that does. */
@@ -106,7 +100,7 @@ export async function show(view, page) {
         running ? h("div", h("b", rate(now.rate)), h("span", "rate")) : null,
         running ? h("div", h("b", duration(now.eta)), h("span", "left")) : h("div", h("b", duration(now.duration)), h("span", "took"))),
       h("div.small.muted.facts-line",
-        [`started ${time(now.created_at)}`, now.strategy, limits(now), now.interrupted ? "its process is gone" : running ? "its process is alive" : null].filter(Boolean).map((text) => h("span", text)),
+        [`started ${time(now.created_at)}`, now.strategy, limits(now), liveness(now)].filter(Boolean).map((text) => h("span", text)),
         h("button.quiet.mono", { title: "Copy the id", onclick: () => copy(id) }, id),
         tags(now.tags)),
       elsewhere());
@@ -168,16 +162,18 @@ export async function show(view, page) {
 
   drawHead();
   makeMap();
-  let [read, pause, reading] = [0, 0, false];
-  // What is read from all runs is read the less often, the longer it takes.
+  let [read, pause, reading, again] = [0, 0, false, false];
+  // What is read from all runs is read the less often, the longer it takes, and once more at the end.
   const slow = async () => {
+    again = reading;
     if (reading) return;
     reading = true;
     const start = Date.now();
     await Promise.all([readErrors(), readActivity()]).catch(() => {});
     reading = false;
     read = Date.now();
-    pause = Math.max(4000, 30 * (read - start));
+    pause = Math.max(1000, 30 * (read - start));
+    if (again) slow();
   };
   slow();
   if (now.status === "in_progress") {
@@ -187,7 +183,7 @@ export async function show(view, page) {
       now = state;
       drawHead();
       map.refresh();
-      if (ended || Date.now() - read > pause) slow();
+      if (ended || (!reading && Date.now() - read > pause)) slow();
     }, signal);
   }
   onKey(signal, (key) => {

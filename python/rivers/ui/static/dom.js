@@ -118,11 +118,8 @@ export function onKey(signal, on) {
 /** @param {Verb[]} verbs */
 export const buttons = (verbs) => verbs.map(([title, text, onclick, look]) => h("button", { onclick, title, class: look }, text));
 
-/**
- * Copies a text.
- * @param {string} text
- */
-export async function copy(text) {
+/** Copies a text. */
+export async function copy(text = "") {
   try {
     await navigator.clipboard.writeText(text);
     toast(`Copied: ${text}`);

@@ -109,6 +109,7 @@ async function start() {
     if (/^#token=/.test(location.hash)) location.reload();
     else render();
   });
+  // Also what a verb was refused for.
   window.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     if (!is(event.reason, 401)) failed(event.reason);
