@@ -1,6 +1,6 @@
 // The graph of assets, and one asset: its whole grid, and what is missing of it.
 import * as api from "./api.js";
-import { buttons, dialog, each, empty, h, link, onKey, put, s, to, toast } from "./dom.js";
+import { buttons, dialog, each, empty, every, h, link, onKey, put, s, to, toast } from "./dom.js";
 import { count, duration, plural } from "./format.js";
 import { GridMap } from "./map.js";
 
@@ -132,6 +132,5 @@ export async function one(view, page) {
       Object.entries(own.metadata).map(([key, text]) => h("span.tag", `${key}=${text}`))),
     h("section.card", map.element)));
   onKey(signal, (key) => map.onKey(key, verbs));
-  const timer = setInterval(() => map.refresh(), 3000);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  every(signal, () => map.refresh());
 }

@@ -8,7 +8,10 @@ const STATES = ["in_progress", "failed", "canceled", "completed"];
 /** @param {HTMLElement} view @param {any} page */
 export async function show(view, { state, signal, save, info }) {
   const list = h("div.list", { id: "backfills" });
-  const search = h("input", { type: "search", placeholder: "Asset, tag or id  ( / )", "aria-label": "Search", value: state.get("search") ?? "" });
+  const search = h("input", {
+    type: "search", placeholder: "Asset, tag or id  ( / )", "aria-label": "Search", value: state.get("search") ?? "",
+    oninput: () => changed(), onkeydown: (event) => { if (event.key === "Escape") search.blur(); },
+  });
   const chips = STATES.map((name) => h("button.chip", {
     "aria-pressed": String(state.getAll("status").includes(name)),
     onclick: (event) => {
@@ -38,8 +41,6 @@ export async function show(view, { state, signal, save, info }) {
       load();
     }, 120);
   };
-  search.addEventListener("input", changed);
-  search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") search.blur(); });
 
   const load = async () => {
     const found = await api.get("/backfills", { status: chosen(), search: search.value, limit }, signal);

@@ -87,7 +87,7 @@ export function shares(view) {
 
 /**
  * A bar of the shares of states.
- * @param {[string, number][]} counts @param {string} [size]
+ * @param {[string, number][]} counts
  */
 export function bar(counts, size = "") {
   const total = counts.reduce((sum, [, value]) => sum + value, 0) || 1;

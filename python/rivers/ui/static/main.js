@@ -56,7 +56,7 @@ async function render() {
   const base = location.hash.split("?")[0] || "#/";
   /**
    * Keeps the state of the view in its address.
-   * @param {URLSearchParams} state @param {boolean} [anew]
+   * @param {URLSearchParams} state
    */
   const save = (state, anew = false) => {
     const query = state.toString();

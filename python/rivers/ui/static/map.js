@@ -57,7 +57,7 @@ export class GridMap {
     const named = grid.dimensions.map(({ name, is_time }) => (grid.dimensions.length > 1 ? `${name}=` : "") + (is_time ? "2024-01" : "…"));
     this.field = h("input.mono.grow", {
       type: "search", placeholder: `Partitions, as ${named.join("|")}  ( / )`, "aria-label": "Partitions to show", "aria-describedby": "field-error",
-      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      onkeydown: (event) => {
         if (event.key === "Enter") this.find(this.field.value);
         else if (event.key === "Escape") this.canvas.focus();
       },
@@ -205,10 +205,7 @@ export class GridMap {
     this.canvas.scrollIntoView({ block: "nearest" });
   }
 
-  /**
-   * Reads the cells again, if anything has changed.
-   * @param {boolean} [anew]
-   */
+  /** Reads the cells again, if anything has changed. */
   async refresh(anew = false) {
     if (this.loading && !anew) { this.again = true; return; }
     if (anew) this.abort?.abort();
@@ -314,7 +311,8 @@ export class GridMap {
   listen() {
     const { canvas } = this;
     const { signal } = this.options;
-    canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
+    const on = (name = "", /** @type {(event: any) => void} */ listener, options = {}) => canvas.addEventListener(name, listener, options);
+    on("wheel", (event) => {
       event.preventDefault();
       this.wheel += event.deltaY;
       const at = this.cellAt(event, true);
@@ -324,7 +322,7 @@ export class GridMap {
         this.wheel = 0;
       }, 40);
     }, { passive: false });
-    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
+    on("pointerdown", (event) => {
       const at = this.cellAt(event);
       if (!at || event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
@@ -333,7 +331,7 @@ export class GridMap {
       this.selection = [at, at];
       this.draw();
     });
-    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+    on("pointermove", (event) => {
       const at = this.cellAt(event, this.drag !== null);
       if (this.drag && at) {
         this.selection = [this.drag, at];
@@ -341,14 +339,14 @@ export class GridMap {
       }
       this.showTip(at);
     });
-    canvas.addEventListener("pointerup", () => {
+    on("pointerup", () => {
       if (this.drag) this.select(this.selection);
       this.drag = null;
     });
-    canvas.addEventListener("pointercancel", () => { this.drag = null; this.select(null); });
-    canvas.addEventListener("pointerleave", () => this.showTip(null));
-    canvas.addEventListener("blur", () => this.showTip(null));
-    canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (this.key(event)) event.preventDefault(); });
+    on("pointercancel", () => { this.drag = null; this.select(null); });
+    on("pointerleave", () => this.showTip(null));
+    on("blur", () => this.showTip(null));
+    on("keydown", (event) => { if (this.key(event)) event.preventDefault(); });
     let width = 0;
     const observer = new ResizeObserver(() => {
       const now = canvas.parentElement.clientWidth;
@@ -400,7 +398,7 @@ export class GridMap {
 
   /**
    * The cell at a pointer; clamped to the map if `near`.
-   * @param {MouseEvent} event @param {boolean} [near] @returns {Pair | null}
+   * @param {MouseEvent} event @returns {Pair | null}
    */
   cellAt(event, near = false) {
     if (!this.data) return null;
