@@ -485,7 +485,7 @@ def shaped(name, runs, max_concurrency):
     with folder() as path, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RIVERS_STORAGE", str(path / "rivers.db"))
         with prepared(SHAPES[name], runs, max_concurrency) as work:
-            yield work
+            yield lambda: work() and None
 
 
 def shape_row(name, runs, reach, max_concurrency=1):

@@ -1,31 +1,31 @@
 """Fixtures that all tests share."""
 
 import datetime as dt
-import os
 import uuid
 
 import pytest
 from tests.cli.shell import Shell
-from tests.postgres_server import running_server
+from tests.postgres_server import VARIABLE, in_a_server, running_server
 from tests.ray_cluster import TestCluster
 
 import rivers as rs
 
 NOW = dt.datetime(2024, 1, 10, 12, 30)
-IN_A_SERVER = os.environ.get("RIVERS_TEST_STORAGE", "memory") == "postgres"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _storage_kind():
     """With `RIVERS_TEST_STORAGE=postgres`, each storage in memory is a schema of a server instead."""
-    if not IN_A_SERVER:
+    if not in_a_server():
         yield
         return
     memory = rs.Storage.memory
     with running_server() as url:
         made = staticmethod(lambda: rs.Storage.postgres(f"{url}?schema=t_{uuid.uuid4().hex}"))
         rs.Storage.memory = made
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(VARIABLE, url)  # All tests share the server.
+            yield
         rs.Storage.memory = memory
 
 
@@ -136,7 +136,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         group = "ray" if _needs_ray(item) else str(item.path)
         item.add_marker(pytest.mark.xdist_group("ui" if "/ui/" in group else group))
-        if IN_A_SERVER and (mark := item.get_closest_marker("only_without_server")):
+        if in_a_server() and (mark := item.get_closest_marker("only_without_server")):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 

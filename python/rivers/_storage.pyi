@@ -41,6 +41,13 @@ class BackfillSnapshot(TypedDict):
     """Whether no run starts until the backfill is unpaused."""
 
 @type_check_only
+class LiveSnapshot(BackfillSnapshot):
+    """What an engine has of a backfill that it runs."""
+
+    is_written: bool
+    """Whether a commit is being written: others may find more in the storage already."""
+
+@type_check_only
 class BackfillRecord(BackfillSnapshot):
     """A backfill, or the request of a manual run, as it is stored. Times are UTC."""
 
@@ -212,6 +219,15 @@ class ValueStore:
     def recorder(self, asset: str) -> ValueRecorder:
         """What stores the values that an asset returns in runs of one partition, when they are returned."""
 
+    def loader(self, asset: str, space: Space, marks: tuple[type, ...]) -> ValueLoader:
+        """What loads the values of an asset for runs of one partition.
+
+        Args:
+            asset: The asset.
+            space: Its partitions; one without dimensions if it has none.
+            marks: Classes of what is stored in place of a value, which the handler has to read.
+        """
+
     def none_recorder(self, asset: str, plan: Plan | None) -> NoneRecorder:
         """What notes the runs of a plan in which an asset returns `None`; without a plan, Rust calls it."""
 
@@ -248,6 +264,10 @@ class ValueStore:
 
     def prune(self, backfills: list[str]) -> None:
         """Deletes the values that these backfills and manual runs stored last."""
+
+@final
+class ValueLoader:
+    """Loads the values of an asset that were stored before a run."""
 
 @final
 class ValueRecorder:
@@ -312,7 +332,14 @@ class Store:
         """Returns the number of backfills and manual runs."""
 
     def interrupted(self) -> list[str]:
-        """Returns the ids of the backfills that have not ended and that no live process runs."""
+        """Returns the ids of the backfills that have not ended and that no live process runs, by one look."""
+
+    def is_interrupted(self, id: str) -> bool:
+        """Whether no live process runs a backfill that has not ended.
+
+        Where its process may be alive although its lease is over, it looks for a second: a clock may have
+        been set.
+        """
 
     def rate(self, id: str) -> float | None:
         """Returns the partitions that a backfill ended per second lately; `None` if unknown."""

@@ -6,7 +6,9 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
+from tests.postgres_server import VARIABLE, in_a_server
 from tests.support import TIMEOUT, wait_until
 
 import rivers as rs
@@ -49,6 +51,8 @@ class Shell:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("RIVERS_")
         } | {"COLUMNS": "100", "LINES": "30"}
+        if in_a_server():
+            self.environment["RIVERS_STORAGE"] = f"{os.environ[VARIABLE]}?schema=t_{uuid4().hex}"
 
     def start(self, *words, **environment):
         process = subprocess.Popen(
@@ -69,10 +73,12 @@ class Shell:
         out, err = self.end(self.start(*words, **environment), code)
         return " ".join(err.split()) if code == 2 else out
 
-    def storage(self, name=".rivers/rivers.db"):
-        return rs.Storage.embedded(self.folder / name)
+    def storage(self, name=None):
+        """A file in the folder, by default the storage that commands find."""
+        url = None if name else self.environment.get("RIVERS_STORAGE")
+        return rs.Storage.open(url or self.folder / (name or ".rivers/rivers.db"))
 
-    def records(self, name=".rivers/rivers.db"):
+    def records(self, name=None):
         return self.storage(name)._store.backfills()
 
     def begin_slow(self):

@@ -25,7 +25,7 @@ def test_the_command_line_words_no_other_remedies():
 def test_an_error_is_printed_with_its_remedy(capsys):
     display.say_error(exceptions.ExecutionError("it [died]", remedy=("resume", "0190")))
     told = capsys.readouterr().err
-    assert told == "error: it [died]; continue it with 'rivers resume 0190 MODULE'\n"
+    assert told == "error: it [died]; continue it with 'rivers resume 0190'\n"
 
 
 def test_an_interruption_that_the_library_logs_is_worded_as_commands(capsys):
@@ -35,5 +35,5 @@ def test_an_interruption_that_the_library_logs_is_worded_as_commands(capsys):
     record.remedy = ("resume", "0190")
     display.warnings.emit(record)
     told = capsys.readouterr().err
-    assert "'rivers resume 0190 MODULE', or end it with 'rivers cancel 0190'" in told
+    assert "'rivers resume 0190', or end it with 'rivers cancel 0190'" in told
     assert "resume_backfill" not in told

@@ -307,11 +307,15 @@ def test_json_of_what_is_reported_and_forgotten(shell):
         told = json.loads(shell.run(command, *two))
         path = str(shell.folder / ".rivers" / "rivers.db")
         assert told == {"asset": "daily", "num_partitions": 2, "storage": path}
+        remedy = f"name the asset after the module: rivers {command} grid.py daily"
+        assert remedy in shell.run(command, "grid.py:daily", "--all", code=2)
 
 
 def test_a_selector_on_the_command_line(shell):
     plan = shell.run("backfill", "grid.py", "--select", "+daily", *DAYS, "-n", "--json")
     assert json.loads(plan)["partitions_per_asset"] == {"daily": 4}
+    told = shell.run("backfill", "grid.py", "--select", "+daily", *DAYS, "-n")
+    assert told == "dry run: 4 partitions in 4 runs of daily\n"
 
 
 def test_materialize_executes_one_run(shell):

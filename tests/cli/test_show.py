@@ -1,6 +1,8 @@
 """`rivers list`, `status`, `partitions`, `errors`, `grid`: they need only a storage."""
 
 import json
+import signal
+from datetime import UTC, datetime
 
 import click
 import polars as pl
@@ -54,6 +56,7 @@ def test_every_listing_says_which_storage_it_is(failed):
         ["list"], ["status"], ["errors"], ["grid"], ["grid", "grid.py:daily"], ["assets", "grid.py"],
     ):  # fmt: skip
         assert path in failed.run(*words), words
+    assert f"{datetime.now(UTC):\t%Y-%m-}" in failed.run("list")  # With the year, for programs.
     for words in (["partitions"], ["partitions", "grid.py:daily"], ["log"]):
         # Rows may be read by another program.
         out, err = failed.end(failed.start(*words), 0)
@@ -103,6 +106,7 @@ def test_json_of_each_command(failed):
     counts = {"num_partitions": 4, "completed": 2, "failed": 2, "canceled": 0}
     assert listed | counts == listed
     assert told["status"] | listed == told["status"]
+    assert set(rs.BackfillClient(failed.storage()).backfills().columns) <= set(listed)
     assert "no data for" in told["status"]["error"]
     states = {row["partition"]: row["status"] for row in told["partitions"]}
     assert states == {
@@ -144,6 +148,11 @@ def test_they_look_while_another_process_writes_and_watch_its_end(shell):
     watching = shell.start("status", "latest", "--watch", "--json")
     first = json.loads(watching.stdout.readline())
     assert (first["status"], first["completed"]) == ("in_progress", 0)
+    for words in (["status", "--watch"], ["grid", "--watch"]):
+        left = shell.start(*words)
+        left.stdout.readline()
+        left.send_signal(signal.SIGINT)
+        shell.end(left, 130)
     shell.open_gate()
     shell.end(process, 0)
     out, _ = shell.end(watching, 0)
@@ -164,7 +173,7 @@ def test_backfills_without_a_live_owner_are_distinguished(shell):
     assert "interrupted" in shell.run("list")
     told = " ".join(shell.run("status", "latest", "--watch", code=1).split())
     assert "interrupted: 0 completed of 10 partitions" in told
-    assert f"rivers resume {record['backfill_id']} MODULE" in told
+    assert f"rivers resume {record['backfill_id']}, or" in told
     told = json.loads(shell.run("list", "--json"))[0]
     assert (told["status"], told["interrupted"], told["paused"]) == ("in_progress", True, False)
     shell.open_gate()

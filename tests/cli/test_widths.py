@@ -51,9 +51,9 @@ def shown(tmp_path_factory):
     assert done.returncode == 1, done.stderr  # Some partitions failed.
     subprocess.run([*command, "pools", "set", "warehouse", "1000000"], cwd=folder, check=True)
 
-    def show(columns, words):
+    def show(columns, words, expected=0):
         out, code = on_terminal(words, folder, environment, columns)
-        assert code == 0, out
+        assert code == expected, out
         text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out)
         return [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
 
@@ -86,6 +86,25 @@ def test_texts_are_wrapped_between_words(shown, columns, words):
         "customer_orders_by_region",
     }
     assert known & set(re.findall(r"\w+", " ".join(lines).lower()))
+
+
+def test_a_backfill_is_summed_up_in_wrapped_lines(shown):
+    words = ["backfill", "wide.py", "--range", "date=2024-02-10..2024-02-10"]
+    lines = shown(60, words, expected=1)
+    # The command that goes on is one line, to be copied.
+    assert [line for line in lines if len(line) > 60 and not line.startswith("run the rest")] == []
+    assert "canceled" not in "\n".join(lines)
+    assert re.search(r"^first failure: the asset .*\n.*ValueError", "\n".join(lines), re.MULTILINE)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_keys_above_a_map_are_whole(shown, columns):
+    drawn = "\n".join(
+        shown(columns, ["grid", "wide.py:revenue", "--range", "date=2024-01-01..2024-04-20"])
+    )
+    keys = re.findall(r"20[\d-]*", drawn)
+    assert keys[0] == "2024-01-01"
+    assert {len(key) for key in keys} == {10}
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])

@@ -80,12 +80,10 @@ def _stands(found):
     return {"status": found.status, "counts": [*ended, found.total_partitions]}
 
 
-def recorded(status, counts):
-    """What a reader found on disk, as an answer of this moment."""
-    now = time.monotonic_ns()
-    return lambda backfill_id: [
-        "disk", backfill_id, now, now, {"status": status, "counts": list(counts)}
-    ]  # fmt: skip
+def recorded(backfill_id, began, status, counts):
+    """What was found by a look at the storage that began at a time, as an answer."""
+    answer = {"status": status, "counts": list(counts)}
+    return ["disk", backfill_id, began, time.monotonic_ns(), answer]
 
 
 def read(folder):

@@ -23,6 +23,7 @@ import traceback
 from pathlib import Path
 
 import rivers as rs
+from rivers.exceptions import ExecutionError, StorageError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # It is started as a file.
 from tests.durability import histories
@@ -51,9 +52,6 @@ STRATEGIES = [
     rs.BackfillStrategy.per_dimension(multi_run=["date"], single_run=["region"]),
     rs.BackfillStrategy.per_dimension(multi_run=["region"], single_run=["date"]),
 ]
-
-BEHIND_NS = 50_000_000
-"""An engine answers `get_backfill` from its memory, which follows a commit that others can already read."""
 
 
 @contextlib.contextmanager
@@ -105,12 +103,17 @@ def assets(folder):
     ]
 
 
+def open_storage(folder):
+    """The storage of a round: a file, or what the file `url` names."""
+    url = folder / "url"
+    return rs.Storage.open(url.read_text() if url.exists() else folder / "rivers.db")
+
+
 def live(folder, seed, executor, interrupted, ended):
     """Resumes interrupted backfills, then runs new ones until it is killed or asked to finish."""
     choose, answers = random.Random(seed), histories.Answers(folder)
-    storage = rs.Storage.embedded(folder / "rivers.db")
     with rs.CodeRepository(assets(folder), default_executor=executor, lease_seconds=60.0).resolve(
-        storage
+        open_storage(folder)
     ) as repo:
         (folder / "started").touch()
         for backfill_id in interrupted:
@@ -119,7 +122,10 @@ def live(folder, seed, executor, interrupted, ended):
                 answers.request("cancel", backfill_id)
                 repo.cancel_backfill(backfill_id)
             else:
-                repo.resume_backfill(backfill_id)
+                try:
+                    repo.resume_backfill(backfill_id)
+                except ExecutionError:  # A dead process's last commit was still on its way.
+                    assert repo.get_backfill(backfill_id).status != "in_progress"
             answers.table(repo, backfill_id)
         while not (folder / "finish").exists():
             began = time.monotonic_ns()
@@ -152,7 +158,7 @@ def live(folder, seed, executor, interrupted, ended):
 def look(folder, seed):
     """Asks for everything that can be asked, until it is killed or asked to finish."""
     choose, answers = random.Random(seed), histories.Answers(folder)
-    client = rs.BackfillClient(rs.Storage.embedded(folder / "rivers.db"))
+    client = rs.BackfillClient(open_storage(folder))
     while not (folder / "finish").exists():
         time.sleep(choose.random() * 0.01)
         for backfill_id in answers.list(client)[:3]:
@@ -170,6 +176,14 @@ def start_child(work, *arguments):
         return pid
     try:
         work(*arguments)
+    except StorageError:
+        if (
+            arguments[0] / "faulty"
+        ).exists():  # A server that was away for too long: its error is clear.
+            (arguments[0] / f"gave-up-{os.getpid()}").write_text(traceback.format_exc())
+            signal.pause()  # Until it is killed.
+        (arguments[0] / "error").write_text(traceback.format_exc())
+        os._exit(1)
     except BaseException:  # noqa: BLE001  (the parent raises it)
         (arguments[0] / "error").write_text(traceback.format_exc())
         os._exit(1)
@@ -184,6 +198,7 @@ class Round:
         self.recorded = {}  # id of the backfill -> {run: failed partitions}, as of the last death
         self.interrupted, self.ended = [], []  # ids, as of the last death
         self.read_calls = 0
+        self.looked_at = 0  # When the newest look at the storage began.
         self.sizes = {}  # (id of the backfill, run) -> partitions
         self.calls = collections.Counter()
         self.attempts = {}  # (id of the backfill, run) -> failed attempts that are recorded
@@ -199,9 +214,10 @@ class Round:
             assert run not in recorded, (
                 f"run {run} of {backfill_id} was recorded, and executed again"
             )
-        if not (self.folder / "rivers.db").exists():
+        self.looked_at = time.monotonic_ns()
+        if (database := self.database()) is None:
             return
-        with contextlib.closing(sqlite3.connect(self.folder / "rivers.db")) as database:
+        with contextlib.closing(database):
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                 return
@@ -212,6 +228,11 @@ class Round:
             ).fetchall():
                 self.check_backfill(database, row)
 
+    def database(self):
+        """What is recorded, as a database of SQLite; `None` if there is nothing."""
+        path = self.folder / "rivers.db"
+        return sqlite3.connect(path) if path.exists() else None
+
     def check_backfill(self, database, row):
         key, backfill_id, status, completed, failed, canceled, runs_ended, total = row
         newest = "SELECT completed, failed, canceled, runs_ended FROM segment WHERE backfill = ? ORDER BY seq DESC"
@@ -219,7 +240,9 @@ class Round:
             counts = database.execute(newest, (key,)).fetchone() or (0, 0, 0, 0)
             completed, failed, canceled, runs_ended = counts
         counts = (completed, failed, canceled, total)
-        self.on_disk.append(histories.recorded(STATUSES[status], counts)(backfill_id))
+        self.on_disk.append(
+            histories.recorded(backfill_id, self.looked_at, STATUSES[status], counts)
+        )
         rows = [(run, failed) for _, run, _, _, failed in recorded_runs(database, key)]
         runs = dict(rows)
         assert len(runs) == len(rows) == runs_ended
@@ -268,16 +291,17 @@ class Round:
         self.calls.update(new)
         return new
 
-    def check_end(self):
+    def check_end(self, behind=0):
         """Checks that every partition has ended exactly once, that completed values exist, and all answers."""
         answers = histories.read(self.folder) + self.on_disk
-        self.seen["answers"] += histories.check(answers, self.begun, self.deaths, BEHIND_NS)
+        self.seen["answers"] += histories.check(answers, self.begun, self.deaths, behind)
         self.seen["runs"] += sum(len(runs) for runs in self.recorded.values())
         # A run that was canceled before its next attempt was called once per recorded attempt.
         again = sum(min(number, self.calls[run] - 1) for run, number in self.attempts.items())
         self.seen["again"] += again
         self.seen["twice"] += sum(count - 1 for count in self.calls.values()) - again
-        storage = rs.Storage.embedded(self.folder / "rivers.db")
+        storage = open_storage(self.folder)
+        assert storage.check() == []
         with rs.CodeRepository(assets(self.folder)).resolve(storage) as repo:
             table = repo.backfills()
             for row in table.iter_rows(named=True):
@@ -323,6 +347,13 @@ def torture_round(folder, kills, choose, seen):
         seen["kills"] += 1
         seen["kills with processes"] += processes
         one.check()
+    finish_round(one, reader, choose)
+    return one
+
+
+def finish_round(one, reader, choose):
+    """Has what is interrupted finished, without any further fault."""
+    folder = one.folder
     (folder / "finish").touch()
     last = start_child(
         live, folder, choose.random(), rs.Executor.in_process(), one.interrupted, one.ended
@@ -331,7 +362,6 @@ def torture_round(folder, kills, choose, seen):
         _, status = os.waitpid(process, 0)
         assert status == 0, (folder / "error").read_text()
     one.check()
-    return one
 
 
 def import_everything():

@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+import time
 import uuid
 from urllib.parse import quote
 
 import pytest
 from tests.postgres_server import binaries, running_server
+from tests.support import wait_until
 
 import rivers as rs
 from rivers.exceptions import StorageError
@@ -60,3 +62,37 @@ def test_a_schema_may_have_any_name(running, name):
     url = f"{running}?schema={quote(name)}"
     assert repository(url).backfill(partition_range=WHOLE).completed == 40
     assert rs.Storage.open(url).num_backfills() >= 1
+
+
+def test_a_coordinator_has_three_connections_and_its_worker_processes_none(running, schema):
+    url = f"{running}?schema={schema}&application_name={schema}"
+    sql_count = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{schema}'"
+    counts = set()
+
+    def work(context):
+        time.sleep(0.02)
+
+    with repository(url, work, default_executor=rs.Executor.parallel(max_workers=2)) as repo:
+        launched = repo.backfill(partition_range=WHOLE, max_concurrency=2, block=False)
+        while repo.get_backfill(launched.backfill_id).status == "in_progress":
+            counts.add(int(sql(running, sql_count)))
+            repo.backfill_partitions(launched.backfill_id)
+        assert repo.wait_backfill(launched.backfill_id).status == "completed"
+    assert max(counts) == 3
+
+
+def test_commits_write_segments_and_change_nothing_that_others_read(running, schema):
+    """So an old snapshot elsewhere keeps no dead rows: of a hundred commits, none updates the backfill."""
+    url = f"{running}?schema={schema}"
+    changed = f"""SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables
+                  WHERE schemaname = '{schema}' AND n_tup_ins + n_tup_upd + n_tup_del > 0"""
+    with repository(url, lambda: time.sleep(0.03)) as repo:
+        repo.backfill(partition_range=WHOLE, max_concurrency=1)
+    wait_until(lambda: "segment" in sql(running, changed))
+    rows = [line.split("|") for line in sql(running, changed).splitlines()]
+    tables = {name: tuple(map(int, numbers)) for name, *numbers in rows}
+    inserted, updated, deleted = tables.pop("segment")
+    assert inserted >= 30
+    assert updated + deleted <= inserted
+    assert tables["backfill"][0] == 1
+    assert tables["backfill"][1] <= 5

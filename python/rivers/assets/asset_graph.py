@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rivers._rivers import mapping_refusal
@@ -24,12 +26,13 @@ from rivers.execution.outputs import Materialization
 from rivers.partitions import PartitionMapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from rivers._rivers import Selection
     from rivers.partitions import PartitionsDefinition
 
 SAME_KEYS = PartitionMapping.identity()
+_NO_MAPPINGS: Mapping[str, PartitionMapping] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
@@ -44,25 +47,28 @@ class Node:
         resources: Names of the resources that it takes.
         deps: Names of all upstream assets except itself.
         mappings: The declared partition mapping of each upstream that has one.
-        implied: Upstream assets without a declared mapping that have the same keys as this asset, by
-            the names of dimensions.
+        unclear: Upstream assets without a declared mapping whose partitions do not have the same keys as
+            this asset's, by the names of dimensions.
     """
 
+    # Tuples, and shared empty containers: a repository may have ten thousand assets, and each container
+    # of its own costs as much as all checks of an asset.
     asset: Asset
     name: str = field(init=False)
     definition: PartitionsDefinition | None
-    inputs: list[str] = field(default_factory=list)
-    resources: list[str] = field(default_factory=list)
-    deps: list[str] = field(default_factory=list)
-    mappings: dict[str, PartitionMapping] = field(default_factory=dict)
-    implied: set[str] = field(default_factory=set)
+    inputs: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    deps: tuple[str, ...] = ()
+    mappings: Mapping[str, PartitionMapping] = field(init=False)
+    unclear: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.name = self.asset.name
+        self.mappings = _NO_MAPPINGS
 
     def mapping_to(self, upstream: str) -> PartitionMapping | None:
         """The mapping to an upstream; `None` if none is declared and names do not imply one."""
-        return SAME_KEYS if upstream in self.implied else self.mappings.get(upstream)
+        return None if upstream in self.unclear else self.mappings.get(upstream, SAME_KEYS)
 
     def may_miss(self, upstream: str) -> bool:
         """Whether the asset does without partitions of an upstream that do not exist."""
@@ -109,10 +115,6 @@ class Graph:
                 raise AssetDefinitionError(msg)
             self._connect(node)
         self.order = self._sorted()
-        self._downstream: dict[str, list[str]] = {}
-        for node in self.nodes.values():
-            for name in node.deps:
-                self._downstream.setdefault(name, []).append(node.name)
 
     def _connect(self, node: Node) -> None:
         asset = node.asset
@@ -125,27 +127,37 @@ class Graph:
                 )
                 raise GraphValidationError(msg)
         self._check_values(node)
-        upstreams = list(dict.fromkeys([*node.inputs, *asset.deps]))
-        for upstream in upstreams:
-            if len(asset.step.outputs) > 1 and self.nodes[upstream].asset.step is asset.step:
-                msg = f"the multi-asset {asset.step.name!r} depends on its own output {upstream!r}"
-                raise GraphValidationError(msg)
-        for upstream, given in asset.upstream_defs.items():
-            if given.partition_mapping is not None:
-                node.mappings[upstream] = given.partition_mapping
+        upstreams = node.inputs
+        if asset.deps:
+            upstreams = tuple(dict.fromkeys((*upstreams, *asset.deps)))
+        if len(asset.step.outputs) > 1:
+            self._check_siblings(node, upstreams)
+        if asset.upstream_defs:
+            node.mappings = asset.partition_mapping or _NO_MAPPINGS
         self._check_mappings(node, upstreams)
-        node.deps = [name for name in upstreams if name != asset.name]
+        node.deps = upstreams
+        if asset.name in upstreams:
+            node.deps = tuple(name for name in upstreams if name != asset.name)
+
+    def _check_siblings(self, node: Node, upstreams: Iterable[str]) -> None:
+        """Refuses an output of a multi-asset that depends on another one."""
+        step = node.asset.step
+        for upstream in upstreams:
+            if self.nodes[upstream].asset.step is step:
+                msg = f"the multi-asset {step.name!r} depends on its own output {upstream!r}"
+                raise GraphValidationError(msg)
 
     def _connect_parameters(self, node: Node) -> None:
         """Finds the asset or the resource that each parameter takes."""
         asset, signature = node.asset, node.asset.step.signature
+        inputs, resources = [], []
         for upstream in signature.inputs:
             if upstream in self.nodes:
-                node.inputs.append(upstream)
+                inputs.append(upstream)
                 if upstream in self._resources:
                     _warn_of_two(asset, upstream)
             elif upstream in self._resources:
-                node.resources.append(upstream)
+                resources.append(upstream)
             elif upstream not in signature.optional_inputs:
                 known = [*self.nodes, *self._resources]
                 msg = (
@@ -154,6 +166,7 @@ class Graph:
                     f"{did_you_mean(upstream, known)}"
                 )
                 raise MissingInputError(msg)
+        node.inputs, node.resources = tuple(inputs), tuple(resources)
 
     def _check_values(self, node: Node) -> None:
         """Refuses an input from an asset that is known to have no value."""
@@ -167,10 +180,12 @@ class Graph:
                 raise GraphValidationError(msg)
 
     def _check_mappings(self, node: Node, upstreams: Iterable[str]) -> None:
+        simplified = {}
         for upstream in upstreams:
             mapping = node.mappings.get(upstream)
             if mapping is not None:
-                self._check_declared(node, self.nodes[upstream])
+                self._check_declared(node, self.nodes[upstream], mapping)
+                simplified[upstream] = mapping.simplified()
             else:
                 self._check_implied(node, self.nodes[upstream])
             if upstream == node.name and not (mapping and mapping.goes_back):
@@ -180,47 +195,57 @@ class Graph:
                     f"PartitionMapping.time_window(-1), got {mapping}"
                 )
                 raise GraphValidationError(msg)
+        if simplified:
+            node.mappings = {**node.mappings, **simplified}
 
-    def _check_declared(self, node: Node, upstream: Node) -> None:
+    def _check_declared(self, node: Node, upstream: Node, mapping: PartitionMapping) -> None:
         """Refuses a declared mapping that does not fit the two definitions."""
-        mapping = node.mappings[upstream.name]
         reason = _refusal(mapping, node, upstream)
         if reason is not None:
             msg = f"the asset {node.name!r} cannot depend on {upstream.name!r} through {mapping}: {reason}"
             raise MappingValidationError(msg)
-        node.mappings[upstream.name] = mapping.simplified()
 
     def _check_implied(self, node: Node, upstream: Node) -> None:
         """Refuses an input without a mapping if equal keys do not determine its partitions."""
         own, others = node.definition, upstream.definition
-        fits = own is others or own is None or others is None
-        reason = None if fits else _refusal(SAME_KEYS, node, upstream)
+        if own is others or own is None or others is None:
+            return
+        reason = _refusal(SAME_KEYS, node, upstream)
         if reason is None:
-            node.implied.add(upstream.name)
-        elif upstream.name in node.inputs:
+            return
+        if upstream.name in node.inputs:
             msg = (
                 f"the asset {node.name!r} takes the value of {upstream.name!r}, but which partitions "
                 f"belong together is not clear: {reason}; say it with "
                 f"AssetDef.input({upstream.name!r}, partition_mapping=...)"
             )
             raise MappingValidationError(msg)
+        node.unclear |= {upstream.name}
 
     def _sorted(self) -> list[str]:
         """Returns the names of all assets in dependency order, the outputs of a step side by side."""
+        deps: Mapping[str, Sequence[str]] = {name: node.deps for name, node in self.nodes.items()}
         outputs: dict[str, list[str]] = {}
-        deps: dict[str, list[str]] = {}
-        for name, node in self.nodes.items():
-            step = node.asset.step.name
-            outputs.setdefault(step, []).append(name)
-            needed = [self.nodes[dep].asset.step.name for dep in node.deps]
-            deps.setdefault(step, []).extend(needed)
+        if any(len(node.asset.step.outputs) > 1 for node in self.nodes.values()):
+            deps, outputs = self._deps_of_steps()
         try:
             order = list(TopologicalSorter(deps).static_order())
         except CycleError as error:
             cycle = " -> ".join(map(repr, reversed(error.args[1])))
             msg = f"the assets depend on each other in a cycle: {cycle}"
             raise GraphValidationError(msg) from None
-        return [name for step in order for name in outputs[step]]
+        return [name for step in order for name in outputs[step]] if outputs else order
+
+    def _deps_of_steps(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Returns the steps that each step depends on, and the assets that it makes."""
+        deps: dict[str, list[str]] = {}
+        outputs: dict[str, list[str]] = {}
+        for name, node in self.nodes.items():
+            step = node.asset.step.name
+            outputs.setdefault(step, []).append(name)
+            needed = [self.nodes[dep].asset.step.name for dep in node.deps]
+            deps.setdefault(step, []).extend(needed)
+        return deps, outputs
 
     def __getitem__(self, name: str) -> Node:
         node = self.nodes.get(name)
@@ -278,6 +303,15 @@ class Graph:
     def downstream_of(self, name: str) -> list[str]:
         """Returns the assets that depend directly on an asset."""
         return self._downstream.get(name, [])
+
+    @cached_property
+    def _downstream(self) -> dict[str, list[str]]:
+        """The assets that depend directly on each that has some; only some requests ask for it."""
+        downstream: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for name in node.deps:
+                downstream.setdefault(name, []).append(node.name)
+        return downstream
 
     def all_downstream_of(self, names: Iterable[str]) -> set[str]:
         """Returns all assets that depend on the named ones, directly or through others."""

@@ -35,7 +35,7 @@ def check_limits(limits: object, graph: Graph) -> dict[str, int]:
             check_count(f"pool_limits[{name!r}]", limit)
     slots_of = {name: UNLIMITED if limit is None else limit for name, limit in limits.items()}
     for node in graph.nodes.values():
-        for pool, slots in node.asset.pools.items():
+        for pool, slots in node.asset.pool:
             if pool not in limits:
                 msg = (
                     f"the asset {node.name!r} has the pool {pool!r}, but pool_limits has "

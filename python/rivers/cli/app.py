@@ -108,16 +108,13 @@ def _run() -> None:
         bash_completion.register()
     is_json = "--json" in sys.argv
     try:
-        # With --json, what click says of wrong usage is raised, and written like other errors.
-        code = app(
-            default_map=_defaults(), prog_name="rivers", standalone_mode=not is_json
-        )  # fmt: skip
-        sys.exit(code or 0)
+        # Alone, click would end an interrupt with another exit code, and write no error as JSON.
+        sys.exit(app(default_map=_defaults(), prog_name="rivers", standalone_mode=False) or 0)
     except RiversError as error:
         write_error_json(error, error.message) if is_json else say_error(error)
         sys.exit(WRONG_USAGE)
     except click.ClickException as error:
-        write_error_json(error, error.format_message())
+        write_error_json(error, error.format_message()) if is_json else error.show()
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)

@@ -62,7 +62,7 @@ def say_error(error: RiversError) -> None:
     text = error.message
     if error.remedy is not None:
         text += f"; {remedy_text(error.remedy)}"
-    errors.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {escape(text)}")
 
 
 def remedy_text(remedy: tuple[str, ...]) -> str:
@@ -70,8 +70,8 @@ def remedy_text(remedy: tuple[str, ...]) -> str:
     verb, *operands = remedy
     named = " ".join(operands)
     return _REMEDIES[verb].format(
-        rerun=f"'rivers rerun {named} MODULE'",
-        resume=f"'rivers resume {named} MODULE'",
+        rerun=f"'rivers rerun {named}'",
+        resume=f"'rivers resume {named}'",
         cancel=f"'rivers cancel {named}'",
         list="'rivers list'",
         migrate=f"'rivers db migrate --storage {named}'",
@@ -105,7 +105,7 @@ class Warnings(logging.Handler):
             label, text = record.levelname.lower(), _text_of(record)
         else:
             return
-        errors.print(f"[yellow]{escape(label)}:[/] {escape(text)}", soft_wrap=True)
+        errors.print(f"[yellow]{escape(label)}:[/] {escape(text)}")
 
 
 def _text_of(record: logging.LogRecord) -> str:

@@ -86,7 +86,9 @@ def draw(cells: Cells, width: int) -> Text:
     for first in range(0, cells.width, room):
         last = min(first + room, cells.width)
         if keys:
-            text.append(" " * (margin + 1) + _keys_line(keys[first:last]) + "\n", "bright_black")
+            text.append(
+                " " * (margin + 1) + _keys_line(keys[first:last], room) + "\n", "bright_black"
+            )
         for row, label in enumerate(labels):
             text.append(" " * (margin - cell_len(label)) + f"{label} ", "bright_black")
             for column in range(first, last):
@@ -122,14 +124,14 @@ def _sign(counts: dict[str, int]) -> tuple[str, str]:
     return SIGNS[state], STYLES[state]
 
 
-def _keys_line(keys: list[str]) -> str:
-    """Returns a line with the first key of the columns, and more where there is room."""
+def _keys_line(keys: list[str], room: int) -> str:
+    """Returns a line with the first key of the columns, and more where there is room in the window."""
     line = ""
     for at, key in enumerate(keys):
         shown = f"|{_cut(key)}"
-        if at >= len(line) + (1 if line else 0) and at + len(shown) <= len(keys):
+        if at >= len(line) + (1 if line else 0) and at + len(shown) <= room:
             line = line.ljust(at) + shown
-    return line or keys[0][: len(keys)]
+    return line or keys[0][:room]
 
 
 def _label_width(grid: Grid, dimension: str | None, within: dict[str, tuple[int, int]]) -> int:

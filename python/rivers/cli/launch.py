@@ -110,9 +110,12 @@ def _print_plan(result: "BackfillResult", as_json: bool) -> None:
     planned = f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
     seconds = result.estimate or 0.0
     about = f", about {display.duration(seconds)}" if seconds >= _MIN_SHOWN_ESTIMATE else ""
-    output.print(f"dry run: {planned}{about}")
-    if len(set(result.partitions_per_asset.values())) > 1:
-        for name, partitions in result.partitions_per_asset.items():
+    of_assets = result.partitions_per_asset
+    are_listed = len(set(of_assets.values())) > 1
+    names = f" of {', '.join(of_assets)}" if of_assets and not are_listed else ""
+    output.print(escape(f"dry run: {planned}{names}{about}"))
+    if are_listed:
+        for name, partitions in of_assets.items():
             output.print(f"  {name}: {count(partitions, 'partition')}")
 
 
@@ -142,13 +145,14 @@ def _conclude(
         return 1  # The storage has been deleted meanwhile.
     error = client.get_error(backfill_id) if view.ended_at is not None else None
     exit_code = exit_codes.of_status(view.status) if code is None else code
+    # What this process has just left is interrupted, although the process is still there.
+    view = replace(view, interrupted=code is not None and view.status == "in_progress")
     if as_json:
         display.write_json(json.dumps(status_json(view, error)))
         return exit_code
-    # A backfill that this process has just left is resumable; that is said below.
-    output.print(display.summary(replace(view, interrupted=False)), soft_wrap=True)
+    output.print(display.summary(view))
     if error is not None:
-        output.print(f"first failure: {escape(error)}", soft_wrap=True)
+        output.print(f"first failure: {escape(error)}")
     if view.status != "completed" and repo.storage.path != "memory":
         verb = "resume" if view.status == "in_progress" else "rerun"
         words = ["rivers", verb, backfill_id, module]

@@ -84,7 +84,7 @@ class RunDisplay:
         self._error: str | None = None
         self._failed_before = self._view.failed
         self._last_line_at = time.monotonic()
-        self._out.print(plan_line(self._view), soft_wrap=True)
+        self._out.print(plan_line(self._view))
         self._announce(self.backfill_id)
         if is_wanted() and not output.quiet:
             from rich.live import Live  # noqa: PLC0415  (it is for terminals alone)

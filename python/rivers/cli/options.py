@@ -78,6 +78,42 @@ statuses_option = click.option(
     shell_complete=completion.statuses,
     help="Only these statuses, separated by commas.",
 )
+
+
+def partitions_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that name partitions; `chosen_partitions` reads them."""
+    short_forms = ", or a time: 2024-01, today, -7d; open if left out."
+    for option in (
+        click.option(
+            "--keys",
+            type=FILE,
+            metavar="FILE",
+            help="A csv or Parquet table of partitions, a column per dimension; - for standard input: "
+            "keys line by line, a table with tabs or commas, or JSON.",
+        ),
+        click.option(
+            "--partitions",
+            multiple=True,
+            metavar="KEYS",
+            help="Single partitions: 'a,b', or with dimensions 'date=2024-01-01|region=us,eu'.",
+        ),
+        click.option(
+            "--range",
+            "ranges",
+            multiple=True,
+            metavar="DIM=A..B|DIM=A,B",
+            shell_complete=completion.dimensions,
+            help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
+        ),
+        click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{short_forms}"),
+        click.option(
+            "--from", "from_key", metavar="KEY", help=f"First key of a range{short_forms}"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 dry_run_option = click.option(
     "-n", "--dry-run", "dry_run", is_flag=True, help="Check and plan; execute nothing."
@@ -173,7 +209,7 @@ new_concurrency_option = click.option(
 upstream_option = click.option(
     "--include-upstream",
     is_flag=True,
-    help="Add the partitions that the selected ones need; with --only-missing, missing ones.",
+    help="Add the partitions that the selected ones need.",
 )
 downstream_option = click.option(
     "--include-downstream", is_flag=True, help="Add the partitions that need the selected ones."

@@ -31,7 +31,8 @@ def existing_storage(text: str | None) -> "StorageLocation":
     location = StorageLocation.parse(text) if text else find_storage()
     is_there = location.url is not None or (location.path is not None and location.path.exists())
     if not is_there:
-        msg = f"there is no storage {location.display!r}; name it with --storage PATH or RIVERS_STORAGE"
+        made = "" if text else ", and none in a folder above: 'rivers backfill' makes it"
+        msg = f"there is no storage {location.display!r}{made}; name another with --storage PATH"
         raise StorageError(msg)
     return location
 

@@ -23,7 +23,7 @@ from rivers.io.frame_types import wants_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Coroutine, Generator, Mapping, Sequence
 
-    from rivers._rivers import Plan, Run, ValueRecorder
+    from rivers._rivers import Plan, Run, ValueLoader, ValueRecorder
     from rivers.execution.steps import Step, StepInput, StepOutput
     from rivers.io.base import NoteNone, NoteValues
 
@@ -31,9 +31,9 @@ OFF = "RIVERS_NO_DIRECT_CALLS"
 """The environment variable that, if set, has every run executed in Python: the tests compare the two."""
 
 
-Argument: TypeAlias = "tuple[int, int] | bool"
+Argument: TypeAlias = "tuple[int, int] | ValueLoader | bool"
 """An argument of a call: what a step of the same run returned, by the positions of the step and its output;
-the context (`True`); or `None` (`False`)."""
+what was stored before; the context (`True`); or `None` (`False`)."""
 
 
 StoreGroup: TypeAlias = "Callable[[list[Run], list[Any]], object]"
@@ -181,7 +181,7 @@ def _direct_call(
         return None
     arguments: dict[str, Argument] = {}
     for wanted in step.inputs:
-        argument = _value_of(wanted, made)
+        argument = _argument(wanted, step, made)
         if argument is None:
             return None
         arguments[wanted.parameter] = argument
@@ -224,24 +224,32 @@ def _direct_output(
     return DirectOutput(output.name, note_none, note_values, is_none_only=False, store_group=group)
 
 
-def _value_of(wanted: StepInput, made: Mapping[str, _Made]) -> Argument | None:
-    """The argument for an input that a step of the same run returned; `None`: there is no such step."""
+def _argument(wanted: StepInput, step: Step, made: Mapping[str, _Made]) -> Argument | None:
+    """The argument for an input; `None`: Python has to load it."""
     known = made.get(wanted.parameter)
-    if known is None:
-        return None
-    at, output, call = known
-    if not wanted.has_value:
+    if known is not None and not wanted.has_value:
         return False
+    if wanted.mapping is not None or wanted.gives_several or wants_frame(wanted.type_hint):
+        return None
+    if known is None:
+        return _stored_value(wanted, step)
+    at, output, call = known
     if (
         call is None
-        or wanted.mapping is not None
-        or wanted.gives_several
-        or wants_frame(wanted.type_hint)
         or wanted.handler is not output.handler
         or call.outputs[at[1]].note_values is None
     ):
         return None
     return at
+
+
+def _stored_value(wanted: StepInput, step: Step) -> ValueLoader | None:
+    """What loads the value of an input that was stored before the run; `None`: its handler has to."""
+    if not wanted.has_value or wanted.allow_missing:
+        return None
+    if wanted.space is not None and not step.partitioned:
+        return None
+    return wanted.handler._value_loader(wanted.parameter, wanted.space)  # noqa: SLF001  (not for users)
 
 
 def _are_first(function: Callable[..., Any], parameters: list[str]) -> bool:

@@ -11,7 +11,7 @@ from rivers.io.fields import field_values, remember_fields
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rivers._rivers import PartitionKey, Plan, Selection, ValueRecorder
+    from rivers._rivers import PartitionKey, Plan, Selection, Space, ValueLoader, ValueRecorder
 
 __all__ = ["BaseIOHandler", "InputContext", "OutputContext", "Reach"]
 
@@ -204,6 +204,22 @@ class BaseIOHandler(ABC):
 
         Returns:
             `None` if `handle_output` is to be called.
+        """
+        return None
+
+    def _value_loader(
+        self,
+        asset: str,  # noqa: ARG002  (for handlers that override it)
+        space: Space | None,  # noqa: ARG002
+    ) -> ValueLoader | None:
+        """Return what loads values, in place of `load_input`, for runs that each need one partition.
+
+        Args:
+            asset: The asset.
+            space: Its partitions; `None` if it has none.
+
+        Returns:
+            `None` if `load_input` is to be called.
         """
         return None
 

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from rivers._rivers import NoneRecorder, PartitionKey, Plan, Selection, ValueRecorder
+    from rivers._rivers import (
+        NoneRecorder,
+        PartitionKey,
+        Plan,
+        Selection,
+        ValueLoader,
+        ValueRecorder,
+    )
 
     RunValues = dict[str, list[tuple[Selection, object]]]
     """What a run has stored: by asset, values and the partitions that each belongs to."""
@@ -178,6 +185,12 @@ class StoredIOHandler(BaseIOHandler):
         """Store the values without a context; they are pickled at once, since they may be changed later."""
         del plan
         return self._values.recorder(asset) if self._is_plain else None
+
+    def _value_loader(self, asset: str, space: Space | None) -> ValueLoader | None:
+        """Load values that are stored one by one, without a context; see `BaseIOHandler._value_loader`."""
+        if not self._is_plain:
+            return None
+        return self._values.loader(asset, space or Space.unpartitioned(), (_NoValue, GroupValue))
 
     @property
     def _is_plain(self) -> bool:

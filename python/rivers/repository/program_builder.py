@@ -70,8 +70,11 @@ class ProgramBuilder:
         for node in graph.nodes.values():
             step = node.asset.step
             if step not in self._retry_of:
-                owner = f"retry of the asset {step.name!r}"
-                self._retry_of[step] = check_retry(owner, step.retry, retries) or default_retry
+                policy = None
+                if step.retry is not None:
+                    owner = f"retry of the asset {step.name!r}"
+                    policy = check_retry(owner, step.retry, retries)
+                self._retry_of[step] = policy or default_retry
                 if step.kind == "graph":
                     step.call_for(step.outputs, retries, resources.handler)
             if node.asset.io_handler is not None or node.asset.upstream_defs:

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use rivers_core::engine::{self, JobSpec};
+use rivers_core::plan::Plan;
 
 use crate::batch::{self, Batch};
 use crate::context::{Call, CallBatch, CallContext, CallRun, Place};
 use crate::run::Run;
-use crate::values::{NoneRecorder, ValueRecorder};
+use crate::values::{NoneRecorder, ValueLoader, ValueRecorder};
 use crate::vectorcall::{Sent, call, new_without_init, send_none};
 use crate::worker::WorkerBatch;
 
@@ -34,8 +35,29 @@ pub(crate) struct DirectCall {
 enum Argument {
     /// What a step of the same run returned: the positions of the step and of its output.
     Value(usize, usize),
+    /// What was stored before.
+    Stored(Py<ValueLoader>),
     /// The context, as `True`, or `None`, as `False`.
     Context(bool),
+}
+
+impl DirectCall {
+    /// The arguments that were stored before, in their order. `None`: Python has to load one, or to say why it
+    /// cannot.
+    fn load<'py>(
+        &self,
+        py: Python<'py>,
+        plan: &Plan,
+        number: u64,
+    ) -> Option<Vec<Bound<'py, PyAny>>> {
+        let loaders = self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Stored(loader) => Some(loader.get()),
+            Argument::Value(..) | Argument::Context(_) => None,
+        });
+        loaders
+            .map(|loader| loader.load(py, plan, number))
+            .collect()
+    }
 }
 
 /// An output of a step: `rivers.execution.direct.DirectOutput`, with the same fields.
@@ -343,7 +365,10 @@ impl Calls {
                 };
                 self.at.store(at, Ordering::Relaxed);
                 self.batch.set_step(direct.index);
-                let outcome = self.call(py, direct, number, layer, at)?;
+                let Some(stored) = direct.load(py, plan, number) else {
+                    return self.hand_over(py, number, layer, at, None);
+                };
+                let outcome = self.call(py, direct, stored, number, layer, at)?;
                 if outcome.is_some() {
                     return self.hand_over(py, number, layer, at, outcome);
                 }
@@ -416,6 +441,7 @@ impl Calls {
         &self,
         py: Python<'py>,
         direct: &DirectCall,
+        mut stored: Vec<Bound<'py, PyAny>>,
         number: u64,
         layer: usize,
         at: usize,
@@ -441,9 +467,11 @@ impl Calls {
                 call(py, &direct.function, arguments, direct.names.as_ref())
             }
             arguments => {
+                let mut stored = stored.drain(..);
                 let value = |argument: &Argument| match *argument {
                     Argument::Context(true) => context.clone(),
                     Argument::Context(false) => None,
+                    Argument::Stored(_) => stored.next(),
                     Argument::Value(step, output) => {
                         locked(&self.pending)[layer][step][output].last(py, number)
                     }

@@ -71,7 +71,7 @@ mod _rivers {
     #[pymodule_export]
     use crate::table::{backfill_partitions, backfill_runs, backfills, partition_status};
     #[pymodule_export]
-    use crate::values::{NoneRecorder, ValueRecorder, ValueStore};
+    use crate::values::{NoneRecorder, ValueLoader, ValueRecorder, ValueStore};
     #[pymodule_export]
     use crate::worker::{SharedRuns, WorkerBatch, WorkerLock};
 

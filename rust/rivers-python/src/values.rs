@@ -1,19 +1,20 @@
 //! The values beside a storage, as the default handler uses them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString};
+use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 use rivers_core::engine::JobSpec;
 use rivers_core::plan;
+use rivers_core::space;
 use rivers_core::store::{self, Loaded};
 
 use crate::error::{Raised, Result};
 use crate::plan::Plan;
-use crate::selection::Selection;
+use crate::selection::{Selection, Space};
 
 /// The values beside a storage.
 #[pyclass(frozen, module = "rivers._rivers")]
@@ -63,6 +64,19 @@ impl ValueStore {
         ValueRecorder {
             values: Arc::clone(&self.values),
             asset: asset.into(),
+        }
+    }
+
+    /// What loads the values of an asset for runs of one partition.
+    ///
+    /// `space` has the partitions of the asset. What is of one of the classes `marks` is not a value.
+    fn loader(&self, asset: &str, space: &Space, marks: Py<PyTuple>) -> ValueLoader {
+        ValueLoader {
+            values: Arc::clone(&self.values),
+            asset: asset.into(),
+            space: Arc::clone(&space.space),
+            same: OnceLock::new(),
+            marks,
         }
     }
 
@@ -184,6 +198,44 @@ impl ValueRecorder {
     }
 }
 
+/// Loads the values of an asset that was materialized before a run of the same partition.
+#[pyclass(frozen, module = "rivers._rivers")]
+pub(crate) struct ValueLoader {
+    values: Arc<store::ValueStore>,
+    asset: Arc<str>,
+    space: Arc<space::Space>,
+    /// The partitions of the runs, if these are the asset's.
+    same: OnceLock<Option<Arc<space::Space>>>,
+    marks: Py<PyTuple>,
+}
+
+impl ValueLoader {
+    /// The value that a run of one partition takes; `None`: the handler has to load it, or to say why not.
+    pub(crate) fn load<'py>(
+        &self,
+        py: Python<'py>,
+        plan: &plan::Plan,
+        number: u64,
+    ) -> Option<Bound<'py, PyAny>> {
+        let mut partition = 0;
+        if !self.space.dims().is_empty() {
+            let partitions = plan.run(number);
+            let space = partitions.space();
+            let same = self
+                .same
+                .get_or_init(|| (*self.space == **space).then(|| Arc::clone(space)));
+            if !same.as_ref().is_some_and(|own| Arc::ptr_eq(own, space)) {
+                return None;
+            }
+            partition = partitions.nth(0);
+        }
+        let bytes = self.values.load_one(&self.asset, &self.space, partition);
+        let value = unpickled(py, &bytes.ok()??).ok()?;
+        let is_mark = value.is_instance(self.marks.bind(py)).unwrap_or(true);
+        (!is_mark).then_some(value)
+    }
+}
+
 /// Notes runs in which an asset returned `None`.
 #[pyclass(frozen, module = "rivers._rivers")]
 pub(crate) struct NoneRecorder {
@@ -214,6 +266,19 @@ impl NoneRecorder {
     pub(crate) fn note(&self, plan: &Arc<plan::Plan>, number: u64) {
         self.values.note_none(&self.asset, plan, number);
     }
+}
+
+/// What is stored in the form of `pickle`.
+fn unpickled<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // What `pickled` makes of most numbers.
+    if let [0x80, 4, b'J', number @ .., b'.'] = bytes
+        && let Ok(number) = number.try_into()
+    {
+        return Ok(i32::from_le_bytes(number).into_pyobject(py)?.into_any());
+    }
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let loads = LOADS.import(py, "pickle", "loads")?;
+    loads.call1((PyBytes::new(py, bytes),))
 }
 
 /// A number or a short text in the form of `pickle`; `None` for anything else, also for subclasses.

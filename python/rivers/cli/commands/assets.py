@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @storage_option
 @click.pass_context
 def assets(ctx: click.Context, module: str | None, as_json: bool, storage: str | None) -> None:
-    """List the assets, and for how many partitions they are materialized.
+    """List the assets, and how much of them is materialized.
 
     MODULE is a module or a .py file; by default that of the settings, or of the latest backfill.
     """

@@ -28,6 +28,7 @@ from rivers.cli.options import (
     notify_option,
     order_option,
     overlap_option,
+    partitions_options,
     retry_option,
     starts_option,
     storage_option,
@@ -40,8 +41,6 @@ from rivers.cli.settings import open_storage
 if TYPE_CHECKING:
     from rivers.planning.request import FailurePolicy, Order, Overlap
 
-_SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
-
 
 @click.command(
     epilog="Example: rivers backfill flights.py --range date=2024-01-01..2024-01-31 "
@@ -49,29 +48,7 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 )
 @module_argument
 @assets_option
-@click.option("--from", "from_key", metavar="KEY", help=f"First key of a range{_SHORT_FORMS}")
-@click.option("--to", "to_key", metavar="KEY", help=f"Last key of a range{_SHORT_FORMS}")
-@click.option(
-    "--range",
-    "ranges",
-    multiple=True,
-    metavar="DIM=A..B|DIM=A,B",
-    shell_complete=completion.dimensions,
-    help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
-)
-@click.option(
-    "--partitions",
-    multiple=True,
-    metavar="KEYS",
-    help="Single partitions: 'a,b', or with dimensions 'date=2024-01-01|region=us,eu'.",
-)
-@click.option(
-    "--keys",
-    type=FILE,
-    metavar="FILE",
-    help="A csv or Parquet table of partitions, a column per dimension; - for standard input: "
-    "keys line by line, a table with tabs or commas, or JSON.",
-)
+@partitions_options
 @click.option(
     "--strategy",
     metavar="STRATEGY",
@@ -106,7 +83,8 @@ _SHORT_FORMS = ", or a time: 2024-01, today, -7d; open if left out."
 @click.option(
     "--only-missing",
     is_flag=True,
-    help="Leave out materialized partitions; without a selection, of all partitions.",
+    help="Leave out materialized partitions, also of what --include-upstream adds; without a selection, "
+    "of all partitions.",
 )
 @click.option(
     "--only-stale",

@@ -80,7 +80,7 @@ def partitions(
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Show the partitions of a backfill, or of an asset, a row each.
+    """Show the partitions of a backfill or of an asset.
 
     ID is the id of a backfill, the start of one, 'latest' (the default) or '@2' for the latest but one.
     MODULE:ASSET is an asset of a module or a .py file, such as flights.py:delays.

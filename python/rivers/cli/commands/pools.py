@@ -64,7 +64,10 @@ def set_pool(name: str, slots: int, as_json: bool, storage: str | None) -> None:
 @json_option
 @storage_option
 def unset_pool(name: str, as_json: bool, storage: str | None) -> None:
-    """Remove the limit of a pool from the storage; pool_limits in the code remain."""
+    """Remove the limit of a pool from the storage.
+
+    What pool_limits= in the code says remains.
+    """
     from rivers.storage.storage import Storage  # noqa: PLC0415
 
     opened = Storage.open(existing_storage(storage))

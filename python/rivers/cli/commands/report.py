@@ -1,7 +1,6 @@
 """The commands that record what is materialized without running anything: report, forget."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,47 +10,19 @@ from rivers.cli import completion, display, parse
 from rivers.cli.chosen_partitions import chosen_partitions
 from rivers.cli.display import output, write_json
 from rivers.cli.load import load_repository
-from rivers.cli.options import FILE, json_option, module_argument, storage_option
+from rivers.cli.options import json_option, module_argument, partitions_options, storage_option
 from rivers.cli.settings import open_storage
 from rivers.exceptions import ConfigurationError
 
-_asset_argument = click.argument("asset", shell_complete=completion.assets)
-
-
-def _partitions_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that name partitions."""
-    for option in (
-        click.option("--from", "from_key", metavar="KEY", help="First key of a range."),
-        click.option("--to", "to_key", metavar="KEY", help="Last key of a range."),
-        click.option(
-            "--range",
-            "ranges",
-            multiple=True,
-            metavar="DIM=A..B|DIM=A,B",
-            help="Keys of a dimension; may be repeated. A dimension left out has all its keys.",
-        ),
-        click.option(
-            "--partitions",
-            multiple=True,
-            metavar="KEYS",
-            help="Single partitions: 'a,b', or with dimensions 'date=2024-01-01|region=us,eu'.",
-        ),
-        click.option(
-            "--keys",
-            type=FILE,
-            metavar="FILE",
-            help="A csv or Parquet table of partitions, a column per dimension.",
-        ),
-        click.option("--all", "is_all", is_flag=True, help="All partitions."),
-    )[::-1]:
-        command = option(command)
-    return command
+_asset_argument = click.argument("asset", required=False, shell_complete=completion.assets)
+_all_option = click.option("--all", "is_all", is_flag=True, help="All partitions.")
 
 
 @click.command(epilog="Example: rivers report pipeline.py sales --from 2024-01-01 --to 2024-01-31")
 @module_argument
 @_asset_argument
-@_partitions_options
+@partitions_options
+@_all_option
 @click.option(
     "--metadata",
     "facts",
@@ -63,16 +34,18 @@ def _partitions_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @storage_option
 def report(
     module: str,
-    asset: str,
+    asset: str | None,
     facts: tuple[str, ...],
     as_json: bool,
     storage: str | None,
     **partitions: Any,
 ) -> None:
-    """Record partitions of ASSET as materialized, without running anything.
+    """Record that partitions of ASSET are materialized.
 
-    Whatever happens to them later overrules that. An unpartitioned asset takes no partitions.
+    Nothing is executed. Whatever happens to them later overrules that. An unpartitioned asset takes no
+    partitions.
     """
+    asset = _named(asset, module)
     with load_repository(module, open_storage(storage)) as repo:
         chosen = _chosen(repo, asset, **partitions)
         metadata: dict[str, Any] = dict(parse.parse_pairs("--metadata", facts))
@@ -84,18 +57,36 @@ def report(
 @click.command(epilog="Example: rivers forget pipeline.py sales --partitions 2024-01-07")
 @module_argument
 @_asset_argument
-@_partitions_options
+@partitions_options
+@_all_option
 @json_option
 @storage_option
-def forget(module: str, asset: str, as_json: bool, storage: str | None, **partitions: Any) -> None:
+def forget(
+    module: str, asset: str | None, as_json: bool, storage: str | None, **partitions: Any
+) -> None:
     """Record that partitions of ASSET are missing.
 
     Their values stay where they are. An unpartitioned asset takes no partitions.
     """
+    asset = _named(asset, module)
     with load_repository(module, open_storage(storage)) as repo:
         number = repo.forget_partitions(asset, **_chosen(repo, asset, **partitions))
         path = repo.storage.path
     _print_result(asset, number, "forgotten", path, as_json=as_json)
+
+
+def _named(asset: str | None, module: str) -> str:
+    """The asset.
+
+    Raises:
+        ConfigurationError: It was left out; perhaps it stands where other commands have it.
+    """
+    if asset is not None:
+        return asset
+    name, colon, last = module.rpartition(":")
+    example = f"{name} {last}" if colon else f"{module} ASSET"
+    verb = click.get_current_context().info_name
+    raise ConfigurationError(f"name the asset after the module: rivers {verb} {example}")
 
 
 def _print_result(asset: str, number: int, verb: str, storage: str, *, as_json: bool) -> None:

@@ -60,7 +60,7 @@ def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: 
     client = open_client(storage)
     views = client.list_views(status=wanted, limit=limit)
     if as_json:
-        write_json(json.dumps([view_json(view) for view in views]))
+        write_json(json.dumps([view_json(view, _error(client, view)) for view in views]))
         return
     print_storage(client.storage.path)
     if not views:
@@ -78,7 +78,8 @@ def _row(view: "BackfillView") -> tuple[Cell, ...]:
         display.state_of(view),
         f"{view.completed:,}/{view.num_partitions:,}",
         f"{view.failed:,}",
-        f"{view.created_at:%m-%d %H:%M}",
+        # Another program may sort by it; a person knows the year.
+        f"{view.created_at:{'%m-%d %H:%M' if output.is_terminal else '%Y-%m-%d %H:%M:%S'}}",
         ", ".join(view.assets),
     )
 
@@ -167,7 +168,7 @@ def _facts(client: "BackfillClient", view: "BackfillView") -> "Iterator[tuple[st
     if error := _error(client, view):
         yield "error", Text(display.shortened(error), "red")
     if view.interrupted:
-        ways = f"rivers resume {view.backfill_id} MODULE, or rivers cancel {view.backfill_id}"
+        ways = f"rivers resume {view.backfill_id}, or rivers cancel {view.backfill_id}"
         yield "next", Text(f"its process is gone: {ways}", display.STYLES["interrupted"])
     yield "storage", Text(client.storage.path, "bright_black")
 

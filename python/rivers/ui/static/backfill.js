@@ -103,6 +103,7 @@ export async function show(view, page) {
         [`started ${time(now.created_at)}`, now.strategy, limits(now), liveness(now)].filter(Boolean).map((text) => h("span", text)),
         h("button.quiet.mono", { title: "Copy the id", onclick: () => copy(id) }, id),
         tags(now.tags)),
+      now.workers?.unmet ? h("div.note", `Runs wait: ${now.workers.unmet}`) : null,
       elsewhere());
   }
 

@@ -108,8 +108,8 @@ export function limits(view) {
   if (own.canary) words.push(`canary of ${own.canary}`);
   if (own.timeout) words.push(`timeout ${own.timeout} s`);
   if (own.stop_on_failure) words.push("stops on failure");
-  if (view.workers) words.push(`${plural(view.workers.num_workers, "worker")} on ${plural(view.workers.num_nodes, "node")}`, view.workers.unmet);
-  return words.filter(Boolean).join(" · ");
+  if (view.workers) words.push(`${plural(view.workers.num_workers, "worker")} on ${plural(view.workers.num_nodes, "node")}`);
+  return words.join(" · ");
 }
 
 /** Whether the process of a backfill lives. */

@@ -148,6 +148,7 @@ pub(super) fn channel(schema: &str) -> String {
 /// The update of a backfill, after which its owner is notified on the channel `$3`. It returns a row if it changed one.
 pub(super) fn notifying(update: &str) -> String {
     format!(
-        "WITH changed AS ({update} RETURNING owner) SELECT pg_notify($3, coalesce(owner, '')) FROM changed"
+        "WITH changed AS ({update} RETURNING owner) SELECT pg_notify($3, coalesce(owner, ''))
+         FROM changed, (SELECT set_config('synchronous_commit', 'on', true)) AS durable"
     )
 }

@@ -1,6 +1,6 @@
 //! Brings a schema to the newest version, by one process at a time.
 
-use super::session::{Answer, Connected, Failure, Session, params};
+use super::session::{Answer, Connected, Failure, Session, WRITING, params};
 use crate::error::{Error, Result};
 
 const MIGRATIONS: [&str; 7] = [
@@ -22,7 +22,7 @@ pub(super) fn migrate(session: &Session) -> Result<()> {
         return Ok(());
     }
     session.patiently(|connected| {
-        connected.transaction("BEGIN", |connected| {
+        connected.transaction(WRITING, |connected| {
             let schema = connected.server().address.schema.clone();
             let sql = "SELECT pg_advisory_xact_lock(hashtextextended('rivers ' || $1, 0))";
             connected.query(sql, params![schema => TEXT])?;

@@ -46,7 +46,7 @@ use crate::plan::Plan;
 use crate::space::labels::{Labels, check_key};
 use backfill::{CANCEL, FORCED, NOW};
 use listen::{Listener, notifying};
-use session::{Answer, BRIEF, Connected, Failure, Server, Session, params};
+use session::{Answer, BRIEF, Connected, Failure, Server, Session, WRITING, params};
 use url::Address;
 
 /// Pause before a commit is sent again.
@@ -277,7 +277,7 @@ impl Ledger for PostgresStore {
                     return Ok(Ok(row.get(0)));
                 }
             }
-            connected.transaction("BEGIN", |connected| {
+            connected.transaction(WRITING, |connected| {
                 if request.control.refuse_overlap {
                     // Of two requests at once, the second sees the first.
                     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('rivers overlap ' || $1, 0))";
@@ -472,7 +472,7 @@ impl Ledger for PostgresStore {
 
     fn change(&self, key: Key, change: &Change) -> Result<bool> {
         self.write(|connected| {
-            connected.transaction("BEGIN", |connected| {
+            connected.transaction(WRITING, |connected| {
                 backfill::change(connected, key, change)
             })
         })
@@ -482,7 +482,7 @@ impl Ledger for PostgresStore {
         self.check_writable()?;
         let encoded = EncodedReport::new(report)?;
         self.writer.once(|connected| {
-            connected.transaction("BEGIN", |connected| {
+            connected.transaction(WRITING, |connected| {
                 records::report(connected, report, &encoded)
             })
         })
@@ -660,7 +660,7 @@ impl DynamicKeys for PostgresStore {
     fn add_dynamic(&self, name: &str, keys: &[String]) -> Result<()> {
         keys.iter().try_for_each(|key| check_key(key))?;
         self.write(|connected| {
-            connected.transaction("BEGIN", |connected| {
+            connected.transaction(WRITING, |connected| {
                 records::add_dynamic(connected, name, keys)
             })
         })
@@ -692,7 +692,7 @@ impl Pools for PostgresStore {
     ) -> Result<Vec<Option<PoolShare>>> {
         self.check_writable()?;
         self.writer.briefly(|connected| {
-            connected.transaction("BEGIN", |connected| {
+            connected.transaction(WRITING, |connected| {
                 needs
                     .iter()
                     .map(|need| pool::share_out(connected, lease, need))
@@ -714,7 +714,7 @@ impl Maintenance for PostgresStore {
 
     fn remove(&self, keys: &[Key]) -> Result<Vec<Key>> {
         self.write(|connected| {
-            connected.transaction("BEGIN", |connected| prune::remove(connected, keys))
+            connected.transaction(WRITING, |connected| prune::remove(connected, keys))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Removing records in small transactions.
 
-use super::session::{Answer, Connected, params};
+use super::session::{Answer, Connected, WRITING, params};
 use crate::store::maintenance::{SHARED, SPACE, Unused};
 use crate::store::records::{Key, StorageTime};
 
@@ -130,7 +130,7 @@ pub(super) fn remove_unused(
         "WITH gone AS (DELETE FROM @{table} WHERE id = ANY($1) AND {} RETURNING 1) SELECT count(*) FROM gone",
         unnamed.join(" AND ")
     );
-    connected.transaction("BEGIN", |connected| {
+    connected.transaction(WRITING, |connected| {
         connected.batch(&format!("LOCK TABLE @{table} IN SHARE ROW EXCLUSIVE MODE"))?;
         let params = params![ids => INT8_ARRAY, unused.live => INT8_ARRAY, unused.newest => INT8];
         let row = connected.first(&sql, params)?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tokio_postgres::Row;
 
-use super::session::{Answer, Connected, Failure, params};
+use super::session::{Answer, Connected, Failure, WRITING, params};
 use crate::error::Result;
 use crate::store::records::{Extent, Key, SegmentsBefore};
 use crate::store::segment::{Segment, merge_groups};
@@ -139,7 +139,7 @@ pub(super) fn merge(connected: &mut Connected<'_>, key: Key, latest: i64) -> Ans
     let merged = Segment::pack(runs);
     let own = merged.as_ref();
     // Of two processes that merge at the same time, the second finds that segments are gone, and changes nothing.
-    connected.transaction("BEGIN", |connected| {
+    connected.transaction(WRITING, |connected| {
         let sql = "SELECT seq FROM @segment WHERE backfill = $1 AND seq BETWEEN $2 AND $3 FOR UPDATE";
         let there = connected.query(sql, params![key => INT8, oldest => INT8, newest => INT8])?;
         if there.len() != group.len() {

@@ -31,6 +31,9 @@ const NO_ANSWER: &str = "the server does not answer";
 /// How long a statement that can be repeated is repeated while the server cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How a transaction begins that writes: it is durable whatever the role's settings say.
+pub(super) const WRITING: &str = "BEGIN; SET LOCAL synchronous_commit TO on";
+
 /// A parameter of a statement and its type: statements have no name, so that they work behind PgBouncer.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 

@@ -382,6 +382,21 @@ pub(super) fn asset_id(connection: &Connection, name: &str) -> Result<Option<i64
         .optional()
 }
 
+/// The pickled value of an asset for one partition, if it is stored in its row: in one statement, since most are.
+pub(super) fn load_inline(
+    connection: &Connection,
+    asset: &str,
+    space: &Space,
+    partition: u64,
+) -> Result<Option<Vec<u8>>> {
+    let sql = "SELECT body FROM value WHERE asset = (SELECT id FROM asset WHERE name = ?1)
+               AND partition = ?2 AND typeof(body) = 'blob'";
+    let mut select = connection.prepare_cached(sql)?;
+    let identity = Identities::new(space).of(partition);
+    let found = select.query_row(params![asset, identity], |row| row.get(0));
+    found.optional()
+}
+
 /// What is stored of an asset for partitions of a space.
 pub(super) fn load(
     connection: &Connection,

@@ -48,6 +48,8 @@ const MAX_PENDING_BYTES: usize = 32 << 20;
 const MAX_READERS: usize = 8;
 /// How often reading checks that the files are still there.
 const CHECK_INTERVAL: Micros = 100_000;
+/// How often loading one value after the other checks that the files were not closed.
+const USE_INTERVAL: Micros = 1_000;
 /// Maximum number of partitions of which it is looked up whether each has a value.
 const MAX_LOOKED_UP: u64 = 100_000;
 /// How often a value is looked up again that was replaced while it was being read.
@@ -100,6 +102,16 @@ struct Opened {
     connections: ManuallyDrop<Connections>,
     files: Files,
     checked_at: Mutex<Micros>,
+    /// When it was last seen that nothing else has closed the files.
+    used_at: Mutex<Micros>,
+}
+
+impl Opened {
+    /// Whether its files were looked at so shortly ago that to look again would tell no more: they can be closed
+    /// or deleted between a look and what follows it, too.
+    fn is_checked(&self) -> bool {
+        SteadyClock.now() - *lock(&self.used_at) < USE_INTERVAL
+    }
 }
 
 /// How many values of assets there are, as long as nothing is written: counting a million takes 60 ms.
@@ -479,7 +491,10 @@ impl ValueStore {
     fn check_usable(&self, opened: &Opened) -> Result<()> {
         match opened.files.broken() {
             Some(broken) => Err(self.location.refused(broken)),
-            None => Ok(()),
+            None => {
+                *lock(&opened.used_at) = SteadyClock.now();
+                Ok(())
+            }
         }
     }
 
@@ -519,6 +534,7 @@ impl ValueStore {
             }),
             files,
             checked_at: Mutex::new(SteadyClock.now()),
+            used_at: Mutex::new(SteadyClock.now()),
         })
     }
 
@@ -540,6 +556,28 @@ impl ValueStore {
         Err(self.location.refused(&format!(
             "the file of a large value of the asset {asset:?} is missing"
         )))
+    }
+
+    /// The pickled value of one partition; `None` if it is stored in another way, or if there is none: `load`
+    /// tells these apart.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn load_one(&self, asset: &str, space: &Space, partition: u64) -> Result<Option<Vec<u8>>> {
+        let opened = match &*lock(&self.state().opened) {
+            Some(opened) if opened.is_checked() => Some(Arc::clone(opened)),
+            _ => None,
+        };
+        let opened = match opened {
+            None => self.open_existing()?,
+            opened => opened,
+        };
+        let Some(opened) = opened else {
+            return Ok(None);
+        };
+        self.with_reader(&opened, |connection| {
+            database::load_inline(connection, asset, space, partition)
+        })
     }
 
     /// `None` if a large value was replaced while it was being read.
@@ -658,7 +696,21 @@ impl ValueStore {
         }
     }
 
+    /// Reads in a transaction.
     fn read<T>(
+        &self,
+        opened: &Opened,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.with_reader(opened, |reader| {
+            let transaction = reader.unchecked_transaction()?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        })
+    }
+
+    fn with_reader<T>(
         &self,
         opened: &Opened,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -670,12 +722,7 @@ impl ValueStore {
             Some(reader) => reader,
             None => self.open_reader().map_err(|error| location.error(&error))?,
         };
-        let result = reader.unchecked_transaction().and_then(|transaction| {
-            let done = work(&transaction)?;
-            transaction.commit()?;
-            Ok(done)
-        });
-        let done = result.map_err(|error| location.error(&error))?;
+        let done = work(&reader).map_err(|error| location.error(&error))?;
         let mut readers = lock(&opened.connections.readers);
         if readers.len() < MAX_READERS {
             readers.push(reader);
