@@ -167,7 +167,9 @@ pub fn done(
         }
         let mut own = plan.run(row.run).to_treemap();
         if let FailedPart::Some(failed) = &failed_part {
-            failed.iter().for_each(|&partition| _ = own.remove(partition));
+            failed
+                .iter()
+                .for_each(|&partition| _ = own.remove(partition));
         }
         done |= own;
     }
