@@ -64,6 +64,18 @@ def test_they_are_missing_and_made_again_with_what_needs_them(deletions):
     assert repo.partition_status("down")["stale_reason"].to_list() == [None, "upstream", None]
 
 
+@pytest.mark.parametrize("include_downstream", [True, False])
+def test_only_stale_follows_them_downstream(deletions, include_downstream):
+    repo = deletions.repo
+    repo.backfill(partition_keys=ALL)
+    deletions.delete("up", "b")
+    deletions.calls.clear()
+    repo.backfill(
+        ["down", "up"], partition_keys=ALL, only_stale=True, include_downstream=include_downstream
+    )
+    assert deletions.calls == ["up b", "down b"]
+
+
 def test_a_rerun_makes_its_inputs_again(deletions):
     deletions.fails = True
     failed = deletions.repo.backfill(partition_keys=ALL)

@@ -54,7 +54,7 @@ def up_to_date(
         stale = states.stale(node).all().intersection(own)
         again = stale
         if node.name in parts:
-            again = again.union(own.difference(states.of(node).materialized()))
+            again = again.union(own.difference(states.materialized(node.name, space)))
         for name in node.deps:
             if name in executed:
                 mapping = node.mapping_to(name) or PartitionMapping.all_partitions()
