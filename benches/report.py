@@ -11,6 +11,7 @@ import test_memory
 import test_page
 import test_planning
 import test_ray
+import test_ray_controls
 import test_recovery
 import test_tables
 import test_throughput
@@ -25,7 +26,7 @@ SECTIONS = {
     "recovery": test_recovery.ROWS,
     "memory": test_memory.RUNNING,
     "page": test_page.ROWS,
-    "ray": test_ray.ROWS,
+    "ray": [*test_ray.ROWS, *test_ray_controls.ROWS],
 }
 HEAD = ("work", "to reach", "measured", "plain alternative", "ratio")
 

@@ -69,7 +69,9 @@ class Row:
         return duration(figure)
 
     def ratio(self, figure: float, plain: float) -> str:
-        """How many times as long as the plain alternative it takes."""
+        """How many times as long as the plain alternative it takes; empty if that took no time."""
+        if not plain:
+            return ""
         times = plain / figure if self.runs else figure / plain
         return f"{times:.2f}"
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import EVERYTHING, Row, checked, folder, grid, noop_asset, repository
+from support import EVERYTHING, Row, checked, duration, folder, grid, noop_asset, repository
 
 import rivers as rs
 
@@ -170,29 +170,20 @@ def disturbed(seconds, runs, strike):
             time.sleep(SETTLE_SECONDS)
 
             def work():
-                return strike(repo, launched.backfill_id, calls)
+                victim = calls.all()[-1][1]
+                undo = strike(victim)
+                began = time.time()
+                try:
+                    return called_elsewhere(calls, victim) - began
+                finally:
+                    repo.cancel_backfill(launched.backfill_id)
+                    repo.wait_backfill(launched.backfill_id)
+                    undo()
 
             yield work
 
 
-def _worker(how, until):
-    """Strikes the worker that made the last call."""
-
-    def strike(repo, backfill_id, calls):
-        victim = calls.all()[-1][1]
-        undo = how(victim)
-        struck = time.time()
-        try:
-            return until(repo, backfill_id, calls, victim) - struck
-        finally:
-            repo.cancel_backfill(backfill_id)
-            repo.wait_backfill(backfill_id)
-            undo()
-
-    return strike
-
-
-def called_elsewhere(repo, backfill_id, calls, victim):
+def called_elsewhere(calls, victim):
     """When the first of the victim's runs was called by another worker."""
     while True:
         made = calls.all()
@@ -203,8 +194,8 @@ def called_elsewhere(repo, backfill_id, calls, victim):
         time.sleep(0.005)
 
 
-def kill_worker(process):
-    os.kill(process, signal.SIGKILL)
+def signal_worker(number, process):
+    os.kill(process, number)
     return lambda: None
 
 
@@ -218,38 +209,29 @@ def _node_of(process):
     raise LookupError(process)
 
 
-def _replaced(node, *, removes):
-    made = cluster()
-    made.nodes.remove(node)
-    if removes:
+def signal_node(number, process):
+    """Sends a signal to all processes of a node; returns what replaces the node."""
+    node, members = _node_of(process)
+    for each in members:
+        os.kill(each, number)
+
+    def replace():
+        made = cluster()
+        made.nodes.remove(node)
         made.cluster.remove_node(node, allow_graceful=False)
-    made.nodes.append(made.add_node(num_cpus=1))
+        made.nodes.append(made.add_node(num_cpus=1))
+
+    return replace
 
 
-def kill_node(process):
-    node, members = _node_of(process)
-    for each in members:
-        os.kill(each, signal.SIGKILL)
-    return lambda: _replaced(node, removes=True)
-
-
-def freeze_node(process):
-    node, members = _node_of(process)
-    for each in members:
-        os.kill(each, signal.SIGSTOP)
-    return lambda: _replaced(node, removes=True)
-
-
-def cancel(repo, backfill_id, calls):
-    """The time from the return of `cancel_backfill()` to the start of the last call."""
-    repo.cancel_backfill(backfill_id)
-    returned = time.time()
-    repo.wait_backfill(backfill_id)
-    return max(max(at for _, _, at in calls.all()) - returned, 0.0)
-
-
-def struck(what, seconds, runs, strike, reach, **options):
-    return Row(what, reach, functools.partial(disturbed, seconds, runs, strike), **options)
+def struck(what, number, strike, seconds, runs, reach, **options):
+    """A row for what happens to the worker that made the last call, or to its node."""
+    return Row(
+        f"{what}, runs of {duration(seconds)}: until a run of its is called elsewhere",
+        reach,
+        functools.partial(disturbed, seconds, runs, functools.partial(strike, number)),
+        **options,
+    )
 
 
 ROWS = [
@@ -260,26 +242,10 @@ ROWS = [
         "1,000,000 no-op runs: most bytes in Ray's object store",
         "0 B", bytes_in_the_store, is_size=True, rounds=1,
     ),
-    struck(
-        "worker killed, runs of 1 ms: until a run of its is called elsewhere",
-        0.001, 20_000, _worker(kill_worker, called_elsewhere), "50 ms", rounds=5,
-    ),
-    struck(
-        "worker killed, runs of 50 ms: the same",
-        0.05, 1_000, _worker(kill_worker, called_elsewhere), "50 ms", rounds=5,
-    ),
-    struck(
-        "node killed, runs of 50 ms: the same",
-        0.05, 1_000, _worker(kill_node, called_elsewhere), "3 s", rounds=1,
-    ),
-    struck(
-        "node frozen, runs of 50 ms: the same",
-        0.05, 1_000, _worker(freeze_node, called_elsewhere), "10 s", rounds=1,
-    ),
-    struck(
-        "cancel of runs of 1 ms: last call after it", 0.001, 50_000, cancel, "100 ms", rounds=5
-    ),
-    struck("cancel of runs of 50 ms: the same", 0.05, 1_000, cancel, "100 ms"),
+    struck("worker killed", signal.SIGKILL, signal_worker, 0.001, 20_000, "50 ms", rounds=5),
+    struck("worker killed", signal.SIGKILL, signal_worker, 0.05, 1_000, "50 ms", rounds=5),
+    struck("node killed", signal.SIGKILL, signal_node, 0.05, 1_000, "3 s", rounds=1),
+    struck("node frozen", signal.SIGSTOP, signal_node, 0.05, 1_000, "10 s", rounds=1),
 ]  # fmt: skip
 
 

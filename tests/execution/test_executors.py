@@ -6,7 +6,8 @@ import sys
 import time
 
 import cloudpickle
-from tests.support import counts, key, keys, letters, wait_until
+import pydantic
+from tests.support import counts, key, keys, letters
 
 import rivers as rs
 
@@ -188,115 +189,6 @@ def test_a_pool_bounds_the_runs_of_two_backfills(on_each_executor, notes, tmp_pa
     assert {line[0] for line in notes.lines()} == {"1"}
 
 
-def waiting(notes, gate):
-    """Makes an asset whose runs wait for a file."""
-
-    def asset(context):
-        notes.add(context.partition_key)
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.002)
-
-    return rs.Asset(asset, partitions_def=EIGHT)
-
-
-def test_a_cancel_lets_runs_in_flight_end_and_starts_none(on_each_executor, notes, tmp_path):
-    gate = tmp_path / "gate"
-    repo = on_each_executor(waiting(notes, gate))
-    launched = repo.backfill(partition_range=ALL, max_concurrency=1, block=False)
-    wait_until(lambda: notes.path.exists() and notes.lines())
-    assert repo.cancel_backfill(launched.backfill_id)
-    time.sleep(0.1)
-    gate.touch()
-    status = repo.wait_backfill(launched.backfill_id)
-    assert (status.status, counts(status)) == ("canceled", (1, 0, 7))
-    assert [line[0] for line in notes.lines()] == ["a"]
-
-
-def test_a_cancel_by_force_ends_runs_in_flight(on_each_executor, notes, tmp_path):
-    repo = on_each_executor(waiting(notes, tmp_path / "never"))
-    launched = repo.backfill(partition_range=ALL, max_concurrency=1, block=False)
-    wait_until(lambda: notes.path.exists() and notes.lines())
-    repo.cancel_backfill(launched.backfill_id, force_after=0.1)
-    status = repo.wait_backfill(launched.backfill_id, timeout=20)
-    assert (status.status, counts(status)) == ("canceled", (0, 0, 8))
-    (tmp_path / "never").touch()
-
-
-def test_a_pause_lets_runs_in_flight_end_and_starts_none(on_each_executor, notes):
-    @rs.Asset(partitions_def=rs.PartitionsDefinition.static_([str(n) for n in range(200)]))
-    def slow(context):
-        notes.add(context.partition_key)
-        time.sleep(0.01)
-
-    repo = on_each_executor(slow)
-    span = rs.PartitionKeyRange.single("0", "199")
-    launched = repo.backfill(partition_range=span, max_concurrency=2, block=False)
-    wait_until(lambda: notes.path.exists() and len(notes.lines()) > 5)
-    repo.pause_backfill(launched.backfill_id)
-    time.sleep(0.25)
-    before = len(notes.lines())
-    time.sleep(0.25)
-    assert len(notes.lines()) == before < 200
-    repo.unpause_backfill(launched.backfill_id)
-    assert counts(repo.wait_backfill(launched.backfill_id)) == (200, 0, 0)
-    assert len(notes.lines()) == 200
-
-
-def test_a_slow_run_holds_back_none_of_those_behind_it(on_each_executor, notes, tmp_path):
-    defined = rs.PartitionsDefinition.static_([str(number) for number in range(300)])
-    gate = tmp_path / "gate"
-
-    @rs.Asset(partitions_def=defined)
-    def asset(context):
-        if context.partition_key == "150":
-            deadline = time.monotonic() + 30
-            while not gate.exists() and time.monotonic() < deadline:
-                time.sleep(0.002)
-        notes.add(context.partition_key)
-
-    repo = on_each_executor(asset)
-    span = rs.PartitionKeyRange.single("0", "299")
-    launched = repo.backfill(partition_range=span, max_concurrency=2, block=False)
-    wait_until(lambda: notes.path.exists() and len(notes.lines()) == 299)
-    gate.touch()
-    assert counts(repo.wait_backfill(launched.backfill_id)) == (300, 0, 0)
-
-
-def test_an_urgent_backfill_starts_before_the_rest_of_another(on_each_executor, notes):
-    def note(context):
-        notes.add(context.asset_name)
-        time.sleep(0.01)
-
-    many = rs.PartitionsDefinition.static_([str(number) for number in range(200)])
-    long = rs.Asset(note, name="long", partitions_def=many)
-    urgent = rs.Asset(note, name="urgent", partitions_def=EIGHT)
-    queue = rs.RunQueueConfig(max_concurrent_runs=2)
-    repo = on_each_executor(long, urgent, run_queue=queue)
-    span = rs.PartitionKeyRange.single("0", "199")
-    launched = repo.backfill(["long"], partition_range=span, block=False)
-    wait_until(lambda: notes.path.exists() and notes.lines())
-    result = repo.backfill(["urgent"], partition_range=ALL, tags=[("rivers/priority", "5")])
-    assert counts(result) == (8, 0, 0)
-    assert len(notes.lines()) < 150
-    repo.cancel_backfill(launched.backfill_id)
-    repo.wait_backfill(launched.backfill_id)
-
-
-def test_a_call_that_takes_too_long_fails(on_each_executor, notes):
-    @rs.Asset(partitions_def=EIGHT, timeout=0.3)
-    def hangs(context):
-        notes.add(context.partition_key)
-        if context.partition_key in "be":
-            time.sleep(20)
-
-    repo = on_each_executor(hangs)
-    result = repo.backfill(partition_range=ALL, max_concurrency=2)
-    assert counts(result) == (6, 2, 0)
-    assert repo.backfill_errors(result.backfill_id)["error_type"].to_list() == ["TimeoutError"]
-    assert "0.3 s" in repo.get_backfill(result.backfill_id).error
-
-
 def test_async_functions_are_awaited(on_each_executor, notes):
     @rs.Asset(partitions_def=EIGHT)
     async def asset(context):
@@ -351,6 +243,88 @@ def test_functions_see_variables_that_were_just_set(on_each_executor, notes, mon
     monkeypatch.delenv("RIVERS_TEST_WORD")
     repo.backfill(partition_keys=keys("c"))
     assert notes.lines() == [["first"], ["second"], ["none"]]
+
+
+class Limits(pydantic.BaseModel):
+    rows: int
+
+
+def test_functions_get_their_config(on_each_executor, notes):
+    @rs.Asset(partitions_def=EIGHT)
+    def asset(context: rs.AssetExecutionContext[Limits]):
+        notes.add(context.config.rows + 1)
+
+    repo = on_each_executor(asset)
+    result = repo.backfill(partition_keys=keys("a"), config={"asset": {"rows": 5}})
+    assert counts(result) == (1, 0, 0)
+    assert notes.lines() == [["6"]]
+
+
+def test_a_multi_asset_stores_each_output_where_others_load_it(on_each_executor, tmp_path):
+    def asset(fn, name, deps=()):
+        handler = rs.PickleIOHandler(tmp_path / name, shared=True)
+        return rs.Asset(fn, name=name, partitions_def=EIGHT, io_handler=handler, deps=list(deps))
+
+    outputs = [
+        rs.AssetDef(name, io_handler=rs.PickleIOHandler(tmp_path / name, shared=True))
+        for name in ("left", "right")
+    ]
+
+    @rs.Asset.from_multi(output_defs=outputs, partitions_def=EIGHT)
+    def halves(context):
+        yield rs.Output(f"left {context.partition_key}", "left")
+        if context.partition_key != "c":
+            yield rs.Output(f"right {context.partition_key}", "right")
+
+    # It waits for all partitions, so the values come from other runs.
+    mapping = rs.PartitionMapping.all_partitions()
+    deps = [rs.AssetDef.input("left", mapping)]
+    total = asset(lambda left: sorted(left.values()), "total", deps)
+    repo = on_each_executor(halves, total)
+    result = repo.backfill(partition_range=ALL)
+    assert (result.completed, result.failed) == (15, 1), repo.get_backfill(result.backfill_id).error
+    assert "right" in repo.get_backfill(result.backfill_id).error
+    assert repo.load_node("right", partition_key=key("b")) == "right b"
+    assert repo.load_node("total", partition_key=key("b")) == [f"left {own}" for own in "abcdefgh"]
+
+
+def test_hooks_are_called_where_the_run_is_executed(on_each_executor, notes):
+    @rs.Hook.success
+    def done(context):
+        notes.add("done", context.partition.key, context.output, os.getpid())
+
+    @rs.Hook.failure
+    def failed(context):
+        notes.add("failed", context.partition.key, context.error.replace(" ", ""), os.getpid())
+
+    @rs.Asset(hooks=[done, failed], partitions_def=EIGHT)
+    def asset(context):
+        notes.add("called", context.partition_key, "", os.getpid())
+        if context.partition_key == "c":
+            raise ValueError("boom")
+        return 7
+
+    result = on_each_executor(asset).backfill(partition_keys=keys("a", "b", "c"))
+    assert counts(result) == (2, 1, 0)
+    lines = [line for line in notes.lines() if line[0] != "called"]
+    assert sorted(line[:3] for line in lines) == [
+        ["done", "a", "7"], ["done", "b", "7"], ["failed", "c", "ValueError:boom"],
+    ]  # fmt: skip
+    called = {line[1]: line[-1] for line in notes.lines() if line[0] == "called"}
+    assert {line[1]: line[-1] for line in lines} == called
+
+
+def test_an_exit_and_a_lack_of_memory_fail_their_run_only(on_each_executor):
+    @rs.Asset(partitions_def=EIGHT)
+    def asset(context):
+        if context.partition_key in "be":
+            raise {"b": SystemExit, "e": MemoryError}[context.partition_key]
+
+    repo = on_each_executor(asset)
+    result = repo.backfill(partition_range=ALL, max_concurrency=1)
+    assert counts(result) == (6, 2, 0)
+    types = repo.backfill_errors(result.backfill_id)["error_type"].to_list()
+    assert sorted(types) == ["MemoryError", "SystemExit"]
 
 
 def test_single_runs_are_executed_too(on_each_executor):

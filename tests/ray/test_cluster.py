@@ -70,3 +70,15 @@ def test_nothing_starts_long_after_a_cancel_has_returned(on_ray, notes):
     print(f"the last call began {1000 * (max(calls) - returned):.0f} ms after the cancel")
     assert status.status == "canceled"
     assert status.completed_partitions == len(calls)
+
+
+def test_a_run_that_logs_nothing_ends_when_it_ends(on_ray, monkeypatch):
+    from rivers.execution import ray_actor
+
+    # Time for which a worker waits for a log record.
+    monkeypatch.setattr(ray_actor, "_BEAT_SECONDS", 60.0)
+    repo = on_ray(rs.Asset(lambda: time.sleep(0.3), name="a", partitions_def=EIGHT))
+    launched = repo.backfill(
+        partition_range=rs.PartitionKeyRange.single("a", "b"), max_concurrency=1, block=False
+    )
+    assert counts(repo.wait_backfill(launched.backfill_id, timeout=40)) == (2, 0, 0)

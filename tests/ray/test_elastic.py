@@ -42,14 +42,30 @@ def test_batches_have_names_in_the_dashboard(on_ray, notes):
     assert all(name.endswith(result.backfill_id) for name in names)
 
 
-def test_workers_that_are_not_needed_leave_their_room(on_ray, monkeypatch):
+def test_there_are_as_many_workers_as_runs_and_none_when_these_have_ended(
+    on_ray, notes, tmp_path, monkeypatch
+):
     monkeypatch.setattr(ray_pool, "IDLE_SECONDS", 0.5)
-    asset = rs.Asset(
-        lambda: None, name="a", partitions_def=EIGHT, compute={"num_cpus": 1, "memory": 2**20}
-    )
-    on_ray(asset).backfill(partition_range=ALL, max_concurrency=3)
-    free = lambda: ray.available_resources().get("CPU", 0) == ray.cluster_resources()["CPU"]  # noqa: E731
-    wait_until(free)
+    gate = tmp_path / "gate"
+
+    def waits():
+        notes.add(where()[1])
+        deadline = time.monotonic() + 60
+        while not gate.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def used():
+        return ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0)
+
+    wait_until(lambda: used() == 0)
+    repo = on_ray(rs.Asset(waits, name="a", partitions_def=EIGHT))
+    three = rs.PartitionKeyRange.single("a", "c")
+    launched = repo.backfill(partition_range=three, max_concurrency=6, block=False)
+    wait_until(lambda: len({line[0] for line in notes.lines()}) == 3)
+    wait_until(lambda: used() == 3)
+    gate.touch()
+    assert counts(repo.wait_backfill(launched.backfill_id)) == (3, 0, 0)
+    wait_until(lambda: used() == 0)
 
 
 def test_a_node_that_joins_is_used(on_ray, notes, ray_cluster, tmp_path):

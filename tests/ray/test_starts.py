@@ -1,87 +1,79 @@
 """Workers that do not start: what is tried again, and what is final."""
 
-from concurrent.futures import Future
-from typing import ClassVar
+import os
 
 import pytest
+from tests.support import counts, letters, wait_until
 
-from rivers.exceptions import ExecutionError
-from rivers.execution.compute import Compute
+import rivers as rs
+from rivers.exceptions import RiversError
 
 ray_pool = pytest.importorskip("rivers.execution.ray_pool")
 
+FOUR = letters(4)
+ALL = rs.PartitionKeyRange.single("a", "d")
 
-class Unstarted:
-    """An actor that never starts; the pool learns why when the test says so."""
+UNSTARTED = """
+import importlib, os, sys, time
 
-    made: ClassVar = []
+with open({notes!r}, "a") as file:
+    file.write(f"{{os.getpid()}}\\n")
+with open({notes!r}) as file:
+    place = [int(line) for line in file].index(os.getpid())
+if place < {count}:
+    {end}
+sys.path.remove({folder!r})
+del sys.modules["rivers"]
+importlib.import_module("rivers")
+"""
+"""What stands where workers look for our package: the first of them end while they start."""
 
-    def __init__(self, compute, options):
-        self.done = Future()
-        self.made.append(self)
-
-    def start(self):
-        return self
-
-    def future(self):
-        return self.done
-
-    def kill(self):
-        return None
-
-    def fail(self, text):
-        from ray.exceptions import RayActorError
-
-        error = RayActorError()
-        error.error_msg = text
-        self.done.set_exception(error)
+END_PROCESS = "os._exit(3)"
+END_NODE = "os.kill(os.getppid(), 9); time.sleep(60)"
 
 
 @pytest.fixture
-def pool(monkeypatch):
-    """A pool whose actors do not start."""
-    monkeypatch.setattr(ray_pool, "RayActor", Unstarted)
-    monkeypatch.setattr(Unstarted, "made", [])
+def unstarted(on_ray, notes, tmp_path):
+    """Makes a repository on the cluster, of whose workers the first `count` end while they start."""
 
-    class Cluster:
-        options: ClassVar = {}
+    def make(count, end, **compute):
+        folder = tmp_path / "first"
+        (folder / "rivers").mkdir(parents=True)
+        text = UNSTARTED.format(notes=str(notes.path), count=count, end=end, folder=str(folder))
+        (folder / "rivers" / "__init__.py").write_text(text)
+        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+        asset = rs.Asset(lambda: None, name="a", partitions_def=FOUR, compute=compute)
+        return on_ray(asset, runtime_env={"env_vars": {"PYTHONPATH": path}})
 
-    return ray_pool.RayPool(Cluster(), Compute(), None)
-
-
-def requested(pool, count):
-    """Has so many callers wait for an actor; returns those that were requested."""
-    before = len(Unstarted.made)
-    tickets = [ray_pool._Ticket(0, True, next(pool._numbers)) for _ in range(count)]
-    pool._waiting, pool._events = tickets, dict.fromkeys(tickets, ray_pool.threading.Event())
-    assert pool._take(tickets[0], ray_pool._User(0, lambda: None)) is None
-    return Unstarted.made[before:]
+    return make
 
 
-def test_actors_that_fail_together_count_once(pool):
-    for _ in range(4):
-        started = requested(pool, 8)
-        assert len(started) == 8
-        for actor in started:
-            actor.fail("the process was killed")
-    requested(pool, 1)[0].fail("the process was killed")
-    with pytest.raises(ExecutionError, match=r"could not be started: .*the process was killed"):
-        requested(pool, 1)
+def test_workers_that_fail_together_count_once(unstarted, notes, monkeypatch):
+    monkeypatch.setattr(ray_pool, "_MAX_START_FAILURES", 3)
+    repo = unstarted(4, END_PROCESS)
+    assert counts(repo.backfill(partition_range=ALL, max_concurrency=4)) == (4, 0, 0)
+    assert len(notes.lines()) > 4
 
 
-def test_actors_that_are_lost_with_their_nodes_do_not_count(pool):
-    for _ in range(10):
-        requested(pool, 1)[0].fail("The actor died because its node has died. Node Id: 1")
-    assert len(requested(pool, 1)) == 1
+def test_workers_that_keep_failing_stop_the_backfill(unstarted, notes, monkeypatch):
+    monkeypatch.setattr(ray_pool, "_MAX_START_FAILURES", 2)
+    repo = unstarted(100, END_PROCESS)
+    with pytest.raises(RiversError, match="a Ray worker could not be started: The actor died"):
+        repo.backfill(partition_range=ALL, max_concurrency=1)
+    assert len(notes.lines()) == 2
 
 
-def test_who_has_lost_an_actor_asks_the_least_urgent_for_its_own_once(pool):
-    asked = []
-
-    def user(priority):
-        return ray_pool._User(priority, lambda: (asked.append(priority), pool.wake_waiting()))
-
-    pool._busy = {place: user(priority) for place, priority in enumerate((5, 1, 9))}
-    for _ in range(3):
-        pool.acquire(5, lambda: False, lambda: None, has_lost=True)
-    assert asked == [1, 5]
+def test_workers_that_are_lost_with_their_nodes_do_not_count(
+    unstarted, notes, ray_cluster, monkeypatch
+):
+    monkeypatch.setattr(ray_pool, "_MAX_START_FAILURES", 1)
+    repo = unstarted(1, END_NODE, resources={"short": 1})
+    node = ray_cluster.add_node(num_cpus=1, resources={"short": 1})
+    try:
+        launched = repo.backfill(partition_range=ALL, max_concurrency=1, block=False)
+        wait_until(notes.lines)
+        ray_cluster.cluster.remove_node(node, allow_graceful=False)
+        node = ray_cluster.add_node(num_cpus=1, resources={"short": 1})
+        assert counts(repo.wait_backfill(launched.backfill_id)) == (4, 0, 0)
+    finally:
+        ray_cluster.cluster.remove_node(node)

@@ -97,7 +97,10 @@ class Script:
 
 @pytest.fixture(params=["threads", "processes", "async"])
 def script(request, tmp_path):
-    script = Script(tmp_path, request.param)
+    executor = request.param
+    if executor == "ray":
+        executor = request.getfixturevalue("ray_cluster").cluster.address
+    script = Script(tmp_path, executor)
     yield script
     script.open_gate()
     for group in script.groups:
@@ -106,6 +109,12 @@ def script(request, tmp_path):
     script.process.wait(TIMEOUT)
 
 
+EVERYWHERE = pytest.mark.parametrize(
+    "script", ["threads", "processes", "async", "ray"], indirect=True
+)
+
+
+@EVERYWHERE
 def test_sigint_once_cancels_the_rest(script):
     backfill_id = script.begin()
     script.interrupt()
@@ -134,6 +143,7 @@ def test_sigint_once_ends_with_a_traceback_that_says_how_to_go_on(script):
     assert f"KeyboardInterrupt: canceled; run the rest with rerun_backfill('{backfill_id}')" in err
 
 
+@EVERYWHERE
 def test_sigint_twice_stops_at_once_and_leaves_it_resumable(script):
     backfill_id = script.begin()
     script.interrupt()

@@ -12,6 +12,7 @@ import pytest
 from tests.ui.conftest import MISSING, launch, open_backfill
 
 import rivers as rs
+from rivers._worker_counts import WorkerCounts
 from rivers.ui import Server
 
 if os.environ.get("CI") == "true":
@@ -118,6 +119,25 @@ def test_copied_python_runs_the_part(shop_page):
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True, timeout=60)
     latest, _ = client.list_views()
     assert (latest.completed, latest.assets) == (2, ["orders"])
+
+
+def test_how_many_workers_there_are_and_what_they_wait_for_is_shown(page, served):
+    launched = launch(served)
+    open_backfill(page, served, launched)
+    head = page.locator(".card").first
+    expect(head).not_to_contain_text("worker")
+    # As an executor on a cluster does.
+    engine = served.repository._runtime.connect().engine
+    (key,) = engine.live()
+    unmet = "of 3 nodes none has 1 CPU, 8 GPU; the largest has 0 GPU"
+    for counts in (WorkerCounts(3, 2, None), WorkerCounts(0, 0, unmet)):
+        engine.set_workers(key, counts.to_json())
+        expect(head).to_contain_text("3 workers on 2 nodes" if counts.num_workers else unmet)
+        answer = served.api("GET", f"/backfills/{launched}")
+        assert WorkerCounts(**answer["workers"]) == counts
+    served.gate.set()
+    served.repository.wait_backfill(launched)
+    expect(head).not_to_contain_text("none has")
 
 
 def test_a_dialog_is_closed_when_another_view_is_shown(page, served):

@@ -247,6 +247,7 @@ class _Log:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._records: list[bytes] = []
+        self._has_ended = False
 
     def send_bytes(self, data: bytes) -> None:
         with self._changed:
@@ -254,15 +255,21 @@ class _Log:
             self._changed.notify_all()
 
     def take(self) -> list[bytes]:
-        """Returns all records."""
+        """Returns all records: a range has ended, and the coordinator gets them with its outcome."""
         with self._changed:
             taken, self._records = self._records, []
+            self._has_ended = True
+            self._changed.notify_all()
             return taken
 
     def wait(self, timeout: float) -> list[bytes]:
-        """Returns the first records, as many as fit into a small message; waits for the first."""
+        """Returns the first records, as many as fit into a small message; waits for the first.
+
+        It does not wait once a range has ended: the coordinator reads the outcome after the answer.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._records, timeout)
+            self._changed.wait_for(lambda: self._records or self._has_ended, timeout)
+            self._has_ended = False
             size = count = 0
             for record in self._records:
                 size += len(record)

@@ -14,12 +14,20 @@ ALL = rs.PartitionKeyRange.single("0", str(COUNT - 1))
 
 
 def noting(notes):
-    """Makes an asset whose runs note their partition."""
+    """Makes an asset whose runs note their partition and the address of their node.
+
+    They wait while there is a file `hold` beside the notes.
+    """
 
     def noted(context):
+        import ray
+
         with Path(notes).open("a") as file:
-            file.write(f"{context.partition_key}\n")
+            file.write(f"{context.partition_key} {ray.util.get_node_ip_address()}\n")
         time.sleep(0.02)
+        deadline = time.monotonic() + 90
+        while Path(notes).with_name("hold").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     defined = rs.PartitionsDefinition.static_([str(number) for number in range(COUNT)])
     return rs.Asset(noted, name="noted", partitions_def=defined)
@@ -37,7 +45,7 @@ def main(storage, notes, address):
         address = cluster.cluster.address
     executor = rs.Executor.ray(address)
     repo = rs.CodeRepository([noting(notes)], default_executor=executor)
-    repo = repo.resolve(rs.Storage.embedded(storage))
+    repo = repo.resolve(rs.Storage.open(storage))
     launched = repo.backfill(partition_range=ALL, max_concurrency=2, block=False)
     if cluster is not None:
         while not Path(notes).exists():

@@ -44,7 +44,11 @@ definition = rs.PartitionsDefinition.static_(keys)
 visited = rs.Asset(
     visit_later if executor == "async" else visit, name="visited", partitions_def=definition
 )
-where = rs.Executor.parallel(2) if executor == "processes" else None
+where: rs.Executor | None = None
+if executor == "processes":
+    where = rs.Executor.parallel(2)
+elif ":" in executor:  # The address of a Ray cluster.
+    where = rs.Executor.ray(executor)
 repo = rs.CodeRepository([visited], default_executor=where).resolve(
     rs.Storage.embedded(folder / "rivers.db")
 )
