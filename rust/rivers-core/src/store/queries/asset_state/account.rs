@@ -152,6 +152,7 @@ impl Account {
             };
         }
         parts.retain(|part| !part.partitions.is_empty());
+        let has_same_space = **plan.layers()[layer].selection().space() == **space;
         let source = Source {
             declared: declared(request, asset),
             from: request.created_at,
@@ -161,6 +162,7 @@ impl Account {
                 key: row.key,
                 plan: Box::new(plan),
                 layer,
+                has_same_space,
                 runs,
             },
         };
