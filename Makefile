@@ -21,7 +21,7 @@ ENVIRONMENT := .venv/.installed
 EXTENSION := python/rivers/_rivers.abi3.so
 RUST := $(shell find rust -name fuzz -prune -o -type f -not -name '.*' -print 2>/dev/null) Cargo.toml Cargo.lock
 
-.PHONY: help .venv build wheel new-user demo test test-rust test-python test-postgres simulate torture torture-postgres torture-ray check docs docs-serve lint types guard profile bench bench-peers fmt lock clean
+.PHONY: help .venv build wheel new-user demo test test-rust test-python test-postgres simulate torture soak torture-postgres torture-ray check docs docs-serve lint types guard profile bench bench-peers fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z.][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/\1|\2/' \
@@ -86,6 +86,9 @@ simulate: ## Simulate the engine with a million seeds; SEED=... is the first
 
 torture: build ## Kill backfills a thousand times; SEED=... repeats what was printed
 	python tests/durability/torture.py --kills 1000 $(if $(SEED),--seed $(SEED))
+
+soak: build ## Run everything at once for an hour, and plot what it uses; MINUTES=... is another length
+	python benches/soak.py --minutes $(or $(MINUTES),60)
 
 torture-postgres: build ## Strike backfills over a server with a thousand faults; SEED=... repeats what was printed
 	python tests/durability/torture_postgres.py --faults 1000 $(if $(SEED),--seed $(SEED))

@@ -74,7 +74,7 @@ def make_repository(folder, executor=None):
         """All flights. A partition with too many cancellations fails, the others are kept."""
         tables = {}
         for key in context.partition.keys:
-            (date,), (origin,) = key.keys["date"], key.keys["origin"]
+            date, origin = key["date"], key["origin"]
             table = tables[key] = flights_of(date, origin)
             canceled = table["dep_time"].null_count() / table.height
             if canceled > context.config.max_canceled and date not in confirmed_days:

@@ -129,14 +129,16 @@ class Proxy:
         self._open.add(own)
         ways = [own.requests(reader), own.answers(from_server)]
         with contextlib.suppress(OSError):
-            await asyncio.gather(*map(self._way, ways))
+            await asyncio.gather(*(self._way(own, way) for way in ways))
         own.close()
         self._open.discard(own)
 
     @staticmethod
-    async def _way(pieces):
-        with contextlib.suppress(OSError):
+    async def _way(own, pieces):
+        try:
             await pieces
+        except OSError:  # A process that is killed resets its connections.
+            own.close()
 
     def _call(self, function):
         async def call():

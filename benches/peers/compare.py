@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # It is started as a file.
+from tests.postgres_server import VARIABLE, server
+
 HERE = Path(__file__).parent
 TIMEOUT = 300
 """Seconds for one piece of work."""
@@ -102,6 +105,7 @@ WORKS = [
     Work("list of 1,000 x 1,000 keys", "keys", {OURS: 1000, RIVERS: 1000, DAGSTER: 1000}),
     Work("no-op runs, in memory", "memory", {OURS: 100_000, RIVERS: 300, DAGSTER: 50}, True),
     Work("no-op runs, on disk", "disk", {OURS: 100_000, RIVERS: 300, DAGSTER: 50}, True),
+    Work("no-op runs, in a PostgreSQL server", "server", {OURS: 100_000}, True),
 ]
 
 
@@ -159,9 +163,11 @@ def main():
     head = ("work", "with", "measured", "peak memory", "times our time", "times our memory")
     line(head)
     line(["---"] * len(head))
-    for work in WORKS:
-        for row in rows(work, arguments.rounds):
-            line(row)
+    with server() as url:
+        os.environ[VARIABLE] = url
+        for work in WORKS:
+            for row in rows(work, arguments.rounds):
+                line(row)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,11 @@
 """The work of the comparison, in this package."""
 
+import os
+
 import probe
+
+SERVER = "RIVERS_TEST_POSTGRES"
+"""The URL of the server that the comparison has started."""
 
 
 def works():
@@ -15,6 +20,9 @@ def works():
                 for name, size in zip("abc", sizes, strict=False)
             }
         )
+
+    def server():
+        return rs.Storage.postgres(f"{os.environ[SERVER]}?schema=p{os.getpid()}")
 
     def repository(definition, storage):
         @rs.Asset(partitions_def=definition)
@@ -42,6 +50,7 @@ def works():
         "keys": keys,
         "memory": lambda size: noop(size, rs.Storage.memory()),
         "disk": lambda size: noop(size, rs.Storage.embedded("rivers.db")),
+        "server": lambda size: noop(size, server()),
     }
 
 

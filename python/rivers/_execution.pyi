@@ -9,7 +9,7 @@ from typing_extensions import disjoint_base
 
 from rivers._partitions import PartitionKey
 from rivers._planning import Plan, Selection, Space
-from rivers._storage import BackfillSnapshot, Store
+from rivers._storage import LiveSnapshot, Store
 from rivers.execution.direct import DirectCall
 from rivers.execution.executor import Executor
 from rivers.execution.runner import CallOutcome, Program
@@ -105,7 +105,7 @@ class Engine:
     def end_preemption(self) -> None:
         """Lets lower priorities start again, if the request is not submitted after all."""
 
-    def snapshot(self, id: str) -> BackfillSnapshot | None:
+    def snapshot(self, id: str) -> LiveSnapshot | None:
         """A live backfill as it stands in memory; `None` if it is not live in this process."""
 
     def wants_worker(self) -> bool:
@@ -410,8 +410,8 @@ class Run:
     def check_defined(self, asset: int, space: Space) -> None:
         """Fails the partitions of an asset that are not in `space`."""
 
-    def survivors(self, asset: int) -> Selection | None:
-        """The partitions of an asset that this run materializes; `None`: all.
+    def survivors(self, asset: int, among: Selection | None = None) -> Selection | None:
+        """The partitions of an asset that this run materializes, among some of its own; `None`: all of these.
 
         They were neither marked as failed nor skipped, nor materialized before.
         """

@@ -57,6 +57,9 @@ class PartitionKey:
     def keys(self) -> dict[str, list[str]]:
         """The values by dimension; only a `PartitionKey.Multi` has this attribute."""
 
+    def __getitem__(self, dimension: str, /) -> str:
+        """The value of a dimension; only a `PartitionKey.Multi` has dimensions with names."""
+
     @final
     class Single(PartitionKey):
         """A key of a definition with one dimension: one value, or several.

@@ -41,6 +41,13 @@ class BackfillSnapshot(TypedDict):
     """Whether no run starts until the backfill is unpaused."""
 
 @type_check_only
+class LiveSnapshot(BackfillSnapshot):
+    """What an engine has of a backfill that it runs."""
+
+    is_written: bool
+    """Whether a commit is being written: others may find more in the storage already."""
+
+@type_check_only
 class BackfillRecord(BackfillSnapshot):
     """A backfill, or the request of a manual run, as it is stored. Times are UTC."""
 
@@ -325,7 +332,14 @@ class Store:
         """Returns the number of backfills and manual runs."""
 
     def interrupted(self) -> list[str]:
-        """Returns the ids of the backfills that have not ended and that no live process runs."""
+        """Returns the ids of the backfills that have not ended and that no live process runs, by one look."""
+
+    def is_interrupted(self, id: str) -> bool:
+        """Whether no live process runs a backfill that has not ended.
+
+        Where its process may be alive although its lease is over, it looks for a second: a clock may have
+        been set.
+        """
 
     def rate(self, id: str) -> float | None:
         """Returns the partitions that a backfill ended per second lately; `None` if unknown."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from rivers._rivers import Selection, Store
-    from rivers._storage import BackfillRecord, BackfillSnapshot, RunError
+    from rivers._storage import BackfillRecord, LiveSnapshot, RunError
     from rivers.partitions import PartitionKeyRange
     from rivers.status.activity import Activity
     from rivers.status.grid import Bounds, Cells, Grid
@@ -86,7 +86,7 @@ class LiveBackfills(Controls, Protocol):
     def engine(self) -> Engine:
         """The engine that runs them."""
 
-    def snapshot(self, backfill_id: str, /) -> BackfillSnapshot | None:
+    def snapshot(self, backfill_id: str, /) -> LiveSnapshot | None:
         """The record of a backfill that is live in this process."""
 
     def wait(self, key: int, timeout: float, /) -> bool:
@@ -167,9 +167,11 @@ class BackfillClient:
         """
         store = self._store
         # The engine answers for a backfill that runs in this process without waiting for the storage or
-        # the interpreter, which beside compute-bound functions takes milliseconds to acquire again.
+        # the interpreter, which beside compute-bound functions takes milliseconds to acquire again. While
+        # it commits, only the storage can tell whether others see that commit already.
         live = None if self._live is None else self._live.snapshot(backfill_id)
-        record: Any = live or store.backfill(backfill_id)
+        is_current = live is not None and not live["is_written"]
+        record: Any = live if is_current else store.backfill(backfill_id)
         if record is None or record["manual"]:
             return None
         in_progress = record["status"] == "in_progress"
@@ -661,7 +663,9 @@ class BackfillClient:
             # What runs in this process is not interrupted, and what stopped here did so for a reason, which
             # `wait` raises.
             if interrupted and (self._live is None or self._live.wait(key, 0.0)):
-                raise _interrupted(backfill_id)
+                if self._store.is_interrupted(backfill_id):
+                    raise _interrupted(backfill_id)
+                continue
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 msg = f"the backfill {backfill_id!r} has not ended within {timeout:g} seconds"
@@ -723,7 +727,7 @@ class BackfillClient:
                 yield status
             if status.status != "in_progress":
                 return
-            if interrupted:
+            if interrupted and await asyncio.to_thread(self._store.is_interrupted, backfill_id):
                 raise _interrupted(backfill_id)
             await asyncio.sleep(every)
 

@@ -314,6 +314,8 @@ def test_json_of_what_is_reported_and_forgotten(shell):
 def test_a_selector_on_the_command_line(shell):
     plan = shell.run("backfill", "grid.py", "--select", "+daily", *DAYS, "-n", "--json")
     assert json.loads(plan)["partitions_per_asset"] == {"daily": 4}
+    told = shell.run("backfill", "grid.py", "--select", "+daily", *DAYS, "-n")
+    assert told == "dry run: 4 partitions in 4 runs of daily\n"
 
 
 def test_materialize_executes_one_run(shell):

@@ -106,6 +106,7 @@ def test_json_of_each_command(failed):
     counts = {"num_partitions": 4, "completed": 2, "failed": 2, "canceled": 0}
     assert listed | counts == listed
     assert told["status"] | listed == told["status"]
+    assert set(rs.BackfillClient(failed.storage()).backfills().columns) <= set(listed)
     assert "no data for" in told["status"]["error"]
     states = {row["partition"]: row["status"] for row in told["partitions"]}
     assert states == {

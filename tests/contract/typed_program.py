@@ -96,7 +96,7 @@ grid = rs.PartitionsDefinition.multi(
 
 @rs.Asset(partitions_def=grid)
 def regional(context: rs.AssetExecutionContext) -> str:
-    return context.partition_key
+    return ", ".join(key["date"] for key in context.partition.keys)
 
 
 by_hand: rs.AssetExecutionContext[Settings] = rs.AssetExecutionContext(

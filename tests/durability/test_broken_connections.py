@@ -16,6 +16,46 @@ KEYS = [f"k{number:02}" for number in range(60)]
 WHOLE = rs.PartitionKeyRange.single(KEYS[0], KEYS[-1])
 COMMIT = b'INSERT INTO "{schema}".segment'
 LEASE = 6.0
+OLD = 110  # Backfills to be removed.
+
+PRUNE = """
+import datetime as dt
+import signal
+
+
+def in_a_child(work, seconds=None):
+    ready, is_ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        work(is_ready)
+        os._exit(0)
+    os.read(ready, 1)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] in (0, signal.SIGKILL)
+
+
+def prune(is_ready):
+    storage = rs.Storage.open(sys.argv[2])
+    os.write(is_ready, b".")
+    storage.prune(dt.timedelta(0))
+
+
+def look(is_ready):
+    os.write(is_ready, b".")
+    storage = rs.Storage.open(sys.argv[3])
+    note(f"{storage.num_backfills()} {storage.check()}")
+
+
+left, seconds = sys.argv[4], 0.2
+while left == sys.argv[4]:  # Until a kill comes after some were removed.
+    in_a_child(prune, seconds)
+    in_a_child(look)
+    left, seconds = (folder / "notes").read_text().splitlines()[-1].split()[0], seconds * 1.6
+in_a_child(prune)
+in_a_child(look)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +218,17 @@ def test_the_first_connection_through_a_cut_says_what_is_wrong(place):
     with pytest.raises(StorageError, match=r"rivers@127.0.0.1") as refused:
         rs.Storage.open(place.proxy.url(place.url))
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_prune_that_is_killed_again_and_again_removes_whole_backfills(place, processes):
+    repository = place.repository(directly=True)
+    for number in range(OLD):
+        repository.backfill(partition_keys=[rs.PartitionKey.single(KEYS[number % len(KEYS)])])
+    repository.close()
+    place.proxy.delay = 0.01
+    processes.end(processes.start(PRUNE, place.proxy.url(place.url), place.url, OLD))
+    left = [int(note.split()[0]) for note in processes.notes()]
+    assert {note.partition(" ")[2] for note in processes.notes()} == {"[]"}
+    assert left == sorted(left, reverse=True)
+    assert left[0] == OLD  # The first was killed in the middle of a transaction.
+    assert left[-1] == 0

@@ -53,9 +53,6 @@ STRATEGIES = [
     rs.BackfillStrategy.per_dimension(multi_run=["region"], single_run=["date"]),
 ]
 
-BEHIND_NS = 50_000_000
-"""An engine answers `get_backfill` from its memory, which follows a commit that others can already read."""
-
 
 @contextlib.contextmanager
 def call(folder, context):
@@ -294,7 +291,7 @@ class Round:
         self.calls.update(new)
         return new
 
-    def check_end(self, behind=BEHIND_NS):
+    def check_end(self, behind=0):
         """Checks that every partition has ended exactly once, that completed values exist, and all answers."""
         answers = histories.read(self.folder) + self.on_disk
         self.seen["answers"] += histories.check(answers, self.begun, self.deaths, behind)

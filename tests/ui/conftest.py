@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -155,6 +156,34 @@ def browser():
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@contextlib.contextmanager
+def backfill_beside(storage):
+    """A backfill of many short runs, which still runs when the block ends."""
+
+    @rs.Asset(partitions_def=rs.PartitionsDefinition.daily("1900-01-01", end="2000-01-01"))
+    def ticks(context):
+        time.sleep(0.01)
+
+    with rs.CodeRepository([ticks]).resolve(storage) as repository:
+        backfill_id = repository.backfill(
+            partition_range=rs.PartitionKeyRange.single(None, None),
+            block=False,
+            max_concurrency=2,
+            max_failures=9,
+        ).backfill_id
+        yield backfill_id
+        view = rs.BackfillClient(storage).get_view(backfill_id)
+        assert (view.status, view.failed, view.completed > 0) == ("in_progress", 0, True)
+        repository.cancel_backfill(backfill_id)
+
+
+@pytest.fixture
+def beside(served):
+    """The id of a backfill that runs in the same storage meanwhile."""
+    with backfill_beside(rs.Storage.open(served.repository.storage.path)) as backfill_id:
+        yield backfill_id
 
 
 @pytest.fixture

@@ -54,6 +54,12 @@ def chosen_partitions(
     if len(ways) > 1 or not (ways or can_be_all):
         what = f"not {' with '.join(ways)}" if ways else f"or {all_of}"
         raise ConfigurationError(f"name the partitions in one way, with {_either(given)}; {what}")
+    if is_range and (dimensions := definition_of().dimension_names()):
+        names = ", ".join(dimensions)
+        msg = f"--from and --to are for one dimension, and these partitions have {names}; "
+        raise ConfigurationError(
+            f"{msg}give --range {dimensions[0]}={from_key or ''}..{to_key or ''}"
+        )
     if is_range:
         return {"partition_range": PartitionKeyRange.single(from_key, to_key)}
     if ranges:

@@ -110,9 +110,12 @@ def _print_plan(result: "BackfillResult", as_json: bool) -> None:
     planned = f"{count(result.num_partitions, 'partition')} in {count(result.num_runs, 'run')}"
     seconds = result.estimate or 0.0
     about = f", about {display.duration(seconds)}" if seconds >= _MIN_SHOWN_ESTIMATE else ""
-    output.print(f"dry run: {planned}{about}")
-    if len(set(result.partitions_per_asset.values())) > 1:
-        for name, partitions in result.partitions_per_asset.items():
+    of_assets = result.partitions_per_asset
+    are_listed = len(set(of_assets.values())) > 1
+    names = f" of {', '.join(of_assets)}" if of_assets and not are_listed else ""
+    output.print(escape(f"dry run: {planned}{names}{about}"))
+    if are_listed:
+        for name, partitions in of_assets.items():
             output.print(f"  {name}: {count(partitions, 'partition')}")
 
 

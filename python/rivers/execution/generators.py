@@ -244,9 +244,8 @@ class YieldedOutputs:
         """Has the next attempt do without the outputs whose values are stored."""
         for name in self._stored:
             index = self._outputs[name].index
-            made = self._run.survivors(index) or self._run.partitions
-            if self._selection is not None:
-                made = made.intersection(self._selection)
+            entered = self._run.partitions if self._selection is None else self._selection
+            made = self._run.survivors(index, self._selection) or entered
             if made.num_partitions:
                 self._run.keep_yielded(index, made)
 
@@ -272,9 +271,7 @@ def check_outputs(
     missing = []
     for output in step.outputs:
         if output.name not in values:
-            left = run.survivors(output.index)
-            if left is not None and selection is not None:
-                left = left.intersection(selection)
+            left = run.survivors(output.index, selection)
             if left is None or left.num_partitions:
                 missing.append(output.name)
     if missing:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rivers._fork import reset_in_children
+from rivers.exceptions import ExecutionError
 from rivers.execution.program_files import ProgramFiles
 from rivers.execution.worker_process import WorkerProcess
 from rivers.execution.workers import Workers
@@ -32,8 +33,16 @@ class ProcessWorkers(Workers):
         self._processes: _Processes | None = None
 
     def prepare(self) -> None:
-        """Starts the first process, so that it is there when the first runs are."""
-        self._started().prepare()
+        """Starts the first process, so that it is there when the first runs are.
+
+        Raises:
+            ExecutionError: The system starts none.
+        """
+        try:
+            self._started().prepare()
+        except OSError as error:
+            msg = f"no worker process can be started: {error}"
+            raise ExecutionError(msg) from error
 
     def execute(self, batch: Batch, program: Program) -> None:
         """Executes a batch in one of the processes."""

@@ -766,9 +766,7 @@ def _output_context(
     partition, failed = None, []
     if step.partitioned:
         entered = selection if selection is not None else run.partitions
-        left = None if run.has_no_failures else run.survivors(output.index)
-        if left is not None and selection is not None:
-            left = selection.intersection(left)
+        left = None if run.has_no_failures else run.survivors(output.index, selection)
         if left is not None:
             if not left.num_partitions:
                 return None

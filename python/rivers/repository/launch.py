@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,7 @@ from rivers._rivers import now
 from rivers.assets import pools
 from rivers.assets.config import check_config
 from rivers.client import BackfillClient
-from rivers.exceptions import ConfigurationError, ExecutionError, PartitionValidationError
+from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.execution import observer
 from rivers.execution.log_context import follow
 from rivers.execution.observer import Observed
@@ -43,14 +41,13 @@ from rivers.planning.request import (
 from rivers.planning.runs import plan_backfill, plan_rerun
 from rivers.planning.selection import stored_assets
 from rivers.planning.states import AssetStates
-from rivers.repository import made_again, waiting
+from rivers.repository import made_again, recorded, waiting
 from rivers.repository.at_exit import keep_until_idle
 from rivers.repository.importing import refuse_while_importing
 from rivers.repository.made_again import Again
 from rivers.repository.nested import refuse_blocking_the_loop, submission
+from rivers.repository.planned import estimate, planned_result
 from rivers.repository.spaces import Spaces
-from rivers.status import tables
-from rivers.status.results import BackfillResult, check_listed, run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +56,10 @@ if TYPE_CHECKING:
     from rivers._storage import BackfillRecord
     from rivers.assets.asset_graph import Graph, Node
     from rivers.execution.runner import Program
-    from rivers.partitions import PartitionKey
     from rivers.planning.expansion import Parts
     from rivers.repository.program_builder import ProgramBuilder
     from rivers.repository.runtime import Runtime
+    from rivers.status.results import BackfillResult
 
 _log = logging.getLogger("rivers")
 
@@ -207,17 +204,17 @@ class Launcher:
             msg = f"the backfill {backfill_id!r} has not ended"
             raise ExecutionError(msg, remedy=("cancel_or_resume", backfill_id))
         store = self.runtime.store
-        request = self._stored_request(backfill_id).rerun_options(
+        request = recorded.request_of(self.runtime.store, backfill_id).rerun_options(
             backfill_id, max_concurrency, max_failures
         )
-        launch = self._stored_launch(backfill_id).updated(self.launch)
+        launch = recorded.launch_of(self.runtime.store, backfill_id).updated(self.launch)
         spaces = self.spaces()
         left = store.uncompleted(backfill_id) if part is None else part
         if error_type is not None:
-            left = self._failed_with(backfill_id, error_type)
+            left = recorded.failed_with(store, backfill_id, error_type)
         earlier = store.plan(record["key"])
         nodes, plan = plan_rerun(request, self.graph, spaces, earlier, left)
-        origins = self._origins(backfill_id)
+        origins = recorded.origins_of(store, backfill_id)
         states = self.states(spaces)
         indices = {name: index for index, name in enumerate(record["assets"])}
 
@@ -248,7 +245,7 @@ class Launcher:
         refuse_while_importing("resume_backfill")
         record = self._record(backfill_id)
         connection = self.runtime.connect()
-        request = self._stored_request(backfill_id)
+        request = recorded.request_of(self.runtime.store, backfill_id)
         nodes = stored_assets(self.graph, request.selection)
         _, configs = check_config(request.config, nodes)
         plan = connection.store.plan(record["key"])
@@ -295,7 +292,7 @@ class Launcher:
         self._warn_of_lost_values(nodes)
         is_held = again is not None and not block
         assets = stored_assets_json(nodes, self._kept(nodes))
-        launch = self._stored_launch(backfill_id)
+        launch = recorded.launch_of(self.runtime.store, backfill_id)
         names = [node.name for node in nodes]
         observation = program.begin(
             Observed(
@@ -460,8 +457,12 @@ class Launcher:
                 )
             return self._result(key, backfill_id, plan, block)
         names = [node.name for node in prepared.nodes]
-        return _planned(
-            "", plan, "dry_run", names, lambda: self._estimate(names, plan, request.max_concurrency)
+        return planned_result(
+            "",
+            plan,
+            "dry_run",
+            names,
+            lambda: estimate(self.runtime, names, plan, request.max_concurrency),
         )
 
     def _built_again(self, prepared: Prepared) -> Program:
@@ -483,23 +484,13 @@ class Launcher:
         handler, isolation = self.builder.handler(node), self.runtime.executor.isolation
         return loadable(node, done, handler, isolation, self.runtime.store)
 
-    def _origins(self, backfill_id: str) -> list[str]:
-        """Ids of a backfill and of those that it runs again."""
-        origins: list[str] = []
-        origin: str | None = backfill_id
-        while origin is not None and origin not in origins:
-            origins.append(origin)
-            text = self.runtime.store.request(origin)
-            origin = None if text is None else BackfillRequest.from_json(text).rerun_of
-        return origins
-
     def _result(self, key: int, backfill_id: str, plan: Plan, block: bool) -> BackfillResult:
         if block:
             advice = f"run the rest with rerun_backfill({backfill_id!r})"
             left_advice = f"continue it with resume_backfill({backfill_id!r})"
             waiting.wait(self.runtime, key, backfill_id, plan.num_partitions, advice, left_advice)
         record = self._record(backfill_id)
-        result = _planned(backfill_id, plan, record["status"], record["assets"])
+        result = planned_result(backfill_id, plan, record["status"], record["assets"])
         result._fill(record)  # noqa: SLF001
         # The result holds the storage only: it must not keep the repository alive.
         storage = self.runtime.connect().storage
@@ -511,46 +502,6 @@ class Launcher:
     def _record(self, backfill_id: str) -> BackfillRecord:
         return self.runtime.connect().client._record(backfill_id)  # noqa: SLF001  (it raises the client's error)
 
-    def _stored_request(self, backfill_id: str) -> BackfillRequest:
-        text = self.runtime.store.request(backfill_id)
-        if text is None:
-            raise AssertionError  # The caller has its record, and nothing is ever deleted.
-        return BackfillRequest.from_json(text)
-
-    def _stored_launch(self, backfill_id: str) -> LaunchInfo:
-        text = self.runtime.store.request(backfill_id)
-        return LaunchInfo.from_json(None if text is None else json.loads(text).get("launch"))
-
-    def _estimate(self, names: list[str], plan: Plan, max_concurrency: int) -> float | None:
-        """Seconds that the runs of a plan would take at the rate of the assets' latest runs."""
-        seconds = self.runtime.store.seconds_per_partition(names)
-        if seconds is None or not plan.num_runs:
-            return None if seconds is None else 0.0
-        queue = self.runtime.run_queue
-        bounds = [
-            max_concurrency,
-            self.runtime.executor.capacity,
-            queue.max_concurrent_runs if queue else None,
-        ]
-        at_once = min(bound for bound in bounds if bound is not None)
-        rounds = math.ceil(plan.num_runs / at_once)
-        return rounds * seconds * plan.num_partitions / plan.num_runs
-
-    def _failed_with(self, backfill_id: str, error_type: str) -> list[Selection]:
-        """The partitions that failed with this type of error, by layer.
-
-        Raises:
-            ConfigurationError: No partition did.
-        """
-        store = self.runtime.store
-        failed = store.failed_with(backfill_id, error_type) if isinstance(error_type, str) else []
-        if not any(layer.num_partitions for layer in failed):
-            types = sorted({group["error_type"] for group in store.error_groups(backfill_id)})
-            there_are = f"the types are {', '.join(map(repr, types))}" if types else "none failed"
-            msg = f"no partition of {backfill_id!r} failed with error_type={error_type!r}; {there_are}"
-            raise ConfigurationError(msg)
-        return failed
-
 
 def _check_still_defined(program: Program, plan: Plan, spaces: Spaces) -> None:
     """Has runs look for partitions that are gone, where a definition has changed since."""
@@ -561,37 +512,6 @@ def _check_still_defined(program: Program, plan: Plan, spaces: Spaces) -> None:
                 selection.check_in(space, step.name)
             except PartitionValidationError:
                 step.check_defined(space)
-
-
-def _planned(
-    backfill_id: str,
-    plan: Plan,
-    status: str,
-    assets: list[str],
-    estimate: Callable[[], float | None] = lambda: None,
-) -> BackfillResult:
-    dry = status == "dry_run"
-    layers = plan.layers
-    result = BackfillResult(backfill_id, plan.num_partitions, plan.num_runs, status, is_dry_run=dry)
-    result.partitions_per_asset = {
-        assets[index]: selection.num_partitions
-        for selection, _, indices in layers
-        for index in (indices or range(len(assets)))
-    }
-    selections = result.__dict__["_selections"] = tuple(layer[0] for layer in layers)
-
-    def partition_keys() -> list[PartitionKey]:
-        instead = "to_polars() and the tables of a backfill need less memory"
-        check_listed("partitions", sum(own.num_partitions for own in selections), instead)
-        return [key for own in selections for key in own.keys()]  # noqa: SIM118
-
-    result._later(  # noqa: SLF001
-        run_ids=lambda: [] if dry else run_ids(backfill_id, plan.num_runs),
-        partition_keys=partition_keys,
-        to_polars=lambda: tables.of_layers(layers, assets, lambda at: layers[at][0].table()),
-        estimate=estimate,
-    )
-    return result
 
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

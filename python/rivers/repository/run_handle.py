@@ -75,7 +75,7 @@ class RunHandle:
         record = store.backfill_by_key(self._key)
         if record is None or record["status"] != "in_progress":
             return False
-        if interrupted:
+        if interrupted and store.is_interrupted(self._request_id):
             msg = f"the run {self.run_id} was interrupted: its process is gone"
             raise ExecutionError(msg)
         return True

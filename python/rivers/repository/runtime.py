@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from rivers._rivers import Store
-    from rivers._storage import BackfillSnapshot
+    from rivers._storage import LiveSnapshot
     from rivers.execution.executor import Executor
     from rivers.execution.resources import Resources
     from rivers.execution.workers import Workers
@@ -220,7 +220,7 @@ class Runtime:
 
     # -- the backfills of this process -------------------------------------------------------------
 
-    def snapshot(self, backfill_id: str) -> BackfillSnapshot | None:
+    def snapshot(self, backfill_id: str) -> LiveSnapshot | None:
         """The record of a backfill that is live in this process, without a query."""
         return self.engine.snapshot(backfill_id)
 

@@ -40,6 +40,7 @@ struct Snapshot {
     canceled: u64,
     tags: Vec<(String, String)>,
     paused: bool,
+    is_written: bool,
 }
 
 impl From<engine::Snapshot> for Snapshot {
@@ -54,6 +55,7 @@ impl From<engine::Snapshot> for Snapshot {
             canceled: snapshot.counts.canceled,
             tags: snapshot.request.tags.clone(),
             paused: snapshot.paused,
+            is_written: snapshot.is_written,
         }
     }
 }

@@ -183,8 +183,13 @@ impl Run {
         self.run.check_defined(asset, &space.space);
     }
 
-    fn survivors(&self, asset: u32) -> Option<Selection> {
-        self.run.survivors(asset).map(Selection::from)
+    #[pyo3(signature = (asset, among=None))]
+    fn survivors(&self, asset: u32, among: Option<&Selection>) -> Option<Selection> {
+        let survivors = match among {
+            None => self.run.survivors(asset),
+            Some(some) => self.run.survivors_among(asset, &some.selection),
+        };
+        survivors.map(Selection::from)
     }
 
     fn enter(&self, asset: u32, needs: Vec<u32>) -> Option<Selection> {

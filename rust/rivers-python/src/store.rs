@@ -158,6 +158,15 @@ impl Store {
         Ok(py.detach(|| backfills::interrupted(&*self.store))?)
     }
 
+    fn is_interrupted(&self, py: Python<'_>, id: &str) -> Result<bool> {
+        Ok(py.detach(|| {
+            let row = self.store.find(id)?;
+            row.map_or(Ok(false), |row| {
+                backfills::is_interrupted(&*self.store, &row)
+            })
+        })?)
+    }
+
     fn rate(&self, py: Python<'_>, id: &str) -> Result<Option<f64>> {
         self.of_backfill(py, id, |store, row| rates::live_rate(store, row))
     }

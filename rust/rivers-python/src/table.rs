@@ -219,9 +219,10 @@ fn histories(
         let Some(place) = row.request.partitioned_asset(asset) else {
             continue;
         };
-        let skips = store.skips(row.key, None)?;
         let plan = store.plan(row.key)?;
+        // Runs first: see `with_view`.
         let runs = store.runs(row.key, 0..u64::MAX)?;
+        let skips = store.skips(row.key, None)?;
         let own = plan.runs_of(plan.layer_with(place));
         let left = left_by_attempts(store, row.key, own.clone(), rows_of(&runs, &own))?;
         reasons.extend(skips.iter().map(|skip| skip.reason));

@@ -60,7 +60,7 @@ def list_backfills(status: tuple[str, ...], limit: int, as_json: bool, storage: 
     client = open_client(storage)
     views = client.list_views(status=wanted, limit=limit)
     if as_json:
-        write_json(json.dumps([view_json(view) for view in views]))
+        write_json(json.dumps([view_json(view, _error(client, view)) for view in views]))
         return
     print_storage(client.storage.path)
     if not views:

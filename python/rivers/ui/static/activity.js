@@ -1,9 +1,12 @@
 // What the runs of a backfill did over time: rate, failures, what waits, and what each slot did.
 import { each, h, link, put, s } from "./dom.js";
-import { ago, count, dot, duration, time, tone, until } from "./format.js";
+import { ago, count, dot, duration, rate, time, tone, until } from "./format.js";
 
 const CHART = 84;
 const LANE = 9;
+
+/** A block of a path: one path is drawn faster than many rectangles. */
+const block = (x = 0, y = 0, width = 0, height = 0) => (height ? `M${x} ${y}h${width}v${height}h${-width}z` : "");
 
 /** @param {HTMLElement} chart @param {HTMLElement} lists @param {any} data */
 export function drawActivity(chart, lists, data) {
@@ -12,19 +15,19 @@ export function drawActivity(chart, lists, data) {
 }
 
 /**
- * The runs that ended, those that failed, and as a line those that wait for their start.
+ * The runs that ended, those that failed, and as a line those that have not started.
  * @param {any} data
  */
 function rates({ bins, started, num_runs: total, seconds }) {
-  const top = Math.max(...bins.map((/** @type {number[]} */ bin) => bin[0]), 1);
+  const most = Math.max(...each(bins, ([ended]) => ended));
+  const top = Math.max(most, 1);
   const wide = 100 / bins.length;
-  const bars = bins.flatMap((/** @type {number[]} */ [ended, failed], index = 0) => {
-    const [good, bad] = [(CHART * (ended - failed)) / top, failed ? Math.max((CHART * failed) / top, 2) : 0];
-    const box = { x: index * wide, width: wide * 0.84 };
-    return [
-      ended > failed ? s("rect", { ...box, y: CHART + 2 - good - bad, height: good, fill: tone("completed") }) : null,
-      failed ? s("rect", { ...box, y: CHART + 2 - bad, height: bad, fill: tone("failed") }) : null,
-    ];
+  let [good, bad] = ["", ""];
+  bins.forEach((/** @type {number[]} */ [ended, failed], index = 0) => {
+    const low = failed ? Math.max((CHART * failed) / top, 2) : 0;
+    const high = (CHART * (ended - failed)) / top;
+    good += block(index * wide, CHART + 2 - low - high, wide * 0.84, high);
+    bad += block(index * wide, CHART + 2 - low, wide * 0.84, low);
   });
   let left = total;
   const points = started.map((runs = 0, index = 0) => {
@@ -32,13 +35,12 @@ function rates({ bins, started, num_runs: total, seconds }) {
     return `${(index + 1) * wide} ${CHART + 2 - (CHART * Math.max(left, 0)) / Math.max(total, 1)}`;
   });
   const failures = bins.reduce((sum = 0, /** @type {number[]} */ bin) => sum + bin[1], 0);
-  const label = `Up to ${count(Math.round(top / seconds))} runs per second; ${count(failures)} runs failed; ${count(Math.max(left, 0))} wait`;
+  const texts = [most ? `ended, up to ${rate(most / seconds)}` : "none has ended", `${count(failures)} failed`, `${count(Math.max(left, 0))} of ${count(total)} have not started`];
   return h("div",
     h("div.keys",
-      h("span", dot("completed"), `ended, up to ${count(Math.round(top / seconds))}/s`),
-      h("span", dot("failed"), `${count(failures)} failed`),
-      h("span", h("i.dash"), `${count(Math.max(left, 0))} of ${count(total)} wait for their start`)),
-    s("svg", { class: "chart", viewBox: `0 0 100 ${CHART + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, bars,
+      [dot("completed"), dot("failed"), h("i.dash")].map((sign, index) => h("span", sign, texts[index]))),
+    s("svg", { class: "chart", viewBox: `0 0 100 ${CHART + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": texts.join(", ") },
+      s("path", { d: good, fill: tone("completed") }), s("path", { d: bad, fill: tone("failed") }),
       s("path", { class: "waiting", d: `M0 2L${points.join("L")}` })));
 }
 
@@ -49,22 +51,23 @@ function rates({ bins, started, num_runs: total, seconds }) {
 function lanes({ lanes: rows, num_lanes: total, busy }) {
   if (!rows || !rows.length) return rows ? null : h("p.small.muted", "Runs are too many to draw what each worker did.");
   const wide = 100 / busy.length;
-  const blocks = rows.flatMap((text = "", row = 0) => {
+  let [ran, bad, idle] = ["", "", ""];
+  rows.forEach((text = "", row = 0) => {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const found = [];
+    const low = (row + 1) * LANE - 2;
+    idle += block(0, row * LANE, 100, LANE - 2);
     for (let at = 0; at < busy.length;) {
       const [share, failed] = [bytes[2 * at], bytes[2 * at + 1]];
       let next = at + 1;
       while (next < busy.length && bytes[2 * next] === share && bytes[2 * next + 1] === failed) next += 1;
-      const box = { x: at * wide, width: (next - at) * wide + (share === 255 ? 0.02 : 0), y: row * LANE };
       // A lane that was busy for a part of an interval is filled up to that part, and idle above.
-      const tall = Math.max(((LANE - 2) * share) / 255, share ? 1 : 0);
-      const bad = failed ? Math.max(((LANE - 2) * failed) / 255, 2) : 0;
-      if (share) found.push(s("rect", { ...box, y: box.y + LANE - 2 - tall, height: tall, fill: tone("running") }));
-      if (failed) found.push(s("rect", { ...box, y: box.y + LANE - 2 - bad, height: bad, fill: tone("failed") }));
+      const width = (next - at) * wide + (share === 255 ? 0.02 : 0);
+      const tall = share && Math.max(((LANE - 2) * share) / 255, 1);
+      const red = failed && Math.max(((LANE - 2) * failed) / 255, 2);
+      ran += block(at * wide, low - tall, width, tall);
+      bad += block(at * wide, low - red, width, red);
       at = next;
     }
-    return found;
   });
   const used = busy.reduce((sum = 0, runs = 0) => sum + runs, 0) / busy.length;
   const share = Math.min(Math.round((100 * used) / total), 100);
@@ -72,7 +75,7 @@ function lanes({ lanes: rows, num_lanes: total, busy }) {
   return h("div", { id: "lanes" },
     h("div.small.muted", `${text}; idle time is blank${total > rows.length ? ` (the first ${rows.length} are shown)` : ""}`),
     s("svg", { class: "lanes", viewBox: `0 0 100 ${rows.length * LANE}`, preserveAspectRatio: "none", style: { height: `${rows.length * LANE}px` }, role: "img", "aria-label": text, "data-lanes": rows.length },
-      rows.map((_ = "", row = 0) => s("rect", { x: 0, width: 100, y: row * LANE, height: LANE - 2, class: "idle" })), blocks));
+      s("path", { d: idle, class: "idle" }), s("path", { d: ran, fill: tone("running") }), s("path", { d: bad, fill: tone("failed") })));
 }
 
 /** @param {any} data */

@@ -1,10 +1,11 @@
 // The graph of assets, and one asset: its whole grid, and what is missing of it.
 import * as api from "./api.js";
-import { buttons, dialog, each, empty, failed, h, link, onKey, put, s, to, toast } from "./dom.js";
+import { buttons, dialog, each, empty, every, h, link, onKey, put, s, to, toast } from "./dom.js";
 import { count, duration, plural } from "./format.js";
 import { GridMap } from "./map.js";
 
 /** @typedef {import("./dom.js").Child} Child */
+/** @typedef {[number, number]} Place */
 
 /** @param {HTMLElement} view @param {any} page */
 export async function list(view, { signal, info }) {
@@ -40,7 +41,7 @@ function graph(assets, space) {
     }
     return depths.get(name);
   };
-  /** @type {Map<string, [number, number]>} */
+  /** @type {Map<string, Place>} */
   const places = new Map();
   /** @type {number[]} */
   const used = [];
@@ -58,13 +59,13 @@ function graph(assets, space) {
   const width = columns * 230 - 48;
   const height = top + Math.ceil(alone.length / columns) * 66 - 14;
   const lines = assets.flatMap((asset) => asset.depends_on.filter((up = "") => places.has(up) && up !== asset.name).map((up = "") => {
-    const [x0, y0] = /** @type {[number, number]} */ (places.get(up));
-    const [x1, y1] = /** @type {[number, number]} */ (places.get(asset.name));
+    const [x0, y0] = /** @type {Place} */ (places.get(up));
+    const [x1, y1] = /** @type {Place} */ (places.get(asset.name));
     return s("path", { d: `M${x0 + 180} ${y0 + 25}C${x0 + 206} ${y0 + 25} ${x1 - 26} ${y1 + 25} ${x1} ${y1 + 25}` });
   }));
   const short = (text = "") => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
   const boxes = assets.map((asset) => {
-    const [x, y] = /** @type {[number, number]} */ (places.get(asset.name));
+    const [x, y] = /** @type {Place} */ (places.get(asset.name));
     const href = asset.num_partitions === null ? "#/assets" : to("assets", asset.name);
     return s("a", { href }, s("rect", { x, y, width: 180, height: 50, rx: 9 }), s("text", { x: x + 13, y: y + 21 }, short(asset.name)),
       s("text", { x: x + 13, y: y + 38, class: "muted" }, asset.num_partitions === null ? "no partitions" : plural(asset.num_partitions, "partition")));
@@ -78,10 +79,11 @@ export async function one(view, page) {
   const name = page.path[1];
   const path = `/assets/${encodeURIComponent(name)}`;
   const [grid, assets] = await Promise.all([api.get(`${path}/grid`, {}, signal), api.get("/assets", {}, signal)]);
-  const own = assets.find((/** @type {any} */ asset) => asset.name === name);
+  const byName = new Map(each(assets, (asset) => [asset.name, asset]));
+  const own = byName.get(name);
   const links = (word = "", /** @type {any[]} */ names) => (names.length ? h("span", `${word} `, names.flatMap((other, index) => [index ? ", " : "", link("assets", other)])) : null);
-  const known = new Set(assets.filter((/** @type {any} */ asset) => asset.num_partitions !== null).map((/** @type {any} */ asset) => asset.name));
-  const users = assets.filter((/** @type {any} */ asset) => asset.depends_on.includes(name) && known.has(asset.name)).map((/** @type {any} */ asset) => asset.name);
+  const isKnown = (other = "") => byName.has(other) && byName.get(other).num_partitions !== null;
+  const users = [...byName.keys()].filter((other) => isKnown(other) && byName.get(other).depends_on.includes(name));
   document.title = `${name} – rivers`;
   /**
    * Asks for partitions, at first those that are selected or shown; `act` says what it would do with them, or does it.
@@ -89,12 +91,10 @@ export async function one(view, page) {
    * @param {(keys: string, dry_run: boolean) => Promise<any>} act @param {(done: any) => Child} say
    */
   const ask = async (title, verb, fields, act, say) => {
-    try {
-      const { keys } = map.chosen ?? (await map.count(Object.fromEntries(map.bounds)));
-      const field = h("input.mono", { value: keys, placeholder: "all", name: "keys" });
-      const body = h("div.stack", h("label", "Partitions", field), fields);
-      return (await dialog(title, body, verb, async () => say(await act(field.value, true)))) ? await act(field.value, false) : null;
-    } catch (error) { failed(error); }
+    const { keys } = map.chosen ?? (await map.count(Object.fromEntries(map.bounds)));
+    const field = h("input.mono", { value: keys, placeholder: "all", name: "keys" });
+    const body = h("div.stack", h("label", "Partitions", field), fields);
+    return (await dialog(title, body, verb, async () => say(await act(field.value, true)))) ? act(field.value, false) : null;
   };
   const backfill = async () => {
     const which = h("select", each([["only_missing", "what is missing"], ["only_stale", "what is missing or stale"], ["", "all of them, again"]],
@@ -128,10 +128,9 @@ export async function one(view, page) {
   });
   put(view, h("div.stack",
     h("div.row", h("h1", name), h("div.row.verbs", buttons(verbs))),
-    h("div.small.muted.facts-line", h("span", dimensions(own)), links("depends on", own.depends_on.filter((up = "") => known.has(up))), links("used by", users),
+    h("div.small.muted.facts-line", h("span", dimensions(own)), links("depends on", own.depends_on.filter(isKnown)), links("used by", users),
       Object.entries(own.metadata).map(([key, text]) => h("span.tag", `${key}=${text}`))),
     h("section.card", map.element)));
   onKey(signal, (key) => map.onKey(key, verbs));
-  const timer = setInterval(() => map.refresh(), 3000);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  every(signal, () => map.refresh());
 }

@@ -1,8 +1,8 @@
 // One backfill: its counts and verbs, its map, its errors, and its activity.
 import * as api from "./api.js";
-import { buttons, copy, dialog, each, empty, failed, h, onKey, put, to, toast } from "./dom.js";
+import { buttons, copy, dialog, each, empty, every, h, onKey, put, to, toast } from "./dom.js";
 import { drawActivity } from "./activity.js";
-import { bar, count, counts, dot, duration, limits, pill, plural, rate, shares, tags, time } from "./format.js";
+import { bar, count, counts, dot, duration, limits, liveness, pill, plural, rate, shares, tags, time } from "./format.js";
 import { GridMap } from "./map.js";
 
 /** @param {HTMLElement} view @param {any} page */
@@ -38,17 +38,13 @@ export async function show(view, page) {
   };
 
   const act = async (verb = "", /** @type {any} */ body = {}) => {
-    try {
-      now = await api.send("POST", `${path}/${verb}`, body);
-      drawHead();
-    } catch (error) { failed(error); }
+    now = await api.send("POST", `${path}/${verb}`, body);
+    drawHead();
   };
   const rerun = async (/** @type {any} */ body) => {
-    try {
-      const launched = await api.send("POST", `${path}/rerun`, body);
-      toast(`Launched ${plural(launched.num_partitions, "partition")}`);
-      location.hash = to("backfills", launched.backfill_id);
-    } catch (error) { failed(error); }
+    const launched = await api.send("POST", `${path}/rerun`, body);
+    toast(`Launched ${plural(launched.num_partitions, "partition")}`);
+    location.hash = to("backfills", launched.backfill_id);
   };
   const cancel = async () => {
     const force = h("input", { type: "number", min: 0, step: "any", placeholder: "never" });
@@ -57,14 +53,12 @@ export async function show(view, page) {
     if (await dialog(`Cancel ${plural(left, "partition")}?`, body, "Cancel backfill")) act("cancel", { force_after: force.value === "" ? null : +force.value });
   };
   const change = async () => {
-    const field = (name = "", /** @type {any} */ value, /** @type {any} */ more) => h("input", { type: "number", name, value: value ?? "", step: 1, ...more });
-    const fields = [field("max_concurrency", now.max_concurrency, { min: 1 }), field("priority", now.priority, {}), field("max_failures", now.limits.max_failures, { min: 0, step: "any" })];
+    const fields = each([["max_concurrency", now.max_concurrency, 1, 1], ["priority", now.priority, null, 1], ["max_failures", now.limits.max_failures, 0, "any"]],
+      ([name, value, min, step]) => h("input", { type: "number", name, value, min, step }));
     const body = h("div.stack", ["Runs at once", "Priority", "Stop at failures (count or share)"].map((label, index) => h("label", label, fields[index])));
     if (!(await dialog("Limits", body, "Set"))) return;
-    try {
-      now = await api.send("PATCH", path, Object.fromEntries(fields.filter((input) => input.value !== "").map((input) => [input.name, +input.value])));
-      drawHead();
-    } catch (error) { failed(error); }
+    now = await api.send("PATCH", path, Object.fromEntries(fields.filter(({ value = "" }) => value).map(({ name = "", value = "" }) => [name, +value])));
+    drawHead();
   };
 
   /** What a server without assets cannot do, and the command that does. */
@@ -106,7 +100,7 @@ export async function show(view, page) {
         running ? h("div", h("b", rate(now.rate)), h("span", "rate")) : null,
         running ? h("div", h("b", duration(now.eta)), h("span", "left")) : h("div", h("b", duration(now.duration)), h("span", "took"))),
       h("div.small.muted.facts-line",
-        [`started ${time(now.created_at)}`, now.strategy, limits(now), now.interrupted ? "its process is gone" : running ? "its process is alive" : null, now.workers && `${plural(now.workers.num_workers, "worker")} on ${plural(now.workers.num_nodes, "node")}`].filter(Boolean).map((text) => h("span", text)),
+        [`started ${time(now.created_at)}`, now.strategy, limits(now), liveness(now)].filter(Boolean).map((text) => h("span", text)),
         h("button.quiet.mono", { title: "Copy the id", onclick: () => copy(id) }, id),
         tags(now.tags)),
       now.workers?.unmet ? h("div.note", `Runs wait: ${now.workers.unmet}`) : null,
@@ -133,52 +127,56 @@ export async function show(view, page) {
     h("button", { title: "Y", onclick: () => copy(own.command) }, "Copy command"),
   ];
 
-  const drawErrors = (/** @type {any[]} */ groups) => {
-    const filter = h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter errors" });
-    const list = h("div");
-    const draw = () => {
-      const fitting = groups.filter((group) => `${group.error_type} ${group.message}`.toLowerCase().includes(filter.value.toLowerCase()));
-      put(list, fitting.slice(0, 100).map(errorRow));
-    };
-    const errorRow = (/** @type {any} */ group, at = 0) => {
-      const isOpen = map.isFiltered(group);
-      const button = h("button.error", {
-        "aria-pressed": String(isOpen),
-        onclick: async () => {
-          // Every partition that failed with it is shown, and the first is marked.
-          map.filter(isOpen ? null : { error_type: group.error_type, error_message: group.message });
-          draw();
-          list.children[at].querySelector("button")?.focus();
-          if (!isOpen) await map.mark(group.partition);
-        },
-      },
-        h("span.count", count(group.count)),
-        h("span", h("b", group.error_type), `: ${group.message}`),
-        h("span.small.muted.count", now.failed ? `${Math.round((100 * group.count) / now.failed)}%` : ""),
-        h("span.small.muted", `first ${time(group.first_at)}, last ${time(group.last_at)}, such as `, h("span.mono", group.partition)));
-      return h("div", button, isOpen && group.traceback ? h("pre", group.traceback) : null);
-    };
-    filter.addEventListener("input", draw);
-    put(errors, h("div.row", h("h2", "Errors"), h("span.grow"), groups.length > 3 ? filter : null),
-      groups.length ? list : h("p.muted", now.failed ? "Reading…" : now.status === "in_progress" ? "Nothing has failed so far." : "Nothing has failed."));
-    draw();
+  /** @type {any[]} */
+  let groups = [];
+  const filter = h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter errors", oninput: () => drawErrors() });
+  const list = h("div");
+  put(errors, h("div.row", h("h2", "Errors"), h("span.grow"), filter), list);
+  const drawErrors = () => {
+    const used = [...list.children].findIndex((row) => row.contains(document.activeElement));
+    const fitting = groups.filter((group) => `${group.error_type} ${group.message}`.toLowerCase().includes(filter.value.toLowerCase()));
+    filter.hidden = groups.length < 4;
+    put(list, groups.length ? fitting.slice(0, 100).map(errorRow)
+      : h("p.muted", now.failed ? "Reading…" : now.status === "in_progress" ? "Nothing has failed so far." : "Nothing has failed."));
+    list.children[used]?.querySelector("button")?.focus();
   };
-
-  const readErrors = async () => { if (now.failed) drawErrors(await api.get(`${path}/errors`, {}, signal)); else drawErrors([]); };
+  const errorRow = (/** @type {any} */ group) => {
+    const isOpen = map.isFiltered(group);
+    const button = h("button.error", {
+      "aria-pressed": String(isOpen),
+      onclick: () => {
+        // Every partition that failed with it is shown, and the first is marked.
+        map.filter(isOpen ? null : { error_type: group.error_type, error_message: group.message });
+        drawErrors();
+        if (!isOpen) map.mark(group.partition);
+      },
+    },
+      h("span.count", count(group.count)),
+      h("span", h("b", group.error_type), `: ${group.message}`),
+      h("span.small.muted.count", now.failed ? `${Math.round((100 * group.count) / now.failed)}%` : ""),
+      h("span.small.muted", `first ${time(group.first_at)}, last ${time(group.last_at)}, such as `, h("span.mono", group.partition)));
+    return h("div", button, isOpen && group.traceback ? h("pre", group.traceback) : null);
+  };
+  const readErrors = async () => {
+    groups = now.failed ? await api.get(`${path}/errors`, {}, signal) : [];
+    drawErrors();
+  };
   const readActivity = async () => drawActivity(activity, longest, await api.get(`${path}/activity`, {}, signal));
 
   drawHead();
   makeMap();
-  let [read, pause, reading] = [0, 0, false];
-  // What is read from all runs is read the less often, the longer it takes.
+  let [read, pause, reading, again] = [0, 0, false, false];
+  // What is read from all runs is read the less often, the longer it takes, and once more at the end.
   const slow = async () => {
+    again = reading;
     if (reading) return;
     reading = true;
     const start = Date.now();
     await Promise.all([readErrors(), readActivity()]).catch(() => {});
     reading = false;
     read = Date.now();
-    pause = Math.max(4000, 30 * (read - start));
+    pause = Math.max(1000, 30 * (read - start));
+    if (again) slow();
   };
   slow();
   if (now.status === "in_progress") {
@@ -188,8 +186,9 @@ export async function show(view, page) {
       now = state;
       drawHead();
       map.refresh();
-      if (ended || Date.now() - read > pause) slow();
+      if (ended) slow();
     }, signal);
+    every(signal, () => { if (now.status === "in_progress" && !reading && Date.now() - read > pause) slow(); });
   }
   onKey(signal, (key) => {
     if (key === "y" && map.chosen) copy(map.chosen.python);

@@ -1,14 +1,17 @@
 // The list of backfills: live ones first, with filters and keyboard control.
 import * as api from "./api.js";
 import { each, empty, h, onKey, put, s, to } from "./dom.js";
-import { ago, bar, count, duration, limits, pill, rate, shares, shortId, tags } from "./format.js";
+import { ago, bar, count, duration, limits, liveness, pill, rate, shares, shortId, tags } from "./format.js";
 
 const STATES = ["in_progress", "failed", "canceled", "completed"];
 
 /** @param {HTMLElement} view @param {any} page */
 export async function show(view, { state, signal, save, info }) {
   const list = h("div.list", { id: "backfills" });
-  const search = h("input", { type: "search", placeholder: "Asset, tag or id  ( / )", "aria-label": "Search", value: state.get("search") ?? "" });
+  const search = h("input", {
+    type: "search", placeholder: "Asset, tag or id  ( / )", "aria-label": "Search", value: state.get("search") ?? "",
+    oninput: () => changed(), onkeydown: (event) => { if (event.key === "Escape") search.blur(); },
+  });
   const chips = STATES.map((name) => h("button.chip", {
     "aria-pressed": String(state.getAll("status").includes(name)),
     onclick: (event) => {
@@ -38,8 +41,6 @@ export async function show(view, { state, signal, save, info }) {
       load();
     }, 120);
   };
-  search.addEventListener("input", changed);
-  search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") search.blur(); });
 
   const load = async () => {
     const found = await api.get("/backfills", { status: chosen(), search: search.value, limit }, signal);
@@ -81,7 +82,7 @@ export async function show(view, { state, signal, save, info }) {
  * @param {any} view
  */
 function left(view) {
-  if (!view.is_running) return view.interrupted ? "its process is gone" : `took ${duration(view.duration)}`;
+  if (!view.is_running) return liveness(view) ?? `took ${duration(view.duration)}`;
   if (view.paused) return "no run starts";
   return view.rate ? `${duration(view.eta)} left` : "starting";
 }
@@ -102,7 +103,7 @@ function row(view) {
     h("div.spark-cell", running ? spark(view.history ?? []) : null),
     h("div.right.limits",
       h("div", left(view)),
-      h("div.sub", running && view.rate ? `${rate(view.rate)} · ${limits(view)}` : limits(view))));
+      h("div.sub", [running && view.rate ? rate(view.rate) : null, limits(view), view.is_running ? liveness(view) : null].filter(Boolean).join(" · "))));
 }
 
 /** @param {number[]} values */

@@ -1,7 +1,7 @@
 // Elements, made without markup: every text of a user is set as text.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
-/** @typedef {{[name: string]: any, onclick?: (event: any) => any, onchange?: (event: any) => any, onsubmit?: (event: any) => any}} Attributes */
+/** @typedef {{[name: string]: any, onclick?: (event: any) => any, onchange?: (event: any) => any, onkeydown?: (event: any) => any, onsubmit?: (event: any) => any}} Attributes */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -60,11 +60,8 @@ export function put(element, ...children) {
  */
 export const empty = (title, ...text) => h("div.empty", h("h2", title), text.length ? h("p", text) : null);
 
-/**
- * Shows a message for a while.
- * @param {string} text @param {boolean} [bad]
- */
-export function toast(text, bad = false) {
+/** Shows a message for a while. */
+export function toast(text = "", bad = false) {
   const element = h("div", { class: bad ? "toast bad" : "toast" }, text);
   byId("toasts").append(element);
   setTimeout(() => element.remove(), bad ? 8000 : 4000);
@@ -95,6 +92,15 @@ export const failed = (error) => {
   if (status !== 0 && name !== "AbortError") toast(messageOf(error), true);
 };
 
+/**
+ * Does something every other second, while its view is shown and seen.
+ * @param {AbortSignal} signal @param {() => any} act
+ */
+export function every(signal, act) {
+  const timer = setInterval(() => document.hidden || act(), 2000);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
 /** An element of the page itself. */
 export const byId = (id = "") => /** @type {HTMLElement} */ (document.getElementById(id));
 
@@ -118,11 +124,8 @@ export function onKey(signal, on) {
 /** @param {Verb[]} verbs */
 export const buttons = (verbs) => verbs.map(([title, text, onclick, look]) => h("button", { onclick, title, class: look }, text));
 
-/**
- * Copies a text.
- * @param {string} text
- */
-export async function copy(text) {
+/** Copies a text. */
+export async function copy(text = "") {
   try {
     await navigator.clipboard.writeText(text);
     toast(`Copied: ${text}`);

@@ -40,11 +40,8 @@ export function setClock(date) {
   ahead = Math.abs(own) > 2000 ? own : 0; // The header has whole seconds.
 }
 
-/**
- * The milliseconds from now to a time of the server.
- * @param {string} text
- */
-export const until = (text) => Date.parse(text) - Date.now() - ahead;
+/** The milliseconds from now to a time of the server. */
+export const until = (text = "") => Date.parse(text) - Date.now() - ahead;
 
 /** @param {string | null | undefined} text */
 export function ago(text) {
@@ -53,14 +50,10 @@ export function ago(text) {
   return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
 }
 
-/** @param {string} state */
-export const tone = (state) => `var(--${state})`;
+export const tone = (state = "") => `var(--${state})`;
 
-/**
- * The colour of a state, with the pattern that it has on the map.
- * @param {string} state
- */
-export const dot = (state) => h("i", { class: `dot is-${state}`, style: { "--tone": tone(state) } });
+/** The colour of a state, with the pattern that it has on the map. */
+export const dot = (state = "") => h("i", { class: `dot is-${state}`, style: { "--tone": tone(state) } });
 
 /** @param {Record<string, number>} totals */
 export const counts = (totals) => Object.entries(totals).filter(([, value]) => value).map(([state, value]) => h("span", dot(state), `${count(value)} ${state.replace("_", " ")}`));
@@ -68,23 +61,14 @@ export const counts = (totals) => Object.entries(totals).filter(([, value]) => v
 /** @param {string[][]} pairs */
 export const tags = (pairs) => pairs.map(([name, value]) => h("span.tag", `${name}=${value}`));
 
-/**
- * A number with its noun.
- * @param {number} number @param {string} noun
- */
-export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+/** A number with its noun. */
+export const plural = (number = 0, noun = "") => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
-/**
- * The beginning of an id, by which the command line finds it, and the number of a run.
- * @param {string} id
- */
-export const shortId = (id) => id.replace(/^([0-9a-f]{8}-[0-9a-f]{4})-[0-9a-f-]{22}/, "$1");
+/** The beginning of an id, by which the command line finds it, and the number of a run. */
+export const shortId = (id = "") => id.replace(/^([0-9a-f]{8}-[0-9a-f]{4})-[0-9a-f-]{22}/, "$1");
 
-/**
- * A state as a pill.
- * @param {string} state
- */
-export function pill(state) {
+/** A state as a pill. */
+export function pill(state = "") {
   const shown = state === "in_progress" ? "running" : state;
   return h("span.pill", { style: { "--tone": tone(shown) } }, shown);
 }
@@ -103,7 +87,7 @@ export function shares(view) {
 
 /**
  * A bar of the shares of states.
- * @param {[string, number][]} counts @param {string} [size]
+ * @param {[string, number][]} counts
  */
 export function bar(counts, size = "") {
   const total = counts.reduce((sum, [, value]) => sum + value, 0) || 1;
@@ -124,5 +108,9 @@ export function limits(view) {
   if (own.canary) words.push(`canary of ${own.canary}`);
   if (own.timeout) words.push(`timeout ${own.timeout} s`);
   if (own.stop_on_failure) words.push("stops on failure");
+  if (view.workers) words.push(`${plural(view.workers.num_workers, "worker")} on ${plural(view.workers.num_nodes, "node")}`);
   return words.join(" · ");
 }
+
+/** Whether the process of a backfill lives. */
+export const liveness = (/** @type {any} */ view) => (view.interrupted ? "its process is gone" : view.is_running ? "its process is alive" : null);

@@ -56,7 +56,7 @@ async function render() {
   const base = location.hash.split("?")[0] || "#/";
   /**
    * Keeps the state of the view in its address.
-   * @param {URLSearchParams} state @param {boolean} [anew]
+   * @param {URLSearchParams} state
    */
   const save = (state, anew = false) => {
     const query = state.toString();
@@ -109,6 +109,7 @@ async function start() {
     if (/^#token=/.test(location.hash)) location.reload();
     else render();
   });
+  // Also what a verb was refused for.
   window.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     if (!is(event.reason, 401)) failed(event.reason);

@@ -1,15 +1,13 @@
-// The map of a grid: cells on a canvas, with zoom, choice of dimensions, and selection of rectangles.
+// The map of a grid: which cells are shown, zoom, choice of dimensions, and selection of rectangles.
 import * as api from "./api.js";
-import { each, failed, h, messageOf, put, visible } from "./dom.js";
+import { each, failed, h, messageOf, put } from "./dom.js";
 import { count, counts, dot, plural } from "./format.js";
+import { MAX_HEIGHT, WRAP_CELL, paint } from "./paint.js";
 
 const MIN_CELL = 3;
-const MAX_ROW = 22;
-const WRAP_CELL = 28;
-const MARKED_CELL = 8;
-const MAX_HEIGHT = 440;
 
 /** @typedef {{name: string, size: number, is_time: boolean}} Dimension */
+/** @typedef {[number, number]} Pair column and row of a cell, or the ends of a part of a dimension */
 
 export class GridMap {
   /**
@@ -27,7 +25,7 @@ export class GridMap {
     this.columns = known(state.get("columns")) ?? grid.columns;
     this.rows = known(state.get("rows")) ?? (grid.rows === this.columns ? grid.columns : grid.rows);
     if (this.rows === this.columns) this.rows = null;
-    /** @type {Map<string, [number, number]>} */
+    /** @type {Map<string, Pair>} */
     this.bounds = new Map();
     for (const text of state.getAll("where")) {
       const match = /^(.*):(\d+)-(\d+)$/.exec(text);
@@ -38,11 +36,11 @@ export class GridMap {
     this.error = state.has("error_type") ? { error_type: state.get("error_type") ?? "", error_message: state.get("error_message") ?? "" } : null;
     /** @type {any} */
     this.data = null;
-    /** @type {[number, number] | null} */
+    /** @type {Pair | null} */
     this.cursor = null;
-    /** @type {[[number, number], [number, number]] | null} */
+    /** @type {[Pair, Pair] | null} */
     this.selection = null;
-    /** @type {[number, number] | null} */
+    /** @type {Pair | null} */
     this.drag = null;
     /** @type {string[]} */
     this.rowKeys = [];
@@ -59,7 +57,7 @@ export class GridMap {
     const named = grid.dimensions.map(({ name, is_time }) => (grid.dimensions.length > 1 ? `${name}=` : "") + (is_time ? "2024-01" : "…"));
     this.field = h("input.mono.grow", {
       type: "search", placeholder: `Partitions, as ${named.join("|")}  ( / )`, "aria-label": "Partitions to show", "aria-describedby": "field-error",
-      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      onkeydown: (event) => {
         if (event.key === "Enter") this.find(this.field.value);
         else if (event.key === "Escape") this.canvas.focus();
       },
@@ -85,8 +83,8 @@ export class GridMap {
     this.drawControls();
   }
 
-  /** @param {string} name @returns {[number, number]} */
-  part(name) {
+  /** @returns {Pair} */
+  part(name = "") {
     return this.bounds.get(name) ?? [0, this.sizes.get(name) ?? 0];
   }
 
@@ -118,11 +116,8 @@ export class GridMap {
     this.all.disabled = this.bounds.size === 0;
   }
 
-  /**
-   * A dimension that is not shown: all of it, or one key.
-   * @param {string} name
-   */
-  slider(name) {
+  /** A dimension that is not shown: all of it, or one key. */
+  slider(name = "") {
     const size = this.sizes.get(name) ?? 0;
     const fixed = this.bounds.get(name);
     const single = fixed && fixed[1] - fixed[0] === 1;
@@ -177,19 +172,13 @@ export class GridMap {
     this.changed();
   }
 
-  /**
-   * The coordinates of partitions that are named as on the command line.
-   * @param {string} keys @returns {Promise<Record<string, [number, number]>>}
-   */
-  locate(keys) {
+  /** The coordinates of partitions that are named as on the command line. @returns {Promise<Record<string, Pair>>} */
+  locate(keys = "") {
     return api.get(`${this.path}/find`, { keys, asset: this.options.asset }, this.options.signal);
   }
 
-  /**
-   * Shows what was typed, and selects it, so that it is counted before anything is done with it.
-   * @param {string} keys
-   */
-  async find(keys) {
+  /** Shows what was typed, and selects it, so that it is counted before anything is done with it. */
+  async find(keys = "") {
     try {
       const part = await this.locate(keys);
       this.show(part);
@@ -205,11 +194,8 @@ export class GridMap {
     this.field.setAttribute("aria-invalid", String(text !== ""));
   }
 
-  /**
-   * Puts the cursor on a partition.
-   * @param {string} keys
-   */
-  async mark(keys) {
+  /** Puts the cursor on a partition. */
+  async mark(keys = "") {
     const { data } = this;
     const found = await this.locate(keys).catch(() => null);
     if (!found) return; // A key that is no longer there.
@@ -219,10 +205,7 @@ export class GridMap {
     this.canvas.scrollIntoView({ block: "nearest" });
   }
 
-  /**
-   * Reads the cells again, if anything has changed.
-   * @param {boolean} [anew]
-   */
+  /** Reads the cells again, if anything has changed. */
   async refresh(anew = false) {
     if (this.loading && !anew) { this.again = true; return; }
     if (anew) this.abort?.abort();
@@ -248,11 +231,8 @@ export class GridMap {
     }
   }
 
-  /**
-   * The number of cells that fit.
-   * @param {number} space
-   */
-  window(space) {
+  /** The number of cells that fit. */
+  window(space = 0) {
     if (this.rows === null || this.columns === null) {
       const size = this.columns ? this.length(this.columns) : this.rows ? this.length(this.rows) : 1;
       let cell = WRAP_CELL;
@@ -263,8 +243,7 @@ export class GridMap {
     return { width: Math.max(Math.floor(room / MIN_CELL), 1), height: Math.min(this.length(this.rows), Math.floor(MAX_HEIGHT / 4)) || 1 };
   }
 
-  /** @param {string} name */
-  length(name) {
+  length(name = "") {
     const [start, end] = this.part(name);
     return end - start;
   }
@@ -294,8 +273,8 @@ export class GridMap {
     this.columnKeys = await this.keys(data.columns, this.part(data.columns)[0], data.per_column * this.columnStep, Math.ceil(data.width / this.columnStep));
   }
 
-  /** @param {string} dimension @param {number} start @param {number} step @param {number} number @returns {Promise<string[]>} */
-  async keys(dimension, start, step, number) {
+  /** @returns {Promise<string[]>} */
+  async keys(dimension = "", start = 0, step = 0, number = 0) {
     const query = { dimension, start, step, count: Math.min(number, 4096), asset: this.options.asset };
     const name = JSON.stringify(query);
     if (!this.keyCache.has(name)) {
@@ -305,164 +284,11 @@ export class GridMap {
     return this.keyCache.get(name) ?? [];
   }
 
-  // Painting:
-
   draw() {
-    const { data, canvas } = this;
-    if (!data) return;
-    const space = canvas.parentElement.clientWidth;
-    const left = this.margin();
-    const top = this.columnKeys.length ? 20 : 0;
-    const wraps = data.per_row === 0;
-    const pitch = wraps ? Math.min(space / data.width, WRAP_CELL) : (space - left) / data.width;
-    const line = wraps ? pitch : Math.max(Math.min(MAX_HEIGHT / data.height, MAX_ROW), 4);
-    const height = Math.ceil(top + line * data.height);
-    const scale = window.devicePixelRatio || 1;
-    canvas.style.setProperty("height", `${height}px`);
-    canvas.width = Math.round(space * scale);
-    canvas.height = Math.round(height * scale);
-    this.place = { left, top, pitch, line };
-    const context = canvas.getContext("2d");
-    const style = getComputedStyle(document.documentElement);
-    const gap = Math.min(pitch, line) >= 6 ? 1 : 0;
-    const isMarked = gap > 0 && Math.min(pitch, line) >= MARKED_CELL;
-    context.putImageData(this.pixels(context, style, scale, gap, isMarked), 0, 0);
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    if (isMarked) this.drawSigns(context);
-    this.drawKeys(context, style, space);
-    this.drawSelection(context, style.getPropertyValue("--accent"));
+    if (!this.data) return;
+    paint(this);
     this.drawLegend();
-    canvas.dataset.painted = String(Number(canvas.dataset.painted || 0) + 1);
-  }
-
-  /**
-   * The cells as pixels.
-   * @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style
-   */
-  pixels(context, style, scale = 1, gap = 0, isMarked = false) {
-    const { data, place: { left, top, pitch, line } } = this;
-    const { bytes, width, height, states } = data;
-    const image = context.createImageData(this.canvas.width, this.canvas.height);
-    const words = new Uint32Array(image.data.buffer);
-    const colour = (name = "") => [1, 3, 5].map((at) => parseInt(style.getPropertyValue(`--${name}`).trim().slice(at, at + 2), 16));
-    const mix = (/** @type {number[]} */ from, /** @type {number[]} */ over, share = 1) => from.map((value, at) => value + (over[at] - value) * share);
-    const word = (/** @type {number[]} */ [red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-    const [done, blank, card] = ["completed", "pending", "card"].map(colour);
-    const only = this.error ? states.indexOf("failed") : -1;
-    /** The colour of a cell, that of the lines over it, and how they slant. */
-    const look = (state = 0, share = 0, ended = 0) => {
-      const name = states[state];
-      const isLeft = only >= 0 && state !== only;
-      const waits = WAITS.has(name);
-      let own = waits || isLeft ? blank : ENDED_WELL.has(name) ? done : card;
-      if (waits && ended && only < 0) own = mix(own, done, 0.3 + (0.7 * ended) / 255);
-      if (!isLeft && (!waits || RUNS.has(name))) own = mix(own, colour(name), share === 255 ? 1 : 0.5 + (0.5 * share) / 255);
-      return { plain: word(own), lined: word(mix(own, WHITE, 0.5)), slant: isMarked || isLeft ? undefined : LINES.get(name) };
-    };
-    /** @type {Map<number, ReturnType<typeof look>>} */
-    const looks = new Map();
-    const edge = (value = 0) => Math.round(value * scale);
-    const period = 4 * Math.round(scale);
-    for (let row = 0; row < height; row += 1) {
-      const y0 = edge(top + row * line);
-      const y1 = Math.max(edge(top + (row + 1) * line - gap), y0 + 1);
-      for (let column = 0; column < width;) {
-        const at = 3 * (row * width + column);
-        const cell = (bytes[at] << 16) | (bytes[at + 1] << 8) | bytes[at + 2];
-        let next = column + 1;
-        // Equal neighbours are painted as one where nothing separates them.
-        if (!gap) for (let there = at + 3; next < width && ((bytes[there] << 16) | (bytes[there + 1] << 8) | bytes[there + 2]) === cell; there += 3) next += 1;
-        if (bytes[at] !== 255) {
-          let own = looks.get(cell);
-          if (!own) looks.set(cell, (own = look(bytes[at], bytes[at + 1], bytes[at + 2])));
-          const { plain, lined, slant } = own;
-          const x0 = edge(left + column * pitch);
-          const x1 = Math.max(edge(left + next * pitch - gap), x0 + 1);
-          for (let y = y0; y < y1; y += 1) {
-            const start = y * image.width;
-            words.fill(plain, start + x0, start + x1);
-            if (slant !== undefined) for (let x = x0; x < x1; x += 1) if ((y + slant * x) % period < scale) words[start + x] = lined;
-          }
-        }
-        column = next;
-      }
-    }
-    return image;
-  }
-
-  /**
-   * The signs of states, which do not need colours, where cells have room for them.
-   * @param {CanvasRenderingContext2D} context
-   */
-  drawSigns(context) {
-    const { data, place: { left, top, pitch, line } } = this;
-    const size = Math.min(pitch - 1, line - 1, 14) * 0.27;
-    const all = new Path2D();
-    for (let at = 0; at < data.width * data.height; at += 1) {
-      const name = data.states[data.bytes[3 * at]];
-      const sign = this.error && name !== "failed" ? undefined : SIGNS.get(name);
-      if (sign) all.addPath(sign, new DOMMatrix([size, 0, 0, size, left + ((at % data.width) + 0.5) * pitch - 0.5, top + (Math.floor(at / data.width) + 0.5) * line - 0.5]));
-    }
-    context.strokeStyle = "#fff";
-    context.lineWidth = 1.4;
-    context.stroke(all);
-  }
-
-  /** @param {CanvasRenderingContext2D} context @param {CSSStyleDeclaration} style @param {number} space */
-  drawKeys(context, style, space) {
-    const { left, top, pitch, line } = this.place;
-    context.font = "11px system-ui, sans-serif";
-    context.fillStyle = style.getPropertyValue("--soft").trim();
-    context.textBaseline = "middle";
-    if (this.data.per_row === 0) {
-      // One dimension, in lines: its first and its last key.
-      const [first = "", last = first] = this.columnKeys;
-      context.textAlign = "left";
-      context.fillText(visible(first === last ? first : `${first} … ${last}`), 0, 8);
-      return;
-    }
-    context.textAlign = "right";
-    this.rowKeys.forEach((key, index) => {
-      context.fillText(fit(context, key, left - 12), left - 8, top + (index * this.rowStep + 0.5) * line);
-    });
-    context.textAlign = "left";
-    let free = 0;
-    this.columnKeys.forEach((key, index) => {
-      const x = left + index * this.columnStep * pitch;
-      const { width } = context.measureText(visible(key));
-      if (x >= free && x + width <= space) {
-        context.fillText(visible(key), x, 8);
-        free = x + width + 12;
-      }
-    });
-  }
-
-  /** @param {CanvasRenderingContext2D} context @param {string} accent */
-  drawSelection(context, accent) {
-    const { data: { width, per_row: perRow }, place: { left, top, pitch, line } } = this;
-    context.strokeStyle = accent;
-    context.fillStyle = accent;
-    context.lineWidth = 2;
-    const draw = (x0 = 0, y0 = 0, x1 = 0, y1 = 0) => {
-      const box = /** @type {const} */ ([left + x0 * pitch, top + y0 * line, (x1 + 1 - x0) * pitch, (y1 + 1 - y0) * line]);
-      context.globalAlpha = 0.18;
-      context.fillRect(...box);
-      context.globalAlpha = 1;
-      context.strokeRect(...box);
-    };
-    if (this.selection) {
-      const [[x0, y0], [x1, y1]] = this.selection;
-      if (perRow) draw(Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1));
-      else {
-        // Where the cells continue row by row, so does the selection.
-        const [first, last] = [y0 * width + x0, y1 * width + x1].sort((a, b) => a - b);
-        for (let y = Math.floor(first / width); y * width <= last; y += 1) draw(Math.max(first - y * width, 0), y, Math.min(last - y * width, width - 1), y);
-      }
-    }
-    if (this.cursor) {
-      const [x, y] = this.cursor;
-      context.strokeRect(left + x * pitch - 1, top + y * line - 1, Math.max(pitch, 3) + 2, Math.max(line, 3) + 2);
-    }
+    this.canvas.dataset.painted = String(Number(this.canvas.dataset.painted || 0) + 1);
   }
 
   drawLegend() {
@@ -485,7 +311,8 @@ export class GridMap {
   listen() {
     const { canvas } = this;
     const { signal } = this.options;
-    canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
+    const on = (name = "", /** @type {(event: any) => void} */ listener, options = {}) => canvas.addEventListener(name, listener, options);
+    on("wheel", (event) => {
       event.preventDefault();
       this.wheel += event.deltaY;
       const at = this.cellAt(event, true);
@@ -495,7 +322,7 @@ export class GridMap {
         this.wheel = 0;
       }, 40);
     }, { passive: false });
-    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
+    on("pointerdown", (event) => {
       const at = this.cellAt(event);
       if (!at || event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
@@ -504,7 +331,7 @@ export class GridMap {
       this.selection = [at, at];
       this.draw();
     });
-    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+    on("pointermove", (event) => {
       const at = this.cellAt(event, this.drag !== null);
       if (this.drag && at) {
         this.selection = [this.drag, at];
@@ -512,14 +339,14 @@ export class GridMap {
       }
       this.showTip(at);
     });
-    canvas.addEventListener("pointerup", () => {
+    on("pointerup", () => {
       if (this.drag) this.select(this.selection);
       this.drag = null;
     });
-    canvas.addEventListener("pointercancel", () => { this.drag = null; this.select(null); });
-    canvas.addEventListener("pointerleave", () => this.showTip(null));
-    canvas.addEventListener("blur", () => this.showTip(null));
-    canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => { if (this.key(event)) event.preventDefault(); });
+    on("pointercancel", () => { this.drag = null; this.select(null); });
+    on("pointerleave", () => this.showTip(null));
+    on("blur", () => this.showTip(null));
+    on("keydown", (event) => { if (this.key(event)) event.preventDefault(); });
     let width = 0;
     const observer = new ResizeObserver(() => {
       const now = canvas.parentElement.clientWidth;
@@ -551,7 +378,7 @@ export class GridMap {
     if (!this.data || event.ctrlKey || event.metaKey || event.altKey) return false;
     if (move) {
       const [x, y] = this.cursor ?? [-move[0], -move[1]].map((value) => Math.min(value, 0));
-      /** @type {[number, number]} */
+      /** @type {Pair} */
       const at = [Math.min(Math.max(x + move[0], 0), this.data.width - 1), Math.min(Math.max(y + move[1], 0), this.data.height - 1)];
       const from = event.shiftKey ? this.selection?.[0] ?? this.cursor ?? at : null;
       this.cursor = at;
@@ -571,7 +398,7 @@ export class GridMap {
 
   /**
    * The cell at a pointer; clamped to the map if `near`.
-   * @param {MouseEvent} event @param {boolean} [near] @returns {[number, number] | null}
+   * @param {MouseEvent} event @returns {Pair | null}
    */
   cellAt(event, near = false) {
     if (!this.data) return null;
@@ -588,7 +415,7 @@ export class GridMap {
 
   /**
    * The coordinates of a box of cells.
-   * @param {[number, number]} a @param {[number, number]} b @returns {Record<string, [number, number]>}
+   * @param {Pair} a @param {Pair} b @returns {Record<string, Pair>}
    */
   coordinates(a, b) {
     const { data } = this;
@@ -606,7 +433,7 @@ export class GridMap {
     return result;
   }
 
-  /** @param {[[number, number], [number, number]] | null} cells */
+  /** @param {[Pair, Pair] | null} cells */
   select(cells) {
     this.selection = cells;
     this.choose(cells && this.coordinates(...cells));
@@ -620,7 +447,7 @@ export class GridMap {
 
   /**
    * Shows what can be done with a part, once it has been counted.
-   * @param {Record<string, [number, number]> | null} part
+   * @param {Record<string, Pair> | null} part
    */
   async choose(part) {
     const own = (this.asked = Symbol("part"));
@@ -638,7 +465,7 @@ export class GridMap {
 
   /**
    * Shows a part alone.
-   * @param {Record<string, [number, number]>} part
+   * @param {Record<string, Pair>} part
    */
   show(part) {
     for (const [name, own] of Object.entries(part)) {
@@ -650,7 +477,7 @@ export class GridMap {
 
   /**
    * Zooms around a cell.
-   * @param {number} factor @param {[number, number] | null} [at]
+   * @param {number} factor @param {Pair | null} [at]
    */
   zoom(factor, at) {
     const { data } = this;
@@ -678,7 +505,7 @@ export class GridMap {
 
   /**
    * Shows what is in a cell.
-   * @param {[number, number] | null} at
+   * @param {Pair | null} at
    */
   showTip(at) {
     clearTimeout(this.tipTimer);
@@ -700,27 +527,4 @@ export class GridMap {
       } catch { /* the next cell is asked for again */ }
     }, 90);
   }
-}
-
-/** The sign of a state around a middle. */
-const SIGNS = new Map(Object.entries({
-  failed: "M-1-1L1 1M1-1L-1 1", canceled: "M-1 0L1 0", running: "M-.7-1L1 0L-.7 1", in_progress: "M-.7-1L1 0L-.7 1",
-  stale: "M0-1L0 .3M0 .8L0 1", skipped: "M-.5 0a.5.5 0 1 0 1 0a.5.5 0 1 0-1 0",
-}).map(([state, path]) => [state, new Path2D(path)]));
-
-/** How the lines over a state slant, where cells are too small for its sign. */
-const LINES = new Map([["canceled", 0], ["failed", 1]]);
-const WHITE = [255, 255, 255];
-const RUNS = new Set(["running", "in_progress"]);
-const WAITS = new Set(["pending", "missing", ...RUNS]);
-const ENDED_WELL = new Set(["completed", "materialized", "skipped"]);
-
-/**
- * A text that fits: of a longer one its end, in which keys differ.
- * @param {CanvasRenderingContext2D} context
- */
-function fit(context, text = "", width = 0) {
-  let shown = visible(text);
-  for (let at = 1; at < text.length && context.measureText(shown).width > width; at += 1) shown = `…${text.slice(at)}`;
-  return shown;
 }

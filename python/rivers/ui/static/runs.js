@@ -1,6 +1,6 @@
 // The latest runs, and one run: its steps, attempts, error and metadata.
 import * as api from "./api.js";
-import { each, empty, h, link, put } from "./dom.js";
+import { each, empty, every, h, link, put } from "./dom.js";
 import { ago, count, duration, pill, plural, shortId, tags, time } from "./format.js";
 
 /** @param {any} run */
@@ -9,23 +9,36 @@ const seconds = (run) => (run.started_at && run.ended_at ? (Date.parse(run.ended
 /** @param {HTMLElement} view @param {any} page */
 export async function list(view, { state, signal, save }) {
   const status = state.get("status") ?? "";
-  const runs = await api.get("/runs", { status, limit: 200 }, signal);
   const choice = h("select", { "aria-label": "Status", onchange: (event) => {
     save(new URLSearchParams(event.target.value ? { status: event.target.value } : {}), true);
   } }, ["", "running", "completed", "failed"].map((name) => h("option", { value: name, selected: name === status }, name || "all")));
-  put(view, h("div.stack",
-    h("div.row", h("h1", "Latest runs"), h("span.grow"), choice),
-    h("div.card.scroll", runs.length ? h("table",
+  const card = h("div.card.scroll");
+  const draw = async () => {
+    const runs = await api.get("/runs", { status, limit: 200 }, signal);
+    put(card, runs.length ? h("table",
       h("tr", ["Run", "Status", "Assets", "Started"].map((name) => h("th", name)), h("th.num", "Took"), h("th", "Error")),
       each(runs, (run) => h("tr",
         h("td.whole", link("runs", run.run_id, h("span.mono", { title: run.run_id }, shortId(run.run_id)))),
         h("td", pill(run.status)), h("td.whole", run.assets.join(", ")), h("td.whole", { title: time(run.started_at) }, ago(run.started_at)),
         h("td.num", duration(seconds(run))), h("td.small.fill", h("div.two-lines", { title: run.error ?? "" }, run.error ?? "")))))
-      : status ? empty(`No run is ${status}`, "Choose another status above.") : empty("No runs yet", "Runs appear here once they start."))));
+      : status ? empty(`No run is ${status}`, "Choose another status above.") : empty("No runs yet", "Runs appear here once they start."));
+  };
+  await draw();
+  every(signal, () => card.querySelector(":focus") || draw());
+  put(view, h("div.stack", h("div.row", h("h1", "Latest runs"), h("span.grow"), choice), card));
 }
 
 /** @param {HTMLElement} view @param {any} page */
-export async function one(view, { path, signal, info }) {
+export async function one(view, page) {
+  let isOpen = await drawRun(view, page);
+  every(page.signal, async () => { if (isOpen && !view.querySelector(":focus")) isOpen = await drawRun(view, page); });
+}
+
+/**
+ * Shows a run; returns whether it has not ended.
+ * @param {HTMLElement} view @param {any} page
+ */
+async function drawRun(view, { path, signal, info }) {
   const address = `/runs/${encodeURIComponent(path[1])}`;
   const read = (what = "") => api.get(`${address}/${what}`, {}, signal);
   const [run, events, error, log, inputs] = await Promise.all([
@@ -63,6 +76,7 @@ export async function one(view, { path, signal, info }) {
         h("td.small.whole", time(new Date(event.timestamp).toISOString())), h("td", event.event_type), h("td", event.asset_key),
         h("td.mono", event.partition_key ?? ""),
         h("td.small.fill", event.metadata.map((/** @type {string[]} */ [name, text]) => h("div", `${name}: ${text}`)))))))));
+  return !run.ended_at;
 }
 
 /** @param {any} error */

@@ -165,12 +165,13 @@ pub fn done(
         if failed_part == FailedPart::All {
             continue;
         }
-        let partitions = plan.run(row.run);
-        done.extend(
-            partitions
+        let mut own = plan.run(row.run).to_treemap();
+        if let FailedPart::Some(failed) = &failed_part {
+            failed
                 .iter()
-                .filter(|&partition| !failed_part.has(partition)),
-        );
+                .for_each(|&partition| _ = own.remove(partition));
+        }
+        done |= own;
     }
     add(&span, &mut done);
     done

@@ -46,13 +46,6 @@ impl PriorAttempts {
         let left = self.left.as_ref();
         left.is_none_or(|left| left.again.contains(&asset))
     }
-
-    /// The partitions for which an asset need not be executed again, although it is executed.
-    pub fn made(&self, asset: u32) -> Option<&[u64]> {
-        let made = &self.left.as_ref()?.made;
-        let own = made.iter().find(|(other, _)| *other == asset);
-        own.map(|(_, made)| &**made)
-    }
 }
 
 /// The record of an asset's failure that is retried.
@@ -231,7 +224,7 @@ mod tests {
         );
         let left = known[0].left.as_ref().expect("it was recorded");
         assert_eq!(left.failures.len(), 1, "what failed for good stays so");
-        assert_eq!((known[0].made(2), known[0].made(1)), (Some(&[4][..]), None));
+        assert_eq!(left.made, [(2, vec![4])]);
     }
 
     #[test]

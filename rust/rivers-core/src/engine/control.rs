@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::live_backfill::ResumePoint;
 use super::shared::{RequestedLease, Shared};
-use super::{Engine, Execution, Program, writer};
+use super::{Engine, Execution, Program, RENEWALS, writer};
 use crate::backfill::{
     Change, Event, Left, PendingRuns, RetryQueue, RunSet, Session, State, Status, Stop,
 };
@@ -13,12 +13,14 @@ use crate::error::{Error, Remedy, Result};
 use crate::plan::Plan;
 use crate::space::Selection;
 use crate::store::failpoint::{Bug, is_planted};
-use crate::store::queries::backfills::LiveOwners;
+use crate::store::queries::backfills::{LiveOwners, are_run};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
 /// How long a resume waits for the worker processes of a dead process to exit, and how often it checks.
 const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// An owner notices within a fifth of this that the storage's clock was set, and renews its leases.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Cancels a backfill: no new run starts, and runs in flight end. Returns whether it is live in this
@@ -37,7 +39,7 @@ impl Engine {
             return Ok(false);
         }
         self.shared.store.request_cancel(row.key)?;
-        if !self.has_live_owner(&row)? {
+        if let [row] = self.without_owner(vec![row])?.as_slice() {
             self.end_orphan(row)?;
         }
         Ok(false)
@@ -168,7 +170,7 @@ impl Engine {
             remedy: Remedy::Cancel(id.to_owned()),
         };
         let _takeover = Takeover::begin(&self.shared, row.key).ok_or_else(running)?;
-        if self.owner_is_live(&row)? {
+        if self.are_owners_live(std::slice::from_ref(&row))? == [true] {
             return Err(running());
         }
         self.check_open()?;
@@ -259,28 +261,64 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a process that is alive runs the backfill, or is about to.
+    /// Whether a process that is alive runs the backfill, or is about to, as far as one look shows.
     ///
     /// # Errors
     /// `Storage`.
     pub fn has_live_owner(&self, row: &BackfillRow) -> Result<bool> {
-        let is_taken_over = self.shared.coordinator().takeovers.contains(&row.key);
-        Ok(is_taken_over || self.owner_is_live(row)?)
+        if self.is_being_taken_over(row) {
+            return Ok(true);
+        }
+        if let Some(known) = self.known_of_owner(row) {
+            return Ok(known);
+        }
+        Ok(row.lease.is_some() && LiveOwners::now(&*self.shared.store)?.run(row))
     }
 
-    fn owner_is_live(&self, row: &BackfillRow) -> Result<bool> {
+    fn is_being_taken_over(&self, row: &BackfillRow) -> bool {
+        self.shared.coordinator().takeovers.contains(&row.key)
+    }
+
+    /// Whether a backfill's owner is live, if this process knows it by itself.
+    fn known_of_owner(&self, row: &BackfillRow) -> Option<bool> {
         let own = |lease: &Lease| lease.owner == self.shared.owner;
-        {
-            let coordinator = self.shared.coordinator();
-            if coordinator.is_draining(row.key) {
-                return Ok(true);
-            }
-            if row.lease.as_ref().is_some_and(own) && coordinator.aborted.contains_key(&row.key) {
-                return Ok(false);
-            }
+        let coordinator = self.shared.coordinator();
+        if coordinator.is_draining(row.key) {
+            return Some(true);
         }
-        let owners = LiveOwners::now(&*self.shared.store)?;
-        Ok(owners.run(row) && !is_planted(Bug::TakeOverFromLiveOwner))
+        let is_aborted = coordinator.aborted.contains_key(&row.key);
+        (is_aborted && row.lease.as_ref().is_some_and(own)).then_some(false)
+    }
+
+    /// Whether the owners of backfills are live. An owner whose lease seems to be over gets the time of one renewal
+    /// to show that it is: the storage's clock may have been set, or this machine was suspended.
+    fn are_owners_live(&self, rows: &[BackfillRow]) -> Result<Vec<bool>> {
+        let known: Vec<_> = rows.iter().map(|row| self.known_of_owner(row)).collect();
+        let renewal = Duration::from_micros((self.shared.lease / RENEWALS).unsigned_abs());
+        let threads = &self.shared.threads;
+        let unknown = { rows.iter().zip(&known) }.filter(|(_, known)| known.is_none());
+        let unknown: Vec<_> = unknown.map(|(row, _)| row.clone()).collect();
+        let mut looked = match is_planted(Bug::TakeOverFromLiveOwner) {
+            true => vec![false; unknown.len()],
+            false => are_run(
+                &*self.shared.store,
+                &unknown,
+                renewal.max(SHORTEST_PATIENCE),
+                |pause| threads.sleep(pause),
+            )?,
+        }
+        .into_iter();
+        let known = known.into_iter();
+        Ok(known
+            .map(|known| known.or_else(|| looked.next()).unwrap_or(true))
+            .collect())
+    }
+
+    fn without_owner(&self, mut rows: Vec<BackfillRow>) -> Result<Vec<BackfillRow>> {
+        rows.retain(|row| !self.is_being_taken_over(row));
+        let mut are_live = self.are_owners_live(&rows)?.into_iter();
+        rows.retain(|_| are_live.next() == Some(false));
+        Ok(rows)
     }
 
     /// The backfills that have not ended and that no process runs.
@@ -288,22 +326,16 @@ impl Engine {
     /// # Errors
     /// `Storage`.
     pub fn orphans(&self) -> Result<Vec<BackfillRow>> {
-        let mut orphans = Vec::new();
-        for row in self.shared.store.unfinished()? {
-            if !self.has_live_owner(&row)? {
-                orphans.push(row);
-            }
-        }
-        Ok(orphans)
+        self.without_owner(self.shared.store.unfinished()?)
     }
 
     /// Ends a backfill that no process runs: what was not recorded as ended is canceled.
-    fn end_orphan(&self, row: BackfillRow) -> Result<()> {
+    fn end_orphan(&self, row: &BackfillRow) -> Result<()> {
         let Some(_takeover) = Takeover::begin(&self.shared, row.key) else {
             return Ok(());
         };
         // Another process was faster: it has ended the backfill, or resumed it and finds the request.
-        let Some(lease) = self.take_over(&row)? else {
+        let Some(lease) = self.take_over(row)? else {
             return Ok(());
         };
         // The owner may have recorded more between our read and the takeover.

@@ -1,7 +1,7 @@
 //! One run while it is executed: its partitions, and what failed in it so far.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
 use roaring::RoaringTreemap;
@@ -39,6 +39,7 @@ pub struct Run {
     partitions: Selection,
     /// What earlier attempts left, if this is not the first.
     prior_attempts: Option<Arc<PriorAttempts>>,
+    made_before: OnceLock<BTreeMap<u32, RoaringTreemap>>,
     failures: Mutex<RunFailures>,
     /// What was skipped so far.
     pub(super) skips: Mutex<Reasons>,
@@ -81,6 +82,7 @@ impl Run {
             started_at,
             partitions,
             prior_attempts,
+            made_before: OnceLock::new(),
             failures: Mutex::new(RunFailures::new(failures.unwrap_or_default())),
             skips: Mutex::new(skips),
             skipped_before: Arc::clone(&history.skipped),
@@ -121,10 +123,6 @@ impl Run {
 
     pub(super) fn spec(&self) -> &JobSpec {
         &self.spec
-    }
-
-    pub(super) fn prior_attempts(&self) -> Option<&PriorAttempts> {
-        self.prior_attempts.as_deref()
     }
 
     fn again(&self) -> MutexGuard<'_, Option<Again>> {
@@ -198,9 +196,14 @@ impl Run {
     }
 
     /// The partitions of an asset that is executed which earlier attempts materialized; `None`: none.
-    pub(super) fn made_before(&self, asset: u32) -> Option<Selection> {
-        let made = self.prior_attempts.as_ref()?.made(asset)?;
-        Some(self.selected(made.iter().copied()))
+    pub(super) fn made_before(&self, asset: u32) -> Option<&RoaringTreemap> {
+        let made = self.made_before.get_or_init(|| {
+            let left = { self.prior_attempts.iter() }.filter_map(|known| known.left.as_ref());
+            let made = left.flat_map(|left| &left.made);
+            made.map(|(asset, made)| (*asset, made.iter().copied().collect()))
+                .collect()
+        });
+        made.get(&asset)
     }
 
     /// Records that `asset` failed for all partitions of the run that are left of it.
@@ -209,8 +212,8 @@ impl Run {
     }
 
     fn fail_rest(&self, asset: u32, cause: Option<&Arc<Cause>>) {
-        let made = self.made_before(asset).map(|made| made.to_treemap());
-        let rest = made.map(|made| self.partitions.difference(&made));
+        let made = self.made_before(asset);
+        let rest = made.map(|made| self.partitions.difference(made));
         let rest: Option<Vec<u64>> = rest.map(|rest| rest.iter().collect());
         let mut failures = self.failures();
         Failure::of_rest(asset, cause.cloned(), rest.as_deref())
@@ -289,6 +292,19 @@ impl Run {
     /// materialized before; `None`: all.
     pub fn survivors(&self, asset: u32) -> Option<Selection> {
         self.to_execute(asset, self.without(&[asset]))
+    }
+
+    /// Those of some partitions of the run that are [`Self::survivors`]; `None`: all of them. The cost is theirs, and
+    /// not that of the run: a function may yield a run's partitions one by one.
+    pub fn survivors_among(&self, asset: u32, some: &Selection) -> Option<Selection> {
+        let done = self.spec.plan.materialized(asset);
+        let survives = |&partition: &u64| {
+            !self.leaves_out(asset, partition) && !done.is_some_and(|done| done.contains(partition))
+        };
+        if some.iter().all(|partition| survives(&partition)) {
+            return None;
+        }
+        Some(self.selected(some.iter().filter(survives)))
     }
 
     /// The partitions for which `asset` is executed; `None`: all. Those that were skipped or materialized

@@ -82,11 +82,10 @@ impl Run {
             .iter()
             .any(|place| skips.contains_key(&(asset, *place)));
         drop(skips);
-        let known = self.prior_attempts();
-        let made = known.and_then(|known| known.made(asset));
+        let made = self.made_before(asset);
         is_skipped
             || self.has_failed(asset, partition)
-            || made.is_some_and(|made| made.contains(&partition))
+            || made.is_some_and(|made| made.contains(partition))
     }
 
     /// Those of the partitions (`None`: all) that `asset` has neither skipped nor was materialized for
@@ -100,8 +99,9 @@ impl Run {
         let materialized = self.spec().plan.materialized(asset);
         let materialized = materialized.map(|done| self.partitions().intersection(done));
         let materialized = materialized.filter(|done| !done.is_empty());
-        let left_out = [skipped, materialized, self.made_before(asset)];
+        let left_out = [skipped, materialized];
         let left_out = left_out.iter().flatten().map(Selection::to_treemap);
+        let left_out = left_out.chain(self.made_before(asset).cloned());
         let Some(left_out) = left_out.reduce(|one, other| one | other) else {
             return partitions;
         };

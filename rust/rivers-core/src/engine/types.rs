@@ -65,6 +65,8 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Whether no new runs start until the backfill is unpaused.
     pub paused: bool,
+    /// Whether a commit is being written: others may find more in the storage already.
+    pub is_written: bool,
 }
 
 /// Progress of a live backfill, as far as it is committed.

@@ -199,19 +199,11 @@ impl Gathered {
     }
 
     fn add(&mut self, run: &RunRow) {
-        let (first, last) = (self.bin(run.started_at), self.bin(run.ended_at));
+        let (first, last) = self.add_busy(run.started_at, run.ended_at);
         let duration = (run.ended_at - run.started_at).max(0);
         self.bins[first].started += 1;
         self.bins[last].ended += 1;
         self.bins[last].failed += u64::from(run.failed > 0);
-        if first == last {
-            self.bins[first].busy += duration.cast_unsigned();
-        } else {
-            for bin in first..=last {
-                let part = self.overlap(bin, run.started_at, run.ended_at);
-                self.bins[bin].busy += part as u64;
-            }
-        }
         let shortest = self.longest.peek().map(|Reverse((shortest, _))| *shortest);
         if self.longest.len() < MAX_LISTED || shortest.is_some_and(|shortest| duration > shortest) {
             let own = (run.run, run.started_at, run.ended_at, run.failed);
@@ -260,11 +252,24 @@ impl Gathered {
         }
     }
 
+    /// Adds the time of a run to the intervals, of which the first and the last are returned.
+    fn add_busy(&mut self, from: Micros, to: Micros) -> (usize, usize) {
+        let (first, last) = (self.bin(from), self.bin(to));
+        if first == last {
+            self.bins[first].busy += (to - from).max(0).cast_unsigned();
+        } else {
+            for bin in first..=last {
+                self.bins[bin].busy += self.overlap(bin, from, to) as u64;
+            }
+        }
+        (first, last)
+    }
+
     /// Adds a run in flight.
     fn add_running(&mut self, since: Micros) {
-        let bin = self.bin(since);
-        self.bins[bin].started += 1;
         let end = self.end.max(since);
+        let (first, _) = self.add_busy(since, end);
+        self.bins[first].started += 1;
         let busy = (end - since).cast_unsigned();
         self.place(Stretch {
             start: since,

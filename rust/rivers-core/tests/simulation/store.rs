@@ -158,8 +158,17 @@ pub(crate) struct Faults {
     pub(crate) any: AtomicBool,
     /// Until when no operation succeeds, in virtual microseconds.
     pub(crate) outage: AtomicI64,
+    /// How far the storage's clock was set forwards, in microseconds; back, if it is negative.
+    pub(crate) clock_set: AtomicI64,
     /// Number of injected faults.
     pub(crate) injected: AtomicI64,
+}
+
+impl Faults {
+    /// The time that the storage's clock shows.
+    pub(crate) fn storage_time(&self) -> StorageTime {
+        StorageTime(now() as i64 + self.clock_set.load(Ordering::Relaxed))
+    }
 }
 
 /// The storage as one process sees it.
@@ -225,14 +234,14 @@ impl SimulatedStore {
     fn lease(&self, terms: &LeaseTerms) -> Lease {
         Lease {
             owner: terms.owner.clone(),
-            expires_at: StorageTime(now() as i64 + terms.duration),
+            expires_at: self.faults.storage_time().after(terms.duration),
         }
     }
 }
 
 impl Ledger for SimulatedStore {
     fn now(&self) -> Result<StorageTime> {
-        self.operation("now", |_| StorageTime(now() as i64))
+        self.operation("now", |_| self.faults.storage_time())
     }
 
     fn create(&self, request: &Request, plan: &Plan, lease: Option<&LeaseTerms>) -> Result<Key> {

@@ -74,6 +74,8 @@ struct Call {
     process: usize,
     key: Key,
     run: u64,
+    /// How often its process had resumed the backfill when it began.
+    session: u32,
     running: bool,
     failed: bool,
 }
@@ -93,6 +95,8 @@ pub(crate) struct World {
     canceled: RefCell<BTreeSet<(usize, Key)>>,
     /// Backfills of which calls were or are to be ended by force.
     forced: RefCell<BTreeSet<Key>>,
+    /// By process and key: how often the process has resumed the backfill.
+    sessions: RefCell<BTreeMap<(usize, Key), u32>>,
 }
 
 impl World {
@@ -156,10 +160,16 @@ impl World {
             process: process.number,
             key,
             run,
+            session: self.session(process.number, key),
             running: true,
             failed: false,
         });
         calls.len() - 1
+    }
+
+    fn session(&self, process: usize, key: Key) -> u32 {
+        let sessions = self.sessions.borrow();
+        sessions.get(&(process, key)).copied().unwrap_or_default()
     }
 
     fn check_start(&self, process: &Process, key: Key, run: u64, remote: bool, calls: &[Call]) {
@@ -168,8 +178,11 @@ impl World {
         self.model(|model| {
             let recorded = &model.backfills[&key];
             let lease = recorded.row.lease.as_ref();
+            // A lease that a step of the clock made look over holds for its owner.
+            let steps = self.faults.clock_set.load(Ordering::Relaxed) != 0;
             let holds = lease.is_some_and(|lease| {
-                lease.owner == process.owner() && lease.expires_at.0 > now() as i64
+                let is_over = lease.expires_at <= self.faults.storage_time();
+                lease.owner == process.owner() && (steps || !is_over)
             });
             // What was sent starts after a while; the lease was checked when it was sent.
             if !holds && !remote {
@@ -180,18 +193,21 @@ impl World {
             }
         });
         let own = |call: &&Call| call.process == number && call.running;
-        let same = calls.iter().filter(own).filter(|call| call.key == key);
         let id = self.model(|model| model.backfills[&key].row.request.id.clone());
-        // A call that was ended by force may go on, and no longer counts.
+        // A call that was ended by force may go on, and no longer counts. No other starts in its session.
         let forced = |key: Key| self.forced.borrow().contains(&key);
-        if !forced(key) && same.clone().any(|call| call.run == run) {
+        let session = self.session(number, key);
+        let counts = |call: &&Call| !forced(key) || call.session == session;
+        let same = calls.iter().filter(own).filter(|call| call.key == key);
+        let same = same.filter(counts);
+        if same.clone().any(|call| call.run == run) {
             text("is executed already");
         }
-        if !forced(key) && same.count() >= self.behaviour(&id).max_concurrency as usize {
+        if same.count() >= self.behaviour(&id).max_concurrency as usize {
             text("exceeds the backfill's concurrency");
         }
         let counted = calls.iter().filter(own).filter(|call| !forced(call.key));
-        if !forced(key) && counted.count() >= MAX_CONCURRENT_RUNS as usize {
+        if counted.count() >= MAX_CONCURRENT_RUNS as usize {
             text("exceeds the concurrency of the queue");
         }
         if !remote && self.canceled.borrow().contains(&(number, key)) {
@@ -209,9 +225,10 @@ impl World {
         call.running = false;
         call.failed = failed;
         note(|| format!("run {} of {} ends", call.run, call.key));
-        // What a call still reports that was ended by force is dropped, also a retry.
-        let was_forced = self.forced.borrow().contains(&call.key);
-        if let Some(delay) = retried_after.filter(|_| !was_forced) {
+        // What a call still reports that was ended by force is dropped, also a retry: its process may have resumed
+        // the backfill meanwhile.
+        let is_dropped = call.session != self.session(call.process, call.key);
+        if let Some(delay) = retried_after.filter(|_| !is_dropped) {
             let due = (call.process, call.key, call.run);
             self.due.borrow_mut().insert(due, now() + delay);
         }
@@ -234,6 +251,7 @@ impl World {
         } else {
             canceled.remove(&known);
         }
+        *self.sessions.borrow_mut().entry(known).or_default() += 1;
         let other = |&(number, of, _): &(usize, Key, u64)| (number, of) != known;
         self.due.borrow_mut().retain(|due, _| other(due));
     }

@@ -112,6 +112,7 @@ macro_rules! store_suite {
             dynamic_keys: keys_are_there_after_reopening,
             liveness: a_registered_owner_is_alive,
             liveness: a_live_owner_runs_a_backfill_until_its_lease_expires,
+            liveness: an_owner_whose_lease_seems_over_lives_if_it_renews_it,
             liveness: an_owner_without_a_worker_has_no_workers,
         }
     };

@@ -491,13 +491,14 @@ impl Coordinator {
 
     /// The snapshot of a live backfill by its id.
     pub(super) fn snapshot(&self, id: &str) -> Option<Snapshot> {
-        let live = self.live.values().find(|live| live.request.id == id)?;
+        let (key, live) = self.live.iter().find(|(_, live)| live.request.id == id)?;
         Some(Snapshot {
             request: Arc::clone(&live.request),
             num_partitions: live.plan.selection().len(),
             num_runs: live.plan.num_runs(),
             counts: live.published,
             paused: live.paused,
+            is_written: self.writing.contains(key),
         })
     }
 

@@ -27,7 +27,9 @@ impl Selection {
                     _ => self.difference(&other.to_treemap()),
                 }
             }
-            (Members::Explicit(set), Members::Product(_) | Members::One(_)) => {
+            (Members::Explicit(set), Members::Product(_) | Members::One(_))
+                if !other.has_few_spans(set) =>
+            {
                 let left = set.filter(|partition| !other.contains(partition));
                 Self::new(Arc::clone(self.space()), Members::Explicit(left))
             }
@@ -61,6 +63,9 @@ impl Selection {
     /// The members in both selections, which have the same space, as compactly as possible; an order is lost.
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::empty(self.space());
+        }
         match (self.members(), other.members()) {
             (Members::Explicit(own), Members::Explicit(others))
                 if own.len().min(others.len()) > FEW =>
@@ -68,9 +73,25 @@ impl Selection {
                 let both = PositionSet::ascending(own.set() & others.set());
                 Self::new(Arc::clone(self.space()), Members::Explicit(both))
             }
+            (Members::Explicit(set), Members::Product(_)) if other.has_few_spans(set) => {
+                let both = PositionSet::ascending(set.set() & other.to_treemap());
+                Self::new(Arc::clone(self.space()), Members::Explicit(both))
+            }
+            (Members::Product(_), Members::Explicit(set)) if self.has_few_spans(set) => {
+                other.common(self)
+            }
             (_, Members::One(_)) => other.intersection(self),
             (Members::Product(_), Members::Explicit(_)) => other.intersection(self).sorted(),
             _ => self.intersection(other).sorted(),
+        }
+    }
+
+    /// Whether this product is made of so few spans of consecutive members that merging them with a set is
+    /// faster than looking each member of the set up.
+    fn has_few_spans(&self, set: &PositionSet) -> bool {
+        match self.members() {
+            Members::Product(sets) => self.len() / self.width(sets).max(1) <= set.len() / 4,
+            Members::Explicit(_) | Members::One(_) => false,
         }
     }
 

@@ -31,8 +31,10 @@ const NO_ANSWER: &str = "the server does not answer";
 /// How long a statement that can be repeated is repeated while the server cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How a transaction begins that writes: it is durable whatever the role's settings say.
-pub(super) const WRITING: &str = "BEGIN; SET LOCAL synchronous_commit TO on";
+/// How a transaction begins that writes: it is durable whatever the role's settings say, and a machine that is gone
+/// keeps its locks no longer than a connection may say nothing.
+pub(super) const WRITING: &str = "BEGIN; SET LOCAL synchronous_commit TO on;
+                                  SET LOCAL idle_in_transaction_session_timeout TO '10s'";
 
 /// A parameter of a statement and its type: statements have no name, so that they work behind PgBouncer.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);

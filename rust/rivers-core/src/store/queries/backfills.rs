@@ -1,6 +1,7 @@
 //! What the records of one or several backfills say: errors in words, live owners, what did not complete.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use crate::backfill::{Cause, FailureRow, Failures, Status, outcome};
 use crate::clock::{Micros, SteadyClock};
@@ -125,9 +126,87 @@ impl<'a> LiveOwners<'a> {
 
     /// Whether a live process runs the backfill.
     pub fn run(&self, row: &BackfillRow) -> bool {
-        let lease = row.lease.as_ref();
-        lease.is_some_and(|lease| lease.expires_at > self.now && self.store.is_alive(&lease.owner))
+        self.look(row) == Owner::Lives
     }
+
+    fn look(&self, row: &BackfillRow) -> Owner {
+        match &row.lease {
+            Some(lease) if self.store.is_alive(&lease.owner) => {
+                if lease.expires_at > self.now {
+                    Owner::Lives
+                } else {
+                    Owner::Silent
+                }
+            }
+            _ => Owner::Gone,
+        }
+    }
+}
+
+/// What one look at the owner of a backfill shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Lives,
+    /// It may be alive, and its lease is over: it is suspended, or does not reach the storage, or the clock of the
+    /// storage was set forwards since it renewed its lease.
+    Silent,
+    Gone,
+}
+
+/// How often silent owners are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Which of the backfills a live process runs. Unlike [`LiveOwners`], it does not trust a clock that says that the
+/// lease of a process is over that may be alive: such a process is gone if it renews no lease within `patience`.
+///
+/// # Errors
+/// `Storage`.
+pub fn are_run(
+    store: &dyn Store,
+    rows: &[BackfillRow],
+    patience: Duration,
+    sleep: impl Fn(Duration),
+) -> Result<Vec<bool>> {
+    let first = LiveOwners::now(store)?;
+    let mut owners: Vec<Owner> = rows.iter().map(|row| first.look(row)).collect();
+    let mut waited = Duration::ZERO;
+    while owners.contains(&Owner::Silent) && waited < patience {
+        sleep(LOOK_INTERVAL);
+        waited += LOOK_INTERVAL;
+        for (row, owner) in rows.iter().zip(&mut owners) {
+            if *owner == Owner::Silent {
+                *owner = look_again(store, row)?;
+            }
+        }
+    }
+    Ok(owners
+        .into_iter()
+        .map(|owner| owner == Owner::Lives)
+        .collect())
+}
+
+fn look_again(store: &dyn Store, before: &BackfillRow) -> Result<Owner> {
+    let lease = store.get(before.key)?.and_then(|row| row.lease);
+    Ok(match lease {
+        Some(lease) if !store.is_alive(&lease.owner) => Owner::Gone,
+        Some(lease) if Some(&lease) == before.lease.as_ref() => Owner::Silent,
+        Some(_) => Owner::Lives,
+        None => Owner::Gone,
+    })
+}
+
+/// How long a process that waits for a backfill looks for a renewal of its lease: a process that runs it notices
+/// within a fifth of this that the storage's clock was set.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether a backfill has not ended and no live process runs it, also by a second look where the first may err.
+///
+/// # Errors
+/// `Storage`.
+pub fn is_interrupted(store: &dyn Store, row: &BackfillRow) -> Result<bool> {
+    let rows = std::slice::from_ref(row);
+    let is_open = row.status == Status::InProgress;
+    Ok(is_open && are_run(store, rows, PATIENCE, std::thread::sleep)? != [true])
 }
 
 /// Ids of the backfills that have not ended and that no live process runs, newest first.

@@ -66,6 +66,13 @@ impl Account {
     ) -> Result<Self> {
         let plan = store.plan(row.key)?;
         let layer = plan.layer_with(asset);
+        // Runs first, unless all have ended: what is said of a run is committed with it, and another commit may come
+        // in between.
+        let have_all_ended = row.counts.runs_ended == row.num_runs;
+        let so_far = match have_all_ended {
+            true => None,
+            false => Some(store.runs(row.key, plan.runs_of(layer))?),
+        };
         let skips = match store.skips(row.key, None)? {
             rows if rows.iter().any(|skip| skip.asset == asset) => rows,
             _ => Vec::new(),
@@ -73,7 +80,7 @@ impl Account {
         let runs = OnceLock::new();
         let request = &row.request;
         let mut parts = Vec::new();
-        if row.counts.runs_ended == row.num_runs && request.sessions.len() < 2 && skips.is_empty() {
+        if have_all_ended && request.sessions.len() < 2 && skips.is_empty() {
             // No run need be read: they materialized what did not fail.
             let mut own = plan.layers()[layer].selection().sorted();
             if row.counts.completed < row.num_partitions {
@@ -88,7 +95,10 @@ impl Account {
                 partitions: made,
             });
         } else {
-            let rows = store.runs(row.key, plan.runs_of(layer))?;
+            let rows = match so_far {
+                Some(rows) => rows,
+                None => store.runs(row.key, plan.runs_of(layer))?,
+            };
             let failures: Failures = store.failures(row.key, None)?.into_iter().collect();
             let mut rest = &rows[..];
             let mut by_session: Vec<Vec<RunRow>> = vec![Vec::new(); request.sessions.len().max(1)];
@@ -142,6 +152,7 @@ impl Account {
             };
         }
         parts.retain(|part| !part.partitions.is_empty());
+        let has_same_space = **plan.layers()[layer].selection().space() == **space;
         let source = Source {
             declared: declared(request, asset),
             from: request.created_at,
@@ -151,6 +162,7 @@ impl Account {
                 key: row.key,
                 plan: Box::new(plan),
                 layer,
+                has_same_space,
                 runs,
             },
         };

@@ -35,6 +35,7 @@ pub fn failed(store: &dyn Records, asset: &str, state: &AssetState) -> Result<Se
         }
         let plan = store.plan(row.key)?;
         let then = plan.layers()[plan.layer_with(index)].selection().space();
+        let has_same_space = **then == **space;
         let sessions = &row.request.sessions;
         let first = left_out(&plan, index, sessions.first());
         let later = sessions.iter().skip(1);
@@ -49,7 +50,7 @@ pub fn failed(store: &dyn Records, asset: &str, state: &AssetState) -> Result<Se
                 if before.is_some_and(|before| before.contains(partition)) {
                     return Ok(());
                 }
-                let here = match **then == **space {
+                let here = match has_same_space {
                     true => Some(partition),
                     false => then.same_partition(space, partition),
                 };

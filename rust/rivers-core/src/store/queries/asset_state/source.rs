@@ -42,6 +42,8 @@ pub(super) enum Origin {
         plan: Box<Plan>,
         /// The layer whose runs execute the asset.
         layer: usize,
+        /// Whether its partitions have the space of the state, which takes long to compare.
+        has_same_space: bool,
         /// Its ended runs, read when they are needed.
         runs: OnceLock<Vec<RunRow>>,
     },
@@ -84,7 +86,7 @@ impl Source {
         }
     }
 
-    /// When the run of a partition of `space` began and ended.
+    /// When the run of a partition of `space`, that of the state, began and ended.
     pub(super) fn times(
         &self,
         store: &dyn Records,
@@ -95,6 +97,7 @@ impl Source {
             key,
             plan,
             layer,
+            has_same_space,
             runs,
         } = &self.origin
         else {
@@ -116,7 +119,7 @@ impl Source {
         }
         let own = &plan.layers()[*layer];
         let then = own.selection().space();
-        let there = if **then == *space {
+        let there = if *has_same_space {
             Some(partition)
         } else {
             space.same_partition(then, partition)
