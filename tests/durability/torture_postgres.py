@@ -30,6 +30,7 @@ from tests.support import wait_until
 from tests.tcp_proxy import Proxy
 
 FAULTS_A_ROUND = 50
+SURE_FAILOVER = 12  # Steps before it.
 LONGEST_PAUSE = 0.3  # Seconds before a fault, and between it and the kill.
 LONGEST_DELAY = 0.02
 FAULTS = {"none": 20, "cut": 25, "answer": 15, "delay": 10, "freeze": 8, "stop": 18, "failover": 4}
@@ -180,6 +181,8 @@ def torture_round(folder, faults, choose, seen, servers):
         if choose.random() < 0.9:  # The others may be struck while they start.
             torture.wait_for_start(folder)
         (fault,) = choose.choices(list(FAULTS), FAULTS.values())
+        if seen["kills"] % FAULTS_A_ROUND == SURE_FAILOVER:
+            fault = "failover"  # The least frequent, in the shortest call, too.
         time.sleep(choose.uniform(0, LONGEST_PAUSE))
         one.deaths.append(time.monotonic_ns())
         end = one.strike(fault, choose)

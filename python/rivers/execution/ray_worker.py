@@ -129,6 +129,7 @@ class RayWorker:
             if stream in self._cut:
                 return Outcome(batch.report(), [], is_spent=False)
             self._batch = batch
+        self._log.begin()
         direct = program.direct
         if announces_steps:
             self._steps = _Steps()
@@ -254,6 +255,11 @@ class _Log:
             self._records.append(data)
             self._changed.notify_all()
 
+    def begin(self) -> None:
+        """Notes that a range is executed now."""
+        with self._changed:
+            self._has_ended = False
+
     def take(self) -> list[bytes]:
         """Returns all records: a range has ended, and the coordinator gets them with its outcome."""
         with self._changed:
@@ -265,11 +271,10 @@ class _Log:
     def wait(self, timeout: float) -> list[bytes]:
         """Returns the first records, as many as fit into a small message; waits for the first.
 
-        It does not wait once a range has ended: the coordinator reads the outcome after the answer.
+        It does not wait where no range is executed: the coordinator reads the outcome after the answer.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._records or self._has_ended, timeout)
-            self._has_ended = False
             size = count = 0
             for record in self._records:
                 size += len(record)
