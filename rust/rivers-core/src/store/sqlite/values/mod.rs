@@ -88,6 +88,8 @@ struct State {
     /// Whether the log has what was not synced, and the folder of large values a new file.
     has_unsynced: AtomicBool,
     has_new_file: AtomicBool,
+    /// Whether the file was deleted, moved or replaced while it was open.
+    was_lost: AtomicBool,
 }
 
 struct Connections {
@@ -438,6 +440,7 @@ impl ValueStore {
             (None, done) => done,
             (Some(damage), _) => {
                 *lock(&self.state().opened) = None;
+                self.state().was_lost.store(true, Ordering::Release);
                 Err(location.refused(&format!("{damage}; the values in it are lost")))
             }
         }
@@ -451,6 +454,10 @@ impl ValueStore {
             return Ok(Arc::clone(opened));
         }
         let location = &self.location;
+        if self.state().was_lost.load(Ordering::Acquire) && !self.storage.exists() {
+            // Such as below a mount point: nobody would look for a new file there.
+            return Err(location.refused("the storage that the values belong to is gone as well"));
+        }
         let failed = |error: std::io::Error| {
             location.refused(&format!("its directory cannot be made: {error}"))
         };
@@ -479,6 +486,7 @@ impl ValueStore {
             }
             // The values in it are missing from now on; there may be a new file.
             *opened = None;
+            self.state().was_lost.store(true, Ordering::Release);
         }
         if !self.path.exists() {
             return Ok(None);
