@@ -54,10 +54,7 @@ pub(super) fn run(shared: &Shared) {
                 continue;
             }
             if ticks {
-                coordinator.flush_stalled(now, || {
-                    // What cannot be written now is not committed either.
-                    let _ = shared.flush_values();
-                });
+                coordinator.flush_stalled(now, || shared.flush_values());
                 coordinator.end_forced(shared.threads.now());
             }
             let gathers = write_at.saturating_sub(shared.threads.now());

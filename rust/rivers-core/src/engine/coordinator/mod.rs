@@ -19,7 +19,7 @@ use super::priority_gate::PriorityGate;
 use super::{Execution, Progress, Snapshot};
 use crate::backfill::{Event, Phase, Request, RunEnd, Status};
 use crate::clock::Micros;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::queue::{Entry, EntryId, Limits, Queue};
 use crate::store::failpoint::{Bug, is_planted};
@@ -254,8 +254,8 @@ impl Coordinator {
 
     /// Applies the outcomes that precede a stalled run, which its worker would only flush after it.
     ///
-    /// `flush_values` is called before they are applied, if there are any.
-    pub(super) fn flush_stalled(&mut self, now: Micros, flush_values: impl Fn()) {
+    /// `flush_values` is called before they are applied, if there are any: runs that need them find their values.
+    pub(super) fn flush_stalled(&mut self, now: Micros, flush_values: impl Fn() -> Result<()>) {
         let assignments = self.live.iter().flat_map(|(&key, live)| {
             live.assignments
                 .iter()
@@ -263,10 +263,14 @@ impl Coordinator {
         });
         for (key, entry, assignment) in assignments.collect::<Vec<_>>() {
             let ended = assignment.take_outcomes_if_stalled(now);
-            if !ended.is_empty() {
-                flush_values();
+            if ended.is_empty() {
+                continue;
             }
-            self.apply_outcomes(key, entry, ended);
+            match flush_values() {
+                Ok(()) => self.apply_outcomes(key, entry, ended),
+                // Its worker flushes them after the run, or says why it cannot.
+                Err(_) => assignment.keep_all(ended),
+            }
         }
     }
 
