@@ -82,3 +82,35 @@ def test_a_run_that_logs_nothing_ends_when_it_ends(on_ray, monkeypatch):
         partition_range=rs.PartitionKeyRange.single("a", "b"), max_concurrency=1, block=False
     )
     assert counts(repo.wait_backfill(launched.backfill_id, timeout=40)) == (2, 0, 0)
+
+
+def test_a_run_is_reported_while_the_next_one_is_executed(on_ray, monkeypatch, tmp_path):
+    from rivers.execution import ray_actor
+
+    monkeypatch.setattr(ray_actor, "_BEAT_SECONDS", 60.0)
+    gate = tmp_path / "gate"
+
+    def waits(context: rs.AssetExecutionContext) -> None:
+        time.sleep(0.3)
+        while context.partition_key == "b" and not gate.exists():
+            time.sleep(0.01)
+
+    repo = on_ray(rs.Asset(waits, name="a", partitions_def=EIGHT))
+    launched = repo.backfill(
+        partition_range=rs.PartitionKeyRange.single("a", "b"), max_concurrency=1, block=False
+    )
+    wait_until(lambda: repo.get_backfill(launched.backfill_id).completed_partitions == 1)
+    gate.touch()
+    assert counts(repo.wait_backfill(launched.backfill_id)) == (2, 0, 0)
+
+
+def test_a_worker_does_not_wait_for_records_of_a_range_that_is_over():
+    from rivers.execution.ray_worker import RayWorker
+
+    worker = RayWorker()
+    with pytest.raises(KeyError):
+        worker.execute(1, (1, 1), (0, 1), b"", b"", announces_steps=False)  # There is no program.
+    assert worker.beat(1, 60.0) == []
+    began = time.monotonic()
+    assert worker.beat(2, 0.1) == []
+    assert time.monotonic() - began > 0.09

@@ -131,6 +131,9 @@ class RayActor:
         self._handle = actor_class().options(**compute.options(), **options).remote()
         self.started: Started | None = None
         self.idle_since = time.monotonic()
+        # Which of the ranges that were sent to it each is, until its outcome is there.
+        self._turns: dict[ObjectRef[Any], int] = {}
+        self._num_sent = 0
         self._programs: set[int] = set()
         self._state = b""
         self._is_given_up = False
@@ -143,7 +146,7 @@ class RayActor:
     def is_alive(self) -> bool:
         """Whether it answers."""
         try:
-            ray.get(self._handle.ask.remote("beat", 0.0), timeout=_CONTROL_SECONDS)
+            ray.get(self._handle.ask.remote("beat", 0, 0.0), timeout=_CONTROL_SECONDS)
         except RayError:
             return False
         return True
@@ -185,6 +188,8 @@ class RayActor:
         ref: ObjectRef[Any] = self._handle.execute.options(name=name).remote(
             number, stream, sent, prior_attempts, self._changed(state), announces_steps
         )
+        self._num_sent += 1
+        self._turns[ref] = self._num_sent
         return ref
 
     def _changed(self, state: bytes) -> bytes:
@@ -200,11 +205,12 @@ class RayActor:
             LostWorkerError: There will be none.
             Exception: What kept the worker from executing runs.
         """
+        turn = self._turns.pop(ref)
         try:
             try:
                 outcome = Outcome(*ray.get(ref, timeout=_BEAT_AFTER_SECONDS))
             except GetTimeoutError:
-                outcome = self._outcome_later(ref)
+                outcome = self._outcome_later(ref, turn)
         except RayTaskError as error:
             if isinstance(error.cause, RiversError):
                 raise error.cause from None
@@ -215,8 +221,8 @@ class RayActor:
             handle(record)
         return outcome
 
-    def _outcome_later(self, ref: ObjectRef[Any]) -> Outcome:
-        beat, asked_at = self._beat(), time.monotonic()
+    def _outcome_later(self, ref: ObjectRef[Any], turn: int) -> Outcome:
+        beat, asked_at = self._beat(turn), time.monotonic()
         while True:
             ready, _ = ray.wait([ref, beat], num_returns=1, timeout=_SILENT_SECONDS)
             if self._is_given_up:
@@ -229,13 +235,13 @@ class RayActor:
                     handle(record)
                 if ref in ready:
                     return Outcome(*ray.get(ref))
-                beat, asked_at = self._beat(), time.monotonic()
+                beat, asked_at = self._beat(turn), time.monotonic()
             elif self._is_frozen():
                 msg = f"it has not answered for {time.monotonic() - asked_at:.0f} s"
                 raise LostWorkerError(self._reason(msg))
 
-    def _beat(self) -> ObjectRef[Any]:
-        ref: ObjectRef[Any] = self._handle.ask.remote("beat", _BEAT_SECONDS)
+    def _beat(self, turn: int) -> ObjectRef[Any]:
+        ref: ObjectRef[Any] = self._handle.ask.remote("beat", turn, _BEAT_SECONDS)
         return ref
 
     def _is_frozen(self) -> bool:

@@ -108,6 +108,20 @@ class RayWorker:
             state: What `process_state.capture` returned; empty if that has not changed.
             announces_steps: Whether each step waits until the coordinator has asked for it (`step`).
         """
+        try:
+            return self._execute(number, stream, sent, prior_attempts, state, announces_steps)
+        finally:
+            self._log.end_range()
+
+    def _execute(
+        self,
+        number: int,
+        stream: Stream,
+        sent: tuple[int, int],
+        prior_attempts: bytes,
+        state: bytes,
+        announces_steps: bool,
+    ) -> Outcome:
         if state:
             process_state.apply(state, is_elsewhere=True)
         if number in self._unread:
@@ -129,7 +143,6 @@ class RayWorker:
             if stream in self._cut:
                 return Outcome(batch.report(), [], is_spent=False)
             self._batch = batch
-        self._log.begin()
         direct = program.direct
         if announces_steps:
             self._steps = _Steps()
@@ -156,9 +169,14 @@ class RayWorker:
 
     # -- the group that answers meanwhile ----------------------------------------------------------
 
-    def beat(self, timeout: float) -> list[bytes]:
-        """Returns the log records since the last call; waits up to `timeout` seconds for the first."""
-        return self._log.wait(timeout)
+    def beat(self, turn: int, timeout: float) -> list[bytes]:
+        """Returns the log records since the last call, and waits for the first while a range is not over.
+
+        Args:
+            turn: Which of the ranges that were sent here; the first is 1.
+            timeout: Maximum time to wait, in seconds.
+        """
+        return self._log.wait(turn, timeout)
 
     def give_up(self, stream: Stream, is_forced: bool) -> int | None:
         """Gives up the runs of a stream that have not begun.
@@ -248,33 +266,32 @@ class _Log:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._records: list[bytes] = []
-        self._has_ended = False
+        self._num_ended = 0
 
     def send_bytes(self, data: bytes) -> None:
         with self._changed:
             self._records.append(data)
             self._changed.notify_all()
 
-    def begin(self) -> None:
-        """Notes that a range is executed now."""
-        with self._changed:
-            self._has_ended = False
-
     def take(self) -> list[bytes]:
-        """Returns all records: a range has ended, and the coordinator gets them with its outcome."""
+        """Returns all records, which the coordinator gets with an outcome."""
         with self._changed:
             taken, self._records = self._records, []
-            self._has_ended = True
-            self._changed.notify_all()
             return taken
 
-    def wait(self, timeout: float) -> list[bytes]:
+    def end_range(self) -> None:
+        """Notes that the next of the ranges has ended."""
+        with self._changed:
+            self._num_ended += 1
+            self._changed.notify_all()
+
+    def wait(self, turn: int, timeout: float) -> list[bytes]:
         """Returns the first records, as many as fit into a small message; waits for the first.
 
-        It does not wait where no range is executed: the coordinator reads the outcome after the answer.
+        It does not wait once the range is over: the coordinator reads its outcome after the answer.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._records or self._has_ended, timeout)
+            self._changed.wait_for(lambda: self._records or self._num_ended >= turn, timeout)
             size = count = 0
             for record in self._records:
                 size += len(record)
