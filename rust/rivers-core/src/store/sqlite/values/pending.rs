@@ -134,9 +134,48 @@ impl Pending {
                 failed.assets.push(asset);
             }
         }
+        // What was put later goes after the entries that could not be written, also where it is `None`.
+        for nones in self.nones.drain(..) {
+            if failed.has_entry_of(&nones.asset) {
+                for run in &nones.runs {
+                    failed.note_none(&nones.asset, &nones.plan, run);
+                }
+            } else {
+                failed.nones.push(nones);
+            }
+        }
         failed.entries.append(&mut self.entries);
-        failed.nones.append(&mut self.nones);
         failed.bytes += self.bytes;
         *self = failed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Strategy;
+    use crate::space::Space;
+
+    #[test]
+    fn a_later_none_goes_after_an_entry_that_could_not_be_written() {
+        let whole = Selection::all(Space::unpartitioned());
+        let plan = Plan::new(whole.clone(), Strategy::SingleRun).expect("there is one run");
+        let asset: Arc<str> = "asset".into();
+        let mut failed = Pending::default();
+        failed.push(Entry {
+            asset: Arc::clone(&asset),
+            source: Source::Run("before".to_owned()),
+            partitions: Partitions::Several(whole),
+            body: Body::Inline(b"5"[..].into()),
+        });
+        let mut pending = Pending::default();
+        pending.note_none(&asset, &Arc::new(plan), 0);
+        pending.put_back(failed);
+        assert!(pending.nones.is_empty());
+        let bodies: Vec<_> = { pending.entries.iter() }.map(|own| &own.body).collect();
+        assert!(
+            matches!(bodies[..], [Body::Inline(first), Body::Inline(last)]
+            if **first == *b"5" && **last == *NONE)
+        );
     }
 }
