@@ -233,7 +233,7 @@ def test_a_process_killed_right_after_it_resumed_a_backfill_leaves_a_note_for_it
         assert program.start(*words).wait(timeout=30) == -signal.SIGKILL
     program.run("cancel")
     ends = []
-    storage = rs.Storage.open(program.folder / ".rivers" / "rivers.db")
+    storage = program.storage()
     Notifier(storage._store, [ends.append], ["x"]).notify_ended()
     assert [end.status for end in ends] == ["canceled"]
 
