@@ -162,6 +162,26 @@ def test_a_failure_after_a_skip_fails():
     assert status(repo, "source") == ["failed"] * 4
 
 
+@pytest.mark.parametrize("max_retries", [0, 1])
+def test_a_function_does_not_fail_for_what_an_upstream_skipped(max_retries):
+    called = []
+
+    @rs.Asset(partitions_def=LETTERS)
+    def source(context: rs.AssetExecutionContext):
+        context.skip_partition("c", "empty")
+
+    @rs.Asset(partitions_def=LETTERS, deps=["source"], retry=rs.RetryPolicy(max_retries))
+    def failing(context: rs.AssetExecutionContext):
+        called.append([str(each) for each in context.partition.keys])
+        raise ValueError("broken")
+
+    repo = repository(source, failing)
+    result = repo.backfill(partition_keys=ALL, strategy=ONE_RUN)
+    assert called == [["a", "b", "d"]] * (1 + max_retries)
+    assert (result.completed, result.failed) == (1, 3)
+    assert status(repo, "failing") == ["failed", "failed", "skipped", "failed"]
+
+
 @pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
 def test_a_skip_is_kept_while_a_later_asset_is_retried(executor, tmp_path):
     handler = rs.PickleIOHandler(tmp_path)

@@ -40,6 +40,8 @@ pub struct Run {
     /// What earlier attempts left, if this is not the first.
     prior_attempts: Option<Arc<PriorAttempts>>,
     made_before: OnceLock<BTreeMap<u32, RoaringTreemap>>,
+    /// By asset, the partitions that had been skipped when it was about to be executed.
+    skipped_at_entry: Mutex<BTreeMap<u32, RoaringTreemap>>,
     failures: Mutex<RunFailures>,
     /// What was skipped so far.
     pub(super) skips: Mutex<Reasons>,
@@ -83,6 +85,7 @@ impl Run {
             partitions,
             prior_attempts,
             made_before: OnceLock::new(),
+            skipped_at_entry: Mutex::default(),
             failures: Mutex::new(RunFailures::new(failures.unwrap_or_default())),
             skips: Mutex::new(skips),
             skipped_before: Arc::clone(&history.skipped),
@@ -123,6 +126,11 @@ impl Run {
 
     pub(super) fn spec(&self) -> &JobSpec {
         &self.spec
+    }
+
+    fn skipped_at_entry(&self) -> MutexGuard<'_, BTreeMap<u32, RoaringTreemap>> {
+        let skipped = self.skipped_at_entry.lock();
+        skipped.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn again(&self) -> MutexGuard<'_, Option<Again>> {
@@ -212,9 +220,18 @@ impl Run {
     }
 
     fn fail_rest(&self, asset: u32, cause: Option<&Arc<Cause>>) {
+        let without = |done: &RoaringTreemap| -> Vec<u64> {
+            self.partitions.difference(done).iter().collect()
+        };
         let made = self.made_before(asset);
-        let rest = made.map(|made| self.partitions.difference(made));
-        let rest: Option<Vec<u64>> = rest.map(|rest| rest.iter().collect());
+        let mut rest = made.map(&without);
+        // The function is not called for what was skipped before it, so it does not fail for that.
+        let skipped = self.skipped_at_entry();
+        if let Some(skipped) = skipped.get(&asset) {
+            let done = made.map_or_else(|| skipped.clone(), |made| skipped | made);
+            rest = Some(without(&done));
+        }
+        drop(skipped);
         let mut failures = self.failures();
         Failure::of_rest(asset, cause.cloned(), rest.as_deref())
             .for_each(|failure| failures.push(failure));
@@ -310,6 +327,9 @@ impl Run {
     /// The partitions for which `asset` is executed; `None`: all. Those that were skipped or materialized
     /// before are left out, and those that failed in one of `needs` are left out and recorded as blocked.
     pub fn enter(&self, asset: u32, needs: &[u32]) -> Option<Selection> {
+        if let Some(skipped) = self.singly_skipped(asset) {
+            self.skipped_at_entry().insert(asset, skipped);
+        }
         self.to_execute(asset, self.without_failed(asset, needs))
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use roaring::RoaringTreemap;
+
 use super::run::{Reasons, Run};
 use crate::backfill::{Cause, Failure, Skip};
 use crate::error::Result;
@@ -45,10 +47,16 @@ impl Run {
         if self.is_skipped(asset) {
             return Some(self.partitions().clone());
         }
+        let skipped = self.singly_skipped(asset)?;
+        Some(self.selected(skipped.iter()))
+    }
+
+    /// The partitions that `asset` skipped one by one; `None`: none.
+    pub(super) fn singly_skipped(&self, asset: u32) -> Option<RoaringTreemap> {
         let skips = self.skips();
         let single = of_asset(&skips, asset).filter_map(|((_, partition), _)| *partition);
-        let skipped: Vec<u64> = single.collect();
-        (!skipped.is_empty()).then(|| self.selected(skipped))
+        let skipped: RoaringTreemap = single.collect();
+        (!skipped.is_empty()).then_some(skipped)
     }
 
     /// Those of the partitions of an asset that this run needs which earlier runs skipped; `None`: none.
