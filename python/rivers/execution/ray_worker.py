@@ -109,21 +109,22 @@ class RayWorker:
             announces_steps: Whether each step waits until the coordinator has asked for it (`step`).
         """
         try:
-            return self._execute(number, stream, sent, prior_attempts, state, announces_steps)
+            if state:
+                process_state.apply(state, is_elsewhere=True)
+            program, spec = self._program(number)
+            # What was just imported may have set up handlers: lines would arrive twice.
+            self._forwarder.install()
+            batch = WorkerBatch(spec, sent, prior_attempts)
+            return self._execute(program, batch, stream, sent, announces_steps=announces_steps)
         finally:
             self._log.end_range()
 
-    def _execute(
-        self,
-        number: int,
-        stream: Stream,
-        sent: tuple[int, int],
-        prior_attempts: bytes,
-        state: bytes,
-        announces_steps: bool,
-    ) -> Outcome:
-        if state:
-            process_state.apply(state, is_elsewhere=True)
+    def _program(self, number: int) -> tuple[Program, JobSpec]:
+        """A program that was loaded, and what its runs need.
+
+        Raises:
+            ExecutionError: It could not be read.
+        """
         if number in self._unread:
             error = self._unread[number]
             msg = (
@@ -133,10 +134,17 @@ class RayWorker:
                 "Executor.ray(runtime_env={'py_modules': [...]})"
             )
             raise ExecutionError(msg) from error
-        program, spec = self._programs[number]
-        # What was just imported may have set up handlers: lines would arrive twice.
-        self._forwarder.install()
-        batch = WorkerBatch(spec, sent, prior_attempts)
+        return self._programs[number]
+
+    def _execute(
+        self,
+        program: Program,
+        batch: WorkerBatch,
+        stream: Stream,
+        sent: tuple[int, int],
+        *,
+        announces_steps: bool,
+    ) -> Outcome:
         with self._lock:
             if self._stream != stream:
                 self._stream, self._reached = stream, sent[0]
