@@ -209,6 +209,14 @@ def page(browser, served):
     context.close()
 
 
+def page_of(browser, server, **options):
+    """A new page that shows the backfills of a server."""
+    page = browser.new_page(**options)
+    page.goto(server.link)
+    page.wait_for_selector("a.item")
+    return page
+
+
 def open_backfill(page, served, backfill_id=None):
     page.evaluate(
         "id => { location.hash = `#/backfills/${id}` }", backfill_id or served.backfill_id

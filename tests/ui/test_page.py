@@ -4,7 +4,7 @@ import os
 import re
 
 import pytest
-from tests.ui.conftest import GRID, HOSTILE, MISSING, launch, open_backfill
+from tests.ui.conftest import GRID, HOSTILE, MISSING, launch, open_backfill, page_of
 
 import rivers as rs
 from rivers.repository.internals import abandon
@@ -189,9 +189,7 @@ def test_in_read_only_mode_there_are_no_verbs(serve, served, browser):
     server = serve(
         rs.BackfillClient(served.repository.storage), repository=served.repository, read_only=True
     )
-    page = browser.new_page()
-    page.goto(server.link)
-    page.wait_for_selector("a.item")
+    page = page_of(browser, server)
     expect(page.locator("#mode")).to_be_visible()
     for backfill_id in (launched, served.backfill_id):
         page.evaluate("id => { location.hash = `#/backfills/${id}` }", backfill_id)

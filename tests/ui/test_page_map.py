@@ -7,7 +7,7 @@ import re
 import sqlite3
 
 import pytest
-from tests.ui.conftest import GRID, MISSING, launch, open_backfill
+from tests.ui.conftest import GRID, MISSING, launch, open_backfill, page_of
 
 import rivers as rs
 
@@ -86,9 +86,7 @@ def test_a_rectangle_of_a_hundred_million_is_run_again_by_two_clicks(
 
     repository, server = other_server(serve, served, [points], tmp_path / "plane.db")
     launched = repository.backfill(partition_range=rs.PartitionKeyRange.multi({})).backfill_id
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.goto(server.link)
-    page.wait_for_selector("a.item")
+    page = page_of(browser, server, viewport={"width": 1200, "height": 900})
     open_backfill(page, served, launched)
     box = page.locator("canvas").bounding_box()
     drag(page, (box["x"] + 400, box["y"] + 60), (box["x"] + 900, box["y"] + 300))
@@ -187,9 +185,7 @@ def test_a_click_on_an_error_shows_every_partition_that_failed_with_it(
 
     repository, server = other_server(serve, served, [rates], tmp_path / "other.db")
     launched = repository.backfill(partition_keys=GRID.select()).backfill_id
-    page = browser.new_page()
-    page.goto(server.link)
-    page.wait_for_selector("a.item")
+    page = page_of(browser, server)
     open_backfill(page, served, launched)
     expect(page.locator(".error")).to_have_count(2)
     seen = r"10ValueError: no rate for .*83%first 20\d\d-.*, last 20\d\d-.*, such as date=2024-.*\|region=eu"
@@ -243,9 +239,7 @@ def test_three_dimensions_are_arranged_and_the_third_is_chosen_with_a_slider(
 
     repository, server = other_server(serve, served, [parts], tmp_path / "cube.db")
     launched = repository.backfill(partition_keys=cube.select()).backfill_id
-    page = browser.new_page()
-    page.goto(server.link)
-    page.wait_for_selector("a.item")
+    page = page_of(browser, server)
     open_backfill(page, served, launched)
     expect(page.locator(".legend")).to_contain_text("3 failed")
     slider = page.get_by_role("slider")
