@@ -232,6 +232,22 @@ def sleeping_plain():
     return thread_pool(lambda _: time.sleep(0.05), 200, 20)
 
 
+MANY = 5000
+"""Threads that sleep at the same time."""
+
+
+def many_threads():
+    @rs.Asset(partitions_def=grid(2, MANY))
+    def slow(context):
+        time.sleep(1)
+
+    return backfill(slow, 2 * MANY, max_concurrency=MANY)
+
+
+def many_threads_plain():
+    return thread_pool(lambda _: time.sleep(1), 2 * MANY, MANY)
+
+
 # -- grouped runs ----------------------------------------------------------------------------------
 
 
@@ -558,6 +574,12 @@ ROWS = [
         "0.55 s",
         sleeping,
         sleeping_plain,
+    ),
+    Row(
+        "10,000 runs of 1 s sleep, max_concurrency 5,000; plain: thread pool",
+        "1.2 x plain",
+        many_threads,
+        many_threads_plain,
     ),
     Row(
         "1,000,000 partitions, single_run",

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from rivers._text import kind_of, message_of
+from rivers.execution.switch_interval import switch_interval
 
 if TYPE_CHECKING:
     from rivers._rivers import Batch, Engine
@@ -32,14 +33,25 @@ class Workers(ABC):
         self._counting = threading.Lock()
         self._num_threads = 0
         self._has_failed = False
+        self._is_starting = False
+        """Whether a thread has been started that has not taken its first batch yet."""
 
     def prepare(self) -> None:  # noqa: B027  (most have nothing to prepare)
         """Called before each submission: starts what takes long to start."""
 
     def notify(self) -> None:
-        """Starts a thread if the engine has something to execute and no thread waits for it."""
-        if self._engine.wants_worker():
-            self._start()
+        """Starts a thread if the engine has something to execute and no thread waits for it.
+
+        The thread that is being started does the same when it has its batch. If each of thousands that
+        end a run started another, all would wait for the interpreter, and runs for them.
+        """
+        if self._is_starting or not self._engine.wants_worker():
+            return
+        with self._counting:
+            if self._is_starting:
+                return
+            self._is_starting = True
+        self._start()
 
     @abstractmethod
     def execute(self, batch: Batch, program: Program) -> None:
@@ -88,6 +100,7 @@ class Workers(ABC):
                 self._num_threads -= 1
                 is_last = self._num_threads == 0
                 self._has_failed = True
+                self._is_starting = False
             if batch is not None:
                 batch.close()
             if is_last:
@@ -97,9 +110,11 @@ class Workers(ABC):
                 _log.warning("runs are executed in fewer threads than they might be: %s", error)
 
     def _work_counted(self, batch: Batch | None) -> None:
+        switch_interval.count(+1)
         try:
             self._work(batch)
         finally:
+            switch_interval.count(-1)
             with self._counting:
                 self._num_threads -= 1
                 tries_again, self._has_failed = self._has_failed, False
@@ -107,15 +122,14 @@ class Workers(ABC):
                 self.notify()
 
     def _work(self, batch: Batch | None = None) -> None:
-        while True:
-            batch = batch or self._engine.next_batch(IDLE_TIMEOUT_SECONDS)
-            if batch is None:
-                if self._engine.wants_worker():
-                    continue
-                return
-            self.notify()
-            self._dispatch(batch)
-            batch = None
+        if batch is None:
+            batch = self._engine.next_batch(IDLE_TIMEOUT_SECONDS)
+            self._is_starting = False
+        while batch is not None or self._engine.wants_worker():
+            if batch is not None:
+                self.notify()
+                self._dispatch(batch)
+            batch = self._engine.next_batch(IDLE_TIMEOUT_SECONDS)
 
     def _dispatch(self, batch: Batch) -> None:
         """Executes a batch in this thread."""
