@@ -84,6 +84,15 @@ def _no_op(grid: rs.PartitionsDefinition) -> Sequence[Any]:
     return [nothing]
 
 
+def _not_annotated(grid: rs.PartitionsDefinition) -> Sequence[Any]:
+    # That each of its values is None is not known before it returns.
+    @rs.Asset(partitions_def=grid)
+    def nothing(context):  # type: ignore[no-untyped-def]
+        pass
+
+    return [nothing]
+
+
 def _key(grid: rs.PartitionsDefinition) -> Sequence[Any]:
     @rs.Asset(partitions_def=grid)
     def looking(context: rs.AssetExecutionContext) -> None:
@@ -191,6 +200,7 @@ _HERE = rs.Executor.in_process()
 
 SHAPES = {
     "no-op": Shape(["nothing"], _no_op, 40_000, _HERE),
+    "not annotated": Shape(["nothing"], _not_annotated, 40_000, _HERE),
     "key accessed": Shape(["looking"], _key, 20_000, _HERE),
     "value": Shape(["one"], _value, 20_000, _HERE),
     "two assets": Shape(["first", "second"], _two, 20_000, _HERE),

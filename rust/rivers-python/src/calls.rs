@@ -147,6 +147,12 @@ struct Pending {
 }
 
 impl Pending {
+    fn clear(&mut self) {
+        self.nones.clear();
+        self.runs.clear();
+        self.values.clear();
+    }
+
     fn push(&mut self, number: u64, value: &Bound<'_, PyAny>, is_group: bool) {
         if value.is_none() && !is_group {
             self.nones.push(number);
@@ -635,7 +641,7 @@ impl Calls {
         let kept = pending[layer][at].iter_mut().zip(&direct.outputs);
         for ((own, output), value) in kept.zip(values) {
             if output.none_recorder(value.py()).is_some() {
-                *own = Pending::default();
+                own.clear();
             }
             own.push(number, value, self.is_group(output));
         }

@@ -131,31 +131,45 @@ impl<'a> Writer<'a> {
     /// Records `None` as ranges, or as rows where rows of other values exist: these go before ranges.
     fn write_nones(&mut self, nones: &Nones) -> Result<()> {
         let asset = self.asset(&nones.asset)?;
-        let mut spaces: Vec<(Arc<Space>, Vec<u64>)> = Vec::new();
-        for run in &nones.runs {
-            let selection = nones.plan.run(run);
-            let space = selection.space();
-            let at = spaces
-                .iter()
-                .position(|(known, _)| Arc::ptr_eq(known, space));
-            let at = at.unwrap_or_else(|| {
-                spaces.push((Arc::clone(space), Vec::new()));
+        let mut spaces: Vec<(&Arc<Space>, Vec<Range<u64>>)> = Vec::new();
+        let mut add = |space, number| {
+            let known = spaces.iter().position(|(own, _)| Arc::ptr_eq(own, space));
+            let at = known.unwrap_or_else(|| {
+                spaces.push((space, Vec::new()));
                 spaces.len() - 1
             });
-            spaces[at].1.extend(selection.iter());
+            match spaces[at].1.last_mut().filter(|last| last.end == number) {
+                Some(last) => last.end += 1,
+                None => spaces[at].1.push(number..number + 1),
+            }
+        };
+        for run in nones.runs() {
+            if nones.plan.run_len(run) == 1 {
+                if let Some((space, number)) = nones.plan.only_partition(run) {
+                    add(space, number);
+                }
+                continue;
+            }
+            let layer = &nones.plan.layers()[nones.plan.layer_of(run)];
+            let space = layer.selection().space();
+            nones
+                .plan
+                .run(run)
+                .iter()
+                .for_each(|number| add(space, number));
         }
-        for (space, mut numbers) in spaces {
+        for (space, numbers) in spaces {
+            let numbers = merged(numbers);
             if asset.has_rows {
-                let identities = Identities::new(&space);
+                let identities = Identities::new(space);
                 let source = self.source("")?;
-                for number in numbers {
+                for number in numbers.into_iter().flatten() {
                     let body = Body::Inline(NONE.into());
                     self.put(asset, &identities.of(number), source, &body, None)?;
                 }
                 continue;
             }
-            numbers.sort_unstable();
-            self.add_ranges(asset.id, &space, &ranges(&numbers))?;
+            self.add_ranges(asset.id, space, &numbers)?;
         }
         Ok(())
     }
@@ -550,11 +564,6 @@ fn space_id(transaction: &Transaction<'_>, space: &Space) -> Result<i64> {
         .insert(params![digest, body])
 }
 
-/// Ascending numbers as ranges.
-fn ranges(numbers: &[u64]) -> Vec<Range<u64>> {
-    merged(numbers.iter().map(|&number| number..number + 1).collect())
-}
-
 /// Ranges in order, without overlaps and without gaps of no width.
 fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_unstable_by_key(|range| range.start);
@@ -603,10 +612,10 @@ mod tests {
 
     #[test]
     fn ranges_are_merged_and_stored_as_distances() {
-        let found = ranges(&[1, 2, 3, 7, 9, 10]);
-        assert_eq!(found, [1..4, 7..8, 9..11]);
+        let found = [1..4, 7..8, 9..11];
         let bytes = encode(&found).expect("encodes");
         assert_eq!(decode(&bytes).expect("decodes"), found);
+        assert_eq!(merged(vec![3..4, 1..2, 2..3, 1..2]), [1..4]);
         assert_eq!(merged(vec![7..9, 12..13, 1..4, 3..7]), [1..9, 12..13]);
     }
 }

@@ -1,8 +1,7 @@
 //! Values that were put and are not in the database yet.
 
+use std::ops::Range;
 use std::sync::Arc;
-
-use roaring::RoaringTreemap;
 
 use crate::backfill::Request;
 use crate::plan::Plan;
@@ -59,7 +58,25 @@ pub(super) struct Entry {
 pub(super) struct Nones {
     pub(super) asset: Arc<str>,
     pub(super) plan: Arc<Plan>,
-    pub(super) runs: RoaringTreemap,
+    runs: Vec<Range<u64>>,
+}
+
+/// Number of ranges that are looked at to find the one that a run continues: one for each thread that executes runs.
+const RECENT: usize = 8;
+
+impl Nones {
+    fn add(&mut self, run: u64) {
+        let mut recent = self.runs.iter_mut().rev().take(RECENT);
+        match recent.find(|range| range.end == run) {
+            Some(range) => range.end += 1,
+            None => self.runs.push(run..run + 1),
+        }
+    }
+
+    /// The runs, in no order; one that was noted twice may occur twice.
+    pub(super) fn runs(&self) -> impl Iterator<Item = u64> + '_ {
+        self.runs.iter().cloned().flatten()
+    }
 }
 
 /// All of them, in the order in which they were put.
@@ -110,20 +127,20 @@ impl Pending {
             && Arc::ptr_eq(&last.asset, asset)
             && Arc::ptr_eq(&last.plan, plan)
         {
-            last.runs.insert(run);
+            last.add(run);
             return;
         }
         let known = self.nones.iter_mut();
         let mut same =
             known.filter(|nones| nones.asset == *asset && Arc::ptr_eq(&nones.plan, plan));
         if let Some(nones) = same.next() {
-            nones.runs.insert(run);
+            nones.add(run);
             return;
         }
         self.nones.push(Nones {
             asset: Arc::clone(asset),
             plan: Arc::clone(plan),
-            runs: RoaringTreemap::from_iter([run]),
+            runs: vec![run..run + 1],
         });
     }
 
@@ -137,7 +154,7 @@ impl Pending {
         // What was put later goes after the entries that could not be written, also where it is `None`.
         for nones in self.nones.drain(..) {
             if failed.has_entry_of(&nones.asset) {
-                for run in &nones.runs {
+                for run in nones.runs() {
                     failed.note_none(&nones.asset, &nones.plan, run);
                 }
             } else {
@@ -155,6 +172,29 @@ mod tests {
     use super::*;
     use crate::plan::Strategy;
     use crate::space::Space;
+
+    #[test]
+    fn runs_that_threads_note_in_turn_are_few_ranges() {
+        let mut nones = Nones {
+            asset: "asset".into(),
+            plan: Arc::new(
+                Plan::new(Selection::all(Space::unpartitioned()), Strategy::SingleRun)
+                    .expect("there is one run"),
+            ),
+            runs: Vec::new(),
+        };
+        for run in 0..1_000 {
+            for first in [0, 2_000, 5_000, 7_000] {
+                nones.add(first + run);
+            }
+        }
+        assert_eq!(
+            nones.runs,
+            [0..1_000, 2_000..3_000, 5_000..6_000, 7_000..8_000]
+        );
+        nones.add(3);
+        assert_eq!(nones.runs().filter(|&run| run == 3).count(), 2);
+    }
 
     #[test]
     fn a_later_none_goes_after_an_entry_that_could_not_be_written() {
