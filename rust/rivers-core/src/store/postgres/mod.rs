@@ -392,8 +392,9 @@ impl Ledger for PostgresStore {
     }
 
     fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>> {
+        let held: Vec<Key> = self.held().keys().copied().collect();
         self.periodic()
-            .briefly(|connected| backfill::control_requests(connected, owner))
+            .briefly(|connected| backfill::control_requests(connected, owner, &held))
     }
 
     fn watch_control_requests(
