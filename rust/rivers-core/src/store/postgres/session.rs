@@ -37,8 +37,7 @@ pub(super) const WRITING: &str = "BEGIN; SET LOCAL synchronous_commit TO on;
                                   SET LOCAL idle_in_transaction_session_timeout TO '10s'";
 
 /// What a single statement that writes selects from, for the same.
-pub(super) const DURABLE: &str =
-    "(SELECT set_config('synchronous_commit', 'on', true)) AS durable";
+pub(super) const DURABLE: &str = "(SELECT set_config('synchronous_commit', 'on', true)) AS durable";
 
 /// A parameter of a statement and its type: statements have no name, so that they work behind PgBouncer.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
