@@ -300,8 +300,13 @@ class CallContext:
     def _selection(self) -> Selection | None:
         """The partitions that the step is executed for; `None`: all of the run."""
 
-    def _only_text(self) -> str | None:
-        """The text of the only partition; `None` if there are several, or the context was made by hand."""
+    @property
+    def partition_key(self) -> str:
+        """The text of the one partition: `us`, or `date=2024-01-01|region=us`.
+
+        Raises:
+            PartitionValidationError: The run has several partitions, or the asset is not partitioned.
+        """
 
     _metadata: OutputMetadata | None
     """What the function has added about what it produces. It is set once, and changed in place."""

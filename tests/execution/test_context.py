@@ -1,6 +1,7 @@
 """The context: what a function learns about its run."""
 
 import logging
+import sys
 from datetime import datetime
 
 import pytest
@@ -229,3 +230,84 @@ def test_the_context_is_found_by_name_or_annotation(parameter):
 
     repository(letter).backfill(partition_keys=keys("d"))
     assert seen == ["d"]
+
+
+def raised_beside(context):
+    try:
+        return int("x")
+    except ValueError as error:
+        return error
+
+
+KEPT = {
+    "the context": lambda context: context,
+    "a method of it": lambda context: context.skip_partition,
+    "a frame that has it": lambda context: sys._getframe(),
+    "a generator that has it": lambda context: (context for _ in [1]),
+    "an exception that was raised where it is": raised_beside,
+}
+
+
+def context_in(kept):
+    if isinstance(kept, ValueError):
+        kept = kept.__traceback__.tb_frame
+    if hasattr(kept, "f_locals"):
+        return kept.f_locals["context"]
+    return next(kept, None) if hasattr(kept, "send") else getattr(kept, "__self__", kept)
+
+
+@pytest.mark.parametrize("what", KEPT)
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_a_context_that_something_has_kept_stays_that_of_its_run(what, is_async):
+    kept, seen = [], []
+
+    def keep(context):
+        seen.append(context.partition_key)
+        kept.append(KEPT[what](context))
+
+    async def keep_async(context):
+        keep(context)
+
+    asset = rs.Asset(keep_async if is_async else keep, name="a", partitions_def=letters(8))
+    whole = rs.PartitionKeyRange.single("a", "h")
+    repository(asset).backfill(partition_range=whole, max_concurrency=1)
+    contexts = [context_in(own) for own in kept]
+    assert seen == list("abcdefgh")
+    assert [context.partition_key for context in contexts] == seen
+    assert len({context.run_id for context in contexts}) == 8
+
+
+ASKED = {
+    "log": lambda context: context.log.info("%s", context.partition_key),
+    "metadata": lambda context: context.add_output_metadata({"key": context.partition_key}),
+    "run": lambda context: context.run_id,
+    "partition": lambda context: context.partition.keys,
+    "skip": lambda context: context.skip_partition(context.partition_key, "b"),
+    "nothing": lambda context: None,
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_what_one_run_asks_of_its_context_does_not_reach_the_next(what, caplog):
+    asset_names, keys, runs = [], [], []
+
+    @rs.Asset(name="a", partitions_def=letters(6))
+    def work(context):
+        if context.partition_key in "bd":
+            ASKED[what](context)
+        else:
+            keys.append(context.partition_key)
+        if context.partition_key in "cf":
+            asset_names.append(context.asset_name)
+            runs.append(context.run_id)
+
+    repo = repository(work)
+    with caplog.at_level("INFO", logger="rivers.assets"):
+        whole = rs.PartitionKeyRange.single("a", "f")
+        result = repo.backfill(partition_range=whole, max_concurrency=1)
+    assert result.completed == 6
+    assert keys == ["a", "c", "e", "f"]
+    assert asset_names == ["a", "a"]
+    assert len(set(runs)) == 2
+    logged = [(record.partition, record.getMessage()) for record in caplog.records]
+    assert logged == ([("b", "b"), ("d", "d")] if what == "log" else [])

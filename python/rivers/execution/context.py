@@ -245,16 +245,8 @@ class AssetExecutionContext(CallContext, Generic[ConfigT]):
             return None
         return context_of(self._selection or self._run.partitions, self._step.definition)
 
-    @property
-    def partition_key(self) -> str:
-        """The text of the one partition: `us`, or `date=2024-01-01|region=us`.
-
-        Raises:
-            PartitionValidationError: The run has several partitions, or the asset is not partitioned.
-        """
-        text = self._only_text()
-        if text is not None and self._step.definition is not None:
-            return text
+    def _find_key(self) -> str:
+        """The text of the one partition where there is no run, or the error that there is not exactly one."""
         if self._run is None or self._step.definition is None:
             return only_key(self.partition, f"the asset {self._step.name!r}")
         selection = self._selection or self._run.partitions

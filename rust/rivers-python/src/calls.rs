@@ -303,6 +303,8 @@ pub(crate) struct Calls {
     holds: bool,
     /// By layer, step and output, what was returned.
     pending: Mutex<Vec<Vec<Vec<Pending>>>>,
+    /// A context that its function did not keep, and the position of its step; most need no other.
+    spare: Mutex<Option<(usize, usize, Py<CallContext>)>>,
     /// The run that is executed, and the position of its step.
     number: AtomicU64,
     at: AtomicUsize,
@@ -324,6 +326,7 @@ impl Calls {
             holds: direct.get().has_groups() && batch.may_hold(),
             is_plain: batch.is_plain(),
             pending: Mutex::new(pending.collect()),
+            spare: Mutex::default(),
             number: AtomicU64::new(u64::MAX),
             at: AtomicUsize::new(0),
             direct,
@@ -448,28 +451,19 @@ impl Calls {
     ) -> PyResult<Option<Outcome<'py>>> {
         let context = match &direct.context {
             None => None,
-            Some(class) => {
-                let context = new_without_init(class.bind(py), &PyTuple::empty(py))?;
-                let run = CallRun::Lazy(Arc::clone(&self.place), number, OnceLock::new());
-                let step = direct.step.clone_ref(py);
-                let _ = context
-                    .cast::<CallContext>()?
-                    .get()
-                    .call
-                    .set(Call { step, run });
-                Some(context)
-            }
+            Some(class) => Some(self.context(class.bind(py), direct, number, (layer, at))?),
         };
+        let shown = || context.as_ref().map(|own| own.as_any().clone());
         let mut returned = match direct.arguments.as_slice() {
             [] => call(py, &direct.function, &mut [None], None),
             [Argument::Context(true)] => {
-                let arguments = &mut [None, context.clone()];
+                let arguments = &mut [None, shown()];
                 call(py, &direct.function, arguments, direct.names.as_ref())
             }
             arguments => {
                 let mut stored = stored.drain(..);
                 let value = |argument: &Argument| match *argument {
-                    Argument::Context(true) => context.clone(),
+                    Argument::Context(true) => shown(),
                     Argument::Context(false) => None,
                     Argument::Stored(_) => stored.next(),
                     Argument::Value(step, output) => {
@@ -490,25 +484,57 @@ impl Calls {
                 Ok(Sent::Returned(value)) => Ok(value),
                 Ok(Sent::Waits(what)) => {
                     let pending = PyTuple::new(py, [coroutine, what])?.into_any();
-                    return Ok(Some((context, None, None, Some(pending))));
+                    return Ok(Some((shown(), None, None, Some(pending))));
                 }
                 Err(error) => Err(error),
             };
         }
         match returned {
             Ok(value) => {
-                if self.is_silent(context.as_ref())?
+                if self.is_silent(context.as_ref())
                     && self.keep(direct, number, layer, at, &value)?
                 {
+                    if let Some(context) = context {
+                        *locked(&self.spare) = Some((layer, at, context.unbind()));
+                    }
                     return Ok(None);
                 }
-                Ok(Some((context, Some(value), None, None)))
+                Ok(Some((shown(), Some(value), None, None)))
             }
             Err(error) => {
                 let error = error.into_value(py).into_bound(py).into_any();
-                Ok(Some((context, None, Some(error), None)))
+                Ok(Some((shown(), None, Some(error), None)))
             }
         }
+    }
+
+    /// The context of a call: that of the call before, if nothing knows it any more, or a new one.
+    fn context<'py>(
+        &self,
+        class: &Bound<'py, PyType>,
+        direct: &DirectCall,
+        number: u64,
+        step: (usize, usize),
+    ) -> PyResult<Bound<'py, CallContext>> {
+        let py = class.py();
+        let spare = locked(&self.spare).take();
+        if let Some((layer, at, spare)) = spare
+            && (layer, at) == step
+        {
+            let spare = spare.into_bound(py);
+            if CallContext::reuse(&spare, number) {
+                return Ok(spare);
+            }
+        }
+        let context = new_without_init(class, &PyTuple::empty(py))?.cast_into::<CallContext>()?;
+        let run = CallRun::Lazy(
+            Arc::clone(&self.place),
+            AtomicU64::new(number),
+            OnceLock::new(),
+        );
+        let step = direct.step.clone_ref(py);
+        let _ = context.get().call.set(Call { step, run });
+        Ok(context)
     }
 
     /// Keeps what a function returned until it is noted. Returns `false` if Python has to store it.
@@ -616,14 +642,13 @@ impl Calls {
     }
 
     /// Whether a call has said nothing about its run: no metadata, no partition that failed or was skipped.
-    fn is_silent(&self, context: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let Some(context) = context else {
-            return Ok(true);
+    fn is_silent(&self, context: Option<&Bound<'_, CallContext>>) -> bool {
+        let Some(context) = context.map(Bound::get) else {
+            return true;
         };
-        let context = context.cast::<CallContext>()?.get();
         let run = || self.batch.current_run();
-        Ok(!context.has_metadata()
-            && (!context.has_run() || run().is_none_or(|run| run.has_no_failures())))
+        !context.has_metadata()
+            && (!context.has_run() || run().is_none_or(|run| run.has_no_failures()))
     }
 
     /// What Python needs to continue a run at a step, which was called or not: what the steps before it

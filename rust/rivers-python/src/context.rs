@@ -1,12 +1,15 @@
 //! What the context of a call is made of. It costs next to nothing until something of it is asked for.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyAttributeError;
+use pyo3::ffi;
 use pyo3::gc::PyVisit;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use rivers_core::engine::{self, JobSpec};
 
 use crate::run::Run;
@@ -56,7 +59,7 @@ pub(crate) enum CallRun {
     /// A context that was made by hand has none.
     None,
     /// It is made when something asks for it.
-    Lazy(Arc<Place>, u64, OnceLock<Py<Run>>),
+    Lazy(Arc<Place>, AtomicU64, OnceLock<Py<Run>>),
     /// It is there.
     Known(Py<Run>, Option<Py<Selection>>),
 }
@@ -72,9 +75,29 @@ pub(crate) struct Call {
 pub(crate) struct CallContext {
     pub(crate) call: OnceLock<Call>,
     metadata: OnceLock<Py<PyAny>>,
+    /// Whether the function has asked for more than the key, on which the context may keep something.
+    is_asked: AtomicBool,
 }
 
 impl CallContext {
+    /// Makes the context, which nothing was asked of, that of another call of the same step in the same batch.
+    /// Returns `false` if something was asked, or the function has kept it.
+    pub(crate) fn reuse(slf: &Bound<'_, Self>, number: u64) -> bool {
+        let own = slf.get();
+        // SAFETY: the object is there, and the interpreter is attached.
+        let num_references = unsafe { ffi::Py_REFCNT(slf.as_ptr()) };
+        if num_references > 1 || own.is_asked.load(Ordering::Relaxed) || own.has_metadata() {
+            return false;
+        }
+        match own.call.get().map(|call| &call.run) {
+            Some(CallRun::Lazy(_, of, run)) if run.get().is_none() => {
+                of.store(number, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn call(&self) -> PyResult<&Call> {
         let unset = || PyAttributeError::new_err("the context was not initialized");
         self.call.get().ok_or_else(unset)
@@ -102,6 +125,7 @@ impl CallContext {
         Self {
             call: OnceLock::new(),
             metadata: OnceLock::new(),
+            is_asked: AtomicBool::new(false),
         }
     }
 
@@ -114,6 +138,7 @@ impl CallContext {
 
     #[getter]
     fn _step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.is_asked.store(true, Ordering::Relaxed);
         Ok(self.call()?.step.clone_ref(py))
     }
 
@@ -124,7 +149,7 @@ impl CallContext {
             CallRun::Known(run, _) => Ok(Some(run.clone_ref(py))),
             CallRun::Lazy(place, number, known) => {
                 if known.get().is_none() {
-                    let run = place.run(*number);
+                    let run = place.run(number.load(Ordering::Relaxed));
                     let _ = known.set(Py::new(py, Run { run })?);
                 }
                 Ok(known.get().map(|run| run.clone_ref(py)))
@@ -140,22 +165,33 @@ impl CallContext {
         }
     }
 
-    /// The text of the partition, if the run has exactly one.
-    fn _only_text(&self) -> PyResult<Option<String>> {
-        Ok(match &self.call()?.run {
+    /// The text of the one partition: `us`, or `date=2024-01-01|region=us`.
+    ///
+    /// Raises:
+    ///     PartitionValidationError: The run has several partitions, or the asset is not partitioned.
+    #[getter]
+    fn partition_key<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let own = slf.get();
+        let only = match &own.call()?.run {
             CallRun::None => None,
-            CallRun::Lazy(place, number, _) => {
-                let partitions = place.spec.plan.run(*number);
-                (partitions.len() == 1).then(|| partitions.space().text(partitions.nth(0)))
-            }
+            CallRun::Lazy(place, number, _) => place
+                .spec
+                .plan
+                .only_partition(number.load(Ordering::Relaxed)),
             CallRun::Known(run, selection) => {
                 let partitions = match selection {
                     Some(selection) => &*selection.get().selection,
                     None => run.get().run.partitions(),
                 };
-                (partitions.len() == 1).then(|| partitions.space().text(partitions.nth(0)))
+                (partitions.len() == 1).then(|| (partitions.space(), partitions.nth(0)))
             }
-        })
+        };
+        match only.filter(|(space, _)| !space.dims().is_empty()) {
+            Some((space, partition)) => {
+                Ok(PyString::new(slf.py(), &space.text(partition)).into_any())
+            }
+            None => slf.call_method0(intern!(slf.py(), "_find_key")),
+        }
     }
 
     /// What the function has added about what it produces.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::Strategy;
 use super::group::{DimensionGroups, KeyGroups};
 use crate::error::Result;
-use crate::space::{Members, Selection};
+use crate::space::{Members, Selection, Space};
 
 /// The runs of one selection that execute the same assets.
 #[derive(Debug, Clone)]
@@ -100,6 +100,18 @@ impl Layer {
             }
             Grouping::Keys(groups) => Selection::new(space, groups.run(run)),
         }
+    }
+
+    /// The space and the number of the partition of a run that has exactly one.
+    pub fn only_partition(&self, run: u64) -> Option<(&Arc<Space>, u64)> {
+        let partition = match &self.grouping {
+            Grouping::EachPartition => self.selection.nth(run),
+            Grouping::All | Grouping::Chunks(_) | Grouping::Dimensions(_) | Grouping::Keys(_) => {
+                let partitions = self.run(run);
+                (partitions.len() == 1).then(|| partitions.nth(0))?
+            }
+        };
+        Some((self.selection.space(), partition))
     }
 
     /// Number of partitions of a run.

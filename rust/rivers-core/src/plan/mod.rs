@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::space::Selection;
+use crate::space::{Selection, Space};
 
 /// The runs of a backfill.
 #[derive(Debug, Clone)]
@@ -157,6 +157,12 @@ impl Plan {
     pub fn run(&self, run: u64) -> Selection {
         let layer = self.layer_of(run);
         self.layers[layer].run(run - self.starts[layer])
+    }
+
+    /// The space and the number of the partition of a run that has exactly one.
+    pub fn only_partition(&self, run: u64) -> Option<(&Arc<Space>, u64)> {
+        let layer = self.layer_of(run);
+        self.layers[layer].only_partition(run - self.starts[layer])
     }
 
     /// Number of partitions of a run.

@@ -143,7 +143,9 @@ impl Space {
 
     /// The key's text form: `us`, or `date=2024-01-01|region=us`; empty where nothing is partitioned.
     pub fn text(&self, partition: u64) -> String {
-        let mut text = String::new();
+        // Texts of usual lengths need no second allocation.
+        let mut text = String::with_capacity(48);
+        let mut rest = partition;
         for (at, dim) in self.dims.iter().enumerate() {
             if at > 0 {
                 text.push('|');
@@ -152,7 +154,9 @@ impl Space {
                 text.push_str(&dim.name);
                 text.push('=');
             }
-            text.push_str(&dim.axis.label(self.index(partition, at)));
+            let stride = self.strides[at];
+            text.push_str(&dim.axis.label((rest / stride) as u32));
+            rest %= stride;
         }
         text
     }

@@ -144,6 +144,15 @@ impl Selection {
         }
     }
 
+    /// Whether the product has all partitions of the space.
+    fn is_all_in(&self, sets: &[IndexSet]) -> bool {
+        let dims = self.space.dims().iter();
+        dims.zip(sets).all(|(dim, set)| match set {
+            IndexSet::Range(range) => range.len() as u64 == u64::from(dim.axis.len()),
+            IndexSet::Sparse(_) => false,
+        })
+    }
+
     fn nth_of(&self, sets: &[IndexSet], n: u64) -> u64 {
         let (mut rest, mut partition) = (n, 0);
         let mut step = |Level { dim, descending }| {
@@ -155,6 +164,7 @@ impl Selection {
         };
         match &self.nesting {
             Some(nesting) => nesting.levels().iter().rev().copied().for_each(step),
+            None if self.is_all_in(sets) => return n,
             None => (0..sets.len()).rev().for_each(|dim| {
                 step(Level {
                     dim,
