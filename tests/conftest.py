@@ -4,6 +4,7 @@ import datetime as dt
 import uuid
 
 import pytest
+from tests.about_files import reason_of
 from tests.cli.shell import Shell
 from tests.postgres_server import VARIABLE, in_a_server, running_server
 from tests.ray_cluster import TestCluster
@@ -136,8 +137,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         group = "ray" if _needs_ray(item) else str(item.path)
         item.add_marker(pytest.mark.xdist_group("ui" if "/ui/" in group else group))
-        if in_a_server() and (mark := item.get_closest_marker("only_without_server")):
-            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+        if in_a_server() and (reason := reason_of(item.nodeid)):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def _needs_ray(item):

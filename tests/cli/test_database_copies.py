@@ -107,8 +107,9 @@ def shown(shell, storage):
 def test_a_file_is_copied_into_a_server_and_back(shell, server):
     fail_once(shell)
     shell.run(*DAILY)
-    there, back = f"{server}?schema=copied_{uuid.uuid4().hex}", "back.db"
-    told = shell.run("db", "copy", ".rivers/rivers.db", there)
+    here, back = shell.storage().path, "back.db"
+    there = f"{server}?schema=copied_{uuid.uuid4().hex}"
+    told = shell.run("db", "copy", here, there)
     assert "2 backfills and manual runs" in told
     assert "8 runs copied" in told
     assert "s3cret" not in told
@@ -119,14 +120,15 @@ def test_a_file_is_copied_into_a_server_and_back(shell, server):
     assert (told["known"], told["runs"]) == (2, 0)
     shell.run("db", "check", "--storage", there)
     shell.run("db", "check", "--storage", back)
-    assert shown(shell, there)[1] == shown(shell, ".rivers/rivers.db")[1]
-    assert shown(shell, back)[1] == shown(shell, ".rivers/rivers.db")[1]
+    assert shown(shell, there)[1] == shown(shell, here)[1]
+    assert shown(shell, back)[1] == shown(shell, here)[1]
 
 
 def test_a_copy_that_was_killed_is_continued(shell):
     for _ in range(3):
         shell.run(*DAILY)
-    copy = ("db", "copy", ".rivers/rivers.db", "copy.db")
+    source = shell.storage().path
+    copy = ("db", "copy", source, "copy.db")
     for milliseconds in (250, 350, 450):
         process = shell.start(*copy)
         with contextlib.suppress(Exception):
@@ -135,16 +137,17 @@ def test_a_copy_that_was_killed_is_continued(shell):
         process.communicate()
     assert json.loads(shell.run(*copy, "--json"))["backfills"] == 3
     shell.run("db", "check", "--storage", "copy.db")
-    assert shown(shell, "copy.db")[1] == shown(shell, ".rivers/rivers.db")[1]
+    assert shown(shell, "copy.db")[1] == shown(shell, source)[1]
 
 
 def test_a_storage_in_which_a_backfill_runs_is_not_copied(shell):
     process = shell.begin_slow()
-    told = shell.run("db", "copy", ".rivers/rivers.db", "copy.db", code=2)
+    copy = ("db", "copy", shell.storage().path, "copy.db")
+    told = shell.run(*copy, code=2)
     assert "is in progress in" in told
     shell.open_gate()
     shell.end(process, 0)
-    shell.run("db", "copy", ".rivers/rivers.db", "copy.db")
+    shell.run(*copy)
 
 
 def test_a_missing_source_is_not_made(shell):

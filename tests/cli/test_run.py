@@ -6,10 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
+from tests.postgres_server import running_server
 from tests.support import wait_until
+
+import rivers as rs
 
 DAYS = ("--from", "2024-01-01", "--to", "2024-01-04")
 
@@ -266,6 +270,22 @@ def test_a_detached_backfill_outlives_its_terminal_and_writes_a_log(shell):
     shell.open_gate()
     wait_until(lambda: "completed: 10 completed of 10 partitions" in log.read_text())
     assert shell.records()[0]["status"] == "completed"
+
+
+@pytest.mark.parametrize("flags", [[], ["--detach"]])
+def test_values_that_end_with_a_command_are_announced_and_missing_afterwards(shell, flags):
+    """A server keeps no values, so an asset without a handler keeps them in memory."""
+    with running_server() as server:
+        url = f"{server}?schema=t_{uuid4().hex}"
+        words = ["backfill", "grid.py", "--assets", "daily", *DAYS, "--only-missing"]
+        for _ in range(2):
+            told = shell.end(shell.start(*words, *flags, RIVERS_STORAGE=url), 0)
+            assert "values of 'daily' are kept in memory and cannot be loaded after" in told[1]
+            wait_until(lambda: "in_progress" not in shell.run("list", RIVERS_STORAGE=url))
+        table = rs.BackfillClient(url).backfills()
+        assert table["num_partitions"].to_list() == [4, 4], "they were missing again"
+        rows = shell.run("partitions", "grid.py:daily", "--json", RIVERS_STORAGE=url)
+        assert {row["status"] for row in json.loads(rows)} == {"missing"}
 
 
 def detached(shell, *words):

@@ -305,7 +305,7 @@ def test_json_of_what_is_reported_and_forgotten(shell):
     two = ("grid.py", "daily", "--from", "2024-01-01", "--to", "2024-01-02", "--json")
     for command in ("report", "forget"):
         told = json.loads(shell.run(command, *two))
-        path = str(shell.folder / ".rivers" / "rivers.db")
+        path = shell.storage().path
         assert told == {"asset": "daily", "num_partitions": 2, "storage": path}
         remedy = f"name the asset after the module: rivers {command} grid.py daily"
         assert remedy in shell.run(command, "grid.py:daily", "--all", code=2)

@@ -51,7 +51,7 @@ def test_what_is_shown_of_a_failed_backfill(failed):
 
 
 def test_every_listing_says_which_storage_it_is(failed):
-    path = str(failed.folder / ".rivers" / "rivers.db")
+    path = failed.storage().path
     for words in (
         ["list"], ["status"], ["errors"], ["grid"], ["grid", "grid.py:daily"], ["assets", "grid.py"],
     ):  # fmt: skip

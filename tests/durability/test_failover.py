@@ -82,22 +82,83 @@ def test_a_hot_standby_answers_readers(place):
         rs.Storage.open(f"{place.standby.url}?schema=other")
 
 
-def test_what_is_launched_and_asked_survives_a_role_that_gives_up_durability(place):
+@pytest.fixture
+def careless(place):
+    """A role that gives up durability: only what asks for it is on disk when the server crashes."""
     place.primary.sql("ALTER ROLE rivers SET synchronous_commit = off")
     place.primary.sql("ALTER SYSTEM SET wal_writer_delay = '10s'")
     place.primary.sql("SELECT pg_reload_conf()")
-    client = rs.BackfillClient(rs.Storage.open(place.url))
-    repository = place.repository(place.released.wait, lease_seconds=60.0)
-    launched = repository.backfill(partition_range=WHOLE, max_concurrency=1, block=False)
-    place.restart()
-    assert client.get_backfill(launched.backfill_id) is not None
-    client.pause_backfill(launched.backfill_id)
-    place.restart()
-    assert client.get_backfill(launched.backfill_id).paused
-    client.cancel_backfill(launched.backfill_id)
-    place.released.set()
-    repository.wait_backfill(launched.backfill_id, timeout=60)
+    yield place
     place.primary.sql("ALTER ROLE rivers RESET synchronous_commit")
+
+
+def test_what_a_user_was_told_survives_a_role_that_gives_up_durability(careless):
+    """The server crashes after each write: a later one that is durable would take it to the disk."""
+    place = careless
+    storage = rs.Storage.open(place.url)
+    client = rs.BackfillClient(storage)
+    repository = place.repository(place.released.wait, lease_seconds=600.0)
+    reports = place.repository()
+
+    def missing_partitions():
+        return reports.partition_status("work", status="missing").height
+
+    backfill_id = repository.backfill(
+        partition_range=WHOLE, max_concurrency=1, block=False
+    ).backfill_id
+    place.restart()
+    assert client.get_backfill(backfill_id).total_partitions == len(KEYS)
+    client.pause_backfill(backfill_id)
+    place.restart()
+    is_paused = client.get_backfill(backfill_id).paused
+    client.unpause_backfill(backfill_id)
+    assert is_paused
+    client.update_backfill(backfill_id, max_concurrency=7)
+    place.restart()
+    assert '"max_concurrency":7' in storage._store.request(backfill_id)
+    client.cancel_backfill(backfill_id)
+    place.restart()
+    sql = f"SELECT cancel_requested FROM {place.url.partition('schema=')[2]}.backfill"
+    assert place.primary.sql(sql).strip() == "1"
+    place.released.set()
+    repository.wait_backfill(backfill_id, timeout=60)
+    reports.report_materialized("work", partition_range=WHOLE)
+    place.restart()
+    assert missing_partitions() == 0
+    reports.forget_partitions("work", partition_range=WHOLE)
+    place.restart()
+    assert missing_partitions() == len(KEYS)
+    storage.set_pool("gpu", 3)
+    place.restart()
+    assert storage.pools()["gpu"].slots == 3
+    storage.set_pool("gpu", None)
+    place.restart()
+    assert storage.pools() == {}
+    storage.add_dynamic_partitions("customers", ["a", "b"])
+    place.restart()
+    storage.delete_dynamic_partition("customers", "a")
+    place.restart()
+    assert storage.get_dynamic_partitions("customers") == ["b"]
+
+
+def test_who_owns_a_backfill_survives_a_role_that_gives_up_durability(careless):
+    place = careless
+    first, second = (place.repository(place.released.wait, lease_seconds=600.0) for _ in range(2))
+    backfill_id = first.backfill(partition_range=WHOLE, max_concurrency=1, block=False).backfill_id
+    sql = f"SELECT owner FROM {place.url.partition('schema=')[2]}.backfill"
+    owners = [place.primary.sql(sql).strip()]
+    first._runtime.abandon()  # As a second Ctrl-C does.
+    place.restart()
+    owners.append(place.primary.sql(sql).strip())
+    second.resume_backfill(backfill_id, block=False)
+    owners.append(place.primary.sql(sql).strip())
+    place.restart()
+    owners.append(place.primary.sql(sql).strip())
+    place.released.set()
+    assert second.wait_backfill(backfill_id, timeout=60).completed_partitions == len(KEYS)
+    first_owner, released, second_owner, still = owners
+    assert (first_owner != "", released) == (True, "")
+    assert still == second_owner != ""
 
 
 def test_a_failover_loses_nothing_that_was_reported_and_executes_nothing_twice(place):

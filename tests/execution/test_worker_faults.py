@@ -87,7 +87,6 @@ def test_standard_streams_that_cannot_be_flushed_fail_nothing(parallel, monkeypa
     assert counts(result) == (60, 0, 0)
 
 
-@pytest.mark.only_without_server("the locks of a storage in a server are in that folder")
 def test_a_cleaned_temporary_folder_fails_no_run(parallel, temporary):
     @rs.Asset(partitions_def=DEFINED)
     def slow():

@@ -77,7 +77,6 @@ def test_an_empty_text_is_refused():
         StorageLocation.parse("")
 
 
-@pytest.mark.only_without_server("it is about the storage in memory")
 def test_a_storage_is_opened_by_its_location(tmp_path):
     assert rs.Storage.open("memory").path == "memory"
     storage = rs.Storage.open(tmp_path / "runs.db")

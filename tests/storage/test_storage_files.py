@@ -96,7 +96,6 @@ def test_the_default_storage_is_in_the_working_directory(tmp_path, monkeypatch):
     assert len(rs.Storage.default().get_runs()) == 1
 
 
-@pytest.mark.only_without_server("it is about the storage in memory")
 def test_the_default_storage_is_what_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RIVERS_STORAGE", str(tmp_path / "named.db"))

@@ -63,6 +63,8 @@ def start_detached(
         errors.print(log.read_text(encoding="utf-8"), end="", markup=False, soft_wrap=True)
         log.unlink()
         raise click.exceptions.Exit(code)
+    # Such as warnings: whoever reads them in the log later could have acted on them now.
+    errors.print(log.read_text(encoding="utf-8"), end="", markup=False, soft_wrap=True)
     log = log.rename(folder / f"{backfill_id}.log")
     output.print(f"backfill {backfill_id}", f"log {log}", sep="\n", soft_wrap=True, markup=False)
 

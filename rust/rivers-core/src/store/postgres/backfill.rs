@@ -152,9 +152,11 @@ pub(super) fn plan(connected: &mut Connected<'_>, key: Key) -> Answer<Plan> {
 pub(super) fn control_requests(
     connected: &mut Connected<'_>,
     owner: &str,
+    held: &[Key],
 ) -> Answer<Vec<ControlRequest>> {
-    let sql = "SELECT key, cancel_requested, paused, revision FROM @backfill WHERE owner = $1";
-    let rows = connected.query(sql, params![owner => TEXT])?;
+    // By the keys: an index on owners would lead past all that ended since the oldest snapshot in the server.
+    let sql = "SELECT key, cancel_requested, paused, revision FROM @backfill WHERE key = ANY($2) AND owner = $1";
+    let rows = connected.query(sql, params![owner => TEXT, held => INT8_ARRAY])?;
     let read = |row: &Row| {
         let cancel: i64 = row.get(1);
         let forced = cancel

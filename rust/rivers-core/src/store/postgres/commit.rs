@@ -348,7 +348,7 @@ pub(super) fn renew(
         "UPDATE @backfill SET lease_expires_at = {NOW} + $3 WHERE key = ANY($1) AND owner = $2 RETURNING key"
     );
     let params = params![keys => INT8_ARRAY, owner => TEXT, duration => INT8];
-    let rows = connected.query(&sql, params)?;
+    let rows = connected.write(&sql, params)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

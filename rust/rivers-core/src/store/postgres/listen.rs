@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio_postgres::AsyncMessage;
 
 use super::digest::digest;
-use super::session::Server;
+use super::session::{DURABLE, Server};
 use crate::store::fork;
 
 /// Pause before the connection is made anew.
@@ -149,6 +149,6 @@ pub(super) fn channel(schema: &str) -> String {
 pub(super) fn notifying(update: &str) -> String {
     format!(
         "WITH changed AS ({update} RETURNING owner) SELECT pg_notify($3, coalesce(owner, ''))
-         FROM changed, (SELECT set_config('synchronous_commit', 'on', true)) AS durable"
+         FROM changed, {DURABLE}"
     )
 }

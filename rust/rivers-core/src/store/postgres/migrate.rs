@@ -3,7 +3,7 @@
 use super::session::{Answer, Connected, Failure, Session, WRITING, params};
 use crate::error::{Error, Result};
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
@@ -11,6 +11,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005.sql"),
     include_str!("migrations/0006.sql"),
     include_str!("migrations/0007.sql"),
+    include_str!("migrations/0008.sql"),
 ];
 /// The version that this code reads and writes.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -392,8 +392,9 @@ impl Ledger for PostgresStore {
     }
 
     fn control_requests(&self, owner: &str) -> Result<Vec<ControlRequest>> {
+        let held: Vec<Key> = self.held().keys().copied().collect();
         self.periodic()
-            .briefly(|connected| backfill::control_requests(connected, owner))
+            .briefly(|connected| backfill::control_requests(connected, owner, &held))
     }
 
     fn watch_control_requests(
@@ -406,10 +407,10 @@ impl Ledger for PostgresStore {
     }
 
     fn release(&self, key: Key, owner: &str) -> Result<()> {
-        let sql = "UPDATE @backfill SET owner = NULL, lease_expires_at = NULL WHERE key = $1 AND owner = $2";
+        let sql = "UPDATE @backfill SET owner = NULL, lease_expires_at = NULL WHERE key = $1 AND owner = $2 RETURNING key";
         self.write(|connected| {
             connected
-                .query(sql, params![key => INT8, owner => TEXT])
+                .write(sql, params![key => INT8, owner => TEXT])
                 .map(drop)
         })?;
         self.held().remove(&key);
@@ -435,7 +436,7 @@ impl Ledger for PostgresStore {
                 previous.map(|lease| lease.owner.as_str()) => TEXT,
                 previous.map(|lease| lease.expires_at.0) => INT8,
             ];
-            Ok(!connected.query(&sql, params)?.is_empty())
+            Ok(!connected.write(&sql, params)?.is_empty())
         })?;
         if taken {
             self.hold(key, self.newest_segment(key)?, asked_at, lease);
@@ -444,10 +445,10 @@ impl Ledger for PostgresStore {
     }
 
     fn set_workers(&self, key: Key, owner: &str, workers: Option<&str>) -> Result<()> {
-        let sql = "UPDATE @backfill SET workers = $3 WHERE key = $1 AND owner = $2";
+        let sql = "UPDATE @backfill SET workers = $3 WHERE key = $1 AND owner = $2 RETURNING key";
         self.write(|connected| {
             connected
-                .query(sql, params![key => INT8, owner => TEXT, workers => TEXT])
+                .write(sql, params![key => INT8, owner => TEXT, workers => TEXT])
                 .map(drop)
         })
     }
@@ -481,9 +482,11 @@ impl Ledger for PostgresStore {
     fn report(&self, report: &Report) -> Result<()> {
         self.check_writable()?;
         let encoded = EncodedReport::new(report)?;
-        self.writer.once(|connected| {
+        let mut is_repeated = false;
+        self.writer.repeat(|connected| {
+            let again = std::mem::replace(&mut is_repeated, true);
             connected.transaction(WRITING, |connected| {
-                records::report(connected, report, &encoded)
+                records::report(connected, report, &encoded, again)
             })
         })
     }
@@ -763,10 +766,10 @@ impl Liveness for PostgresStore {
     fn register_owner(&self, owner: &str) -> Result<Box<dyn Send + Sync>> {
         let registration = Registration::new(&self.locks, owner)?;
         let sql = format!(
-            "INSERT INTO @owner (owner, machine, at) VALUES ($1, $2, {NOW}) ON CONFLICT DO NOTHING"
+            "INSERT INTO @owner (owner, machine, at) VALUES ($1, $2, {NOW}) ON CONFLICT DO NOTHING RETURNING at"
         );
         let params = params![owner => TEXT, self.machine => TEXT];
-        self.write(|connected| connected.query(&sql, params).map(drop))?;
+        self.write(|connected| connected.write(&sql, params).map(drop))?;
         Ok(Box::new(registration))
     }
 }

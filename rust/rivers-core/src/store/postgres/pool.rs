@@ -34,10 +34,14 @@ pub(super) fn set(connected: &mut Connected<'_>, name: &str, slots: Option<u32>)
     match slots {
         Some(slots) => {
             let sql = "INSERT INTO @pool (name, slots) VALUES ($1, $2)
-                       ON CONFLICT (name) DO UPDATE SET slots = excluded.slots";
-            connected.query(sql, params![name => TEXT, i64::from(slots) => INT8])
+                       ON CONFLICT (name) DO UPDATE SET slots = excluded.slots
+                       RETURNING slots";
+            connected.write(sql, params![name => TEXT, i64::from(slots) => INT8])
         }
-        None => connected.query("DELETE FROM @pool WHERE name = $1", params![name => TEXT]),
+        None => {
+            let sql = "DELETE FROM @pool WHERE name = $1 RETURNING slots";
+            connected.write(sql, params![name => TEXT])
+        }
     }
     .map(drop)
 }

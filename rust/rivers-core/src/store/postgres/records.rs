@@ -171,14 +171,17 @@ pub(super) fn metadata(
     Ok(rows.iter().map(read).collect())
 }
 
+/// Records a report, in a transaction; if it is `again`, only unless a connection that broke has brought it there.
 pub(super) fn report(
     connected: &mut Connected<'_>,
     report: &Report,
     encoded: &EncodedReport,
+    again: bool,
 ) -> Answer<()> {
     let space = space_id(connected, &encoded.space)?;
     let sql = "INSERT INTO @report (asset, kind, at, space, partitions, code_version, metadata)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+               SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT ($8 AND EXISTS (
+                   SELECT 1 FROM @report WHERE asset = $1 AND kind = $2 AND at = $3 AND space = $4 AND partitions = $5))";
     let params = params![
         report.asset => TEXT,
         report_kind_code(report.kind) => INT8,
@@ -187,6 +190,7 @@ pub(super) fn report(
         encoded.partitions => BYTEA,
         report.code_version => TEXT,
         report.metadata => TEXT,
+        again => BOOL,
     ];
     connected.query(sql, params).map(drop)
 }
@@ -234,7 +238,7 @@ pub(super) fn add_dynamic(
 pub(super) fn delete_dynamic(connected: &mut Connected<'_>, name: &str, key: &str) -> Answer<bool> {
     let sql = "DELETE FROM @dynamic_partition WHERE name = $1 AND key = $2 RETURNING position";
     Ok(!connected
-        .query(sql, params![name => TEXT, key => TEXT])?
+        .write(sql, params![name => TEXT, key => TEXT])?
         .is_empty())
 }
 

@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const WRITING: &str = "BEGIN; SET LOCAL synchronous_commit TO on;
                                   SET LOCAL idle_in_transaction_session_timeout TO '10s'";
 
+/// What a single statement that writes selects from, for the same.
+pub(super) const DURABLE: &str = "(SELECT set_config('synchronous_commit', 'on', true)) AS durable";
+
 /// A parameter of a statement and its type: statements have no name, so that they work behind PgBouncer.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -200,6 +203,12 @@ impl Connected<'_> {
     pub(super) fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Answer<Vec<Row>> {
         let sql = self.server.address.sql(sql);
         self.run(async |client| client.query_typed(&sql, params).await)
+    }
+
+    /// Executes one statement that writes and returns rows: it is durable whatever the role's settings say.
+    pub(super) fn write(&mut self, sql: &str, params: &[Param<'_>]) -> Answer<Vec<Row>> {
+        let sql = format!("WITH written AS ({sql}) SELECT written.* FROM written, {DURABLE}");
+        self.query(&sql, params)
     }
 
     /// Executes one statement and returns its first row.
