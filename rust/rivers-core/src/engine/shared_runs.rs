@@ -47,7 +47,7 @@ impl SharedRuns {
     /// `Storage` when there is a file, or it cannot be created or mapped.
     pub fn create(path: &Path) -> Result<Self> {
         #[cfg(target_os = "linux")]
-        if let Some(file) = sealed::create(path) {
+        if let Some(file) = sealed::create(path, &[0; BYTES]) {
             return Self::map(Ok(file), path);
         }
         let create = || {
@@ -153,15 +153,13 @@ mod sealed {
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
-    use super::BYTES;
-
     const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     /// The longest name that the system takes is not much longer.
     const MAX_NAME: usize = 200;
 
     /// Makes a file, with a link at `path` through which other processes of this user open it; `None` if the system
     /// has no such files, or the others could not open it.
-    pub(super) fn create(path: &Path) -> Option<File> {
+    pub(super) fn create(path: &Path, content: &[u8]) -> Option<File> {
         let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
         // SAFETY: the name ends with a zero byte; what is returned is a new file, which nothing else closes.
         let mut file = unsafe {
@@ -172,7 +170,7 @@ mod sealed {
             let number = libc::memfd_create(name(path).as_ptr(), flags);
             (number >= 0).then(|| File::from_raw_fd(number))?
         };
-        file.write_all(&[0; BYTES]).ok()?;
+        file.write_all(content).ok()?;
         // SAFETY: the arguments are those of the command.
         if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } != 0 {
             return None;
