@@ -231,3 +231,79 @@ def test_what_is_no_multi_asset_is_refused(make, told):
 def test_an_output_is_no_input_of_its_own_step():
     with pytest.raises(GraphValidationError, match="its own output 'left'"):
         rs.CodeRepository([split(lambda left: left)])
+
+
+class Full(rs.InMemoryIOHandler):
+    """Cannot store anything at first."""
+
+    has_space = False
+
+    def handle_output(self, context, value):
+        if not self.has_space:
+            raise OSError("the disk is full")
+        super().handle_output(context, value)
+
+
+class FullOfGroups(Full):
+    def handle_outputs(self, items):
+        for context, value in items:
+            self.handle_output(context, value)
+
+
+@pytest.mark.parametrize("full", [Full, FullOfGroups])
+@pytest.mark.parametrize("names", ["xy", "yx"])
+@pytest.mark.parametrize(
+    "strategy", [rs.BackfillStrategy.multi_run(), rs.BackfillStrategy.single_run()]
+)
+def test_an_output_that_cannot_be_stored_fails_alone(repo, full, names, strategy):
+    handlers = {"x": rs.InMemoryIOHandler(), "y": full()}
+    outputs = [rs.AssetDef(name, io_handler=handlers[name]) for name in names]
+    calls = []
+
+    @rs.Asset.from_multi(
+        output_defs=outputs, partitions_def=rs.PartitionsDefinition.static_(["a", "b"])
+    )
+    def both():
+        calls.append(1)
+        return {name: len(calls) for name in names}
+
+    def shown(name):
+        return repository.partition_status(name)["status"].to_list()
+
+    repository = repo(both)
+    failed = repository.backfill(
+        partition_range=rs.PartitionKeyRange.single("a", "b"), strategy=strategy
+    )
+    assert (failed.failed, shown("y")) == (2, ["failed"] * 2)
+    made = shown("x")
+    assert set(made) in ({"materialized"}, {"failed"})
+    for number, text in enumerate("ab"):
+        # What is shown as failed was not stored either.
+        if made[number] == "failed":
+            with pytest.raises(rs.exceptions.ExecutionError):
+                repository.load_node("x", key(text))
+    handlers["y"].has_space = True
+    before = len(calls)
+    assert repository.rerun_backfill(failed.backfill_id).completed == 2
+    assert (shown("x"), shown("y")) == (["materialized"] * 2, ["materialized"] * 2)
+    first = repository.load_node("x", key("a"))
+    assert (first <= before) is (made[0] == "materialized")
+
+
+def test_a_retry_keeps_the_outputs_that_were_stored(repo):
+    full, attempts = Full(), []
+    handlers = {"x": rs.InMemoryIOHandler(), "y": full}
+    outputs = [rs.AssetDef(name, io_handler=handlers[name]) for name in "xy"]
+
+    @rs.Asset.from_multi(
+        output_defs=outputs, partitions_def=LETTERS, retry=rs.RetryPolicy(max_retries=1)
+    )
+    def both(context):
+        attempts.append(context.attempt)
+        full.has_space = context.attempt == 2
+        return {"x": context.attempt, "y": context.attempt}
+
+    repository = repo(both)
+    assert repository.backfill(partition_keys=[key("a")]).status == "completed"
+    assert attempts == [1, 2]
+    assert [repository.load_node(name, key("a")) for name in "xy"] == [1, 2]

@@ -85,6 +85,28 @@ def test_what_the_function_makes_besides_is_dropped(repo):
         repository.load_node("x")
 
 
+def test_nothing_is_recorded_of_an_output_that_is_skipped_and_not_selected(repo):
+    @rs.Asset.from_multi(output_defs=OUTPUTS, partitions_def=LETTERS)
+    def step(context: rs.AssetExecutionContext):
+        context.skip_partition(context.partition.key, "nothing today", output_name="y")
+        yield rs.Output(1, "x")
+
+    repository = repo(step)
+    assert repository.backfill(["x"], partition_range=ALL).status == "completed"
+    assert repository.partition_status("y")["status"].to_list() == ["missing"] * 2
+
+
+def test_a_misspelled_output_of_a_skip_is_named_with_the_nearest_one(repo):
+    outputs = [rs.AssetDef("orders"), rs.AssetDef("refunds")]
+
+    @rs.Asset.from_multi(output_defs=outputs, partitions_def=LETTERS)
+    def step(context: rs.AssetExecutionContext):
+        context.skip_partition(context.partition.key, "nothing today", output_name="refund")
+
+    with pytest.raises(rs.exceptions.ExecutionError, match=r"no output 'refund'.*'refunds'"):
+        repo(step).materialize(["orders"], KEY)
+
+
 def test_a_selected_output_that_is_not_made_fails_the_run(repo):
     step = rs.Asset.from_multi(lambda: {"x": 1}, name="step", output_defs=OUTPUTS)
     assert repo(step).materialize(["x"]).success

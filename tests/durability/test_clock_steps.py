@@ -1,37 +1,7 @@
 """The machine's clock is set forwards or back by an hour while backfills run."""
 
-import shutil
-import subprocess
-
 import pytest
-
-SHIM = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-static long step(void) {
-    char text[32] = {0};
-    const char *path = getenv("CLOCK_STEP");
-    int file = path ? open(path, O_RDONLY) : -1;
-    if (file < 0) return 0;
-    if (read(file, text, sizeof text - 1) < 0) text[0] = 0;
-    close(file);
-    return atol(text);
-}
-
-int clock_gettime(clockid_t clock, struct timespec *time) {
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-    int result = real(clock, time);
-    if (clock == CLOCK_REALTIME) time->tv_sec += step();
-    return result;
-}
-"""
+from tests.stepped_clock import needs_compiler, preload
 
 PROGRAM = """
 step = int(sys.argv[2])
@@ -84,16 +54,7 @@ repo.cancel_backfill(sys.argv[2])
 """
 
 
-def preload(folder, monkeypatch):
-    """Has the clock of processes that are started stepped by as many seconds as a file in the folder says."""
-    (folder / "shim.c").write_text(SHIM)
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", "shim.so", "shim.c", "-ldl"]
-    subprocess.run(command, cwd=folder, check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(folder / "shim.so"))
-    monkeypatch.setenv("CLOCK_STEP", str(folder / "step"))
-
-
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
+@needs_compiler
 @pytest.mark.parametrize("step", [3600, -3600])
 def test_a_step_of_the_clock_delays_nothing(processes, tmp_path, monkeypatch, step):
     preload(tmp_path, monkeypatch)
@@ -126,7 +87,7 @@ print(repo.partition_status("down")["stale_reason"].to_list())
 """
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
+@needs_compiler
 def test_what_happened_later_is_later_although_the_clock_was_set_back(
     processes, tmp_path, monkeypatch
 ):
@@ -163,7 +124,7 @@ print(repo.backfill(partition_keys=["a"]).status)
 """
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
+@needs_compiler
 def test_the_clock_of_a_worker_process_goes_on_from_what_is_recorded_too(
     processes, tmp_path, monkeypatch
 ):

@@ -1,16 +1,15 @@
 """Machines whose clocks are hours apart compete for a backfill over a server: leases follow the server's clock."""
 
-import shutil
 import time
 import uuid
 
 import pytest
-from tests.durability.test_clock_steps import preload
 from tests.postgres_server import running_server
+from tests.stepped_clock import needs_compiler, preload
 
 import rivers as rs
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no compiler")
+pytestmark = needs_compiler
 KEYS = [f"k{number:02}" for number in range(40)]
 LEASE = 4.0
 

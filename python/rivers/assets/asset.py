@@ -193,11 +193,12 @@ class Asset(Generic[P, R]):
     ) -> Any:
         """Declares several assets made by one function, which yields an `Output` for each.
 
-        The function may also return a list of `Output`s or a dict of values by output, or be `async`. The
-        outputs are stored after it has ended: an exception fails them all, and a retry makes them all
-        again. Only the selected outputs are stored and recorded; the function may leave the others out
-        (`context.output_selection`). Outputs cannot take each other as inputs. Their partitions may
-        differ, if they are of one kind and share a key; a run then has partitions of each selected output.
+        Each output is stored as it is yielded: an exception fails only the others, and a retry is for these.
+        The function may also return a list of `Output`s or a dict of values by output, or be `async`. What
+        it returns is stored after it has ended: an exception fails all outputs. Only the selected outputs
+        are stored and recorded; the function may leave the others out (`context.output_selection`). Outputs
+        cannot take each other as inputs. Their partitions may differ, if they are of one kind and share a
+        key; a run then has partitions of each selected output.
 
         Args:
             wraps: The function, if this is not used as a decorator.

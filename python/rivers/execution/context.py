@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic
 
 from rivers._rivers import CallContext, PartitionKey
-from rivers._text import kind_of, listed, message_of, storable
+from rivers._text import did_you_mean, kind_of, listed, message_of, storable
 from rivers.exceptions import ExecutionError, PartitionValidationError
 from rivers.execution.call_log import CallLog
 from rivers.execution.steps import Labels, Step
@@ -331,7 +331,8 @@ class AssetExecutionContext(CallContext, Generic[ConfigT]):
             partition_key: The partition, of this run; a `str` for a single-dimension key. A key with several
                 values skips all its partitions.
             reason: Why there is nothing to produce. A later one replaces an earlier one.
-            output_name: The output of a multi-asset that has nothing; all of its outputs by default.
+            output_name: The output of a multi-asset that has nothing; all of its outputs by default. Of
+                one that is not selected, nothing is recorded.
 
         Raises:
             PartitionValidationError: The key is not one of this run's; the asset fails then.
@@ -358,10 +359,12 @@ class AssetExecutionContext(CallContext, Generic[ConfigT]):
         outputs = self._step.outputs
         if output_name is not None:
             outputs = [output for output in outputs if output.name == output_name]
-            if not outputs:
-                names = listed(output.name for output in self._step.outputs)
+            others = self._step.other_outputs
+            if not outputs and output_name not in others:
+                known = [*(output.name for output in self._step.outputs), *others]
                 msg = (
-                    f"{self._step.name!r} has no output {output_name!r} in this run; it has {names}"
+                    f"{self._step.name!r} has no output {output_name!r}; it has {listed(known)}"
+                    f"{did_you_mean(str(output_name), known)}"
                 )
                 raise ExecutionError(msg)
         for output in outputs:

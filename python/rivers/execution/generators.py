@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
 import typing
 from collections.abc import (
@@ -35,6 +36,10 @@ END = object()
 """What a `Pull` returns when the generator has ended."""
 
 _ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncGenerator)
+
+
+def _no_store(output: StepOutput, selection: Selection | None, value: Any) -> None:
+    """Stores nothing: nothing more is added."""
 
 
 def is_generator(value: object) -> bool:
@@ -208,7 +213,9 @@ class YieldedOutputs:
         values: What was yielded, by output, if the step has hooks to be given it.
     """
 
-    def __init__(self, step: Step, run: Run, selection: Selection | None, store: Store) -> None:
+    def __init__(
+        self, step: Step, run: Run, selection: Selection | None, store: Store = _no_store
+    ) -> None:
         self.values: dict[str, Any] = {}
         self._step = step
         self._run = run
@@ -216,6 +223,33 @@ class YieldedOutputs:
         self._store = store
         self._outputs = {output.name: output for output in step.outputs}
         self._stored: dict[str, None] = {}
+        self._failing: list[int] | None = None
+
+    @classmethod
+    def before(
+        cls,
+        output: StepOutput,
+        step: Step,
+        run: Run,
+        selection: Selection | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> YieldedOutputs:
+        """What is stored of a function that returned its outputs, when this one could not be.
+
+        Args:
+            output: The output.
+            step: The step of the multi-asset.
+            run: The run.
+            selection: The partitions that the function was called for; `None`: all.
+            goes_on: Whether the outputs after this one are stored nevertheless.
+        """
+        stored = cls(step, run, selection)
+        before = itertools.takewhile(lambda other: other is not output, step.outputs)
+        stored._stored = {other.name: None for other in before}
+        if goes_on:
+            stored._failing = [output.index]
+        return stored
 
     def add(self, item: tuple[str, Any]) -> None:
         """Stores the value of an output."""
@@ -226,6 +260,8 @@ class YieldedOutputs:
             self.values[name] = value
 
     def _rest(self) -> list[int]:
+        if self._failing is not None:
+            return self._failing
         return [output.index for name, output in self._outputs.items() if name not in self._stored]
 
     def problem(self) -> ExecutionError | None:

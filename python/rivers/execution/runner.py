@@ -285,7 +285,12 @@ class Program:
                 try:
                     _store_output(step, run, output, None, value, None)
                 except BaseException as own:  # noqa: BLE001  (it fails this run only)
-                    self.fail(step, run, own)
+                    others = (
+                        YieldedOutputs.before(output, step, run, goes_on=True)
+                        if step.by_name
+                        else None
+                    )
+                    self.fail(step, run, own, yielded=others)
             return
         for run, context in zip(runs, contexts, strict=True):
             added = None if context is None else context._all_added()  # noqa: SLF001
@@ -373,8 +378,10 @@ class Program:
                     note(run.number.to_bytes(8, sys.byteorder))
                 elif is_generator(called.value):
                     yield from self._generated(step, called, run, selection, arguments)
+                elif step.by_name:
+                    _store_outputs(step, called, run, selection, given)
                 else:
-                    _store(step, run, selection, called.value, given)
+                    _store_output(step, run, step.outputs[0], selection, called.value, given)
         except BaseException as error:  # noqa: BLE001  (it fails this run only)
             called.error = error
         if called.error is not None:
@@ -469,7 +476,8 @@ class Program:
             error: The exception.
             message: The message that is recorded; by default that of the exception.
             context: The context of the call.
-            yielded: What the call yielded before, if it did: only the rest fails or is retried.
+            yielded: What was stored of what the call yielded or returned, if some was: only the rest fails
+                or is retried.
             repeated: Indices of outputs that a retry makes again, besides those of `Program.repeated`.
         """
         if isinstance(error, KeyboardInterrupt):
@@ -645,14 +653,17 @@ class _Called:
         self.error: BaseException | None = None
 
 
-def _store(
-    step: Step, run: Run, selection: Selection | None, value: Any, given: OutputMetadata | None
+def _store_outputs(
+    step: Step, called: _Called, run: Run, selection: Selection | None, given: OutputMetadata | None
 ) -> None:
-    if step.by_name:
-        check_outputs(step, run, selection, value)
+    """Stores what a multi-asset returned; an output that was stored does not fail with a later one."""
+    check_outputs(step, run, selection, called.value)
     for output in step.outputs:
-        part = value.get(output.name) if step.by_name else value
-        _store_output(step, run, output, selection, part, given)
+        try:
+            _store_output(step, run, output, selection, called.value.get(output.name), given)
+        except BaseException:
+            called.yielded = YieldedOutputs.before(output, step, run, selection)
+            raise
 
 
 def _store_output(

@@ -131,6 +131,7 @@ class Step:
         retry: How its failures are retried.
         output_selection: Outputs of a multi-asset that the step makes, in the order in which they are
             declared; empty for other assets.
+        other_outputs: The other outputs of a multi-asset, which the function may leave out.
         upstreams: The assets that it depends on directly.
         labels: The asset's tags, kinds, group and code version; of a multi-asset, the function's.
         hooks: What is called after it.
@@ -156,6 +157,7 @@ class Step:
     config: Any
     metadata: dict[str, Any]
     output_selection: list[str] = field(default_factory=list)
+    other_outputs: list[str] = field(default_factory=list)
     retry: RetryPolicy | None = None
     required: list[int] | None = None
     labels: Labels = field(default_factory=Labels)

@@ -221,6 +221,7 @@ class ProgramBuilder:
             config=configs.get(step.name),
             metadata=step.metadata,
             output_selection=selected if step.kind == "multi" else [],
+            other_outputs=[name for name in step.outputs if name not in names],
             retry=retry or self._retry_of[step],
             labels=step.labels,
             hooks=step.hooks,

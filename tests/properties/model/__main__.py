@@ -6,7 +6,7 @@ Prints the first sequence at which the processes and the dictionary disagree, an
 import sys
 import traceback
 
-from tests.properties.model.compare import DisagreementError
+from tests.properties.model.shown import DisagreementError
 from tests.properties.model.world import World
 
 

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from tests.properties.model.dictionary import ABSENT, Backfill
+from tests.properties.model.shown import DisagreementError, check, compare_shown
 
 ENDED = ("completed", "skipped", "failed")
-
-
-class DisagreementError(AssertionError):
-    """The process and the dictionary disagree."""
-
-
-def _check(holds, *texts):
-    if not holds:
-        raise DisagreementError(" ".join(map(str, texts)))
 
 
 class Comparison:
@@ -113,23 +105,23 @@ class Comparison:
                     rows[at] = "canceled"
         if is_dead:
             self.known.new_process()
-        self._compare(seen)
+        compare_shown(self.world, seen)
 
     def _is_refused(self, result, *, is_dead):
         refused = result.get("refused") if not is_dead else None
         if self.verb == "resume":
-            _check(refused is None, "the resume was refused:", result)
+            check(refused is None, "the resume was refused:", result)
             return False
         if self.verb == "rerun":
             was_any = any(self.left.values())
             if was_any and not any(self.plan.covered.values()):
-                _check(refused or is_dead, "a rerun of keys that are not defined was not refused")
+                check(refused or is_dead, "a rerun of keys that are not defined was not refused")
                 return True
         made = {(name, key) for name, keys in self.lost.items() for key in keys}
         plan = self.plan
         expected = self.known.missing_inputs(plan.executed, plan.covered, made)
         if expected is not None:
-            _check(bool(refused) == expected, "refused:", result, "expected:", expected)
+            check(bool(refused) == expected, "refused:", result, "expected:", expected)
         return bool(refused)
 
     def _apply(self, seen, result, events, *, is_dead):
@@ -142,7 +134,7 @@ class Comparison:
         self._replay_lost(events[:first])
         events = events[first:]
         if backfill_id is None:
-            _check(not events and is_dead, "calls without a backfill:", events)
+            check(not events and is_dead, "calls without a backfill:", events)
             return
         if self.verb != "resume":
             known.backfills[backfill_id] = plan
@@ -152,9 +144,9 @@ class Comparison:
                 plan.executed[name] = list(dict.fromkeys([*plan.executed.get(name, ()), *keys]))
         self.rows = self._rows(backfill_id, seen["rows"][backfill_id])
         plan.ended = backfill_id not in seen["interrupted"]
-        _check(is_dead or plan.ended, "the backfill has not ended")
+        check(is_dead or plan.ended, "the backfill has not ended")
         covered = {(name, key) for name, keys in plan.covered.items() for key in keys}
-        _check(set(self.rows) == covered, "partitions:", self.rows, "expected:", covered)
+        check(set(self.rows) == covered, "partitions:", self.rows, "expected:", covered)
         self.recorded = lambda name, key: self.rows[name, key] in ENDED
         versions = known.versions if self.verb == "resume" else plan.versions
         self.settings = (self.world.order, backfill_id, versions)
@@ -168,8 +160,8 @@ class Comparison:
         """Whether an event belongs to the backfill, rather than to the inputs that were made again."""
         if "call" not in event:
             return False
-        own = self.executed.get(event["asset"], ())
-        return all(key in own for key in event["keys"])
+        own = [self.executed.get(name, ()) for name in event["assets"]]
+        return all(any(key in keys for keys in own) for key in event["keys"])
 
     def _id(self, seen, result, *, is_dead):
         if self.verb == "resume":
@@ -192,7 +184,7 @@ class Comparison:
     def _replay_lost(self, events):
         """Applies the making again of inputs whose values were gone."""
         if not self.lost:
-            _check(not events, "unexpected calls:", events)
+            check(not events, "unexpected calls:", events)
             return
         own, self.executed = self.executed, self.lost
         self.settings = (self.world.order - 0.5, None, self.known.versions)
@@ -224,33 +216,37 @@ class Comparison:
 
     def _replay(self, events):
         calls = {}
-        order, backfill_id, versions = self.settings
         for event in events:
             if "call" in event:
-                calls[event["call"]] = event["asset"]
-                self._check_call(event)
+                calls[event["call"]] = self._check_call(event)
+            else:
+                self._end_call(event, calls[event["end"]])
+
+    def _end_call(self, event, called):
+        """Applies what became of the assets and keys of a call; what it made besides is dropped."""
+        order, backfill_id, versions = self.settings
+        retried = called & {tuple(at) for at in event.get("retried", ())}
+        self.called -= retried
+        self.retried |= retried
+        for at, value in event["values"]:
+            if tuple(at) not in called:
                 continue
-            name = calls[event["end"]]
-            retried = {(name, key) for key in event.get("retried", ())}
-            self.called -= retried
-            self.retried |= retried
-            for key, value in event["values"]:
-                if self.recorded(name, key):
-                    self.known.make(name, key, value, order, backfill_id, versions)
-                    self._note(backfill_id, name, key)
-                else:
-                    self.known.doubt(name, key, value)
-            for key in event["skipped"]:
-                if self.recorded(name, key):
-                    self.known.skip(name, key, order, backfill_id, versions)
-                    self._note(backfill_id, name, key)
-                else:
-                    self.skipped.add((name, key))
-            for key in event["failed"]:
-                if self.recorded(name, key):
-                    self.known.fail(name, key)
-                    self.resolved.add((name, key))
-                self.failed.add((name, key))
+            if self.recorded(*at):
+                self.known.make(*at, value, order, backfill_id, versions)
+                self._note(backfill_id, *at)
+            else:
+                self.known.doubt(*at, value)
+        for at in called.intersection(map(tuple, event["skipped"])):
+            if self.recorded(*at):
+                self.known.skip(*at, order, backfill_id, versions)
+                self._note(backfill_id, *at)
+            else:
+                self.skipped.add(at)
+        for at in called.intersection(map(tuple, event["failed"])):
+            if self.recorded(*at):
+                self.known.fail(*at)
+                self.resolved.add(at)
+            self.failed.add(at)
 
     def _note(self, backfill_id, name, key):
         self.resolved.add((name, key))
@@ -258,14 +254,18 @@ class Comparison:
             self.known.backfills[backfill_id].made.add((name, key))
 
     def _check_call(self, event):
-        name = event["asset"]
+        """Checks the keys and the inputs of a call; returns the assets and keys that it is to make."""
+        names, called = event["assets"], set()
         for key in event["keys"]:
-            own = self.executed.get(name, ())
-            _check(key in own, f"{name} was called for {key}, and needs to be for {own} only")
-            _check((name, key) not in self.called, f"{name} was called twice for {key}")
-            self.called.add((name, key))
-        for need in self.graph[name].needs:
-            self._check_need(name, need, event)
+            needed = [name for name in names if key in self.executed.get(name, ())]
+            check(needed, f"{names} were called for {key}, and need to be for {self.executed}")
+            new = {(name, key) for name in needed} - self.called - self.resolved
+            check(new, f"{names} were called twice for {key}")
+            called |= new
+        self.called |= called
+        for need in self.graph[names[0]].needs:
+            self._check_need(names[0], need, event)
+        return called
 
     def _check_need(self, name, need, event):
         known, up = self.known, self.graph[need.upstream]
@@ -281,9 +281,7 @@ class Comparison:
             is_skipped = (need.upstream, other) in self.skipped
             if is_skipped or known.cell(need.upstream, other).state == "skipped":
                 allowed = is_several or need.allow_missing
-                _check(
-                    allowed, f"{name} was called for {event['keys']}, whose {up.name} is skipped"
-                )
+                check(allowed, f"{name} was called for {event['keys']}, whose {up.name} is skipped")
                 expected[other] = {ABSENT, None}
             elif up.handler == "none":
                 expected[other] = {None}
@@ -299,13 +297,13 @@ class Comparison:
         given = event["inputs"][need.upstream]
         is_dict = event["dicts"][need.upstream]
         if not self.plan.is_grouped:
-            _check(is_dict == is_several, f"{name} got {given} of {up.name}")
+            check(is_dict == is_several, f"{name} got {given} of {up.name}")
         if not is_dict:
             given = {str(other): given[""] for other in wanted}
-        _check(set(given) <= {str(other) for other in wanted}, f"{name} got {given} of {up.name}")
+        check(set(given) <= {str(other) for other in wanted}, f"{name} got {given} of {up.name}")
         for other, values in expected.items():
             value = given.get(str(other), ABSENT)
-            _check(
+            check(
                 value in values,
                 f"{name} {event['keys']} got {value} of {up.name} {other}: {values}",
             )
@@ -344,7 +342,7 @@ class Comparison:
             return
         status = self.rows[at]
         if status not in ENDED:
-            _check(may_be_canceled, f"{at} is {status}")
+            check(may_be_canceled, f"{at} is {status}")
             return
         is_skipped, is_blocked = self._skips(name, key), self._is_blocked(name)
         if is_skipped and is_blocked:
@@ -355,7 +353,7 @@ class Comparison:
             return
         # An attempt that fails when its backfill has been stopped is the last one.
         is_last = may_be_canceled and at in self.retried and status == "failed"
-        _check(is_blocked or is_last, f"{name} was not called for {key}, which is {status}")
+        check(is_blocked or is_last, f"{name} was not called for {key}, which is {status}")
         self.known.fail(name, key)
         self.failed.add(at)
 
@@ -376,37 +374,3 @@ class Comparison:
                 if need.upstream != spec.name:
                     pending.append(need.upstream)
         return False
-
-    # -- what is shown -----------------------------------------------------------------------------
-
-    def _compare(self, seen):
-        known = self.known
-        # A run that is not recorded may have stored a value again.
-        known.deleted = {at for at in known.deleted if not self.world.file_of(*at).exists()}
-        unfinished = {
-            at
-            for backfill_id in seen["interrupted"]
-            for at, status in self.world.rows[backfill_id].items()
-            if status in ("pending", "running")
-            and at[1] in known.backfills[backfill_id].executed.get(at[0], ())
-        }
-        for name, table in seen["tables"].items():
-            _check(list(table) == known.keys(name), f"{name} has the keys {list(table)}")
-            for key, shown in table.items():
-                expected = known.shown(name, key)
-                if (name, key) in unfinished:
-                    expected = ("in_progress", None)
-                _check(shown == expected, f"the table of {name} shows {key} as {shown}: {expected}")
-        for (name, key), (kind, value) in seen["loads"].items():
-            self._compare_load(name, key, kind, value)
-
-    def _compare_load(self, name, key, kind, value):
-        if self.graph[name].handler == "none":
-            _check((kind, value) == ("value", None), f"{name} {key} loads as {value}")
-            return
-        if self.known.cell(name, key).state == "skipped":
-            _check(kind == "error", f"{name} {key} was skipped, and loads as {value}")
-            return
-        values = self.known.values(name, key)
-        found = ABSENT if kind == "error" else value
-        _check(found in values, f"{name} {key} loads as {value}: {values}")

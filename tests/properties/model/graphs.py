@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 START = dt.datetime(2024, 1, 1)
 LETTERS = ("a", "b", "c", "d")
@@ -65,6 +65,7 @@ class Spec:
         needs: What it needs.
         kind: "plain", "generator" (its function yields the values one by one), or "async".
         retries: Whether a second attempt follows a failed one.
+        step: Name of the function that makes it together with other assets, if one does.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Spec:
     needs: tuple[Need, ...] = ()
     kind: str = "plain"
     retries: bool = False
+    step: str = ""
 
     def needs_of(self, need, key, grid, now):
         """The keys of an upstream's grid that a key of this asset needs."""
@@ -120,6 +122,13 @@ class Graph:
     def __getitem__(self, name):
         return self.by_name[name]
 
+    def made_with(self, name):
+        """The assets that an asset's function makes, itself among them."""
+        spec = self[name]
+        return [
+            each for each in self.assets if each is spec or (spec.step and each.step == spec.step)
+        ]
+
     def needed(self, name, need, key, now):
         """The keys of the upstream that a key of an asset needs."""
         return self[name].needs_of(need, key, self[need.upstream].grid, now)
@@ -131,8 +140,13 @@ class Graph:
         ]
 
 
-def random_graph(random):
-    """Two to four assets that need each other in some way."""
+def random_graph(random, pairs):
+    """Two to four assets that need each other in some way, some of which are made with another.
+
+    Args:
+        random: Chooses the assets.
+        pairs: Chooses which of them are made with another.
+    """
     in_processes = random.random() < 0.06
     kept = ["default", "default", "pickle", "none"]
     assets = []
@@ -151,7 +165,30 @@ def random_graph(random):
         if kind == "generator" and (grid == "none" or handler == "none"):
             kind = "plain"
         assets.append(Spec(f"x{at}", grid, handler, tuple(needs), kind, random.random() < 0.3))
-    return Graph(tuple(assets), in_processes)
+    handlers = ["default", "default", "pickle", *([] if in_processes else ["memory", "memory"])]
+    return Graph(tuple(_with_pairs(pairs, assets, handlers)), in_processes)
+
+
+def _with_pairs(random, assets, handlers):
+    """Adds a second output to some assets, which what needs the first may need, too, or instead."""
+    seconds = {}
+    for spec in assets:
+        needs = []
+        for need in spec.needs:
+            second = seconds.get(need.upstream)
+            chosen = random.choice([[need], [second], [need, second]]) if second else [need]
+            needs += [need if up is need else replace(need, upstream=up) for up in chosen]
+        own = replace(spec, needs=tuple(needs))
+        needs_itself = any(need.mapping == "previous" for need in needs)
+        if spec.handler == "none" or needs_itself or random.random() < 0.6:
+            yield own
+            continue
+        name = seconds[spec.name] = f"y{spec.name[1:]}"
+        own = replace(own, step=f"both{spec.name[1:]}")
+        if random.random() < 0.3:
+            own = replace(own, kind="generator")
+        yield own
+        yield replace(own, name=name, handler=random.choice(handlers))
 
 
 def _random_mapping(random, grid, upstream):

@@ -2,121 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
-import signal
-from pathlib import Path
 
+from tests.properties.model.functions import FOLDER, Function, key_of
 from tests.properties.model.graphs import STATIC
 
 import rivers as rs
-
-FOLDER = "RIVERS_MODEL_FOLDER"
-"""The variable, which worker processes have too, that names the folder with what the functions do and have done."""
-_numbers = itertools.count()
-
-
-def log(event):
-    """Appends to the file of calls, which outlives the process."""
-    with (Path(os.environ[FOLDER]) / "calls.jsonl").open("a") as file:
-        file.write(json.dumps(event) + "\n")
-
-
-def behaviour_of(name, key):
-    """What befalls an asset for a key in the present step."""
-    behaviour = json.loads((Path(os.environ[FOLDER]) / "behaviour.json").read_text())
-    return behaviour.get(f"{name}/{key}", "ok")
-
-
-def key_of(text):
-    """The key with this text."""
-    if "=" not in text:
-        return rs.PartitionKey.single(text)
-    return rs.PartitionKey.multi(dict(part.split("=") for part in text.split("|")))
-
-
-def _texts(context):
-    return [str(key) for key in context.partition.keys] if context.partition else [None]
-
-
-def _received(value):
-    if not isinstance(value, dict):
-        return {"": value}
-    return {str(key): item for key, item in value.items()}
-
-
-class Function:
-    """What an asset's function does: it logs its call, then behaves as the step says."""
-
-    def __init__(self, name, *, retries):
-        self.name, self.retries = name, retries
-
-    def fail(self, context, number, key, failed):
-        """Logs and raises a failure, which another attempt may follow."""
-        is_last = not self.retries or context.attempt == 2
-        outcome = (
-            {"failed": failed, "retried": []} if is_last else {"failed": [], "retried": failed}
-        )
-        log({"end": number, "values": [], "skipped": [], **outcome})
-        raise ValueError(f"{self.name} fails at {key}")
-
-    def begin(self, context, inputs):
-        keys = _texts(context)
-        number = f"{os.getpid()}.{next(_numbers)}"
-        received = {name: _received(value) for name, value in inputs.items()}
-        shapes = {name: isinstance(value, dict) for name, value in inputs.items()}
-        log({"call": number, "asset": self.name, "keys": keys, "inputs": received, "dicts": shapes})
-        return keys, number
-
-    def value(self, context, number, key):
-        """The value for a key, what befalls it, and whether it is one that ends the call."""
-        behaviour = behaviour_of(self.name, key)
-        if behaviour == "flaky":
-            behaviour = "fail" if context.attempt == 1 else "ok"
-        if behaviour == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return behaviour, None if behaviour == "none" else f"{self.name}/{key}#{number}"
-
-    def __call__(self, context, inputs):
-        keys, number = self.begin(context, inputs)
-        values, marked, skipped = {}, [], []
-        for key in keys:
-            behaviour, value = self.value(context, number, key)
-            if behaviour == "fail":
-                self.fail(context, number, key, keys)
-            if behaviour == "mark" and key is not None:
-                context.mark_partition_failed(key_of(key), "marked")
-                marked.append(key)
-            elif behaviour == "skip":
-                skipped.append(key)
-            else:
-                values[key] = value
-        log({"end": number, "values": _listed(values), "skipped": skipped, "failed": marked})
-        if len(keys) == 1:
-            if skipped:
-                raise rs.Skip("why not")
-            return values.get(keys[0])
-        for key in skipped:
-            context.skip_partition(key_of(key), "why not")
-        return {key_of(key): value for key, value in values.items()}
-
-    def generate(self, context, inputs):
-        keys, number = self.begin(context, inputs)
-        for at, key in enumerate(keys):
-            behaviour, value = self.value(context, number, key)
-            if behaviour in ("fail", "mark"):
-                self.fail(context, number, key, keys[at:])
-            if behaviour == "skip":
-                log({"end": number, "values": {}, "skipped": keys[at:], "failed": []})
-                raise rs.Skip("no more")
-            log({"end": number, "values": _listed({key: value}), "skipped": [], "failed": []})
-            yield key_of(key), value
-
-
-def _listed(values):
-    return list(values.items())
 
 
 def _mapping(need, spec):
@@ -153,9 +46,9 @@ STRATEGIES = {
 }
 
 
-def asset_of(graph, spec, handlers, version):
-    """The asset of a spec."""
-    function = Function(spec.name, retries=spec.retries)
+def asset_of(graph, spec, handlers, versions):
+    """The asset of a spec; of the first that a function makes together, all of them."""
+    function = Function(spec)
     taken = [need.upstream for need in spec.needs if need.is_input]
     names = ", ".join(["context: rs.AssetExecutionContext", *taken])
     given = ", ".join(f"{name!r}: {name}" for name in taken)
@@ -178,11 +71,18 @@ def asset_of(graph, spec, handlers, version):
             deps.append(rs.AssetDef.input(need.upstream, **options))
         else:
             deps.append(rs.AssetDef.dep(need.upstream, **options))
-    return rs.Asset(
-        partitions_def=GRIDS[spec.grid], deps=deps, code_version=version,
-        io_handler=handlers.get(spec.handler),
-        retry=rs.RetryPolicy(1, rs.Backoff.fixed([0])) if spec.retries else None,
-    )(scope[spec.name])  # fmt: skip
+    options = {
+        "partitions_def": GRIDS[spec.grid], "deps": deps,
+        "retry": rs.RetryPolicy(1, rs.Backoff.fixed([0])) if spec.retries else None,
+    }  # fmt: skip
+
+    def kept(each):
+        return {"code_version": versions.get(each.name), "io_handler": handlers.get(each.handler)}
+
+    if not spec.step:
+        return rs.Asset(**options, **kept(spec))(scope[spec.name])
+    outputs = [rs.AssetDef(each.name, **kept(each)) for each in graph.made_with(spec.name)]
+    return rs.Asset.from_multi(output_defs=outputs, name=spec.step, **options)(scope[spec.name])
 
 
 class Session:
@@ -207,8 +107,9 @@ class Session:
                 self.repo.close()
             self.versions = dict(versions)
             assets = [
-                asset_of(self.graph, spec, self.handlers, versions.get(spec.name))
+                asset_of(self.graph, spec, self.handlers, versions)
                 for spec in self.graph.assets
+                if spec is self.graph.made_with(spec.name)[0]
             ]
             storage = rs.Storage.open(str(self.folder / "rivers.db"))
             executor = rs.Executor.parallel(1) if self.graph.in_processes else None

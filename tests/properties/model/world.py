@@ -14,14 +14,17 @@ import traceback
 from multiprocessing import Pipe
 from pathlib import Path
 
-from tests.properties.model.compare import Comparison, DisagreementError
+from tests.properties.model.compare import Comparison
 from tests.properties.model.dictionary import Backfill, Dictionary
+from tests.properties.model.functions import key_of
 from tests.properties.model.graphs import START, random_graph
-from tests.properties.model.real import Session, key_of
+from tests.properties.model.real import Session
+from tests.properties.model.shown import DisagreementError
 
 from rivers.io.paths import partition_path
 
 BEHAVIOURS = ["ok"] * 6 + ["fail", "fail", "flaky", "mark", "skip", "none"]
+CLOCK_STEPS = (-100_000, -3600, 0, 3600, 100_000)
 STEPS = 10
 """Maximum number of steps of a sequence."""
 
@@ -86,13 +89,15 @@ class World:
     def __init__(self, seed):
         self.random = randoms.Random(seed)
         self.accidents = randoms.Random(f"accidents {seed}")
-        self.graph = random_graph(self.random)
+        self.clocks = randoms.Random(f"clocks {seed}")
+        self.graph = random_graph(self.random, randoms.Random(f"pairs {seed}"))
         self.folder = Path(tempfile.mkdtemp(prefix="rivers-model-"))
         now = START + dt.timedelta(days=2, hours=self.random.choice([6, 12, 18]))
         self.dictionary = Dictionary(self.graph, now)
+        self.history = [f"seed {seed}", *map(str, self.graph.assets)]
+        self._set_clock()
         self.process = Process(self.graph, self.folder)
         self.order = 0
-        self.history = [f"seed {seed}", *map(str, self.graph.assets)]
         self.interrupted: list[str] = []
         self.rows: dict[str, dict] = {}
         self.policies: dict[str, str] = {}
@@ -127,6 +132,7 @@ class World:
         answer = self._call(verb, arguments, behaviour)
         is_dead = answer is None
         if is_dead:
+            self._set_clock()
             self.process = Process(self.graph, self.folder)
             # The new process only looks at what the old one left.
             answer = self._call("look", {}, {})
@@ -142,8 +148,16 @@ class World:
         })  # fmt: skip
 
     def _new_process(self):
+        self._set_clock()
         self.process = Process(self.graph, self.folder)
         self.dictionary.new_process()
+
+    def _set_clock(self):
+        """Sets the machine's clock, as the next process sees it, if there is one that can be set."""
+        if "CLOCK_STEP" in os.environ:
+            step = self.clocks.choice(CLOCK_STEPS)
+            Path(os.environ["CLOCK_STEP"]).write_text(str(step))
+            self.history.append(f"   the clock is set to {step} s from the true time")
 
     def _events(self):
         path = self.folder / "calls.jsonl"
