@@ -72,9 +72,10 @@ TWO_AT_A_TIME := -n 2 --dist loadgroup --no-loadscope-reorder
 test-python: build
 	python -m pytest $(TWO_AT_A_TIME) || { [ $$? -eq 1 ] && [ -n "$$CI" ] && python -m pytest --last-failed --last-failed-no-failures none; }
 
-# The tests that use a storage most. The others pass, too: make test-postgres SERVER_TESTS=tests/execution
+# The tests that use a storage most. Of others: make test-postgres SERVER_TESTS=tests/execution
 SERVER_TESTS ?= tests/assets tests/planning tests/policies tests/repository tests/status tests/test_client.py \
-	tests/storage/test_events.py tests/storage/test_storage.py
+	tests/storage/test_events.py tests/storage/test_storage.py tests/cli/test_control.py tests/cli/test_database_copies.py \
+	tests/execution/test_pools.py tests/execution/test_run_queue.py tests/execution/test_skips.py
 
 test-postgres: build ## Run tests with their storages in a PostgreSQL server; SERVER_TESTS=... chooses them
 	RIVERS_TEST_STORAGE=postgres python -m pytest $(TWO_AT_A_TIME) $(SERVER_TESTS) || \

@@ -288,3 +288,22 @@ def test_an_output_that_cannot_be_stored_fails_alone(repo, full, names, strategy
     assert (shown("x"), shown("y")) == (["materialized"] * 2, ["materialized"] * 2)
     first = repository.load_node("x", key("a"))
     assert (first <= before) is (made[0] == "materialized")
+
+
+def test_a_retry_keeps_the_outputs_that_were_stored(repo):
+    full, attempts = Full(), []
+    handlers = {"x": rs.InMemoryIOHandler(), "y": full}
+    outputs = [rs.AssetDef(name, io_handler=handlers[name]) for name in "xy"]
+
+    @rs.Asset.from_multi(
+        output_defs=outputs, partitions_def=LETTERS, retry=rs.RetryPolicy(max_retries=1)
+    )
+    def both(context):
+        attempts.append(context.attempt)
+        full.has_space = context.attempt == 2
+        return {"x": context.attempt, "y": context.attempt}
+
+    repository = repo(both)
+    assert repository.backfill(partition_keys=[key("a")]).status == "completed"
+    assert attempts == [1, 2]
+    assert [repository.load_node(name, key("a")) for name in "xy"] == [1, 2]

@@ -196,7 +196,10 @@ print("ok")
         os.kill(int(children[0].split()[1]), 9)
 
 
-@pytest.mark.parametrize("pool", ["executor", "pool", "process", "fork and exit", "fork and raise"])
+@pytest.mark.parametrize(
+    "pool",
+    ["executor", "pool", "process", "fork and exit", "fork and raise", "forkserver", "spawn", "posix_spawn"],
+)  # fmt: skip
 def test_a_function_may_fork(processes, pool):
     body = """
 def square(number):
@@ -218,6 +221,13 @@ def forking(context):
         process.join(30)
         # `multiprocessing` loses an exit code if another thread starts a process at that moment.
         assert process.exitcode in (0, None), process.exitcode
+    elif kind in ("forkserver", "spawn"):
+        if context.partition_key == "3":  # One is enough: it takes as long as all others.
+            with multiprocessing.get_context(kind).Pool(1) as pool:
+                assert pool.apply(pow, (2, 4)) == 16
+    elif kind == "posix_spawn":
+        # As `subprocess` with `vfork`, where it can.
+        assert os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)[1] == 0
     else:
         child = os.fork()
         if child == 0:

@@ -69,3 +69,64 @@ def test_what_was_reported_is_on_record(
     assert seen == sorted(seen)
     assert after[0] >= max(seen)
     assert after[-1] == 300
+
+
+def test_a_quota_that_is_used_up_is_a_full_disk(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    run(tmp_path, {})
+    faults = {"FAULTS_KIND": "quota", "FAULTS_EVERY": "1", "FAULTS_SEED": "0"}
+    faults |= {"LD_PRELOAD": str(library), "FAULTS_FOLDER": str(tmp_path)}
+    (error,) = run(tmp_path, faults | {"AGAIN": "1"})
+    assert error.startswith("StorageError")
+    assert "free some space" in error
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_index_that_is_truncated_within_an_operation_ends_no_process(
+    library: Path, tmp_path: Path, seed: int
+) -> None:
+    faults = {
+        "LD_PRELOAD": str(library),
+        "FAULTS_FOLDER": str(tmp_path / "storage"),
+        "FAULTS_KIND": "index",
+        "FAULTS_EVERY": str(10 + 25 * seed),
+        "FAULTS_SEED": str(seed),
+    }
+    lines = run(tmp_path, faults)  # A process that a signal had ended would be an error here.
+    assert lines[-1].startswith("StorageError")
+    # A write that was refused, or what was found at the next look.
+    assert "disk I/O error" in lines[-1] or "was truncated while it was open" in lines[-1]
+    seen = reported(lines)
+    after = reported(run(tmp_path, {}))
+    assert after[0] >= max(seen, default=0)
+    assert after[-1] == 300
+
+
+def test_a_table_that_is_read_slowly_shows_nothing_as_completed_that_was_not(
+    library: Path, tmp_path: Path
+) -> None:
+    # What is said of a run is committed with it, and a table is read in steps, between which others commit.
+    script = [sys.executable, str(SCRIPTS / "while_recorded.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    faults = {"FAULTS_KIND": "reads", "FAULTS_EVERY": "1", "FAULTS_SEED": "0"}
+    faults |= {"LD_PRELOAD": str(library), "FAULTS_FOLDER": str(tmp_path / "storage")}
+    writer = subprocess.Popen([*script, "write"], cwd=tmp_path, env=environment)
+    try:
+        reader = subprocess.run(
+            [*script, "read"],
+            cwd=tmp_path,
+            env={**environment, **faults},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert writer.wait(60) == 0
+    finally:
+        writer.kill()
+        writer.wait()
+    seen = reader.stdout.splitlines()
+    assert {"fails failed", "skips skipped"} <= set(seen)
+    assert not {"fails completed", "skips completed", "fails skipped", "skips failed"} & set(
+        seen
+    ), seen

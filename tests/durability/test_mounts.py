@@ -9,6 +9,9 @@ import subprocess
 import pytest
 from tests.support import wait_until
 
+import rivers as rs
+from rivers.exceptions import StorageError
+
 COUNT = 60
 
 SCRIPT = f"""
@@ -114,3 +117,20 @@ def test_a_disk_that_breaks_and_becomes_read_only_stops_the_backfill(processes, 
     recorded = len(processes.recorded_runs("disk/rivers.db"))
     assert processes.end(processes.start(SCRIPT, backfill_id)) == str(COUNT)
     check_the_rest(processes, calls, recorded)
+
+
+def test_a_file_that_is_mounted_by_itself_is_refused_and_one_in_a_mounted_folder_is_not(disk):
+    kept = disk.parent / "kept"
+    rs.Storage.embedded(kept / "rivers.db")
+    mount("--bind", kept, disk)
+    assert rs.Storage.embedded(disk / "rivers.db").num_backfills() == 0
+    alone = disk.parent / "alone.db"
+    alone.touch()
+    mount("--bind", kept / "rivers.db", alone)
+    try:
+        with pytest.raises(StorageError, match="mount its folder"):
+            rs.Storage.embedded(alone)
+        with pytest.raises(StorageError, match="mount its folder"):
+            rs.Storage.open(alone, read_only=True)
+    finally:
+        unmount(alone)

@@ -13,14 +13,12 @@ use crate::error::{Error, Remedy, Result};
 use crate::plan::Plan;
 use crate::space::Selection;
 use crate::store::failpoint::{Bug, is_planted};
-use crate::store::queries::backfills::{LiveOwners, are_run};
+use crate::store::queries::backfills::{LiveOwners, PATIENCE, are_run};
 use crate::store::{BackfillRow, Commit, Committed, Key, Lease};
 
 /// How long a resume waits for the worker processes of a dead process to exit, and how often it checks.
 const WORKER_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// An owner notices within a fifth of this that the storage's clock was set, and renews its leases.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Cancels a backfill: no new run starts, and runs in flight end. Returns whether it is live in this
@@ -303,7 +301,7 @@ impl Engine {
             false => are_run(
                 &*self.shared.store,
                 &unknown,
-                renewal.max(SHORTEST_PATIENCE),
+                renewal.max(PATIENCE),
                 |pause| threads.sleep(pause),
             )?,
         }

@@ -220,17 +220,15 @@ impl Run {
     }
 
     fn fail_rest(&self, asset: u32, cause: Option<&Arc<Cause>>) {
-        let without = |done: &RoaringTreemap| -> Vec<u64> {
-            self.partitions.difference(done).iter().collect()
-        };
         let made = self.made_before(asset);
-        let mut rest = made.map(&without);
         // The function is not called for what was skipped before it, so it does not fail for that.
         let skipped = self.skipped_at_entry();
-        if let Some(skipped) = skipped.get(&asset) {
-            let done = made.map_or_else(|| skipped.clone(), |made| skipped | made);
-            rest = Some(without(&done));
-        }
+        let without = |done: &RoaringTreemap| self.partitions.difference(done).iter().collect();
+        let rest: Option<Vec<u64>> = match (made, skipped.get(&asset)) {
+            (Some(made), Some(skipped)) => Some(without(&(skipped | made))),
+            (Some(done), None) | (None, Some(done)) => Some(without(done)),
+            (None, None) => None,
+        };
         drop(skipped);
         let mut failures = self.failures();
         Failure::of_rest(asset, cause.cloned(), rest.as_deref())

@@ -1,5 +1,8 @@
 //! Runs that the engine shares with a worker process: six words in a file that both map.
 //!
+//! Whoever touches a mapped page of a file that was truncated gets a `SIGBUS`. On Linux the file is therefore one in
+//! memory that is sealed against that, and the path is a link to it among the engine's open files.
+//!
 //! Either side can claim runs from it, and if one process dies, the other sees what it was doing.
 
 use std::fs::{File, OpenOptions};
@@ -33,6 +36,8 @@ const BYTES: usize = WORDS * size_of::<u64>();
 #[derive(Debug)]
 pub struct SharedRuns {
     map: MmapRaw,
+    /// Keeps a file in memory reachable for the worker.
+    _file: File,
 }
 
 impl SharedRuns {
@@ -41,6 +46,10 @@ impl SharedRuns {
     /// # Errors
     /// `Storage` when there is a file, or it cannot be created or mapped.
     pub fn create(path: &Path) -> Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = sealed::create(path, &[0; BYTES]) {
+            return Self::map(Ok(file), path);
+        }
         let create = || {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -62,6 +71,8 @@ impl SharedRuns {
     pub fn open(path: &Path) -> Result<Self> {
         let open = || {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
+            #[cfg(target_os = "linux")]
+            sealed::check(&file, path)?;
             // Behind the end of a file the mapping could not be touched either.
             if file.metadata()?.len() < BYTES as u64 {
                 return Err(std::io::Error::other("the file is too short"));
@@ -72,8 +83,11 @@ impl SharedRuns {
     }
 
     fn map(file: std::io::Result<File>, path: &Path) -> Result<Self> {
-        let map = file.and_then(|file| MmapOptions::new().len(BYTES).map_raw(&file));
-        map.map(|map| Self { map }).map_err(|error| Error::Storage {
+        let map = file.and_then(|file| {
+            let map = MmapOptions::new().len(BYTES).map_raw(&file)?;
+            Ok(Self { map, _file: file })
+        });
+        map.map_err(|error| Error::Storage {
             path: path.display().to_string(),
             message: error.to_string(),
         })
@@ -126,6 +140,68 @@ impl SharedRuns {
     /// The step that the current run is at.
     pub fn step(&self) -> u32 {
         self.word(STEP).load(Ordering::Acquire) as u32
+    }
+}
+
+/// Files in memory whose size cannot change.
+#[cfg(target_os = "linux")]
+mod sealed {
+    use std::ffi::CString;
+    use std::fs::File;
+    use std::io::{Error, Write};
+    use std::os::fd::{AsRawFd, FromRawFd};
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    /// The longest name that the system takes is not much longer.
+    const MAX_NAME: usize = 200;
+
+    /// Makes a file, with a link at `path` through which other processes of this user open it; `None` if the system
+    /// has no such files, or the others could not open it.
+    pub(super) fn create(path: &Path, content: &[u8]) -> Option<File> {
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+        // SAFETY: the name ends with a zero byte; what is returned is a new file, which nothing else closes.
+        let mut file = unsafe {
+            // The open files of other processes can be opened only then.
+            if libc::prctl(libc::PR_GET_DUMPABLE) != 1 {
+                return None;
+            }
+            let number = libc::memfd_create(name(path).as_ptr(), flags);
+            (number >= 0).then(|| File::from_raw_fd(number))?
+        };
+        file.write_all(content).ok()?;
+        // SAFETY: the arguments are those of the command.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } != 0 {
+            return None;
+        }
+        let target = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        if !Path::new(&target).exists() {
+            return None;
+        }
+        std::os::unix::fs::symlink(target, path).ok()?;
+        Some(file)
+    }
+
+    /// Whether a file that was opened through a link is the one that the link was made for: other code may have
+    /// closed that one, and its number may be another file's by now.
+    pub(super) fn check(file: &File, path: &Path) -> std::io::Result<()> {
+        if !path.is_symlink() {
+            return Ok(());
+        }
+        let found = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let mut expected = b"/memfd:".to_vec();
+        expected.extend_from_slice(name(path).as_bytes());
+        if found.as_os_str().as_bytes().starts_with(&expected) {
+            return Ok(());
+        }
+        Err(Error::other("its number is that of another file by now"))
+    }
+
+    fn name(path: &Path) -> CString {
+        let path = path.as_os_str().as_bytes();
+        let start = path.len().saturating_sub(MAX_NAME);
+        CString::new(&path[start..]).unwrap_or_default()
     }
 }
 
@@ -239,5 +315,37 @@ mod tests {
         let path = folder.as_ref().expect("a folder").path().join("runs");
         let _shared = SharedRuns::create(&path).expect("maps");
         assert!(std::fs::metadata(&path).expect("exists").blocks() > 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_cannot_be_truncated() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("runs");
+        let here = SharedRuns::create(&path).expect("maps");
+        let there = SharedRuns::open(&path).expect("maps");
+        let opened = OpenOptions::new().write(true).open(&path).expect("opens");
+        assert!(opened.set_len(0).is_err());
+        assert!(
+            OpenOptions::new()
+                .write(true)
+                .truncate(true)
+                .open(&path)
+                .is_err()
+        );
+        here.fill(&(1..3), 5);
+        assert_eq!(there.claim(6), Some(1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_number_that_another_file_has_by_now_is_not_mapped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let other = std::fs::File::create_new(folder.path().join("other")).expect("a file");
+        std::io::Write::write_all(&mut &other, &[7; 4096]).expect("writes");
+        let number = std::os::fd::AsRawFd::as_raw_fd(&other);
+        let path = folder.path().join("runs");
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), &path).expect("a link");
+        assert!(SharedRuns::open(&path).is_err());
     }
 }

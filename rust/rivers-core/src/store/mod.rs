@@ -31,6 +31,8 @@ pub mod failpoint;
 pub mod fork;
 pub mod liveness;
 mod maintenance;
+#[cfg(target_os = "linux")]
+mod mapped_files;
 pub(crate) mod open_files;
 mod pools;
 pub mod postgres;

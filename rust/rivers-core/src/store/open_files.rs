@@ -39,6 +39,19 @@ impl OpenFile {
             .filter(|found| (found.st_dev, found.st_ino) == (self.device, self.number))
             .map(|found| found.st_size.cast_unsigned())
     }
+
+    /// Whether it is mapped and was truncated since, as far as is known.
+    fn is_truncated(&self, file: c_int) -> bool {
+        let lost = {
+            #[cfg(target_os = "linux")]
+            {
+                super::mapped_files::is_lost(self.device, self.number)
+            }
+            #[cfg(not(target_os = "linux"))]
+            false
+        };
+        self.mapped > 0 && (lost || self.size(file).is_some_and(|size| size < self.mapped))
+    }
 }
 
 fn status(file: c_int) -> Option<libc::stat> {
@@ -78,13 +91,17 @@ pub(super) fn duplicated(file: c_int, duplicate: c_int) {
     }
 }
 
-/// A file was mapped up to `end`.
-pub(super) fn mapped(file: c_int, end: u64) {
-    with_files(|files| {
-        if let Some(file) = files.get_mut(&file) {
-            file.mapped = file.mapped.max(end);
-        }
+/// A file was mapped to `start`, from `offset` on.
+#[cfg(target_os = "linux")]
+pub(super) fn mapped(file: c_int, start: usize, length: usize, offset: u64) {
+    let known = with_files(|files| {
+        let file = files.get_mut(&file)?;
+        file.mapped = file.mapped.max(offset + length as u64);
+        Some((file.device, file.number))
     });
+    if let Some((device, number)) = known {
+        super::mapped_files::watch(start, length, device, number);
+    }
 }
 
 /// Whether a number is still the file that was opened under it, as far as is known.
@@ -94,6 +111,47 @@ pub(super) fn is_ours(file: c_int) -> bool {
             .get(&file)
             .is_none_or(|opened| opened.generation != generation() || opened.size(file).is_some())
     })
+}
+
+/// Whether a file is still ours, and no mapped file beside it was truncated: what would be written may come from
+/// what was read there.
+pub(super) fn may_be_written(file: c_int) -> bool {
+    with_files(|files| match files.get(&file) {
+        Some(opened) if opened.generation == generation() => {
+            opened.size(file).is_some() && !is_any_truncated(files, &opened.path)
+        }
+        Some(_) | None => true,
+    })
+}
+
+/// Whether a mapped file of the database to which a path belongs was truncated.
+pub(super) fn is_beside_truncated(path: &[u8]) -> bool {
+    with_files(|files| is_any_truncated(files, path))
+}
+
+fn is_any_truncated(files: &BTreeMap<c_int, OpenFile>, path: &[u8]) -> bool {
+    let suffixes: [&[u8]; 3] = [b"-wal", b"-shm", b"-journal"];
+    let database = suffixes
+        .iter()
+        .find_map(|suffix| path.strip_suffix(*suffix));
+    let database = database.unwrap_or(path);
+    let own = generation();
+    files.iter().any(|(&file, opened)| {
+        opened.mapped > 0
+            && opened.generation == own
+            && is_beside(database, &opened.path)
+            && opened.is_truncated(file)
+    })
+}
+
+/// Whether the index of any log was found truncated within an operation.
+pub(super) fn is_any_lost() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        super::mapped_files::is_any_lost()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
 }
 
 /// A file is about to be closed; `false` if it must not be, since its number belongs to another file by now.
@@ -127,12 +185,11 @@ pub(super) fn damage(database: &Path) -> Option<&'static str> {
     drop(replaced);
     with_files(|files| {
         for (&file, opened) in files.iter().filter(|(_, opened)| belongs(opened)) {
-            match opened.size(file) {
-                None => return Some(CLOSED),
-                Some(size) if size < opened.mapped => {
-                    return Some(TRUNCATED);
-                }
-                Some(_) => {}
+            if opened.size(file).is_none() {
+                return Some(CLOSED);
+            }
+            if opened.is_truncated(file) {
+                return Some(TRUNCATED);
             }
         }
         None

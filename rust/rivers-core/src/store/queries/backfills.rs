@@ -195,9 +195,9 @@ fn look_again(store: &dyn Store, before: &BackfillRow) -> Result<Owner> {
     })
 }
 
-/// How long a process that waits for a backfill looks for a renewal of its lease: a process that runs it notices
-/// within a fifth of this that the storage's clock was set.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a renewal of a lease is looked for at least: the process that holds it notices within a fifth of this that
+/// the storage's clock was set.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a backfill has not ended and no live process runs it, also by a second look where the first may err.
 ///

@@ -103,6 +103,12 @@ pub(super) fn check_header(path: &Path, location: &Location) -> Result<bool> {
              another path, or copy the file",
         ));
     }
+    if is_mounted(path) {
+        return Err(location.refused(
+            "the file is mounted by itself, and the log beside it would be another than where it comes from: mount \
+             its folder",
+        ));
+    }
     if has_journal(path) {
         return Ok(true); // SQLite completes or undoes first what was being written when a process died.
     }
@@ -127,6 +133,26 @@ pub(super) fn check_header(path: &Path, location: &Location) -> Result<bool> {
         check_length(&header, path, location)?;
     }
     Ok(true)
+}
+
+/// Whether something is mounted at the path of a file itself (`mount --bind`, a volume of a container).
+#[cfg(target_os = "linux")]
+fn is_mounted(path: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: zeros are a valid `statx`; the path ends with a zero byte. A system that does not know answers zeros.
+    unsafe {
+        let mut found = std::mem::zeroed::<libc::statx>();
+        libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, 0, &raw mut found) == 0
+            && found.stx_attributes & u64::from(libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned()) != 0
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mounted(_path: &Path) -> bool {
+    false
 }
 
 #[cfg(unix)]

@@ -298,6 +298,7 @@ impl SqliteStore {
                 if result.is_err() && file.files.moved().is_some() {
                     access.retire();
                 }
+                self.check_index()?;
                 result
             }
             Access::ReadOnly(_) | Access::Immutable(_) => {
@@ -358,7 +359,19 @@ impl SqliteStore {
                 connection::open_immutable(path).and_then(|reader| work(&reader))
             }
         };
+        self.check_index()?;
         result.map_err(|error| self.location.error(&error))
+    }
+
+    /// Whether what was just read can be relied upon, and why a write failed.
+    fn check_index(&self) -> Result<()> {
+        if let Location::File { path, .. } = &self.location
+            && open_files::is_any_lost()
+            && let Some(damage) = open_files::damage(path)
+        {
+            return Err(self.location.refused(damage));
+        }
+        Ok(())
     }
 
     /// The lease that these terms give at the present time.

@@ -15,7 +15,8 @@
 //! # Files that others close
 //!
 //! What is opened, mapped and closed is noted in `open_files`, and nothing is written to a number, or closed, that
-//! other code has given to another file meanwhile.
+//! other code has given to another file meanwhile. Nothing is written or removed either beside a mapped file that
+//! was truncated: what SQLite found in it may be wrong.
 //!
 //! # Files of a forked child
 //!
@@ -51,12 +52,15 @@ pub(super) fn install() {
             replace(c"fstat", child_fstat as *const c_void);
             replace(c"open", open as *const c_void);
             replace(c"close", close as *const c_void);
-            replace(c"write", write as *const c_void);
+            replace(c"pwrite", write as *const c_void);
+            replace(c"pwrite64", write as *const c_void);
             replace(c"ftruncate", truncate as *const c_void);
             #[cfg(target_os = "linux")]
             {
                 replace(c"fcntl", fcntl as *const c_void);
                 replace(c"mmap", map as *const c_void);
+                replace(c"munmap", unmap as *const c_void);
+                replace(c"unlink", unlink as *const c_void);
             }
         }
     });
@@ -98,24 +102,52 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
     file
 }
 
-unsafe extern "C" fn write(file: c_int, bytes: *const c_void, count: libc::size_t) -> isize {
-    let file = if open_files::is_ours(file) {
+/// SQLite writes with `pwrite` wherever there is one.
+unsafe extern "C" fn write(
+    file: c_int,
+    bytes: *const c_void,
+    count: libc::size_t,
+    offset: libc::off_t,
+) -> isize {
+    let file = if open_files::may_be_written(file) {
         file
     } else {
         NO_FILE
     };
-    // SAFETY: the arguments are those of `write`.
-    unsafe { libc::write(file, bytes, count) }
+    // SAFETY: the arguments are those of `pwrite`.
+    let written = unsafe { libc::pwrite(file, bytes, count, offset) };
+    #[cfg(target_os = "linux")]
+    if written < 0 {
+        // SAFETY: `errno` belongs to this thread.
+        let error = unsafe { &mut *libc::__errno_location() };
+        // SQLite knows a full disk, but not a quota that is used up.
+        if *error == libc::EDQUOT {
+            *error = libc::ENOSPC;
+        }
+    }
+    written
 }
 
 unsafe extern "C" fn truncate(file: c_int, length: libc::off_t) -> c_int {
-    let file = if open_files::is_ours(file) {
+    let file = if open_files::may_be_written(file) {
         file
     } else {
         NO_FILE
     };
     // SAFETY: the arguments are those of `ftruncate`.
     unsafe { libc::ftruncate(file, length) }
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    // SAFETY: SQLite passes a path that ends with a zero byte.
+    if open_files::is_beside_truncated(unsafe { CStr::from_ptr(path) }.to_bytes()) {
+        // SAFETY: `errno` belongs to this thread.
+        unsafe { *libc::__errno_location() = libc::EBUSY };
+        return -1;
+    }
+    // SAFETY: the argument is that of `unlink`.
+    unsafe { libc::unlink(path) }
 }
 
 unsafe extern "C" fn close(file: c_int) -> c_int {
@@ -140,11 +172,18 @@ unsafe extern "C" fn map(
     // SAFETY: the arguments are those of `mmap`.
     let mapped = unsafe { libc::mmap(address, length, protection, flags, file, offset) };
     if mapped != libc::MAP_FAILED {
-        open_files::mapped(file, offset.cast_unsigned() + length as u64);
+        open_files::mapped(file, mapped as usize, length, offset.cast_unsigned());
         // SAFETY: it was just mapped. If the advice is refused, a child holds the locks until it ends.
         unsafe { libc::madvise(mapped, length, libc::MADV_DONTFORK) };
     }
     mapped
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn unmap(address: *mut c_void, length: usize) -> c_int {
+    crate::store::mapped_files::forget(address as usize);
+    // SAFETY: the arguments are those of `munmap`.
+    unsafe { libc::munmap(address, length) }
 }
 
 /// The file through which a database is locked, by device and number of the database.

@@ -37,6 +37,7 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::space::{Members, PositionSet, Selection, Space};
 use crate::store::fork::{self, PerProcess};
+use crate::store::open_files;
 
 /// Marks a file as values of rivers: "rivv".
 const APPLICATION_ID: i64 = 0x7269_7676;
@@ -730,7 +731,11 @@ impl ValueStore {
             Some(reader) => reader,
             None => self.open_reader().map_err(|error| location.error(&error))?,
         };
-        let done = work(&reader).map_err(|error| location.error(&error))?;
+        let done = work(&reader).map_err(|error| location.error(&error));
+        if open_files::is_any_lost() {
+            self.check_usable(opened)?;
+        }
+        let done = done?;
         let mut readers = lock(&opened.connections.readers);
         if readers.len() < MAX_READERS {
             readers.push(reader);
