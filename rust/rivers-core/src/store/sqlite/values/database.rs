@@ -615,7 +615,10 @@ mod tests {
         let found = [1..4, 7..8, 9..11];
         let bytes = encode(&found).expect("encodes");
         assert_eq!(decode(&bytes).expect("decodes"), found);
-        assert_eq!(merged(vec![3..4, 1..2, 2..3, 1..2]), [1..4]);
+        assert_eq!(
+            merged(vec![3..4, 1..2, 9..9, 2..3, 1..2, 9..10]),
+            [1..4, 9..10]
+        );
         assert_eq!(merged(vec![7..9, 12..13, 1..4, 3..7]), [1..9, 12..13]);
     }
 }

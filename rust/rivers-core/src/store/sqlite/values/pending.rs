@@ -137,11 +137,13 @@ impl Pending {
             nones.add(run);
             return;
         }
-        self.nones.push(Nones {
+        let mut nones = Nones {
             asset: Arc::clone(asset),
             plan: Arc::clone(plan),
-            runs: vec![run..run + 1],
-        });
+            runs: Vec::new(),
+        };
+        nones.add(run);
+        self.nones.push(nones);
     }
 
     /// Puts back, in front, what could not be written.
