@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result, ToSql, Transaction, params};
@@ -49,8 +49,12 @@ impl ToSql for Body {
 }
 
 /// Writes what is pending. Returns the files of large values that are no longer needed.
-pub(super) fn write(transaction: &Transaction<'_>, pending: &Pending) -> Result<Vec<String>> {
-    let mut writer = Writer::new(transaction);
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    pending: &Pending,
+    known_space: &mut KnownSpace,
+) -> Result<Vec<String>> {
+    let mut writer = Writer::new(transaction, known_space);
     for nones in &pending.nones {
         writer.write_nones(nones)?;
     }
@@ -60,8 +64,43 @@ pub(super) fn write(transaction: &Transaction<'_>, pending: &Pending) -> Result<
     drop_unused(transaction, &writer.replaced)
 }
 
+/// The space whose row was found last, with its digest and its id: to find a row, all labels are read.
+#[derive(Debug, Default)]
+pub(super) struct KnownSpace(Option<(Weak<Space>, i64, i64)>);
+
+impl KnownSpace {
+    fn id(&mut self, transaction: &Transaction<'_>, space: &Arc<Space>) -> Result<i64> {
+        if let Some((known, digest, id)) = &self.0
+            && Weak::as_ptr(known) == Arc::as_ptr(space)
+        {
+            // The transaction that added the row may have failed, and the file may be another one by now.
+            let sql = "SELECT EXISTS (SELECT 1 FROM space WHERE id = ?1 AND digest = ?2)";
+            let mut exists = transaction.prepare_cached(sql)?;
+            if exists.query_row([id, digest], |row| row.get(0))? {
+                return Ok(*id);
+            }
+        }
+        let body = codec::encode_space(space)?;
+        let digest = digest(&body);
+        let known = transaction
+            .prepare_cached("SELECT id FROM space WHERE digest = ?1 AND body = ?2")?
+            .query_row(params![digest, body], |row| row.get(0))
+            .optional()?;
+        let id = match known {
+            Some(id) => id,
+            None => transaction
+                .prepare_cached("INSERT INTO space (digest, body) VALUES (?1, ?2)")?
+                .insert(params![digest, body])?,
+        };
+        // The weak reference keeps the address from being that of another space.
+        self.0 = Some((Arc::downgrade(space), digest, id));
+        Ok(id)
+    }
+}
+
 struct Writer<'a> {
     transaction: &'a Transaction<'a>,
+    known_space: &'a mut KnownSpace,
     assets: HashMap<Arc<str>, Asset>,
     sources: HashMap<String, i64>,
     /// Shared bodies that some partition no longer has.
@@ -79,9 +118,10 @@ struct Asset {
 type Row = (Asset, Vec<u8>, i64, usize, Option<i64>);
 
 impl<'a> Writer<'a> {
-    fn new(transaction: &'a Transaction<'a>) -> Self {
+    fn new(transaction: &'a Transaction<'a>, known_space: &'a mut KnownSpace) -> Self {
         Self {
             transaction,
+            known_space,
             assets: HashMap::new(),
             sources: HashMap::new(),
             replaced: Vec::new(),
@@ -174,8 +214,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn add_ranges(&self, asset: i64, space: &Space, added: &[Range<u64>]) -> Result<()> {
-        let space = space_id(self.transaction, space)?;
+    fn add_ranges(&mut self, asset: i64, space: &Arc<Space>, added: &[Range<u64>]) -> Result<()> {
+        let space = self.known_space.id(self.transaction, space)?;
         let latest: Option<(i64, Vec<u8>)> = self
             .transaction
             .prepare_cached(
@@ -547,21 +587,6 @@ impl NoneRanges {
             })
         })
     }
-}
-
-fn space_id(transaction: &Transaction<'_>, space: &Space) -> Result<i64> {
-    let body = codec::encode_space(space)?;
-    let digest = digest(&body);
-    let known = transaction
-        .prepare_cached("SELECT id FROM space WHERE digest = ?1 AND body = ?2")?
-        .query_row(params![digest, body], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = known {
-        return Ok(id);
-    }
-    transaction
-        .prepare_cached("INSERT INTO space (digest, body) VALUES (?1, ?2)")?
-        .insert(params![digest, body])
 }
 
 /// Ranges in order, without overlaps and without gaps of no width.

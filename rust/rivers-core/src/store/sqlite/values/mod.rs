@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use self::database::{SharedBody, Stored};
+use self::database::{KnownSpace, SharedBody, Stored};
 use self::large::LargeFiles;
 use self::pending::{Body, Entry, Partitions, Pending, Source};
 use super::connection::{self, Location};
@@ -84,7 +84,7 @@ pub struct ValueStore {
 struct State {
     pending: Mutex<Pending>,
     /// Held by the thread that writes what is pending.
-    flushing: Mutex<()>,
+    flushing: Mutex<KnownSpace>,
     opened: Mutex<Option<Arc<Opened>>>,
     /// Whether the log has what was not synced, and the folder of large values a new file.
     has_unsynced: AtomicBool,
@@ -304,12 +304,13 @@ impl ValueStore {
         if lock(&state.pending).is_empty() && state.flushing.try_lock().is_ok() {
             return Ok(());
         }
-        let _turn = lock(&state.flushing);
+        let mut known_space = lock(&state.flushing);
         let pending = std::mem::take(&mut *lock(&state.pending));
         if pending.is_empty() {
             return Ok(());
         }
-        let written = self.write(|transaction| database::write(transaction, &pending));
+        let written =
+            self.write(|transaction| database::write(transaction, &pending, &mut known_space));
         match written {
             Ok(files) => {
                 state.has_unsynced.store(true, Ordering::Release);
