@@ -636,6 +636,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_row_of_a_space_is_found_again_and_added_again_where_it_is_missing() {
+        let mut connection = Connection::open_in_memory().expect("opens");
+        let schema = include_str!("schema.sql");
+        connection.execute_batch(schema).expect("has tables");
+        let space = Space::unpartitioned();
+        let mut known = KnownSpace::default();
+        let mut id = |then: &str| {
+            let transaction = connection.transaction().expect("begins");
+            let id = known.id(&transaction, &space).expect("is found");
+            let sql = "SELECT count(*) FROM space WHERE id = ?1";
+            let count: i64 = { transaction.query_row(sql, [id], |row| row.get(0)) }.expect("reads");
+            assert_eq!(count, 1);
+            transaction.execute_batch(then).expect("writes");
+            transaction.commit().expect("commits");
+            id
+        };
+        // As if the transaction had not been there.
+        id("DELETE FROM space");
+        let added = id("");
+        assert_eq!(id(""), added);
+        // As if the file had been replaced.
+        let replaced = format!("UPDATE space SET digest = digest + 1 WHERE id = {added}");
+        id(&replaced);
+        assert_ne!(id(""), added);
+    }
+
+    #[test]
     fn ranges_are_merged_and_stored_as_distances() {
         let found = [1..4, 7..8, 9..11];
         let bytes = encode(&found).expect("encodes");
