@@ -25,10 +25,13 @@ def once():
     if meddle == "close":
         os.closerange(3, 1000)
     elif meddle == "reuse":
+        # Before their numbers are used: the other thread may look at them while this one still opens them.
+        foreign = [folder / f"foreign{number}" for number in range(40)]
+        for file in foreign:
+            file.write_text("not yours")
         os.closerange(3, 1000)
-        for number in range(40):
-            (folder / f"foreign{number}").write_text("not yours")
-            os.open(folder / f"foreign{number}", os.O_RDWR)
+        for file in foreign:
+            os.open(file, os.O_RDWR)
 
 definition = rs.PartitionsDefinition.static_([str(n) for n in range(COUNT)])
 if kind == "async":
