@@ -5,7 +5,7 @@ all that was reported is on record.
 import pytest
 
 SCRIPT = """
-import asyncio, faulthandler, logging
+import asyncio, faulthandler, logging, threading
 from rivers.exceptions import StorageError
 
 logging.disable()
@@ -13,7 +13,7 @@ faulthandler.dump_traceback_later(50, exit=True)
 COUNT = 400
 path = folder / "rivers.db"
 meddle, kind = sys.argv[2], sys.argv[3]
-called = []
+called, meddled = [], threading.Event()
 
 def once():
     called.append(1)
@@ -25,13 +25,11 @@ def once():
     if meddle == "close":
         os.closerange(3, 1000)
     elif meddle == "reuse":
-        # Before their numbers are used: the other thread may look at them while this one still opens them.
-        foreign = [folder / f"foreign{number}" for number in range(40)]
-        for file in foreign:
-            file.write_text("not yours")
         os.closerange(3, 1000)
-        for file in foreign:
-            os.open(file, os.O_RDWR)
+        for number in range(40):
+            (folder / f"foreign{number}").write_text("not yours")
+            os.open(folder / f"foreign{number}", os.O_RDWR)
+    meddled.set()
 
 definition = rs.PartitionsDefinition.static_([str(n) for n in range(COUNT)])
 if kind == "async":
@@ -73,6 +71,8 @@ for again in (repo.backfills, lambda: rs.BackfillClient(rs.Storage.embedded(path
         print("refused again")
 repo.close()
 print("reported", reported, flush=True)
+# The other thread may have been refused nothing yet, and still make them.
+assert meddled.wait(20)
 for foreign in folder.glob("foreign*"):
     assert foreign.read_text() == "not yours", foreign
 """
