@@ -75,6 +75,11 @@ def test_the_status_of_a_live_backfill_does_not_wait_for_the_interpreter(long_tu
         endless(repo) as backfill_id,
     ):
         repo.pause_backfill(backfill_id)
+        # While what has ended is being recorded, the status waits for that.
+        before, completed = None, -1
+        while before != completed:
+            time.sleep(0.1)
+            before, completed = completed, repo.get_backfill(backfill_id).completed_partitions
         other.start()
         try:
             for _ in range(20):
