@@ -110,3 +110,19 @@ def test_threads_are_started_one_at_a_time(monkeypatch):
     whole = rs.PartitionKeyRange.single("0000", f"{NUM_THREADS - 1:04}")
     assert repo.backfill(partition_range=whole, max_concurrency=50).completed == NUM_THREADS
     assert most == [1]
+
+
+def test_an_interrupt_before_the_thread_is_there_keeps_no_other_from_starting(monkeypatch):
+    real, interrupts = threading.Thread.start, [KeyboardInterrupt()]
+
+    def start(thread):
+        if thread.name == "rivers-worker" and interrupts:
+            raise interrupts.pop()
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    repo = many(lambda: None, count=4)
+    whole = rs.PartitionKeyRange.single("0000", "0003")
+    with pytest.raises(KeyboardInterrupt):
+        repo.backfill(partition_range=whole, block=False)
+    assert repo.backfill(partition_range=whole).completed == 4

@@ -51,7 +51,13 @@ class Workers(ABC):
             if self._is_starting:
                 return
             self._is_starting = True
-        self._start()
+        try:
+            self._start()
+        except (
+            BaseException
+        ):  # Such as Ctrl-C before the thread is there: the next call tries again.
+            self._is_starting = False
+            raise
 
     @abstractmethod
     def execute(self, batch: Batch, program: Program) -> None:
@@ -123,8 +129,10 @@ class Workers(ABC):
 
     def _work(self, batch: Batch | None = None) -> None:
         if batch is None:
-            batch = self._engine.next_batch(IDLE_TIMEOUT_SECONDS)
-            self._is_starting = False
+            try:
+                batch = self._engine.next_batch(IDLE_TIMEOUT_SECONDS)
+            finally:
+                self._is_starting = False
         while batch is not None or self._engine.wants_worker():
             if batch is not None:
                 self.notify()
